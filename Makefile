@@ -1,0 +1,45 @@
+# Everything a user or CI types. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test test-fast test-all check lint bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## make .venv and install the explorer with its development tools
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+quickstart: install ## search 36 small stacks on the digits, about 4 minutes
+	$(BIN)/dlas run search_spaces/quickstart.toml
+
+test: install ## run the tests
+	$(BIN)/python -m pytest -m "not nightly"
+
+test-fast: install ## run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not nightly"
+
+test-all: install ## run every test, the nightly ones too
+	$(BIN)/python -m pytest
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test ## what CI runs
+
+bench: install ## compare with torch and ONNX Runtime; writes benchmarks/*.json
+	@mkdir -p benchmarks
+	$(BIN)/python tests/benchmarks/networks.py --networks resnet18 mobilenetv2 --input 32 \
+	  --algorithms direct gemm spatial_pack --json benchmarks/networks.json
+
+clean: ## remove the environment and caches, never a workspace
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

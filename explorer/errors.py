@@ -1,0 +1,61 @@
+"""What can go wrong, in two kinds: errors a user can mend (raised, exit code 2) and failures of a trial (values)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class ExplorerError(Exception):
+    """Root of every error whose message is meant for the user: one sentence, shown without a traceback, exit code 2."""
+
+
+class SpaceError(ExplorerError):
+    """A search-space or devices file that cannot be used; the message names the file and, where known, the line."""
+
+
+class WorkspaceError(ExplorerError):
+    """A workspace that is held by another process, or whose study does not fit the search space."""
+
+
+class DeviceError(ExplorerError):
+    """A device that is unknown or out of reach; the message names the address and the command that starts a server."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial has no result: an expected outcome, recorded with the trial.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage that failed, such as ``"measure"``.
+    kind
+        Short machine-readable cause, such as ``"crash"``, ``"wrong_output"`` or ``"exception"``.
+    message
+        One sentence for the report.
+    log
+        Whatever helps to find the cause: a traceback, the tail of a worker's log.
+    """
+
+    stage: str
+    kind: str
+    message: str
+    log: str = ""
+
+
+class StageFailed(Exception):
+    """Carries a `Failure` from where it is noticed to the trial, which turns it back into a value."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def did_you_mean(value: object, allowed: Iterable[object]) -> str:
+    """Return ``"; allowed: a, b; did you mean 'b'?"`` for an unknown `value`, the suggestion only where one is near."""
+    names = [str(name) for name in allowed]
+    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    suggestion = f"; did you mean '{near[0]}'?" if near else ""
+    return f"; allowed: {', '.join(names) or 'none'}{suggestion}"
