@@ -1,0 +1,62 @@
+"""Tables of a search-space file that are no axes → validated settings of the stages; each enters its stage's key."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(_Settings):
+    """``[data]``: how a data set without splits of its own is split, stratified by class."""
+
+    validation: Fraction = 0.2  # share of the training images that the search's accuracy is taken on
+    test: Fraction = 0.25  # share held back for the front's accuracy where the data set has no test split
+    seed: Seed = 0
+
+
+class TrainSettings(_Settings):
+    """``[train]``: SGD with Nesterov momentum under a one-cycle schedule."""
+
+    epochs: Positive = 15
+    batch_size: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    seed: Seed = 0
+
+
+class CompressSettings(_Settings):
+    """``[compress]``: the fine-tuning after something was removed."""
+
+    epochs: Annotated[int, Field(ge=0)] = 4
+    batch_size: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    seed: Seed = 0
+
+
+class MeasureSettings(_Settings):
+    """``[measure]``: the latency protocol, and how far compiled outputs may lie from torch's."""
+
+    samples: Annotated[int, Field(ge=10)] = 40
+    sample_ms: Annotated[float, Field(gt=0)] = 5.0  # each sample is the mean over as many runs as fill this time
+    warmup_ms: Annotated[float, Field(ge=0)] = 50.0
+    # Largest |compiled - torch| over largest |torch|, on the test images compared.
+    tolerance: Annotated[float, Field(gt=0)] = 1e-3
+
+
+class Settings(_Settings):
+    """All of them; an absent table means the defaults."""
+
+    data: DataSettings = DataSettings()
+    train: TrainSettings = TrainSettings()
+    compress: CompressSettings = CompressSettings()
+    measure: MeasureSettings = MeasureSettings()

@@ -1,0 +1,165 @@
+"""Stage key → artifact: a folder of files published in one rename, verified by digest whenever it is found."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+META = "meta.json"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one execution of a stage left behind.
+
+    Parameters
+    ----------
+    path
+        Folder that holds the stage's files.
+    values
+        What the stage returned: plain JSON values such as accuracies and sizes.
+    seconds
+        Wall-clock time that the execution took.
+    """
+
+    stage: str
+    key: str
+    path: Path
+    values: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Store:
+    """Artifacts below one folder, shared by every process that opens the same folder.
+
+    An artifact's folder appears by a rename on the same filesystem, complete with `META`, which holds the digest of
+    every file. A key is built under a file lock: of two processes that want it, one builds and the other waits.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._verified: dict[Path, tuple[tuple[int, int, int], ...]] = {}
+        self._guard = threading.Lock()
+        for folder in ("tmp", "locks"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return where the artifact of `stage` with `key` lies or would lie."""
+        return self.root / stage / key[:2] / key
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """Return the complete, intact artifact, or None.
+
+        Files are hashed once per process and again only when their size or modification time changes. A damaged
+        artifact counts as absent; `damage` says what is wrong with it.
+        """
+        path = self.folder(stage, key)
+        if not (path / META).exists() or self.damage(stage, key):
+            return None
+        meta = json.loads((path / META).read_text())
+        return Artifact(stage, key, path, meta["values"], meta["seconds"])
+
+    def damage(self, stage: str, key: str) -> str | None:
+        """Return what is wrong with a published artifact in one sentence, or None if it is intact or absent."""
+        path = self.folder(stage, key)
+        if not path.exists():
+            return None
+        try:
+            meta = json.loads((path / META).read_text())
+            files: dict[str, str] = meta["files"]
+            if _digest_of_values(meta["values"]) != meta["values_digest"]:
+                return f"the values of {path} do not match their digest"
+            stamp = tuple(_stamp(path / name) for name in (META, *sorted(files)))
+            with self._guard:
+                if self._verified.get(path) == stamp:
+                    return None
+            for name, digest in files.items():
+                if _digest_of_file(path / name) != digest:
+                    return f"{path / name} does not match its digest"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"{path} cannot be read: {error}"
+        with self._guard:
+            self._verified[path] = stamp
+        return None
+
+    @contextlib.contextmanager
+    def locked(self, key: str) -> Iterator[None]:
+        """Hold the lock of `key`, waiting for whoever has it; the kernel frees it when a holder dies."""
+        with (self.root / "locks" / f"{key}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Path]:
+        """Give a fresh folder on the store's filesystem to write into; whatever is not published is removed."""
+        path = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def publish(self, stage: str, key: str, draft: Path, values: Mapping[str, Any], seconds: float) -> Artifact:
+        """Make the files in `draft` the artifact of `key`, in one rename, replacing a damaged predecessor.
+
+        The caller holds ``locked(key)``.
+        """
+        files = {str(file.relative_to(draft)): file for file in sorted(draft.rglob("*")) if file.is_file()}
+        for file in files.values():
+            _sync(file)
+        meta = {
+            "stage": stage,
+            "values": dict(values),
+            "values_digest": _digest_of_values(values),
+            "seconds": seconds,
+            "files": {name: _digest_of_file(file) for name, file in files.items()},
+        }
+        (draft / META).write_text(json.dumps(meta, indent=1))
+        _sync(draft / META)
+        path = self.folder(stage, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            shutil.rmtree(path)
+        draft.rename(path)
+        _sync(path.parent)
+        return Artifact(stage, key, path, dict(values), seconds)
+
+    def clean(self) -> None:
+        """Remove drafts that a killed process left; only for the one process that holds the workspace."""
+        for path in (self.root / "tmp").iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _digest_of_values(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of_file(path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
