@@ -145,7 +145,7 @@ class Records:
         return int(inserted[0])
 
     def latency(self, key: str, device: str) -> tuple[Interval, int] | None:
-        """Return median and 95 % interval in ms over all samples of `key` on `device`, and how many; None without any."""
+        """Return median and 95 % interval in ms over all samples of `key` on `device`, and their number, if any."""
         query = sa.select(_Measurement.samples_ms).where(_Measurement.key == key, _Measurement.device == device)
         with self.engine.connect() as connection:
             samples = [sample for row in connection.execute(query).scalars() for sample in row]

@@ -135,16 +135,17 @@ class Study:
         trials = self.study.get_trials(deepcopy=False)
         self._cut_off = [t for t in trials if t.state == TrialState.RUNNING]
         self._seen = {
-            t.user_attrs[CONFIGURATION]: t.number
-            for t in trials
-            if CONFIGURATION in t.user_attrs and t.state != TrialState.PRUNED
+            t.user_attrs[CONFIGURATION]: t.number for t in trials if t.state in (TrialState.COMPLETE, TrialState.FAIL)
         }
 
     def ask(self) -> tuple[int, Configuration] | None:
         """Return the number and configuration of the next trial, never one that the study has; None when all are in."""
         with self._lock:
-            if self._cut_off:
-                return self._resume(self._cut_off.pop(0))
+            while self._cut_off:
+                # Its parameters are in the storage: suggesting them again gives the same ones.
+                cut_off = optuna.trial.Trial(self.study, self._cut_off.pop(0)._trial_id)
+                if (asked := self._propose(cut_off)) is not None:
+                    return asked
             for _ in range(MAX_DUPLICATES):
                 if len(self._seen) == self.space.count and not self.space.continuous:
                     return None
@@ -175,14 +176,6 @@ class Study:
             asked.set_user_attr(DUPLICATE_OF, earlier)
             self.study.tell(asked, state=TrialState.PRUNED)
             return None
-        asked.set_user_attr(CONFIGURATION, configuration.id)
-        self._seen[configuration.id] = asked.number
-        return asked.number, configuration
-
-    def _resume(self, frozen: optuna.trial.FrozenTrial) -> tuple[int, Configuration] | None:
-        """Give out a trial that another process asked for and never told; its parameters are in the storage."""
-        asked = optuna.trial.Trial(self.study, frozen._trial_id)
-        configuration = self.space.suggest(asked)
         asked.set_user_attr(CONFIGURATION, configuration.id)
         self._seen[configuration.id] = asked.number
         return asked.number, configuration

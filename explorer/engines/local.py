@@ -1,4 +1,4 @@
-"""Stage → artifact on this machine: from the store, else by a worker; a device is leased to one measurement at a time."""
+"""Stage → artifact on this machine: from the store, else by a worker; a device is leased to one measurement."""
 
 from __future__ import annotations
 
@@ -81,12 +81,25 @@ class LocalEngine:
         with self._exit:  # taken down again if one device fails
             for pool in self._pools.values():
                 self._exit.callback(pool.stop)
-            for device in list(self._devices.values()):
-                if device.tracker is None:
-                    device = self._serve(device)
-                self._targets[device.name] = self._describe(device)
+            for name, device in self._devices.items():
+                self._devices[name] = self._serve(device) if device.is_loopback else device
+                self._targets[name] = self._describe(self._devices[name])
             self._exit = self._exit.pop_all()
         return self
+
+    @property
+    def concurrency(self) -> int:
+        """How many trials are worth being under way at once: one that trains while the others compile."""
+        return 1 + (os.cpu_count() or 1)
+
+    def computing(self) -> contextlib.AbstractContextManager[None]:
+        """Hold this machine's cores together with other computations, never beside a measurement on them."""
+        return self._cores.computing()
+
+    def stop(self) -> None:
+        """End all workers; whoever waits for one sees it die."""
+        for pool in self._pools.values():
+            pool.stop()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -133,10 +146,9 @@ class LocalEngine:
             if known := self._records.latency(key, device):
                 return known[0]
             entry = self._devices[device]
-            at = {"tracker": entry.tracker, "key": entry.key}
-            own_cores = self._devices[device].cores is not None
-            with self._cores.measuring() if own_cores else contextlib.nullcontext(), self._store.draft() as draft:
-                located = replace(stage, parameters={**stage.parameters, **at})
+            located = replace(stage, parameters={**stage.parameters, "tracker": entry.tracker, "key": entry.key})
+            quiet = self._cores.measuring() if _is_here(entry) else contextlib.nullcontext()
+            with quiet, self._store.draft() as draft:
                 values, _ = self._execute(located, key, draft, MEASURE_TIMEOUT)
             samples = values.pop("samples_ms")
             self._records.add_measurement(key, device, samples, {**values, "parameters": located.parameters})
@@ -176,9 +188,7 @@ class LocalEngine:
         cores = device.cores or sorted(os.sched_getaffinity(0))
         log = self._logs / f"device-{device.name}.log"
         tracker = self._exit.enter_context(loopback.server(device.key, cores, log))
-        served = replace(device, tracker=tracker, cores=tuple(cores))
-        self._devices[device.name] = served
-        return served
+        return device.model_copy(update={"tracker": tracker, "cores": tuple(cores)})
 
     def _describe(self, device: Device) -> Mapping[str, Any]:
         arguments = {
@@ -194,3 +204,8 @@ class LocalEngine:
             raise DeviceError(failed.failure.message) from failed
         target: Mapping[str, Any] = answer["target"]
         return target
+
+
+def _is_here(device: Device) -> bool:
+    """Tell whether the device's server runs on this machine, so that our own work would disturb it."""
+    return device.tracker.rpartition(":")[0] in ("localhost", "::1") or device.tracker.startswith("127.")
