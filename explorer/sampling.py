@@ -1,0 +1,66 @@
+"""A sampler with a seed → a sampler whose proposal for trial n depends on the seed, n and the study's history alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.configuration import digest
+
+
+class PerTrialSeed(BaseSampler):
+    """Asks a fresh sampler, seeded with the study's seed, the trial's number and the parameter's name.
+
+    Optuna's samplers carry one generator from trial to trial, so a study that is killed and resumed would go on from
+    another state than the undisturbed one.
+
+    Parameters
+    ----------
+    make
+        Seed, below 2**32 → sampler.
+    seed
+        Of the study.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self._seed = seed
+        # Samplers keep what they inferred for the call of `sample_relative` that follows.
+        self._inferring: dict[int, BaseSampler] = {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that the trial's own sampler proposes together."""
+        sampler = self._inferring[trial.number] = self._sampler(trial, "relative")
+        return sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the trial's own sampler's proposal for `search_space`."""
+        return self._inferring.pop(trial.number).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return the proposal for one parameter, which does not depend on those asked before it."""
+        sampler = self._sampler(trial, param_name)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Pass the call on."""
+        self._sampler(trial, "before").before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Pass the call on."""
+        self._sampler(trial, "after").after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Do nothing: parallel trials have different numbers, hence different seeds."""
+
+    def _sampler(self, trial: FrozenTrial, purpose: str) -> BaseSampler:
+        return self._make(int(digest([self._seed, trial.number, purpose])[:8], 16))

@@ -1,0 +1,232 @@
+"""A search-space file → the configurations that it allows: counted, listed, drawn, and as Optuna's parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer import devices, plugins, space_file
+from explorer.axes import Axis, Choice, Range, read_axes
+from explorer.configuration import AXES, Configuration
+from explorer.constraints import Constraint, read_constraints
+from explorer.devices import Device
+from explorer.errors import SpaceError, did_you_mean
+from explorer.settings import Settings
+from explorer.space_file import Direction, find
+from explorer.toml_file import TomlFile
+from explorer.tree import Node, grow
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+__all__ = ["Direction", "Space", "find", "load", "unseen"]
+
+MOST_COMBINATIONS = 1_000_000  # growing the tree of more takes longer than a user waits for an answer
+DRAWS = 100  # before `unseen` lists what is left
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search-space file says.
+
+    Parameters
+    ----------
+    axes
+        Every axis of the stack, in the stack's order.
+    objectives
+        Quantity → ``"maximize"`` or ``"minimize"``, in the order of the file.
+    sampler, trials, seed
+        How the space is searched.
+    settings
+        Of the stages that train, compress and measure.
+    devices
+        The entries of the devices file beside the space, by name.
+    """
+
+    name: str
+    path: Path
+    axes: Mapping[str, Axis]
+    constraints: tuple[Constraint, ...]
+    objectives: Mapping[str, Direction]
+    sampler: str
+    trials: int
+    seed: int
+    settings: Settings
+    devices: Mapping[str, Device]
+
+    @cached_property
+    def tree(self) -> Node:
+        """The valid configurations as a prefix tree, one level per axis."""
+        return grow(self.axes, self.constraints)
+
+    @property
+    def count(self) -> int:
+        """Number of valid configurations; a continuous axis counts as one choice."""
+        return self.tree.count
+
+    @property
+    def continuous(self) -> tuple[str, ...]:
+        """Names of the continuous axes."""
+        return tuple(name for name, axis in self.axes.items() if axis.continuous)
+
+    @property
+    def size(self) -> str:
+        """The count in words, such as ``"72 configurations x continuous ratio"``."""
+        noun = "configuration" if self.count == 1 else "configurations"
+        return " x continuous ".join((f"{self.count:,} {noun}", *self.continuous))
+
+    def configurations(self) -> Iterator[Configuration]:
+        """Yield every valid configuration, in lexicographic order of the axes' choices.
+
+        Raises
+        ------
+        SpaceError
+            If an axis is continuous.
+        """
+        for name in self.continuous:
+            raise SpaceError(f"{self.path}: axis {name} is continuous; give its range a step to list configurations")
+        for choices in self.tree.leaves():
+            yield Configuration.from_dict(dict(zip(AXES, choices, strict=True)))
+
+    def suggest(self, trial: Trial) -> Configuration:
+        """Return a valid configuration, each choice that those above leave open suggested by `trial`."""
+        from explorer import encoding  # imports Optuna, which listing spaces on the command line does not need
+
+        return encoding.suggest(self, trial)
+
+    def parameters(self, configuration: Configuration) -> dict[str, Any]:
+        """Return the Optuna parameters under which `suggest` gives `configuration`, to enqueue it.
+
+        Raises
+        ------
+        SpaceError
+            If the configuration is not in the space.
+        """
+        from explorer import encoding
+
+        return {name: value for name, (_, value) in encoding.distributions(self, configuration).items()}
+
+    def searched(self, sampler: str | None = None, trials: int | None = None, seed: int | None = None) -> Space:
+        """Return the space with the given parts of its ``[search]`` replaced.
+
+        Raises
+        ------
+        SpaceError
+            For an unknown sampler, a number of trials below 1 or a negative seed.
+        """
+        if sampler is not None and sampler not in plugins.names("sampler"):
+            raise SpaceError(f"unknown sampler '{sampler}'{did_you_mean(sampler, plugins.names('sampler'))}")
+        if trials is not None and trials < 1:
+            raise SpaceError(f"trials {trials} is below 1")
+        if seed is not None and seed < 0:
+            raise SpaceError(f"seed {seed} is negative")
+        return dataclasses.replace(
+            self,
+            sampler=self.sampler if sampler is None else sampler,
+            trials=self.trials if trials is None else trials,
+            seed=self.seed if seed is None else seed,
+        )
+
+
+def load(path: Path, devices_file: Path | None = None) -> Space:
+    """Return the search space of the file at `path`.
+
+    Parameters
+    ----------
+    devices_file
+        The devices that the axis `device` may name; ``devices.toml`` beside the space unless given.
+
+    Raises
+    ------
+    SpaceError
+        If either file cannot be used; the message names the file and, where known, the line.
+    """
+    file = TomlFile.read(find(path))
+    entries = devices.load(devices_file or file.path.with_name("devices.toml"))
+    space_file.check_tables(file)
+    axes = read_axes(file, entries)
+    combinations = math.prod(len(axis.choices) for axis in axes.values())
+    if combinations > MOST_COMBINATIONS:
+        raise file.error(f"the axes have {combinations:,} combinations, more than {MOST_COMBINATIONS:,}", "axes")
+    search = space_file.read_search(file)
+    space = Space(
+        name=space_file.read_name(file),
+        path=file.path,
+        axes=axes,
+        constraints=read_constraints(file, axes),
+        objectives=space_file.read_objectives(file),
+        sampler=search.sampler,
+        trials=search.trials or 0,
+        seed=search.seed,
+        settings=space_file.read_settings(file),
+        devices=entries,
+    )
+    _check_choices(file, space)
+    if search.trials is None:
+        space = dataclasses.replace(space, trials=_default_trials(space))
+    return space
+
+
+def unseen(space: Space, seen_ids: Collection[str], seed: int) -> Configuration | None:
+    """Return a configuration whose id is not among `seen_ids`, drawn uniformly; None where all were seen.
+
+    The same arguments give the same configuration. A continuous axis is drawn uniformly from its range, on a
+    logarithmic scale where the range has one.
+    """
+    generator = random.Random(seed)
+    for _ in range(DRAWS):
+        choices = space.tree.leaf(generator.randrange(space.count))
+        values = (_draw(choice, generator) for choice in choices)
+        drawn = Configuration.from_dict(dict(zip(AXES, values, strict=True)))
+        if drawn.id not in seen_ids:
+            return drawn
+    if space.continuous:
+        return None
+    left = [configuration for configuration in space.configurations() if configuration.id not in seen_ids]
+    return generator.choice(left) if left else None
+
+
+def _draw(choice: Choice, generator: random.Random) -> Choice:
+    if not isinstance(choice, Range):
+        return choice
+    if choice.log:
+        drawn = math.exp(generator.uniform(math.log(choice.low), math.log(choice.high)))
+        return min(max(drawn, choice.low), choice.high)  # exp(log(x)) may miss x by a rounding
+    return generator.uniform(choice.low, choice.high)
+
+
+def _default_trials(space: Space) -> int:
+    """Return all configurations for a grid, and at most 100 for the samplers that choose."""
+    return space.count if space.sampler == "grid" or (space.count < 100 and not space.continuous) else 100
+
+
+def _check_choices(file: TomlFile, space: Space) -> None:
+    """Refuse a space that is empty, or that lists a choice which no configuration can have.
+
+    Such a choice would be left out of the study without a word.
+    """
+    if not space.count:
+        reasons = Counter[str]()
+        grow(space.axes, space.constraints, reasons)
+        raise file.error(f"the space has no valid configuration: {reasons.most_common(1)[0][0]}", "axes")
+    for (name, axis), used in zip(space.axes.items(), space.tree.used(), strict=True):
+        for index, choice in enumerate(axis.choices):
+            if axis.range is None and choice not in used:
+                reason = _why_never(space, name, choice)
+                raise file.error(f"no valid configuration has {name} {choice}: {reason}", "axes", name, index)
+
+
+def _why_never(space: Space, name: str, choice: Choice) -> str:
+    """Return the most common reason for which no configuration has `choice` on axis `name`."""
+    reasons = Counter[str]()
+    grow({**space.axes, name: Axis(name, (choice,))}, space.constraints, reasons)
+    if not reasons:  # of all axes only the ratio can be passed over
+        return "no compression of the space takes a ratio"
+    return reasons.most_common(1)[0][0]

@@ -1,0 +1,112 @@
+"""The tables of a search-space file besides its axes and constraints → checked values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from explorer import plugins
+from explorer.errors import SpaceError, did_you_mean
+from explorer.settings import Settings
+from explorer.toml_file import TomlFile
+
+Direction = Literal["maximize", "minimize"]
+DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
+QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
+OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
+SETTINGS = tuple(Settings.model_fields)
+TABLES = ("axes", "objectives", "search", *SETTINGS)
+DEVICES_FILE = "devices.toml"
+BUNDLED = Path(__file__).parent.parent / "search_spaces"
+
+
+class Search(BaseModel):
+    """``[search]``: how the space is searched; without a number of trials, the space decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sampler: str = "nsga2"
+    trials: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def find(space: Path | str) -> Path:
+    """Return the file of `space`, a path or the name of a space in ``search_spaces``.
+
+    Raises
+    ------
+    SpaceError
+        If there is no such file; the message lists the spaces there are.
+    """
+    path = Path(space)
+    if path.is_file():
+        return path
+    spaces = {known.stem: known for known in bundled()}
+    if str(space) in spaces:
+        return spaces[str(space)]
+    if path.suffix:
+        siblings = [sibling.name for sibling in path.parent.glob("*.toml") if sibling.name != DEVICES_FILE]
+        near = difflib.get_close_matches(path.name, siblings, n=1)
+        raise SpaceError(f"{path}: no such file" + (f"; did you mean '{path.with_name(near[0])}'?" if near else ""))
+    raise SpaceError(f"unknown search space '{space}'{did_you_mean(space, spaces)}")
+
+
+def bundled() -> list[Path]:
+    """Return the search-space files that come with the explorer, sorted by name."""
+    return sorted(path for path in BUNDLED.glob("*.toml") if path.name != DEVICES_FILE)
+
+
+def check_tables(file: TomlFile) -> None:
+    """Refuse keys and tables that a search-space file does not have."""
+    known = ("name", *TABLES, "constraints")
+    for key, value in file.content.items():
+        if key not in known:
+            raise file.error(f"unknown key '{key}' in a search-space file{did_you_mean(key, known)}", key)
+        if key in TABLES and not isinstance(value, dict):
+            raise file.error(f"{key} is a table: it starts with a line [{key}]", key)
+
+
+def read_name(file: TomlFile) -> str:
+    """Return the space's name: the file's stem unless given."""
+    name = file.content.get("name", file.path.stem)
+    if not isinstance(name, str) or not name.strip():
+        raise file.error(f"name is a text, not {name!r}", "name")
+    return name
+
+
+def read_search(file: TomlFile) -> Search:
+    """Return how the space is searched."""
+    search = file.validate(Search, file.content.get("search", {}), ("search",))
+    samplers = plugins.names("sampler")
+    if search.sampler not in samplers:
+        raise file.error(
+            f"unknown sampler '{search.sampler}'{did_you_mean(search.sampler, samplers)}", "search", "sampler"
+        )
+    return search
+
+
+def read_objectives(file: TomlFile) -> dict[str, Direction]:
+    """Return quantity → direction, in the order of the file."""
+    table = file.content.get("objectives", OBJECTIVES)
+    if not table:
+        raise file.error("[objectives] lists none", "objectives")
+    objectives: dict[str, Direction] = {}
+    for name, value in table.items():
+        if name not in QUANTITIES:
+            raise file.error(f"unknown objective '{name}'{did_you_mean(name, QUANTITIES)}", "objectives", name)
+        direction = next((known for known in DIRECTIONS if known == value), None)
+        if direction is None:
+            raise file.error(
+                f"unknown direction {value!r} of objective {name}{did_you_mean(value, DIRECTIONS)}", "objectives", name
+            )
+        objectives[name] = direction
+    return objectives
+
+
+def read_settings(file: TomlFile) -> Settings:
+    """Return the settings of the stages."""
+    return file.validate(Settings, {key: file.content[key] for key in SETTINGS if key in file.content}, ())

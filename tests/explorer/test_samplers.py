@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pytest
+
+from explorer import plugins
+from explorer.configuration import Configuration
+from explorer.errors import SpaceError
+from explorer.space import Space
+from tests.explorer.spaces import SMALL, make, toml
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+SAMPLERS = plugins.names("sampler")
+MODELLED = ("nsga2", "tpe")
+DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
+CONSTRAINTS = [{"when": {"model": "mobilenetv2"}, "require": {"threads": [1]}}]
+
+
+def measured(configuration: Configuration) -> list[float]:
+    """Stand in for a trial: a front with a trade-off, on which few of the configurations lie."""
+    removed = configuration.ratio or 0.0
+    best = {"none": "gemm", "weight_pruning": "direct", "channel_pruning": "gemm"}[configuration.compression]
+    wide = configuration.model == "resnet18"
+    accuracy = 0.9 + 0.05 * wide - 0.05 * removed - 0.2 * (configuration.compression == "weight_pruning")
+    slowdown = 1 + (configuration.algorithm != best)
+    return [accuracy, (2.0 + 6 * wide) * (1 - removed) * slowdown / configuration.threads]
+
+
+def study_of(space: Space, storage: str | None = None, seed: int = 3) -> optuna.Study:
+    sampler = plugins.load("sampler", space.sampler).build(space, seed)
+    return optuna.create_study(
+        study_name="x", directions=DIRECTIONS, sampler=sampler, storage=storage, load_if_exists=True
+    )
+
+
+def ask(space: Space, study: optuna.Study) -> tuple[optuna.Trial, Configuration]:
+    trial = study.ask()
+    configuration = space.suggest(trial)
+    trial.set_user_attr("configuration", configuration.id)
+    return trial, configuration
+
+
+def search(space: Space, study: optuna.Study, trials: int) -> list[dict[str, Any]]:
+    proposed = []
+    for _ in range(trials):
+        trial, configuration = ask(space, study)
+        proposed.append(trial.params)
+        if trial.number % 7 == 3:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, measured(configuration))
+    return proposed
+
+
+def sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder}/study.db"
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_proposal_is_valid(sampler: str, tmp_path: Path) -> None:
+    space = make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=40)
+    valid = {configuration.id for configuration in space.configurations()}
+    study = study_of(space)
+    search(space, study, 40)
+    assert {trial.user_attrs["configuration"] for trial in study.trials} <= valid
+
+
+@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "grid"])
+def test_continuous_axes_are_searched(sampler: str, tmp_path: Path) -> None:
+    space = make(tmp_path, {**SMALL, "ratio": {"low": 0.2, "high": 0.9}}, CONSTRAINTS, sampler=sampler, trials=30)
+    ratios = [params["ratio"] for params in search(space, study_of(space), 30) if "ratio" in params]
+    assert all(0.2 <= ratio <= 0.9 for ratio in ratios)
+    assert len(set(ratios)) > 5
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("stop", [1, 9, 17])
+def test_a_study_reloaded_from_its_database_goes_on_as_if_undisturbed(sampler: str, stop: int, tmp_path: Path) -> None:
+    space = make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=24)
+    undisturbed = search(space, study_of(space), 24)
+    first = search(space, study_of(space, sqlite(tmp_path)), stop)
+    second = search(space, study_of(space, sqlite(tmp_path)), 24 - stop)
+    assert first + second == undisturbed
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("stop", [0, 8, 16])
+def test_a_trial_killed_between_two_choices_is_completed_as_it_would_have_been(
+    sampler: str, stop: int, tmp_path: Path
+) -> None:
+    space = make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=24)
+    undisturbed = search(space, study_of(space), stop + 1)
+    killed = study_of(space, sqlite(tmp_path))
+    search(space, killed, stop)
+    trial = killed.ask()
+    trial.suggest_categorical("model", space.axes["model"].choices)  # type: ignore[arg-type]
+    study = study_of(space, sqlite(tmp_path))
+    resumed = optuna.Trial(study, study.trials[-1]._trial_id)
+    space.suggest(resumed)
+    assert resumed.params == undisturbed[-1]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_proposals_do_not_depend_on_the_process(sampler: str, tmp_path: Path) -> None:
+    """Sets of strings are ordered differently in every process."""
+    make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=24)
+    code = (
+        "from pathlib import Path; from explorer import space; from tests.explorer.test_samplers import *;"
+        f"s = space.load(Path({toml(str(tmp_path / 'drawn.toml'))})); print(search(s, study_of(s), 20))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "grid"])
+def test_another_seed_gives_another_study(sampler: str, tmp_path: Path) -> None:
+    space = make(tmp_path, sampler=sampler, trials=20)
+    assert search(space, study_of(space, seed=1), 20) != search(space, study_of(space, seed=2), 20)
+
+
+def test_the_grid_visits_every_configuration_once_in_order(tmp_path: Path) -> None:
+    space = make(tmp_path, SMALL, CONSTRAINTS, sampler="grid")
+    study = study_of(space)
+    search(space, study, space.count)
+    visited = [trial.user_attrs["configuration"] for trial in study.trials]
+    assert visited == [configuration.id for configuration in space.configurations()]
+
+
+def test_the_grid_gives_parallel_trials_different_configurations(tmp_path: Path) -> None:
+    space = make(tmp_path, sampler="grid")
+    study = study_of(space)
+    running = [ask(space, study)[1] for _ in range(3)]
+    assert running == list(space.configurations())[:3]
+
+
+def test_the_grid_refuses_continuous_axes(tmp_path: Path) -> None:
+    space = make(tmp_path, {**SMALL, "ratio": {"low": 0.2, "high": 0.9}}, sampler="grid")
+    with pytest.raises(SpaceError, match="give its range a step"):
+        study_of(space)
+
+
+def found_of_the_front(space: Space, seed: int, trials: int) -> float:
+    """Return which share of the true front a study of distinct configurations has found."""
+    points = {tuple(measured(configuration)) for configuration in space.configurations()}
+    front = {p for p in points if not any(q[0] >= p[0] and q[1] <= p[1] and q != p for q in points)}
+    study = study_of(space, seed=seed)
+    seen: set[tuple[float, ...]] = set()
+    asked: set[str] = set()
+    while len(asked) < trials and len(study.trials) < 5 * trials:
+        trial, configuration = ask(space, study)
+        study.tell(trial, measured(configuration))
+        asked.add(configuration.id)
+        seen.add(tuple(measured(configuration)))
+    return len(front & seen) / len(front)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", MODELLED)
+def test_learning_from_the_history_beats_chance(sampler: str, tmp_path: Path) -> None:
+    axes = {**SMALL, "ratio": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], "threads": [1, 2, 4]}
+    spaces = [make(tmp_path, axes, CONSTRAINTS, sampler=name, trials=48) for name in (sampler, "random")]
+    learnt, chance = (sum(found_of_the_front(space, seed, 48) for seed in range(6)) for space in spaces)
+    assert learnt > 1.25 * chance
