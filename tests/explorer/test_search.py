@@ -1,0 +1,161 @@
+"""Whole studies: nothing computed twice, resumed after SIGKILL in any stage, failures recorded, damage mended."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from explorer import plugins
+from explorer.errors import DeviceError, Failure, WorkspaceError
+from explorer.records import Records
+from explorer.store import Store
+from explorer.workspace import Workspace
+from tests import studies
+from tests.conftest import Ran
+from tests.studies import Events
+
+pytestmark = pytest.mark.slow
+
+
+def study_of(ran_workspace: Path, name: str) -> Any:
+    return optuna.load_study(study_name=name, storage=Workspace(ran_workspace).url)
+
+
+def comparable(workspace: Path, name: str) -> Any:
+    """Return what must be equal in two runs of a study: everything but latencies and times."""
+    frame = Records(Workspace(workspace).url).frame(name)
+    return frame.drop(columns=["seconds", "latency_ms", "latency_low_ms", "latency_high_ms"])
+
+
+def test_a_grid_over_two_models_trains_two(grid: Ran) -> None:
+    assert len(grid.events.outcomes) == 24
+    assert not any(isinstance(outcome, Failure) for outcome in grid.events.outcomes.values())
+    expected = {"data": 1, "train": 2, "compress": 4, "lower": 12, "tune": 12, "build": 12, "measure": 24}
+    assert studies.executions(grid.workspace) == expected
+
+
+def test_every_configuration_once_and_optuna_has_the_same_values(grid: Ran) -> None:
+    frame = Records(Workspace(grid.workspace).url).frame("grid")
+    assert frame["configuration_id"].nunique() == len(frame) == 24
+    trials = study_of(grid.workspace, "grid").trials
+    assert [t.number for t in trials] == frame["number"].to_list()
+    for t, row in zip(trials, frame.to_dict("records"), strict=True):
+        assert t.values == [row["accuracy"], row["latency_ms"], row["size_bytes"]]
+        assert t.user_attrs["configuration"] == row["configuration_id"]
+
+
+def test_records_are_plausible(grid: Ran) -> None:
+    frame = Records(Workspace(grid.workspace).url).frame("grid")
+    assert ((frame["latency_low_ms"] <= frame["latency_ms"]) & (frame["latency_ms"] <= frame["latency_high_ms"])).all()
+    assert (frame["latency_ms"] > 0).all()
+    by_network = frame.groupby(["model", "compression"])
+    assert (by_network["accuracy"].nunique() == 1).all(), "algorithms of one network share its accuracy"
+    sizes = by_network["size_bytes"].median().unstack()
+    assert (sizes["channel_pruning"] < sizes["none"]).all()
+
+
+def test_a_second_run_executes_nothing(grid: Ran) -> None:
+    before = studies.executions(grid.workspace)
+    events = Events()
+    summary = studies.run(grid.space, grid.workspace, events)
+    assert (summary.added, summary.complete, summary.failed) == (0, 24, 0)
+    assert not events.stages
+    assert studies.executions(grid.workspace) == before
+
+
+def test_another_study_in_the_workspace_reuses_everything(grid: Ran, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(grid.workspace, workspace)
+    before = studies.executions(workspace)
+    summary = studies.run(studies.write_space(tmp_path, name="again"), workspace, Events())
+    assert summary.complete == 24
+    assert studies.executions(workspace) == before
+
+
+def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(grid.workspace, workspace)
+    library = next((workspace / "artifacts" / "build").rglob("network.tar"))
+    library.write_bytes(library.read_bytes()[:-1] + b"x")
+    events = Events()
+    studies.run(studies.write_space(tmp_path, name="again"), workspace, events)
+    assert [note for note in events.notes if "corrupt" in note and str(library) in note]
+    assert studies.executions(workspace)["build"] == 13
+    assert Store(workspace / "artifacts").damage("build", library.parent.name) is None
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = studies.write_space(folder, name="small", models=("resnet18",), algorithms=("gemm",))
+    studies.run(path, folder / "workspace", Events())
+    return folder
+
+
+def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    stages = ("data", "train", "compress", "lower", "tune", "build", "measure")
+    assert set(stages) == set(plugins.names("stage"))
+    for stage in stages:
+        command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage]
+        killed = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    summary = studies.run(undisturbed / "small.toml", workspace, Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+
+    expected = comparable(undisturbed / "workspace", "small")
+    assert comparable(workspace, "small").equals(expected)
+    trials = study_of(workspace, "small").trials
+    assert [t.state for t in trials] == [optuna.trial.TrialState.COMPLETE] * 4
+    # A kill costs at most the stages that were being executed at that moment, three at a time: none is executed again
+    # once it was published, so every key was published once.
+    artifacts = [folder.name for folder in (workspace / "artifacts").glob("*/??/*")]
+    undisturbed_artifacts = [folder.name for folder in (undisturbed / "workspace" / "artifacts").glob("*/??/*")]
+    assert sorted(artifacts) == sorted(undisturbed_artifacts)
+    records = Records(Workspace(workspace).url).executions()
+    assert records.groupby("key").size().max() == 1
+
+
+def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) -> None:
+    path = studies.write_space(
+        tmp_path, models=("resnet18",), algorithms=("gemm",), more_training="learning_rate = 1e30"
+    )
+    events = Events()
+    summary = studies.run(path, tmp_path / "workspace", events)
+    assert (summary.complete, summary.failed) == (0, 4)
+    assert {(o.stage, o.kind) for o in events.outcomes.values() if isinstance(o, Failure)} == {("train", "not_finite")}
+    assert studies.executions(tmp_path / "workspace")["train"] == 1, "the shared failure is not provoked four times"
+    states = {t.state for t in study_of(tmp_path / "workspace", "grid").trials}
+    assert states == {optuna.trial.TrialState.FAIL}
+
+
+def test_a_held_workspace_is_refused_with_its_holder(grid: Ran) -> None:
+    workspace = Workspace(grid.workspace)
+    with workspace.held(), pytest.raises(WorkspaceError, match=r"in use by process \d+"):
+        studies.run(grid.space, grid.workspace, Events())
+
+
+def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="grid", models=("resnet18",))
+    with pytest.raises(WorkspaceError, match="another axes"):
+        studies.run(path, grid.workspace, Events())
+
+
+def test_an_unreachable_device_is_an_error_before_anything_is_trained(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path)
+    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
+    (tmp_path / "devices.toml").write_text(
+        '[board]\ntracker = "127.0.0.1:1"\ntarget = { kind = "llvm", mcpu = "x86-64", num-cores = 2 }\n'
+    )
+    events = Events()
+    with pytest.raises(DeviceError, match=r"127\.0\.0\.1:1.*rpc_server"):
+        studies.run(path, tmp_path / "workspace", events)
+    assert events.stages == ["reach board"]
+    assert not studies.executions(tmp_path / "workspace")

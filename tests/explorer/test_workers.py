@@ -1,0 +1,126 @@
+"""Worker processes: answers, failures as values, crashes, and who may use the cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from explorer.errors import StageFailed
+from explorer.workers import Cores, Pool, Worker
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    worker = Worker("torch", "torch 1", tmp_path / "torch-1.log", threads=1)
+    yield worker
+    worker.stop()
+
+
+def test_a_call_is_answered_and_the_process_kept(worker: Worker) -> None:
+    first = worker.request({"call": "os:getpid", "arguments": {}})
+    assert worker.request({"call": "os:getpid", "arguments": {}}) == first != os.getpid()
+
+
+def test_what_a_library_prints_is_not_taken_for_an_answer(worker: Worker) -> None:
+    assert worker.request({"call": "os:system", "arguments": {"command": "echo noise"}}) == 0
+    assert "noise" in worker.log.read_text()
+
+
+def test_an_exception_becomes_a_failure_with_its_traceback(worker: Worker) -> None:
+    with pytest.raises(StageFailed) as caught:
+        worker.request({"call": "os:listdir", "arguments": {"path": "/nowhere"}})
+    failure = caught.value.failure
+    assert failure.kind == "exception"
+    assert "FileNotFoundError" in failure.message
+    assert "Traceback" in failure.log
+
+
+def test_a_crash_becomes_a_failure_and_the_next_request_is_answered(worker: Worker) -> None:
+    with pytest.raises(StageFailed) as caught:
+        worker.request({"call": "os:abort", "arguments": {}})
+    assert caught.value.failure.kind == "crash"
+    assert "SIGABRT" in caught.value.failure.message
+    assert worker.request({"call": "os:getpid", "arguments": {}}) > 0
+
+
+def test_a_silent_worker_is_given_up(worker: Worker) -> None:
+    with pytest.raises(StageFailed) as caught:
+        worker.request({"call": "signal:pause", "arguments": {}}, timeout=2)
+    assert caught.value.failure.kind == "timeout"
+
+
+def test_a_tvm_worker_has_no_torch(tmp_path: Path) -> None:
+    pool = Pool("tvm", 1, tmp_path, threads=1)
+    try:
+        with pool.borrow() as worker, pytest.raises(StageFailed, match="torch"):
+            worker.request({"call": "torch:get_num_threads", "arguments": {}})
+    finally:
+        pool.stop()
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from explorer.workers import Worker
+worker = Worker("torch", "torch 1", Path(sys.argv[1]) / "log", threads=1)
+print(worker.request({"call": "os:getpid", "arguments": {}}), flush=True)
+worker.request({"call": "signal:pause", "arguments": {}})
+"""
+
+
+def test_a_worker_dies_with_its_parent_even_at_work(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    child.wait(timeout=20)
+
+
+def test_a_measurement_has_the_cores_alone_and_goes_first() -> None:
+    cores = Cores()
+    events: list[str] = []
+    computing, release = threading.Event(), threading.Event()
+
+    def compute_first() -> None:
+        with cores.computing():
+            computing.set()
+            release.wait()
+            events.append("first computation ends")
+
+    def measure() -> None:
+        with cores.measuring():
+            events.append("measurement begins")
+            time.sleep(0.05)
+            events.append("measurement ends")
+
+    def compute_later() -> None:
+        with cores.computing():
+            events.append("later computation begins")
+
+    threads = [threading.Thread(target=compute_first)]
+    threads[0].start()
+    computing.wait()
+    for work in (measure, compute_later):
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+        time.sleep(0.05)
+    assert not events
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert events == [
+        "first computation ends",
+        "measurement begins",
+        "measurement ends",
+        "later computation begins",
+    ]

@@ -1,0 +1,103 @@
+"""Small real studies on the digits, and an observer that remembers, for the tests of whole runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from explorer import search, space
+from explorer.configuration import Configuration
+from explorer.errors import Failure
+from explorer.records import Record, Records
+from explorer.workspace import Workspace
+
+# 2 models x (none, channel_pruning at one ratio) x 3 algorithms x 2 thread counts = 24 configurations.
+GRID = """
+name = "{name}"
+[axes]
+dataset = "digits"
+model = {models}
+width = 0.25
+compression = ["none", "channel_pruning"]
+ratio = 0.5
+algorithm = {algorithms}
+threads = [1, 2]
+[objectives]
+accuracy = "maximize"
+latency_ms = "minimize"
+size_bytes = "minimize"
+[search]
+sampler = "grid"
+[train]
+epochs = {epochs}
+{more_training}
+[compress]
+epochs = 1
+[measure]
+samples = 10
+sample_ms = 0.5
+warmup_ms = 0.5
+"""
+
+
+class Events:
+    """Remembers what it is told; `kill_in` ends the process by SIGKILL a moment after that stage has begun."""
+
+    def __init__(self, kill_in: str | None = None) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+        self.outcomes: dict[int, Record | Failure] = {}
+        self.configurations: dict[int, Configuration] = {}
+        self._kill_in = kill_in
+
+    def begin(self, done: int, wanted: int) -> None:
+        self.done, self.wanted = done, wanted
+
+    def started(self, worker: str, stage: str) -> None:
+        self.stages.append(stage)
+        if stage == self._kill_in:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    def finished(self, worker: str) -> None: ...
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
+        self.outcomes[number] = outcome
+        self.configurations[number] = configuration
+
+
+def write_space(
+    folder: Path,
+    name: str = "grid",
+    models: tuple[str, ...] = ("mobilenetv2", "resnet18"),
+    algorithms: tuple[str, ...] = ("direct", "gemm", "spatial_pack"),
+    epochs: int = 1,
+    more_training: str = "",
+) -> Path:
+    """Write the grid's search-space file into `folder` and return its path."""
+    path = folder / f"{name}.toml"
+    text = GRID.format(
+        name=name, models=list(models), algorithms=list(algorithms), epochs=epochs, more_training=more_training
+    )
+    path.write_text(text)
+    return path
+
+
+def run(path: Path, workspace: Path, events: Events, trials: int | None = None) -> search.Summary:
+    """Run the study of the space at `path` in this process."""
+    return search.run(space.load(path).searched(trials=trials), Workspace(workspace), events)
+
+
+def executions(workspace: Path) -> dict[str, int]:
+    """Return how often each stage was executed in a workspace."""
+    counts: dict[str, int] = Records(Workspace(workspace).url).executions()["stage"].value_counts().to_dict()
+    return counts
+
+
+if __name__ == "__main__":  # space, workspace, stage to be killed in
+    run(Path(sys.argv[1]), Path(sys.argv[2]), Events(sys.argv[3]))
