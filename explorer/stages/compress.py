@@ -38,7 +38,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         If the loss is no longer finite, or memory runs out.
     """
     splits = Splits.load(parents["data"].path / "images.npz")
-    training.make_reproducible(parameters["seed"])
+    training.make_reproducible(parameters.get("seed", 0))
     model = training.build_model(
         "compress", parameters["model"], parameters["width"], parents["data"].values["classes"], splits.shape
     )
@@ -67,9 +67,9 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
 def _compressed(model: nn.Module, parameters: Mapping[str, Any], splits: Splits) -> nn.Module:
     name = parameters["compression"]
     compress = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("compression", name).compress
-    recipe = training.Recipe.of(parameters)
 
     def fine_tune(tuned: nn.Module, share: float = 1.0) -> None:
+        recipe = training.Recipe.of(parameters)  # absent where nothing is removed and so nothing fine-tuned
         training.fit("compress", tuned, splits.train, recipe, round(share * recipe.epochs))
 
     example = torch.from_numpy(splits.train.pixels[:1])

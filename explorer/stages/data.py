@@ -15,6 +15,8 @@ from explorer.store import Artifact
 VERSION = 1
 WORKER = "torch"
 
+FLAT = 1e-6  # a channel with less contrast is centred and not scaled
+
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
     """Load and split the data set, and write it with each channel's mean 0 and standard deviation 1 on training images.
@@ -30,9 +32,10 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     splits: Splits = load(parameters["validation"], parameters["test"], parameters["seed"])
     mean = splits.train.pixels.mean((0, 2, 3), keepdims=True, dtype=np.float64)
     std = splits.train.pixels.std((0, 2, 3), keepdims=True, dtype=np.float64)
+    scale = np.where(std > FLAT, std, 1.0)
 
     def normalised(images: Images) -> Images:
-        return Images(((images.pixels - mean) / std).astype(np.float32), images.labels)
+        return Images(((images.pixels - mean) / scale).astype(np.float32), images.labels)
 
     written = Splits(normalised(splits.train), normalised(splits.validation), normalised(splits.test))
     written.save(out / "images.npz")

@@ -1,0 +1,66 @@
+"""A model, a data set and a compression as a user would bring them: ``tests.custom_plugins:function``."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from explorer.compression import FineTune
+from explorer.datasets import Images, Splits, stratified
+
+
+def stripes(validation: float, test: float, seed: int) -> Splits:
+    """Horizontal against vertical stripes under noise: 12x10 px, 2 channels, 2 classes."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(200) % 2
+    rows, columns = np.mgrid[:12, :10] % 2
+    pixels = np.where(labels[:, None, None, None] == 0, rows, columns) + random.normal(0, 0.1, (200, 2, 12, 10))
+    rest, held = stratified(Images(pixels.astype(np.float32), labels.astype(np.int64)), test, seed)
+    return Splits(*stratified(rest, validation, seed), held)
+
+
+class Branching(nn.Module):
+    """A network that fx cannot trace: it looks at a value to decide which way to go."""
+
+    def __init__(self, width: float, classes: int, inputs: int) -> None:
+        super().__init__()
+        hidden = max(8, int(32 * width))
+        self.features = nn.Sequential(nn.Conv2d(inputs, hidden, 3), nn.BatchNorm2d(hidden), nn.ReLU())
+        self.classifier = nn.Linear(hidden, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[2] < 3:
+            raise ValueError("three rows at least")
+        features: Tensor = self.features(image)
+        logits: Tensor = self.classifier(features.amax((2, 3)))
+        return logits
+
+
+def branching(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    return Branching(width, classes, shape[0])
+
+
+def two_outputs_too_many(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    return Branching(width, classes + 2, shape[0])
+
+
+def needs_large_images(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(shape[0], 8, 11), nn.Flatten(), nn.LazyLinear(classes))
+
+
+def halve_magnitudes(model: nn.Module, ratio: float, example: Tensor, fine_tune: FineTune) -> nn.Module:
+    """Scale the last layer, which changes every logit and no prediction."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight *= 0.5
+        last.bias *= 0.5
+    return model
+
+
+def one_channel_black(validation: float, test: float, seed: int) -> Splits:
+    """Stripes whose second channel is 0 everywhere."""
+    splits = stripes(validation, test, seed)
+    for images in (splits.train, splits.validation, splits.test):
+        images.pixels[:, 1] = 0
+    return splits

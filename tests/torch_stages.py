@@ -1,0 +1,58 @@
+"""Torch stages, executed in this process on digits, and their networks run through ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from explorer import plugins
+from explorer.settings import CompressSettings, DataSettings, TrainSettings
+from explorer.store import Artifact
+
+QUICK = {"epochs": 3, "learning_rate": 0.1}
+
+
+def execute(stage: str, folder: Path, parameters: Mapping[str, Any], **parents: Artifact) -> Artifact:
+    """Run one stage as a worker does: what it returns has to survive JSON."""
+    out = folder / stage
+    out.mkdir(parents=True, exist_ok=True)
+    values = plugins.load("stage", stage).run(parameters, parents, out)
+    return Artifact(stage, stage, out, json.loads(json.dumps(values, allow_nan=False)))
+
+
+def data(folder: Path, dataset: str = "digits", **settings: Any) -> Artifact:
+    return execute("data", folder, {"dataset": dataset, **DataSettings(**settings).model_dump()})
+
+
+def train(folder: Path, data: Artifact, model: str = "resnet18", width: float = 0.125, **settings: Any) -> Artifact:
+    recipe = TrainSettings(**{**QUICK, **settings}).model_dump()
+    return execute("train", folder, {"model": model, "width": width, **recipe}, data=data)
+
+
+def compress(
+    folder: Path,
+    data: Artifact,
+    train: Artifact,
+    compression: str = "none",
+    ratio: float | None = None,
+    model: str = "resnet18",
+    width: float = 0.125,
+    **settings: Any,
+) -> Artifact:
+    choice = {"model": model, "width": width, "compression": compression, "ratio": ratio}
+    recipe = CompressSettings(**settings).model_dump() if compression != "none" else {}
+    return execute("compress", folder, {**choice, **recipe}, data=data, train=train)
+
+
+def onnx_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what ONNX Runtime computes for each image alone, shape (N, classes)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(["logits"], {"image": image[np.newaxis]})[0] for image in images])
