@@ -81,17 +81,17 @@ def test_continuous_axes_are_searched(sampler: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("stop", [1, 9, 17])
+@pytest.mark.parametrize("stop", [1, 12])
 def test_a_study_reloaded_from_its_database_goes_on_as_if_undisturbed(sampler: str, stop: int, tmp_path: Path) -> None:
     space = make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=24)
-    undisturbed = search(space, study_of(space), 24)
+    undisturbed = search(space, study_of(space), 16)
     first = search(space, study_of(space, sqlite(tmp_path)), stop)
-    second = search(space, study_of(space, sqlite(tmp_path)), 24 - stop)
+    second = search(space, study_of(space, sqlite(tmp_path)), 16 - stop)
     assert first + second == undisturbed
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("stop", [0, 8, 16])
+@pytest.mark.parametrize("stop", [5, 9])  # nsga2: in the first generation, and as the first of the second
 def test_a_trial_killed_between_two_choices_is_completed_as_it_would_have_been(
     sampler: str, stop: int, tmp_path: Path
 ) -> None:
