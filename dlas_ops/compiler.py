@@ -1,0 +1,108 @@
+"""ONNX model → a compiled library and its per-layer account, by way of a saveable lowered module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from dlas_ops._tvm import tvm
+from dlas_ops.layers import Layer
+from dlas_ops.pipeline import PIPELINE
+from dlas_ops.placement import Placement
+from dlas_ops.scheduling import schedule
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A network with its algorithms placed, weights packed and element-wise operators fused; not yet scheduled."""
+
+    module: Any
+    layers: list[Layer]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A built network: `library` exports itself with ``export_library("net.tar")``."""
+
+    library: Any
+    layers: list[Layer]
+
+
+def lower(model: onnx.ModelProto, target: Any, *, algorithm: str, format: str = "dense") -> Lowered:
+    """Import `model` and place `algorithm` on its convolutions.
+
+    Parameters
+    ----------
+    model : a float32 ONNX model of static shapes with its weights embedded
+    target : the ``tvm.target.Target`` to run on
+    algorithm : name of a file in ``dlas_ops/algorithms``
+    format : weight format; what an algorithm does not implement falls back to dense, and the account says so
+    """
+    from tvm.relax.frontend.onnx import from_onnx
+
+    transform = tvm.relax.transform
+    module = from_onnx(model, keep_params_in_input=False)
+    with target:
+        module = tvm.transform.Sequential([transform.DecomposeOpsForInference(), transform.FoldConstant()])(module)
+        placement = Placement(module, target, algorithm, format, _weight_names(model))
+        module = placement.run()
+        passes = [
+            transform.LegalizeOps(),
+            transform.FoldConstant(),
+            transform.AnnotateTIROpPattern(),
+            transform.FuseOps(),
+            transform.FuseTIR(),
+            transform.DeadCodeElimination(),
+        ]
+        module = tvm.transform.Sequential(passes)(module)
+    return Lowered(module, placement.layers)
+
+
+def build(lowered: Lowered, target: Any) -> Any:
+    """Schedule and compile `lowered` for `target`; return TVM's executable."""
+    with target:
+        return tvm.relax.build(schedule(lowered.module, target), target, tir_pipeline=PIPELINE)
+
+
+def compile(
+    model: onnx.ModelProto, target: Any, *, algorithm: str, format: str = "dense", dtype: str = "float32"
+) -> Compiled:
+    """Lower and build `model`; see `lower`.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is not float32, the only one implemented.
+    """
+    if dtype != "float32":
+        raise ValueError(f"dtype {dtype} is not implemented; float32 is")
+    lowered = lower(model, target, algorithm=algorithm, format=format)
+    return Compiled(build(lowered, target), lowered.layers)
+
+
+def save(lowered: Lowered, folder: str | Path) -> None:
+    """Write `lowered` into `folder`, as module.json and layers.json."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "module.json").write_text(tvm.ir.save_json(lowered.module))
+    (folder / "layers.json").write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
+
+
+def load(folder: str | Path) -> Lowered:
+    """Read what `save` wrote."""
+    folder = Path(folder)
+    module = tvm.ir.load_json((folder / "module.json").read_text())
+    layers = json.loads((folder / "layers.json").read_text())
+    return Lowered(module, [Layer.from_json(layer) for layer in layers])
+
+
+def _weight_names(model: onnx.ModelProto) -> Iterator[str]:
+    """Yield the names of the weights of convolutions and dense layers, in the model's order."""
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            yield node.input[1]

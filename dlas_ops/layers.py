@@ -1,0 +1,45 @@
+"""One layer of a compiled network: what it computes, what was asked for and what runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One line of the per-layer account; JSON-able through `to_json`.
+
+    Attributes
+    ----------
+    name : the ONNX weight's name or, without weights, the operator with a running number
+    operator : conv2d, depthwise_conv2d, grouped_conv2d, dense, max_pool2d, …
+    input, weight, output : shapes as in the ONNX model; an operator without weights has an empty `weight`
+    stride, padding, dilation, groups : as in ONNX; empty and 1 where they do not apply
+    macs : multiply-accumulates of one run
+    asked, ran : "algorithm/format"
+    reason : why `ran` differs from `asked`, or ""
+    """
+
+    name: str
+    operator: str
+    input: tuple[int, ...]
+    weight: tuple[int, ...]
+    output: tuple[int, ...]
+    asked: str
+    ran: str
+    reason: str = ""
+    macs: int = 0
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layer as plain JSON values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Layer:
+        """Return the layer that `to_json` described."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})

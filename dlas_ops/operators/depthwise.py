@@ -1,0 +1,80 @@
+"""Depthwise convolution in channel blocks: one vector holds one point of as many channels as it has lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlas_ops.convolution import Conv
+from dlas_ops.targets import Cpu
+from dlas_ops.tiling import Tile
+
+
+def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
+    """Pack (channel, 1, height, width) weights as (channel block, height, width, channel), padded with zeros."""
+    filled = np.zeros((blocks * block, *weight.shape[2:]), weight.dtype)
+    filled[: weight.shape[0]] = weight[:, 0]
+    return np.ascontiguousarray(filled.reshape(blocks, block, *weight.shape[2:]).transpose(0, 2, 3, 1))
+
+
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
+    """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.stages import annotation, padded
+
+    te = tvm.te
+    blocks, *_, block = (int(size) for size in weight.shape)
+    tile = window_tile(conv.out_height, conv.out_width, cpu)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
+    source = padded(data, conv, rows, columns, block)
+    kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
+
+    def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        row = h * conv.stride[0] + kh * conv.dilation[0]
+        column = w * conv.stride[1] + kw * conv.dilation[1]
+        return te.sum(source[n, co, row, column, ci] * weight[co, kh, kw, ci], axis=[kh, kw])
+
+    sums = te.compute(
+        (conv.batch, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
+    )
+    shape = (conv.batch, blocks, conv.out_height, conv.out_width, block)
+    return te.compute(shape, lambda *index: sums[index], name="output")
+
+
+def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
+    """Return the tile of output points whose sums one step of a sliding window holds in registers."""
+    limit = cpu.vector_registers // 2
+    widths = [size for size in range(1, min(width, limit) + 1) if width % size == 0]
+    best = max(widths) if max(widths) > 2 or width <= 2 else min(width, limit // 2)
+    rows = [size for size in range(1, min(height, limit // best) + 1) if height % size == 0]
+    return Tile(max(rows), best, 1)
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Sum a tile of points in registers, one vector of channels at a time, over vectors of channels in parallel."""
+    from dlas_ops.schedules import inline_epilogue, tile_of, vectorize_inner
+
+    tile = tile_of(sch, block)
+    last = inline_epilogue(sch, block)
+    n, co, h, w, ci, kh, kw = sch.get_loops(block)
+    lanes = min(cpu.lanes(), int(sch.get(ci).extent))
+    cio, v = sch.split(ci, [None, lanes])
+    ho, hi = sch.split(h, [None, tile.height])
+    wo, wi = sch.split(w, [None, tile.width])
+    sch.reorder(n, co, cio, ho, wo, kh, kw, hi, wi, v)
+    channels = sch.fuse(n, co, cio)
+    producers = sch.get_producers(block)
+    sch.reverse_compute_at(last, wo)
+    sch.set_scope(block, 0, "local")
+    sch.parallel(channels)
+    sch.vectorize(v)
+    for loop in (kh, kw, hi, wi):
+        sch.unroll(loop)
+    for producer in producers:
+        sch.compute_at(producer, channels)
+        *_, inner = sch.get_loops(producer)
+        sch.vectorize(inner)
+    vectorize_inner(sch, last, sch.get_loops(last)[3:], lanes)
+    first = sch.decompose_reduction(block, kh)
+    vectorize_inner(sch, first, sch.get_loops(first)[3:], lanes)

@@ -1,0 +1,97 @@
+"""Grouped convolution: every group's channels gathered side by side, then a register-tiled convolution per group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlas_ops.convolution import Conv
+from dlas_ops.targets import Cpu
+from dlas_ops.tiling import register_tile
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+    """Pack OIHW weights as (group, output block, height, width, input channel, output channel).
+
+    The output block is the smallest power of two that holds a group's output channels, at most one vector.
+    """
+    out = conv.out_channels // conv.groups
+    lanes = min(cpu.lanes(), 1 << (out - 1).bit_length())
+    blocks = -(-out // lanes)
+    filled = np.zeros((conv.groups, blocks * lanes, *weight.shape[1:]), weight.dtype)
+    filled[:, :out] = weight.reshape(conv.groups, out, *weight.shape[1:])
+    split = filled.reshape(conv.groups, blocks, lanes, *weight.shape[1:])
+    return np.ascontiguousarray(split.transpose(0, 1, 4, 5, 3, 2))
+
+
+def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
+    """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.stages import annotation, read_channel
+
+    te, tirx = tvm.te, tvm.tirx
+    groups, blocks, *_, depth, lanes = (int(size) for size in weight.shape)
+    tile = register_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, cpu)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
+    height = (rows - 1) * conv.stride[0] + conv.extent[0]
+    width = (columns - 1) * conv.stride[1] + conv.extent[1]
+    top, left = conv.padding[:2]
+
+    def gathered(n: Any, g: Any, h: Any, w: Any, c: Any) -> Any:
+        inside = tirx.all(h >= top, h < conv.height + top, w >= left, w < conv.width + left)
+        held = read_channel(data, n, g * depth + c, h - top, w - left)
+        return tirx.if_then_else(inside, held, tirx.const(0.0, data.dtype))
+
+    source = te.compute((conv.batch, groups, height, width, depth), gathered, name="gathered")
+    kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
+    ci = te.reduce_axis((0, depth), "ci")
+
+    def point(n: Any, g: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+        row = h * conv.stride[0] + kh * conv.dilation[0]
+        column = w * conv.stride[1] + kw * conv.dilation[1]
+        return te.sum(source[n, g, row, column, ci] * weight[g, o, kh, kw, ci, v], axis=[kh, kw, ci])
+
+    sums = te.compute(
+        (conv.batch, groups, blocks, rows, columns, lanes), point, name="grouped", attrs=annotation("grouped", tile)
+    )
+    outputs = conv.out_channels // groups
+    out_blocks = -(-conv.out_channels // block)
+
+    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        channel = co * block + ci
+        own = channel % outputs
+        held = sums[n, channel // outputs, own // lanes, h, w, own % lanes]
+        if out_blocks * block == conv.out_channels:
+            return held
+        return tirx.if_then_else(channel < conv.out_channels, held, tirx.const(0.0, data.dtype))
+
+    shape = (conv.batch, out_blocks, conv.out_height, conv.out_width, block)
+    return te.compute(shape, element, name="output")
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
+    from dlas_ops.schedules import copy_stages, inline_epilogue, tile_of, vectorize_inner
+
+    tile = tile_of(sch, block)
+    last = inline_epilogue(sch, block)
+    copy_stages(sch, block, cpu)
+    copy_stage = sch.get_loops(last)
+    sch.parallel(sch.fuse(*copy_stage[:3]))
+    sums = sch.cache_write(block, 0, "local")
+    n, g, o, h, w, v, kh, kw, ci = sch.get_loops(block)
+    lanes = int(sch.get(v).extent)
+    oo, oi = sch.split(o, [None, tile.vectors])
+    ho, hi = sch.split(h, [None, tile.height])
+    wo, wi = sch.split(w, [None, tile.width])
+    sch.reorder(n, g, oo, ho, wo, kh, kw, ci, oi, hi, wi, v)
+    tiles = sch.fuse(n, g, oo, ho, wo)
+    sch.reverse_compute_at(sums, tiles)
+    sch.parallel(tiles)
+    sch.vectorize(v)
+    for loop in (oi, hi, wi):
+        sch.unroll(loop)
+    vectorize_inner(sch, sums, sch.get_loops(sums)[1:], lanes)
+    first = sch.decompose_reduction(block, kh)
+    vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)

@@ -1,0 +1,45 @@
+"""Model → what its layers cost: parameters, weights that are not zero, multiply-accumulates, channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def account(model: nn.Module, example: Tensor) -> dict[str, dict[str, int]]:
+    """Return the costs of every convolution and linear layer by its name in `model`.
+
+    Parameters
+    ----------
+    example
+        Shape (1, C, H, W); MACs are those of one image.
+
+    Returns
+    -------
+    dict
+        Layer → ``channels`` (outputs), ``weights``, ``nonzeros`` (among the weights) and ``macs``, which counts zeros
+        as well: what a dense kernel computes.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(example)
+    root = type(model).__name__
+    flops: Mapping[str, Mapping[Any, int]] = counter.get_flop_counts()
+    return {
+        name: {
+            "channels": module.weight.shape[0],
+            "weights": module.weight.numel(),
+            "nonzeros": int(module.weight.count_nonzero()),
+            "macs": sum(flops[f"{root}.{name}"].values()) // 2,
+        }
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+
+
+def total(layers: Mapping[str, Mapping[str, int]], quantity: str) -> int:
+    """Return the sum of one quantity over all layers."""
+    return sum(layer[quantity] for layer in layers.values())

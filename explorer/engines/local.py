@@ -1,0 +1,211 @@
+"""Stage → artifact on this machine: from the store, else by a worker; a device is leased to one measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from explorer import loopback
+from explorer.devices import Device
+from explorer.errors import DeviceError, StageFailed
+from explorer.records import Records
+from explorer.stage import Stage
+from explorer.statistics import Interval
+from explorer.store import Artifact, Store
+from explorer.workers import Cores, Pool, Worker
+
+MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
+PROBE_TIMEOUT = 90
+
+
+class Observer(Protocol):
+    """Who is told what the workers do."""
+
+    def started(self, worker: str, stage: str) -> None:
+        """`worker` begins to execute `stage`."""
+
+    def finished(self, worker: str) -> None:
+        """`worker` is free again."""
+
+    def note(self, message: str) -> None:
+        """Something the user should know."""
+
+
+class LocalEngine:
+    """Runs stages in worker processes of this machine; a context manager that takes everything down again.
+
+    Parameters
+    ----------
+    devices
+        The devices that the study measures on, by name.
+    threads
+        The most threads that the study asks of each device.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        records: Records,
+        logs: Path,
+        devices: Mapping[str, Device],
+        threads: int,
+        observer: Observer,
+    ) -> None:
+        cores = os.cpu_count() or 1
+        self._store, self._records, self._logs, self._observer = store, records, logs, observer
+        self._devices = dict(devices)
+        self._threads = threads
+        self._cores = Cores()
+        # Training uses every core by itself; TVM compiles on one.
+        self._pools = {"torch": Pool("torch", 1, logs), "tvm": Pool("tvm", cores, logs)}
+        self._leases = {name: threading.Lock() for name in devices}
+        self._targets: dict[str, Mapping[str, Any]] = {}
+        self._failures: dict[str, StageFailed] = {}
+        self._exit = contextlib.ExitStack()
+
+    def __enter__(self) -> LocalEngine:
+        """Bring the devices up and ask each for its target, before anything else is done.
+
+        Raises
+        ------
+        DeviceError
+            If a device cannot be reached.
+        """
+        with self._exit:  # taken down again if one device fails
+            for pool in self._pools.values():
+                self._exit.callback(pool.stop)
+            for name, device in self._devices.items():
+                self._devices[name] = self._serve(device) if device.is_loopback else device
+                self._targets[name] = self._describe(self._devices[name])
+            self._exit = self._exit.pop_all()
+        return self
+
+    @property
+    def concurrency(self) -> int:
+        """How many trials are worth being under way at once: one that trains while the others compile."""
+        return 1 + (os.cpu_count() or 1)
+
+    def computing(self) -> contextlib.AbstractContextManager[None]:
+        """Hold this machine's cores together with other computations, never beside a measurement on them."""
+        return self._cores.computing()
+
+    def stop(self) -> None:
+        """End all workers; whoever waits for one sees it die."""
+        for pool in self._pools.values():
+            pool.stop()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def target(self, device: str) -> Mapping[str, Any]:
+        """Return the TVM target that `device` compiles for."""
+        return self._targets[device]
+
+    def run(self, stage: Stage) -> Artifact:
+        """Return the stage's artifact, from the store or by executing it in a worker.
+
+        Raises
+        ------
+        StageFailed
+            If the execution failed, now or earlier in this study: what fails once is not tried again for the next
+            configuration that shares it.
+        """
+        key = stage.key
+        if artifact := self._store.find(stage.name, key):
+            return artifact
+        with self._store.locked(key):
+            if artifact := self._store.find(stage.name, key):
+                return artifact
+            if key in self._failures:
+                raise self._failures[key]
+            if damage := self._store.damage(stage.name, key):
+                self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
+            with self._store.draft() as draft, self._cores.computing():
+                values, seconds = self._execute(stage, key, draft, None)
+                return self._store.publish(stage.name, key, draft, values, seconds)
+
+    def measure(self, stage: Stage, device: str) -> Interval:
+        """Return median and 95 % interval of the latency in ms, from the records or by measuring under a lease.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the network failed.
+        """
+        key = stage.key
+        with self._leases[device]:
+            if known := self._records.latency(key, device):
+                return known[0]
+            entry = self._devices[device]
+            located = replace(stage, parameters={**stage.parameters, "tracker": entry.tracker, "key": entry.key})
+            quiet = self._cores.measuring() if _is_here(entry) else contextlib.nullcontext()
+            with quiet, self._store.draft() as draft:
+                values, _ = self._execute(located, key, draft, MEASURE_TIMEOUT)
+            samples = values.pop("samples_ms")
+            self._records.add_measurement(key, device, samples, {**values, "parameters": located.parameters})
+        known = self._records.latency(key, device)
+        assert known is not None
+        return known[0]
+
+    def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
+        request = {
+            "stage": stage.name,
+            "parameters": dict(stage.parameters),
+            "parents": {name: {**asdict(parent), "path": str(parent.path)} for name, parent in stage.parents.items()},
+            "out": str(draft),
+        }
+        start = time.perf_counter()
+        with self._working(stage.worker, stage.name) as worker:
+            try:
+                values = worker.request(request, timeout)
+            except StageFailed as failed:
+                self._failures[key] = failed
+                self._records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
+                raise
+        seconds = time.perf_counter() - start
+        self._records.add_execution(stage.name, key, seconds)
+        return values, seconds
+
+    @contextlib.contextmanager
+    def _working(self, kind: str, stage: str) -> Iterator[Worker]:
+        with self._pools[kind].borrow() as worker:
+            self._observer.started(worker.name, stage)
+            try:
+                yield worker
+            finally:
+                self._observer.finished(worker.name)
+
+    def _serve(self, device: Device) -> Device:
+        cores = device.cores or sorted(os.sched_getaffinity(0))
+        log = self._logs / f"device-{device.name}.log"
+        tracker = self._exit.enter_context(loopback.server(device.key, cores, log))
+        return device.model_copy(update={"tracker": tracker, "cores": tuple(cores)})
+
+    def _describe(self, device: Device) -> Mapping[str, Any]:
+        arguments = {
+            "tracker": device.tracker,
+            "key": device.key,
+            "target": device.target,
+            "threads": self._threads,
+        }
+        try:
+            with self._working("tvm", f"reach {device.name}") as worker:
+                answer = worker.request({"call": "explorer.rpc:describe", "arguments": arguments}, PROBE_TIMEOUT)
+        except StageFailed as failed:
+            raise DeviceError(failed.failure.message) from failed
+        target: Mapping[str, Any] = answer["target"]
+        return target
+
+
+def _is_here(device: Device) -> bool:
+    """Tell whether the device's server runs on this machine, so that our own work would disturb it."""
+    return device.tracker.rpartition(":")[0] in ("localhost", "::1") or device.tracker.startswith("127.")

@@ -1,0 +1,72 @@
+"""Cores → a TVM RPC tracker and server on this machine, both in one process, gone when standard input closes.
+
+``python -m explorer.loopback KEY 0,1`` pins itself to the cores and prints the tracker's port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+from explorer.errors import DeviceError
+from explorer.worker import without_torch
+
+HOST = "127.0.0.1"
+PORTS = (19190, 19990)
+
+
+@contextlib.contextmanager
+def server(key: str, cores: Sequence[int], log: os.PathLike[str]) -> Iterator[str]:
+    """Run a tracker and a server registered as `key`, pinned to `cores`; give the tracker's ``host:port``.
+
+    Raises
+    ------
+    DeviceError
+        If the server does not come up; the message names its log.
+    """
+    with open(log, "ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "explorer.loopback", key, ",".join(map(str, cores))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            # TVM's default is half the cores it sees, on the assumption of two threads a core.
+            env={**os.environ, "TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"},
+        )
+    assert process.stdout is not None
+    try:
+        port = process.stdout.readline().decode().strip()
+        if not port:
+            raise DeviceError(f"the RPC server on {HOST} for device '{key}' did not start; its log is {log}")
+        yield f"{HOST}:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def main(key: str, cores: Sequence[int]) -> None:
+    """Serve until standard input closes, then end together with the session that is being served."""
+    os.sched_setaffinity(0, cores)
+    without_torch()
+    # rpc.Tracker and rpc.Server would each start a process of their own that imports torch first and outlives a
+    # SIGKILL of its parent; these are the objects that they start there.
+    from tvm.rpc.server import PopenRPCServerState
+    from tvm.rpc.tracker import PopenTrackerServerState
+
+    tracker = PopenTrackerServerState(HOST, *PORTS, silent=True)
+    PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True)
+    print(tracker.port, flush=True)
+    # Not sys.stdin: the server forks, and the child would wait for ever for the lock that a pending read holds.
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])

@@ -1,0 +1,227 @@
+"""Trials, measurements and stage executions → tables of the study's database, beside the Optuna study in it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from explorer.configuration import Configuration
+from explorer.errors import Failure
+from explorer.statistics import Interval, median_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
+
+
+class _Table(DeclarativeBase):
+    type_annotation_map = {dict[str, Any]: sa.JSON, list[float]: sa.JSON}
+
+
+class _Trial(_Table):
+    """One configuration of one study, with its outcome."""
+
+    __tablename__ = "dlas_trials"
+    __table_args__ = (sa.UniqueConstraint("study", "configuration_id"),)
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    configuration_id: Mapped[str]
+    configuration: Mapped[dict[str, Any]]
+    values: Mapped[dict[str, Any]]
+    failure: Mapped[dict[str, Any] | None]
+    seconds: Mapped[float]
+    finished: Mapped[datetime.datetime]
+
+
+class _Measurement(_Table):
+    """One observation of a library's latency on a device; never changed afterwards."""
+
+    __tablename__ = "dlas_measurements"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(index=True)
+    device: Mapped[str]
+    samples_ms: Mapped[list[float]]
+    details: Mapped[dict[str, Any]]
+    taken: Mapped[datetime.datetime]
+
+
+class _Execution(_Table):
+    """One execution of a stage, so that nobody needs to guess what was reused."""
+
+    __tablename__ = "dlas_executions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    stage: Mapped[str]
+    key: Mapped[str]
+    seconds: Mapped[float]
+    failure: Mapped[dict[str, Any] | None]
+    finished: Mapped[datetime.datetime]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a trial that went well is remembered by.
+
+    Parameters
+    ----------
+    values
+        Flat plain values: accuracies as shares in [0, 1], sizes in bytes, latencies in ms, and the keys of the
+        artifacts they come from.
+    """
+
+    values: Mapping[str, Any]
+
+
+class Records:
+    """The explorer's own tables in one database.
+
+    Parameters
+    ----------
+    url
+        An SQLAlchemy URL; SQLite files are used in write-ahead mode, so that readers never block the study.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = connect(url)
+        _Table.metadata.create_all(self.engine)
+
+    def add_trial(
+        self, study: str, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float
+    ) -> None:
+        """Record the outcome of a trial, once: a second call for the same trial changes nothing."""
+        failure = vars(outcome) if isinstance(outcome, Failure) else None
+        row = {
+            "study": study,
+            "number": number,
+            "configuration_id": configuration.id,
+            "configuration": configuration.as_dict(),
+            "values": dict(outcome.values) if isinstance(outcome, Record) else {},
+            "failure": failure,
+            "seconds": seconds,
+            "finished": _now(),
+        }
+        with self.engine.begin() as connection:
+            known = sa.select(_Trial.number).where(_Trial.study == study, _Trial.number == number)
+            if connection.execute(known).first() is None:
+                connection.execute(sa.insert(_Trial).values(**row))
+
+    def outcome(self, study: str, number: int) -> Record | Failure | None:
+        """Return how a trial ended, or None if it has not."""
+        query = sa.select(_Trial.values, _Trial.failure).where(_Trial.study == study, _Trial.number == number)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return Record(row[0]) if row[1] is None else Failure(**row[1])
+
+    def count(self, study: str) -> tuple[int, int]:
+        """Return how many trials of a study are complete and how many failed."""
+        failed = sa.func.count(_Trial.failure)
+        query = sa.select(sa.func.count(), failed).where(_Trial.study == study)
+        with self.engine.connect() as connection:
+            total, wrong = connection.execute(query).one()
+        return total - wrong, wrong
+
+    def studies(self) -> list[str]:
+        """Return the names of all studies with a trial, the one that finished a trial last first."""
+        query = sa.select(_Trial.study).group_by(_Trial.study).order_by(sa.func.max(_Trial.finished).desc())
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, Any]) -> int:
+        """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
+        row = {"key": key, "device": device, "samples_ms": samples_ms, "details": dict(details), "taken": _now()}
+        with self.engine.begin() as connection:
+            inserted = connection.execute(sa.insert(_Measurement).values(**row)).inserted_primary_key
+        assert inserted is not None
+        return int(inserted[0])
+
+    def latency(self, key: str, device: str) -> tuple[Interval, int] | None:
+        """Return median and 95 % interval in ms over all samples of `key` on `device`, and their number, if any."""
+        query = sa.select(_Measurement.samples_ms).where(_Measurement.key == key, _Measurement.device == device)
+        with self.engine.connect() as connection:
+            samples = [sample for row in connection.execute(query).scalars() for sample in row]
+        return (median_interval(samples), len(samples)) if samples else None
+
+    def measurements(self, key: str, device: str) -> list[dict[str, Any]]:
+        """Return every observation of `key` on `device` with its raw samples, oldest first."""
+        table = _Measurement.__table__
+        query = sa.select(table).where(table.c.key == key, table.c.device == device).order_by(table.c.id)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def add_execution(self, stage: str, key: str, seconds: float, failure: Failure | None = None) -> None:
+        """Count one execution of a stage."""
+        row = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
+        with self.engine.begin() as connection:
+            connection.execute(sa.insert(_Execution).values(**row, failure=vars(failure) if failure else None))
+
+    def executions(self) -> pd.DataFrame:
+        """Return one row per execution: stage, key, seconds, failure, finished."""
+        import pandas as pd
+
+        return pd.read_sql(sa.select(_Execution.__table__), self.engine)
+
+    def frame(self, study: str) -> pd.DataFrame:
+        """Return one row per finished trial, in the order of their numbers.
+
+        Columns are ``number``, ``state`` ("complete" or "failed"), the axes of the configuration, whatever the record
+        holds (``accuracy``, ``latency_ms``, ``size_bytes``, …), ``failed_stage``, ``failure_kind``, ``failure``,
+        ``configuration_id`` and ``seconds``.
+        """
+        import pandas as pd
+
+        table = _Trial.__table__
+        query = sa.select(table).where(table.c.study == study).order_by(table.c.number)
+        with self.engine.connect() as connection:
+            rows = [_flat(row) for row in connection.execute(query).mappings()]
+        return pd.DataFrame(rows)
+
+
+def connect(url: str) -> sa.Engine:
+    """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    tune_sqlite(engine)
+    return engine
+
+
+def tune_sqlite(engine: sa.Engine) -> None:
+    """Put every further connection of an SQLite engine into write-ahead mode, without an fsync per transaction.
+
+    With WAL, ``synchronous = NORMAL`` keeps the database consistent through a killed process and through a loss of
+    power; the latter may cost the last transactions (sqlite.org/wal.html).
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:
+    failure = row["failure"] or {}
+    return {
+        "number": row["number"],
+        "state": "failed" if failure else "complete",
+        **row["configuration"],
+        **row["values"],
+        "failed_stage": failure.get("stage"),
+        "failure_kind": failure.get("kind"),
+        "failure": failure.get("message"),
+        "configuration_id": row["configuration_id"],
+        "seconds": row["seconds"],
+    }
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

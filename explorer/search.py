@@ -1,0 +1,194 @@
+"""Space and workspace → ask, trial, tell until the study has its trials; resumes whatever was cut off."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from explorer import plugins, trial
+from explorer.configuration import Configuration, digest
+from explorer.engines import local
+from explorer.errors import Failure, WorkspaceError
+from explorer.records import Record, Records, tune_sqlite
+from explorer.space import Space
+from explorer.store import Store
+from explorer.workspace import Workspace
+
+CONFIGURATION = "configuration"  # user attribute of an Optuna trial: the id of what it evaluates
+DUPLICATE_OF = "duplicate_of"  # user attribute of a pruned trial: an earlier trial has this configuration
+MAX_DUPLICATES = 10  # proposals in a row that are known already, before one is drawn that is not
+
+
+class Observer(local.Observer, Protocol):
+    """Who is told how the study goes."""
+
+    def begin(self, done: int, wanted: int) -> None:
+        """`done` of `wanted` trials are on record."""
+
+    def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
+        """A trial ended."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended: trials on record, failed ones among them, and how many of them this run added."""
+
+    study: str
+    complete: int
+    failed: int
+    added: int
+    exhausted: bool
+
+
+def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
+    """Bring the study of `space` in `workspace` to the number of trials that the space asks for.
+
+    Raises
+    ------
+    WorkspaceError
+        If another process holds the workspace, or holds a study of this name over another space.
+    DeviceError
+        If a device cannot be reached; nothing has been computed then.
+    """
+    with workspace.held():
+        records = Records(workspace.url)
+        study = Study(space, workspace, records)
+        before = sum(records.count(space.name))
+        observer.begin(before, space.search.trials)
+        if before < space.search.trials:
+            store = Store(workspace.artifacts)
+            store.clean()
+            with local.LocalEngine(
+                store, records, workspace.logs, space.devices_used, space.most_threads, observer
+            ) as engine:
+                _evaluate(study, engine, observer, wanted=space.search.trials - before)
+        complete, failed = records.count(space.name)
+        added = complete + failed - before
+        return Summary(space.name, complete, failed, added, exhausted=complete + failed < space.search.trials)
+
+
+def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wanted: int) -> None:
+    """Evaluate up to `wanted` configurations, a few at a time, so that one compiles while another trains."""
+    tickets = iter(range(wanted))
+
+    def work() -> None:
+        for _ in _until_interrupted(tickets, stop):
+            with engine.computing():
+                asked = study.ask()
+            if asked is None:
+                return
+            number, configuration = asked
+            start = time.perf_counter()
+            outcome = study.outcome(number) or trial.run(configuration, study.space.settings, engine)
+            with engine.computing():
+                study.tell(number, configuration, outcome, time.perf_counter() - start)
+                observer.ended(number, configuration, outcome)
+
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=engine.concurrency) as executor:
+        workers = [executor.submit(work) for _ in range(engine.concurrency)]
+        try:
+            for worker in as_completed(workers):
+                worker.result()
+        except BaseException:
+            stop.set()
+            engine.stop()  # threads that wait for a worker see it die, and end
+            raise
+
+
+def _until_interrupted(tickets: Iterator[int], stop: threading.Event) -> Iterator[int]:
+    for ticket in tickets:
+        if stop.is_set():
+            return
+        yield ticket
+
+
+class Study:
+    """The Optuna study of one space in one workspace, with the explorer's records beside it.
+
+    A trial exists from `ask` to `tell`. One that was cut off between the two is given out again first, with the
+    parameters it had, so nothing is lost; its outcome is recorded before Optuna is told, so nothing counts twice.
+    """
+
+    def __init__(self, space: Space, workspace: Workspace, records: Records) -> None:
+        self.space = space
+        self._records = records
+        self._lock = threading.Lock()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.RDBStorage(workspace.url, engine_kwargs={"connect_args": {"timeout": 60}})
+        tune_sqlite(storage.engine)
+        self.study = optuna.create_study(
+            study_name=space.name,
+            storage=storage,
+            sampler=plugins.load("sampler", space.search.sampler).build(space, space.search.seed),
+            directions=list(space.objectives.values()),
+            load_if_exists=True,
+        )
+        self._check_space()
+        trials = self.study.get_trials(deepcopy=False)
+        self._cut_off = [t for t in trials if t.state == TrialState.RUNNING]
+        self._seen = {
+            t.user_attrs[CONFIGURATION]: t.number for t in trials if t.state in (TrialState.COMPLETE, TrialState.FAIL)
+        }
+
+    def ask(self) -> tuple[int, Configuration] | None:
+        """Return the number and configuration of the next trial, never one that the study has; None when all are in."""
+        with self._lock:
+            while self._cut_off:
+                # Its parameters are in the storage: suggesting them again gives the same ones.
+                cut_off = optuna.trial.Trial(self.study, self._cut_off.pop(0)._trial_id)
+                if (asked := self._propose(cut_off)) is not None:
+                    return asked
+            for _ in range(MAX_DUPLICATES):
+                if len(self._seen) == self.space.count and not self.space.continuous:
+                    return None
+                if (asked := self._propose(self.study.ask())) is not None:
+                    return asked
+            unseen = self.space.unseen(self._seen, seed=len(self._seen))
+            if unseen is None:
+                return None
+            self.study.enqueue_trial(self.space.parameters(unseen))
+            return self._propose(self.study.ask())
+
+    def outcome(self, number: int) -> Record | Failure | None:
+        """Return what is on record of a trial that was cut off just before Optuna was told."""
+        return self._records.outcome(self.space.name, number)
+
+    def tell(self, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float) -> None:
+        """Put the outcome on record and tell Optuna."""
+        with self._lock:
+            self._records.add_trial(self.space.name, number, configuration, outcome, seconds)
+            if isinstance(outcome, Failure):
+                self.study.tell(number, state=TrialState.FAIL)
+            else:
+                self.study.tell(number, [outcome.values[name] for name in self.space.objectives])
+
+    def _propose(self, asked: optuna.trial.Trial) -> tuple[int, Configuration] | None:
+        configuration = self.space.suggest(asked)
+        if (earlier := self._seen.get(configuration.id)) is not None:
+            asked.set_user_attr(DUPLICATE_OF, earlier)
+            self.study.tell(asked, state=TrialState.PRUNED)
+            return None
+        asked.set_user_attr(CONFIGURATION, configuration.id)
+        self._seen[configuration.id] = asked.number
+        return asked.number, configuration
+
+    def _check_space(self) -> None:
+        """Refuse to go on with a study whose trials answer another question."""
+        question = self.space.question()
+        known = self.study.user_attrs.get("question")
+        if known is None:
+            self.study.set_user_attr("question", question)
+        elif digest(known) != digest(question):
+            changed = sorted(key for key in {*known, *question} if known.get(key) != question.get(key))
+            raise WorkspaceError(
+                f"the workspace's study '{self.space.name}' was made with another {' and '.join(changed)}; "
+                "choose another --workspace, or give the space another name"
+            )

@@ -1,0 +1,77 @@
+"""Trained weights and a compression's name → network.onnx, its accuracy and cost, and reference outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from explorer import accounting, plugins, training
+from explorer.datasets import Splits
+from explorer.onnx_export import export
+from explorer.store import Artifact
+
+VERSION = 1
+WORKER = "torch"
+
+REFERENCE_IMAGES = 64  # test images whose logits every later stage's output is compared with
+
+
+def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+    """Compress and fine-tune the trained model, export it, and take its accuracy.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` on the validation split, ``test_accuracy``, the number of images of both, ``parameters``,
+        ``weights`` (of convolutions and linear layers), ``nonzeros`` among them, ``channels``, ``macs`` per image,
+        ``weight_bytes`` (all constants of the network), ``removed_weights`` and ``removed_channels`` as shares of the
+        trained model's, and ``layers``: name → the account ``before`` and ``after``.
+
+    Raises
+    ------
+    StageFailed
+        If the loss is no longer finite, or memory runs out.
+    """
+    splits = Splits.load(parents["data"].path / "images.npz")
+    training.make_reproducible(parameters["seed"])
+    model = training.build_model(
+        "compress", parameters["model"], parameters["width"], parents["data"].values["classes"], splits.shape
+    )
+    model.load_state_dict(torch.load(parents["train"].path / "weights.pt", weights_only=True))
+    example = torch.zeros(1, *splits.shape)
+    before = accounting.account(model, example)
+    model = _compressed(model, parameters, splits)
+    after = accounting.account(model, example)
+    weight_bytes = export(model, example, out / "network.onnx")
+    images = splits.test.pixels[:REFERENCE_IMAGES]
+    np.savez(out / "reference.npz", images=images, logits=training.logits(model, images).numpy())
+    return {
+        "accuracy": training.accuracy(model, splits.validation),
+        "test_accuracy": training.accuracy(model, splits.test),
+        "validation_images": len(splits.validation),
+        "test_images": len(splits.test),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "weight_bytes": weight_bytes,
+        **{quantity: accounting.total(after, quantity) for quantity in ("weights", "nonzeros", "channels", "macs")},
+        "removed_weights": 1 - accounting.total(after, "nonzeros") / accounting.total(before, "nonzeros"),
+        "removed_channels": 1 - accounting.total(after, "channels") / accounting.total(before, "channels"),
+        "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
+    }
+
+
+def _compressed(model: nn.Module, parameters: Mapping[str, Any], splits: Splits) -> nn.Module:
+    name = parameters["compression"]
+    compress = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("compression", name).compress
+    recipe = training.Recipe.of(parameters)
+
+    def fine_tune(tuned: nn.Module, share: float = 1.0) -> None:
+        training.fit("compress", tuned, splits.train, recipe, round(share * recipe.epochs))
+
+    example = torch.from_numpy(splits.train.pixels[:1])
+    compressed: nn.Module = compress(model, parameters["ratio"], example, fine_tune)
+    return compressed.eval()

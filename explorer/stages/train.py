@@ -1,0 +1,50 @@
+"""Normalised images and a model's name → weights.pt: the model trained from scratch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from explorer import training
+from explorer.datasets import Splits
+from explorer.store import Artifact
+
+VERSION = 1
+WORKER = "torch"
+
+
+def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+    """Train the model on the training split and write its weights.
+
+    Returns
+    -------
+    dict
+        ``train_accuracy``, ``validation_accuracy``, ``parameters``, ``seconds`` of training and the ``threads`` it ran
+        on.
+
+    Raises
+    ------
+    StageFailed
+        If the model cannot take the images, the loss is no longer finite, or memory runs out.
+    """
+    data = parents["data"]
+    splits = Splits.load(data.path / "images.npz")
+    training.make_reproducible(parameters["seed"])
+    model = training.build_model(
+        "train", parameters["model"], parameters["width"], data.values["classes"], splits.shape
+    )
+    start = time.perf_counter()
+    training.fit("train", model, splits.train, training.Recipe.of(parameters))
+    seconds = time.perf_counter() - start
+    torch.save(model.state_dict(), out / "weights.pt")
+    return {
+        "train_accuracy": training.accuracy(model, splits.train),
+        "validation_accuracy": training.accuracy(model, splits.validation),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,166 @@
+"""Kind of worker → a pool of processes, started on first use, replaced when they die; and who may use the cores."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import Failure, StageFailed
+
+LOG_TAIL = 4000  # characters of a dead worker's log that its failure keeps
+
+
+class Worker:
+    """One process of ``explorer.worker``; it is started by the first request and again by the first after its death."""
+
+    def __init__(self, kind: str, name: str, log: Path) -> None:
+        self.kind = kind
+        self.name = name
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def request(self, request: Mapping[str, Any], timeout: float | None = None) -> Any:
+        """Send one request, wait for its reply and return the values in it.
+
+        Parameters
+        ----------
+        timeout
+            Seconds after which the process is killed; None waits for ever.
+
+        Raises
+        ------
+        StageFailed
+            With what the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
+        """
+        process = self._running()
+        subject = str(request.get("stage", request.get("call")))
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            line = self._reply(process, timeout)
+        except TimeoutError:
+            raise self._gone(subject, "timeout", f"no answer within {timeout:g} s") from None
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            raise self._gone(subject, "crash", f"the {self.kind} worker {_cause(process)}")
+        reply = json.loads(line)
+        if "failure" in reply:
+            raise StageFailed(Failure(**reply["failure"]))
+        return reply["values"]
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "explorer.worker", self.kind],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    # Ctrl-C is the explorer's: it decides what becomes of its workers.
+                    start_new_session=True,
+                )
+        return self._process
+
+    def _reply(self, process: subprocess.Popen[bytes], timeout: float | None) -> bytes:
+        assert process.stdout is not None
+        if not select.select([process.stdout], [], [], timeout)[0]:
+            raise TimeoutError
+        return process.stdout.readline()
+
+    def _gone(self, subject: str, kind: str, message: str) -> StageFailed:
+        self.stop()
+        log = self.log.read_text(errors="replace")[-LOG_TAIL:] if self.log.exists() else ""
+        return StageFailed(Failure(subject, kind, message, log))
+
+
+class Pool:
+    """Workers of one kind that threads borrow."""
+
+    def __init__(self, kind: str, size: int, logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._workers = [Worker(kind, f"{kind} {i + 1}", logs / f"{kind}-{i + 1}.log") for i in range(size)]
+        # Last in, first out: a worker that already imported its library is preferred to one that has yet to start.
+        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
+        for worker in reversed(self._workers):
+            self._free.put(worker)
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[Worker]:
+        """Give a free worker, waiting for one if need be."""
+        worker = self._free.get()
+        try:
+            yield worker
+        finally:
+            self._free.put(worker)
+
+    def stop(self) -> None:
+        """End every process of the pool."""
+        for worker in self._workers:
+            worker.stop()
+
+
+class Cores:
+    """Who may use this machine's cores: any number of computations, or one measurement alone.
+
+    A waiting measurement goes first: it is short, and a computation that started meanwhile would only delay it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._computing = 0
+        self._measuring = False
+        self._waiting = 0
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Hold the cores together with other computations."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._measuring and not self._waiting)
+            self._computing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._computing -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Hold the cores alone."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._measuring and not self._computing)
+            self._waiting -= 1
+            self._measuring = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._measuring = False
+                self._changed.notify_all()
+
+
+def _cause(process: subprocess.Popen[bytes]) -> str:
+    status = process.wait()
+    if status >= 0:
+        return f"ended with exit code {status}"
+    hint = " (was memory short?)" if -status == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-status).name}{hint}"
