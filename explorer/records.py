@@ -21,7 +21,8 @@ BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
 
 
 class _Table(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: sa.JSON, list[float]: sa.JSON}
+    # Without none_as_null an absent failure would be stored as the JSON text 'null', which SQL counts as a value.
+    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[float]: sa.JSON}
 
 
 class _Trial(_Table):

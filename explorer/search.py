@@ -7,17 +7,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
 from optuna.trial import TrialState
 
 from explorer import plugins, trial
 from explorer.configuration import Configuration, digest
+from explorer.devices import Device
 from explorer.engines import local
 from explorer.errors import Failure, WorkspaceError
 from explorer.records import Record, Records, tune_sqlite
-from explorer.space import Space
+from explorer.space import Space, unseen
 from explorer.store import Store
 from explorer.workspace import Workspace
 
@@ -61,17 +62,17 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
         records = Records(workspace.url)
         study = Study(space, workspace, records)
         before = sum(records.count(space.name))
-        observer.begin(before, space.search.trials)
-        if before < space.search.trials:
+        observer.begin(before, space.trials)
+        if before < space.trials:
             store = Store(workspace.artifacts)
             store.clean()
             with local.LocalEngine(
-                store, records, workspace.logs, space.devices_used, space.most_threads, observer
+                store, records, workspace.logs, _devices(space), _most_threads(space), observer
             ) as engine:
-                _evaluate(study, engine, observer, wanted=space.search.trials - before)
+                _evaluate(study, engine, observer, wanted=space.trials - before)
         complete, failed = records.count(space.name)
         added = complete + failed - before
-        return Summary(space.name, complete, failed, added, exhausted=complete + failed < space.search.trials)
+        return Summary(space.name, complete, failed, added, exhausted=complete + failed < space.trials)
 
 
 def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wanted: int) -> None:
@@ -127,7 +128,7 @@ class Study:
         self.study = optuna.create_study(
             study_name=space.name,
             storage=storage,
-            sampler=plugins.load("sampler", space.search.sampler).build(space, space.search.seed),
+            sampler=plugins.load("sampler", space.sampler).build(space, space.seed),
             directions=list(space.objectives.values()),
             load_if_exists=True,
         )
@@ -151,10 +152,10 @@ class Study:
                     return None
                 if (asked := self._propose(self.study.ask())) is not None:
                     return asked
-            unseen = self.space.unseen(self._seen, seed=len(self._seen))
-            if unseen is None:
+            fresh = unseen(self.space, self._seen, seed=self.space.seed + len(self._seen))
+            if fresh is None:
                 return None
-            self.study.enqueue_trial(self.space.parameters(unseen))
+            self.study.enqueue_trial(self.space.parameters(fresh))
             return self._propose(self.study.ask())
 
     def outcome(self, number: int) -> Record | Failure | None:
@@ -182,7 +183,7 @@ class Study:
 
     def _check_space(self) -> None:
         """Refuse to go on with a study whose trials answer another question."""
-        question = self.space.question()
+        question = _question(self.space)
         known = self.study.user_attrs.get("question")
         if known is None:
             self.study.set_user_attr("question", question)
@@ -192,3 +193,22 @@ class Study:
                 f"the workspace's study '{self.space.name}' was made with another {' and '.join(changed)}; "
                 "choose another --workspace, or give the space another name"
             )
+
+
+def _devices(space: Space) -> dict[str, Device]:
+    return {str(name): space.devices[str(name)] for name in space.axes["device"].choices}
+
+
+def _most_threads(space: Space) -> int:
+    """Return the most threads that a configuration may ask for."""
+    return max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
+
+
+def _question(space: Space) -> dict[str, Any]:
+    """Return what must stay the same for two runs to be of one study; trials, sampler and seed may change."""
+    return {
+        "axes": {name: [str(choice) for choice in axis.choices] for name, axis in space.axes.items()},
+        "constraints": [str(constraint) for constraint in space.constraints],
+        "objectives": [list(objective) for objective in space.objectives.items()],
+        "settings": space.settings.model_dump(),
+    }

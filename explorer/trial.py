@@ -39,19 +39,18 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     target = dict(engine.target(c.device))
     model = {"model": c.model, "width": c.width}
     compression = {"compression": c.compression, "ratio": c.ratio}
+    placement = {"algorithm": c.algorithm, "format": c.format, "target": target}
+    protocol = {"threads": c.threads, **settings.measure.model_dump()}
 
     data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, {}))
     trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data}))
-    fine_tuning = settings.compress.model_dump() if c.compression != "none" else {}
-    compressed = engine.run(
-        Stage("compress", {**model, **compression, **fine_tuning}, {"data": data, "train": trained})
-    )
-    placement = {"algorithm": c.algorithm, "format": c.format, "target": target}
+    fine_tuning = {**model, **compression, **settings.compress.model_dump()}
+    compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained}))
     lowered = engine.run(Stage("lower", placement, {"compress": compressed}))
     tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
     built = engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
-    protocol = {"threads": c.threads, **settings.measure.model_dump()}
-    latency = engine.measure(Stage("measure", protocol, {"build": built, "compress": compressed}), c.device)
+    measured = Stage("measure", protocol, {"build": built, "compress": compressed})
+    latency = engine.measure(measured, c.device)
 
     # Every algorithm computes the same function up to rounding, which `measure` has checked: accuracy is the
     # compressed network's, computed once for all of them.
@@ -68,5 +67,6 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
             "compress_key": compressed.key,
             "lower_key": lowered.key,
             "build_key": built.key,
+            "measure_key": measured.key,
         }
     )

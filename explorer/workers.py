@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import select
 import signal
@@ -22,8 +23,9 @@ LOG_TAIL = 4000  # characters of a dead worker's log that its failure keeps
 class Worker:
     """One process of ``explorer.worker``; it is started by the first request and again by the first after its death."""
 
-    def __init__(self, kind: str, name: str, log: Path) -> None:
+    def __init__(self, kind: str, name: str, log: Path, threads: int) -> None:
         self.kind = kind
+        self.threads = threads
         self.name = name
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +76,7 @@ class Worker:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
+                    env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
                     # Ctrl-C is the explorer's: it decides what becomes of its workers.
                     start_new_session=True,
                 )
@@ -92,11 +95,11 @@ class Worker:
 
 
 class Pool:
-    """Workers of one kind that threads borrow."""
+    """Workers of one kind, each with as many compute threads, that threads of the explorer borrow."""
 
-    def __init__(self, kind: str, size: int, logs: Path) -> None:
+    def __init__(self, kind: str, size: int, logs: Path, threads: int) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._workers = [Worker(kind, f"{kind} {i + 1}", logs / f"{kind}-{i + 1}.log") for i in range(size)]
+        self._workers = [Worker(kind, f"{kind} {i + 1}", logs / f"{kind}-{i + 1}.log", threads) for i in range(size)]
         # Last in, first out: a worker that already imported its library is preferred to one that has yet to start.
         self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
         for worker in reversed(self._workers):
