@@ -12,13 +12,13 @@ from explorer.configuration import Configuration
 from explorer.errors import SpaceError
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    from optuna.trial import BaseTrial
 
     from explorer.space import Space
     from explorer.tree import Node
 
 
-def suggest(space: Space, trial: Trial) -> Configuration:
+def suggest(space: Space, trial: BaseTrial) -> Configuration:
     """Return a valid configuration of `space`, each open choice suggested by `trial`."""
     node = space.tree
     values: dict[str, Any] = {}
@@ -80,7 +80,7 @@ def _numbers(numbers: Range, *, integer: bool) -> BaseDistribution:
     return FloatDistribution(numbers.low, numbers.high, log=numbers.log, step=numbers.step)
 
 
-def _ask(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+def _ask(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Any:
     match distribution:
         case IntDistribution(low=low, high=high, step=step, log=log):
             return trial.suggest_int(name, low, high, step=step, log=log)

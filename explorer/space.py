@@ -24,7 +24,7 @@ from explorer.toml_file import TomlFile
 from explorer.tree import Node, grow
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    from optuna.trial import BaseTrial
 
 __all__ = ["Direction", "Space", "find", "load", "unseen"]
 
@@ -95,7 +95,7 @@ class Space:
         for choices in self.tree.leaves():
             yield Configuration.from_dict(dict(zip(AXES, choices, strict=True)))
 
-    def suggest(self, trial: Trial) -> Configuration:
+    def suggest(self, trial: BaseTrial) -> Configuration:
         """Return a valid configuration, each choice that those above leave open suggested by `trial`."""
         from explorer import encoding  # imports Optuna, which listing spaces on the command line does not need
 
