@@ -73,7 +73,8 @@ class Progress:
             self._done += 1
             self._failed += isinstance(outcome, Failure)
             place = f"[{self._done}/{self._wanted}]"
-        self._console.print(Text(f"{place:>9} trial {number:<3} {brief(configuration)}  {_result(outcome)}"))
+        line = f"{place:>9} trial {number:<3} {brief(configuration)}  {_result(outcome)}"
+        self._console.print(Text(line), soft_wrap=True)
         self._draw()
 
     def _draw(self) -> None:

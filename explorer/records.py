@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,10 +110,8 @@ class Records:
             "seconds": seconds,
             "finished": _now(),
         }
-        with self.engine.begin() as connection:
-            known = sa.select(_Trial.number).where(_Trial.study == study, _Trial.number == number)
-            if connection.execute(known).first() is None:
-                connection.execute(sa.insert(_Trial).values(**row))
+        with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
+            connection.execute(sa.insert(_Trial).values(**row))
 
     def outcome(self, study: str, number: int) -> Record | Failure | None:
         """Return how a trial ended, or None if it has not."""
@@ -197,7 +196,7 @@ def connect(url: str) -> sa.Engine:
 
 
 def tune_sqlite(engine: sa.Engine) -> None:
-    """Put every further connection of an SQLite engine into write-ahead mode, without an fsync per transaction.
+    """Put every connection of an SQLite engine into write-ahead mode, without an fsync per transaction.
 
     With WAL, ``synchronous = NORMAL`` keeps the database consistent through a killed process and through a loss of
     power; the latter may cost the last transactions (sqlite.org/wal.html).
@@ -207,6 +206,8 @@ def tune_sqlite(engine: sa.Engine) -> None:
     def _(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+
+    engine.dispose()  # connections that were made before
 
 
 def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:

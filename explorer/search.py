@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FixedTrial, TrialState
 
 from explorer import plugins, trial
 from explorer.configuration import Configuration, digest
 from explorer.devices import Device
 from explorer.engines import local
 from explorer.errors import Failure, WorkspaceError
-from explorer.records import Record, Records, tune_sqlite
+from explorer.records import BUSY_SECONDS, Record, Records, tune_sqlite
 from explorer.space import Space, unseen
 from explorer.store import Store
 from explorer.workspace import Workspace
@@ -116,6 +116,9 @@ class Study:
 
     A trial exists from `ask` to `tell`. One that was cut off between the two is given out again first, with the
     parameters it had, so nothing is lost; its outcome is recorded before Optuna is told, so nothing counts twice.
+
+    The sampler works on a mirror of the study in memory, trial by trial under the same numbers: asking the database
+    parameter by parameter takes longer than all else a trial with cached stages does.
     """
 
     def __init__(self, space: Space, workspace: Workspace, records: Records) -> None:
@@ -123,18 +126,18 @@ class Study:
         self._records = records
         self._lock = threading.Lock()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = optuna.storages.RDBStorage(workspace.url, engine_kwargs={"connect_args": {"timeout": 60}})
+        storage = optuna.storages.RDBStorage(workspace.url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
         tune_sqlite(storage.engine)
-        self.study = optuna.create_study(
-            study_name=space.name,
-            storage=storage,
-            sampler=plugins.load("sampler", space.sampler).build(space, space.seed),
-            directions=list(space.objectives.values()),
-            load_if_exists=True,
+        directions = list(space.objectives.values())
+        self._stored = optuna.create_study(
+            study_name=space.name, storage=storage, directions=directions, load_if_exists=True
         )
         self._check_space()
-        trials = self.study.get_trials(deepcopy=False)
-        self._cut_off = [t for t in trials if t.state == TrialState.RUNNING]
+        sampler = plugins.load("sampler", space.sampler).build(space, space.seed)
+        self._mirror = optuna.create_study(sampler=sampler, directions=directions)
+        trials = self._stored.get_trials(deepcopy=False)
+        self._mirror.add_trials(trials)
+        self._cut_off = [t.number for t in trials if t.state == TrialState.RUNNING]
         self._seen = {
             t.user_attrs[CONFIGURATION]: t.number for t in trials if t.state in (TrialState.COMPLETE, TrialState.FAIL)
         }
@@ -143,20 +146,20 @@ class Study:
         """Return the number and configuration of the next trial, never one that the study has; None when all are in."""
         with self._lock:
             while self._cut_off:
-                # Its parameters are in the storage: suggesting them again gives the same ones.
-                cut_off = optuna.trial.Trial(self.study, self._cut_off.pop(0)._trial_id)
-                if (asked := self._propose(cut_off)) is not None:
-                    return asked
+                number = self._cut_off.pop(0)
+                configuration = self.space.suggest(FixedTrial(self._mirror.trials[number].params, number))
+                self._seen[configuration.id] = number
+                return number, configuration
             for _ in range(MAX_DUPLICATES):
                 if len(self._seen) == self.space.count and not self.space.continuous:
                     return None
-                if (asked := self._propose(self.study.ask())) is not None:
+                if (asked := self._propose()) is not None:
                     return asked
             fresh = unseen(self.space, self._seen, seed=self.space.seed + len(self._seen))
             if fresh is None:
                 return None
-            self.study.enqueue_trial(self.space.parameters(fresh))
-            return self._propose(self.study.ask())
+            self._mirror.enqueue_trial(self.space.parameters(fresh))
+            return self._propose()
 
     def outcome(self, number: int) -> Record | Failure | None:
         """Return what is on record of a trial that was cut off just before Optuna was told."""
@@ -166,27 +169,32 @@ class Study:
         """Put the outcome on record and tell Optuna."""
         with self._lock:
             self._records.add_trial(self.space.name, number, configuration, outcome, seconds)
-            if isinstance(outcome, Failure):
-                self.study.tell(number, state=TrialState.FAIL)
-            else:
-                self.study.tell(number, [outcome.values[name] for name in self.space.objectives])
+            for study in (self._stored, self._mirror):
+                if isinstance(outcome, Failure):
+                    study.tell(number, state=TrialState.FAIL)
+                else:
+                    study.tell(number, [outcome.values[name] for name in self.space.objectives])
 
-    def _propose(self, asked: optuna.trial.Trial) -> tuple[int, Configuration] | None:
+    def _propose(self) -> tuple[int, Configuration] | None:
+        """Ask the sampler once and store its proposal; return None if the study has that configuration already."""
+        asked = self._mirror.ask()
         configuration = self.space.suggest(asked)
-        if (earlier := self._seen.get(configuration.id)) is not None:
+        earlier = self._seen.get(configuration.id)
+        if earlier is None:
+            asked.set_user_attr(CONFIGURATION, configuration.id)
+            self._seen[configuration.id] = asked.number
+        else:
             asked.set_user_attr(DUPLICATE_OF, earlier)
-            self.study.tell(asked, state=TrialState.PRUNED)
-            return None
-        asked.set_user_attr(CONFIGURATION, configuration.id)
-        self._seen[configuration.id] = asked.number
-        return asked.number, configuration
+            self._mirror.tell(asked, state=TrialState.PRUNED)
+        self._stored.add_trial(self._mirror.get_trials(deepcopy=False)[asked.number])
+        return (asked.number, configuration) if earlier is None else None
 
     def _check_space(self) -> None:
         """Refuse to go on with a study whose trials answer another question."""
         question = _question(self.space)
-        known = self.study.user_attrs.get("question")
+        known = self._stored.user_attrs.get("question")
         if known is None:
-            self.study.set_user_attr("question", question)
+            self._stored.set_user_attr("question", question)
         elif digest(known) != digest(question):
             changed = sorted(key for key in {*known, *question} if known.get(key) != question.get(key))
             raise WorkspaceError(
