@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from explorer.search import Observer, Summary
     from explorer.space_file import Direction
 
-__all__ = ["DEFAULT_WORKSPACE", "best", "figure", "frame", "front", "objectives", "records", "run"]
+__all__ = ["DEFAULT_WORKSPACE", "best", "figure", "frame", "front", "objectives", "run", "study_records"]
 
 DEFAULT_WORKSPACE = "workspace"
 
@@ -82,15 +82,29 @@ def frame(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -
     WorkspaceError
         If the workspace has no such study.
     """
-    recorded, name = records(workspace, study)
-    return recorded.frame(name)
+    records, name = study_records(workspace, study)
+    return records.frame(name)
 
 
-def front(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> pd.DataFrame:
-    """Return the trials that no other on the same device dominates in the study's objectives, the best first."""
+def front(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that no other on the same device dominates in the study's objectives, the best first.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`.
+    """
     from explorer import pareto
 
-    return pareto.front(frame(workspace, study), objectives(workspace, study))
+    trials = frame(workspace, study)
+    if device is not None:
+        devices = sorted(trials["device"].unique())
+        if device not in devices:
+            raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
+        trials = trials[trials["device"] == device]
+    return pareto.front(trials, objectives(workspace, study))
 
 
 def best(
@@ -127,21 +141,24 @@ def figure(
     """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path."""
     from explorer import figures
 
-    recorded, name = records(workspace, study)
-    figures.write(figures.fronts(recorded.frame(name), name, latency_ms), Path(path))
+    records, name = study_records(workspace, study)
+    figures.write(figures.fronts(records.frame(name), name, latency_ms), Path(path))
     return Path(path)
 
 
 def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:
     """Return quantity → direction, as the study was started with."""
-    from explorer import search
+    import optuna
+
     from explorer.workspace import Workspace
 
-    _, name = records(workspace, study)
-    return search.objectives(Workspace(Path(workspace)), name)
+    _, name = study_records(workspace, study)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    stored = optuna.load_study(study_name=name, storage=Workspace(Path(workspace)).url)
+    return dict(stored.user_attrs["question"]["objectives"])
 
 
-def records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Records, str]:
+def study_records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Records, str]:
     """Return the records of a workspace and the name of `study` in it, by default that of the latest one.
 
     Raises
@@ -156,12 +173,12 @@ def records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None)
 
     place = Workspace(Path(workspace)).must_exist()
     try:
-        recorded = Records(place.url)
-        studies = recorded.studies()
+        records = Records(place.url)
+        studies = records.studies()
     except sa.exc.DatabaseError as error:
         raise WorkspaceError(f"'{place.database}' is no study's database: {error.orig}") from None
     if not studies:
         raise WorkspaceError(f"no trial has finished yet in workspace '{place.root}'")
     if study is not None and study not in studies:
         raise WorkspaceError(f"no study '{study}' in workspace '{place.root}'{did_you_mean(study, studies)}")
-    return recorded, study or studies[0]
+    return records, study or studies[0]

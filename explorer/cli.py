@@ -21,14 +21,14 @@ PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 colum
 
 app = typer.Typer(
     name="dlas",
-    help="Find the best deep-learning stack for a device: model, compression, algorithm, compiler and hardware at once.",
+    help="Find the best deep-learning stack: model, compression, algorithm, compiler and hardware at once.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the study and its artifacts.")]
-Study = Annotated[
+InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the study and its artifacts.")]
+OfStudy = Annotated[
     str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -38,7 +38,7 @@ WORKSPACE = Path(explorer.DEFAULT_WORKSPACE)
 @app.command()
 def run(
     space: Annotated[str, typer.Argument(help="A search-space file, or the name of a bundled one such as quickstart.")],
-    workspace: Workspace = WORKSPACE,
+    workspace: InWorkspace = WORKSPACE,
     trials: Annotated[int | None, typer.Option(help="Number of trials, instead of the file's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="How to search, instead of the file's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
@@ -50,9 +50,10 @@ def run(
         print("interrupted; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     from explorer import tables
+    from explorer.workspace import Workspace
 
     console = _console()
-    page = explorer.figure(_place(workspace).figure(summary.study), workspace, summary.study)
+    page = explorer.figure(Workspace(workspace).figure(summary.study), workspace, summary.study)
     console.print(tables.front_table(explorer.front(workspace, summary.study)))
     failed = f", {summary.failed} failed" if summary.failed else ""
     console.print(f"{summary.complete + summary.failed} trials{failed}; the fronts as a page: {page}", soft_wrap=True)
@@ -67,8 +68,8 @@ def best(
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
     ] = None,
-    workspace: Workspace = WORKSPACE,
-    study: Study = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
@@ -85,17 +86,15 @@ def best(
 
 @app.command()
 def front(
-    workspace: Workspace = WORKSPACE,
-    study: Study = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
     device: Annotated[str | None, typer.Option(help="This device alone.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the fronts as an HTML page, too.")] = None,
     latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates."""
-    rows = explorer.front(workspace, study)
-    if device is not None:
-        rows = rows[rows["device"] == device]
+    rows = explorer.front(workspace, study, device)
     if figure is not None:
         explorer.figure(figure, workspace, study, latency_ms)
     if as_json:
@@ -107,11 +106,11 @@ def front(
 
 
 @app.command()
-def status(workspace: Workspace = WORKSPACE, study: Study = None, as_json: AsJson = False) -> None:
+def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
     """Print how far a study is, what failed and why, and what the stages have cost."""
     from explorer import report, tables
 
-    records, name = explorer.records(workspace, study)
+    records, name = explorer.study_records(workspace, study)
     frame, executions = records.frame(name), records.executions()
     failures = report.failures(frame)
     if as_json:
@@ -126,12 +125,12 @@ def status(workspace: Workspace = WORKSPACE, study: Study = None, as_json: AsJso
 @app.command()
 def show(
     trial: Annotated[int, typer.Argument(help="Number of the trial.")],
-    workspace: Workspace = WORKSPACE,
-    study: Study = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
     """Print all that is on record of one trial."""
-    records, name = explorer.records(workspace, study)
+    records, name = explorer.study_records(workspace, study)
     frame = records.frame(name)
     found = frame[frame["number"] == trial]
     if found.empty:
@@ -142,12 +141,13 @@ def show(
     if as_json:
         _print_json({**row, "log": log})
         return
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     for key, value in row.items():
         if value is not None:
-            table.add_row(f"[cyan]{key}[/]", f"{value:,}" if isinstance(value, int) else str(value))
+            table.add_row(f"[cyan]{key}[/]", f"{value:,}" if isinstance(value, int) else escape(str(value)))
     _print(table)
     if log:
         print(log)
@@ -157,8 +157,8 @@ def show(
 def export(
     format: Annotated[Literal["csv", "parquet"], typer.Option(help="Format of the table.")] = "csv",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; CSV goes to standard output.")] = None,
-    workspace: Workspace = WORKSPACE,
-    study: Study = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
 ) -> None:
     """Write all finished trials as a table."""
     if output is None and format == "parquet":
@@ -227,12 +227,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-def _place(root: Path) -> Any:
-    from explorer.workspace import Workspace
-
-    return Workspace(root)
-
-
 def _console() -> Console:
     from rich.console import Console
 
@@ -249,6 +243,6 @@ def _print_json(value: Any) -> None:
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as plain values; a gap is None, and whole numbers in a column with gaps stay whole."""
-    text = frame.convert_dtypes(convert_floating=False).to_json(orient="records", double_precision=15)
+    text = frame.convert_dtypes().to_json(orient="records", double_precision=15)
     rows: list[dict[str, Any]] = json.loads(text)
     return rows

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from explorer.report import Best, Stack
     from explorer.space import Space
 
+MOST_NUMBERS = 6  # of failed trials, in one line
+
 
 def front_table(front: pd.DataFrame) -> RenderableType:
     """Return one line per stack; choices that all of them share stand below the table."""
@@ -86,9 +88,11 @@ def status_table(study: str, frame: pd.DataFrame, failures: pd.DataFrame, execut
     parts: list[RenderableType] = [f"[bold]study {escape(study)}[/]: {len(frame)} trials finished", trials]
     if len(failures):
         causes = _table("failed in", "cause", "trials", "numbers", "first message")
-        for row in failures.itertuples():
-            numbers = ", ".join(map(str, row.numbers[:6])) + (", …" if len(row.numbers) > 6 else "")
-            causes.add_row(str(row.failed_stage), str(row.failure_kind), str(row.trials), numbers, escape(row.failure))
+        for row in failures.to_dict("records"):
+            numbers = ", ".join(map(str, row["numbers"][:MOST_NUMBERS]))
+            more = ", …" if len(row["numbers"]) > MOST_NUMBERS else ""
+            cause = (row["failed_stage"], row["failure_kind"], str(row["trials"]), numbers + more)
+            causes.add_row(*cause, escape(row["failure"]))
         parts.append(causes)
     stages = _table("stage", "executions", "failed", "seconds")
     for stage, rows in executions.groupby("stage", sort=False):
