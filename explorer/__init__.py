@@ -1,0 +1,184 @@
+"""A workspace folder → its study run, and read as pandas frames and answers; the command line calls these functions.
+
+>>> import explorer
+>>> explorer.run("quickstart", workspace="workspace")
+>>> explorer.front("workspace")
+>>> explorer.best(device="local", latency_ms=2.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.errors import ExplorerError, WorkspaceError, did_you_mean
+
+# Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.records import Records
+    from explorer.report import Best
+    from explorer.search import Observer, Summary
+    from explorer.space_file import Direction
+
+__all__ = ["DEFAULT_WORKSPACE", "best", "figure", "frame", "front", "objectives", "run", "study_records"]
+
+DEFAULT_WORKSPACE = "workspace"
+
+
+def run(
+    space: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    *,
+    trials: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """Search `space` until its study has all trials; one that was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    space
+        A search-space file, or the name of a bundled one such as ``"quickstart"``.
+    workspace
+        Folder that the study and its artifacts lie in.
+    trials, sampler, seed
+        Replace those of the file.
+    observer
+        Is told how the study goes; progress on the terminal unless given.
+
+    Raises
+    ------
+    ExplorerError
+        If the space, the workspace or a device cannot be used.
+    """
+    from explorer import search
+    from explorer.space import load
+    from explorer.workspace import Workspace
+
+    searched = load(Path(space)).searched(sampler, trials, seed)
+    place = Workspace(Path(workspace))
+    if observer is not None:
+        return search.run(searched, place, observer)
+
+    from rich.console import Console
+
+    from explorer.progress import Progress
+
+    with Progress(Console()) as progress:
+        return search.run(searched, place, progress)
+
+
+def frame(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> pd.DataFrame:
+    """Return one row per finished trial of `study`, by default of the study that finished a trial last.
+
+    Accuracies are shares in [0, 1], latencies milliseconds, sizes bytes.
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace has no such study.
+    """
+    records, name = study_records(workspace, study)
+    return records.frame(name)
+
+
+def front(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that no other on the same device dominates in the study's objectives, the best first.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`.
+    """
+    from explorer import pareto
+
+    trials = frame(workspace, study)
+    if device is not None:
+        devices = sorted(trials["device"].unique())
+        if device not in devices:
+            raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
+        trials = trials[trials["device"] == device]
+    return pareto.front(trials, objectives(workspace, study))
+
+
+def best(
+    latency_ms: float,
+    device: str | None = None,
+    min_accuracy: float | None = None,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+) -> Best:
+    """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
+
+    Parameters
+    ----------
+    device
+        May be left out where the study has one.
+    min_accuracy
+        Share of the validation images below which no stack is an answer.
+    """
+    from explorer import report
+
+    trials = frame(workspace, study)
+    devices = sorted(trials["device"].unique())
+    if device is None and len(devices) > 1:
+        raise ExplorerError(f"the study has several devices: {', '.join(devices)}; choose one with --device")
+    return report.best(trials, device or devices[0], latency_ms, min_accuracy)
+
+
+def figure(
+    path: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    latency_ms: float | None = None,
+) -> Path:
+    """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path."""
+    from explorer import figures
+
+    records, name = study_records(workspace, study)
+    figures.write(figures.fronts(records.frame(name), name, latency_ms), Path(path))
+    return Path(path)
+
+
+def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:
+    """Return quantity → direction, as the study was started with."""
+    import optuna
+
+    from explorer.workspace import Workspace
+
+    _, name = study_records(workspace, study)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    stored = optuna.load_study(study_name=name, storage=Workspace(Path(workspace)).url)
+    return dict(stored.user_attrs["question"]["objectives"])
+
+
+def study_records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Records, str]:
+    """Return the records of a workspace and the name of `study` in it, by default that of the latest one.
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace has no such study, or none with a finished trial.
+    """
+    import sqlalchemy as sa
+
+    from explorer.records import Records
+    from explorer.workspace import Workspace
+
+    place = Workspace(Path(workspace)).must_exist()
+    try:
+        records = Records(place.url)
+        studies = records.studies()
+    except sa.exc.DatabaseError as error:
+        raise WorkspaceError(f"'{place.database}' is no study's database: {error.orig}") from None
+    if not studies:
+        raise WorkspaceError(f"no trial has finished yet in workspace '{place.root}'")
+    if study is not None and study not in studies:
+        raise WorkspaceError(f"no study '{study}' in workspace '{place.root}'{did_you_mean(study, studies)}")
+    return records, study or studies[0]

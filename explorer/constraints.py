@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from explorer.axes import Axis, Choice, Range
@@ -27,7 +27,7 @@ class Constraint:
     when: Conditions
     require: Conditions
     forbid: Conditions
-    place: str
+    place: str = field(repr=False, compare=False)  # where the file says so; not part of what it says
 
     @property
     def axes(self) -> frozenset[str]:

@@ -1,0 +1,248 @@
+"""Arguments → one call into the line, or one question to the records."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import explorer
+from explorer.errors import ExplorerError, Failure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console, RenderableType
+
+PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 columns
+
+app = typer.Typer(
+    name="dlas",
+    help="Find the best deep-learning stack: model, compression, algorithm, compiler and hardware at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the study and its artifacts.")]
+OfStudy = Annotated[
+    str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+WORKSPACE = Path(explorer.DEFAULT_WORKSPACE)
+
+
+@app.command()
+def run(
+    space: Annotated[str, typer.Argument(help="A search-space file, or the name of a bundled one such as quickstart.")],
+    workspace: InWorkspace = WORKSPACE,
+    trials: Annotated[int | None, typer.Option(help="Number of trials, instead of the file's.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="How to search, instead of the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
+) -> None:
+    """Search a space; the same command goes on with a study that was interrupted."""
+    try:
+        summary = explorer.run(space, workspace, trials=trials, sampler=sampler, seed=seed)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    from explorer import tables
+    from explorer.workspace import Workspace
+
+    console = _console()
+    page = explorer.figure(Workspace(workspace).figure(summary.study), workspace, summary.study)
+    console.print(tables.front_table(explorer.front(workspace, summary.study)))
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    console.print(f"{summary.complete + summary.failed} trials{failed}; the fronts as a page: {page}", soft_wrap=True)
+    if summary.exhausted:
+        console.print("every configuration of the space has been tried")
+
+
+@app.command()
+def best(
+    latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
+    device: Annotated[str | None, typer.Option(help="Device; may be left out where the study has one.")] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
+    ] = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
+    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study)
+    if as_json:
+        _print_json(answer.as_dict())
+    else:
+        from explorer import tables
+
+        _print(tables.best_text(answer))
+    if answer.stack is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def front(
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    device: Annotated[str | None, typer.Option(help="This device alone.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the fronts as an HTML page, too.")] = None,
+    latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the stacks that no other on the same device dominates."""
+    rows = explorer.front(workspace, study, device)
+    if figure is not None:
+        explorer.figure(figure, workspace, study, latency_ms)
+    if as_json:
+        _print_json(_rows(rows))
+    else:
+        from explorer import tables
+
+        _print(tables.front_table(rows))
+
+
+@app.command()
+def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
+    """Print how far a study is, what failed and why, and what the stages have cost."""
+    from explorer import report, tables
+
+    records, name = explorer.study_records(workspace, study)
+    frame, executions = records.frame(name), records.executions()
+    failures = report.failures(frame)
+    if as_json:
+        stages = executions.groupby("stage")["seconds"].agg(["count", "sum"]).to_dict("index")
+        complete, failed = records.count(name)
+        totals = {"study": name, "complete": complete, "failed": failed}
+        _print_json({**totals, "failures": _rows(failures), "stages": stages})
+    else:
+        _print(tables.status_table(name, frame, failures, executions))
+
+
+@app.command()
+def show(
+    trial: Annotated[int, typer.Argument(help="Number of the trial.")],
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print all that is on record of one trial."""
+    records, name = explorer.study_records(workspace, study)
+    frame = records.frame(name)
+    found = frame[frame["number"] == trial]
+    if found.empty:
+        raise ExplorerError(f"study '{name}' has no finished trial {trial}; its last is {frame['number'].max()}")
+    (row,) = _rows(found)
+    outcome = records.outcome(name, trial)
+    log = outcome.log if isinstance(outcome, Failure) else ""
+    if as_json:
+        _print_json({**row, "log": log})
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for key, value in row.items():
+        if value is not None:
+            table.add_row(f"[cyan]{key}[/]", f"{value:,}" if isinstance(value, int) else escape(str(value)))
+    _print(table)
+    if log:
+        print(log)
+
+
+@app.command()
+def export(
+    format: Annotated[Literal["csv", "parquet"], typer.Option(help="Format of the table.")] = "csv",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; CSV goes to standard output.")] = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+) -> None:
+    """Write all finished trials as a table."""
+    if output is None and format == "parquet":
+        raise ExplorerError("parquet needs a file: --output trials.parquet")
+    frame = explorer.frame(workspace, study)
+    try:
+        if format == "parquet":
+            frame.to_parquet(output, index=False)
+        else:
+            frame.to_csv(output or sys.stdout, index=False)
+    except OSError as error:
+        raise ExplorerError(f"cannot write '{output}': {error.strerror}") from error
+
+
+@app.command()
+def spaces(as_json: AsJson = False) -> None:
+    """Print the bundled search spaces."""
+    from explorer import space_file, tables
+    from explorer.space import load
+
+    found = [load(path) for path in space_file.bundled()]
+    if as_json:
+        _print_json(
+            [
+                {
+                    "name": space.name,
+                    "configurations": space.count,
+                    "continuous": space.continuous,
+                    "sampler": space.sampler,
+                    "trials": space.trials,
+                    "devices": space.axes["device"].choices,
+                    "objectives": dict(space.objectives),
+                    "file": str(space.path),
+                }
+                for space in found
+            ]
+        )
+    else:
+        _print(tables.spaces_table(found))
+
+
+@app.command()
+def devices(
+    file: Annotated[Path | None, typer.Option(help="Devices file; the bundled one if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the devices that a search space may name."""
+    from explorer import space_file, tables
+    from explorer.devices import load
+
+    if file is not None and not file.exists():
+        raise ExplorerError(f"{file}: no such file")
+    found = list(load(file or space_file.BUNDLED / space_file.DEVICES_FILE).values())
+    if as_json:
+        _print_json([device.model_dump() for device in found])
+    else:
+        _print(tables.devices_table(found))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that the user can mend is one line and exit code 2."""
+    try:
+        app(arguments)
+    except ExplorerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+
+
+def _print(what: RenderableType) -> None:
+    _console().print(what)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as plain values; a gap is None, and whole numbers in a column with gaps stay whole."""
+    text = frame.convert_dtypes().to_json(orient="records", double_precision=15)
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows

@@ -1,0 +1,192 @@
+"""Finished trials → answers: the best stack within a latency budget, what more accuracy costs, what failed and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from explorer.configuration import LAYERS
+from explorer.errors import ExplorerError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COUNTS = ("test_images", "layers_as_asked", "layers")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One measured configuration.
+
+    Parameters
+    ----------
+    layers
+        Layer of the stack → axis → choice.
+    accuracy, test_accuracy
+        Shares of the validation images, which the search saw, and of the test images, which it did not.
+    latency_ms, latency_low_ms, latency_high_ms
+        Median over the samples and its 95 % interval.
+    placed, convolutions
+        How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
+    """
+
+    number: int
+    layers: Mapping[str, Mapping[str, Any]]
+    accuracy: float
+    test_accuracy: float | None
+    test_images: int | None
+    latency_ms: float
+    latency_low_ms: float
+    latency_high_ms: float
+    size_bytes: int
+    placed: int | None = None
+    convolutions: int | None = None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """Axis → choice over all layers."""
+        return {axis: choice for layer in self.layers.values() for axis, choice in layer.items()}
+
+
+@dataclass(frozen=True)
+class Best:
+    """The answer to: which stack is the most accurate within `budget_ms` on `device`?
+
+    Parameters
+    ----------
+    stack
+        The answer; None where no measured stack fits.
+    crosses_budget
+        Whether the interval of the stack's median latency reaches beyond the budget, so that it may not fit.
+    next_better
+        The fastest stack that is more accurate than `stack`; it lies over the budget.
+    nearest
+        Where nothing fits: the fastest stack that is accurate enough, or else the most accurate within the budget, or
+        else the fastest.
+    considered, failed
+        Trials on the device that were measured, and that failed.
+    """
+
+    device: str
+    budget_ms: float
+    min_accuracy: float | None
+    stack: Stack | None
+    crosses_budget: bool
+    next_better: Stack | None
+    nearest: Stack | None
+    considered: int
+    failed: int
+
+    @property
+    def next_costs_ms(self) -> float | None:
+        """How much slower than `stack` the next more accurate stack is."""
+        if self.stack is None or self.next_better is None:
+            return None
+        return self.next_better.latency_ms - self.stack.latency_ms
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as plain values for JSON."""
+        return {**asdict(self), "next_costs_ms": self.next_costs_ms}
+
+
+def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: float | None = None) -> Best:
+    """Return the most accurate measured stack whose median latency on `device` is at most `latency_ms`.
+
+    Accuracy is the validation split's, so that the test split stays unseen by every choice. Of equally accurate stacks
+    the fastest wins, then the smallest.
+
+    Parameters
+    ----------
+    frame
+        One row per trial.
+    min_accuracy
+        Share of validation images below which no stack is an answer.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on the device.
+    """
+    devices = sorted(frame["device"].unique()) if len(frame) else []
+    if device not in devices:
+        raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
+    on_device = frame[frame["device"] == device]
+    measured = _by_accuracy(on_device[on_device["state"] == "complete"])
+    # Of a study without a complete trial the frame has no column of results.
+    fits = measured[measured["latency_ms"] <= latency_ms] if len(measured) else measured
+    enough = measured[measured["accuracy"] >= (min_accuracy or 0)] if len(measured) else measured
+    answers = fits[fits.index.isin(enough.index)]
+    stack = stack_of(answers.iloc[0]) if len(answers) else None
+    return Best(
+        device=device,
+        budget_ms=latency_ms,
+        min_accuracy=min_accuracy,
+        stack=stack,
+        crosses_budget=stack is not None and stack.latency_high_ms > latency_ms,
+        next_better=_fastest(measured[measured["accuracy"] > stack.accuracy]) if stack else None,
+        nearest=None if stack else _fastest(enough) or _first(fits) or _fastest(measured),
+        considered=len(measured),
+        failed=int((on_device["state"] == "failed").sum()),
+    )
+
+
+def stack_of(row: pd.Series[Any]) -> Stack:
+    """Return a complete trial's row as a `Stack`."""
+    plain = {str(name): _plain(value) for name, value in row.items()}
+    # A failed trial has none of these, and a column with gaps holds floats.
+    whole = {name: None if plain.get(name) is None else int(plain[name]) for name in _COUNTS}
+    return Stack(
+        number=int(plain["number"]),
+        layers={layer: {axis: plain.get(axis) for axis in axes} for layer, axes in LAYERS.items()},
+        accuracy=plain["accuracy"],
+        test_accuracy=plain.get("test_accuracy"),
+        test_images=whole["test_images"],
+        latency_ms=plain["latency_ms"],
+        latency_low_ms=plain["latency_low_ms"],
+        latency_high_ms=plain["latency_high_ms"],
+        size_bytes=int(plain["size_bytes"]),
+        placed=whole["layers_as_asked"],
+        convolutions=whole["layers"],
+    )
+
+
+def failures(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per stage and kind of failure: how often, in which trials, and the first one's message."""
+    import pandas as pd
+
+    columns = ["failed_stage", "failure_kind", "trials", "numbers", "failure"]
+    if frame.empty:
+        return pd.DataFrame(columns=columns)
+    failed = frame[frame["state"] == "failed"]
+    rows = [
+        (stage, kind, len(group), group["number"].tolist(), group["failure"].iloc[0])
+        for (stage, kind), group in failed.groupby(["failed_stage", "failure_kind"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=columns).sort_values("trials", ascending=False, kind="stable")
+
+
+def _by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the measured rows, the most accurate first, then the fastest, then the smallest."""
+    if rows.empty:
+        return rows
+    measured = rows[rows["latency_ms"].notna() & rows["accuracy"].notna()]
+    return measured.sort_values(["accuracy", "latency_ms", "size_bytes"], ascending=[False, True, True], kind="stable")
+
+
+def _first(rows: pd.DataFrame) -> Stack | None:
+    return stack_of(rows.iloc[0]) if len(rows) else None
+
+
+def _fastest(rows: pd.DataFrame) -> Stack | None:
+    """Return the fastest stack; of equally fast ones the more accurate, which stands first."""
+    return _first(rows.sort_values("latency_ms", kind="stable")) if len(rows) else None
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as a plain value: NumPy scalars unwrapped, None for a gap."""
+    import pandas as pd
+
+    if value is None or (not isinstance(value, list | dict) and pd.isna(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

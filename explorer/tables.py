@@ -1,0 +1,162 @@
+"""Frames and answers → tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.configuration import AXES
+from explorer.figures import readable_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.devices import Device
+    from explorer.report import Best, Stack
+    from explorer.space import Space
+
+MOST_NUMBERS = 6  # of failed trials, in one line
+
+
+def front_table(front: pd.DataFrame) -> RenderableType:
+    """Return one line per stack; choices that all of them share stand below the table."""
+    from explorer.report import stack_of
+
+    stacks = [stack_of(row) for _, row in front.iterrows()]
+    if not stacks:
+        return "no trial is complete yet"
+    varying = [axis for axis in AXES if axis == "device" or len({stack.choices[axis] for stack in stacks}) > 1]
+    table = _table(*varying, "trial", "accuracy", "test", "latency (ms)", "95 % interval", "size")
+    for stack in stacks:
+        choices = (_text(stack.choices[axis]) for axis in varying)
+        interval = f"{stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f}"
+        results = (_share(stack.accuracy), _share(stack.test_accuracy), f"{stack.latency_ms:.3f}", interval)
+        table.add_row(*choices, str(stack.number), *results, readable_bytes(stack.size_bytes))
+    shared = [f"{axis} {_text(stacks[0].choices[axis])}" for axis in AXES if axis not in varying]
+    return Group(table, f"all: {', '.join(shared)}") if shared else table
+
+
+def best_text(best: Best) -> RenderableType:
+    """Return the answer in words, with the whole stack."""
+    wanted = f"within {best.budget_ms:g} ms on {escape(best.device)}"
+    if best.min_accuracy is not None:
+        wanted += f" with at least {_share(best.min_accuracy)} accuracy"
+    tried = f"{best.considered} stacks measured, {best.failed} failed"
+    if best.stack is None:
+        if best.nearest is None:
+            return f"No stack is known {wanted} ({tried})."
+        return Group(f"[bold]No stack fits[/] {wanted} ({tried}). The nearest:", stack_table(best.nearest))
+    lines: list[RenderableType] = [f"[bold]The most accurate stack[/] {wanted} ({tried}):", stack_table(best.stack)]
+    if best.crosses_budget:
+        lines.append(
+            f"[yellow]note:[/] the interval of its latency reaches {best.stack.latency_high_ms:.3f} ms, over the budget"
+        )
+    lines.append(_next_step(best.stack, best.next_better))
+    return Group(*lines)
+
+
+def stack_table(stack: Stack) -> Table:
+    """Return a stack layer by layer, then what it reaches."""
+    table = Table.grid(padding=(0, 2))
+    for layer, choices in stack.layers.items():
+        text = ", ".join(f"{axis} {_text(choice)}" for axis, choice in choices.items() if choice is not None)
+        table.add_row(f"  [cyan]{escape(layer)}[/]", text)
+    images = f" ({stack.test_images} images)" if stack.test_images else ""
+    test = "" if stack.test_accuracy is None else f", {_share(stack.test_accuracy)} test{images}"
+    interval = f"95 % interval {stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f} ms"
+    table.add_row("  accuracy", f"[bold]{_share(stack.accuracy)}[/] validation{test}")
+    table.add_row("  latency", f"[bold]{stack.latency_ms:.3f} ms[/], {interval}")
+    table.add_row("  size", f"[bold]{readable_bytes(stack.size_bytes)}[/]")
+    if stack.placed is not None:
+        table.add_row("  as asked", f"{stack.placed} of {stack.convolutions} convolutions")
+    table.add_row("  trial", str(stack.number))
+    return table
+
+
+def status_table(study: str, frame: pd.DataFrame, failures: pd.DataFrame, executions: pd.DataFrame) -> RenderableType:
+    """Return how far a study is: trials per device, failures by cause, and what the stages have cost."""
+    trials = _table("device", "complete", "failed", "best accuracy", "fastest (ms)")
+    for device, rows in frame.groupby("device"):
+        complete = rows[rows["state"] == "complete"]
+        reached = (
+            (_share(complete["accuracy"].max()), f"{complete['latency_ms'].min():.3f}") if len(complete) else ("", "")
+        )
+        trials.add_row(escape(str(device)), str(len(complete)), str(len(rows) - len(complete)), *reached)
+    parts: list[RenderableType] = [f"[bold]study {escape(study)}[/]: {len(frame)} trials finished", trials]
+    if len(failures):
+        causes = _table("failed in", "cause", "trials", "numbers", "first message")
+        for row in failures.to_dict("records"):
+            numbers = ", ".join(map(str, row["numbers"][:MOST_NUMBERS]))
+            more = ", …" if len(row["numbers"]) > MOST_NUMBERS else ""
+            cause = (row["failed_stage"], row["failure_kind"], str(row["trials"]), numbers + more)
+            causes.add_row(*cause, escape(row["failure"]))
+        parts.append(causes)
+    stages = _table("stage", "executions", "failed", "seconds")
+    for stage, rows in executions.groupby("stage", sort=False):
+        stages.add_row(str(stage), str(len(rows)), str(rows["failure"].notna().sum()), f"{rows['seconds'].sum():.1f}")
+    return Group(*parts, stages) if len(executions) else Group(*parts)
+
+
+def spaces_table(spaces: list[Space]) -> Table:
+    """Return one line per search space."""
+    table = _table("space", "size", "sampler", "trials", "devices", "objectives", "file")
+    for space in spaces:
+        devices = ", ".join(str(choice) for choice in space.axes["device"].choices)
+        objectives = ", ".join(space.objectives)
+        table.add_row(
+            escape(space.name),
+            space.size,
+            space.sampler,
+            str(space.trials),
+            escape(devices),
+            objectives,
+            str(space.path),
+        )
+    return table
+
+
+def devices_table(devices: list[Device]) -> Table:
+    """Return one line per device."""
+    table = _table("device", "tracker", "key", "target", "cores", "description")
+    for device in devices:
+        target = device.target if isinstance(device.target, str) else _target(device.target)
+        cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
+        table.add_row(*map(escape, (device.name, device.tracker, device.key, target, cores, device.description)))
+    return table
+
+
+def _next_step(stack: Stack, better: Stack | None) -> str:
+    if better is None:
+        return "No measured stack on this device is more accurate."
+    changes = ", ".join(
+        f"{axis} {_text(better.choices[axis])}"
+        for axis in AXES
+        if better.choices[axis] != stack.choices[axis] and better.choices[axis] is not None
+    )
+    gained = f"{100 * (better.accuracy - stack.accuracy):.2f} points"
+    cost = f"{better.latency_ms - stack.latency_ms:.3f} ms"
+    return f"The next more accurate one costs {cost} for {gained}: trial {better.number}, with {changes}."
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _target(target: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in target.items() if not isinstance(value, dict))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f} %"
+
+
+def _text(choice: Any) -> str:
+    if choice is None:
+        return "-"
+    return escape(f"{choice:g}" if isinstance(choice, float) else str(choice))

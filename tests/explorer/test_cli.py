@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import explorer
+from explorer import cli, search
+from explorer.errors import Failure
+from explorer.records import Record, Records
+from explorer.workspace import Workspace
+from tests.explorer.frames import complete
+from tests.explorer.spaces import SMALL, make
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study as `search` leaves it behind, with outcomes that cost nothing."""
+    root = tmp_path_factory.mktemp("workspace")
+    place = Workspace(root / "w")
+    place.root.mkdir()
+    space = make(root, SMALL, sampler="grid", trials=12)
+    records = Records(place.url)
+    study = search.Study(space, place, records)
+    for _ in range(12):
+        asked = study.ask()
+        assert asked is not None
+        number, configuration = asked
+        study.tell(number, configuration, _outcome(number), 0.1)
+    records.add_execution("train", "k", 2.5)
+    records.add_execution("train", "l", 1.5)
+    return place.root
+
+
+def _outcome(number: int) -> Record | Failure:
+    if number % 5 == 4:
+        return Failure("measure", "crash", f"trial {number} [died]", "the last line of the log")
+    row = complete(number, 0.9 + 0.005 * number, 1.0 + number)
+    names = (
+        "accuracy",
+        "test_accuracy",
+        "test_images",
+        "latency_ms",
+        "latency_low_ms",
+        "latency_high_ms",
+        "size_bytes",
+    )
+    return Record({name: row[name] for name in names})
+
+
+def dlas(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([str(argument) for argument in arguments])
+    code = exit_.value.code
+    assert code is None or isinstance(code, int)
+    return code or 0
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
+    capsys.readouterr()
+    assert dlas(*arguments, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_best_answers_and_its_exit_code_tells_whether_something_fits(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, "best", "--latency-ms", 3.5, "-w", workspace)
+    assert (found["stack"]["number"], found["next_better"]["number"], found["device"]) == (2, 3, "local")
+    missing = answer(capsys, "best", "--latency-ms", 0.5, "-w", workspace, "--device", "local", code=1)
+    assert (missing["stack"], missing["nearest"]["number"]) == (None, 0)
+
+
+def test_best_in_words(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("best", "--latency-ms", 3.1, "-w", workspace) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "within 3.1 ms on local",
+        "10 stacks measured, 2 failed",
+        "91.00 %",
+        "3.000 ms",
+        "Hardware",
+        "over the",
+    ):
+        assert part in text
+    assert "costs 1.000 ms for 0.50 points: trial 3" in text
+    assert dlas("best", "--latency-ms", 0.5, "-w", workspace) == 1
+    assert "No stack fits within 0.5 ms" in capsys.readouterr().out
+
+
+def test_front_prints_what_the_function_returns(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = answer(capsys, "front", "-w", workspace, "--figure", tmp_path / "f.html")
+    expected = explorer.front(workspace)
+    assert [row["number"] for row in rows] == expected["number"].tolist() == [11, 10, 8, 7, 6, 5, 3, 2, 1, 0]
+    assert rows[0]["test_images"] == 450
+    assert rows[-1]["ratio"] is None
+    assert "Plotly" in (tmp_path / "f.html").read_text()
+    assert dlas("front", "-w", workspace) == 0
+    assert "all: dataset digits, model mobilenetv2" in capsys.readouterr().out
+
+
+def test_status_counts_failures_and_executions(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "status", "-w", workspace)
+    assert (found["study"], found["complete"], found["failed"]) == ("drawn", 10, 2)
+    (cause,) = found["failures"]
+    assert (cause["failed_stage"], cause["failure_kind"], cause["numbers"]) == ("measure", "crash", [4, 9])
+    assert found["stages"] == {"train": {"count": 2, "sum": 4.0}}
+    assert dlas("status", "-w", workspace) == 0
+    assert "trial 4 [died]" in capsys.readouterr().out
+
+
+def test_show_prints_one_trial_with_its_log(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "show", 4, "-w", workspace)["log"] == "the last line of the log"
+    assert answer(capsys, "show", 3, "-w", workspace)["latency_ms"] == 4.0
+    assert dlas("show", 4, "-w", workspace) == 0
+    text = capsys.readouterr().out
+    assert "trial 4 [died]" in text
+    assert "the last line of the log" in text
+    assert dlas("show", 99, "-w", workspace) == 2
+    assert "no finished trial 99; its last is 11" in capsys.readouterr().err
+
+
+def test_export_writes_the_whole_frame(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = explorer.frame(workspace)
+    assert len(frame) == 12
+    assert dlas("export", "-w", workspace, "-o", tmp_path / "t.csv") == 0
+    assert dlas("export", "-w", workspace, "--format", "parquet", "-o", tmp_path / "t.parquet") == 0
+    assert list(pd.read_csv(tmp_path / "t.csv").columns) == list(frame.columns)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), frame, check_dtype=False)
+    assert dlas("export", "-w", workspace) == 0
+    assert capsys.readouterr().out == (tmp_path / "t.csv").read_text()
+
+
+def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {space["name"]: space for space in answer(capsys, "spaces")}
+    assert found["quickstart"]["trials"] == 36
+    assert [device["name"] for device in answer(capsys, "devices")] == ["local"]
+    (tmp_path / "d.toml").write_text('[board]\ntracker = "lan:9190"\ntarget = { kind = "cuda", arch = "sm_86" }\n')
+    assert dlas("spaces") == dlas("devices", "--file", tmp_path / "d.toml") == 0
+    text = capsys.readouterr().out
+    assert "quickstart" in text
+    assert "kind=cuda arch=sm_86" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "quikstart"), "error: unknown search space 'quikstart'; allowed: quickstart"),
+        (("run", "quickstart", "--sampler", "tp"), "error: unknown sampler 'tp'; allowed: grid, nsga2, random, tpe"),
+        (("run", "quickstart", "--trials", "0"), "error: trials 0 is below 1"),
+        (("front", "--workspace", "/nowhere"), "error: no study in workspace '/nowhere'; start one with"),
+        (("devices", "--file", "/nowhere.toml"), "error: /nowhere.toml: no such file"),
+        (("export", "--format", "parquet"), "error: parquet needs a file: --output trials.parquet"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dlas(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_names_in_a_workspace_are_suggested(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("front", "-w", workspace, "--study", "drawm") == 2
+    assert "did you mean 'drawn'?" in capsys.readouterr().err
+    assert dlas("front", "-w", workspace, "--device", "locl") == 2
+    assert "did you mean 'local'?" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.db").write_text("no database" * 100)
+    assert dlas("status", "-w", tmp_path) == 2
+    assert "is no study's database" in capsys.readouterr().err
+
+
+def test_a_workspace_without_a_finished_trial_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Records(Workspace(tmp_path).url)
+    assert dlas("status", "-w", tmp_path) == 2
+    assert "no trial has finished yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("best",), ("front", "--nonsense"), ("nonsense",), ("best", "--latency-ms", "x")]
+)
+def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas(*arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_reading_never_imports_torch_or_tvm(workspace: Path) -> None:
+    code = (
+        "import sys; from explorer import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules, 'tvm' in sys.modules)"
+    )
+    for arguments in (["front"], ["status"], ["best", "--latency-ms", "9"]):
+        command = [sys.executable, "-c", code, *arguments, "-w", str(workspace)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert output.splitlines()[-1].split()[1:] == ["False", "False"]
+
+
+def test_help_answers_at_once() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        code = "from explorer import cli; cli.main(['--help'])"
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.5
