@@ -36,16 +36,18 @@ def _on_stack(statement: Any) -> Any:
             return statement
 
 
-@tirx.transform.prim_func_pass(opt_level=0)
-def _keep_sums_on_stack(function: Any, _module: Any, _context: Any) -> Any:
-    return function.with_body(_on_stack(function.body))
+def _keep_sums_on_stack() -> Any:
+    def transform(function: Any, _module: Any, _context: Any) -> Any:
+        return function.with_body(_on_stack(function.body))
+
+    return tirx.transform.prim_func_pass(transform, opt_level=0)
 
 
 def _pipeline() -> tuple[Any, Any, Any]:
     lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
 
     def finalize() -> Any:
-        return tvm.transform.Sequential([_keep_sums_on_stack, finalize_host()])
+        return tvm.transform.Sequential([_keep_sums_on_stack(), finalize_host()])
 
     return lower, finalize, finalize_device
 

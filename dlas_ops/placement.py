@@ -1,4 +1,4 @@
-"""Relax module of framework operators → tensor programs of the chosen algorithm, in blocked layouts, with an account."""
+"""Relax module of framework operators → tensor programs of the chosen algorithm in blocked layouts, and an account."""
 
 from __future__ import annotations
 
@@ -339,7 +339,7 @@ def _window(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> 
 
 
 def _blocked_constant(array: np.ndarray, block: int) -> Any:
-    """Return a constant that broadcasts against NCHW so that it broadcasts against channel blocks; None if it cannot."""
+    """Return a constant that broadcasts against NCHW such that it broadcasts against channel blocks."""
     full = array.reshape((1,) * (4 - array.ndim) + array.shape)
     if full.shape[1] == 1:
         return relax.const(full[..., None])

@@ -28,7 +28,7 @@ def register_tiled(sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequ
     oo, oi = sch.split(o, [None, tile.vectors])
     ho, hi = sch.split(h, [None, tile.height])
     wo, wi = sch.split(w, [None, tile.width])
-    sch.reorder(n, oo, ho, wo, *reduction, oi, hi, wi, v)
+    sch.reorder(n, oo, ho, wo, *reduction, hi, wi, oi, v)
     tiles = sch.fuse(n, oo, ho, wo)
     sch.reverse_compute_at(last, tiles)
     sch.set_scope(block, 0, "local")

@@ -1,4 +1,4 @@
-"""Fused tensor programs → the same, scheduled for a processor: each block as its annotation asks, the rest generally."""
+"""Fused tensor programs → the same, scheduled for a processor: as their annotation asks or, without one, generally."""
 
 from __future__ import annotations
 

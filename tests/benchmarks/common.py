@@ -1,0 +1,141 @@
+"""What the benchmarks share: turns between processes, the environment, statistics, the table and the JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+Row = dict[str, Any]
+PEERS = ("apache-tvm", "apache-tvm-ffi", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
+
+
+def environment(packages: Sequence[str] = PEERS) -> Row:
+    """Return the versions, the processor and the cores that a figure was measured with."""
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": {name: _version(name) for name in packages},
+    }
+
+
+def interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the median, by order statistics (normal approximation of the ranks)."""
+    ordered, count = sorted(samples), len(samples)
+    half = 1.96 * count**0.5 / 2
+    low, high = int(count / 2 - half), int(count / 2 + half)
+    return ordered[max(low, 0)], ordered[min(high, count - 1)]
+
+
+def summary(samples: Sequence[float]) -> Row:
+    """Return `samples` (milliseconds) as median and interval."""
+    low, high = interval(samples)
+    return {"median_ms": round(median(samples), 4), "low_ms": round(low, 4), "high_ms": round(high, 4)}
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print flat records, a column per field."""
+    cells = [[str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(rows[0], *cells, strict=True)]
+    for line in [list(rows[0]), *cells]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def write_json(path: Path, facts: Row, rows: Sequence[Row]) -> None:
+    """Write the environment and the rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"environment": facts, "rows": list(rows)}, indent=1) + "\n")
+
+
+class Contender:
+    """One engine in its own process, which stands still (SIGSTOP) except in its turn.
+
+    Idle engines must not touch the cores: thread pools go on spinning for a while after a run, and to switch that off
+    would change the engine. A turn warms up, which wakes the pool and fills the caches, and then times runs.
+
+    Parameters
+    ----------
+    prepare : picklable; called with `arguments` in the new process, returns a function per variant of the engine
+    """
+
+    def __init__(self, prepare: Callable[..., dict[str, Callable[[], object]]], *arguments: object) -> None:
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, prepare, arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.variants: list[str] = self._pipe.recv()
+        self._signal(signal.SIGSTOP)
+
+    def turn(self, variant: str, warm_up: int, runs: int) -> list[float]:
+        """Return the milliseconds of `runs` runs after `warm_up` untimed ones."""
+        self._signal(signal.SIGCONT)
+        self._pipe.send((variant, warm_up, runs))
+        times: list[float] = self._pipe.recv()
+        self._signal(signal.SIGSTOP)
+        return times
+
+    def close(self) -> None:
+        """End the process."""
+        self._signal(signal.SIGCONT)
+        self._pipe.send(None)
+        self._process.join()
+
+    def _signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+
+def interleave(contenders: Sequence[Contender], rounds: int, warm_up: int, runs: int) -> dict[str, list[float]]:
+    """Let every variant of every contender take its turn, `rounds` times; return the milliseconds by variant."""
+    times: dict[str, list[float]] = {variant: [] for contender in contenders for variant in contender.variants}
+    for _ in range(rounds):
+        for contender in contenders:
+            for variant in contender.variants:
+                times[variant] += contender.turn(variant, warm_up, runs)
+    return times
+
+
+def _serve(pipe: Any, prepare: Callable[..., dict[str, Callable[[], object]]], arguments: Sequence[object]) -> None:
+    functions = prepare(*arguments)
+    for function in functions.values():
+        for _ in range(3):
+            function()
+    pipe.send(list(functions))
+    while (request := pipe.recv()) is not None:
+        variant, warm_up, runs = request
+        for _ in range(warm_up):
+            functions[variant]()
+        times = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            functions[variant]()
+            times.append((time.perf_counter() - start) * 1e3)
+        pipe.send(times)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,83 @@
+"""Small ONNX networks for the tests, and what runs them: ours compiled in this process, and ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from dlas_ops._tvm import tvm
+from dlas_ops.compiler import Compiled
+from dlas_ops.convolution import Conv
+from dlas_ops.targets import native_target
+
+Array = NDArray[np.float32]
+
+
+@cache
+def target() -> Any:
+    return tvm.target.Target(native_target())
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto], shape: Sequence[int], weights: dict[str, Array], output: str = "y"
+) -> onnx.ModelProto:
+    """Return the network of `nodes` from input x of `shape` to `output`, its shapes inferred."""
+    graph = helper.make_graph(
+        list(nodes),
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return onnx.shape_inference.infer_shapes(made, check_type=True, strict_mode=True)
+
+
+def conv_node(conv: Conv, inputs: Sequence[str], output: str) -> onnx.NodeProto:
+    return helper.make_node(
+        "Conv", inputs, [output], kernel_shape=conv.kernel, strides=conv.stride, pads=conv.padding,
+        dilations=conv.dilation, group=conv.groups,
+    )  # fmt: skip
+
+
+def shape_of(conv: Conv) -> tuple[int, ...]:
+    return conv.batch, conv.in_channels, conv.height, conv.width
+
+
+def weights_of(conv: Conv, seed: int = 0) -> Array:
+    shape = (conv.out_channels, conv.group_channels, *conv.kernel)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def random(shape: Sequence[int], seed: int = 1) -> Array:
+    return np.random.default_rng(seed).standard_normal(tuple(shape)).astype(np.float32)
+
+
+def run(compiled: Compiled, data: Array) -> Array:
+    return run_library(compiled.library, data)
+
+
+def run_library(library: Any, data: Array) -> Array:
+    machine = tvm.relax.VirtualMachine(library, tvm.cpu())
+    return np.asarray(machine["main"](tvm.runtime.tensor(data)).numpy())
+
+
+def run_onnxruntime(network: onnx.ModelProto, data: Array) -> Array:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: data})[0])
+
+
+def assert_close(actual: Array, expected: Array, tolerance: float = 1e-4) -> None:
+    """Compare relative to the largest expected value: sums of many terms cancel."""
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * max(float(np.abs(expected).max()), 1e-3))
