@@ -146,8 +146,8 @@ def stack_of(row: pd.Series[Any]) -> Stack:
         latency_low_ms=plain["latency_low_ms"],
         latency_high_ms=plain["latency_high_ms"],
         size_bytes=int(plain["size_bytes"]),
-        placed=whole["layers_as_asked"],
-        convolutions=whole["layers"],
+        placed=whole["convolutions_as_asked"],
+        convolutions=whole["convolutions"],
     )
 
 
