@@ -53,8 +53,8 @@ def halve_magnitudes(model: nn.Module, ratio: float, example: Tensor, fine_tune:
     """Scale the last layer, which changes every logit and no prediction."""
     last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():
-        last.weight *= 0.5
-        last.bias *= 0.5
+        last.weight.mul_(0.5)
+        last.bias.mul_(0.5)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Trained model → the same model with a share of its weights zero, chosen over all layers by LAMP (arXiv 2010.07611)."""
+"""Trained model → the same model with a share of its weights zero, those of least LAMP score (arXiv 2010.07611)."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from explorer.errors import StageFailed
+from explorer.settings import TrainSettings
 from explorer.store import Artifact
 from tests import torch_stages
 
@@ -26,7 +27,7 @@ def test_a_few_epochs_read_digits(digits: Artifact, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["mobilenetv2", "resnet18"])
 def test_the_default_settings_read_digits_well(model: str, digits: Artifact, tmp_path: Path) -> None:
-    default = torch_stages.TrainSettings().model_dump()
+    default = TrainSettings().model_dump()
     trained = torch_stages.train(tmp_path, digits, model, 0.25, **default)
     assert trained.values["validation_accuracy"] > 0.96
 

@@ -32,20 +32,22 @@ def test_accuracy_counts_hits_over_all_batches() -> None:
 
 
 def test_no_epochs_leave_the_weights_alone() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    before = model[1].weight.detach().clone()
+    linear = nn.Linear(4, 2)
+    model = nn.Sequential(nn.Flatten(), linear)
+    before = linear.weight.detach().clone()
     images = Images(np.ones((8, 1, 2, 2), np.float32), np.zeros(8, np.int64))
     training.fit("train", model, images, RECIPE, epochs=0)
-    assert torch.equal(model[1].weight, before)
+    assert torch.equal(linear.weight, before)
     training.fit("train", model, images, RECIPE)
-    assert not torch.equal(model[1].weight, before)
+    assert not torch.equal(linear.weight, before)
 
 
 def test_fewer_images_than_a_batch_still_train() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    before = model[1].weight.detach().clone()
+    linear = nn.Linear(4, 2)
+    model = nn.Sequential(nn.Flatten(), linear)
+    before = linear.weight.detach().clone()
     training.fit("train", model, Images(np.ones((3, 1, 2, 2), np.float32), np.zeros(3, np.int64)), RECIPE)
-    assert not torch.equal(model[1].weight, before)
+    assert not torch.equal(linear.weight, before)
 
 
 class Hungry(nn.Module):

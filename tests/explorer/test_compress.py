@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from explorer.compression import channel_pruning
+from explorer.datasets import Splits
+from explorer.errors import StageFailed
+from explorer.store import Artifact
+from tests import torch_stages
+
+LAST = "13"  # resnet18's classifier
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return torch_stages.data(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, digits: Artifact) -> Artifact:
+    return torch_stages.train(tmp_path_factory.mktemp("trained"), digits, epochs=5)
+
+
+def test_none_keeps_the_trained_model(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
+    network = torch_stages.compress(tmp_path, digits, trained).values
+    assert network["accuracy"] == trained.values["validation_accuracy"]
+    assert network["parameters"] == trained.values["parameters"]
+    assert network["weights"] == network["nonzeros"]
+    assert (network["removed_weights"], network["removed_channels"]) == (0, 0)
+    assert (network["validation_images"], network["test_images"]) == (270, 450)
+
+
+@pytest.mark.parametrize(("compression", "ratio"), [("none", None), ("weight_pruning", 0.75), ("channel_pruning", 0.5)])
+def test_the_network_computes_what_torch_does(
+    compression: str, ratio: float | None, digits: Artifact, trained: Artifact, tmp_path: Path
+) -> None:
+    network = torch_stages.compress(tmp_path, digits, trained, compression, ratio, epochs=1)
+    splits = Splits.load(digits.path / "images.npz")
+    with np.load(network.path / "reference.npz") as reference:
+        images, logits = reference["images"], reference["logits"]
+    assert logits.shape == (64, 10)
+    np.testing.assert_array_equal(images, splits.test.pixels[:64])
+    onnx_path = network.path / "network.onnx"
+    np.testing.assert_allclose(torch_stages.onnx_outputs(onnx_path, images), logits, rtol=1e-4, atol=1e-4)
+    hits = torch_stages.onnx_outputs(onnx_path, splits.validation.pixels).argmax(1) == splits.validation.labels
+    assert hits.mean() == pytest.approx(network.values["accuracy"])
+
+
+def test_the_network_has_its_batch_norms_folded_and_its_weights_inside(
+    digits: Artifact, trained: Artifact, tmp_path: Path
+) -> None:
+    network = torch_stages.compress(tmp_path, digits, trained)
+    assert sorted(file.name for file in network.path.iterdir()) == ["network.onnx", "reference.npz"]
+    graph = onnx.load(network.path / "network.onnx").graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    constants = sum(onnx.numpy_helper.to_array(value).nbytes for value in graph.initializer)
+    assert network.values["weight_bytes"] == constants
+    assert constants == pytest.approx(4 * network.values["parameters"], rel=0.05)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.9])
+def test_weight_pruning_zeroes_exactly_the_share_asked_for(
+    ratio: float, digits: Artifact, trained: Artifact, tmp_path: Path
+) -> None:
+    network = torch_stages.compress(tmp_path, digits, trained, "weight_pruning", ratio, epochs=1)
+    weights, nonzeros = network.values["weights"], network.values["nonzeros"]
+    assert weights - nonzeros == round(ratio * weights)
+    assert all(layer["after"]["nonzeros"] > 0 for layer in network.values["layers"].values())
+    graph = onnx.load(network.path / "network.onnx").graph
+    filters = [onnx.numpy_helper.to_array(value) for value in graph.initializer if len(value.dims) > 1]
+    assert sum(np.count_nonzero(values) for values in filters) == nonzeros
+    assert network.values["macs"] == sum(layer["before"]["macs"] for layer in network.values["layers"].values())
+
+
+def test_channel_pruning_makes_every_layer_narrower_but_keeps_the_classes(
+    digits: Artifact, trained: Artifact, tmp_path: Path
+) -> None:
+    network = torch_stages.compress(tmp_path, digits, trained, "channel_pruning", 0.5, epochs=1)
+    for name, layer in network.values["layers"].items():
+        before, after = layer["before"]["channels"], layer["after"]["channels"]
+        assert after == (10 if name == LAST else max(8, before // 2))
+    assert network.values["macs"] < 0.4 * sum(layer["before"]["macs"] for layer in network.values["layers"].values())
+    assert network.values["removed_weights"] > 0.6
+    assert 0.4 < network.values["removed_channels"] < 0.5
+    assert network.values["weights"] == network.values["nonzeros"]
+
+
+@pytest.mark.parametrize(
+    ("width", "ratio", "kept"),
+    [
+        (64, 0.5, 32),
+        (64, 0.75, 16),
+        (24, 0.5, 16),
+        (24, 0.75, 8),
+        (16, 0.9, 8),
+        (8, 0.5, 8),
+        (4, 0.5, 4),
+        (56, 0.1, 48),
+    ],
+)
+def test_channels_are_kept_in_multiples_of_8(width: int, ratio: float, kept: int) -> None:
+    assert channel_pruning.kept(width, ratio) == kept
+
+
+def test_fine_tuning_recovers_what_pruning_lost(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
+    pruned = torch_stages.compress(tmp_path / "a", digits, trained, "channel_pruning", 0.5, epochs=0)
+    tuned = torch_stages.compress(tmp_path / "b", digits, trained, "channel_pruning", 0.5, epochs=3)
+    assert tuned.values["accuracy"] > pruned.values["accuracy"] + 0.1
+
+
+@pytest.mark.parametrize("compression", ["weight_pruning", "channel_pruning"])
+def test_equal_parameters_give_equal_bytes(
+    compression: str, digits: Artifact, trained: Artifact, tmp_path: Path
+) -> None:
+    first, second = (
+        torch_stages.compress(tmp_path / folder, digits, trained, compression, 0.5, epochs=1) for folder in "ab"
+    )
+    assert first.values == second.values
+    for file in first.path.iterdir():
+        assert file.read_bytes() == (second.path / file.name).read_bytes()
+
+
+def test_fine_tuning_that_diverges_is_a_failure(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="the loss became") as failed:
+        torch_stages.compress(tmp_path, digits, trained, "weight_pruning", 0.5, learning_rate=1e30)
+    assert failed.value.failure.stage == "compress"
+
+
+def test_a_compression_of_the_users_own(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
+    plain = torch_stages.compress(tmp_path / "a", digits, trained)
+    halved = torch_stages.compress(tmp_path / "b", digits, trained, "tests.custom_plugins:halve_magnitudes", 0.5)
+    assert halved.values["accuracy"] == plain.values["accuracy"]
+    with np.load(plain.path / "reference.npz") as first, np.load(halved.path / "reference.npz") as second:
+        np.testing.assert_allclose(second["logits"], first["logits"] / 2, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("compression", "ratio"), [("none", None), ("weight_pruning", 0.5), ("channel_pruning", 0.5)])
+def test_a_model_that_fx_cannot_trace_is_compressed_all_the_same(
+    compression: str, ratio: float | None, tmp_path: Path
+) -> None:
+    stripes = torch_stages.data(tmp_path, "tests.custom_plugins:stripes")
+    custom: dict[str, object] = {"model": "tests.custom_plugins:branching", "width": 0.5, "batch_size": 16}
+    trained = torch_stages.train(tmp_path, stripes, **custom)  # type: ignore[arg-type]
+    network = torch_stages.compress(tmp_path, stripes, trained, compression, ratio, **custom)  # type: ignore[arg-type]
+    assert network.values["accuracy"] > 0.9
+    graph = onnx.load(network.path / "network.onnx").graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
