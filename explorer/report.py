@@ -12,7 +12,7 @@ from explorer.errors import ExplorerError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-_COUNTS = ("test_images", "layers_as_asked", "layers")
+_COUNTS = ("test_images", "convolutions_as_asked", "convolutions")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("tables",),
     ("",),  # the package itself: the Python API
     ("search", "progress", "figures"),
+    ("study",),
     ("report", "pareto"),
     ("samplers",),
     ("sampling", "trial", "engines"),

@@ -23,7 +23,8 @@ LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
     """Write the library, and ``layers.json`` with what was asked of each layer and what runs.
 
-    Return ``{"size_bytes": n}``, the library's object code and weights as they lie in memory once linked. The archive is gzipped: its size would credit a pruned network with zeros that are stored all the same.
+    Return ``{"size_bytes": n}``, the library's object code and weights as they lie in memory once linked. The archive
+    is gzipped: its size would credit a pruned network with zeros that are stored all the same.
 
     Parameters
     ----------
