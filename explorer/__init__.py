@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from explorer.errors import ExplorerError, WorkspaceError, did_you_mean
+from explorer.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 
 # Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from explorer.search import Observer, Summary
     from explorer.space_file import Direction
 
-__all__ = ["DEFAULT_WORKSPACE", "best", "figure", "frame", "front", "objectives", "run", "study_records"]
+__all__ = ["DEFAULT_WORKSPACE", "best", "figure", "frame", "front", "layers", "objectives", "run", "study_records"]
 
 DEFAULT_WORKSPACE = "workspace"
+LAYERS = "layers.json"  # in a build artifact; explorer.stages.build, which writes it, imports TVM
 
 
 def run(
@@ -105,6 +107,22 @@ def front(
             raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
         trials = trials[trials["device"] == device]
     return pareto.front(trials, objectives(workspace, study))
+
+
+def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> list[dict[str, Any]]:
+    """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.
+
+    It is empty for a trial that failed, and where the artifact is gone.
+    """
+    from explorer.store import Store
+    from explorer.workspace import Workspace
+
+    records, name = study_records(workspace, study)
+    outcome = records.outcome(name, trial)
+    key = None if outcome is None or isinstance(outcome, Failure) else outcome.values["build_key"]
+    built = key and Store(Workspace(Path(workspace)).artifacts).find("build", key)
+    account: list[dict[str, Any]] = json.loads((built.path / LAYERS).read_text()) if built else []
+    return account
 
 
 def best(

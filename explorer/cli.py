@@ -129,26 +129,24 @@ def show(
     study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print all that is on record of one trial."""
+    """Print all that is on record of one trial, and what was asked of each layer of it and what ran."""
     records, name = explorer.study_records(workspace, study)
     frame = records.frame(name)
     found = frame[frame["number"] == trial]
     if found.empty:
         raise ExplorerError(f"study '{name}' has no finished trial {trial}; its last is {frame['number'].max()}")
     (row,) = _rows(found)
+    layers = explorer.layers(trial, workspace, name)
     outcome = records.outcome(name, trial)
     log = outcome.log if isinstance(outcome, Failure) else ""
     if as_json:
-        _print_json({**row, "log": log})
+        _print_json({**row, "layers": layers, "log": log})
         return
-    from rich.markup import escape
-    from rich.table import Table
+    from explorer import tables
 
-    table = Table.grid(padding=(0, 2))
-    for key, value in row.items():
-        if value is not None:
-            table.add_row(f"[cyan]{key}[/]", f"{value:,}" if isinstance(value, int) else escape(str(value)))
-    _print(table)
+    _print(tables.trial_table(row))
+    if layers:
+        _print(tables.layers_table(layers))
     if log:
         print(log)
 

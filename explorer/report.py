@@ -12,7 +12,7 @@ from explorer.errors import ExplorerError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-_COUNTS = ("test_images", "layers_as_asked", "layers")
+_COUNTS = ("test_images", "convolutions_as_asked", "convolutions")
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ def stack_of(row: pd.Series[Any]) -> Stack:
         latency_low_ms=plain["latency_low_ms"],
         latency_high_ms=plain["latency_high_ms"],
         size_bytes=int(plain["size_bytes"]),
-        placed=whole["layers_as_asked"],
-        convolutions=whole["layers"],
+        placed=whole["convolutions_as_asked"],
+        convolutions=whole["convolutions"],
     )
 
 

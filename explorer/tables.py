@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -73,6 +74,25 @@ def stack_table(stack: Stack) -> Table:
     if stack.placed is not None:
         table.add_row("  as asked", f"{stack.placed} of {stack.convolutions} convolutions")
     table.add_row("  trial", str(stack.number))
+    return table
+
+
+def trial_table(row: Mapping[str, Any]) -> Table:
+    """Return what is on record of a trial, one value a line."""
+    table = Table.grid(padding=(0, 2))
+    for key, value in row.items():
+        if value is not None:
+            table.add_row(f"[cyan]{key}[/]", f"{value:,}" if isinstance(value, int) else escape(str(value)))
+    return table
+
+
+def layers_table(layers: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a compiled network's account, one layer a line."""
+    table = _table("layer", "operator", "input", "weight", "MACs", "asked", "ran", "why not as asked")
+    for layer in layers:
+        shapes = ("x".join(map(str, layer[side])) for side in ("input", "weight"))
+        texts = (layer["name"], layer["operator"], *shapes, f"{layer['macs']:,}", layer["asked"], layer["ran"])
+        table.add_row(*map(escape, texts), escape(layer["reason"]))
     return table
 
 

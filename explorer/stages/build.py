@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ from explorer.store import Artifact
 
 VERSION = 1
 WORKER = "tvm"
+LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the library; return ``{"size_bytes": n}``, its object code and weights as they lie in memory once linked.
+    """Write the library, and ``layers.json`` with what was asked of each layer and what runs.
 
-    The archive itself is gzipped: its size would credit a pruned network with zeros that are stored all the same.
+    Return ``{"size_bytes": n}``, the library's object code and weights as they lie in memory once linked. The archive
+    is gzipped: its size would credit a pruned network with zeros that are stored all the same.
 
     Parameters
     ----------
@@ -32,5 +36,6 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     lowered = dlas_ops.load(parents["lower"].path)
     library = dlas_ops.build(lowered, tvm.target.Target(parameters["target"]))
     library.export_library(str(out / LIBRARY))
+    (out / LAYERS).write_text(json.dumps([asdict(layer) for layer in lowered.layers], indent=1))
     with tarfile.open(out / LIBRARY) as archive:
         return {"size_bytes": sum(member.size for member in archive.getmembers())}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ WORKER = "tvm"
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the lowered module; return ``{"layers": [...], "placed": n}``.
+    """Write the lowered module; return ``{"convolutions": n, "convolutions_as_asked": m}``.
 
     Parameters
     ----------
@@ -31,17 +30,17 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     Raises
     ------
     StageFailed
-        Of kind ``not_applicable`` if not one layer can run as asked: the trial would measure something else.
+        Of kind ``not_applicable`` if not one convolution can run as asked: the trial would measure something else.
     """
     network = onnx.load(parents["compress"].path / "network.onnx")
     target = tvm.target.Target(parameters["target"])
     asked = {"algorithm": parameters["algorithm"], "format": parameters["format"]}
     lowered = dlas_ops.lower(network, target, **asked)
-    layers = [asdict(layer) for layer in lowered.layers]
-    placed = [layer for layer in layers if layer["asked"] == layer["ran"]]
-    if not placed:
-        reasons = "; ".join(sorted({layer["reason"] for layer in layers if layer["reason"]}))
+    convolutions = [layer for layer in lowered.layers if layer.asked]
+    as_asked = [layer for layer in convolutions if layer.ran == layer.asked]
+    if convolutions and not as_asked:
+        reasons = "; ".join(sorted({layer.reason for layer in convolutions}))
         wanted = f"{asked['algorithm']} in format {asked['format']}"
-        raise StageFailed(Failure("lower", "not_applicable", f"no layer can run as {wanted}: {reasons}"))
+        raise StageFailed(Failure("lower", "not_applicable", f"no convolution can run as {wanted}: {reasons}"))
     dlas_ops.save(lowered, out)
-    return {"layers": layers, "placed": len(placed)}
+    return {"convolutions": len(convolutions), "convolutions_as_asked": len(as_asked)}

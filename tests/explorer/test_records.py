@@ -55,11 +55,11 @@ def test_the_frame_has_axes_values_and_failures(records: Records) -> None:
     records.add_trial("s", 1, CONFIGURATION, Failure("train", "not_finite", "the loss became nan"), 2.0)
     other = Configuration("digits", "mobilenetv2", threads=2)
     records.add_trial("s", 0, other, Record({"accuracy": 0.9, "latency_ms": 1.5}), 1.0)
-    frame = records.frame("s").set_index("number")
-    assert list(frame.index) == [0, 1]
-    assert frame.loc[0, ["state", "model", "threads", "latency_ms"]].to_list() == ["complete", "mobilenetv2", 2, 1.5]
-    assert frame.loc[1, ["state", "failed_stage", "failure"]].to_list() == ["failed", "train", "the loss became nan"]
-    assert frame.loc[0, "configuration_id"] == other.id
+    complete, failed = records.frame("s").to_dict("records")
+    assert (complete["number"], complete["state"], complete["latency_ms"]) == (0, "complete", 1.5)
+    assert (complete["model"], complete["threads"], complete["configuration_id"]) == ("mobilenetv2", 2, other.id)
+    assert (failed["number"], failed["state"], failed["failed_stage"]) == (1, "failed", "train")
+    assert failed["failure"] == "the loss became nan"
 
 
 def test_executions_are_counted(records: Records) -> None:
