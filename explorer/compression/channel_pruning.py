@@ -7,6 +7,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from explorer.compression import FineTune
+from explorer.errors import Failure, StageFailed
 
 TAKES_RATIO = True
 BLOCK = 8  # channels are kept in multiples of it, which vector registers and packed layouts need; never fewer than one
@@ -22,6 +23,11 @@ def compress(model: nn.Module, ratio: float, example: Tensor, fine_tune: FineTun
         or less keeps it all. Layers that are added together lose the same channels. The classifier keeps its classes.
     example
         Shape (N, C, H, W): a batch to trace the model with.
+
+    Raises
+    ------
+    StageFailed
+        If the dependency graph of a model of the user's own is wrong, so that its layers no longer fit together.
     """
     model.eval()
     graph = tp.DependencyGraph().build_dependency(model, example_inputs=example)
@@ -32,6 +38,7 @@ def compress(model: nn.Module, ratio: float, example: Tensor, fine_tune: FineTun
         removed = width - kept(width, ratio)
         if removed > 0:
             group.prune(torch.argsort(importance(group), stable=True)[:removed].tolist())
+    _check(model, example)
     fine_tune(model)
     return model
 
@@ -39,6 +46,15 @@ def compress(model: nn.Module, ratio: float, example: Tensor, fine_tune: FineTun
 def kept(width: int, ratio: float) -> int:
     """Return how many of `width` channels remain: a multiple of `BLOCK` next to ``width * (1 - ratio)``."""
     return min(width, max(BLOCK, round(width * (1 - ratio) / BLOCK) * BLOCK))
+
+
+def _check(model: nn.Module, example: Tensor) -> None:
+    try:
+        with torch.no_grad():
+            model(example)
+    except RuntimeError as error:
+        message = f"torch-pruning lost track of which layers share channels: {error}"
+        raise StageFailed(Failure("compress", "unsupported", message)) from error
 
 
 def _classifiers(model: nn.Module, example: Tensor) -> list[nn.Module]:

@@ -169,3 +169,12 @@ def test_a_model_that_fx_cannot_trace_is_compressed_all_the_same(
     assert network.values["accuracy"] > 0.9
     graph = onnx.load(network.path / "network.onnx").graph
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+def test_a_model_that_torch_pruning_takes_apart_wrongly_is_a_failure(tmp_path: Path) -> None:
+    stripes = torch_stages.data(tmp_path, "tests.custom_plugins:stripes")
+    model = "tests.custom_plugins:sliced"
+    trained = torch_stages.train(tmp_path, stripes, model, 0.5, epochs=1)
+    with pytest.raises(StageFailed, match="lost track") as failed:
+        torch_stages.compress(tmp_path, stripes, trained, "channel_pruning", 0.5, model, 0.5)
+    assert (failed.value.failure.stage, failed.value.failure.kind) == ("compress", "unsupported")
