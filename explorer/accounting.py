@@ -33,7 +33,7 @@ def account(model: nn.Module, example: Tensor) -> dict[str, dict[str, int]]:
             "channels": module.weight.shape[0],
             "weights": module.weight.numel(),
             "nonzeros": int(module.weight.count_nonzero()),
-            "macs": sum(flops[f"{root}.{name}"].values()) // 2,
+            "macs": sum(flops.get(f"{root}.{name}", {}).values()) // 2,
         }
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
-from torch.fx.proxy import TraceError
 
 
 def export(model: nn.Module, example: Tensor, path: Path) -> int:
@@ -27,8 +26,8 @@ def export(model: nn.Module, example: Tensor, path: Path) -> int:
     """
     folded = model.eval()
     # Folding first halves the exporter's time, most of which goes into decomposing batch norms. A model that fx cannot
-    # trace is folded by the exporter's own optimizer.
-    with contextlib.suppress(TraceError):
+    # trace, which shows in all kinds of exceptions, is folded by the exporter's own optimizer.
+    with contextlib.suppress(Exception):
         folded = fuse(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

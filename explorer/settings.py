@@ -38,7 +38,7 @@ class CompressSettings(_Settings):
 
     epochs: Annotated[int, Field(ge=0)] = 4
     batch_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     seed: Seed = 0
 

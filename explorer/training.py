@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,6 +19,7 @@ from explorer.errors import Failure, StageFailed
 
 EVALUATION_BATCH = 256
 MOMENTUM = 0.9
+ALLOCATION_FAILED = re.compile("allocate memory|out of memory|not enough memory")  # torch raises a plain RuntimeError
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _step(stage: str, model: nn.Module, optimizer: torch.optim.Optimizer, pixels
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not ALLOCATION_FAILED.search(str(error)):
             raise
         raise StageFailed(Failure(stage, "out_of_memory", f"a batch of {len(labels)} does not fit: {error}")) from error
     return loss.item()

@@ -33,7 +33,7 @@ class Branching(nn.Module):
         if image.shape[2] < 3:
             raise ValueError("three rows at least")
         features: Tensor = self.features(image)
-        logits: Tensor = self.classifier(features.amax((2, 3)))
+        logits: Tensor = self.classifier(features.amax((2, 3))[: len(image)])
         return logits
 
 

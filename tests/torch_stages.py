@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 
 from explorer import plugins
 from explorer.settings import CompressSettings, DataSettings, TrainSettings
 from explorer.store import Artifact
+
+# As the engine gives its torch worker on a small machine: OpenMP threads that share their cores with other processes
+# wait for one another at every operator, which makes two slower than one.
+torch.set_num_threads(1)
 
 QUICK = {"epochs": 3, "learning_rate": 0.1}
 

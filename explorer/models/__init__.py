@@ -21,7 +21,7 @@ def fitted(strides: Sequence[int], image: int) -> list[int]:
     Parameters
     ----------
     strides
-        Those of the network at 224 px, from input to output, each 1 or 2.
+        Those of the network's stem and stages at 224 px, from input to output, each 1 or 2.
     image
         The shorter side of the image.
 

@@ -8,7 +8,7 @@ from torchvision.models.resnet import BasicBlock
 from explorer.models import SMALL_IMAGE, channels, fitted
 
 STAGES = (64, 128, 256, 512)
-STRIDES = (2, 2, 1, 2, 2, 2)  # of the stem, the max-pool and the four stages
+STRIDES = (2, 1, 2, 2, 2)  # of the stem and the four stages
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -23,7 +23,7 @@ def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
         3x3 stem of stride 1, as in section 4.2 of the paper.
     """
     small = min(shape[1:]) <= SMALL_IMAGE
-    strides = fitted(STRIDES[:1] + STRIDES[2:], min(shape[1:])) if small else list(STRIDES[:1] + STRIDES[2:])
+    strides = fitted(STRIDES, min(shape[1:]))
     inputs = channels(STAGES[0], width)
     kernel = 3 if small else 7
     layers: list[nn.Module] = [

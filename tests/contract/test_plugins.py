@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer import accounting, plugins
+from explorer.configuration import takes_ratio
 from explorer.datasets import SPLITS, Splits
 from explorer.onnx_export import export
 from tests.torch_stages import onnx_outputs
@@ -77,38 +79,42 @@ class TestModel:
         assert difference <= 1e-4 * np.abs(expected).max()
 
 
+@cache
+def compressed(name: str, model_name: str, ratio: float) -> tuple[nn.Module, list[float]]:
+    """Return what the compression makes of the model, and the shares of the fine-tuning that it asked for."""
+    shares: list[float] = []
+
+    def fine_tune(model: nn.Module, share: float = 1.0) -> None:
+        shares.append(share)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-3)
+        for _ in range(2):
+            loss = nn.functional.cross_entropy(model.train()(torch.randn(8, 1, 8, 8)), torch.arange(8))
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    plugin = plugins.load("compression", name)
+    return plugin.compress(
+        model_of(model_name), ratio if takes_ratio(name) else None, torch.zeros(1, 1, 8, 8), fine_tune
+    ), shares
+
+
 @pytest.mark.parametrize("model_name", plugins.names("model"))
 @pytest.mark.parametrize("name", plugins.names("compression"))
 class TestCompression:
-    def compressed(self, name: str, model_name: str, ratio: float) -> tuple[nn.Module, list[float]]:
-        shares: list[float] = []
-
-        def fine_tune(model: nn.Module, share: float = 1.0) -> None:
-            shares.append(share)
-            optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-3)
-            for _ in range(2):
-                loss = nn.functional.cross_entropy(model.train()(torch.randn(8, 1, 8, 8)), torch.arange(8))
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-
-        taken = ratio if plugins.literal("compression", name, "TAKES_RATIO", default=True) else None
-        plugin = plugins.load("compression", name)
-        return plugin.compress(model_of(model_name), taken, torch.zeros(1, 1, 8, 8), fine_tune), shares
-
     @pytest.mark.parametrize("ratio", RATIOS)
     def test_the_compressed_model_still_classifies(self, name: str, model_name: str, ratio: float) -> None:
-        model, shares = self.compressed(name, model_name, ratio)
+        model, shares = compressed(name, model_name, ratio)
         assert model.eval()(torch.randn(3, 1, 8, 8)).shape == (3, 10)
         assert sum(shares) <= 1 + 1e-9
         assert all(weight.is_leaf and weight.count_nonzero() for weight in weights_of(model))
 
     def test_a_higher_ratio_leaves_less(self, name: str, model_name: str) -> None:
         left = [
-            sum(int(weight.count_nonzero()) for weight in weights_of(self.compressed(name, model_name, ratio)[0]))
+            sum(int(weight.count_nonzero()) for weight in weights_of(compressed(name, model_name, ratio)[0]))
             for ratio in RATIOS
         ]
         whole = sum(weight.numel() for weight in weights_of(model_of(model_name)))
-        if plugins.literal("compression", name, "TAKES_RATIO", default=True):
+        if takes_ratio(name):
             assert whole > left[0] > left[1] > 0
         else:
             assert left == [whole, whole]

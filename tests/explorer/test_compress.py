@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,24 @@ def test_equal_parameters_give_equal_bytes(
     assert first.values == second.values
     for file in first.path.iterdir():
         assert file.read_bytes() == (second.path / file.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
+    here = torch_stages.compress(tmp_path / "a", digits, trained, "channel_pruning", 0.5, epochs=1)
+    code = f"""
+import subprocess
+import sys
+from pathlib import Path
+from explorer.store import Artifact
+from tests import torch_stages
+data = Artifact("data", "data", Path({str(digits.path)!r}), {dict(digits.values)!r})
+trained = Artifact("train", "train", Path({str(trained.path)!r}))
+torch_stages.compress(Path({str(tmp_path / "b")!r}), data, trained, "channel_pruning", 0.5, epochs=1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    for file in here.path.iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / "compress" / file.name).read_bytes()
 
 
 def test_fine_tuning_that_diverges_is_a_failure(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
