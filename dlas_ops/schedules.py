@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
+
+BYTES = 4
 
 
 def tile_of(sch: Any, block: Any) -> Tile:
@@ -14,31 +17,50 @@ def tile_of(sch: Any, block: Any) -> Tile:
     return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
 
 
-def register_tiled(sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], tile: Tile) -> None:
+# Weights that fill no more than this part of the L2 cache stay there while the input passes by.
+WEIGHTS_OF_L2 = 0.4
+
+
+def register_tiled(
+    sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], cpu: Cpu
+) -> tuple[Any, Any | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
+
+    Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once; larger
+    weights are read once, a few output channels at a time, and the (then small) input anew.
 
     Parameters
     ----------
     spatial : loops over image, channel vector, row, column and the channel in the vector
     reduction : loops of the reduction, outermost first
+
+    Returns
+    -------
+    The parallel loop and, if it is one over tiles of points, the loop over channel vectors in it.
     """
     last = inline_epilogue(sch, block)
-    lanes = int(sch.get(spatial[-1]).extent)
+    tile = tile_of(sch, block)
+    extents = [int(sch.get(loop).extent) for loop in (spatial[1], spatial[4], *reduction)]
+    resident = prod(extents) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes
     n, o, h, w, v = spatial
     oo, oi = sch.split(o, [None, tile.vectors])
     ho, hi = sch.split(h, [None, tile.height])
     wo, wi = sch.split(w, [None, tile.width])
-    sch.reorder(n, oo, ho, wo, *reduction, hi, wi, oi, v)
-    tiles = sch.fuse(n, oo, ho, wo)
-    sch.reverse_compute_at(last, tiles)
+    # Points outside channel vectors: the broadcast of one point is then the only one that needs a register.
+    order = (n, ho, wo, oo) if resident else (n, oo, ho, wo)
+    sch.reorder(*order, *reduction, hi, wi, oi, v)
+    parallel = sch.fuse(*order[:3]) if resident else sch.fuse(*order)
+    sch.reverse_compute_at(last, oo if resident else parallel)
     sch.set_scope(block, 0, "local")
-    sch.parallel(tiles)
+    sch.parallel(parallel)
     sch.vectorize(v)
     for loop in (oi, hi, wi):
         sch.unroll(loop)
-    vectorize_inner(sch, last, sch.get_loops(last)[1:], lanes)
+    depth, lanes = 2 if resident else 1, extents[1]
+    vectorize_inner(sch, last, sch.get_loops(last)[depth:], lanes)
     first = sch.decompose_reduction(block, reduction[0])
-    vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
+    vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
+    return parallel, oo if resident else None
 
 
 def inline_epilogue(sch: Any, block: Any) -> Any:
@@ -61,12 +83,15 @@ def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int) -> N
         sch.unroll(loop)
 
 
-def copy_stages(sch: Any, block: Any, cpu: Cpu) -> None:
-    """Run every producer of `block` (border, im2col) as its own parallel loop, a vector of channels at a time."""
-    for producer in sch.get_producers(block):
-        *outer, channels = sch.get_loops(producer)
-        sch.parallel(sch.fuse(*outer[:3]))
-        extent = int(sch.get(channels).extent)
-        if extent % cpu.lanes() == 0:
-            _, vector = sch.split(channels, [None, cpu.lanes()])
-            sch.vectorize(vector)
+def copy_stage(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Run `block` (border, im2col) as a parallel loop of its own, a vector of channels at a time."""
+    sch.parallel(sch.fuse(*sch.get_loops(block)[:3]))
+    vectorize_last(sch, block, cpu)
+
+
+def vectorize_last(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Vectorise the innermost loop of `block`, channels, if it is whole vectors of them."""
+    channels = sch.get_loops(block)[-1]
+    if int(sch.get(channels).extent) % cpu.lanes() == 0:
+        _, vector = sch.split(channels, [None, cpu.lanes()])
+        sch.vectorize(vector)

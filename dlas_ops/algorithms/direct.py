@@ -62,9 +62,10 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
-    from dlas_ops.schedules import copy_stages, register_tiled, tile_of
+    from dlas_ops.schedules import copy_stage, register_tiled
 
-    copy_stages(sch, block, cpu)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
     n, b, h, w, c, kh, kw, ci = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
-    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), tile_of(sch, block))
+    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), cpu)

@@ -78,11 +78,12 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
-    from dlas_ops.schedules import copy_stages, register_tiled, tile_of
+    from dlas_ops.schedules import copy_stage, register_tiled
 
-    copy_stages(sch, block, cpu)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
     n, o, h, w, v, co, kh, kw, ci = sch.get_loops(block)
-    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), tile_of(sch, block))
+    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu)
 
 
 def _input_block(conv: Conv, lanes: int) -> int:

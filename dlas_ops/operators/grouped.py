@@ -72,11 +72,12 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
-    from dlas_ops.schedules import copy_stages, inline_epilogue, tile_of, vectorize_inner
+    from dlas_ops.schedules import copy_stage, inline_epilogue, tile_of, vectorize_inner
 
     tile = tile_of(sch, block)
     last = inline_epilogue(sch, block)
-    copy_stages(sch, block, cpu)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
     copy_stage = sch.get_loops(last)
     sch.parallel(sch.fuse(*copy_stage[:3]))
     sums = sch.cache_write(block, 0, "local")
