@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import copy_stage, register_tiled, vectorize_last
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 
@@ -63,8 +64,6 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold a tile of matrix rows x channel vectors in registers; run over the tiles in parallel."""
-    from dlas_ops.schedules import copy_stage, register_tiled, vectorize_last
-
     gathered = sch.get_producers(block)
     n, b, h, w, c, k = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
