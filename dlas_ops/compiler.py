@@ -42,16 +42,21 @@ def lower(model: onnx.ModelProto, target: Any, *, algorithm: str, format: str = 
     target : the ``tvm.target.Target`` to run on
     algorithm : name of a file in ``dlas_ops/algorithms``
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm.
     """
     from tvm.relax.frontend.onnx import from_onnx
 
     transform = tvm.relax.transform
-    module = from_onnx(model, keep_params_in_input=False)
+    module = transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        module = tvm.transform.Sequential([transform.DecomposeOpsForInference(), transform.FoldConstant()])(module)
         placement = Placement(module, target, algorithm, format, _weight_names(model))
         module = placement.run()
         passes = [
+            transform.DecomposeOpsForInference(),
             transform.LegalizeOps(),
             transform.FoldConstant(),
             transform.AnnotateTIROpPattern(),
@@ -103,6 +108,7 @@ def load(folder: str | Path) -> Lowered:
 
 def _weight_names(model: onnx.ModelProto) -> Iterator[str]:
     """Yield the names of the weights of convolutions and dense layers, in the model's order."""
+    constants = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
+        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in constants:
             yield node.input[1]

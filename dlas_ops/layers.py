@@ -42,5 +42,7 @@ class Layer:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Layer:
         """Return the layer that `to_json` described."""
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
         return cls(**values)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dlas_ops import algorithms
 from dlas_ops._tvm import tvm
-from dlas_ops.convolution import Conv
 from dlas_ops.layers import Layer
-from dlas_ops.operators import dense, depthwise, grouped, pooling
-from dlas_ops.stages import FUSES_EPILOGUE, read_channel
+from dlas_ops.operators import layout
+from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
+from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
 
-relax, te, tirx = tvm.relax, tvm.te, tvm.tirx
-
-ELEMENTWISE = {"relax." + name for name in (
-    "nn.relu", "nn.silu", "nn.gelu", "nn.leakyrelu", "sigmoid", "tanh", "exp", "sqrt", "rsqrt", "negative", "abs",
-    "clip", "add", "subtract", "multiply", "divide", "maximum", "minimum",
-)}  # fmt: skip
+relax = tvm.relax
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,38 @@ class Value:
     shape: tuple[int, ...]
     block: int = 0
 
+    @property
+    def constant(self) -> NDArray[Any] | None:
+        """The array, if the value is a constant."""
+        known = isinstance(self.expression, tvm.ir.GenericConst)
+        return np.asarray(self.expression.value.numpy()) if known else None
+
 
 class Placement:
-    """Rewrites one dataflow function, keeping activations in the layout that the convolutions want."""
+    """Rewrites one dataflow function, keeping activations in the layout that the convolutions want.
+
+    Every binding is replaced by the rule for its operator, by the same element-wise operator on blocked tensors or,
+    where neither applies, by the operator as it is on plain tensors. `layers` is the account afterwards.
+
+    Parameters
+    ----------
+    names : of the weights, in the order of the operators that own them
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm.
+    """
 
     def __init__(self, module: Any, target: Any, algorithm: str, format: str, names: Iterator[str]) -> None:
+        known = [found.name for found in pkgutil.iter_modules(algorithms.__path__)]
+        if algorithm not in known:
+            raise ValueError(f"unknown algorithm '{algorithm}'; there are {', '.join(sorted(known))}")
         self.module = module
         self.target = target
         self.cpu: Cpu = describe(target)
         self.algorithm: ModuleType = importlib.import_module(f"dlas_ops.algorithms.{algorithm}")
-        self.asked = f"{algorithm}/{format}"
-        self.name = algorithm
+        self.name, self.format = algorithm, format
         self.names = names
         self.layers: list[Layer] = []
         self.builder = relax.BlockBuilder()
@@ -58,7 +76,7 @@ class Placement:
         function = self.module["main"]
         parameters = [relax.Var(str(var.name), var.ty) for var in function.params]
         for old, new in zip(function.params, parameters, strict=True):
-            self.values[old] = Value(new, _shape(old))
+            self.values[old] = Value(new, shape_of(old))
         with self.builder.function("main", parameters):
             with self.builder.dataflow():
                 for block in function.body.blocks:
@@ -70,29 +88,33 @@ class Placement:
 
     def place(self, var: Any, call: Any) -> Value:
         """Return what takes the place of the binding `var` = `call`."""
-        operator = getattr(getattr(call, "op", None), "name", "")
-        handler = _HANDLERS.get(operator)
-        value = handler(self, call, _shape(var)) if handler else None
+        operator = str(getattr(getattr(call, "op", None), "name", type(call).__name__))
+        shape = shape_of(var)
+        value = None
+        if operator in FOLDED:
+            value = self.folded(FOLDED[operator], call)
+        if value is None and operator in RULES:
+            value = RULES[operator](self, call, shape)
         if value is None and operator in ELEMENTWISE:
-            value = self.elementwise(call, _shape(var))
-        if value is None:
-            value = Value(self.builder.emit(self.rewritten(call)), _shape(var))
-        return value
+            value = self.elementwise(call, shape)
+        return value or Value(self.builder.emit(self.rewritten(call)), shape)
 
     def value(self, expression: Any) -> Value:
         """Return the value of an argument: of a variable its present one, of a constant itself."""
         known = self.values.get(expression) if isinstance(expression, tvm.ir.expr.Var) else None
-        return known or Value(expression, _shape(expression))
+        return known or Value(expression, shape_of(expression))
 
     def rewritten(self, expression: Any) -> Any:
         """Return `expression` over plain tensors."""
         if isinstance(expression, relax.Tuple):
             return relax.Tuple([self.rewritten(field) for field in expression.fields])
+        if isinstance(expression, relax.TupleGetItem):
+            return relax.TupleGetItem(self.rewritten(expression.tuple_value), expression.index)
         if isinstance(expression, relax.Call):
             arguments = [self.rewritten(argument) for argument in expression.args]
             if expression.op.name == "relax.call_tir":
-                variable = expression.args[0]
-                arguments[0] = self.builder.add_func(self.module[variable], variable.name_hint)
+                function = expression.args[0]
+                arguments[0] = self.builder.add_func(self.module[function], function.name_hint)
             return relax.Call(expression.op, arguments, expression.attrs, expression.ty_args)
         if isinstance(expression, tvm.ir.expr.Var) and expression in self.values:
             return self.plain(self.values[expression])
@@ -102,251 +124,66 @@ class Placement:
         """Return `value` as an unblocked tensor."""
         if not value.block:
             return value.expression
-
-        def unpacked(data: Any) -> Any:
-            return te.compute(value.shape, lambda *index: read_channel(data, *index), name="unpacked")
-
-        return self.emit(unpacked, value.expression, name="unpack", pattern=None)
+        return self.emit(lambda x: layout.unpack(x, value.shape), value.expression, name="unpack", pattern=None)
 
     def blocked(self, value: Value, block: int) -> Any:
         """Return `value` (NCHW) in channel blocks of `block`."""
         if value.block == block:
             return value.expression
-        batch, channels, height, width = value.shape
-        blocks = -(-channels // block)
-
-        def packed(data: Any) -> Any:
-            def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
-                channel = co * block + ci
-                held = read_channel(data, n, channel, h, w)
-                if blocks * block == channels:
-                    return held
-                return tirx.if_then_else(channel < channels, held, tirx.const(0.0, data.dtype))
-
-            return te.compute((batch, blocks, height, width, block), element, name="packed")
-
-        return self.emit(packed, value.expression, name="pack", pattern=None)
+        return self.emit(lambda x: layout.pack(x, value.shape, block), value.expression, name="pack", pattern=None)
 
     def emit(
         self, compute: Callable[..., Any], *arguments: Any, name: str, pattern: int | None = FUSES_EPILOGUE
     ) -> Any:
-        """Emit a call of the tensor program that `compute` builds."""
+        """Emit a call of the tensor program that `compute` builds; `pattern` None lets Relax find how it fuses."""
         attributes = {} if pattern is None else {"primfunc_attrs": {"op_pattern": pattern}}
         return self.builder.emit_te(compute, *arguments, primfunc_name_hint=name, **attributes)
+
+    def folded(self, fold: Callable[..., Any], call: Any) -> Value | None:
+        """Compute an operator on constants in NumPy; Relax's own folding compiles every call."""
+        arrays = [self.value(argument).constant for argument in call.args if not isinstance(argument, relax.ShapeExpr)]
+        if any(array is None for array in arrays):
+            return None
+        result = np.ascontiguousarray(fold(call, *arrays)).reshape(shape_of(call))
+        return Value(relax.const(result), result.shape)
 
     def elementwise(self, call: Any, shape: tuple[int, ...]) -> Value | None:
         """Apply an element-wise operator in the layout of its blocked argument."""
         values = [self.value(argument) for argument in call.args]
-        block = max((value.block for value in values), default=0)
-        if not block or len(shape) != 4:
-            return None
-        arguments = [self.broadcastable(value, block) for value in values]
-        if None in arguments:
+        arguments, block = self.alike(values, shape)
+        if not block:
             return None
         return Value(self.builder.emit(relax.Call(call.op, arguments, call.attrs, call.ty_args)), shape, block)
 
-    def broadcastable(self, value: Value, block: int) -> Any:
-        """Return `value` so that it broadcasts against tensors in channel blocks of `block`, or None."""
-        if not value.shape:
-            return value.expression
-        if isinstance(value.expression, tvm.ir.GenericConst):
-            return _blocked_constant(value.expression.value.numpy(), block)
-        return self.blocked(value, block) if len(value.shape) == 4 else None
+    def alike(self, values: Sequence[Value], shape: tuple[int, ...]) -> tuple[list[Any], int]:
+        """Return `values` so that they broadcast to `shape` in channel blocks, and the block; block 0: they cannot."""
+        block = max((value.block for value in values if value.shape == shape), default=0)
+        if not block or len(shape) != 4:
+            return [], 0
+        arguments = []
+        for value in values:
+            array = value.constant
+            if array is not None:
+                arguments.append(relax.const(layout.pack_constant(array, block)) if array.ndim else value.expression)
+            elif len(value.shape) == 4 and value.shape[1] == shape[1]:
+                arguments.append(self.blocked(value, block))
+            else:
+                return [], 0
+        return arguments, block
 
-    def account(self, operator: str, input: Any, weight: Any, output: Any, **fields: Any) -> None:
-        """Add a layer; without `ran` it ran as asked."""
+    def account(
+        self, operator: str, input: Sequence[int], weight: Sequence[int], output: Sequence[int], **fields: Any
+    ) -> None:
+        """Add a layer; without `asked` there was no choice but what `ran`."""
         number = sum(layer.operator == operator for layer in self.layers)
-        name = next(self.names, "") if weight else f"{operator}_{number}"
-        fields.setdefault("asked", self.asked)
-        fields.setdefault("ran", fields["asked"])
-        self.layers.append(Layer(name, operator, tuple(input), tuple(weight), tuple(output), **fields))
-
-
-def _conv2d(self: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    data, kernel = self.value(call.args[0]), call.args[1]
-    if not isinstance(kernel, tvm.ir.GenericConst) or call.attrs.data_layout != "NCHW":
-        return None
-    weight = kernel.value.numpy()
-    conv = _conv_of(call.attrs, data.shape, weight)
-    reason, ran = _choice(self, conv)
-    if conv.operator == "conv2d":
-        value = _ungrouped(self, conv, data, weight, shape)
-    else:
-        block = data.block or self.algorithm.block(conv.in_channels, self.cpu)
-        run = _depthwise if conv.operator == "depthwise_conv2d" else _grouped
-        value = run(self, conv, data, weight, shape, block)
-    self.account(
-        conv.operator, data.shape, weight.shape, shape, macs=conv.macs, stride=conv.stride, padding=conv.padding,
-        dilation=conv.dilation, groups=conv.groups, ran=ran, reason=reason,
-    )  # fmt: skip
-    return value
-
-
-def _choice(self: Placement, conv: Conv) -> tuple[str, str]:
-    """Return why `conv` does not run as asked, or "", and what runs."""
-    reasons = []
-    asked_format = self.asked.split("/")[1]
-    if asked_format not in self.algorithm.FORMATS:
-        reasons.append(f"format {asked_format} is not implemented: weights are stored dense")
-    ran = self.name
-    if reason := self.algorithm.supports(conv, self.target):
-        reasons.append(reason)
-        ran = conv.operator.removesuffix("_conv2d")
-    return "; ".join(reasons), f"{ran}/dense"
-
-
-def _ungrouped(self: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
-    block = self.algorithm.block(conv.out_channels, self.cpu)
-    packed = relax.const(self.algorithm.pack(weight, conv, self.cpu))
-    wanted = self.algorithm.block(conv.in_channels, self.cpu)
-    source = data.expression if data.block in (0, wanted) else self.blocked(data, wanted)
-    result = self.emit(
-        lambda x, w: self.algorithm.compute(conv, x, w, self.cpu), source, packed, name=f"conv2d_{self.name}"
-    )
-    return Value(result, shape, block)
-
-
-def _depthwise(self: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], block: int) -> Value:
-    blocks = -(-conv.in_channels // block)
-    packed = relax.const(depthwise.pack(weight, blocks, block))
-    source = self.blocked(data, block)
-    result = self.emit(lambda x, w: depthwise.compute(conv, x, w, self.cpu), source, packed, name="depthwise_conv2d")
-    return Value(result, shape, block)
-
-
-def _grouped(self: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], block: int) -> Value:
-    packed = relax.const(grouped.pack(weight, conv, self.cpu))
-    block = self.algorithm.block(conv.out_channels, self.cpu)
-    result = self.emit(
-        lambda x, w: grouped.compute(conv, x, w, block, self.cpu), data.expression, packed, name="grouped_conv2d"
-    )
-    return Value(result, shape, block)
-
-
-def _clip(self: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    """Take a maximum or minimum with a scalar, which the importer makes of Clip, as an element-wise operator."""
-    operator = _scalar_bound(self.module[call.args[0]])
-    data, *bound = call.args[1].fields
-    if operator is None or len(bound) != 1 or not isinstance(bound[0], tvm.ir.GenericConst):
-        return None
-    value = self.value(data)
-    return Value(self.builder.emit(operator(value.expression, bound[0])), shape, value.block)
-
-
-def _scalar_bound(function: Any) -> Any:
-    """Return relax's maximum or minimum if `function` computes it of a tensor and a scalar, or None."""
-    if (
-        len(function.params) != 3
-        or len(
-            function.params[1].ty.shape
-            if hasattr(function.params[1].ty, "shape")
-            else function.buffer_map[function.params[1]].shape
+        name = next(self.names, "") if weight else ""
+        fields.setdefault("asked", fields["ran"])
+        self.layers.append(
+            Layer(name or f"{operator}_{number}", operator, tuple(input), tuple(weight), tuple(output), **fields)
         )
-        != 0
-    ):
-        return None
-    body = function.body
-    while not isinstance(body, tirx.BufferStore):
-        if isinstance(body, tvm.s_tir.SBlockRealize):
-            body = body.block.body if not body.block.alloc_buffers else None
-        elif isinstance(body, tirx.For):
-            body = body.body
-        else:
-            return None
-    return {tirx.Max: relax.op.maximum, tirx.Min: relax.op.minimum}.get(type(body.value))
 
 
-def _mean(self: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    data = self.value(call.args[0])
-    axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
-    if not data.block or axes != [2, 3]:
-        return None
-    result = self.emit(lambda x: pooling.mean(x, data.shape[1], self.cpu), data.expression, name="global_avg_pool2d")
-    self.account("global_avg_pool2d", data.shape, (), shape, asked="", ran="mean")
-    if not call.attrs.keepdims:
-        result = self.builder.emit(relax.op.reshape(result, shape))
-    return Value(result, shape)
-
-
-def _pool(kind: str) -> Callable[[Placement, Any, tuple[int, ...]], Value | None]:
-    def place(self: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-        data, attributes = self.value(call.args[0]), call.attrs
-        if not data.block or (kind == "avg" and (attributes.ceil_mode or _ints(attributes.dilation) != (1, 1))):
-            return None
-        window = _window(attributes, data.shape, shape)
-        count = kind == "avg" and bool(attributes.count_include_pad)
-        result = self.emit(
-            lambda x: pooling.compute(window, x, kind, count, self.cpu), data.expression, name=f"{kind}_pool2d"
-        )
-        self.account(
-            f"{kind}_pool2d", data.shape, (), shape, asked="", ran="window", stride=window.stride,
-            padding=window.padding, dilation=window.dilation,
-        )  # fmt: skip
-        return Value(result, shape, data.block)
-
-    return place
-
-
-def _matmul(self: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    data, kernel = self.value(call.args[0]), call.args[1]
-    if not isinstance(kernel, tvm.ir.GenericConst) or len(data.shape) != 2 or len(shape) != 2:
-        return None
-    weight = kernel.value.numpy()
-    packed = relax.const(dense.pack(weight, self.cpu))
-    result = self.emit(lambda x, w: dense.compute(x, w, shape[1], self.cpu), self.plain(data), packed, name="dense")
-    self.account(
-        "dense", data.shape, weight.shape[::-1], shape, asked="", ran="dense", macs=prod(shape) * weight.shape[0]
-    )
-    return Value(result, shape)
-
-
-_HANDLERS: dict[str, Callable[[Placement, Any, tuple[int, ...]], Value | None]] = {
-    "relax.nn.conv2d": _conv2d,
-    "relax.call_tir": _clip,
-    "relax.mean": _mean,
-    "relax.nn.max_pool2d": _pool("max"),
-    "relax.nn.avg_pool2d": _pool("avg"),
-    "relax.matmul": _matmul,
-}
-
-
-def _shape(expression: Any) -> tuple[int, ...]:
+def shape_of(expression: Any) -> tuple[int, ...]:
+    """Return the static shape of a Relax expression; () for scalars and for what is no tensor."""
     shape = getattr(expression.ty, "shape", None)
     return tuple(int(size) for size in shape) if shape is not None else ()
-
-
-def _ints(values: Any) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
-
-
-def _conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
-    return Conv(
-        *data, weight.shape[0], weight.shape[2:], _ints(attributes.strides), _ints(attributes.padding),
-        _ints(attributes.dilation), int(attributes.groups),
-    )  # type: ignore[arg-type]  # fmt: skip
-
-
-def _window(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> Conv:
-    """Return the pooling window as a depthwise convolution; rounding up the output size is more border at its end."""
-    batch, channels, height, width = data
-    kernel, stride, dilation = (_ints(v) for v in (attributes.pool_size, attributes.strides, attributes.dilation))
-    top, left, bottom, right = _ints(attributes.padding)
-    extent = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
-    bottom = max(bottom, (output[2] - 1) * stride[0] + extent[0] - height - top)
-    right = max(right, (output[3] - 1) * stride[1] + extent[1] - width - left)
-    padding = (top, left, bottom, right)
-    return Conv(batch, channels, height, width, channels, kernel, stride, padding, dilation, channels)  # type: ignore[arg-type]
-
-
-def _blocked_constant(array: np.ndarray, block: int) -> Any:
-    """Return a constant that broadcasts against NCHW such that it broadcasts against channel blocks."""
-    full = array.reshape((1,) * (4 - array.ndim) + array.shape)
-    if full.shape[1] == 1:
-        return relax.const(full[..., None])
-    batch, channels, height, width = full.shape
-    blocks = -(-channels // block)
-    filled = np.zeros((batch, blocks * block, height, width), array.dtype)
-    filled[:, :channels] = full
-    return relax.const(
-        np.ascontiguousarray(filled.reshape(batch, blocks, block, height, width).transpose(0, 1, 3, 4, 2))
-    )

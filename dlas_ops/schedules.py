@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
+
+BYTES = 4
 
 
 def tile_of(sch: Any, block: Any) -> Tile:
@@ -14,59 +17,145 @@ def tile_of(sch: Any, block: Any) -> Tile:
     return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
 
 
-def register_tiled(sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], tile: Tile) -> None:
+# About a microsecond of work, counted in innermost iterations (multiply-adds): waking another core costs as much.
+PARALLEL_ITERATIONS = 1 << 16
+# Weights that fill no more than this part of the L2 cache stay there while the input passes by.
+WEIGHTS_OF_L2 = 0.4
+
+
+def register_tiled(
+    sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], cpu: Cpu
+) -> tuple[Any, Any | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
+
+    Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once; larger
+    weights are read once, a few output channels at a time, and the (then small) input anew.
 
     Parameters
     ----------
     spatial : loops over image, channel vector, row, column and the channel in the vector
     reduction : loops of the reduction, outermost first
+
+    Returns
+    -------
+    The parallel loop and, if it is one over tiles of points, the loop over channel vectors in it.
     """
-    last = inline_epilogue(sch, block)
-    lanes = int(sch.get(spatial[-1]).extent)
+    epilogue = Epilogue(sch, block)
+    tile = tile_of(sch, block)
+    extents = [int(sch.get(loop).extent) for loop in (spatial[1], spatial[4], *reduction)]
+    resident = prod(extents) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes
     n, o, h, w, v = spatial
     oo, oi = sch.split(o, [None, tile.vectors])
     ho, hi = sch.split(h, [None, tile.height])
     wo, wi = sch.split(w, [None, tile.width])
-    sch.reorder(n, oo, ho, wo, *reduction, hi, wi, oi, v)
-    tiles = sch.fuse(n, oo, ho, wo)
-    sch.reverse_compute_at(last, tiles)
+    # Points outside channel vectors: the broadcast of one point is then the only one that needs a register.
+    order = (n, ho, wo, oo) if resident else (n, oo, ho, wo)
+    sch.reorder(*order, *reduction, hi, wi, oi, v)
+    outer = sch.fuse(*order[:3]) if resident else sch.fuse(*order)
     sch.set_scope(block, 0, "local")
-    sch.parallel(tiles)
+    epilogue.place(oo if resident else outer)
+    parallel(sch, outer)
     sch.vectorize(v)
     for loop in (oi, hi, wi):
         sch.unroll(loop)
-    vectorize_inner(sch, last, sch.get_loops(last)[1:], lanes)
+    depth, lanes = 2 if resident else 1, extents[1]
+    epilogue.vectorize(depth, lanes)
     first = sch.decompose_reduction(block, reduction[0])
-    vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
+    vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
+    return outer, oo if resident else None
 
 
-def inline_epilogue(sch: Any, block: Any) -> Any:
-    """Inline every block after `block` but the last, and return the last."""
-    consumers = sch.get_consumers(block)
-    while following := sch.get_consumers(consumers[0]):
-        sch.compute_inline(consumers[0])
-        consumers = following
-    return consumers[0]
+def parallel(sch: Any, loop: Any) -> None:
+    """Run `loop` in parallel, unless all the iterations in it are less work than to wake the other cores."""
+    if _iterations(sch, loop) >= PARALLEL_ITERATIONS:
+        sch.parallel(loop)
 
 
-def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int) -> None:
+def _iterations(sch: Any, loop: Any) -> int:
+    """Return how many innermost iterations `loop` comes to, by the longest nest in it."""
+    below = []
+    for block in sch.get_child_blocks(loop):
+        loops = [sch.get(inner) for inner in sch.get_loops(block)]
+        depth = next(depth for depth, inner in enumerate(loops) if inner.same_as(sch.get(loop)))
+        below.append(prod(int(inner.extent) for inner in loops[depth:]))
+    return max(below, default=0)
+
+
+def inline_rest(sch: Any, block: Any, source: Any | None) -> Any:
+    """Inline `block`, which follows `source` if any, and every block after it into the last, and return the last.
+
+    What else the last one reads, element-wise functions of other arguments, is inlined too.
+    """
+    while following := sch.get_consumers(block):
+        sch.compute_inline(block)
+        block = following[0]
+    while others := [other for other in sch.get_producers(block) if source is None or not _same(sch, other, source)]:
+        sch.compute_inline(others[0])
+    return block
+
+
+def _same(sch: Any, one: Any, other: Any) -> bool:
+    return bool(sch.get(one).same_as(sch.get(other)))
+
+
+class Epilogue:
+    """What follows `block` element by element: its own copy out of the tile's sums and the operators fused to it.
+
+    All is inlined into one block, unrolled over the tile. An operator too long for that stays a loop, and the tile's
+    sums are first copied to memory, because a loop cannot index registers.
+    """
+
+    def __init__(self, sch: Any, block: Any) -> None:
+        self.sch = sch
+        output = sch.get_consumers(block)[0]
+        followers = _chain(sch, output)
+        self.looped = any("dlas.looped" in sch.get(follower).annotations for follower in followers)
+        if self.looped:
+            self.blocks = [output, inline_rest(sch, sch.get_consumers(output)[0], output)]
+        else:
+            self.blocks = [inline_rest(sch, output, block)]
+
+    def place(self, loop: Any) -> None:
+        """Compute the epilogue of a tile at `loop`, as soon as the tile is summed."""
+        for block in self.blocks:
+            self.sch.reverse_compute_at(block, loop)
+        if self.looped:
+            self.sch.set_scope(self.blocks[0], 0, "local")
+
+    def vectorize(self, depth: int, lanes: int) -> None:
+        """Vectorise the loops below the `depth` outer ones."""
+        for index, block in enumerate(self.blocks):
+            vectorize_inner(self.sch, block, self.sch.get_loops(block)[depth:], lanes, unroll=index == 0)
+
+
+def _chain(sch: Any, block: Any) -> list[Any]:
+    """Return `block` and all that depends on it."""
+    found = [block]
+    for consumer in sch.get_consumers(block):
+        found += _chain(sch, consumer)
+    return found
+
+
+def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int, unroll: bool = True) -> None:
     """Vectorise the innermost of `loops` by `lanes` and unroll the others."""
     *outer, inner = loops
     if int(sch.get(inner).extent) > lanes:
         split, inner = sch.split(inner, [None, lanes])
         outer.append(split)
     sch.vectorize(inner)
-    for loop in outer:
+    for loop in outer if unroll else ():
         sch.unroll(loop)
 
 
-def copy_stages(sch: Any, block: Any, cpu: Cpu) -> None:
-    """Run every producer of `block` (border, im2col) as its own parallel loop, a vector of channels at a time."""
-    for producer in sch.get_producers(block):
-        *outer, channels = sch.get_loops(producer)
-        sch.parallel(sch.fuse(*outer[:3]))
-        extent = int(sch.get(channels).extent)
-        if extent % cpu.lanes() == 0:
-            _, vector = sch.split(channels, [None, cpu.lanes()])
-            sch.vectorize(vector)
+def copy_stage(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Run `block` (border, im2col) as a parallel loop of its own, a vector of channels at a time."""
+    parallel(sch, sch.fuse(*sch.get_loops(block)[:3]))
+    vectorize_last(sch, block, cpu)
+
+
+def vectorize_last(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Vectorise the innermost loop of `block`, channels, if it is whole vectors of them."""
+    channels = sch.get_loops(block)[-1]
+    if int(sch.get(channels).extent) % cpu.lanes() == 0:
+        _, vector = sch.split(channels, [None, cpu.lanes()])
+        sch.vectorize(vector)

@@ -6,7 +6,8 @@ import importlib
 from typing import Any
 
 from dlas_ops._tvm import tvm
-from dlas_ops.operators import dense, depthwise, grouped, pooling
+from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
+from dlas_ops.schedules import copy_stage, parallel
 from dlas_ops.targets import Cpu, describe
 
 _SCHEDULES = {
@@ -14,6 +15,8 @@ _SCHEDULES = {
     "grouped": grouped.schedule,
     "dense": dense.schedule,
     "mean": pooling.schedule_mean,
+    "copy": layout.schedule,
+    "scalar_copy": layout.schedule_scalar,
 }
 
 
@@ -37,7 +40,7 @@ def schedule_function(function: Any, cpu: Cpu) -> Any:
             _schedule_of(str(kind))(sch, block, cpu)
             break
     else:
-        _elementwise(sch, blocks, cpu)
+        _general(sch, blocks, cpu)
     return sch.mod["main"]
 
 
@@ -45,18 +48,32 @@ def _schedule_of(kind: str) -> Any:
     return _SCHEDULES.get(kind) or importlib.import_module(f"dlas_ops.algorithms.{kind}").schedule
 
 
-def _elementwise(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
-    """Inline all but the last block; vectorise the innermost loop, run the others in parallel."""
+def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
+    """Inline what is element-wise; run every reduction, and the end, over its outer loops in parallel."""
     *inner, last = blocks
     for block in inner:
-        sch.compute_inline(block)
-    loops = sch.get_loops(last)
-    if not loops:
-        return
-    fused = sch.fuse(*loops)
-    extent = int(sch.get(fused).extent)
-    lanes = cpu.lanes()
-    if extent % lanes == 0 and extent > lanes:
-        fused, vector = sch.split(fused, [None, lanes])
-        sch.vectorize(vector)
-    sch.parallel(fused)
+        if _reduces(sch, block):
+            parallel(sch, sch.fuse(*_spatial_loops(sch, block)))
+        else:
+            sch.compute_inline(block)
+    loops = _spatial_loops(sch, last)
+    if _reduces(sch, last):
+        parallel(sch, sch.fuse(*loops))
+    elif len(loops) == 5:
+        copy_stage(sch, last, cpu)
+    elif loops:
+        fused = sch.fuse(*loops)
+        if int(sch.get(fused).extent) % cpu.lanes() == 0:
+            fused, vector = sch.split(fused, [None, cpu.lanes()])
+            sch.vectorize(vector)
+        parallel(sch, fused)
+
+
+def _reduces(sch: Any, block: Any) -> bool:
+    return any(axis.iter_type == tvm.tirx.IterVar.CommReduce for axis in sch.get(block).iter_vars)
+
+
+def _spatial_loops(sch: Any, block: Any) -> list[Any]:
+    loops = sch.get_loops(block)
+    axes = sch.get(block).iter_vars
+    return [loop for loop, axis in zip(loops, axes, strict=False) if axis.iter_type == tvm.tirx.IterVar.DataPar]

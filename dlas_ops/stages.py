@@ -13,6 +13,9 @@ te = tvm.te
 # Pattern kind of Relax's operator fusion for "element-wise operators may follow in the same function".
 FUSES_EPILOGUE = 4
 
+# On a block: too long to unroll; as a convolution's epilogue it runs as a loop over the finished tile.
+LOOPED = {"dlas.looped": 1}
+
 
 def annotation(kind: str, tile: Tile | None = None) -> dict[str, Any]:
     """Return the attributes that tell `scheduling` which schedule a block wants and the tile it starts from."""

@@ -23,6 +23,10 @@ class Cpu:
         return self.vector_bits // dtype_bits
 
 
+# Cores with AVX-512 and more than 1 MiB of L2 cache.
+_L2_BYTES = dict.fromkeys(("sapphirerapids", "emeraldrapids", "graniterapids"), 2 * 1024 * 1024)
+
+
 def native_target() -> dict[str, Any]:
     """Return the TVM target of this machine: its LLVM processor name and the cores this process may use."""
     from dlas_ops._tvm import tvm
@@ -41,7 +45,7 @@ def describe(target: Any) -> Cpu:
     features = _features(target)
     cores = int(attributes.get("num-cores", 1))
     if "avx512f" in features:
-        return Cpu(512, 32, 32 * 1024, 1024 * 1024, cores)
+        return Cpu(512, 32, 32 * 1024, _L2_BYTES.get(str(attributes.get("mcpu")), 1024 * 1024), cores)
     if "avx2" in features and "fma" in features:
         return Cpu(256, 16, 32 * 1024, 512 * 1024, cores)
     if "neon" in features:

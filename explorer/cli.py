@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,11 +55,13 @@ def run(
 
     console = _console()
     page = explorer.figure(Workspace(workspace).figure(summary.study), workspace, summary.study)
-    console.print(tables.front_table(explorer.front(workspace, summary.study)))
+    stacks = explorer.front(workspace, summary.study)
+    console.print(tables.front_table(stacks))
     failed = f", {summary.failed} failed" if summary.failed else ""
     console.print(f"{summary.complete + summary.failed} trials{failed}; the fronts as a page: {page}", soft_wrap=True)
     if summary.exhausted:
         console.print("every configuration of the space has been tried")
+    console.print(f"next: {_next_command(stacks, workspace)}", soft_wrap=True)
 
 
 @app.command()
@@ -223,6 +226,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ExplorerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _next_command(stacks: pd.DataFrame, workspace: Path) -> str:
+    """Return what to type after a run: the best stack within the latency of the front's middle, or what went wrong."""
+    where = "" if workspace == WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
+    if stacks.empty:
+        return f"dlas status{where}"
+    middle = stacks.sort_values("latency_ms").iloc[len(stacks) // 2]
+    return f"dlas best --device {middle['device']} --latency-ms {middle['latency_high_ms']:.2g}{where}"
 
 
 def _console() -> Console:

@@ -49,18 +49,19 @@ class Study:
         self._study_id = self._storage.get_study_id_from_name(space.name)
         sampler = plugins.load("sampler", space.sampler).build(space, space.seed)
         self._mirror = optuna.create_study(sampler=sampler, directions=directions)
-        self._stored: list[FrozenTrial] = []  # as they were when asked for
+        self._ids: list[tuple[int, int]] = []  # by number: the trial's id in the storage, and its number in the mirror
         self._seen: set[str] = set()
-        for trial in study.get_trials(deepcopy=False):
+        trials = study.get_trials(deepcopy=False)
+        for trial in trials:
             self._reflect(trial)
-        self._cut_off = [t.number for t in self._stored if t.state == TrialState.RUNNING]
+        self._cut_off = [trial for trial in trials if trial.state == TrialState.RUNNING]
 
     def ask(self) -> tuple[int, Configuration] | None:
         """Return the number and configuration of the next trial, never one that the study has; None when all are in."""
         with self._lock:
             if self._cut_off:
-                number = self._cut_off.pop(0)
-                return number, self.space.suggest(FixedTrial(self._stored[number].params, number))
+                trial = self._cut_off.pop(0)
+                return trial.number, self.space.suggest(FixedTrial(trial.params, trial.number))
             for _ in range(MAX_DUPLICATES):
                 if len(self._seen) == self.space.count and not self.space.continuous:
                     return None
@@ -83,8 +84,9 @@ class Study:
             state, values = TrialState.FAIL, None
             if isinstance(outcome, Record):
                 state, values = TrialState.COMPLETE, [outcome.values[name] for name in self.space.objectives]
-            self._storage.set_trial_state_values(self._stored[number]._trial_id, state, values)
-            self._mirror.tell(self._stored[number].user_attrs[PROPOSAL], values, state if values is None else None)
+            trial_id, proposal = self._ids[number]
+            self._storage.set_trial_state_values(trial_id, state, values)
+            self._mirror.tell(proposal, values, state if values is None else None)
 
     def _propose(self) -> tuple[int, Configuration] | None:
         """Ask the sampler once and store its proposal; return None if the study has that configuration already."""
@@ -95,17 +97,17 @@ class Study:
             return None
         asked.set_user_attr(CONFIGURATION, configuration.id)
         asked.set_user_attr(PROPOSAL, asked.number)
-        trial_id = self._storage.create_new_trial(self._study_id, self._mirror.trials[asked.number])
-        self._stored.append(self._storage.get_trial(trial_id))
+        proposed = self._mirror.get_trials(deepcopy=False)[asked.number]
+        self._ids.append((self._storage.create_new_trial(self._study_id, proposed), asked.number))
         self._seen.add(configuration.id)
-        return self._stored[-1].number, configuration
+        return len(self._ids) - 1, configuration
 
     def _reflect(self, trial: FrozenTrial) -> None:
         """Put a stored trial into the mirror, under the number that its proposal had there."""
         while len(self._mirror.get_trials(deepcopy=False)) < trial.user_attrs[PROPOSAL]:
             self._mirror.add_trial(create_trial(state=TrialState.FAIL))
         self._mirror.add_trial(trial)
-        self._stored.append(trial)
+        self._ids.append((trial._trial_id, trial.user_attrs[PROPOSAL]))
         self._seen.add(trial.user_attrs[CONFIGURATION])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import copy_stage, register_tiled
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 
@@ -62,9 +63,8 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
-    from dlas_ops.schedules import copy_stages, register_tiled, tile_of
-
-    copy_stages(sch, block, cpu)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
     n, b, h, w, c, kh, kw, ci = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
-    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), tile_of(sch, block))
+    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), cpu)

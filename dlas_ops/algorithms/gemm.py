@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import copy_stage, register_tiled, vectorize_last
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 
@@ -63,12 +64,17 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold a tile of matrix rows x channel vectors in registers; run over the tiles in parallel."""
-    from dlas_ops.schedules import copy_stages, register_tiled, tile_of
-
-    copy_stages(sch, block, cpu)
+    gathered = sch.get_producers(block)
     n, b, h, w, c, k = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
-    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), tile_of(sch, block))
+    points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu)
+    for producer in gathered:
+        if channels is None:
+            copy_stage(sch, producer, cpu)
+        else:
+            # The rows of the matrix that one tile needs stay in the L1 cache while all panels of weights pass by.
+            sch.compute_at(producer, points)
+            vectorize_last(sch, producer, cpu)
 
 
 def _im2col(conv: Conv, data: Any, rows: int, columns: int) -> Any:

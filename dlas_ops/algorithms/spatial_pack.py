@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import copy_stage, register_tiled
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 
@@ -78,11 +79,10 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
-    from dlas_ops.schedules import copy_stages, register_tiled, tile_of
-
-    copy_stages(sch, block, cpu)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
     n, o, h, w, v, co, kh, kw, ci = sch.get_loops(block)
-    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), tile_of(sch, block))
+    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu)
 
 
 def _input_block(conv: Conv, lanes: int) -> int:

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from dlas_ops._tvm import tvm
+from dlas_ops.schedules import inline_rest, parallel, tile_of, vectorize_inner
+from dlas_ops.stages import annotation
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 
@@ -22,9 +25,6 @@ def pack(weight: np.ndarray, cpu: Cpu) -> np.ndarray:
 
 def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
     """Return `data` (rows, inputs) times packed `weight`, as (rows, outputs)."""
-    from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation
-
     te = tvm.te
     blocks, inputs, lanes = (int(size) for size in weight.shape)
     rows = int(data.shape[0])
@@ -50,12 +50,10 @@ def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Hold the sums of a few panels in registers; the small result is copied out, with its epilogue, at the end."""
-    from dlas_ops.schedules import inline_epilogue, tile_of, vectorize_inner
-
     tile = tile_of(sch, block)
-    last = inline_epilogue(sch, block)
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
-        sch.parallel(sch.get_loops(producer)[0])
+        parallel(sch, sch.get_loops(producer)[0])
     sums = sch.cache_write(block, 0, "local")
     o, r, v, k = sch.get_loops(block)
     lanes = int(sch.get(v).extent)
@@ -64,7 +62,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     sch.reorder(oo, ro, k, oi, ri, v)
     tiles = sch.fuse(oo, ro)
     sch.reverse_compute_at(sums, tiles)
-    sch.parallel(tiles)
+    parallel(sch, tiles)
     sch.vectorize(v)
     sch.unroll(oi)
     sch.unroll(ri)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import Epilogue, parallel, tile_of, vectorize_inner
+from dlas_ops.stages import annotation, padded
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 
@@ -20,9 +23,6 @@ def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
-    from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, padded
-
     te = tvm.te
     blocks, *_, block = (int(size) for size in weight.shape)
     tile = window_tile(conv.out_height, conv.out_width, cpu)
@@ -53,10 +53,8 @@ def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Sum a tile of points in registers, one vector of channels at a time, over vectors of channels in parallel."""
-    from dlas_ops.schedules import inline_epilogue, tile_of, vectorize_inner
-
     tile = tile_of(sch, block)
-    last = inline_epilogue(sch, block)
+    epilogue = Epilogue(sch, block)
     n, co, h, w, ci, kh, kw = sch.get_loops(block)
     lanes = min(cpu.lanes(), int(sch.get(ci).extent))
     cio, v = sch.split(ci, [None, lanes])
@@ -65,9 +63,9 @@ def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     sch.reorder(n, co, cio, ho, wo, kh, kw, hi, wi, v)
     channels = sch.fuse(n, co, cio)
     producers = sch.get_producers(block)
-    sch.reverse_compute_at(last, wo)
     sch.set_scope(block, 0, "local")
-    sch.parallel(channels)
+    epilogue.place(wo)
+    parallel(sch, channels)
     sch.vectorize(v)
     for loop in (kh, kw, hi, wi):
         sch.unroll(loop)
@@ -75,6 +73,6 @@ def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
         sch.compute_at(producer, channels)
         *_, inner = sch.get_loops(producer)
         sch.vectorize(inner)
-    vectorize_inner(sch, last, sch.get_loops(last)[3:], lanes)
+    epilogue.vectorize(3, lanes)
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[3:], lanes)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import copy_stage, inline_rest, parallel, tile_of, vectorize_inner
+from dlas_ops.stages import annotation, read_channel
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 
@@ -27,9 +30,6 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
 
 def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
     """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
-    from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, read_channel
-
     te, tirx = tvm.te, tvm.tirx
     groups, blocks, *_, depth, lanes = (int(size) for size in weight.shape)
     tile = register_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, cpu)
@@ -72,13 +72,12 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
 
 def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
-    from dlas_ops.schedules import copy_stages, inline_epilogue, tile_of, vectorize_inner
-
     tile = tile_of(sch, block)
-    last = inline_epilogue(sch, block)
-    copy_stages(sch, block, cpu)
-    copy_stage = sch.get_loops(last)
-    sch.parallel(sch.fuse(*copy_stage[:3]))
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
+    scatter = sch.get_loops(last)
+    parallel(sch, sch.fuse(*scatter[:3]))
     sums = sch.cache_write(block, 0, "local")
     n, g, o, h, w, v, kh, kw, ci = sch.get_loops(block)
     lanes = int(sch.get(v).extent)
@@ -88,7 +87,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
     sch.reorder(n, g, oo, ho, wo, kh, kw, ci, oi, hi, wi, v)
     tiles = sch.fuse(n, g, oo, ho, wo)
     sch.reverse_compute_at(sums, tiles)
-    sch.parallel(tiles)
+    parallel(sch, tiles)
     sch.vectorize(v)
     for loop in (oi, hi, wi):
         sch.unroll(loop)

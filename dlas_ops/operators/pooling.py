@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators.depthwise import window_tile
+from dlas_ops.schedules import inline_rest, parallel
+from dlas_ops.stages import annotation, padded
 from dlas_ops.targets import Cpu
 
 
 def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu) -> Any:
     """Return max ("max") or average ("avg") pooling of blocked `data`, in the same blocks."""
-    from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, padded
-
     te, tirx = tvm.te, tvm.tirx
     blocks, block = int(data.shape[1]), int(data.shape[4])
     tile = window_tile(window.out_height, window.out_width, cpu)
@@ -43,9 +43,6 @@ def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu) -
 
 def mean(data: Any, channels: int, cpu: Cpu) -> Any:
     """Return the mean over height and width of blocked `data`, as plain (batch, channels, 1, 1)."""
-    from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation
-
     te = tvm.te
     batch, blocks, height, width, block = (int(size) for size in data.shape)
     h, w = te.reduce_axis((0, height), "h"), te.reduce_axis((0, width), "w")
@@ -61,15 +58,13 @@ def mean(data: Any, channels: int, cpu: Cpu) -> Any:
 
 def schedule_mean(sch: Any, block: Any, cpu: Cpu) -> None:
     """Sum one vector of channels at a time, vectors in parallel."""
-    from dlas_ops.schedules import inline_epilogue
-
-    last = inline_epilogue(sch, block)
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
     n, co, ci, h, w = sch.get_loops(block)
     lanes = min(cpu.lanes(), int(sch.get(ci).extent))
     cio, v = sch.split(ci, [None, lanes])
     channels = sch.fuse(n, co, cio)
     sch.reorder(channels, h, w, v)
-    sch.parallel(channels)
+    parallel(sch, channels)
     sch.vectorize(v)
     first = sch.decompose_reduction(block, h)
     sch.vectorize(sch.get_loops(first)[-1])

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import Contender, Row, environment, interleave, print_table, summary, write_json
+# A script's own folder is on the path, the repository that holds the package of tests is not.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks.common import Contender, Row, environment, interleave, print_table, summary, write_json
 
 SMALL = 64
 Runs = dict[str, Callable[[], object]]

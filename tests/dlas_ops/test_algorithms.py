@@ -52,18 +52,18 @@ def check(conv: Conv, algorithm: str) -> None:
         networks.random(networks.shape_of(conv)),
     )
     nodes = [
-        networks.conv_node(conv, ["pre", "w", "b"], "c"),
         helper.make_node("Relu", ["x"], ["pre"]),
+        networks.conv_node(conv, ["pre", "w", "b"], "c"),
         helper.make_node("Relu", ["c"], ["a"]),
         helper.make_node("Conv", ["a", "point"], ["p"]),
         helper.make_node("Add", ["p", "a"], ["y"]),
     ]
-    nodes = [nodes[1], nodes[0], *nodes[2:]]
     point = networks.random([conv.out_channels, conv.out_channels, 1, 1], 3)
     network = networks.model(nodes, networks.shape_of(conv), {"w": weight, "b": bias, "point": point})
     actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm=algorithm), data)
     middle = np.maximum(reference.conv2d(np.maximum(data, 0), weight, conv) + bias[:, None, None], 0)
-    pointwise = Conv(*middle.shape, conv.out_channels, (1, 1))
+    height, width = middle.shape[2:]
+    pointwise = Conv(conv.batch, conv.out_channels, height, width, conv.out_channels, (1, 1))
     networks.assert_close(actual, reference.conv2d(middle, point, pointwise) + middle, 1e-5)
 
 

@@ -1,0 +1,274 @@
+"""Relax operator → how `placement` runs it: on the chosen algorithm or a schedule of its own, in blocked layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.convolution import Conv
+from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
+from dlas_ops.stages import LOOPED
+
+if TYPE_CHECKING:
+    from dlas_ops.placement import Placement, Value
+
+relax, te, topi, tirx = tvm.relax, tvm.te, tvm.topi, tvm.tirx
+
+Rule = Callable[["Placement", Any, tuple[int, ...]], "Value | None"]
+
+# Operators that mean the same on NCHW and on channel blocks.
+ELEMENTWISE = {"relax." + name for name in (
+    "nn.relu", "nn.leakyrelu", "clip", "sqrt", "rsqrt", "negative", "abs",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum",
+)}  # fmt: skip
+
+# What the importer leaves to compute on constants: bounds of Clip, biases, transposed weights.
+FOLDED: dict[str, Callable[..., Any]] = {
+    "relax.isnan": lambda call, x: np.isnan(x),
+    "relax.where": lambda call, *arrays: np.where(*arrays),
+    "relax.reshape": lambda call, x: x,
+    "relax.expand_dims": lambda call, x: x,
+    "relax.permute_dims": lambda call, x: x.transpose(call.attrs.axes and [int(axis) for axis in call.attrs.axes]),
+}
+
+
+def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Run a convolution on the chosen algorithm, a depthwise or grouped one on its own schedule."""
+    data, weight = place.value(call.args[0]), place.value(call.args[1]).constant
+    if weight is None or call.attrs.data_layout != "NCHW":
+        return None
+    conv = _conv_of(call.attrs, data.shape, weight)
+    fallback = place.algorithm.supports(conv, place.target)
+    reasons = [fallback] if fallback else []
+    if place.format not in place.algorithm.FORMATS:
+        reasons.insert(0, f"{place.name} does not implement format {place.format}: its weights are stored dense")
+    value = _KINDS[conv.operator](place, conv, data, weight, shape)
+    ran = conv.operator.removesuffix("_conv2d") if fallback else place.name
+    place.account(
+        conv.operator, data.shape, weight.shape, shape, macs=conv.macs, stride=conv.stride, padding=conv.padding,
+        dilation=conv.dilation, groups=conv.groups, asked=f"{place.name}/{place.format}", ran=f"{ran}/dense",
+        reason="; ".join(reasons),
+    )  # fmt: skip
+    return value
+
+
+def _ungrouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+    packed = relax.const(place.algorithm.pack(weight, conv, place.cpu))
+    wanted = place.algorithm.block(conv.in_channels, place.cpu)
+    # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
+    source = place.blocked(data, wanted) if data.block else data.expression
+    result = place.emit(
+        lambda x, w: place.algorithm.compute(conv, x, w, place.cpu), source, packed, name=f"conv2d_{place.name}"
+    )
+    return _value(result, shape, place.algorithm.block(conv.out_channels, place.cpu))
+
+
+def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+    block = data.block or place.algorithm.block(conv.in_channels, place.cpu)
+    packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
+    result = place.emit(
+        lambda x, w: depthwise.compute(conv, x, w, place.cpu), place.blocked(data, block), packed,
+        name="depthwise_conv2d",
+    )  # fmt: skip
+    return _value(result, shape, block)
+
+
+def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+    packed = relax.const(grouped.pack(weight, conv, place.cpu))
+    block = place.algorithm.block(conv.out_channels, place.cpu)
+    result = place.emit(
+        lambda x, w: grouped.compute(conv, x, w, block, place.cpu), data.expression, packed, name="grouped_conv2d"
+    )
+    return _value(result, shape, block)
+
+
+_KINDS = {"conv2d": _ungrouped, "depthwise_conv2d": _depthwise, "grouped_conv2d": _grouped}
+
+
+def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Run a dense layer with packed weights."""
+    data, weight = place.value(call.args[0]), place.value(call.args[1]).constant
+    if weight is None or weight.ndim != 2 or len(data.shape) != 2:
+        return None
+    packed = relax.const(dense.pack(weight, place.cpu))
+    result = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
+    place.account("dense", data.shape, weight.shape[::-1], shape, ran="dense", macs=prod(shape) * weight.shape[0])
+    return _value(result, shape)
+
+
+def batch_norm(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Run a batch norm that no convolution took in as one multiplication and one addition."""
+    data = place.value(call.args[0])
+    gamma, beta, mean, variance = (place.value(argument).constant for argument in call.args[1:5])
+    if gamma is None or beta is None or mean is None or variance is None or int(call.attrs.axis) != 1:
+        return None
+    scale = gamma / np.sqrt(variance + float(call.attrs.epsilon))
+    column = (-1, *[1] * (len(data.shape) - 2))
+    factors = [_constant((scale).reshape(column)), _constant((beta - mean * scale).reshape(column))]
+    arguments, block = place.alike([data, *factors], data.shape)
+    x, a, b = arguments or [data.expression, *(factor.expression for factor in factors)]
+    scaled = place.builder.emit(relax.op.multiply(x, a))
+    return _value(place.builder.emit(relax.op.add(scaled, b)), data.shape, block)
+
+
+def tuple_item(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Take the first output of a batch norm, the only one at inference, from the value that stands for all."""
+    value = place.values.get(call.tuple_value)
+    return value if value is not None and call.index == 0 and value.shape == shape else None
+
+
+def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Take a maximum or minimum with a scalar, which the importer makes of Clip, as an element-wise operator."""
+    data, *bounds = call.args[1].fields
+    operator = _extremum(place.module[call.args[0]])
+    if operator is None or len(bounds) != 1 or place.value(bounds[0]).shape or place.value(bounds[0]).constant is None:
+        return None
+    value = place.value(data)
+    bounded = operator(value.expression, place.value(bounds[0]).expression)
+    return _value(place.builder.emit(bounded), shape, value.block)
+
+
+def _extremum(function: Any) -> Any:
+    """Return Relax's maximum or minimum if that is all that the tensor program `function` computes, or None."""
+    body = function.body
+    while not isinstance(body, tirx.BufferStore):
+        match body:
+            case tvm.s_tir.SBlockRealize():
+                body = body.block.body
+            case tirx.For():
+                body = body.body
+            case _:
+                return None
+    return {tirx.Max: relax.op.maximum, tirx.Min: relax.op.minimum}.get(type(body.value))
+
+
+def activation(compute: Callable[[Any], Any]) -> Rule:
+    """Return the rule that applies `compute`, a TE element-wise function, in any layout."""
+
+    def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value:
+        data = place.value(call.args[0])
+        result = place.emit(compute, data.expression, name=call.op.name.split(".")[-1], pattern=None)
+        return _value(result, shape, data.block)
+
+    return rule
+
+
+def _exp(x: Any) -> Any:
+    # The C library's exp works on one number at a time; this one is a polynomial.
+    held = topi.fast_exp(x)
+    return te.compute(x.shape, lambda *index: held(*index), name="exp", attrs=LOOPED)
+
+
+def _sigmoid(x: Any) -> Any:
+    negative = topi.fast_exp(te.compute(x.shape, lambda *index: -x(*index), name="negative"))
+    return te.compute(x.shape, lambda *index: 1.0 / (1.0 + negative(*index)), name="sigmoid", attrs=LOOPED)
+
+
+def _silu(x: Any) -> Any:
+    gate = _sigmoid(x)
+    return te.compute(x.shape, lambda *index: x(*index) * gate(*index), name="silu", attrs=LOOPED)
+
+
+def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Run a mean over height and width as global average pooling."""
+    data = place.value(call.args[0])
+    axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
+    if not data.block or axes != [2, 3]:
+        return None
+    result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), data.expression, name="global_avg_pool2d")
+    place.account("global_avg_pool2d", data.shape, (), shape, ran="mean")
+    if not call.attrs.keepdims:
+        result = place.builder.emit(relax.op.reshape(result, shape))
+    return _value(result, shape)
+
+
+def pool(kind: str) -> Rule:
+    """Return the rule for pooling of `kind` max or avg."""
+
+    def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+        data, attributes = place.value(call.args[0]), call.attrs
+        if kind == "avg" and (attributes.ceil_mode or _ints(attributes.dilation) != (1, 1)):
+            return None
+        window = _window(attributes, data.shape, shape)
+        count = kind == "avg" and bool(attributes.count_include_pad)
+        block = data.block or place.algorithm.block(data.shape[1], place.cpu)
+        result = place.emit(
+            lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block),
+            name=f"{kind}_pool2d",
+        )  # fmt: skip
+        place.account(
+            f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
+            dilation=window.dilation,
+        )  # fmt: skip
+        return _value(result, shape, block)
+
+    return rule
+
+
+def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Concatenate along channels in blocks."""
+    values = [place.value(field) for field in getattr(call.args[0], "fields", ())]
+    if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
+        return None
+    block = place.algorithm.block(shape[1], place.cpu)
+    parts = [place.blocked(value, value.block or block) for value in values]
+    channels = [value.shape[1] for value in values]
+    result = place.emit(
+        lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None
+    )
+    return _value(result, shape, block)
+
+
+RULES: dict[str, Rule] = {
+    "relax.nn.conv2d": conv2d,
+    "relax.matmul": matmul,
+    "relax.nn.batch_norm": batch_norm,
+    "TupleGetItem": tuple_item,
+    "relax.call_tir": clip_bound,
+    "relax.exp": activation(_exp),
+    "relax.sigmoid": activation(_sigmoid),
+    "relax.nn.silu": activation(_silu),
+    "relax.mean": mean,
+    "relax.nn.max_pool2d": pool("max"),
+    "relax.nn.avg_pool2d": pool("avg"),
+    "relax.concat": concat,
+}
+
+
+def _value(expression: Any, shape: tuple[int, ...], block: int = 0) -> Value:
+    from dlas_ops.placement import Value
+
+    return Value(expression, shape, block)
+
+
+def _constant(array: Any) -> Value:
+    return _value(relax.const(array.astype(np.float32)), array.shape)
+
+
+def _ints(values: Any) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def _conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
+    stride, padding, dilation = (
+        _ints(field) for field in (attributes.strides, attributes.padding, attributes.dilation)
+    )
+    outputs, _, *kernel = weight.shape
+    fields: Any = (*data, outputs, tuple(kernel), stride, padding, dilation, int(attributes.groups))
+    return Conv(*fields)
+
+
+def _window(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> Conv:
+    """Return the pooling window as a depthwise convolution; rounding up the output size is more border at its end."""
+    _, channels, height, width = data
+    kernel, stride, dilation = (_ints(v) for v in (attributes.pool_size, attributes.strides, attributes.dilation))
+    top, left, bottom, right = _ints(attributes.padding)
+    extent = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
+    bottom = max(bottom, (output[2] - 1) * stride[0] + extent[0] - height - top)
+    right = max(right, (output[3] - 1) * stride[1] + extent[1] - width - left)
+    fields: Any = (*data, channels, kernel, stride, (top, left, bottom, right), dilation, channels)
+    return Conv(*fields)
