@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 from explorer import search, space
@@ -95,8 +96,7 @@ def run(path: Path, workspace: Path, events: Events, trials: int | None = None) 
 
 def executions(workspace: Path) -> dict[str, int]:
     """Return how often each stage was executed in a workspace."""
-    counts: dict[str, int] = Records(Workspace(workspace).url).executions()["stage"].value_counts().to_dict()
-    return counts
+    return dict(Counter(Records(Workspace(workspace).url).executions()["stage"]))
 
 
 if __name__ == "__main__":  # space, workspace, stage to be killed in

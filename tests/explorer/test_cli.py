@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import explorer
-from explorer import cli, search
+from explorer import cli
 from explorer.errors import Failure
 from explorer.records import Record, Records
+from explorer.study import Study
 from explorer.workspace import Workspace
 from tests.explorer.frames import complete
 from tests.explorer.spaces import SMALL, make
@@ -27,7 +28,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place.root.mkdir()
     space = make(root, SMALL, sampler="grid", trials=12)
     records = Records(place.url)
-    study = search.Study(space, place, records)
+    study = Study(space, place, records)
     for _ in range(12):
         asked = study.ask()
         assert asked is not None

@@ -1,0 +1,90 @@
+"""The README is true: its commands run in the order that a newcomer types them, and its tables name what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from explorer import plugins, space
+from explorer.configuration import AXES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DLAS = Path(sys.executable).with_name("dlas")
+TRIALS = "3"  # of the quickstart's 36; the rest would show nothing more here
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+
+
+@pytest.mark.slow
+def test_the_commands_run(tmp_path: Path) -> None:
+    (tmp_path / "search_spaces").symlink_to(ROOT / "search_spaces")
+    ran = [command for command in COMMANDS if command.startswith("dlas ")]
+    assert ran[0] == "dlas run search_spaces/quickstart.toml"
+    for command in ran:
+        arguments = shlex.split(command)[1:]
+        if arguments[0] == "run":
+            arguments += ["--trials", TRIALS]
+        done = subprocess.run([DLAS, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "workspace" / "quickstart.html").stat().st_size > 1_000_000, "plotly.js is inside"
+    assert (tmp_path / "trials.csv").read_text().count("\n") == 1 + int(TRIALS)
+    (python,) = blocks("python")
+    script = python.replace("trials=36", f"trials={TRIALS}") + "\nprint(explorer.front('workspace')['latency_ms'])\n"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "latency_ms" in done.stdout
+
+
+def test_every_command_of_the_program_is_shown() -> None:
+    listed = subprocess.run([DLAS, "--help"], capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"^[│ ]+([a-z]+)  ", listed, re.MULTILINE))
+    assert known == {shlex.split(command)[1] for command in COMMANDS if command.startswith("dlas ")}
+
+
+@pytest.mark.parametrize(
+    "target", sorted({c.split()[1] for c in COMMANDS if c.startswith("make ")} | {"check", "bench"})
+)
+def test_make_has_the_target(target: str) -> None:
+    subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_table_of_axes_is_complete() -> None:
+    for axis in AXES:
+        assert f"| `{axis}` |" in README
+    for kind in ("dataset", "model", "compression", "algorithm", "sampler"):
+        for name in plugins.names(kind):
+            assert f"`{name}`" in README, f"{kind} {name}"
+
+
+def test_the_toml_blocks_are_accepted(tmp_path: Path) -> None:
+    constraint, device = blocks("toml")
+    path = tmp_path / "own.toml"
+    path.write_text((ROOT / "search_spaces" / "quickstart.toml").read_text() + constraint)
+    (tmp_path / "devices.toml").write_text(device)
+    loaded = space.load(path)
+    assert loaded.devices["rpi4"].tracker == "192.168.1.10:9190"
+    assert {c.threads for c in loaded.configurations() if c.model == "mobilenetv2"} == {1}
+
+
+def test_the_files_it_names_exist() -> None:
+    named = re.findall(r"[`(]((?:explorer|search_spaces|docs|tests)/[\w./]*)", README)
+    assert named
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_versions_of_python_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+    assert "Python 3.11 or newer" in README
