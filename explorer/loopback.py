@@ -10,6 +10,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from explorer.errors import DeviceError
@@ -56,15 +58,30 @@ def main(key: str, cores: Sequence[int]) -> None:
     without_torch()
     # rpc.Tracker and rpc.Server would each start a process of their own that imports torch first and outlives a
     # SIGKILL of its parent; these are the objects that they start there.
+    from tvm import rpc
     from tvm.rpc.server import PopenRPCServerState
     from tvm.rpc.tracker import PopenTrackerServerState
 
+    # When a session dies by a signal, TVM 0.27's listening thread dies of it and leaves the client waiting on an open
+    # socket. Ending everything tells the client, and the next measurement starts a new server.
+    threading.excepthook = lambda thread: _end(thread.exc_value)
     tracker = PopenTrackerServerState(HOST, *PORTS, silent=True)
     PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True)
+    connection = rpc.connect_tracker(HOST, tracker.port)
+    while not connection.summary()["server_info"]:
+        time.sleep(0.01)
+    connection.close()
     print(tracker.port, flush=True)
     # Not sys.stdin: the server forks, and the child would wait for ever for the lock that a pending read holds.
     while os.read(0, 1):
         pass
+    _end(None)
+
+
+def _end(cause: BaseException | None) -> None:
+    """End this process and the session that it serves, whatever they do."""
+    if cause:
+        print(f"ended by {type(cause).__name__}: {cause}", file=sys.stderr, flush=True)
     os.killpg(0, signal.SIGKILL)
 
 

@@ -24,7 +24,8 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
     connection = _tracker(tracker, key)
     if not any(server["key"] == f"server:{key}" for server in connection.summary()["server_info"]):
         raise DeviceError(f"the tracker at {tracker} has no server for device '{key}'; {how_to_serve(tracker, key)}")
-    return connection.request(key, session_timeout=seconds)
+    # A second try would wait a minute for a tracker that is gone.
+    return connection.request(key, session_timeout=seconds, max_retry=1)
 
 
 def describe(tracker: str, key: str, target: dict[str, Any] | str, threads: int) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class LocalEngine:
         # 3 times as long as on one (torch 2.15), and 15 times with two busy processes.
         self._pools = {"torch": Pool("torch", 1, logs, max(1, cores // 2)), "tvm": Pool("tvm", cores, logs, 1)}
         self._leases = {name: threading.Lock() for name in devices}
+        self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
         self._targets: dict[str, Mapping[str, Any]] = {}
         self._failures: dict[str, StageFailed] = {}
         self._exit = contextlib.ExitStack()
@@ -83,9 +84,8 @@ class LocalEngine:
         with self._exit:  # taken down again if one device fails
             for pool in self._pools.values():
                 self._exit.callback(pool.stop)
-            for name, device in self._devices.items():
-                self._devices[name] = self._serve(device) if device.is_loopback else device
-                self._targets[name] = self._describe(self._devices[name])
+            for name, device in list(self._devices.items()):
+                self._targets[name] = self._describe(self._serve(device) if device.is_loopback else device)
             self._exit = self._exit.pop_all()
         return self
 
@@ -147,16 +147,26 @@ class LocalEngine:
         with self._leases[device]:
             if known := self._records.latency(key, device):
                 return known[0]
-            entry = self._devices[device]
-            located = replace(stage, parameters={**stage.parameters, "tracker": entry.tracker, "key": entry.key})
-            quiet = self._cores.measuring() if _is_here(entry) else contextlib.nullcontext()
-            with quiet, self._store.draft() as draft:
-                values, _ = self._execute(located, key, draft, MEASURE_TIMEOUT)
+            try:
+                values = self._observe(stage, key, self._devices[device])
+            except StageFailed as failed:
+                if failed.failure.kind != "device" or device not in self._servers:
+                    raise
+                self._observer.note(f"the server of device '{device}' is gone; starting it again")
+                values = self._observe(stage, key, self._serve(self._devices[device]))
             samples = values.pop("samples_ms")
-            self._records.add_measurement(key, device, samples, {**values, "parameters": located.parameters})
+            self._records.add_measurement(key, device, samples, values)
         known = self._records.latency(key, device)
         assert known is not None
         return known[0]
+
+    def _observe(self, stage: Stage, key: str, device: Device) -> dict[str, Any]:
+        """Measure once on a leased device, with this machine's cores to itself if it is one of them."""
+        located = replace(stage, parameters={**stage.parameters, "tracker": device.tracker, "key": device.key})
+        quiet = self._cores.measuring() if _is_here(device) else contextlib.nullcontext()
+        with quiet, self._store.draft() as draft:
+            values, _ = self._execute(located, key, draft, MEASURE_TIMEOUT)
+        return {**values, "parameters": dict(located.parameters)}
 
     def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
         request = {
@@ -187,10 +197,15 @@ class LocalEngine:
                 self._observer.finished(worker.name)
 
     def _serve(self, device: Device) -> Device:
-        cores = device.cores or sorted(os.sched_getaffinity(0))
+        """Start the tracker and server of a loopback device, in place of those it had."""
+        if device.name not in self._servers:
+            self._servers[device.name] = self._exit.enter_context(contextlib.ExitStack())
+        self._servers[device.name].close()
+        cores = device.cores or tuple(sorted(os.sched_getaffinity(0)))
         log = self._logs / f"device-{device.name}.log"
-        tracker = self._exit.enter_context(loopback.server(device.key, cores, log))
-        return device.model_copy(update={"tracker": tracker, "cores": tuple(cores)})
+        tracker = self._servers[device.name].enter_context(loopback.server(device.key, cores, log))
+        self._devices[device.name] = device.model_copy(update={"tracker": tracker, "cores": cores})
+        return self._devices[device.name]
 
     def _describe(self, device: Device) -> Mapping[str, Any]:
         arguments = {

@@ -6,10 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 
 from explorer import plugins
@@ -121,6 +124,56 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
     assert sorted(artifacts) == sorted(undisturbed_artifacts)
     records = Records(Workspace(workspace).url).executions()
     assert records.groupby("key").size().max() == 1
+
+
+class KillsServer(Events):
+    """Kills the loopback device's process, or the session that it serves, when the first measurement begins."""
+
+    def __init__(self, session: bool) -> None:
+        super().__init__()
+        self._session = session
+        self.killed = threading.Event()
+
+    def started(self, worker: str, stage: str) -> None:
+        super().started(worker, stage)
+        if stage == "measure" and not self.killed.is_set():
+            threading.Thread(target=self._kill).start()
+            if not self._session:
+                self.killed.wait()
+
+    def _kill(self) -> None:
+        (server,) = (p for p in psutil.Process().children() if "explorer.loopback" in p.cmdline())
+        if self._session:
+            while not (sessions := server.children()):
+                time.sleep(0.001)
+            sessions[0].kill()
+        else:
+            server.kill()
+            server.wait()
+        self.killed.set()
+
+
+def test_a_dead_server_is_started_again(undisturbed: Path, tmp_path: Path) -> None:
+    events = KillsServer(session=False)
+    summary = studies.run(undisturbed / "small.toml", copied(undisturbed, tmp_path), events)
+    assert events.killed.is_set()
+    assert (summary.complete, summary.failed) == (4, 0)
+    assert [note for note in events.notes if "starting it again" in note]
+
+
+def test_a_network_that_kills_the_server_fails_alone(undisturbed: Path, tmp_path: Path) -> None:
+    events = KillsServer(session=True)
+    summary = studies.run(undisturbed / "small.toml", copied(undisturbed, tmp_path), events)
+    assert events.killed.is_set()
+    assert (summary.complete, summary.failed) == (3, 1)
+    (failure,) = (outcome for outcome in events.outcomes.values() if isinstance(outcome, Failure))
+    assert failure.stage == "measure"
+
+
+def copied(folder: Path, into: Path) -> Path:
+    """Return a workspace with the artifacts of another one and nothing on record."""
+    shutil.copytree(folder / "workspace" / "artifacts", into / "workspace" / "artifacts")
+    return into / "workspace"
 
 
 def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) -> None:
