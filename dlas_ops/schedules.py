@@ -22,14 +22,17 @@ PARALLEL_ITERATIONS = 1 << 16
 # Weights that fill no more than this part of the L2 cache stay there while the input passes by.
 WEIGHTS_OF_L2 = 0.4
 
+# Fewer tiles of points than this leave cores idle at the end.
+TILES_PER_CORE = 4
+
 
 def register_tiled(
     sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], cpu: Cpu
 ) -> tuple[Any, Any | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
 
-    Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once; larger
-    weights are read once, a few output channels at a time, and the (then small) input anew.
+    Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once. Larger
+    weights, and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
 
     Parameters
     ----------
@@ -43,8 +46,9 @@ def register_tiled(
     epilogue = Epilogue(sch, block)
     tile = tile_of(sch, block)
     extents = [int(sch.get(loop).extent) for loop in (spatial[1], spatial[4], *reduction)]
-    resident = prod(extents) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes
     n, o, h, w, v = spatial
+    points = prod(int(sch.get(loop).extent) for loop in (n, h, w)) // tile.points
+    resident = prod(extents) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes and points >= TILES_PER_CORE * cpu.cores
     oo, oi = sch.split(o, [None, tile.vectors])
     ho, hi = sch.split(h, [None, tile.height])
     wo, wi = sch.split(w, [None, tile.width])
