@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from dlas_ops.targets import native_target
 from tvm import rpc
 
+from dlas_ops.targets import native_target
 from explorer.errors import DeviceError
 
 CONNECT_SECONDS = 5.0

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
+
+from explorer.statistics import median_interval
 
 Row = dict[str, Any]
 PEERS = ("apache-tvm", "apache-tvm-ffi", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
@@ -30,18 +31,10 @@ def environment(packages: Sequence[str] = PEERS) -> Row:
     }
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % confidence interval of the median, by order statistics (normal approximation of the ranks)."""
-    ordered, count = sorted(samples), len(samples)
-    half = 1.96 * count**0.5 / 2
-    low, high = int(count / 2 - half), int(count / 2 + half)
-    return ordered[max(low, 0)], ordered[min(high, count - 1)]
-
-
 def summary(samples: Sequence[float]) -> Row:
-    """Return `samples` (milliseconds) as median and interval."""
-    low, high = interval(samples)
-    return {"median_ms": round(median(samples), 4), "low_ms": round(low, 4), "high_ms": round(high, 4)}
+    """Return `samples` (milliseconds) as median and 95 % interval."""
+    middle, low, high = median_interval(samples)
+    return {"median_ms": round(middle, 4), "low_ms": round(low, 4), "high_ms": round(high, 4)}
 
 
 def print_table(rows: Sequence[Row]) -> None:
