@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlas_ops import algorithms
 from dlas_ops._tvm import tvm
@@ -19,26 +17,9 @@ from dlas_ops.operators import layout
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
 from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
+from dlas_ops.value import Value, shape_of
 
 relax = tvm.relax
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
-
-    `block` 0 means that `expression` holds it as it is, otherwise in channel blocks of that size.
-    """
-
-    expression: Any
-    shape: tuple[int, ...]
-    block: int = 0
-
-    @property
-    def constant(self) -> NDArray[Any] | None:
-        """The array, if the value is a constant."""
-        known = isinstance(self.expression, tvm.ir.GenericConst)
-        return np.asarray(self.expression.value.numpy()) if known else None
 
 
 class Placement:
@@ -181,9 +162,3 @@ class Placement:
         self.layers.append(
             Layer(name or f"{operator}_{number}", operator, tuple(input), tuple(weight), tuple(output), **fields)
         )
-
-
-def shape_of(expression: Any) -> tuple[int, ...]:
-    """Return the static shape of a Relax expression; () for scalars and for what is no tensor."""
-    shape = getattr(expression.ty, "shape", None)
-    return tuple(int(size) for size in shape) if shape is not None else ()

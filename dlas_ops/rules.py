@@ -12,9 +12,10 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.stages import LOOPED
+from dlas_ops.value import Value
 
 if TYPE_CHECKING:
-    from dlas_ops.placement import Placement, Value
+    from dlas_ops.placement import Placement
 
 relax, te, topi, tirx = tvm.relax, tvm.te, tvm.topi, tvm.tirx
 
@@ -64,7 +65,7 @@ def _ungrouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tu
     result = place.emit(
         lambda x, w: place.algorithm.compute(conv, x, w, place.cpu), source, packed, name=f"conv2d_{place.name}"
     )
-    return _value(result, shape, place.algorithm.block(conv.out_channels, place.cpu))
+    return Value(result, shape, place.algorithm.block(conv.out_channels, place.cpu))
 
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
@@ -74,7 +75,7 @@ def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tu
         lambda x, w: depthwise.compute(conv, x, w, place.cpu), place.blocked(data, block), packed,
         name="depthwise_conv2d",
     )  # fmt: skip
-    return _value(result, shape, block)
+    return Value(result, shape, block)
 
 
 def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
@@ -83,7 +84,7 @@ def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tupl
     result = place.emit(
         lambda x, w: grouped.compute(conv, x, w, block, place.cpu), data.expression, packed, name="grouped_conv2d"
     )
-    return _value(result, shape, block)
+    return Value(result, shape, block)
 
 
 _KINDS = {"conv2d": _ungrouped, "depthwise_conv2d": _depthwise, "grouped_conv2d": _grouped}
@@ -97,7 +98,7 @@ def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     packed = relax.const(dense.pack(weight, place.cpu))
     result = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
     place.account("dense", data.shape, weight.shape[::-1], shape, ran="dense", macs=prod(shape) * weight.shape[0])
-    return _value(result, shape)
+    return Value(result, shape)
 
 
 def batch_norm(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -112,7 +113,7 @@ def batch_norm(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
     arguments, block = place.alike([data, *factors], data.shape)
     x, a, b = arguments or [data.expression, *(factor.expression for factor in factors)]
     scaled = place.builder.emit(relax.op.multiply(x, a))
-    return _value(place.builder.emit(relax.op.add(scaled, b)), data.shape, block)
+    return Value(place.builder.emit(relax.op.add(scaled, b)), data.shape, block)
 
 
 def tuple_item(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -129,7 +130,7 @@ def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
         return None
     value = place.value(data)
     bounded = operator(value.expression, place.value(bounds[0]).expression)
-    return _value(place.builder.emit(bounded), shape, value.block)
+    return Value(place.builder.emit(bounded), shape, value.block)
 
 
 def _extremum(function: Any) -> Any:
@@ -152,7 +153,7 @@ def activation(compute: Callable[[Any], Any]) -> Rule:
     def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value:
         data = place.value(call.args[0])
         result = place.emit(compute, data.expression, name=call.op.name.split(".")[-1], pattern=None)
-        return _value(result, shape, data.block)
+        return Value(result, shape, data.block)
 
     return rule
 
@@ -183,7 +184,7 @@ def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean")
     if not call.attrs.keepdims:
         result = place.builder.emit(relax.op.reshape(result, shape))
-    return _value(result, shape)
+    return Value(result, shape)
 
 
 def pool(kind: str) -> Rule:
@@ -204,7 +205,7 @@ def pool(kind: str) -> Rule:
             f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
             dilation=window.dilation,
         )  # fmt: skip
-        return _value(result, shape, block)
+        return Value(result, shape, block)
 
     return rule
 
@@ -220,7 +221,7 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     result = place.emit(
         lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None
     )
-    return _value(result, shape, block)
+    return Value(result, shape, block)
 
 
 RULES: dict[str, Rule] = {
@@ -239,14 +240,8 @@ RULES: dict[str, Rule] = {
 }
 
 
-def _value(expression: Any, shape: tuple[int, ...], block: int = 0) -> Value:
-    from dlas_ops.placement import Value
-
-    return Value(expression, shape, block)
-
-
 def _constant(array: Any) -> Value:
-    return _value(relax.const(array.astype(np.float32)), array.shape)
+    return Value(relax.const(array.astype(np.float32)), array.shape)
 
 
 def _ints(values: Any) -> tuple[int, ...]:

@@ -82,6 +82,8 @@ def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wante
             number, configuration = asked
             start = time.perf_counter()
             outcome = study.outcome(number) or trial.run(configuration, study.space.settings, engine)
+            if stop.is_set():
+                return  # whatever it says comes of our stopping the workers; the next run takes the trial up again
             with engine.computing():
                 study.tell(number, configuration, outcome, time.perf_counter() - start)
                 observer.ended(number, configuration, outcome)
@@ -94,7 +96,7 @@ def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wante
                 worker.result()
         except BaseException:
             stop.set()
-            engine.stop()  # threads that wait for a worker see it die, and end
+            engine.stop()  # threads that wait for a worker get none, or see it die, and end
             raise
 
 

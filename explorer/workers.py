@@ -100,6 +100,7 @@ class Pool:
     def __init__(self, kind: str, size: int, logs: Path, threads: int) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._workers = [Worker(kind, f"{kind} {i + 1}", logs / f"{kind}-{i + 1}.log", threads) for i in range(size)]
+        self._stopped = False
         # Last in, first out: a worker that already imported its library is preferred to one that has yet to start.
         self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
         for worker in reversed(self._workers):
@@ -107,15 +108,24 @@ class Pool:
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Worker]:
-        """Give a free worker, waiting for one if need be."""
+        """Give a free worker, waiting for one if need be.
+
+        Raises
+        ------
+        StageFailed
+            If the pool was stopped.
+        """
         worker = self._free.get()
         try:
+            if self._stopped:
+                raise StageFailed(Failure("", "stopped", "the explorer was stopped"))
             yield worker
         finally:
             self._free.put(worker)
 
     def stop(self) -> None:
-        """End every process of the pool."""
+        """End every process of the pool, for good."""
+        self._stopped = True
         for worker in self._workers:
             worker.stop()
 

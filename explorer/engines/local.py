@@ -122,10 +122,10 @@ class LocalEngine:
             configuration that shares it.
         """
         key = stage.key
-        if artifact := self._store.find(stage.name, key):
+        if artifact := self._find(stage.name, key):
             return artifact
         with self._store.locked(key):
-            if artifact := self._store.find(stage.name, key):
+            if artifact := self._find(stage.name, key):
                 return artifact
             if key in self._failures:
                 raise self._failures[key]
@@ -134,6 +134,12 @@ class LocalEngine:
             with self._store.draft() as draft, self._cores.computing():
                 values, seconds = self._execute(stage, key, draft, None)
                 return self._store.publish(stage.name, key, draft, values, seconds)
+
+    def _find(self, stage: str, key: str) -> Artifact | None:
+        # Verifying digests is a computation, too. It must not be held while waiting for a key: whoever builds that key
+        # may itself be waiting for a measurement to end.
+        with self._cores.computing():
+            return self._store.find(stage, key)
 
     def measure(self, stage: Stage, device: str) -> Interval:
         """Return median and 95 % interval of the latency in ms, from the records or by measuring under a lease.

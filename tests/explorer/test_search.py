@@ -126,6 +126,24 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
     assert records.groupby("key").size().max() == 1
 
 
+def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    command = [Path(sys.executable).with_name("dlas"), "run", undisturbed / "small.toml", "--workspace", workspace]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (workspace / "artifacts" / "data").exists():  # from then on it trains
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors == "interrupted; the same command goes on from here\n"
+    assert len(children) > 1
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert Records(Workspace(workspace).url).count("small") == (0, 0)
+    summary = studies.run(undisturbed / "small.toml", workspace, Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+
+
 class KillsServer(Events):
     """Kills the loopback device's process, or the session that it serves, when the first measurement begins."""
 
