@@ -70,7 +70,9 @@ def run(
 
     from explorer.progress import Progress
 
-    with Progress(Console()) as progress:
+    console = Console(highlight=False)
+    console.print(f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}")
+    with Progress(console) as progress:
         return search.run(searched, place, progress)
 
 

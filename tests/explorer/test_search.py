@@ -207,6 +207,41 @@ def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) 
     assert states == {optuna.trial.TrialState.FAIL}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "stage", "kind", "message"),
+    [
+        (
+            "samples = 10",
+            "samples = 10\ntolerance = 1e-12",
+            "measure",
+            "wrong_output",
+            "outputs differ from torch's by",
+        ),
+        (
+            'compression = ["none", "channel_pruning"]',
+            'compression = "weight_pruning"\nformat = "csr"',
+            "lower",
+            "not_applicable",
+            "no convolution can run as gemm in format csr: gemm does not implement format csr",
+        ),
+        ("threads = [1, 2]", "threads = [1, 2]\ntuning_trials = 8", "tune", "not_available", "no tuner"),
+    ],
+)
+def test_what_cannot_be_had_fails_with_its_reason(
+    undisturbed: Path, tmp_path: Path, old: str, new: str, stage: str, kind: str, message: str
+) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    path.write_text(path.read_text().replace(old, new))
+    events = Events()
+    summary = studies.run(path, copied(undisturbed, tmp_path), events)
+    assert summary.complete == 0
+    assert summary.failed >= 2
+    for outcome in events.outcomes.values():
+        assert isinstance(outcome, Failure)
+        assert (outcome.stage, outcome.kind) == (stage, kind)
+        assert message in outcome.message
+
+
 def test_a_held_workspace_is_refused_with_its_holder(grid: Ran) -> None:
     workspace = Workspace(grid.workspace)
     with workspace.held(), pytest.raises(WorkspaceError, match=r"in use by process \d+"):
