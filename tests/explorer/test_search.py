@@ -128,7 +128,8 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
 
 def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturbed: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
-    command = [Path(sys.executable).with_name("dlas"), "run", undisturbed / "small.toml", "--workspace", workspace]
+    dlas = Path(sys.executable).with_name("dlas")
+    command = [str(dlas), "run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (workspace / "artifacts" / "data").exists():  # from then on it trains
         time.sleep(0.05)
