@@ -208,6 +208,11 @@ class LocalEngine:
             self._servers[device.name] = self._exit.enter_context(contextlib.ExitStack())
         self._servers[device.name].close()
         cores = device.cores or tuple(sorted(os.sched_getaffinity(0)))
+        if self._threads > len(cores):
+            raise DeviceError(
+                f"the search space asks for {self._threads} threads and device '{device.name}' has {len(cores)} cores; "
+                f"allowed: at most {len(cores)}"
+            )
         log = self._logs / f"device-{device.name}.log"
         tracker = self._servers[device.name].enter_context(loopback.server(device.key, cores, log))
         self._devices[device.name] = device.model_copy(update={"tracker": tracker, "cores": cores})

@@ -255,6 +255,13 @@ def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
         studies.run(path, grid.workspace, Events())
 
 
+def test_more_threads_than_the_local_device_has_cores(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path)
+    path.write_text(path.read_text().replace("threads = [1, 2]", "threads = [1, 4096]"))
+    with pytest.raises(DeviceError, match=r"asks for 4096 threads and device 'local' has \d+ cores; allowed"):
+        studies.run(path, tmp_path / "workspace", Events())
+
+
 def test_an_unreachable_device_is_an_error_before_anything_is_trained(tmp_path: Path) -> None:
     path = studies.write_space(tmp_path)
     path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
