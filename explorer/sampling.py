@@ -32,6 +32,7 @@ class PerTrialSeed(BaseSampler):
         self._seed = seed
         # Samplers keep what they inferred for the call of `sample_relative` that follows.
         self._inferring: dict[int, BaseSampler] = {}
+        self._unseeded = make(0)  # for the calls that draw nothing
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that the trial's own sampler proposes together."""
@@ -52,12 +53,12 @@ class PerTrialSeed(BaseSampler):
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Pass the call on."""
-        self._sampler(trial, "before").before_trial(study, trial)
+        """Pass the call on; none of the samplers draws in it."""
+        self._unseeded.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Pass the call on."""
-        self._sampler(trial, "after").after_trial(study, trial, state, values)
+        self._unseeded.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:
         """Do nothing: parallel trials have different numbers, hence different seeds."""

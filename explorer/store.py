@@ -40,6 +40,10 @@ class Artifact:
     seconds: float = 0.0
 
 
+class _DamagedError(Exception):
+    """A published artifact is not what was published; the message says in what."""
+
+
 class Store:
     """Artifacts below one folder, shared by every process that opens the same folder.
 
@@ -64,34 +68,43 @@ class Store:
         Files are hashed once per process and again only when their size or modification time changes. A damaged
         artifact counts as absent; `damage` says what is wrong with it.
         """
-        path = self.folder(stage, key)
-        if not (path / META).exists() or self.damage(stage, key):
+        try:
+            meta = self._intact(self.folder(stage, key))
+        except _DamagedError:
             return None
-        meta = json.loads((path / META).read_text())
-        return Artifact(stage, key, path, meta["values"], meta["seconds"])
+        if meta is None:
+            return None
+        return Artifact(stage, key, self.folder(stage, key), meta["values"], meta["seconds"])
 
     def damage(self, stage: str, key: str) -> str | None:
         """Return what is wrong with a published artifact in one sentence, or None if it is intact or absent."""
-        path = self.folder(stage, key)
-        if not path.exists():
-            return None
         try:
-            meta = json.loads((path / META).read_text())
+            self._intact(self.folder(stage, key))
+        except _DamagedError as damage:
+            return str(damage)
+        return None
+
+    def _intact(self, path: Path) -> dict[str, Any] | None:
+        """Return the metadata of the artifact at `path`, every digest checked, or None if there is none."""
+        try:
+            meta: dict[str, Any] = json.loads((path / META).read_bytes())
             files: dict[str, str] = meta["files"]
-            if _digest_of_values(meta["values"]) != meta["values_digest"]:
-                return f"the values of {path} do not match their digest"
             stamp = tuple(_stamp(path / name) for name in (META, *sorted(files)))
             with self._guard:
                 if self._verified.get(path) == stamp:
-                    return None
+                    return meta
+            if _digest_of_values(meta["values"]) != meta["values_digest"]:
+                raise _DamagedError(f"the values of {path} do not match their digest")
             for name, digest in files.items():
                 if _digest_of_file(path / name) != digest:
-                    return f"{path / name} does not match its digest"
+                    raise _DamagedError(f"{path / name} does not match its digest")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return f"{path} cannot be read: {error}"
+            if not path.exists():
+                return None
+            raise _DamagedError(f"{path} cannot be read: {error}") from error
         with self._guard:
             self._verified[path] = stamp
-        return None
+        return meta
 
     @contextlib.contextmanager
     def locked(self, key: str) -> Iterator[None]:

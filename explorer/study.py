@@ -18,7 +18,7 @@ from explorer.workspace import Workspace
 CONFIGURATION = "configuration"  # user attribute of an Optuna trial: the id of what it evaluates
 PROPOSAL = "proposal"  # user attribute: how many proposals the sampler had made before this one
 QUESTION = "question"  # user attribute of the study: the space, in short
-MAX_DUPLICATES = 10  # proposals in a row that are known already, before one is drawn that is not
+MAX_DUPLICATES = 5  # proposals in a row that are known already, before one is drawn that is not
 
 
 class Study:
