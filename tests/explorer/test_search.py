@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import optuna
 import psutil
 import pytest
 
-from explorer import plugins
+from explorer import loopback, plugins
 from explorer.errors import DeviceError, Failure, WorkspaceError
 from explorer.records import Records
 from explorer.store import Store
@@ -253,6 +254,20 @@ def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
     path = studies.write_space(tmp_path, name="grid", models=("resnet18",))
     with pytest.raises(WorkspaceError, match="another axes"):
         studies.run(path, grid.workspace, Events())
+
+
+def test_a_device_behind_a_tracker_of_its_own_is_used_in_the_same_way(undisturbed: Path, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    path.write_text(path.read_text().replace("[objectives]", 'device = ["local", "board"]\n[objectives]'))
+    workspace = copied(undisturbed, tmp_path)
+    with loopback.server("key-of-board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+        (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "{tracker}"\nkey = "key-of-board"\n')
+        summary = studies.run(path, workspace, Events())
+    assert (summary.complete, summary.failed) == (8, 0)
+    frame = Records(Workspace(workspace).url).frame("small")
+    assert frame.groupby("device").size().to_dict() == {"local": 4, "board": 4}
+    # Both devices have this machine's processor, so everything but the measurement is shared.
+    assert studies.executions(workspace) == {"measure": 8}
 
 
 def test_more_threads_than_the_local_device_has_cores(tmp_path: Path) -> None:
