@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.packing import in_vectors
 from dlas_ops.schedules import copy_stage, register_tiled
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
@@ -28,11 +29,7 @@ def block(channels: int, cpu: Cpu) -> int:
 
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     """Pack OIHW weights as (output block, height, width, input channel, output channel), padded to whole blocks."""
-    lanes = cpu.lanes()
-    out = -(-conv.out_channels // lanes)
-    filled = np.zeros((out * lanes, *weight.shape[1:]), weight.dtype)
-    filled[: conv.out_channels] = weight
-    return np.ascontiguousarray(filled.reshape(out, lanes, *weight.shape[1:]).transpose(0, 3, 4, 2, 1))
+    return np.ascontiguousarray(in_vectors(weight, cpu.lanes()).transpose(0, 3, 4, 2, 1))
 
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.packing import in_vectors
 from dlas_ops.schedules import copy_stage, register_tiled, vectorize_last
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
@@ -31,12 +32,8 @@ def block(channels: int, cpu: Cpu) -> int:
 
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     """Pack OIHW weights as panels (output block, height x width x input channel, output channel)."""
-    lanes = cpu.lanes()
-    out = -(-conv.out_channels // lanes)
-    filled = np.zeros((out * lanes, *weight.shape[1:]), weight.dtype)
-    filled[: conv.out_channels] = weight
-    panels = filled.reshape(out, lanes, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
-    return np.ascontiguousarray(panels.reshape(out, -1, lanes))
+    panels = in_vectors(weight, cpu.lanes()).transpose(0, 3, 4, 2, 1)
+    return np.ascontiguousarray(panels.reshape(len(panels), -1, cpu.lanes()))
 
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.packing import in_vectors
 from dlas_ops.schedules import copy_stage, register_tiled
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
@@ -34,12 +35,9 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
 
     Channels are padded with zeros to whole blocks. A reduction that is no whole number of blocks stays one block.
     """
-    lanes = cpu.lanes()
-    inner = _input_block(conv, lanes)
-    out = -(-conv.out_channels // lanes)
-    filled = np.zeros((out * lanes, *weight.shape[1:]), weight.dtype)
-    filled[: conv.out_channels] = weight
-    split = filled.reshape(out, lanes, conv.in_channels // inner, inner, *conv.kernel)
+    inner = _input_block(conv, cpu.lanes())
+    vectors = in_vectors(weight, cpu.lanes())
+    split = vectors.reshape(*vectors.shape[:2], conv.in_channels // inner, inner, *conv.kernel)
     return np.ascontiguousarray(split.transpose(0, 2, 4, 5, 3, 1))
 
 
