@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from explorer.errors import did_you_mean
 from explorer.toml_file import TomlFile
 
 LOOPBACK = "loopback"
+TARGET_KINDS = ("llvm",)  # dlas_ops schedules processors only, and `measure` runs on them
 Core = Annotated[int, Field(ge=0)]
 
 
@@ -53,6 +55,11 @@ class Device(BaseModel):
     def _target_kind(cls, value: dict[str, Any] | str) -> dict[str, Any] | str:
         if isinstance(value, dict) and "kind" not in value:
             raise ValueError("a target needs its kind, such as kind = 'llvm'")
+        if isinstance(value, dict) and value["kind"] not in TARGET_KINDS:
+            raise ValueError(
+                f"there are no schedules for targets of kind '{value['kind']}'"
+                f"{did_you_mean(value['kind'], TARGET_KINDS)}"
+            )
         return value
 
     @field_validator("cores", mode="before")

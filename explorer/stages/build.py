@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,6 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     lowered = dlas_ops.load(parents["lower"].path)
     library = dlas_ops.build(lowered, tvm.target.Target(parameters["target"]))
     library.export_library(str(out / LIBRARY))
-    (out / LAYERS).write_text(json.dumps([asdict(layer) for layer in lowered.layers], indent=1))
+    (out / LAYERS).write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
     with tarfile.open(out / LIBRARY) as archive:
         return {"size_bytes": sum(member.size for member in archive.getmembers())}

@@ -143,11 +143,11 @@ def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.
     found = {space["name"]: space for space in answer(capsys, "spaces")}
     assert found["quickstart"]["trials"] == 36
     assert [device["name"] for device in answer(capsys, "devices")] == ["local"]
-    (tmp_path / "d.toml").write_text('[board]\ntracker = "lan:9190"\ntarget = { kind = "cuda", arch = "sm_86" }\n')
+    (tmp_path / "d.toml").write_text('[board]\ntracker = "lan:9190"\ntarget = { kind = "llvm", mcpu = "cortex-a72" }\n')
     assert dlas("spaces") == dlas("devices", "--file", tmp_path / "d.toml") == 0
     text = capsys.readouterr().out
     assert "quickstart" in text
-    assert "kind=cuda arch=sm_86" in text
+    assert "kind=llvm mcpu=cortex-a72" in text
 
 
 @pytest.mark.parametrize(
