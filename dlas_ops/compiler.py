@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,14 @@ from typing import Any
 import onnx
 
 from dlas_ops._tvm import tvm
+from dlas_ops.asked import Choices
 from dlas_ops.layers import Layer
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.placement import Placement
 from dlas_ops.scheduling import schedule
+from dlas_ops.tunables import Choice
+
+DTYPES = ("float32",)
 
 
 @dataclass(frozen=True)
@@ -33,27 +37,37 @@ class Compiled:
     layers: list[Layer]
 
 
-def lower(model: onnx.ModelProto, target: Any, *, algorithm: str, format: str = "dense") -> Lowered:
+def lower(
+    model: onnx.ModelProto,
+    target: Any,
+    *,
+    algorithm: str | Mapping[str, str],
+    format: str = "dense",
+    dtype: str = "float32",
+) -> Lowered:
     """Import `model` and place `algorithm` on its convolutions.
 
     Parameters
     ----------
     model : a float32 ONNX model of static shapes with its weights embedded
     target : the ``tvm.target.Target`` to run on
-    algorithm : name of a file in ``dlas_ops/algorithms``
+    algorithm : name of a file in ``dlas_ops/algorithms``, or ``algorithm/format`` by layer name (see `Choices`)
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
+    dtype : of weights and activations as stored
 
     Raises
     ------
     ValueError
-        If there is no such algorithm.
+        If there is no such algorithm, format or dtype.
     """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype} is not implemented; there are {', '.join(DTYPES)}")
     from tvm.relax.frontend.onnx import from_onnx
 
     transform = tvm.relax.transform
     module = transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        placement = Placement(module, target, algorithm, format, _weight_names(model))
+        placement = Placement(module, target, Choices(algorithm, format), _weight_names(model))
         module = placement.run()
         passes = [
             transform.DecomposeOpsForInference(),
@@ -68,25 +82,27 @@ def lower(model: onnx.ModelProto, target: Any, *, algorithm: str, format: str = 
     return Lowered(module, placement.layers)
 
 
-def build(lowered: Lowered, target: Any) -> Any:
-    """Schedule and compile `lowered` for `target`; return TVM's executable."""
+def build(lowered: Lowered, target: Any, choices: Mapping[str, Choice] | None = None) -> Any:
+    """Schedule and compile `lowered` for `target`; return TVM's executable.
+
+    Parameters
+    ----------
+    choices : tensor program → values of its tunables (see `dlas_ops.scheduling.spaces`); the rules decide the others
+    """
     with target:
-        return tvm.relax.build(schedule(lowered.module, target), target, tir_pipeline=PIPELINE)
+        return tvm.relax.build(schedule(lowered.module, target, choices), target, tir_pipeline=PIPELINE)
 
 
 def compile(
-    model: onnx.ModelProto, target: Any, *, algorithm: str, format: str = "dense", dtype: str = "float32"
+    model: onnx.ModelProto,
+    target: Any,
+    *,
+    algorithm: str | Mapping[str, str],
+    format: str = "dense",
+    dtype: str = "float32",
 ) -> Compiled:
-    """Lower and build `model`; see `lower`.
-
-    Raises
-    ------
-    ValueError
-        If `dtype` is not float32, the only one implemented.
-    """
-    if dtype != "float32":
-        raise ValueError(f"dtype {dtype} is not implemented; float32 is")
-    lowered = lower(model, target, algorithm=algorithm, format=format)
+    """Lower and build `model`; see `lower`."""
+    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype)
     return Compiled(build(lowered, target), lowered.layers)
 
 

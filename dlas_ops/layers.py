@@ -18,6 +18,8 @@ class Layer:
     stride, padding, dilation, groups : as in ONNX; empty and 1 where they do not apply
     macs : multiply-accumulates of one run
     asked, ran : "algorithm/format"
+    dtype : of the weights and the input as stored
+    arithmetic : dtype that products are computed in
     reason : why `ran` differs from `asked`, or ""
     """
 
@@ -29,6 +31,8 @@ class Layer:
     asked: str
     ran: str
     reason: str = ""
+    dtype: str = "float32"
+    arithmetic: str = "float32"
     macs: int = 0
     stride: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from dlas_ops import algorithms
 from dlas_ops._tvm import tvm
+from dlas_ops.asked import Choices
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
@@ -30,23 +27,15 @@ class Placement:
 
     Parameters
     ----------
+    choices : what is asked for each layer
     names : of the weights, in the order of the operators that own them
-
-    Raises
-    ------
-    ValueError
-        If there is no such algorithm.
     """
 
-    def __init__(self, module: Any, target: Any, algorithm: str, format: str, names: Iterator[str]) -> None:
-        known = [found.name for found in pkgutil.iter_modules(algorithms.__path__)]
-        if algorithm not in known:
-            raise ValueError(f"unknown algorithm '{algorithm}'; there are {', '.join(sorted(known))}")
+    def __init__(self, module: Any, target: Any, choices: Choices, names: Iterator[str]) -> None:
         self.module = module
         self.target = target
         self.cpu: Cpu = describe(target)
-        self.algorithm: ModuleType = importlib.import_module(f"dlas_ops.algorithms.{algorithm}")
-        self.name, self.format = algorithm, format
+        self.choices = choices
         self.names = names
         self.layers: list[Layer] = []
         self.builder = relax.BlockBuilder()
@@ -152,13 +141,22 @@ class Placement:
                 return [], 0
         return arguments, block
 
+    def block(self, channels: int) -> int:
+        """Return the channel block for what has no algorithm of its own and reads no blocks."""
+        return int(self.choices.other.module.block(channels, self.cpu))
+
+    def name(self, operator: str, weighted: bool) -> str:
+        """Return the name of the next layer: its weight's or, without one, its operator with a running number."""
+        number = sum(layer.operator == operator for layer in self.layers)
+        return (next(self.names, "") if weighted else "") or f"{operator}_{number}"
+
     def account(
         self, operator: str, input: Sequence[int], weight: Sequence[int], output: Sequence[int], **fields: Any
     ) -> None:
         """Add a layer; without `asked` there was no choice but what `ran`."""
-        number = sum(layer.operator == operator for layer in self.layers)
-        name = next(self.names, "") if weight else ""
         fields.setdefault("asked", fields["ran"])
+        if "name" not in fields:
+            fields["name"] = self.name(operator, bool(weight))
         self.layers.append(
-            Layer(name or f"{operator}_{number}", operator, tuple(input), tuple(weight), tuple(output), **fields)
+            Layer(operator=operator, input=tuple(input), weight=tuple(weight), output=tuple(output), **fields)
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops.asked import Asked
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.stages import LOOPED
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 relax, te, topi, tirx = tvm.relax, tvm.te, tvm.topi, tvm.tirx
 
 Rule = Callable[["Placement", Any, tuple[int, ...]], "Value | None"]
+
+# Runs the ungrouped convolutions that the algorithm asked for cannot.
+FALLBACK = "spatial_pack"
 
 # Operators that mean the same on NCHW and on channel blocks.
 ELEMENTWISE = {"relax." + name for name in (
@@ -43,33 +47,41 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     if weight is None or call.attrs.data_layout != "NCHW":
         return None
     conv = _conv_of(call.attrs, data.shape, weight)
-    fallback = place.algorithm.supports(conv, place.target)
+    name = place.name(conv.operator, weighted=True)
+    asked = place.choices.of(name)
+    fallback = asked.module.supports(conv, place.target)
     reasons = [fallback] if fallback else []
-    if place.format not in place.algorithm.FORMATS:
-        reasons.insert(0, f"{place.name} does not implement format {place.format}: its weights are stored dense")
-    value = _KINDS[conv.operator](place, conv, data, weight, shape)
-    ran = conv.operator.removesuffix("_conv2d") if fallback else place.name
+    if asked.format not in asked.module.FORMATS:
+        reasons.insert(0, f"{asked.algorithm} does not implement format {asked.format}: its weights are stored dense")
+    if conv.operator == "depthwise_conv2d":
+        ran, value = "depthwise", _depthwise(place, conv, data, weight, shape)
+    elif conv.groups > 1:
+        ran, value = "grouped", _grouped(place, conv, data, weight, shape)
+    else:
+        ran = FALLBACK if fallback else asked.algorithm
+        value = _ungrouped(place, Asked(ran), conv, data, weight, shape)
     place.account(
-        conv.operator, data.shape, weight.shape, shape, macs=conv.macs, stride=conv.stride, padding=conv.padding,
-        dilation=conv.dilation, groups=conv.groups, asked=f"{place.name}/{place.format}", ran=f"{ran}/dense",
+        conv.operator, data.shape, weight.shape, shape, name=name, macs=conv.macs, stride=conv.stride,
+        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=f"{ran}/dense",
         reason="; ".join(reasons),
     )  # fmt: skip
     return value
 
 
-def _ungrouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
-    packed = relax.const(place.algorithm.pack(weight, conv, place.cpu))
-    wanted = place.algorithm.block(conv.in_channels, place.cpu)
+def _ungrouped(place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+    algorithm = asked.module
+    packed = relax.const(algorithm.pack(weight, conv, place.cpu))
+    wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
     source = place.blocked(data, wanted) if data.block else data.expression
     result = place.emit(
-        lambda x, w: place.algorithm.compute(conv, x, w, place.cpu), source, packed, name=f"conv2d_{place.name}"
+        lambda x, w: algorithm.compute(conv, x, w, place.cpu), source, packed, name=f"conv2d_{asked.algorithm}"
     )
-    return Value(result, shape, place.algorithm.block(conv.out_channels, place.cpu))
+    return Value(result, shape, algorithm.block(conv.out_channels, place.cpu))
 
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
-    block = data.block or place.algorithm.block(conv.in_channels, place.cpu)
+    block = data.block or place.block(conv.in_channels)
     packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
     result = place.emit(
         lambda x, w: depthwise.compute(conv, x, w, place.cpu), place.blocked(data, block), packed,
@@ -80,14 +92,11 @@ def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tu
 
 def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
     packed = relax.const(grouped.pack(weight, conv, place.cpu))
-    block = place.algorithm.block(conv.out_channels, place.cpu)
+    block = place.block(conv.out_channels)
     result = place.emit(
         lambda x, w: grouped.compute(conv, x, w, block, place.cpu), data.expression, packed, name="grouped_conv2d"
     )
     return Value(result, shape, block)
-
-
-_KINDS = {"conv2d": _ungrouped, "depthwise_conv2d": _depthwise, "grouped_conv2d": _grouped}
 
 
 def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -196,7 +205,7 @@ def pool(kind: str) -> Rule:
             return None
         window = _window(attributes, data.shape, shape)
         count = kind == "avg" and bool(attributes.count_include_pad)
-        block = data.block or place.algorithm.block(data.shape[1], place.cpu)
+        block = data.block or place.block(data.shape[1])
         result = place.emit(
             lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block),
             name=f"{kind}_pool2d",
@@ -215,7 +224,7 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     values = [place.value(field) for field in getattr(call.args[0], "fields", ())]
     if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
         return None
-    block = place.algorithm.block(shape[1], place.cpu)
+    block = place.block(shape[1])
     parts = [place.blocked(value, value.block or block) for value in values]
     channels = [value.shape[1] for value in values]
     result = place.emit(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from math import prod
 from typing import Any
 
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
+from dlas_ops.tunables import Choice, Space, rule_first
 
 BYTES = 4
 
@@ -22,51 +24,87 @@ PARALLEL_ITERATIONS = 1 << 16
 # Weights that fill no more than this part of the L2 cache stay there while the input passes by.
 WEIGHTS_OF_L2 = 0.4
 
+# Copies of a tile's step that still fit the instruction cache.
+MOST_UNROLLED = 16
+
 # Fewer tiles of points than this leave cores idle at the end.
 TILES_PER_CORE = 4
 
 
+def extents(sch: Any, block: Any) -> list[int]:
+    """Return the extents of the loops over `block`, outermost first."""
+    return [int(sch.get(loop).extent) for loop in sch.get_loops(block)]
+
+
+def tiled_space(tile: Tile, spatial: Sequence[int], reduction: Sequence[int], cpu: Cpu) -> Space:
+    """Return the tunables of `register_tiled` for loops of these extents, laid out for `tile`.
+
+    ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out;
+    ``outer`` says what the parallel loop runs over and hence what is read once: points (the input) or channels
+    (the weights); ``unroll`` is how many of the innermost reduction loops are unrolled.
+    """
+    images, vectors, rows, columns, lanes = spatial
+    tiles = [
+        (h, w, v)
+        for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors))
+        if h * w * v > 1 and Tile(h, w, v).registers <= cpu.vector_registers
+    ]
+    # Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once. Larger ones,
+    # and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
+    fit = vectors * lanes * prod(reduction) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes
+    resident = fit and images * rows * columns // tile.points >= TILES_PER_CORE * cpu.cores
+    unrolled = [count for count in range(len(reduction)) if prod(reduction[len(reduction) - count :]) <= MOST_UNROLLED]
+    return {
+        "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
+        "outer": ["points", "channels"] if resident else ["channels", "points"],
+        "unroll": unrolled,
+    }
+
+
 def register_tiled(
-    sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], cpu: Cpu
+    sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], cpu: Cpu, choice: Choice
 ) -> tuple[Any, Any | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
-
-    Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once. Larger
-    weights, and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
 
     Parameters
     ----------
     spatial : loops over image, channel vector, row, column and the channel in the vector
     reduction : loops of the reduction, outermost first
+    choice : a value for each of `tiled_space`'s tunables
 
     Returns
     -------
     The parallel loop and, if it is one over tiles of points, the loop over channel vectors in it.
     """
     epilogue = Epilogue(sch, block)
-    tile = tile_of(sch, block)
-    extents = [int(sch.get(loop).extent) for loop in (spatial[1], spatial[4], *reduction)]
+    tile = Tile(*choice["tile"])
+    points_outside = choice["outer"] == "points"
     n, o, h, w, v = spatial
-    points = prod(int(sch.get(loop).extent) for loop in (n, h, w)) // tile.points
-    resident = prod(extents) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes and points >= TILES_PER_CORE * cpu.cores
+    lanes = int(sch.get(v).extent)
     oo, oi = sch.split(o, [None, tile.vectors])
     ho, hi = sch.split(h, [None, tile.height])
     wo, wi = sch.split(w, [None, tile.width])
     # Points outside channel vectors: the broadcast of one point is then the only one that needs a register.
-    order = (n, ho, wo, oo) if resident else (n, oo, ho, wo)
+    order = (n, ho, wo, oo) if points_outside else (n, oo, ho, wo)
     sch.reorder(*order, *reduction, hi, wi, oi, v)
-    outer = sch.fuse(*order[:3]) if resident else sch.fuse(*order)
+    outer = sch.fuse(*order[:3]) if points_outside else sch.fuse(*order)
     sch.set_scope(block, 0, "local")
-    epilogue.place(oo if resident else outer)
+    epilogue.place(oo if points_outside else outer)
     parallel(sch, outer)
     sch.vectorize(v)
-    for loop in (oi, hi, wi):
+    unrolled = reduction[len(reduction) - choice["unroll"] :]
+    for loop in (oi, hi, wi, *unrolled):
         sch.unroll(loop)
-    depth, lanes = 2 if resident else 1, extents[1]
+    depth = 2 if points_outside else 1
     epilogue.vectorize(depth, lanes)
     first = sch.decompose_reduction(block, reduction[0])
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
-    return outer, oo if resident else None
+    return outer, oo if points_outside else None
+
+
+def divisors(size: int) -> list[int]:
+    """Return what divides `size`, ascending."""
+    return [divisor for divisor in range(1, size + 1) if size % divisor == 0]
 
 
 def parallel(sch: Any, loop: Any) -> None:

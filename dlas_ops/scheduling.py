@@ -3,49 +3,106 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.schedules import copy_stage, parallel
 from dlas_ops.targets import Cpu, describe
+from dlas_ops.tunables import Choice, Space, chosen
 
-_SCHEDULES = {
-    "depthwise": depthwise.schedule,
-    "grouped": grouped.schedule,
-    "dense": dense.schedule,
-    "mean": pooling.schedule_mean,
-    "copy": layout.schedule,
-    "scalar_copy": layout.schedule_scalar,
+
+def _none(sch: Any, block: Any, cpu: Cpu) -> Space:
+    return {}
+
+
+class Kind(NamedTuple):
+    """A schedule for the blocks annotated with its name, and its tunable space."""
+
+    schedule: Callable[[Any, Any, Cpu, Choice], None]
+    tunables: Callable[[Any, Any, Cpu], Space] = _none
+
+
+_KINDS = {
+    "depthwise": Kind(depthwise.schedule, depthwise.tunables),
+    "grouped": Kind(grouped.schedule, grouped.tunables),
+    "dense": Kind(dense.schedule, dense.tunables),
+    "mean": Kind(pooling.schedule_mean),
+    "copy": Kind(layout.schedule),
+    "scalar_copy": Kind(layout.schedule_scalar),
 }
 
 
-def schedule(module: Any, target: Any) -> Any:
-    """Return `module` with every tensor program scheduled for `target`."""
+def schedule(module: Any, target: Any, choices: Mapping[str, Choice] | None = None) -> Any:
+    """Return `module` with every tensor program scheduled for `target`, as `choices` says for those that it names.
+
+    Raises
+    ------
+    ValueError
+        If a choice is not of its program's space, or names no program.
+    """
     cpu = describe(target)
+    left = dict(choices or {})
     scheduled = tvm.IRModule(dict(module.functions.items()), attrs=module.attrs)
-    for variable, function in module.functions.items():
-        if isinstance(function, tvm.tirx.PrimFunc):
-            scheduled[variable] = schedule_function(function, cpu)
+    for variable, function in _programs(module):
+        scheduled[variable] = schedule_function(function, cpu, left.pop(variable.name_hint, None))
+    if left:
+        raise ValueError(f"no tensor program is called {', '.join(sorted(left))}")
     return scheduled
 
 
-def schedule_function(function: Any, cpu: Cpu) -> Any:
-    """Return one tensor program, scheduled."""
+def spaces(module: Any, target: Any) -> dict[str, Space]:
+    """Return the tunable space of every tensor program of `module` that has one, by the program's name."""
+    cpu = describe(target)
+    found = {str(variable.name_hint): space(function, cpu) for variable, function in _programs(module)}
+    return {name: tunables for name, tunables in found.items() if tunables}
+
+
+def _programs(module: Any) -> list[tuple[Any, Any]]:
+    functions = module.functions.items()
+    return [(variable, function) for variable, function in functions if isinstance(function, tvm.tirx.PrimFunc)]
+
+
+def schedule_function(function: Any, cpu: Cpu, choice: Choice | None = None) -> Any:
+    """Return one tensor program, scheduled by the rules or, where `choice` says so, otherwise.
+
+    Raises
+    ------
+    ValueError
+        If `choice` is not of the function's `space`.
+    """
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
-    blocks = sch.get_child_blocks(sch.get_sblock("root"))
-    for block in blocks:
-        kind = sch.get(block).annotations.get("dlas.schedule")
-        if kind is not None:
-            _schedule_of(str(kind))(sch, block, cpu)
-            break
+    if found := _annotated(sch):
+        block, kind = found
+        kind.schedule(sch, block, cpu, chosen(kind.tunables(sch, block, cpu), choice))
     else:
-        _general(sch, blocks, cpu)
+        chosen({}, choice)
+        _general(sch, sch.get_child_blocks(sch.get_sblock("root")), cpu)
     return sch.mod["main"]
 
 
-def _schedule_of(kind: str) -> Any:
-    return _SCHEDULES.get(kind) or importlib.import_module(f"dlas_ops.algorithms.{kind}").schedule
+def space(function: Any, cpu: Cpu) -> Space:
+    """Return the tunables of one tensor program and the values that each may take, the rule-based one first."""
+    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    found = _annotated(sch)
+    return found[1].tunables(sch, found[0], cpu) if found else {}
+
+
+def _annotated(sch: Any) -> tuple[Any, Kind] | None:
+    """Return the block that asks for a schedule, and that schedule."""
+    for block in sch.get_child_blocks(sch.get_sblock("root")):
+        name = sch.get(block).annotations.get("dlas.schedule")
+        if name is not None:
+            return block, _kind(str(name))
+    return None
+
+
+def _kind(name: str) -> Kind:
+    if known := _KINDS.get(name):
+        return known
+    module = importlib.import_module(f"dlas_ops.algorithms.{name}")
+    return Kind(module.schedule, module.tunables)
 
 
 def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:

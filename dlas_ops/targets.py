@@ -10,13 +10,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cpu:
-    """A processor as a schedule sees it; sizes are per core, in bytes."""
+    """A processor as a schedule sees it; sizes are per core, in bytes.
+
+    `dot` names the instruction that multiplies small integers and adds neighbouring products into 32 bits, "" where
+    there is none; `half` tells whether vectors of float16 can be computed with.
+    """
 
     vector_bits: int
     vector_registers: int
     l1_bytes: int
     l2_bytes: int
     cores: int
+    dot: str = ""
+    half: bool = False
 
     def lanes(self, dtype_bits: int = 32) -> int:
         """Elements of `dtype_bits` in one vector register."""
@@ -45,12 +51,16 @@ def describe(target: Any) -> Cpu:
     features = _features(target)
     cores = int(attributes.get("num-cores", 1))
     if "avx512f" in features:
-        return Cpu(512, 32, 32 * 1024, _L2_BYTES.get(str(attributes.get("mcpu")), 1024 * 1024), cores)
+        l2 = _L2_BYTES.get(str(attributes.get("mcpu")), 1024 * 1024)
+        dot = "vpdpbusd" if "avx512vnni" in features else "vpmaddwd" if "avx512bw" in features else ""
+        return Cpu(512, 32, 32 * 1024, l2, cores, dot, "avx512fp16" in features)
     if "avx2" in features and "fma" in features:
-        return Cpu(256, 16, 32 * 1024, 512 * 1024, cores)
+        dot = "vpdpbusd" if "avxvnni" in features else "vpmaddwd"
+        return Cpu(256, 16, 32 * 1024, 512 * 1024, cores, dot)
     if "neon" in features:
-        return Cpu(128, 32, 32 * 1024, 512 * 1024, cores)
-    return Cpu(128, 16, 32 * 1024, 256 * 1024, cores)
+        dot = "sdot" if "dotprod" in features else ""
+        return Cpu(128, 32, 32 * 1024, 512 * 1024, cores, dot, "fullfp16" in features)
+    return Cpu(128, 16, 32 * 1024, 256 * 1024, cores, "vpmaddwd" if "sse2" in features else "")
 
 
 @cache

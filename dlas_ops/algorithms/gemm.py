@@ -11,11 +11,13 @@ import numpy as np
 
 from dlas_ops.convolution import Conv
 from dlas_ops.packing import in_vectors
-from dlas_ops.schedules import copy_stage, register_tiled, vectorize_last
+from dlas_ops.schedules import copy_stage, extents, register_tiled, tile_of, tiled_space, vectorize_last
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
+from dlas_ops.tunables import Choice, Space
 
 FORMATS = ("dense",)
+DTYPES = ("float32",)
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -59,12 +61,18 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     return te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`."""
+    n, b, h, w, c, k = extents(sch, block)
+    return tiled_space(tile_of(sch, block), (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (k,), cpu)
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of matrix rows x channel vectors in registers; run over the tiles in parallel."""
     gathered = sch.get_producers(block)
     n, b, h, w, c, k = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
-    points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu)
+    points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu, choice)
     for producer in gathered:
         if channels is None:
             copy_stage(sch, producer, cpu)

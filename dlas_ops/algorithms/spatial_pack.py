@@ -11,11 +11,13 @@ import numpy as np
 
 from dlas_ops.convolution import Conv
 from dlas_ops.packing import in_vectors
-from dlas_ops.schedules import copy_stage, register_tiled
+from dlas_ops.schedules import copy_stage, extents, register_tiled, tile_of, tiled_space
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
+from dlas_ops.tunables import Choice, Space
 
 FORMATS = ("dense",)
+DTYPES = ("float32",)
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -75,12 +77,18 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     return te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`."""
+    n, o, h, w, v, *reduction = extents(sch, block)
+    return tiled_space(tile_of(sch, block), (n, o, h, w, v), reduction, cpu)
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
     for producer in sch.get_producers(block):
         copy_stage(sch, producer, cpu)
     n, o, h, w, v, co, kh, kw, ci = sch.get_loops(block)
-    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu)
+    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu, choice)
 
 
 def _input_block(conv: Conv, lanes: int) -> int:

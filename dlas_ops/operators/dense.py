@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from dlas_ops._tvm import tvm
-from dlas_ops.schedules import inline_rest, parallel, tile_of, vectorize_inner
+from dlas_ops.schedules import divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
 from dlas_ops.stages import annotation
 from dlas_ops.targets import Cpu
-from dlas_ops.tiling import register_tile
+from dlas_ops.tiling import Tile, register_tile
+from dlas_ops.tunables import Choice, Space, rule_first
 
 
 def pack(weight: np.ndarray, cpu: Cpu) -> np.ndarray:
@@ -48,17 +49,27 @@ def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
     return te.compute((rows, outputs), lambda r, c: sums[c // lanes, r, c % lanes], name="output")
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
-    """Hold the sums of a few panels in registers; the small result is copied out, with its epilogue, at the end."""
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`: ``tile`` is (rows, panels) of sums in registers."""
     tile = tile_of(sch, block)
+    panels, rows, *_ = extents(sch, block)
+    tiles = [
+        (r, o) for r in divisors(rows) for o in divisors(panels) if Tile(1, r, o).registers <= cpu.vector_registers
+    ]
+    return {"tile": rule_first((tile.width, tile.vectors), tiles)}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Hold the sums of a few panels in registers; the small result is copied out, with its epilogue, at the end."""
+    rows, panels = choice["tile"]
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
         parallel(sch, sch.get_loops(producer)[0])
     sums = sch.cache_write(block, 0, "local")
     o, r, v, k = sch.get_loops(block)
     lanes = int(sch.get(v).extent)
-    oo, oi = sch.split(o, [None, tile.vectors])
-    ro, ri = sch.split(r, [None, tile.width])
+    oo, oi = sch.split(o, [None, panels])
+    ro, ri = sch.split(r, [None, rows])
     sch.reorder(oo, ro, k, oi, ri, v)
     tiles = sch.fuse(oo, ro)
     sch.reverse_compute_at(sums, tiles)

@@ -8,10 +8,11 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
-from dlas_ops.schedules import Epilogue, parallel, tile_of, vectorize_inner
+from dlas_ops.schedules import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
 from dlas_ops.stages import annotation, padded
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
+from dlas_ops.tunables import Choice, Space, rule_first
 
 
 def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
@@ -51,15 +52,23 @@ def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
     return Tile(max(rows), best, 1)
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
-    """Sum a tile of points in registers, one vector of channels at a time, over vectors of channels in parallel."""
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`: ``tile`` is (rows, columns) of sums in registers."""
     tile = tile_of(sch, block)
+    rows, columns = extents(sch, block)[2:4]
+    tiles = [(h, w) for h in divisors(rows) for w in divisors(columns) if h * w < cpu.vector_registers]
+    return {"tile": rule_first((tile.height, tile.width), tiles)}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Sum a tile of points in registers, one vector of channels at a time, over vectors of channels in parallel."""
+    height, width = choice["tile"]
     epilogue = Epilogue(sch, block)
     n, co, h, w, ci, kh, kw = sch.get_loops(block)
     lanes = min(cpu.lanes(), int(sch.get(ci).extent))
     cio, v = sch.split(ci, [None, lanes])
-    ho, hi = sch.split(h, [None, tile.height])
-    wo, wi = sch.split(w, [None, tile.width])
+    ho, hi = sch.split(h, [None, height])
+    wo, wi = sch.split(w, [None, width])
     sch.reorder(n, co, cio, ho, wo, kh, kw, hi, wi, v)
     channels = sch.fuse(n, co, cio)
     producers = sch.get_producers(block)

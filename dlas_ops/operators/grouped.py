@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
-from dlas_ops.schedules import copy_stage, inline_rest, parallel, tile_of, vectorize_inner
+from dlas_ops.schedules import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
 from dlas_ops.stages import annotation, read_channel
 from dlas_ops.targets import Cpu
-from dlas_ops.tiling import register_tile
+from dlas_ops.tiling import Tile, register_tile
+from dlas_ops.tunables import Choice, Space, rule_first
 
 
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
@@ -70,9 +72,21 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
     return te.compute(shape, element, name="output")
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu) -> None:
-    """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`: ``tile`` is (rows, columns, channel vectors) of sums in registers."""
     tile = tile_of(sch, block)
+    _, _, vectors, rows, columns, *_ = extents(sch, block)
+    tiles = [
+        (h, w, v)
+        for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors))
+        if Tile(h, w, v).registers <= cpu.vector_registers
+    ]
+    return {"tile": rule_first((tile.height, tile.width, tile.vectors), tiles)}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
+    tile = Tile(*choice["tile"])
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
         copy_stage(sch, producer, cpu)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops.schedules import copy_stage, inline_rest, parallel
 from dlas_ops.stages import annotation, read_channel
+from dlas_ops.tunables import Choice
 
 te, tirx = tvm.te, tvm.tirx
 
@@ -58,12 +59,12 @@ def concatenate(parts: Sequence[Any], channels: Sequence[int], block: int, lanes
     return te.compute((batch, -(-total // block), height, width, block), element, name="concatenated", attrs=kind)
 
 
-def schedule(sch: Any, block: Any, cpu: Any) -> None:
+def schedule(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
     """Copy vectors of channels, rows in parallel."""
     copy_stage(sch, inline_rest(sch, block, None), cpu)
 
 
-def schedule_scalar(sch: Any, block: Any, cpu: Any) -> None:
+def schedule_scalar(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
     """Copy one element at a time, rows in parallel: a vector may come from two parts."""
     last = inline_rest(sch, block, None)
     parallel(sch, sch.fuse(*sch.get_loops(last)[:3]))

@@ -10,6 +10,7 @@ from dlas_ops.operators.depthwise import window_tile
 from dlas_ops.schedules import inline_rest, parallel
 from dlas_ops.stages import annotation, padded
 from dlas_ops.targets import Cpu
+from dlas_ops.tunables import Choice
 
 
 def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu) -> Any:
@@ -56,7 +57,7 @@ def mean(data: Any, channels: int, cpu: Cpu) -> Any:
     return te.compute((batch, channels, 1, 1), lambda n, c, *_: sums[n, c // block, c % block] * scale, name="output")
 
 
-def schedule_mean(sch: Any, block: Any, cpu: Cpu) -> None:
+def schedule_mean(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Sum one vector of channels at a time, vectors in parallel."""
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     n, co, ci, h, w = sch.get_loops(block)

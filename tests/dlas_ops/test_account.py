@@ -88,7 +88,7 @@ def test_the_module_holds_the_algorithm(algorithm: str, network: onnx.ModelProto
 
 
 def test_layers_survive_json() -> None:
-    layer = Layer("w", "conv2d", (1, 2), (3,), (4,), "gemm/dense", "depthwise/dense", "why", 5, (1, 1), groups=2)
+    layer = Layer("w", "conv2d", (1, 2), (3,), (4,), "gemm/dense", "depthwise/dense", "why", stride=(1, 1), groups=2)
     assert Layer.from_json(json.loads(json.dumps(layer.to_json()))) == layer
 
 

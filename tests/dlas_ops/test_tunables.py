@@ -1,0 +1,71 @@
+"""Every schedule's declared choices: the rule-based one first, each one right, others refused."""
+
+from __future__ import annotations
+
+import pytest
+import tvm_ffi
+
+import dlas_ops
+from dlas_ops import reference
+from dlas_ops.compiler import Lowered
+from dlas_ops.convolution import Conv
+from dlas_ops.scheduling import schedule, spaces
+from dlas_ops.tunables import chosen
+from tests.dlas_ops import small_networks as networks
+
+CASES = {
+    "direct": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "gemm": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "spatial_pack": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "depthwise": Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32),
+    "grouped": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2),
+}
+MOST_VALUES = 6  # of one tunable that a test compiles; a tile has dozens
+
+
+def lowered_of(kind: str) -> Lowered:
+    conv = CASES[kind]
+    network = networks.model(
+        [networks.conv_node(conv, ["x", "w"], "y")], networks.shape_of(conv), {"w": networks.weights_of(conv)}
+    )
+    return dlas_ops.lower(network, networks.target(), algorithm=kind if conv.groups == 1 else "spatial_pack")
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_every_choice_computes_the_same(kind: str) -> None:
+    conv, lowered = CASES[kind], lowered_of(kind)
+    data = networks.random(networks.shape_of(conv))
+    expected = reference.conv2d(data, networks.weights_of(conv), conv)
+    [(program, space)] = spaces(lowered.module, networks.target()).items()
+    assert "tile" in space
+    for name, values in space.items():
+        assert len(values) == len(set(values))
+        for value in values[:: max(1, len(values) // MOST_VALUES)]:
+            library = dlas_ops.compiler.build(lowered, networks.target(), {program: {name: value}})
+            networks.assert_close(networks.run_library(library, data), expected, 1e-5)
+
+
+def test_the_first_values_are_the_rules() -> None:
+    lowered = lowered_of("spatial_pack")
+    [(program, space)] = spaces(lowered.module, networks.target()).items()
+    rules = schedule(lowered.module, networks.target())
+    spelled_out = schedule(lowered.module, networks.target(), {program: chosen(space)})
+    other = schedule(lowered.module, networks.target(), {program: {"tile": space["tile"][1]}})
+    assert tvm_ffi.structural_equal(rules, spelled_out)
+    assert not tvm_ffi.structural_equal(rules, other)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"tiles": (1, 1, 1)}, "unknown tunable 'tiles'; there are outer, tile, unroll"),
+        ({"outer": "rows"}, r"outer = 'rows' is not allowed; one of \['.*'\] is"),
+    ],
+)
+def test_refuses_what_is_not_in_the_space(choices: dict[str, object], message: str) -> None:
+    lowered = lowered_of("direct")
+    [program] = spaces(lowered.module, networks.target())
+    with pytest.raises(ValueError, match=message):
+        schedule(lowered.module, networks.target(), {program: choices})
+    with pytest.raises(ValueError, match="no tensor program is called nothing"):
+        schedule(lowered.module, networks.target(), {"nothing": {}})
