@@ -19,8 +19,6 @@ def tile_of(sch: Any, block: Any) -> Tile:
     return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
 
 
-# About a microsecond of work, counted in innermost iterations (multiply-adds): waking another core costs as much.
-PARALLEL_ITERATIONS = 1 << 16
 # Weights that fill no more than this part of the L2 cache stay there while the input passes by.
 WEIGHTS_OF_L2 = 0.4
 
@@ -47,7 +45,7 @@ def tiled_space(tile: Tile, spatial: Sequence[int], reduction: Sequence[int], cp
     tiles = [
         (h, w, v)
         for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors))
-        if h * w * v > 1 and Tile(h, w, v).registers <= cpu.vector_registers
+        if h * w * v > 1 and Tile(h, w, v).registers <= cpu.tile_registers
     ]
     # Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once. Larger ones,
     # and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
@@ -90,7 +88,7 @@ def register_tiled(
     outer = sch.fuse(*order[:3]) if points_outside else sch.fuse(*order)
     sch.set_scope(block, 0, "local")
     epilogue.place(oo if points_outside else outer)
-    parallel(sch, outer)
+    parallel(sch, outer, cpu)
     sch.vectorize(v)
     unrolled = reduction[len(reduction) - choice["unroll"] :]
     for loop in (oi, hi, wi, *unrolled):
@@ -107,9 +105,9 @@ def divisors(size: int) -> list[int]:
     return [divisor for divisor in range(1, size + 1) if size % divisor == 0]
 
 
-def parallel(sch: Any, loop: Any) -> None:
+def parallel(sch: Any, loop: Any, cpu: Cpu) -> None:
     """Run `loop` in parallel, unless all the iterations in it are less work than to wake the other cores."""
-    if _iterations(sch, loop) >= PARALLEL_ITERATIONS:
+    if _iterations(sch, loop) >= cpu.least_parallel:
         sch.parallel(loop)
 
 
@@ -191,7 +189,7 @@ def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int, unro
 
 def copy_stage(sch: Any, block: Any, cpu: Cpu) -> None:
     """Run `block` (border, im2col) as a parallel loop of its own, a vector of channels at a time."""
-    parallel(sch, sch.fuse(*sch.get_loops(block)[:3]))
+    parallel(sch, sch.fuse(*sch.get_loops(block)[:3]), cpu)
     vectorize_last(sch, block, cpu)
 
 

@@ -110,12 +110,12 @@ def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
     *inner, last = blocks
     for block in inner:
         if _reduces(sch, block):
-            parallel(sch, sch.fuse(*_spatial_loops(sch, block)))
+            parallel(sch, sch.fuse(*_spatial_loops(sch, block)), cpu)
         else:
             sch.compute_inline(block)
     loops = _spatial_loops(sch, last)
     if _reduces(sch, last):
-        parallel(sch, sch.fuse(*loops))
+        parallel(sch, sch.fuse(*loops), cpu)
     elif len(loops) == 5:
         copy_stage(sch, last, cpu)
     elif loops:
@@ -123,7 +123,7 @@ def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
         if int(sch.get(fused).extent) % cpu.lanes() == 0:
             fused, vector = sch.split(fused, [None, cpu.lanes()])
             sch.vectorize(vector)
-        parallel(sch, fused)
+        parallel(sch, fused, cpu)
 
 
 def _reduces(sch: Any, block: Any) -> bool:

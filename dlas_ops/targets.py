@@ -1,36 +1,91 @@
-"""TVM target → what schedules must know about the processor: vector width, registers, caches, cores."""
+"""TVM target → what schedules must know about the processor: vectors, registers, throughputs, caches, cores."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """A processor as a schedule sees it; sizes are per core, in bytes.
+    """A processor as a schedule sees it; caches, throughputs and latencies are one core's.
 
-    `dot` names the instruction that multiplies small integers and adds neighbouring products into 32 bits, "" where
-    there is none; `half` tells whether vectors of float16 can be computed with.
+    Attributes
+    ----------
+    vector_bits, vector_registers : of the vectors that are computed with
+    fma : whether one instruction multiplies and adds; otherwise a product needs a register before it is added
+    multiply_adds : vectors of float32 multiplied and added per cycle
+    latency : cycles until a sum can be added to again
+    loads : vectors loaded per cycle, out of the L1 cache
+    l2_loads : vectors loaded per cycle, out of the L2 cache
+    l1_bytes, l2_bytes : sizes of the data caches
+    dot : the instruction that multiplies small integers and adds neighbouring products into 32 bits; "": there is none
+    half : whether vectors of float16 can be computed with
+    half_loads : whether vectors of float16 can be converted to float32 by an instruction
+    cores : that the network may run on
+    wake_cycles : what it costs to hand work to another core
     """
 
     vector_bits: int
     vector_registers: int
+    fma: bool
+    multiply_adds: float
+    latency: int
+    loads: float
+    l2_loads: float
     l1_bytes: int
     l2_bytes: int
-    cores: int
-    dot: str = ""
-    half: bool = False
+    dot: str
+    half: bool
+    half_loads: bool
+    cores: int = 1
+    wake_cycles: int = 2048
 
     def lanes(self, dtype_bits: int = 32) -> int:
         """Elements of `dtype_bits` in one vector register."""
         return self.vector_bits // dtype_bits
 
+    @property
+    def tile_registers(self) -> int:
+        """Vector registers for the sums, weights and inputs of a tile: without `fma` one holds the product."""
+        return self.vector_registers - (not self.fma)
 
-# Cores with AVX-512 and more than 1 MiB of L2 cache.
-_L2_BYTES = dict.fromkeys(("sapphirerapids", "emeraldrapids", "graniterapids"), 2 * 1024 * 1024)
+    @property
+    def least_parallel(self) -> int:
+        """Multiply-adds that take one core as long as to wake another."""
+        return int(self.wake_cycles * self.multiply_adds * self.lanes())
+
+
+def _row(
+    needs: str, bits: int, registers: int, fma: bool, multiply_adds: float, latency: int, loads: float,
+    l2_loads: float, l1_kib: int, l2_kib: int, dot: str, half: bool, half_loads: bool,
+) -> tuple[set[str], Cpu]:  # fmt: skip
+    caches = l1_kib * 1024, l2_kib * 1024
+    cpu = Cpu(bits, registers, fma, multiply_adds, latency, loads, l2_loads, *caches, dot, half, half_loads)
+    return set(needs.split()), cpu
+
+
+# What a processor must offer, by LLVM's names of features and processors → its description. The first row whose needs
+# are met counts, so special ones stand first. Figures are those of the row's common cores, caches those of the smaller
+# ones, after Intel's, AMD's and Arm's optimization guides.
+# fmt: off
+_TABLE = (
+    # needs                              bits regs fma  m-a lat. loads  L1    L2  dot         half   loads
+    _row("avx512fp16 avx512vnni",         512, 32, True,  2, 4, 2, 0.5, 48, 2048, "vpdpbusd", True,  True),
+    _row("avx512bw avx512vnni znver4",    512, 32, True,  1, 4, 1, 0.5, 32, 1024, "vpdpbusd", False, True),
+    _row("avx512bw avx512vnni",           512, 32, True,  2, 4, 2, 0.5, 32, 1024, "vpdpbusd", False, True),
+    _row("avx512bw",                      512, 32, True,  2, 4, 2, 0.5, 32, 1024, "vpmaddwd", False, True),
+    _row("avx2 fma avxvnni",              256, 16, True,  2, 4, 2, 0.5, 32, 1024, "vpdpbusd", False, True),
+    _row("avx2 fma f16c",                 256, 16, True,  2, 4, 2, 0.5, 32,  512, "vpmaddwd", False, True),
+    _row("sse2",                          128, 16, False, 1, 4, 1, 1.0, 32,  256, "vpmaddwd", False, False),
+    _row("aarch64 neon dotprod fullfp16", 128, 32, True,  2, 4, 2, 1.0, 32,  512, "sdot",     True,  True),
+    _row("aarch64 neon dotprod",          128, 32, True,  2, 4, 2, 1.0, 32,  512, "sdot",     False, True),
+    _row("aarch64 neon",                  128, 32, True,  1, 4, 1, 1.0, 32,  512, "",         False, True),
+    _row("",                              128, 16, False, 1, 4, 1, 1.0, 32,  256, "",         False, False),
+)
+# fmt: on
 
 
 def native_target() -> dict[str, Any]:
@@ -44,27 +99,21 @@ def native_target() -> dict[str, Any]:
 def describe(target: Any) -> Cpu:
     """Return the description of `target` (a ``tvm.target.Target`` of kind llvm).
 
-    The vector width is what LLVM says that the target's ``mcpu`` and ``mattr`` offer. An unknown processor counts as
-    one with 128-bit vectors (x86-64-v2 or NEON). Cache sizes are what current server and desktop cores have at least.
+    It is found by what LLVM says that the target's ``mcpu`` and ``mattr`` offer. An unknown processor counts as one
+    with 16 registers of 128 bits.
     """
-    attributes = target.attrs
-    features = _features(target)
-    cores = int(attributes.get("num-cores", 1))
-    if "avx512f" in features:
-        l2 = _L2_BYTES.get(str(attributes.get("mcpu")), 1024 * 1024)
-        dot = "vpdpbusd" if "avx512vnni" in features else "vpmaddwd" if "avx512bw" in features else ""
-        return Cpu(512, 32, 32 * 1024, l2, cores, dot, "avx512fp16" in features)
-    if "avx2" in features and "fma" in features:
-        dot = "vpdpbusd" if "avxvnni" in features else "vpmaddwd"
-        return Cpu(256, 16, 32 * 1024, 512 * 1024, cores, dot)
-    if "neon" in features:
-        dot = "sdot" if "dotprod" in features else ""
-        return Cpu(128, 32, 32 * 1024, 512 * 1024, cores, dot, "fullfp16" in features)
-    return Cpu(128, 16, 32 * 1024, 256 * 1024, cores, "vpmaddwd" if "sse2" in features else "")
+    offered = _features(target)
+    row = next(cpu for needs, cpu in _TABLE if needs <= offered)
+    return replace(row, cores=int(target.attrs.get("num-cores", 1)))
 
 
 @cache
 def _features(target: Any) -> frozenset[str]:
+    """Return LLVM's names of what `target` offers, its processor's name and, where it is one, aarch64."""
     from dlas_ops._tvm import tvm
 
-    return frozenset(str(name) for name in tvm.target.codegen.llvm_get_cpu_features(target))
+    found = {str(name) for name in tvm.target.codegen.llvm_get_cpu_features(target)}
+    found.add(str(target.attrs.get("mcpu", "")))
+    if target.attrs.get("feature.is_aarch64"):
+        found.add("aarch64")
+    return frozenset(found)

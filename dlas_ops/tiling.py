@@ -37,12 +37,6 @@ class Tile:
         return ceil(height / self.height) * self.height, ceil(width / self.width) * self.width
 
 
-FMA_PER_CYCLE = 2
-LOADS_PER_CYCLE = 2
-FMA_LATENCY = 4
-L2_VECTORS_PER_CYCLE = 0.5
-
-
 def register_tile(height: int, width: int, vectors: int, batch: int, cpu: Cpu) -> Tile:
     """Return the tile that computes `height` x `width` points by `vectors` channel vectors in the fewest cycles.
 
@@ -52,7 +46,7 @@ def register_tile(height: int, width: int, vectors: int, batch: int, cpu: Cpu) -
     """
     best, best_cost = Tile(1, 1, 1), float("inf")
     for tile in _candidates(height, width, vectors, cpu):
-        cost = _cycles(tile) * _rounds(tile, height, width, vectors, batch, cpu)
+        cost = _cycles(tile, cpu) * _rounds(tile, height, width, vectors, batch, cpu)
         # Of equals the one that loads its weights for the most points: they may come from beyond the L2 cache.
         if (cost, -tile.points) < (best_cost, -best.points):
             best, best_cost = tile, cost
@@ -60,7 +54,7 @@ def register_tile(height: int, width: int, vectors: int, batch: int, cpu: Cpu) -
 
 
 def _candidates(height: int, width: int, vectors: int, cpu: Cpu) -> list[Tile]:
-    limit = cpu.vector_registers
+    limit = cpu.tile_registers
     by_vectors = [size for size in range(1, min(vectors, limit) + 1) if vectors % size == 0]
     heights, widths = range(1, min(height, limit) + 1), range(1, min(width, limit) + 1)
     # A tile of several rows takes them whole: its points then lie close together.
@@ -68,12 +62,12 @@ def _candidates(height: int, width: int, vectors: int, cpu: Cpu) -> list[Tile]:
     return [tile for tile in tiles if tile.registers <= limit]
 
 
-def _cycles(tile: Tile) -> float:
+def _cycles(tile: Tile, cpu: Cpu) -> float:
     return max(
-        tile.accumulators / FMA_PER_CYCLE,
-        (tile.points + tile.vectors) / LOADS_PER_CYCLE,
-        FMA_LATENCY,
-        tile.vectors / L2_VECTORS_PER_CYCLE,
+        tile.accumulators / cpu.multiply_adds,
+        (tile.points + tile.vectors) / cpu.loads,
+        cpu.latency,
+        tile.vectors / cpu.l2_loads,
     )
 
 

@@ -53,9 +53,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`: ``tile`` is (rows, panels) of sums in registers."""
     tile = tile_of(sch, block)
     panels, rows, *_ = extents(sch, block)
-    tiles = [
-        (r, o) for r in divisors(rows) for o in divisors(panels) if Tile(1, r, o).registers <= cpu.vector_registers
-    ]
+    tiles = [(r, o) for r in divisors(rows) for o in divisors(panels) if Tile(1, r, o).registers <= cpu.tile_registers]
     return {"tile": rule_first((tile.width, tile.vectors), tiles)}
 
 
@@ -64,7 +62,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     rows, panels = choice["tile"]
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
-        parallel(sch, sch.get_loops(producer)[0])
+        parallel(sch, sch.get_loops(producer)[0], cpu)
     sums = sch.cache_write(block, 0, "local")
     o, r, v, k = sch.get_loops(block)
     lanes = int(sch.get(v).extent)
@@ -73,7 +71,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     sch.reorder(oo, ro, k, oi, ri, v)
     tiles = sch.fuse(oo, ro)
     sch.reverse_compute_at(sums, tiles)
-    parallel(sch, tiles)
+    parallel(sch, tiles, cpu)
     sch.vectorize(v)
     sch.unroll(oi)
     sch.unroll(ri)

@@ -56,7 +56,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`: ``tile`` is (rows, columns) of sums in registers."""
     tile = tile_of(sch, block)
     rows, columns = extents(sch, block)[2:4]
-    tiles = [(h, w) for h in divisors(rows) for w in divisors(columns) if h * w < cpu.vector_registers]
+    tiles = [(h, w) for h in divisors(rows) for w in divisors(columns) if h * w < cpu.tile_registers]
     return {"tile": rule_first((tile.height, tile.width), tiles)}
 
 
@@ -74,7 +74,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     producers = sch.get_producers(block)
     sch.set_scope(block, 0, "local")
     epilogue.place(wo)
-    parallel(sch, channels)
+    parallel(sch, channels, cpu)
     sch.vectorize(v)
     for loop in (kh, kw, hi, wi):
         sch.unroll(loop)

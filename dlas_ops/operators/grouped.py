@@ -79,7 +79,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     tiles = [
         (h, w, v)
         for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors))
-        if Tile(h, w, v).registers <= cpu.vector_registers
+        if Tile(h, w, v).registers <= cpu.tile_registers
     ]
     return {"tile": rule_first((tile.height, tile.width, tile.vectors), tiles)}
 
@@ -91,7 +91,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     for producer in sch.get_producers(block):
         copy_stage(sch, producer, cpu)
     scatter = sch.get_loops(last)
-    parallel(sch, sch.fuse(*scatter[:3]))
+    parallel(sch, sch.fuse(*scatter[:3]), cpu)
     sums = sch.cache_write(block, 0, "local")
     n, g, o, h, w, v, kh, kw, ci = sch.get_loops(block)
     lanes = int(sch.get(v).extent)
@@ -101,7 +101,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     sch.reorder(n, g, oo, ho, wo, kh, kw, ci, oi, hi, wi, v)
     tiles = sch.fuse(n, g, oo, ho, wo)
     sch.reverse_compute_at(sums, tiles)
-    parallel(sch, tiles)
+    parallel(sch, tiles, cpu)
     sch.vectorize(v)
     for loop in (oi, hi, wi):
         sch.unroll(loop)

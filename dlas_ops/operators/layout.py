@@ -67,7 +67,7 @@ def schedule(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
 def schedule_scalar(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
     """Copy one element at a time, rows in parallel: a vector may come from two parts."""
     last = inline_rest(sch, block, None)
-    parallel(sch, sch.fuse(*sch.get_loops(last)[:3]))
+    parallel(sch, sch.fuse(*sch.get_loops(last)[:3]), cpu)
 
 
 def pack_constant(array: NDArray[Any], block: int) -> NDArray[Any]:

@@ -65,7 +65,7 @@ def schedule_mean(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     cio, v = sch.split(ci, [None, lanes])
     channels = sch.fuse(n, co, cio)
     sch.reorder(channels, h, w, v)
-    parallel(sch, channels)
+    parallel(sch, channels, cpu)
     sch.vectorize(v)
     first = sch.decompose_reduction(block, h)
     sch.vectorize(sch.get_loops(first)[-1])
