@@ -1,4 +1,4 @@
-"""ONNX model → a compiled library and its per-layer account, by way of a saveable lowered module."""
+"""Network, ONNX or exported program → a compiled library and its account, by way of a saveable lowered module."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
+from dlas_ops.exported import as_onnx
 from dlas_ops.layers import Layer
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.placement import Placement
@@ -19,6 +20,11 @@ from dlas_ops.scheduling import schedule
 from dlas_ops.tunables import Choice
 
 DTYPES = ("float32",)
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+Model: TypeAlias = "onnx.ModelProto | ExportedProgram"
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Compiled:
 
 
 def lower(
-    model: onnx.ModelProto,
+    model: Model,
     target: Any,
     *,
     algorithm: str | Mapping[str, str],
@@ -49,7 +55,8 @@ def lower(
 
     Parameters
     ----------
-    model : a float32 ONNX model of static shapes with its weights embedded
+    model : a float32 network of static shapes: an ONNX model with its weights embedded, or a program of
+        ``torch.export.export(model.eval(), …)``, which is taken by way of ONNX with its batch norms folded
     target : the ``tvm.target.Target`` to run on
     algorithm : name of a file in ``dlas_ops/algorithms``, or ``algorithm/format`` by layer name (see `Choices`)
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
@@ -59,11 +66,14 @@ def lower(
     ------
     ValueError
         If there is no such algorithm, format or dtype.
+    TypeError
+        If `model` is none of both.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype} is not implemented; there are {', '.join(DTYPES)}")
     from tvm.relax.frontend.onnx import from_onnx
 
+    model = as_onnx(model)
     transform = tvm.relax.transform
     module = transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
@@ -94,7 +104,7 @@ def build(lowered: Lowered, target: Any, choices: Mapping[str, Choice] | None = 
 
 
 def compile(
-    model: onnx.ModelProto,
+    model: Model,
     target: Any,
     *,
     algorithm: str | Mapping[str, str],

@@ -40,11 +40,22 @@ def test_the_commands_run(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "workspace" / "quickstart.html").stat().st_size > 1_000_000, "plotly.js is inside"
     assert (tmp_path / "trials.csv").read_text().count("\n") == 1 + int(TRIALS)
-    (python,) = blocks("python")
-    script = python.replace("trials=36", f"trials={TRIALS}") + "\nprint(explorer.front('workspace')['latency_ms'])\n"
+    study, _ = blocks("python")
+    script = study.replace("trials=36", f"trials={TRIALS}") + "\nprint(explorer.front('workspace')['latency_ms'])\n"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "latency_ms" in done.stdout
+
+
+@pytest.mark.slow
+def test_dlas_ops_agrees_with_torch(tmp_path: Path) -> None:
+    _, alone = blocks("python")
+    check = "\ntorch.testing.assert_close(torch.from_numpy(logits), network(image), rtol=1e-3, atol=1e-3)\n"
+    done = subprocess.run([sys.executable, "-c", alone + check], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "features.0.0.weight conv2d direct/dense" in done.stdout
+    assert "features.18.0.weight conv2d spatial_pack/dense" in done.stdout
+    assert (tmp_path / "network.tar").stat().st_size > 0
 
 
 def test_every_command_of_the_program_is_shown() -> None:
