@@ -36,10 +36,10 @@ lint: install ## ruff and mypy
 
 check: lint test ## what CI runs
 
-bench: install ## compare with torch and ONNX Runtime; writes benchmarks/*.json
-	@mkdir -p benchmarks
-	$(BIN)/python tests/benchmarks/networks.py --networks resnet18 mobilenetv2 --input 32 \
-	  --algorithms direct gemm spatial_pack --json benchmarks/networks.json
+bench: install ## compare with torch, ONNX Runtime and OpenVINO, and measure every layer; writes benchmarks/*.json
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python tests/benchmarks/networks.py --json benchmarks/networks.json
+	$(BIN)/python tests/benchmarks/layers.py --json benchmarks/layers.json
 
 clean: ## remove the environment and caches, never a workspace
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

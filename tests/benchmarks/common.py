@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +19,11 @@ from typing import Any
 from explorer.statistics import median_interval
 
 Row = dict[str, Any]
-PEERS = ("apache-tvm", "apache-tvm-ffi", "torch", "torchvision", "onnx", "onnxruntime", "numpy")
+PEERS = ("apache-tvm", "apache-tvm-ffi", "torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "numpy")
+# (seconds of untimed runs, timed runs) → milliseconds of each timed run
+Timed = Callable[[float, int], list[float]]
+# Seconds for which the machine is held for timing at a time, where others wait for it.
+HOLD = 45.0
 
 
 def environment(packages: Sequence[str] = PEERS) -> Row:
@@ -37,9 +44,14 @@ def summary(samples: Sequence[float]) -> Row:
     return {"median_ms": round(middle, 4), "low_ms": round(low, 4), "high_ms": round(high, 4)}
 
 
+def geometric_mean(values: Sequence[float]) -> float:
+    """Return the geometric mean of positive `values`."""
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """Print flat records, a column per field."""
-    cells = [[str(value) for value in row.values()] for row in rows]
+    cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(rows[0], *cells, strict=True)]
     for line in [list(rows[0]), *cells]:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -55,14 +67,15 @@ class Contender:
     """One engine in its own process, which stands still (SIGSTOP) except in its turn.
 
     Idle engines must not touch the cores: thread pools go on spinning for a while after a run, and to switch that off
-    would change the engine. A turn warms up, which wakes the pool and fills the caches, and then times runs.
+    would change the engine. A turn warms up, then times runs: the threads of an engine that does not pin them may wake
+    on one core, and it takes the system's scheduler up to a tenth of a second to part them.
 
     Parameters
     ----------
-    prepare : picklable; called with `arguments` in the new process, returns a function per variant of the engine
+    prepare : picklable; called with `arguments` in the new process, returns a timed function per variant of the engine
     """
 
-    def __init__(self, prepare: Callable[..., dict[str, Callable[[], object]]], *arguments: object) -> None:
+    def __init__(self, prepare: Callable[..., dict[str, Timed]], *arguments: object) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, prepare, arguments), daemon=True)
@@ -71,8 +84,8 @@ class Contender:
         self.variants: list[str] = self._pipe.recv()
         self._signal(signal.SIGSTOP)
 
-    def turn(self, variant: str, warm_up: int, runs: int) -> list[float]:
-        """Return the milliseconds of `runs` runs after `warm_up` untimed ones."""
+    def turn(self, variant: str, warm_up: float, runs: int) -> list[float]:
+        """Return the milliseconds of `runs` runs after `warm_up` seconds of untimed ones."""
         self._signal(signal.SIGCONT)
         self._pipe.send((variant, warm_up, runs))
         times: list[float] = self._pipe.recv()
@@ -90,32 +103,63 @@ class Contender:
         os.kill(self._process.pid, number)
 
 
-def interleave(contenders: Sequence[Contender], rounds: int, warm_up: int, runs: int) -> dict[str, list[float]]:
-    """Let every variant of every contender take its turn, `rounds` times; return the milliseconds by variant."""
+def interleave(
+    contenders: Sequence[Contender], rounds: int, warm_up: float, runs: int, lock: Path | None = None
+) -> dict[str, list[float]]:
+    """Let every variant of every contender take its turn, `rounds` times; return the milliseconds by variant.
+
+    The exclusive `lock` is held meanwhile, and released between rounds for those who waited for `HOLD` seconds.
+    """
     times: dict[str, list[float]] = {variant: [] for contender in contenders for variant in contender.variants}
-    for _ in range(rounds):
-        for contender in contenders:
-            for variant in contender.variants:
-                times[variant] += contender.turn(variant, warm_up, runs)
+    done = 0
+    while done < rounds:
+        with locked(lock, exclusive=True):
+            end = time.perf_counter() + HOLD
+            while done < rounds and time.perf_counter() < end:
+                for contender in contenders:
+                    for variant in contender.variants:
+                        times[variant] += contender.turn(variant, warm_up, runs)
+                done += 1
     return times
 
 
-def _serve(pipe: Any, prepare: Callable[..., dict[str, Callable[[], object]]], arguments: Sequence[object]) -> None:
-    functions = prepare(*arguments)
-    for function in functions.values():
-        for _ in range(3):
+@contextmanager
+def locked(path: Path | None, exclusive: bool) -> Iterator[None]:
+    """Hold the lock file `path`, if any: shared for work, exclusive for timing, so that each waits for the other."""
+    if path is None:
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+
+
+def wall_clock(function: Callable[[], object]) -> Timed:
+    """Return what times runs of `function`, after at least one untimed run."""
+
+    def timed(warm_up: float, runs: int) -> list[float]:
+        end = time.perf_counter() + warm_up
+        function()
+        while time.perf_counter() < end:
             function()
-    pipe.send(list(functions))
-    while (request := pipe.recv()) is not None:
-        variant, warm_up, runs = request
-        for _ in range(warm_up):
-            functions[variant]()
         times = []
         for _ in range(runs):
             start = time.perf_counter()
-            functions[variant]()
+            function()
             times.append((time.perf_counter() - start) * 1e3)
-        pipe.send(times)
+        return times
+
+    return timed
+
+
+def _serve(pipe: Any, prepare: Callable[..., dict[str, Timed]], arguments: Sequence[object]) -> None:
+    functions = prepare(*arguments)
+    for function in functions.values():
+        function(0.0, 0)
+    pipe.send(list(functions))
+    while (request := pipe.recv()) is not None:
+        variant, warm_up, runs = request
+        pipe.send(functions[variant](warm_up, runs))
 
 
 def _version(package: str) -> str:

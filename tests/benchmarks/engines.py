@@ -1,0 +1,155 @@
+"""Engines to compare: each function runs in a process of its own and returns a timed function per variant."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import zoo
+from tests.benchmarks.common import Row, Timed, wall_clock
+
+Engine = dict[str, Timed]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to compile a network with this engine, written algorithm[:dtype][:csr@sparsity]."""
+
+    algorithm: str
+    dtype: str = "float32"
+    format: str = "dense"
+    sparsity: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """Return the variant that `text` names, such as direct, auto:int8 or gemm:csr@0.9."""
+        algorithm, *parts = text.split(":")
+        fields: dict[str, Any] = {}
+        for part in parts:
+            name, _, sparsity = part.partition("@")
+            if name in ("float32", "float16", "int8"):
+                fields["dtype"] = name
+            elif name in ("dense", "csr"):
+                fields |= {"format": name, "sparsity": float(sparsity or 0)}
+            else:
+                raise ValueError(f"'{part}' in '{text}' is no dtype and no format@sparsity")
+        return cls(algorithm, **fields)
+
+    def __str__(self) -> str:
+        sparse = f"@{self.sparsity}" if self.sparsity else ""
+        parts = [self.dtype if self.dtype != "float32" else "", self.format + sparse if self.format != "dense" else ""]
+        return ":".join([self.algorithm, *filter(None, parts)])
+
+
+def torch_eager(spec: str, threads: int) -> Engine:
+    """Run the network in torch, operator by operator."""
+    import torch
+
+    torch.set_num_threads(threads)
+    size = zoo.size_of(spec)
+    model, data = zoo.network(spec), torch.randn(1, 3, size, size)
+
+    def run() -> None:
+        with torch.inference_mode():
+            model(data)
+
+    return {"torch": wall_clock(run)}
+
+
+def onnxruntime(spec: str, threads: int, folder: Path) -> Engine:
+    """Run the network in ONNX Runtime with all graph optimizations, its default."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+
+    def runner(dtype: str) -> Timed:
+        path = zoo.onnx_path(folder, dtype=dtype)
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        inputs = {"x": image(spec)}
+        return wall_clock(lambda: session.run(None, inputs))
+
+    return {"onnxruntime": runner("float32"), "onnxruntime:int8": runner("int8")}
+
+
+def openvino(spec: str, threads: int, folder: Path) -> Engine:
+    """Run the network in OpenVINO for latency: in float32 without bfloat16, in int8 beside what it chooses."""
+    import openvino as ov
+
+    core = ov.Core()
+
+    def runner(dtype: str) -> Timed:
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": threads}
+        if dtype == "float32":
+            options["INFERENCE_PRECISION_HINT"] = "f32"
+        model = core.compile_model(core.read_model(str(zoo.onnx_path(folder, dtype=dtype))), "CPU", options)
+        request = model.create_infer_request()
+        request.set_input_tensor(ov.Tensor(image(spec)))
+        return wall_clock(request.infer)
+
+    return {"openvino": runner("float32"), "openvino:int8": runner("int8")}
+
+
+def dlas(spec: str, threads: int, libraries: dict[str, Path]) -> Engine:
+    """Run compiled libraries in TVM's virtual machine."""
+    os.environ["TVM_NUM_THREADS"] = str(threads)
+    from dlas_ops._tvm import tvm
+
+    data = tvm.runtime.tensor(image(spec))
+
+    def runner(path: Path) -> Timed:
+        machine = tvm.relax.VirtualMachine(tvm.runtime.load_module(str(path)), tvm.cpu())
+        machine.set_input("main", data)
+        return wall_clock(lambda: machine.invoke_stateful("main"))
+
+    return {variant: runner(path) for variant, path in libraries.items()}
+
+
+def compile_library(folder: Path, variant: Variant, threads: int, library: Path) -> Row:
+    """Compile the network in `folder`, write `library`; return seconds and this process's peak memory, or a refusal.
+
+    The memory is the whole process's, TVM and ONNX included.
+    """
+    import onnx
+
+    import dlas_ops
+    from dlas_ops._tvm import tvm
+    from dlas_ops.targets import native_target
+
+    model = onnx.load(zoo.onnx_path(folder, variant.sparsity, variant.dtype))
+    target = tvm.target.Target({**native_target(), "num-cores": threads})
+    options = {"algorithm": variant.algorithm, "format": variant.format, "dtype": variant.dtype}
+    start = time.perf_counter()
+    try:
+        compiled = dlas_ops.compile(model, target, **options)
+    except (ValueError, NotImplementedError) as refusal:
+        return {"refused": str(refusal)}
+    seconds = time.perf_counter() - start
+    if variant.format != "dense" and not any(layer.ran.endswith(variant.format) for layer in compiled.layers):
+        reasons = {layer.reason for layer in compiled.layers if layer.reason}
+        return {"refused": f"no layer ran in format {variant.format}: {'; '.join(sorted(reasons))}"}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    compiled.library.export_library(str(library))
+    return {"compile_s": round(seconds, 2), "compile_mib": round(peak)}
+
+
+def image(spec: str) -> Any:
+    """Return the input, seeded."""
+    import numpy as np
+
+    size = zoo.size_of(spec)
+    return np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
+
+
+def in_process(function: Callable[..., Any], *arguments: object) -> Any:
+    """Return `function(*arguments)`, called in a new process that ends with it."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()

@@ -1,0 +1,174 @@
+"""Name and input size of a benchmark network → its PyTorch model and its ONNX files: float32, pruned, quantised.
+
+Networks are torchvision's, MobileNetV1 is timm's; weights are random from a fixed seed, and batch norms hold the
+statistics of a few random images, so that activations neither vanish nor overflow. At 32x32 they are fitted to small
+images as is usual for CIFAR, with 10 classes:
+
+- resnet18: a 3x3 stem of stride 1 and no max-pool;
+- mobilenetv1, mobilenetv2: stride 1 in the stem and in the second stage;
+- vgg16: batch norms, the features pooled to 1x1, and one dense layer from 512 to the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# In the order in which a run takes them: name@input size in pixels.
+NETWORKS = (
+    "resnet18@32", "vgg16@32", "mobilenetv1@32", "mobilenetv2@32",
+    "resnet50@224", "densenet161@224", "efficientnet_b0@224", "mobilenetv2@224",
+)  # fmt: skip
+SMALL = 64
+CALIBRATION_IMAGES = 8
+
+
+def size_of(spec: str) -> int:
+    """Return the input size of "name@size"."""
+    return int(spec.partition("@")[2])
+
+
+def network(spec: str) -> Any:
+    """Return the PyTorch network "name@size" in inference mode.
+
+    Raises
+    ------
+    KeyError
+        If there is no network of that name.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    name, size = spec.partition("@")[0], size_of(spec)
+    model = _MAKE[name](size <= SMALL, 10 if size <= SMALL else 1000)
+    _settle(model, size)
+    return model.eval()
+
+
+def export(spec: str, folder: Path, sparsities: frozenset[float]) -> None:
+    """Write network.onnx and, per sparsity above 0, sparse-<sparsity>.onnx into `folder`.
+
+    Pruning zeroes the weights of smallest magnitude of every convolution but the first, layer by layer.
+    """
+    import torch
+
+    model, example = network(spec), (torch.randn(1, 3, size_of(spec), size_of(spec)),)
+    for sparsity in sorted({0.0, *sparsities}):
+        path = onnx_path(folder, sparsity)
+        if sparsity:
+            _prune(model, sparsity)
+        torch.onnx.export(model, example, dynamo=True, opset_version=20, verbose=False).save(str(path))  # type: ignore[union-attr]
+
+
+def quantise(spec: str, folder: Path) -> None:
+    """Write int8.onnx, network.onnx with statically quantised operators between Q and DQ pairs (U8S8, per channel)."""
+    import numpy as np
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    shape = (1, 3, size_of(spec), size_of(spec))
+    prepared = folder / "prepared.onnx"
+    quant_pre_process(onnx_path(folder), prepared, skip_symbolic_shape=True)
+
+    class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            generator = np.random.default_rng(0)
+            self.left: Iterator[Any] = iter(
+                [generator.standard_normal(shape).astype(np.float32) for _ in range(CALIBRATION_IMAGES)]
+            )
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self.left, None)
+            return None if image is None else {"x": image}
+
+    quantization.quantize_static(
+        prepared, folder / "int8.onnx", Images(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+        activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
+    )  # fmt: skip
+    prepared.unlink()
+
+
+def onnx_path(folder: Path, sparsity: float = 0.0, dtype: str = "float32") -> Path:
+    """Return where the network with weights of `sparsity`, or quantised if `dtype` is int8, lies in `folder`."""
+    if dtype == "int8":
+        return folder / "int8.onnx"
+    return folder / (f"sparse-{sparsity}.onnx" if sparsity else "network.onnx")
+
+
+def _torchvision(name: str) -> Any:
+    def make(small: bool, classes: int) -> Any:
+        import torchvision
+
+        return getattr(torchvision.models, name)(num_classes=classes)
+
+    return make
+
+
+def _resnet18(small: bool, classes: int) -> Any:
+    import torch
+
+    model = _torchvision("resnet18")(small, classes)
+    if small:
+        model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.maxpool = torch.nn.Identity()
+    return model
+
+
+def _vgg16(small: bool, classes: int) -> Any:
+    import torch
+
+    model = _torchvision("vgg16_bn")(small, classes)
+    if small:
+        model.avgpool = torch.nn.AdaptiveAvgPool2d(1)
+        model.classifier = torch.nn.Linear(512, classes)
+    return model
+
+
+def _mobilenetv1(small: bool, classes: int) -> Any:
+    import timm
+
+    model = timm.create_model("mobilenetv1_100", num_classes=classes)
+    if small:
+        model.conv_stem.stride = model.blocks[1][0].conv_dw.stride = (1, 1)
+    return model
+
+
+def _mobilenetv2(small: bool, classes: int) -> Any:
+    model = _torchvision("mobilenet_v2")(small, classes)
+    if small:
+        model.features[0][0].stride = model.features[2].conv[1][0].stride = (1, 1)
+    return model
+
+
+_MAKE: dict[str, Any] = {
+    "resnet18": _resnet18,
+    "resnet50": _torchvision("resnet50"),
+    "vgg16": _vgg16,
+    "mobilenetv1": _mobilenetv1,
+    "mobilenetv2": _mobilenetv2,
+    "densenet161": _torchvision("densenet161"),
+    "efficientnet_b0": _torchvision("efficientnet_b0"),
+}
+
+
+def _settle(model: Any, size: int) -> None:
+    """Give every batch norm the statistics of a few random images."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    model.train()
+    with torch.no_grad():
+        model(torch.randn(4, 3, size, size))
+
+
+def _prune(model: Any, sparsity: float) -> None:
+    import torch
+    from torch.nn.utils import prune
+
+    convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
+    for module in convolutions[1:]:
+        prune.l1_unstructured(module, "weight", sparsity)  # type: ignore[no-untyped-call]
+        prune.remove(module, "weight")  # type: ignore[no-untyped-call]
