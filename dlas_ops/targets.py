@@ -15,7 +15,8 @@ class Cpu:
     Attributes
     ----------
     vector_bits, vector_registers : of the vectors that are computed with
-    fma : whether one instruction multiplies and adds; otherwise a product needs a register before it is added
+    spare_registers : that a tile must leave: to a product, where to multiply and to add are two instructions; to loads
+        under way, where arithmetic does not read from memory
     multiply_adds : vectors of float32 multiplied and added per cycle
     latency : cycles until a sum can be added to again
     loads : vectors loaded per cycle, out of the L1 cache
@@ -30,7 +31,7 @@ class Cpu:
 
     vector_bits: int
     vector_registers: int
-    fma: bool
+    spare_registers: int
     multiply_adds: float
     latency: int
     loads: float
@@ -49,8 +50,8 @@ class Cpu:
 
     @property
     def tile_registers(self) -> int:
-        """Vector registers for the sums, weights and inputs of a tile: without `fma` one holds the product."""
-        return self.vector_registers - (not self.fma)
+        """Vector registers for the sums, weights and inputs of a tile."""
+        return self.vector_registers - self.spare_registers
 
     @property
     def least_parallel(self) -> int:
@@ -59,11 +60,11 @@ class Cpu:
 
 
 def _row(
-    needs: str, bits: int, registers: int, fma: bool, multiply_adds: float, latency: int, loads: float,
+    needs: str, bits: int, registers: int, spare: int, multiply_adds: float, latency: int, loads: float,
     l2_loads: float, l1_kib: int, l2_kib: int, dot: str, half: bool, half_loads: bool,
 ) -> tuple[set[str], Cpu]:  # fmt: skip
     caches = l1_kib * 1024, l2_kib * 1024
-    cpu = Cpu(bits, registers, fma, multiply_adds, latency, loads, l2_loads, *caches, dot, half, half_loads)
+    cpu = Cpu(bits, registers, spare, multiply_adds, latency, loads, l2_loads, *caches, dot, half, half_loads)
     return set(needs.split()), cpu
 
 
@@ -72,18 +73,18 @@ def _row(
 # ones, after Intel's, AMD's and Arm's optimization guides.
 # fmt: off
 _TABLE = (
-    # needs                              bits regs fma  m-a lat. loads  L1    L2  dot         half   loads
-    _row("avx512fp16 avx512vnni",         512, 32, True,  2, 4, 2, 0.5, 48, 2048, "vpdpbusd", True,  True),
-    _row("avx512bw avx512vnni znver4",    512, 32, True,  1, 4, 1, 0.5, 32, 1024, "vpdpbusd", False, True),
-    _row("avx512bw avx512vnni",           512, 32, True,  2, 4, 2, 0.5, 32, 1024, "vpdpbusd", False, True),
-    _row("avx512bw",                      512, 32, True,  2, 4, 2, 0.5, 32, 1024, "vpmaddwd", False, True),
-    _row("avx2 fma avxvnni",              256, 16, True,  2, 4, 2, 0.5, 32, 1024, "vpdpbusd", False, True),
-    _row("avx2 fma f16c",                 256, 16, True,  2, 4, 2, 0.5, 32,  512, "vpmaddwd", False, True),
-    _row("sse2",                          128, 16, False, 1, 4, 1, 1.0, 32,  256, "vpmaddwd", False, False),
-    _row("aarch64 neon dotprod fullfp16", 128, 32, True,  2, 4, 2, 1.0, 32,  512, "sdot",     True,  True),
-    _row("aarch64 neon dotprod",          128, 32, True,  2, 4, 2, 1.0, 32,  512, "sdot",     False, True),
-    _row("aarch64 neon",                  128, 32, True,  1, 4, 1, 1.0, 32,  512, "",         False, True),
-    _row("",                              128, 16, False, 1, 4, 1, 1.0, 32,  256, "",         False, False),
+    # needs                               bits regs spare m-a lat. loads from L1, L2; KiB   dot      half   loads
+    _row("avx512fp16 avx512vnni",         512, 32,   0,   2,  4,   2, 0.5, 48, 2048, "vpdpbusd", True,  True),
+    _row("avx512bw avx512vnni znver4",    512, 32,   0,   1,  4,   1, 0.5, 32, 1024, "vpdpbusd", False, True),
+    _row("avx512bw avx512vnni",           512, 32,   0,   2,  4,   2, 0.5, 32, 1024, "vpdpbusd", False, True),
+    _row("avx512bw",                      512, 32,   0,   2,  4,   2, 0.5, 32, 1024, "vpmaddwd", False, True),
+    _row("avx2 fma avxvnni",              256, 16,   0,   2,  4,   2, 0.5, 32, 1024, "vpdpbusd", False, True),
+    _row("avx2 fma f16c",                 256, 16,   0,   2,  4,   2, 0.5, 32,  512, "vpmaddwd", False, True),
+    _row("sse2",                          128, 16,   2,   1,  4,   1, 1.0, 32,  256, "vpmaddwd", False, False),
+    _row("aarch64 neon dotprod fullfp16", 128, 32,   3,   2,  4,   2, 1.0, 32,  512, "sdot",     True,  True),
+    _row("aarch64 neon dotprod",          128, 32,   3,   2,  4,   2, 1.0, 32,  512, "sdot",     False, True),
+    _row("aarch64 neon",                  128, 32,   3,   1,  4,   1, 1.0, 32,  512, "",         False, True),
+    _row("",                              128, 16,   2,   1,  4,   1, 1.0, 32,  256, "",         False, False),
 )
 # fmt: on
 

@@ -1,0 +1,86 @@
+"""The innermost loops of every algorithm on every kind of target: the instructions expected, the sums in registers."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import Any
+
+import pytest
+from onnx import helper
+
+import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.convolution import Conv
+from tests.dlas_ops import assembly
+from tests.dlas_ops import small_networks as networks
+
+ARM = {"mtriple": "aarch64-linux-gnu"}
+# Target → its multiply-add in the innermost loop, and what no program for it may hold.
+TARGETS: dict[str, tuple[dict[str, str], str, str]] = {
+    "x86-64-v2": ({}, r"mulps %xmm|mulps .*\), %xmm", r"\sv\w+ps |%ymm"),
+    "x86-64-v3": ({}, r"vfmadd\d+ps .*%ymm", "%zmm"),
+    "x86-64-v4": ({}, r"vfmadd\d+ps .*%zmm", "vpdpbusd"),
+    "cascadelake": ({}, r"vfmadd\d+ps .*%zmm", "ph "),
+    "sapphirerapids": ({}, r"vfmadd\d+ps .*%zmm", "ph "),
+    "cortex-a72": (ARM, r"fmla v\d+\.4s", "[su]dot "),
+    "neoverse-n1": (ARM, r"fmla v\d+\.4s", r"\.8h, v"),
+}
+SHAPES = {
+    "direct": Conv(1, 64, 28, 28, 128, (3, 3), padding=(1, 1, 1, 1)),
+    "gemm": Conv(1, 64, 28, 28, 128, (3, 3), padding=(1, 1, 1, 1)),
+    "spatial_pack": Conv(1, 64, 28, 28, 128, (3, 3), padding=(1, 1, 1, 1)),
+    "depthwise": Conv(1, 64, 28, 28, 64, (3, 3), padding=(1, 1, 1, 1), groups=64),
+    "grouped": Conv(1, 64, 28, 28, 64, (3, 3), padding=(1, 1, 1, 1), groups=4),
+}
+
+
+def built(kind: str, target: Any) -> tuple[Any, int]:
+    """Return the library of a convolution with ReLU, and how many sums its tile holds."""
+    conv = SHAPES[kind]
+    nodes = [networks.conv_node(conv, ["x", "w"], "c"), helper.make_node("Relu", ["c"], ["y"])]
+    network = networks.model(nodes, networks.shape_of(conv), {"w": networks.weights_of(conv)})
+    lowered = dlas_ops.lower(network, target, algorithm=kind if conv.groups == 1 else "spatial_pack")
+    [tile] = re.findall(r'"dlas.tile": \[(.*?)\]', lowered.module.script(show_meta=False))
+    return dlas_ops.build(lowered, target), prod(int(size) for size in tile.split(","))
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("mcpu", TARGETS)
+def test_sums_stay_in_registers(mcpu: str, kind: str) -> None:
+    fields, multiply_add, forbidden = TARGETS[mcpu]
+    library, sums = built(kind, tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2, **fields}))
+    assert not re.findall(forbidden, assembly.text_of(library))
+    loop = assembly.hottest(library)
+    assert len(loop.multiply_adds) >= sums
+    assert all(re.match(multiply_add, text) for text in loop.multiply_adds)
+    assert not [text for text in loop.vector_stores if re.search(r"%rsp|\[sp", text)]
+    if kind != "depthwise":  # whose innermost loop holds a whole window, and stores its output
+        assert not loop.vector_stores
+    if mcpu != "x86-64-v2":  # where a sum is in another register after each addition
+        assert len({destination(text) for text in loop.multiply_adds}) == sums
+
+
+def destination(multiply_add: str) -> str:
+    operands = multiply_add.split(" ", 1)[1].split(", ")
+    return operands[0] if multiply_add.startswith("fml") else operands[-1]
+
+
+def test_finds_loops_and_what_they_spill() -> None:
+    text = """
+outer:
+    movq %rax, %rbx
+.LBB0_1:                                # comment
+    vmovups (%rax), %zmm1
+    vfmadd231ps (%rbx){1to16}, %zmm1, %zmm0
+    vmovups %zmm0, 64(%rsp)
+    jne .LBB0_1
+    jmp outer
+    jmp .LBB0_2
+.LBB0_2:
+    retq
+"""
+    [loop] = assembly.innermost_loops(text)
+    assert len(loop.instructions) == 4
+    assert loop.multiply_adds == ["vfmadd231ps (%rbx){1to16}, %zmm1, %zmm0"]
+    assert loop.vector_stores == ["vmovups %zmm0, 64(%rsp)"]
