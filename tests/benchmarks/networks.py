@@ -41,14 +41,14 @@ ALGORITHMS = ("direct", "gemm", "spatial_pack", "winograd", "auto")
 VARIANTS = [name + kind for kind, name in product(("", ":int8", ":float16", ":csr@0.9"), ALGORITHMS)]
 
 
-def prepare(spec: str, folder: Path, variants: Sequence[Variant]) -> None:
+def prepare(spec: str, folder: Path, sparsities: set[float], int8: bool = True) -> None:
     """Write the network's ONNX files into `folder`, unless they lie there."""
-    missing = {variant.sparsity for variant in variants if not zoo.onnx_path(folder, variant.sparsity).exists()}
-    if missing or not zoo.onnx_path(folder).exists():
+    missing = {sparsity for sparsity in {0.0, *sparsities} if not zoo.onnx_path(folder, sparsity).exists()}
+    if missing:
         folder.mkdir(parents=True, exist_ok=True)
         engines.in_process(zoo.export, spec, folder, frozenset(missing))
-    if not zoo.onnx_path(folder, dtype="int8").exists():
-        engines.in_process(zoo.quantise, spec, folder)
+    if int8 and not zoo.onnx_path(folder, dtype="int8").exists():
+        engines.in_process(zoo.quantise, folder)
 
 
 def compile_all(spec: str, folder: Path, variants: Sequence[Variant], threads: int, work: Path) -> dict[str, Row]:
@@ -71,7 +71,7 @@ def measure(spec: str, arguments: argparse.Namespace) -> list[Row]:
         work = Path(temporary)
         folder = arguments.models / spec if arguments.models else work
         with locked(arguments.lock, exclusive=False):
-            prepare(spec, folder, variants)
+            prepare(spec, folder, {variant.sparsity for variant in variants})
             ours = compile_all(spec, folder, variants, arguments.threads, work)
             contenders = [
                 Contender(engines.torch_eager, spec, arguments.threads),

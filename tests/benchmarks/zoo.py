@@ -11,6 +11,7 @@ images as is usual for CIFAR, with 10 classes:
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,32 +62,45 @@ def export(spec: str, folder: Path, sparsities: frozenset[float]) -> None:
         torch.onnx.export(model, example, dynamo=True, opset_version=20, verbose=False).save(str(path))  # type: ignore[union-attr]
 
 
-def quantise(spec: str, folder: Path) -> None:
-    """Write int8.onnx, network.onnx with statically quantised operators between Q and DQ pairs (U8S8, per channel)."""
+def quantise(folder: Path) -> None:
+    """Write int8.onnx, the quantised network.onnx."""
+    import onnx
+
+    onnx.save(quantised(onnx.load(onnx_path(folder))), onnx_path(folder, dtype="int8"))
+
+
+def quantised(model: Any) -> Any:
+    """Return an ONNX model with statically quantised operators between Q and DQ pairs: U8S8, weights per channel.
+
+    Activations are calibrated on a few random inputs, seeded.
+    """
     import numpy as np
+    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    shape = (1, 3, size_of(spec), size_of(spec))
-    prepared = folder / "prepared.onnx"
-    quant_pre_process(onnx_path(folder), prepared, skip_symbolic_shape=True)
+    inputs = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in model.graph.input}
 
     class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             generator = np.random.default_rng(0)
             self.left: Iterator[Any] = iter(
-                [generator.standard_normal(shape).astype(np.float32) for _ in range(CALIBRATION_IMAGES)]
+                {name: generator.standard_normal(shape, np.float32) for name, shape in inputs.items()}
+                for _ in range(CALIBRATION_IMAGES)
             )
 
         def get_next(self) -> dict[str, Any] | None:
-            image = next(self.left, None)
-            return None if image is None else {"x": image}
+            return next(self.left, None)
 
-    quantization.quantize_static(
-        prepared, folder / "int8.onnx", Images(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
-        activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
-    )  # fmt: skip
-    prepared.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        source, prepared, result = (Path(folder) / name for name in ("source.onnx", "prepared.onnx", "result.onnx"))
+        onnx.save(model, source)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared, result, Images(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
+        )  # fmt: skip
+        return onnx.load(result)
 
 
 def onnx_path(folder: Path, sparsity: float = 0.0, dtype: str = "float32") -> Path:
