@@ -73,6 +73,11 @@ class Contender:
     Parameters
     ----------
     prepare : picklable; called with `arguments` in the new process, returns a timed function per variant of the engine
+
+    Raises
+    ------
+    RuntimeError
+        If the process dies before it is prepared.
     """
 
     def __init__(self, prepare: Callable[..., dict[str, Timed]], *arguments: object) -> None:
@@ -81,7 +86,11 @@ class Contender:
         self._process = context.Process(target=_serve, args=(theirs, prepare, arguments), daemon=True)
         self._process.start()
         theirs.close()
-        self.variants: list[str] = self._pipe.recv()
+        try:
+            self.variants: list[str] = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f"its process ended with exit code {self._process.exitcode}") from None
         self._signal(signal.SIGSTOP)
 
     def turn(self, variant: str, warm_up: float, runs: int) -> list[float]:

@@ -61,38 +61,30 @@ def torch_eager(spec: str, threads: int) -> Engine:
     return {"torch": wall_clock(run)}
 
 
-def onnxruntime(spec: str, threads: int, folder: Path) -> Engine:
+def onnxruntime(spec: str, threads: int, folder: Path, dtype: str) -> Engine:
     """Run the network in ONNX Runtime with all graph optimizations, its default."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-
-    def runner(dtype: str) -> Timed:
-        path = zoo.onnx_path(folder, dtype=dtype)
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        inputs = {"x": image(spec)}
-        return wall_clock(lambda: session.run(None, inputs))
-
-    return {"onnxruntime": runner("float32"), "onnxruntime:int8": runner("int8")}
+    path = zoo.onnx_path(folder, dtype=dtype)
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    inputs = {"x": image(spec)}
+    return {str(Variant("onnxruntime", dtype)): wall_clock(lambda: session.run(None, inputs))}
 
 
-def openvino(spec: str, threads: int, folder: Path) -> Engine:
+def openvino(spec: str, threads: int, folder: Path, dtype: str) -> Engine:
     """Run the network in OpenVINO for latency: in float32 without bfloat16, in int8 beside what it chooses."""
     import openvino as ov
 
     core = ov.Core()
-
-    def runner(dtype: str) -> Timed:
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": threads}
-        if dtype == "float32":
-            options["INFERENCE_PRECISION_HINT"] = "f32"
-        model = core.compile_model(core.read_model(str(zoo.onnx_path(folder, dtype=dtype))), "CPU", options)
-        request = model.create_infer_request()
-        request.set_input_tensor(ov.Tensor(image(spec)))
-        return wall_clock(request.infer)
-
-    return {"openvino": runner("float32"), "openvino:int8": runner("int8")}
+    options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": threads}
+    if dtype == "float32":
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    model = core.compile_model(core.read_model(str(zoo.onnx_path(folder, dtype=dtype))), "CPU", options)
+    request = model.create_infer_request()
+    request.set_input_tensor(ov.Tensor(image(spec)))
+    return {str(Variant("openvino", dtype)): wall_clock(request.infer)}
 
 
 def dlas(spec: str, threads: int, libraries: dict[str, Path]) -> Engine:

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -64,6 +65,21 @@ def compile_all(spec: str, folder: Path, variants: Sequence[Variant], threads: i
     return facts
 
 
+def start(spec: str, folder: Path, ours: dict[str, Row], threads: int) -> list[Contender]:
+    """Start every engine; one that crashes on this network is left out, with a word."""
+    started = []
+    calls: list[tuple[Any, ...]] = [(engines.torch_eager, spec, threads)]
+    for peer, dtype in product((engines.onnxruntime, engines.openvino), ("float32", "int8")):
+        calls.append((peer, spec, threads, folder, dtype))
+    calls.append((engines.dlas, spec, threads, {name: made["library"] for name, made in ours.items()}))
+    for call in calls:
+        try:
+            started.append(Contender(*call))
+        except RuntimeError as death:
+            print(f"{spec}: {call[0].__name__} {' '.join(map(str, call[4:]))} is left out: {death}")
+    return started
+
+
 def measure(spec: str, arguments: argparse.Namespace) -> list[Row]:
     """Return one row per engine and variant."""
     variants = [Variant.parse(text) for text in arguments.variants]
@@ -73,14 +89,7 @@ def measure(spec: str, arguments: argparse.Namespace) -> list[Row]:
         with locked(arguments.lock, exclusive=False):
             prepare(spec, folder, {variant.sparsity for variant in variants})
             ours = compile_all(spec, folder, variants, arguments.threads, work)
-            contenders = [
-                Contender(engines.torch_eager, spec, arguments.threads),
-                Contender(engines.onnxruntime, spec, arguments.threads, folder),
-                Contender(engines.openvino, spec, arguments.threads, folder),
-                Contender(
-                    engines.dlas, spec, arguments.threads, {name: made["library"] for name, made in ours.items()}
-                ),
-            ]
+            contenders = start(spec, folder, ours, arguments.threads)
         try:
             times = interleave(contenders, arguments.rounds, arguments.warm_up, arguments.runs, arguments.lock)
         finally:
