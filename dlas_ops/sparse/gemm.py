@@ -1,0 +1,76 @@
+"""Sparse matrix product: im2col with points innermost, times weights in CSR; 1x1 convolutions copy nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlas_ops.convolution import Conv
+from dlas_ops.sparse import rows
+from dlas_ops.sparse.csr import Csr, compress
+from dlas_ops.targets import Cpu
+from dlas_ops.tunables import Choice, Space
+from dlas_ops.value import POINTS
+
+def supports(conv: Conv, target: Any) -> str | None:
+    """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
+    return None
+
+
+def block(channels: int, cpu: Cpu) -> int:
+    """Return the layout of the activations that this algorithm reads and writes: points innermost."""
+    return POINTS
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
+    """Pack OIHW weights as CSR whose indices are rows of the im2col matrix: input channel, height, width."""
+    depth = conv.in_channels * conv.kernel[0] * conv.kernel[1]
+    return compress(weight, np.arange(depth).reshape(conv.groups, conv.group_channels, *conv.kernel))
+
+
+def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
+    """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.operators import points
+
+    pitch = points.pitch(conv.out_height * conv.out_width, cpu)
+    source = data if conv.is_pointwise and len(data.shape) == 3 else _im2col(conv, data, pitch)
+    shape = (conv.batch, conv.out_channels, pitch)
+    sums = rows.sums_of(source, (values, indices, pointers), shape, _load, "gemm", min(cpu.lanes(), pitch))
+    return tvm.te.compute(shape, lambda *index: sums[index], name="output")
+
+
+def _load(matrix: Any, n: Any, index: Any, point: Any) -> Any:
+    return matrix[n, index, point]
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`."""
+    return rows.tunables(sch, block, cpu)
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Gather the matrix, then sum."""
+    block = rows.schedule(sch, block, cpu, choice, _load)
+    for producer in sch.get_producers(block):
+        sch.parallel(sch.fuse(*sch.get_loops(producer)[:2]))
+
+
+def _im2col(conv: Conv, data: Any, pitch: int) -> Any:
+    from dlas_ops._tvm import tvm
+    from dlas_ops.operators import points
+
+    height, width = conv.kernel
+
+    def element(n: Any, k: Any, p: Any) -> Any:
+        h, w = p // conv.out_width, p % conv.out_width
+        row = h * conv.stride[0] + k // width % height * conv.dilation[0] - conv.padding[0]
+        column = w * conv.stride[1] + k % width * conv.dilation[1] - conv.padding[1]
+        inside = tvm.tirx.all(
+            row >= 0, row < conv.height, column >= 0, column < conv.width, p < conv.out_height * conv.out_width
+        )
+        held = points.read(data, conv.width, n, k // (height * width), row, column)
+        return tvm.tirx.if_then_else(inside, held, tvm.tirx.const(0.0, data.dtype))
+
+    return tvm.te.compute((conv.batch, conv.in_channels * height * width, pitch), element, name="im2col")
