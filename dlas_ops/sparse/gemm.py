@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
+from dlas_ops.schedules import divisors
 from dlas_ops.sparse import rows
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
@@ -37,12 +38,15 @@ def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu
     pitch = points.pitch(conv.out_height * conv.out_width, cpu)
     source = data if conv.is_pointwise and len(data.shape) == 3 else _im2col(conv, data, pitch)
     shape = (conv.batch, conv.out_channels, pitch)
-    sums = rows.sums_of(source, (values, indices, pointers), shape, _load, "gemm", min(cpu.lanes(), pitch))
+    lanes = min(cpu.lanes(), pitch)
+    vectors = max(size for size in divisors(pitch // lanes) if size <= cpu.vector_registers // 2)
+    tile = rows.Tile(vectors, lanes, points=vectors * lanes)
+    sums = rows.sums_of(source, Csr(values, indices, pointers), shape, tile, _load(tile), "gemm")
     return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def _load(matrix: Any, n: Any, index: Any, point: Any) -> Any:
-    return matrix[n, index, point]
+def _load(tile: rows.Tile) -> rows.Load:
+    return lambda matrix, n, index, t, v, lane: matrix[n, index, t * tile.points + v * tile.lanes + lane]
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
