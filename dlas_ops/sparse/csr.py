@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 
 class Csr(NamedTuple):
-    """A sparse matrix: row r holds `values[pointers[r]:pointers[r + 1]]`, at the places in `indices`.
+    """A sparse matrix of R rows in blocks of columns, so that a block's inputs stay in the L1 cache while rows pass by.
 
-    `indices` are of the narrowest unsigned integer that holds the largest possible one.
+    Row r holds in block b `values[pointers[b * R + r]:pointers[b * R + r + 1]]`, at the places in `indices`, which
+    count from the block's first and are of the narrowest unsigned integer that holds a block's largest.
     """
 
     values: NDArray[np.float32]
@@ -19,23 +20,24 @@ class Csr(NamedTuple):
     pointers: NDArray[np.int32]
 
 
-def compress(weight: NDArray[np.float32], places: NDArray[np.int64]) -> Csr:
+def compress(weight: NDArray[np.float32], places: NDArray[np.int64], block: int) -> Csr:
     """Return `weight`, (O, I, H, W), in CSR.
 
     Parameters
     ----------
-    places : index to store for the non-zeros of each (group, input channel, row, column); ascending order of these
-        is the order of a row's non-zeros. Shape (G, I, H, W) for O filters in G groups of as many
+    places : where the non-zeros of each (group, input channel, row, column) apply, for O filters in G groups of as
+        many; shape (G, I, H, W)
+    block : places in a block
     """
     filters, groups = len(weight), len(places)
-    flat = weight.reshape(filters, -1)
-    order = places.reshape(groups, -1).argsort(axis=1, kind="stable")
-    of_group = np.repeat(np.arange(groups), filters // groups)
-    ordered = np.take_along_axis(flat, order[of_group], axis=1)
-    rows, columns = ordered.nonzero()
-    sorted_places = np.sort(places.reshape(groups, -1), axis=1)[of_group]
-    pointers = np.concatenate([[0], np.cumsum(np.count_nonzero(flat, axis=1))])
-    values, indices = ordered[rows, columns], sorted_places[rows, columns]
+    row, *position = weight.nonzero()
+    place = places[row // (filters // groups), *position]
+    order = np.lexsort((place, row, place // block))
+    blocks = int(places.max()) // block + 1
+    counts = np.bincount(place // block * filters + row, minlength=blocks * filters)
+    pointers = np.concatenate([[0], np.cumsum(counts)])
+    values, indices = weight[weight != 0][order], place[order] % block
     if not len(values):  # TVM has no empty tensors; no row points at this one.
         values, indices = np.zeros(1, weight.dtype), np.zeros(1, np.int64)
-    return Csr(values, indices.astype(np.min_scalar_type(int(places.max()))), pointers.astype(np.int32))
+    largest = min(int(places.max()), block - 1)
+    return Csr(values, indices.astype(np.min_scalar_type(largest)), pointers.astype(np.int32))

@@ -14,7 +14,7 @@ import numpy as np
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import points
-from dlas_ops.schedules import divisors
+from dlas_ops.schedules import BYTES, divisors
 from dlas_ops.sparse import rows
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
@@ -41,17 +41,24 @@ class Stretch:
     The input is split into the phases of the stride, so that the inputs of neighbouring outputs are neighbours. Rows
     of whole vectors are covered one after the other. Rows of other lengths are covered by bands of them, in vectors
     that run on over the border between rows; what they sum there is left out.
+
+    Attributes
+    ----------
+    pitch, height : of one phase of one channel
+    channels : whose share in a tile fills no more than a part of the L1 cache
     """
 
     tile: rows.Tile
     tiles: int
+    phases: int
     pitch: int
     height: int
+    channels: int
 
     @property
-    def plane(self) -> int:
-        """Elements of one phase of one channel."""
-        return self.height * self.pitch
+    def channel(self) -> int:
+        """Elements of one channel."""
+        return self.phases * self.height * self.pitch
 
 
 def stretch(conv: Conv, cpu: Cpu) -> Stretch:
@@ -62,22 +69,28 @@ def stretch(conv: Conv, cpu: Cpu) -> Stretch:
     whole = points.pitch(conv.out_height * width, cpu)
     if width % lanes == 0:
         vectors = _vectors(whole // lanes, width // lanes)
-        tile = rows.Tile(vectors, lanes, points=vectors * lanes)
-        return Stretch(tile, whole // tile.points, pitch, -(-whole // width) + beyond[0])
-    most = max(1, MOST_VECTORS * lanes // pitch)
-    if most >= conv.out_height:
-        band, covered, tiles = conv.out_height, whole, 1
+        covered, tiles, band = vectors * lanes, whole // (vectors * lanes), 0
+        height, touched = -(-whole // width) + beyond[0], -(-covered // width)
     else:
-        band = max((size for size in range(1, most + 1) if size * width % lanes == 0), default=1)
-        covered = band * width
-        tiles = -(-whole // covered)
-    vectors = -(-((band - 1) * pitch + width) // lanes)
-    tile = rows.Tile(vectors, lanes, band, width, pitch, points=covered)
-    last = (tiles - 1) * band * pitch + vectors * lanes
-    return Stretch(tile, tiles, pitch, -(-last // pitch) + beyond[0] + 1)
+        most = max(1, MOST_VECTORS * lanes // pitch)
+        if most >= conv.out_height:
+            band, covered, tiles = conv.out_height, whole, 1
+        else:
+            band = max((size for size in range(1, most + 1) if size * width % lanes == 0), default=1)
+            covered = band * width
+            tiles = -(-whole // covered)
+        vectors = -(-((band - 1) * pitch + width) // lanes)
+        last = (tiles - 1) * band * pitch + vectors * lanes
+        height, touched = -(-last // pitch) + beyond[0] + 1, band
+    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
+    tile = rows.Tile(filters, vectors, lanes, covered, band, width if band else 0, pitch if band else 0)
+    phases = conv.stride[0] * conv.stride[1]
+    channels = max(1, int(cpu.l1_bytes * L1_PART) // (phases * (touched + beyond[0]) * pitch * BYTES))
+    return Stretch(tile, tiles, phases, pitch, height, channels)
 
 
 MOST_VECTORS = 14
+L1_PART = 1.0
 
 
 def _vectors(count: int, row: int) -> int:
@@ -92,9 +105,10 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
     channel, kh, kw = np.ogrid[: conv.in_channels, : conv.kernel[0], : conv.kernel[1]]
     row, column = kh * conv.dilation[0], kw * conv.dilation[1]
     phase = row % conv.stride[0] * conv.stride[1] + column % conv.stride[1]
-    plane = channel * conv.stride[0] * conv.stride[1] + phase
-    offset = plane * layout.plane + row // conv.stride[0] * layout.pitch + column // conv.stride[1]
-    return compress(weight, offset.reshape(conv.groups, conv.group_channels, *conv.kernel))
+    plane = channel * layout.phases + phase
+    offset = (plane * layout.height + row // conv.stride[0]) * layout.pitch + column // conv.stride[1]
+    places = offset.reshape(conv.groups, conv.group_channels, *conv.kernel)
+    return compress(weight, places, layout.channels * layout.channel)
 
 
 def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
@@ -103,23 +117,24 @@ def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu
     whole = points.pitch(conv.out_height * conv.out_width, cpu)
     source = _stretched(conv, data, layout)
     shape = (conv.batch, conv.out_channels, layout.tiles * layout.tile.points)
-    attributes = {"dlas.row": [conv.out_width, layout.pitch]}
-    load = _load(conv.out_width, layout.pitch)(layout.tile)
+    block = layout.channels * layout.channel
+    attributes = {"dlas.row": [conv.out_width, layout.pitch, block]}
+    load = _load(conv.out_width, layout.pitch, block)(layout.tile)
     sums = rows.sums_of(source, Csr(values, indices, pointers), shape, layout.tile, load, "direct", attributes)
     return te.compute((*shape[:2], whole), lambda *index: sums[index], name="output")
 
 
-def _load(width: int, pitch: int) -> Callable[[rows.Tile], rows.Load]:
+def _load(width: int, pitch: int, block: int) -> Callable[[rows.Tile], rows.Load]:
     """Return how a non-zero's offset and an output point find their input."""
 
     def load(tile: rows.Tile) -> rows.Load:
-        def element(source: Any, n: Any, index: Any, t: Any, v: Any, lane: Any) -> Any:
+        def element(source: Any, n: Any, b: Any, index: Any, t: Any, v: Any, lane: Any) -> Any:
             if tile.pitch:
                 place = t * (tile.rows * pitch) + v * tile.lanes
             else:
                 vector, per_row = t * tile.vectors + v, width // tile.lanes
                 place = vector // per_row * pitch + vector % per_row * tile.lanes
-            return source[n, index + place + lane]
+            return source[n, b * block + index + place + lane]
 
         return element
 
@@ -130,18 +145,18 @@ def _stretched(conv: Conv, data: Any, layout: Stretch) -> Any:
     """Return the padded input, by image, as channels of phases of rows."""
     sh, sw = conv.stride
     top, left = conv.padding[:2]
-    size = conv.in_channels * sh * sw * layout.plane
+    plane = layout.height * layout.pitch
 
     def element(n: Any, place: Any) -> Any:
-        plane, inside = place // layout.plane, place % layout.plane
-        phase = plane % (sh * sw)
+        number, inside = place // plane, place % plane
+        phase = number % layout.phases
         row = inside // layout.pitch * sh + phase // sw - top
         column = inside % layout.pitch * sw + phase % sw - left
-        held = points.read(data, conv.width, n, plane // (sh * sw), row, column)
+        held = points.read(data, conv.width, n, number // layout.phases, row, column)
         valid = tirx.all(row >= 0, row < conv.height, column >= 0, column < conv.width)
         return tirx.if_then_else(valid, held, tirx.const(0.0, data.dtype))
 
-    return te.compute((conv.batch, size), element, name="stretched")
+    return te.compute((conv.batch, conv.in_channels * layout.channel), element, name="stretched")
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
@@ -153,14 +168,14 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Copy the input with its border, rows in parallel; then sum."""
-    width, pitch = _row(sch, block)
-    block = rows.schedule(sch, block, cpu, choice, _load(width, pitch))
+    width, pitch, columns = _row(sch, block)
+    block = rows.schedule(sch, block, cpu, choice, _load(width, pitch, columns))
     [copy] = sch.get_producers(block)
     n, place = sch.get_loops(copy)
     outer, _ = sch.split(place, [None, pitch])
     sch.parallel(sch.fuse(n, outer))
 
 
-def _row(sch: Any, block: Any) -> tuple[int, int]:
-    width, pitch = sch.get(block).annotations["dlas.row"]
-    return int(width), int(pitch)
+def _row(sch: Any, block: Any) -> tuple[int, int, int]:
+    width, pitch, columns = sch.get(block).annotations["dlas.row"]
+    return int(width), int(pitch), int(columns)

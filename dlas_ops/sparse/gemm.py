@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dlas_ops.convolution import Conv
-from dlas_ops.schedules import divisors
+from dlas_ops.operators import points
+from dlas_ops.schedules import BYTES, divisors
 from dlas_ops.sparse import rows
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
@@ -27,26 +29,45 @@ def block(channels: int, cpu: Cpu) -> int:
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
     """Pack OIHW weights as CSR whose indices are rows of the im2col matrix: input channel, height, width."""
     depth = conv.in_channels * conv.kernel[0] * conv.kernel[1]
-    return compress(weight, np.arange(depth).reshape(conv.groups, conv.group_channels, *conv.kernel))
+    places = np.arange(depth).reshape(conv.groups, conv.group_channels, *conv.kernel)
+    return compress(weight, places, _block(conv, cpu))
+
+
+def _tile(conv: Conv, cpu: Cpu) -> rows.Tile:
+    pitch = points.pitch(conv.out_height * conv.out_width, cpu)
+    lanes = min(cpu.lanes(), pitch)
+    vectors = max(size for size in divisors(pitch // lanes) if size <= cpu.vector_registers // 2)
+    filters = rows.filters_of(conv.out_channels, conv.batch * pitch // (vectors * lanes), cpu)
+    return rows.Tile(filters, vectors, lanes, vectors * lanes)
+
+
+def _block(conv: Conv, cpu: Cpu) -> int:
+    """Return how many rows of the matrix fill half of the L1 cache."""
+    return max(1, cpu.l1_bytes * 3 // 4 // (_tile(conv, cpu).points * BYTES))
 
 
 def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
     """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.operators import points
 
     pitch = points.pitch(conv.out_height * conv.out_width, cpu)
     source = data if conv.is_pointwise and len(data.shape) == 3 else _im2col(conv, data, pitch)
+    tile = _tile(conv, cpu)
     shape = (conv.batch, conv.out_channels, pitch)
-    lanes = min(cpu.lanes(), pitch)
-    vectors = max(size for size in divisors(pitch // lanes) if size <= cpu.vector_registers // 2)
-    tile = rows.Tile(vectors, lanes, points=vectors * lanes)
-    sums = rows.sums_of(source, Csr(values, indices, pointers), shape, tile, _load(tile), "gemm")
+    load = _load(_block(conv, cpu))(tile)
+    sums = rows.sums_of(
+        source, Csr(values, indices, pointers), shape, tile, load, "gemm", {"dlas.block": _block(conv, cpu)}
+    )
     return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def _load(tile: rows.Tile) -> rows.Load:
-    return lambda matrix, n, index, t, v, lane: matrix[n, index, t * tile.points + v * tile.lanes + lane]
+def _load(block: int) -> Callable[[rows.Tile], rows.Load]:
+    def load(tile: rows.Tile) -> rows.Load:
+        return lambda matrix, n, b, index, t, v, lane: (
+            matrix[n, b * block + index, t * tile.points + v * tile.lanes + lane]
+        )
+
+    return load
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
@@ -56,14 +77,14 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Gather the matrix, then sum."""
-    block = rows.schedule(sch, block, cpu, choice, _load)
+    load = _load(int(sch.get(block).annotations["dlas.block"]))
+    block = rows.schedule(sch, block, cpu, choice, load)
     for producer in sch.get_producers(block):
         sch.parallel(sch.fuse(*sch.get_loops(producer)[:2]))
 
 
 def _im2col(conv: Conv, data: Any, pitch: int) -> Any:
     from dlas_ops._tvm import tvm
-    from dlas_ops.operators import points
 
     height, width = conv.kernel
 
