@@ -38,8 +38,14 @@ class Asked:
 
     @property
     def module(self) -> ModuleType:
-        """The algorithm's module."""
-        return importlib.import_module(f"dlas_ops.algorithms.{self.algorithm}")
+        """The module of the algorithm in this format or, if it is not implemented in it, in dense."""
+        package = "sparse" if self.format == "csr" and self.implemented else "algorithms"
+        return importlib.import_module(f"dlas_ops.{package}.{self.algorithm}")
+
+    @property
+    def implemented(self) -> bool:
+        """Whether the algorithm has the format."""
+        return self.format in importlib.import_module(f"dlas_ops.algorithms.{self.algorithm}").FORMATS
 
     @classmethod
     def parse(cls, text: str, format: str = "dense") -> Asked:

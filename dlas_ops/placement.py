@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
 from dlas_ops.layers import Layer
-from dlas_ops.operators import layout
+from dlas_ops.operators import layout, points
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
 from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
-from dlas_ops.value import Value, shape_of
+from dlas_ops.value import POINTS, Value, shape_of
 
 relax = tvm.relax
 
@@ -94,13 +95,20 @@ class Placement:
         """Return `value` as an unblocked tensor."""
         if not value.block:
             return value.expression
-        return self.emit(lambda x: layout.unpack(x, value.shape), value.expression, name="unpack", pattern=None)
+        unpack = points.scatter if value.block == POINTS else layout.unpack
+        return self.emit(lambda x: unpack(x, value.shape), value.expression, name="unpack", pattern=None)
 
     def blocked(self, value: Value, block: int) -> Any:
-        """Return `value` (NCHW) in channel blocks of `block`."""
+        """Return `value` in channel blocks of `block` or, if that is `POINTS`, with its points innermost."""
         if value.block == block:
             return value.expression
-        return self.emit(lambda x: layout.pack(x, value.shape, block), value.expression, name="pack", pattern=None)
+
+        def pack(x: Any) -> Any:
+            if block == POINTS:
+                return points.gather(x, value.shape, self.cpu)
+            return (points.scatter if value.block == POINTS else layout.pack)(x, value.shape, block)
+
+        return self.emit(pack, value.expression, name="pack", pattern=None)
 
     def emit(
         self, compute: Callable[..., Any], *arguments: Any, name: str, pattern: int | None = FUSES_EPILOGUE
@@ -127,23 +135,30 @@ class Placement:
 
     def alike(self, values: Sequence[Value], shape: tuple[int, ...]) -> tuple[list[Any], int]:
         """Return `values` so that they broadcast to `shape` in channel blocks, and the block; block 0: they cannot."""
-        block = max((value.block for value in values if value.shape == shape), default=0)
+        block = max((value.block for value in values if value.shape == shape), default=0, key=abs)
         if not block or len(shape) != 4:
             return [], 0
         arguments = []
         for value in values:
             array = value.constant
             if array is not None:
-                arguments.append(relax.const(layout.pack_constant(array, block)) if array.ndim else value.expression)
+                arguments.append(relax.const(self.constant(array, block)) if array.ndim else value.expression)
             elif len(value.shape) == 4 and value.shape[1] == shape[1]:
                 arguments.append(self.blocked(value, block))
             else:
                 return [], 0
         return arguments, block
 
-    def block(self, channels: int) -> int:
-        """Return the channel block for what has no algorithm of its own and reads no blocks."""
-        return int(self.choices.other.module.block(channels, self.cpu))
+    def constant(self, array: NDArray[Any], block: int) -> NDArray[Any]:
+        """Return an array that broadcasts against NCHW such that it broadcasts against channel blocks or points."""
+        return points.constant(array, self.cpu) if block == POINTS else layout.pack_constant(array, block)
+
+    def block(self, channels: int, value: Value | None = None) -> int:
+        """Return the channel block for what runs in channel blocks only: that of `value`, if it is in such blocks."""
+        if value and value.block > 0:
+            return value.block
+        own = int(self.choices.other.module.block(channels, self.cpu))
+        return own if own > 0 else self.cpu.lanes()
 
     def name(self, operator: str, weighted: bool) -> str:
         """Return the name of the next layer: its weight's or, without one, its operator with a running number."""

@@ -13,7 +13,7 @@ from dlas_ops.asked import Asked
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.stages import LOOPED
-from dlas_ops.value import Value
+from dlas_ops.value import POINTS, Value
 
 if TYPE_CHECKING:
     from dlas_ops.placement import Placement
@@ -51,37 +51,41 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     asked = place.choices.of(name)
     fallback = asked.module.supports(conv, place.target)
     reasons = [fallback] if fallback else []
-    if asked.format not in asked.module.FORMATS:
+    if not asked.implemented:
         reasons.insert(0, f"{asked.algorithm} does not implement format {asked.format}: its weights are stored dense")
-    if conv.operator == "depthwise_conv2d":
-        ran, value = "depthwise", _depthwise(place, conv, data, weight, shape)
+    if not fallback:
+        ran = asked if asked.implemented else Asked(asked.algorithm)
+        value = _placed(place, ran, conv, data, weight, shape)
+    elif conv.operator == "depthwise_conv2d":
+        ran, value = "depthwise/dense", _depthwise(place, conv, data, weight, shape)
     elif conv.groups > 1:
-        ran, value = "grouped", _grouped(place, conv, data, weight, shape)
+        ran, value = "grouped/dense", _grouped(place, conv, data, weight, shape)
     else:
-        ran = FALLBACK if fallback else asked.algorithm
-        value = _ungrouped(place, Asked(ran), conv, data, weight, shape)
+        ran = Asked(FALLBACK)
+        value = _placed(place, ran, conv, data, weight, shape)
     place.account(
         conv.operator, data.shape, weight.shape, shape, name=name, macs=conv.macs, stride=conv.stride,
-        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=f"{ran}/dense",
+        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=str(ran),
         reason="; ".join(reasons),
     )  # fmt: skip
     return value
 
 
-def _ungrouped(place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _placed(place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
     algorithm = asked.module
-    packed = relax.const(algorithm.pack(weight, conv, place.cpu))
+    packed = algorithm.pack(weight, conv, place.cpu)
+    parts = [relax.const(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
     source = place.blocked(data, wanted) if data.block else data.expression
     result = place.emit(
-        lambda x, w: algorithm.compute(conv, x, w, place.cpu), source, packed, name=f"conv2d_{asked.algorithm}"
+        lambda x, *w: algorithm.compute(conv, x, *w, place.cpu), source, *parts, name=f"conv2d_{asked.algorithm}"
     )
     return Value(result, shape, algorithm.block(conv.out_channels, place.cpu))
 
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
-    block = data.block or place.block(conv.in_channels)
+    block = place.block(conv.in_channels, data)
     packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
     result = place.emit(
         lambda x, w: depthwise.compute(conv, x, w, place.cpu), place.blocked(data, block), packed,
@@ -93,8 +97,9 @@ def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tu
 def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
     packed = relax.const(grouped.pack(weight, conv, place.cpu))
     block = place.block(conv.out_channels)
+    source = place.plain(data) if data.block == POINTS else data.expression
     result = place.emit(
-        lambda x, w: grouped.compute(conv, x, w, block, place.cpu), data.expression, packed, name="grouped_conv2d"
+        lambda x, w: grouped.compute(conv, x, w, block, place.cpu), source, packed, name="grouped_conv2d"
     )
     return Value(result, shape, block)
 
@@ -189,7 +194,8 @@ def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
     if not data.block or axes != [2, 3]:
         return None
-    result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), data.expression, name="global_avg_pool2d")
+    source = place.blocked(data, place.block(data.shape[1], data))
+    result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), source, name="global_avg_pool2d")
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean")
     if not call.attrs.keepdims:
         result = place.builder.emit(relax.op.reshape(result, shape))
@@ -205,7 +211,7 @@ def pool(kind: str) -> Rule:
             return None
         window = _window(attributes, data.shape, shape)
         count = kind == "avg" and bool(attributes.count_include_pad)
-        block = data.block or place.block(data.shape[1])
+        block = place.block(data.shape[1], data)
         result = place.emit(
             lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block),
             name=f"{kind}_pool2d",
@@ -225,7 +231,7 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
         return None
     block = place.block(shape[1])
-    parts = [place.blocked(value, value.block or block) for value in values]
+    parts = [place.blocked(value, place.block(value.shape[1], value)) for value in values]
     channels = [value.shape[1] for value in values]
     result = place.emit(
         lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None

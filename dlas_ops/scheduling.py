@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
+from dlas_ops.asked import Asked
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.schedules import copy_stage, parallel
 from dlas_ops.targets import Cpu, describe
@@ -101,7 +101,7 @@ def _annotated(sch: Any) -> tuple[Any, Kind] | None:
 def _kind(name: str) -> Kind:
     if known := _KINDS.get(name):
         return known
-    module = importlib.import_module(f"dlas_ops.algorithms.{name}")
+    module = Asked.parse(name).module
     return Kind(module.schedule, module.tunables)
 
 

@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 
 
+# In place of a channel block: the map's points are innermost, in whole vectors (see `operators.points`).
+POINTS = -1
+
+
 @dataclass(frozen=True)
 class Value:
     """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
 
-    `block` 0 means that `expression` holds it as it is, otherwise in channel blocks of that size.
+    `block` 0 means that `expression` holds it as it is, `POINTS` with its points innermost, otherwise in channel
+    blocks of that size.
     """
 
     expression: Any

@@ -16,7 +16,7 @@ from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 from dlas_ops.tunables import Choice, Space
 
-FORMATS = ("dense",)
+FORMATS = ("dense", "csr")
 DTYPES = ("float32",)
 
 

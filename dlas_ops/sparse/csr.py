@@ -1,0 +1,43 @@
+"""OIHW weights → compressed sparse rows (CSR): one row per filter, its non-zeros and where in the input they apply."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Csr(NamedTuple):
+    """A sparse matrix of R rows in blocks of columns, so that a block's inputs stay in the L1 cache while rows pass by.
+
+    Row r holds in block b `values[pointers[b * R + r]:pointers[b * R + r + 1]]`, at the places in `indices`, which
+    count from the block's first and are of the narrowest unsigned integer that holds a block's largest.
+    """
+
+    values: NDArray[np.float32]
+    indices: NDArray[np.unsignedinteger]
+    pointers: NDArray[np.int32]
+
+
+def compress(weight: NDArray[np.float32], places: NDArray[np.int64], block: int) -> Csr:
+    """Return `weight`, (O, I, H, W), in CSR.
+
+    Parameters
+    ----------
+    places : where the non-zeros of each (group, input channel, row, column) apply, for O filters in G groups of as
+        many; shape (G, I, H, W)
+    block : places in a block
+    """
+    filters, groups = len(weight), len(places)
+    row, *position = weight.nonzero()
+    place = places[row // (filters // groups), *position]
+    order = np.lexsort((place, row, place // block))
+    blocks = int(places.max()) // block + 1
+    counts = np.bincount(place // block * filters + row, minlength=blocks * filters)
+    pointers = np.concatenate([[0], np.cumsum(counts)])
+    values, indices = weight[weight != 0][order], place[order] % block
+    if not len(values):  # TVM has no empty tensors; no row points at this one.
+        values, indices = np.zeros(1, weight.dtype), np.zeros(1, np.int64)
+    largest = min(int(places.max()), block - 1)
+    return Csr(values, indices.astype(np.min_scalar_type(largest)), pointers.astype(np.int32))
