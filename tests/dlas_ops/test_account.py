@@ -15,7 +15,7 @@ from dlas_ops import Layer
 from dlas_ops.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 
-ALGORITHMS = ["direct", "gemm", "spatial_pack"]
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 FIRST = Conv(1, 3, 9, 9, 16, (3, 3), padding=(1, 1, 1, 1))
 DEPTHWISE = Conv(1, 16, 9, 9, 16, (3, 3), (2, 2), (1, 1, 1, 1), groups=16)
 GROUPED = Conv(1, 16, 5, 5, 24, (3, 3), groups=4)

@@ -13,7 +13,7 @@ from dlas_ops import reference
 from dlas_ops.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 
-ALGORITHMS = ["direct", "gemm", "spatial_pack"]
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 13, 16, 17, 24, 32, 40, 48, 64])
 

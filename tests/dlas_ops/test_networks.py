@@ -12,7 +12,7 @@ import pytest
 import dlas_ops
 from tests.dlas_ops import small_networks as networks
 
-ALGORITHMS = ["direct", "gemm", "spatial_pack"]
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 # torch must not come into the process that holds TVM.
 EXPORT = """
 import sys

@@ -18,7 +18,7 @@ from dlas_ops.tiling import Tile, register_tile
 from tests.dlas_ops import emulated
 from tests.dlas_ops import small_networks as networks
 
-ALGORITHMS = ["direct", "gemm", "spatial_pack"]
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 CONVS = [
     Conv(1, 19, 13, 11, 40, (3, 3), padding=(1, 1, 1, 1)),
     Conv(2, 24, 9, 9, 24, (3, 3), (2, 2), (1, 1, 1, 1), groups=24),
