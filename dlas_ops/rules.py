@@ -46,55 +46,78 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     data, weight = place.value(call.args[0]), place.value(call.args[1]).constant
     if weight is None or call.attrs.data_layout != "NCHW":
         return None
-    conv = _conv_of(call.attrs, data.shape, weight)
+    return convolved(place, conv_of(call.attrs, data.shape, weight), data, weight, shape)
+
+
+def convolved(
+    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int = 0, **fields: Any
+) -> Value:
+    """Convolve on the algorithm asked for, or on what runs in its place, and account for it.
+
+    Parameters
+    ----------
+    border : what lies around the input: the zero point of integers
+    fields : further fields of the account
+    """
+    dtype = str(weight.dtype)
     name = place.name(conv.operator, weighted=True)
     asked = place.choices.of(name)
     fallback = asked.module.supports(conv, place.target)
+    if not fallback and dtype not in asked.module.DTYPES:
+        fallback = f"{asked.algorithm} does not implement {dtype}"
     reasons = [fallback] if fallback else []
     if asked.format not in asked.module.FORMATS:
         reasons.insert(0, f"{asked.algorithm} does not implement format {asked.format}: its weights are stored dense")
     if conv.operator == "depthwise_conv2d":
-        ran, value = "depthwise", _depthwise(place, conv, data, weight, shape)
+        ran, value = "depthwise", _depthwise(place, conv, data, weight, shape, border)
     elif conv.groups > 1:
-        ran, value = "grouped", _grouped(place, conv, data, weight, shape)
+        ran, value = "grouped", _grouped(place, conv, data, weight, shape, border)
     else:
         ran = FALLBACK if fallback else asked.algorithm
-        value = _ungrouped(place, Asked(ran), conv, data, weight, shape)
+        value = _ungrouped(place, Asked(ran), conv, data, weight, shape, border)
     place.account(
         conv.operator, data.shape, weight.shape, shape, name=name, macs=conv.macs, stride=conv.stride,
         padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=f"{ran}/dense",
-        reason="; ".join(reasons),
+        reason="; ".join(reasons), **fields,
     )  # fmt: skip
     return value
 
 
-def _ungrouped(place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _ungrouped(
+    place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
+) -> Value:
     algorithm = asked.module
+    # Algorithms that do not implement integers know no border but zeros.
+    inside = {"border": border} if border else {}
     packed = relax.const(algorithm.pack(weight, conv, place.cpu))
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
     source = place.blocked(data, wanted) if data.block else data.expression
     result = place.emit(
-        lambda x, w: algorithm.compute(conv, x, w, place.cpu), source, packed, name=f"conv2d_{asked.algorithm}"
+        lambda x, w: algorithm.compute(conv, x, w, place.cpu, **inside), source, packed, name=f"conv2d_{asked.algorithm}"
     )
     return Value(result, shape, algorithm.block(conv.out_channels, place.cpu))
 
 
-def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _depthwise(
+    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
+) -> Value:
     block = data.block or place.block(conv.in_channels)
     packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
     result = place.emit(
-        lambda x, w: depthwise.compute(conv, x, w, place.cpu), place.blocked(data, block), packed,
+        lambda x, w: depthwise.compute(conv, x, w, place.cpu, border), place.blocked(data, block), packed,
         name="depthwise_conv2d",
     )  # fmt: skip
     return Value(result, shape, block)
 
 
-def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _grouped(
+    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
+) -> Value:
     packed = relax.const(grouped.pack(weight, conv, place.cpu))
     block = place.block(conv.out_channels)
     result = place.emit(
-        lambda x, w: grouped.compute(conv, x, w, block, place.cpu), data.expression, packed, name="grouped_conv2d"
+        lambda x, w: grouped.compute(conv, x, w, block, place.cpu, border), data.expression, packed, name="grouped_conv2d"
     )
     return Value(result, shape, block)
 
@@ -203,7 +226,7 @@ def pool(kind: str) -> Rule:
         data, attributes = place.value(call.args[0]), call.attrs
         if kind == "avg" and (attributes.ceil_mode or _ints(attributes.dilation) != (1, 1)):
             return None
-        window = _window(attributes, data.shape, shape)
+        window = window_of(attributes, data.shape, shape)
         count = kind == "avg" and bool(attributes.count_include_pad)
         block = data.block or place.block(data.shape[1])
         result = place.emit(
@@ -257,7 +280,8 @@ def _ints(values: Any) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def _conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
+def conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
+    """Return the shape of the convolution of `data` with `weight`."""
     stride, padding, dilation = (
         _ints(field) for field in (attributes.strides, attributes.padding, attributes.dilation)
     )
@@ -266,7 +290,7 @@ def _conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
     return Conv(*fields)
 
 
-def _window(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> Conv:
+def window_of(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> Conv:
     """Return the pooling window as a depthwise convolution; rounding up the output size is more border at its end."""
     _, channels, height, width = data
     kernel, stride, dilation = (_ints(v) for v in (attributes.pool_size, attributes.strides, attributes.dilation))

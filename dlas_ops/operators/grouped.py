@@ -9,8 +9,9 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
+from dlas_ops.dot import dot_of
 from dlas_ops.schedules import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
-from dlas_ops.stages import annotation, read_channel
+from dlas_ops.stages import annotation, product, read_channel
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile, register_tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -30,9 +31,9 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return np.ascontiguousarray(split.transpose(0, 1, 4, 5, 3, 2))
 
 
-def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: int = 0) -> Any:
     """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
-    te, tirx = tvm.te, tvm.tirx
+    te, tirx, dot = tvm.te, tvm.tirx, dot_of(str(data.dtype), cpu)
     groups, blocks, *_, depth, lanes = (int(size) for size in weight.shape)
     tile = register_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
@@ -43,7 +44,7 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
     def gathered(n: Any, g: Any, h: Any, w: Any, c: Any) -> Any:
         inside = tirx.all(h >= top, h < conv.height + top, w >= left, w < conv.width + left)
         held = read_channel(data, n, g * depth + c, h - top, w - left)
-        return tirx.if_then_else(inside, held, tirx.const(0.0, data.dtype))
+        return tirx.if_then_else(inside, held, tirx.const(border, data.dtype))
 
     source = te.compute((conv.batch, groups, height, width, depth), gathered, name="gathered")
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
@@ -52,7 +53,8 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
     def point(n: Any, g: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
-        return te.sum(source[n, g, row, column, ci] * weight[g, o, kh, kw, ci, v], axis=[kh, kw, ci])
+        held = source[n, g, row, column, ci]
+        return te.sum(product(held, weight[g, o, kh, kw, ci, v], dot), axis=[kh, kw, ci])
 
     sums = te.compute(
         (conv.batch, groups, blocks, rows, columns, lanes), point, name="grouped", attrs=annotation("grouped", tile)
@@ -66,7 +68,7 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu) -> Any:
         held = sums[n, channel // outputs, own // lanes, h, w, own % lanes]
         if out_blocks * block == conv.out_channels:
             return held
-        return tirx.if_then_else(channel < conv.out_channels, held, tirx.const(0.0, data.dtype))
+        return tirx.if_then_else(channel < conv.out_channels, held, tirx.const(0, dot.sums))
 
     shape = (conv.batch, out_blocks, conv.out_height, conv.out_width, block)
     return te.compute(shape, element, name="output")
