@@ -63,7 +63,8 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     ci, value = te.reduce_axis((0, inner), "ci"), value_axis(dot)
 
     def point(n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
-        channel = sum(value, (co * inner + ci) * dot.values)
+        group = co * inner + ci if in_blocks > 1 else ci
+        channel = sum(value, group * dot.values)
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
         held = source[n, channel // data_block, row, column, channel % data_block]
