@@ -1,4 +1,4 @@
-"""Processor and dtype → how products are summed: values per lane, operand dtypes and the instruction, if one is needed."""
+"""Processor and dtype → how products are summed: values per lane, operand dtypes and the instruction, if any."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def tensorized(dot: Dot, lanes: int, broadcast: bool = True) -> str:
 
     name = f"dlas.{dot.instruction}.{lanes}.{'broadcast' if broadcast else 'lanes'}"
     description = _function(dot, lanes, broadcast, _by_element)
-    tvm.s_tir.TensorIntrin.register(
-        name, description, _function(dot, lanes, broadcast, _by_instruction), override=True
-    )
+    tvm.s_tir.TensorIntrin.register(name, description, _function(dot, lanes, broadcast, _by_instruction), override=True)
     return name
 
 
@@ -74,17 +72,16 @@ def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None]) 
     from tvm.tirx.script import builder as T
 
     values = dot.values
-    with IRBuilder() as script:
-        with T.prim_func(s_tir=True):
-            data_shape = (values,) if broadcast else (lanes, values)
-            arguments = [T.arg(name, T.handle()) for name in ("a", "b", "c")]
-            data = T.match_buffer(arguments[0], data_shape, dot.data, offset_factor=1)
-            weight = T.match_buffer(arguments[1], (lanes, values), dot.weight, offset_factor=1)
-            sums = T.match_buffer(arguments[2], (lanes,), dot.sums, scope="local", offset_factor=1)
-            with T.sblock("root"):
-                T.reads([sums[0:lanes], data[tuple(slice(0, size) for size in data_shape)], weight[0:lanes, 0:values]])
-                T.writes([sums[0:lanes]])
-                body(T, dot, lanes, broadcast, data, weight, sums)
+    with IRBuilder() as script, T.prim_func(s_tir=True):
+        data_shape = (values,) if broadcast else (lanes, values)
+        arguments = [T.arg(name, T.handle()) for name in ("a", "b", "c")]
+        data = T.match_buffer(arguments[0], data_shape, dot.data, offset_factor=1)
+        weight = T.match_buffer(arguments[1], (lanes, values), dot.weight, offset_factor=1)
+        sums = T.match_buffer(arguments[2], (lanes,), dot.sums, scope="local", offset_factor=1)
+        with T.sblock("root"):
+            T.reads([sums[0:lanes], data[tuple(slice(0, size) for size in data_shape)], weight[0:lanes, 0:values]])
+            T.writes([sums[0:lanes]])
+            body(T, dot, lanes, broadcast, data, weight, sums)
     return script.get()
 
 
@@ -111,7 +108,7 @@ def _by_instruction(T: Any, dot: Dot, lanes: int, broadcast: bool, data: Any, we
 
 
 def _intrinsic(dot: Dot, lanes: int) -> tuple[str, bool]:
-    """Return LLVM's name of the instruction for `lanes` sums, and whether it adds to sums that are its first operand."""
+    """Return LLVM's name of the instruction for `lanes` sums, and whether its first operand is sums to add to."""
     match dot.instruction:
         case "vpdpbusd":
             return f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", True

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlas_ops.dot import dot_of
-from dlas_ops.targets import Cpu
+from dlas_ops.dot import Dot
 
 
 def in_vectors(weight: np.ndarray, lanes: int) -> np.ndarray:
@@ -16,15 +15,14 @@ def in_vectors(weight: np.ndarray, lanes: int) -> np.ndarray:
     return filled.reshape(blocks, lanes, *weight.shape[1:])
 
 
-def in_panels(weight: np.ndarray, cpu: Cpu) -> np.ndarray:
+def in_panels(weight: np.ndarray, lanes: int, dot: Dot) -> np.ndarray:
     """Return `weight`, (O, I, H, W), as (output block, H, W, input group, output channel, input channel in the group).
 
     A group is the input channels that the processor's instruction sums into one lane, the last one filled with zeros;
     weights of which it takes one at a time, floats, have no last axis.
     """
-    dot = dot_of(str(weight.dtype), cpu)
-    vectors = in_vectors(weight, cpu.lanes()).astype(dot.weight)
-    blocks, lanes, depth, height, width = vectors.shape
+    vectors = in_vectors(weight, lanes).astype(dot.weight)
+    blocks, _, depth, height, width = vectors.shape
     groups = -(-depth // dot.values)
     filled = np.zeros((blocks, lanes, groups * dot.values, height, width), vectors.dtype)
     filled[:, :, :depth] = vectors

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops.dot import dot_of, stored
 from dlas_ops.operators import dense, layout, pooling, quantize
-from dlas_ops.rules import Rule, conv_of, convolved
+from dlas_ops.rules import Rule, conv_of, convolved, even_pool, extremum, window_of
 from dlas_ops.value import Quantization, Value
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         return None
     conv = conv_of(call.attrs, data.shape, array)
     border = int(_known(data).zero)
-    dot = dot_of(data.dtype, place.cpu)
-    arithmetic = dot.weight if dot.instruction else dot.sums
-    sums = convolved(place, conv, data, array, shape, border, dtype="int8", arithmetic=arithmetic)
+    sums = convolved(place, conv, data, array, shape, border, dtype="int8", arithmetic=_arithmetic(place, data))
     offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
     scale = _known(data).scale * _known(weight).scale.reshape(1, -1, 1, 1)
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
@@ -121,10 +119,8 @@ def add(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         return _sum(place, one, other, shape)
     if other.constant is None:
         return _sum(place, one, other, shape)
-    if other.quantization is None:
-        bias = np.rint(other.constant.astype(np.float64) / held.scale)
-    else:
-        bias = np.rint((other.constant.astype(np.int64) - other.quantization.zero) * (other.quantization.scale / held.scale))
+    stated = other.quantization or Quantization(np.ones((), np.float32))
+    bias = np.rint((other.constant - stated.zero).astype(np.float64) * stated.scale / held.scale)
     if bias.size > 1 and bias.shape[-held.zero.ndim :] != held.zero.shape[-bias.ndim :]:
         return None
     return replace(one, quantization=replace(held, zero=(held.zero - bias).astype(np.int32)))
@@ -142,8 +138,10 @@ def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> 
     def element(x: Any, y: Any) -> Any:
         return tvm.te.compute(
             x.shape,
-            lambda *index: quantize.real(x(*index), a[0], tvm.tirx.const(a[1], "float32"))
-            + quantize.real(y(*index), b[0], tvm.tirx.const(b[1], "float32")),
+            lambda *index: (
+                quantize.real(x(*index), a[0], tvm.tirx.const(a[1], "float32"))
+                + quantize.real(y(*index), b[0], tvm.tirx.const(b[1], "float32"))
+            ),
             name="sum",
         )
 
@@ -159,9 +157,35 @@ def relu(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     return replace(value, quantization=replace(held, low=max(held.low, 0.0), high=max(held.high, 0.0)))
 
 
+def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Note a bound on sums, which the importer writes as a maximum or minimum with a scalar."""
+    data, *bounds = call.args[1].fields
+    operator = extremum(place.module[call.args[0]])
+    value, bound = place.held(data), place.value(bounds[0]).constant if len(bounds) == 1 else None
+    held = value.quantization
+    if operator is None or held is None or value.dtype != "int32" or bound is None or bound.size != 1:
+        return None
+    limit = float(bound.item())
+    if operator is relax.op.maximum:
+        return replace(value, quantization=replace(held, low=max(held.low, limit), high=max(held.high, limit)))
+    return replace(value, quantization=replace(held, low=min(held.low, limit), high=min(held.high, limit)))
+
+
 def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     """Run a dense layer on 8-bit integers; the result is the exact sums."""
-    return None
+    data, weight = place.held(call.args[0]), place.held(call.args[1])
+    array = _weights(data, weight, axis=1)
+    if array is None or array.ndim != 2 or len(data.shape) != 2:
+        return None
+    packed = relax.const(dense.pack(array, place.cpu))
+    sums = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
+    place.account(
+        "dense", data.shape, array.shape[::-1], shape, ran="dense", macs=prod(shape) * array.shape[0], dtype="int8",
+        arithmetic=_arithmetic(place, data),
+    )  # fmt: skip
+    offset = _known(data).zero.reshape(1, 1) * array.sum(axis=0, dtype=np.int32).reshape(1, -1)
+    scale = _known(data).scale.reshape(1, 1) * _known(weight).scale.reshape(1, -1)
+    return Value(sums, shape, 0, Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
 def reshape(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -172,10 +196,10 @@ def reshape(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None
         return None
     if array is not None:
         axes = call.attrs.axes if call.op.name == "relax.permute_dims" else None
-        moved = [_moved(a, array.shape, axes, shape) for a in (array, held.scale, held.zero)]
-        if any(a is None for a in moved):
+        moved, scale, zero = (_moved(each, array.shape, axes, shape) for each in (array, held.scale, held.zero))
+        if moved is None or scale is None or zero is None:
             return None
-        return Value(relax.const(np.ascontiguousarray(moved[0])), shape, 0, Quantization(moved[1], moved[2]))
+        return Value(relax.const(np.ascontiguousarray(moved)), shape, 0, Quantization(scale, zero))
     if not held.per_tensor or call.op.name == "relax.permute_dims":
         return None
     return Value(place.builder.emit(relax.op.reshape(place.plain(value), shape)), shape, 0, held)
@@ -190,9 +214,78 @@ def _moved(array: NDArray[Any], old: tuple[int, ...], axes: Any, shape: tuple[in
     return array.reshape(shape) if array.size == prod(old) else None
 
 
-def max_pool(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    """Take the greatest integer of each window, which stands for the greatest value."""
-    return None
+def pool(kind: str) -> Rule:
+    """Return the rule for pooling of `kind` max or avg: the greatest integer or, as sums, the average."""
+
+    def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+        data, attributes = place.held(call.args[0]), call.attrs
+        held = data.quantization
+        if held is None or data.dtype not in LIMITS or (kind == "avg" and not even_pool(attributes)):
+            return None
+        window = window_of(attributes, data.shape, shape)
+        block = data.block or place.block(data.shape[1])
+        zero = int(held.zero)
+        result = place.emit(
+            lambda x: pooling.compute(window, x, kind, False, place.cpu, zero), place.blocked(data, block),
+            name=f"{kind}_pool2d",
+        )  # fmt: skip
+        place.account(
+            f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
+            dilation=window.dilation, dtype="int8", arithmetic=data.dtype if kind == "max" else "int32",
+        )  # fmt: skip
+        return Value(result, shape, block, held if kind == "max" else _averaged(held, prod(window.kernel)))
+
+    return rule
+
+
+def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Average over height and width as global average pooling, in sums."""
+    data = place.held(call.args[0])
+    held, axes = data.quantization, sorted(int(axis) % 4 for axis in call.attrs.axis or ())
+    if held is None or data.dtype not in LIMITS or not data.block or axes != [2, 3]:
+        return None
+    result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), data.expression, name="global_avg_pool2d")
+    place.account("global_avg_pool2d", data.shape, (), shape, ran="mean", dtype="int8", arithmetic="int32")
+    if not call.attrs.keepdims:
+        result = place.builder.emit(relax.op.reshape(result, shape))
+    return Value(result, shape, 0, _averaged(held, data.shape[2] * data.shape[3]))
+
+
+def _averaged(held: Quantization, count: int) -> Quantization:
+    """Return what sums of `count` integers stand for, divided by `count`."""
+    return Quantization((held.scale / np.float32(count)).astype(np.float32), (held.zero * count).astype(np.int32))
+
+
+def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Concatenate along channels, every part requantized to what the next operator, a quantize, asks for."""
+    values = [place.held(field) for field in getattr(call.args[0], "fields", ())]
+    readers = place.readers.get(call, [])
+    if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or len(readers) != 1 or not any(v.block for v in values):
+        return None
+    (reader,) = readers
+    if reader is None or getattr(reader.op, "name", "") != "relax.quantize":
+        return None
+    wanted = _per_tensor(place, reader, str(reader.attrs.out_dtype))
+    if wanted is None or any(value.quantization is None or value.dtype not in LIMITS for value in values):
+        return None
+    block, dtype = place.block(shape[1]), stored(place.cpu)
+    parts = [place.blocked(value, value.block or block) for value in values]
+    channels = [value.shape[1] for value in values]
+
+    def compute(*parts: Any) -> Any:
+        alike = [_alike(part, _known(value), wanted, dtype) for part, value in zip(parts, values, strict=True)]
+        return layout.concatenate(alike, channels, block, place.cpu.lanes())
+
+    return Value(place.emit(compute, *parts, name="concat", pattern=None), shape, block, wanted)
+
+
+def _alike(part: Any, held: Quantization, wanted: Quantization, dtype: str) -> Any:
+    """Return integers `part`, which stand for what `held` says, as the integers that do so in `wanted`."""
+    scale, zero = np.float32(held.scale), int(held.zero)
+    if (scale, zero) == (np.float32(wanted.scale), int(wanted.zero)):
+        return part
+    factor = float(scale / np.float32(wanted.scale))
+    return quantize.requantize(part, zero, factor, int(wanted.zero), *LIMITS[dtype], dtype)
 
 
 QUANTIZED: dict[str, Rule] = {
@@ -201,6 +294,12 @@ QUANTIZED: dict[str, Rule] = {
     "relax.nn.conv2d": conv2d,
     "relax.add": add,
     "relax.nn.relu": relu,
+    "relax.call_tir": clip_bound,
+    "relax.matmul": matmul,
+    "relax.nn.max_pool2d": pool("max"),
+    "relax.nn.avg_pool2d": pool("avg"),
+    "relax.mean": mean,
+    "relax.concat": concat,
     "relax.reshape": reshape,
     "relax.expand_dims": reshape,
     "relax.permute_dims": reshape,
@@ -226,6 +325,12 @@ def _shifted(place: Placement, value: Value, old: str, new: str) -> Any:
         return tvm.te.compute(x.shape, lambda *index: (x(*index).astype("int32") + shift).astype(new), name="shifted")
 
     return place.emit(compute, value.expression, name="shift", pattern=None)
+
+
+def _arithmetic(place: Placement, data: Value) -> str:
+    """Return the dtype in which the processor multiplies."""
+    dot = dot_of(data.dtype, place.cpu)
+    return dot.weight if dot.instruction else dot.sums
 
 
 def _known(value: Value) -> Quantization:

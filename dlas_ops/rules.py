@@ -94,14 +94,15 @@ def _ungrouped(
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
     source = place.blocked(data, wanted) if data.block else data.expression
     result = place.emit(
-        lambda x, w: algorithm.compute(conv, x, w, place.cpu, **inside), source, packed, name=f"conv2d_{asked.algorithm}"
+        lambda x, w: algorithm.compute(conv, x, w, place.cpu, **inside),
+        source,
+        packed,
+        name=f"conv2d_{asked.algorithm}",
     )
     return Value(result, shape, algorithm.block(conv.out_channels, place.cpu))
 
 
-def _depthwise(
-    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
-) -> Value:
+def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     block = data.block or place.block(conv.in_channels)
     packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
     result = place.emit(
@@ -111,13 +112,14 @@ def _depthwise(
     return Value(result, shape, block)
 
 
-def _grouped(
-    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
-) -> Value:
+def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     packed = relax.const(grouped.pack(weight, conv, place.cpu))
     block = place.block(conv.out_channels)
     result = place.emit(
-        lambda x, w: grouped.compute(conv, x, w, block, place.cpu, border), data.expression, packed, name="grouped_conv2d"
+        lambda x, w: grouped.compute(conv, x, w, block, place.cpu, border),
+        data.expression,
+        packed,
+        name="grouped_conv2d",
     )
     return Value(result, shape, block)
 
@@ -157,7 +159,7 @@ def tuple_item(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
 def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     """Take a maximum or minimum with a scalar, which the importer makes of Clip, as an element-wise operator."""
     data, *bounds = call.args[1].fields
-    operator = _extremum(place.module[call.args[0]])
+    operator = extremum(place.module[call.args[0]])
     if operator is None or len(bounds) != 1 or place.value(bounds[0]).shape or place.value(bounds[0]).constant is None:
         return None
     value = place.value(data)
@@ -165,7 +167,7 @@ def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
     return Value(place.builder.emit(bounded), shape, value.block)
 
 
-def _extremum(function: Any) -> Any:
+def extremum(function: Any) -> Any:
     """Return Relax's maximum or minimum if that is all that the tensor program `function` computes, or None."""
     body = function.body
     while not isinstance(body, tirx.BufferStore):
@@ -240,6 +242,12 @@ def pool(kind: str) -> Rule:
         return Value(result, shape, block)
 
     return rule
+
+
+def even_pool(attributes: Any) -> bool:
+    """Tell whether every window of an average pooling averages over the same number of inputs."""
+    padded = any(_ints(attributes.padding)) and not attributes.count_include_pad
+    return not padded and not attributes.ceil_mode and _ints(attributes.dilation) == (1, 1)
 
 
 def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:

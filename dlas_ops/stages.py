@@ -67,6 +67,6 @@ def value_axis(dot: Dot) -> list[Any]:
     return [te.reduce_axis((0, dot.values), "q")] if dot.values > 1 else []
 
 
-def product(data: Any, weight: Any, dot: Dot) -> Any:
+def multiplied(data: Any, weight: Any, dot: Dot) -> Any:
     """Return the product of two elements in the dtype of the sums."""
     return data.astype(dot.sums) * weight.astype(dot.sums)

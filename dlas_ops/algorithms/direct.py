@@ -35,13 +35,13 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
 
     Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    return in_panels(weight, cpu)
+    return in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu))
 
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, padded, product, value_axis
+    from dlas_ops.stages import annotation, multiplied, padded, value_axis
 
     te = tvm.te
     dot, lanes = dot_of(str(data.dtype), cpu), cpu.lanes()
@@ -57,7 +57,9 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
         held = source[n, b, row, column, sum(value, ci * dot.values)]
-        return te.sum(product(held, weight[c // lanes, kh, kw, ci, c % lanes, *value], dot), axis=[kh, kw, ci, *value])
+        return te.sum(
+            multiplied(held, weight[c // lanes, kh, kw, ci, c % lanes, *value], dot), axis=[kh, kw, ci, *value]
+        )
 
     channels = out_blocks * lanes
     sums = te.compute((conv.batch, 1, rows, columns, channels), point, name="direct", attrs=annotation("direct", tile))

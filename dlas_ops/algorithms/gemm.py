@@ -38,14 +38,14 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
 
     Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    panels = in_panels(weight, cpu)
+    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu))
     return panels.reshape(len(panels), -1, *panels.shape[4:])
 
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, product, value_axis
+    from dlas_ops.stages import annotation, multiplied, value_axis
 
     te = tvm.te
     dot, lanes = dot_of(str(data.dtype), cpu), cpu.lanes()
@@ -58,7 +58,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
 
     def point(n: Any, b: Any, h: Any, w: Any, c: Any) -> Any:
         held = matrix(n, h, w, sum(value, k * dot.values))
-        return te.sum(product(held, weight[c // lanes, k, c % lanes, *value], dot), axis=[k, *value])
+        return te.sum(multiplied(held, weight[c // lanes, k, c % lanes, *value], dot), axis=[k, *value])
 
     sums = te.compute((conv.batch, 1, rows, columns, channels), point, name="gemm", attrs=annotation("gemm", tile))
     shape = (conv.batch, 1, conv.out_height, conv.out_width, channels)

@@ -39,7 +39,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     Channels are padded with zeros to whole blocks. A reduction that is no whole number of blocks stays one block.
     Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    panels = in_panels(weight, cpu)
+    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu))
     in_blocks = conv.in_channels // cpu.lanes() if conv.in_channels % cpu.lanes() == 0 else 1
     split = panels.reshape(*panels.shape[:3], in_blocks, -1, *panels.shape[4:])
     return np.ascontiguousarray(np.moveaxis(split, 3, 1))
@@ -48,7 +48,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, padded, product, value_axis
+    from dlas_ops.stages import annotation, multiplied, padded, value_axis
 
     te = tvm.te
     dot, lanes = dot_of(str(data.dtype), cpu), cpu.lanes()
@@ -68,7 +68,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
         held = source[n, channel // data_block, row, column, channel % data_block]
-        return te.sum(product(held, weight[o, co, kh, kw, ci, v, *value], dot), axis=[co, kh, kw, ci, *value])
+        return te.sum(multiplied(held, weight[o, co, kh, kw, ci, v, *value], dot), axis=[co, kh, kw, ci, *value])
 
     sums = te.compute(
         (conv.batch, out_blocks, rows, columns, lanes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.dot import dot_of
 from dlas_ops.schedules import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
-from dlas_ops.stages import annotation, padded, product
+from dlas_ops.stages import annotation, multiplied, padded
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -35,7 +36,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
-        return te.sum(product(source[n, co, row, column, ci], weight[co, kh, kw, ci], dot), axis=[kh, kw])
+        return te.sum(multiplied(source[n, co, row, column, ci], weight[co, kh, kw, ci], dot), axis=[kh, kw])
 
     sums = te.compute(
         (conv.batch, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
@@ -66,7 +67,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     height, width = choice["tile"]
     epilogue = Epilogue(sch, block)
     n, co, h, w, ci, kh, kw = sch.get_loops(block)
-    lanes = min(cpu.lanes(), int(sch.get(ci).extent))
+    lanes = gcd(cpu.lanes(_bits(sch, block)), int(sch.get(ci).extent))
     cio, v = sch.split(ci, [None, lanes])
     ho, hi = sch.split(h, [None, height])
     wo, wi = sch.split(w, [None, width])
@@ -86,3 +87,8 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     epilogue.vectorize(3, lanes)
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[3:], lanes)
+
+
+def _bits(sch: Any, block: Any) -> int:
+    """Return the width of one element of what `block` computes."""
+    return int(tvm.DataType(str(sch.get(block).writes[0].source.dtype)).bits)
