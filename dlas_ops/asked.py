@@ -7,8 +7,10 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from dlas_ops import algorithms
+from dlas_ops.convolution import Conv
 
 FORMATS = ("dense", "csr")
 
@@ -46,6 +48,14 @@ class Asked:
     def implemented(self) -> bool:
         """Whether the algorithm has the format."""
         return self.format in importlib.import_module(f"dlas_ops.algorithms.{self.algorithm}").FORMATS
+
+    def why_not(self, conv: Conv, dtype: str, target: Any) -> str | None:
+        """Return why this cannot run `conv` on weights of `dtype`, or None."""
+        if not self.implemented:
+            return f"{self.algorithm} does not implement format {self.format}: its weights are stored dense"
+        if reason := self.module.supports(conv, target):
+            return str(reason)
+        return None if dtype in self.module.DTYPES else f"{self} does not implement {dtype}"
 
     @classmethod
     def parse(cls, text: str, format: str = "dense") -> Asked:

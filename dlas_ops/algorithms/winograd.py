@@ -22,7 +22,7 @@ from dlas_ops.convolution import Conv
 from dlas_ops.packing import in_vectors
 from dlas_ops.schedules import BYTES, Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
 from dlas_ops.targets import Cpu
-from dlas_ops.tiling import FMA_PER_CYCLE, Tile, register_tile
+from dlas_ops.tiling import Tile, register_tile
 from dlas_ops.tunables import Choice, Space, rule_first
 
 FORMATS = ("dense",)
@@ -104,7 +104,7 @@ class Work:
         rows, columns = self.panel(tile, count)
         points, vectors = rows * columns, self.vectors // groups
         rounds = ceil(self.batch * self.height * self.width // points * groups / cpu.cores)
-        multiply = points * self.channels * vectors / FMA_PER_CYCLE
+        multiply = points * self.channels * vectors / cpu.multiply_adds
         transform = points * (self.channels / cpu.lanes() + vectors) * TRANSFORM_CYCLES
         weights = self.channels * vectors * cpu.lanes() * BYTES
         # Groups follow each other, then comes the next panel: what does not fit the L2 cache is gone by then.
@@ -209,7 +209,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     tiles = [
         (h, w, v)
         for h, w, v in product(divisors(work.height), divisors(work.width), divisors(work.vectors))
-        if h * w * v > 1 and Tile(h, w, v).registers <= cpu.vector_registers
+        if h * w * v > 1 and Tile(h, w, v).registers <= cpu.tile_registers
     ]
     _, count, groups = work.plan(tile, cpu)
     counts = [1 << power for power in range((work.height * work.width).bit_length())]
@@ -248,7 +248,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     for border in sch.get_producers(half):
         sch.compute_at(border, panel)
         sch.vectorize(sch.get_loops(border)[-1])
-    parallel(sch, panel)
+    parallel(sch, panel, cpu)
     first = sch.decompose_reduction(block, reduction)
     vectorize_inner(sch, first, sch.get_loops(first)[3:], cpu.lanes())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
@@ -67,7 +66,6 @@ def scatter(data: Any, shape: tuple[int, ...], block: int = 0) -> Any:
 def constant(array: NDArray[Any], cpu: Cpu) -> NDArray[Any]:
     """Return a constant that broadcasts against NCHW such that it broadcasts against (batch, channels, pitch)."""
     full = array.reshape((1,) * (4 - array.ndim) + array.shape)
-    batch, channels, height, width = full.shape
-    if height == width == 1:
+    if full.shape[2:] == (1, 1):
         return full[..., 0]
     raise NotImplementedError

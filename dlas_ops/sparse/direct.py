@@ -24,6 +24,9 @@ from dlas_ops.value import POINTS
 te, tirx = tvm.te, tvm.tirx
 
 
+DTYPES = ("float32",)
+
+
 def supports(conv: Conv, target: Any) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
     return None

@@ -16,6 +16,9 @@ from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
 from dlas_ops.value import POINTS
 
+DTYPES = ("float32",)
+
+
 def supports(conv: Conv, target: Any) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
     return None
@@ -63,9 +66,9 @@ def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu
 
 def _load(block: int) -> Callable[[rows.Tile], rows.Load]:
     def load(tile: rows.Tile) -> rows.Load:
-        return lambda matrix, n, b, index, t, v, lane: (
-            matrix[n, b * block + index, t * tile.points + v * tile.lanes + lane]
-        )
+        return lambda matrix, n, b, index, t, v, lane: matrix[
+            n, b * block + index, t * tile.points + v * tile.lanes + lane
+        ]
 
     return load
 

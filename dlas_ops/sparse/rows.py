@@ -215,7 +215,9 @@ def _compact(sums: Any, held: Any, place: tuple[Any, Any, Any], i: Any, tile: Ti
     steps = [_unrolled(tile.rows, copy)]
     if tile.points > covered:
         zero = tirx.const(0.0, sums.dtype)
-        steps.append(_vector(tile.points - covered, lambda w: tirx.BufferStore(sums, zero, [n, o, first + covered + w])))
+        steps.append(
+            _vector(tile.points - covered, lambda w: tirx.BufferStore(sums, zero, [n, o, first + covered + w]))
+        )
     return tirx.SeqStmt(steps) if len(steps) > 1 else steps[0]
 
 
@@ -287,9 +289,7 @@ def _replace(sch: Any, block: Any, nest: Any) -> None:
     root = sch.get(sch.get_sblock("root"))
     realized = sch.get(block)
     body = root.body.seq if isinstance(root.body, tirx.SeqStmt) else [root.body]
-    replaced = [
-        nest if isinstance(child, SBlockRealize) and child.block.same_as(realized) else child for child in body
-    ]
+    replaced = [nest if isinstance(child, SBlockRealize) and child.block.same_as(realized) else child for child in body]
     new = SBlock(
         root.iter_vars, root.reads, root.writes, root.name_hint, tirx.SeqStmt(replaced), root.init,
         root.alloc_buffers, root.match_buffers, root.annotations,
