@@ -19,7 +19,7 @@ from dlas_ops.placement import Placement
 from dlas_ops.scheduling import schedule
 from dlas_ops.tunables import Choice
 
-DTYPES = ("float32",)
+DTYPES = ("float32", "int8")
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -135,6 +135,10 @@ def load(folder: str | Path) -> Lowered:
 def _weight_names(model: onnx.ModelProto) -> Iterator[str]:
     """Yield the names of the weights of convolutions and dense layers, in the model's order."""
     constants = {tensor.name for tensor in model.graph.initializer}
+    dequantized = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in constants:
-            yield node.input[1]
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            name = dequantized.get(node.input[1], node.input[1])
+            if name in constants:
+                # Quantizers append this; the layer keeps the name that it has in the float network.
+                yield name.removesuffix("_quantized")

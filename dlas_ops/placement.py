@@ -12,6 +12,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
+from dlas_ops.quantized import QUANTIZED, realized
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
 from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
@@ -61,8 +62,8 @@ class Placement:
         """Return what takes the place of the binding `var` = `call`."""
         operator = str(getattr(getattr(call, "op", None), "name", type(call).__name__))
         shape = shape_of(var)
-        value = None
-        if operator in FOLDED:
+        value = QUANTIZED[operator](self, call, shape) if operator in QUANTIZED else None
+        if value is None and operator in FOLDED:
             value = self.folded(FOLDED[operator], call)
         if value is None and operator in RULES:
             value = RULES[operator](self, call, shape)
@@ -70,10 +71,15 @@ class Placement:
             value = self.elementwise(call, shape)
         return value or Value(self.builder.emit(self.rewritten(call)), shape)
 
-    def value(self, expression: Any) -> Value:
-        """Return the value of an argument: of a variable its present one, of a constant itself."""
+    def held(self, expression: Any) -> Value:
+        """Return the value of an argument, quantized or not: of a variable its present one, of a constant itself."""
         known = self.values.get(expression) if isinstance(expression, tvm.ir.expr.Var) else None
         return known or Value(expression, shape_of(expression))
+
+    def value(self, expression: Any) -> Value:
+        """Return the value of an argument as the dtype that the network gives it."""
+        held = self.held(expression)
+        return realized(self, held, str(expression.ty.dtype.dtype)) if held.quantization else held
 
     def rewritten(self, expression: Any) -> Any:
         """Return `expression` over plain tensors."""
@@ -88,7 +94,7 @@ class Placement:
                 arguments[0] = self.builder.add_func(self.module[function], function.name_hint)
             return relax.Call(expression.op, arguments, expression.attrs, expression.ty_args)
         if isinstance(expression, tvm.ir.expr.Var) and expression in self.values:
-            return self.plain(self.values[expression])
+            return self.plain(self.value(expression))
         return expression
 
     def plain(self, value: Value) -> Any:

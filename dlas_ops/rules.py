@@ -46,60 +46,84 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     data, weight = place.value(call.args[0]), place.value(call.args[1]).constant
     if weight is None or call.attrs.data_layout != "NCHW":
         return None
-    conv = _conv_of(call.attrs, data.shape, weight)
+    return convolved(place, conv_of(call.attrs, data.shape, weight), data, weight, shape)
+
+
+def convolved(
+    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int = 0, **fields: Any
+) -> Value:
+    """Convolve on the algorithm asked for, or on what runs in its place, and account for it.
+
+    Parameters
+    ----------
+    border : what lies around the input: the zero point of integers
+    fields : further fields of the account
+    """
+    dtype = str(weight.dtype)
     name = place.name(conv.operator, weighted=True)
     asked = place.choices.of(name)
-    fallback = asked.module.supports(conv, place.target)
-    reasons = [fallback] if fallback else []
-    if not asked.implemented:
-        reasons.insert(0, f"{asked.algorithm} does not implement format {asked.format}: its weights are stored dense")
-    if not fallback:
-        ran = asked if asked.implemented else Asked(asked.algorithm)
-        value = _placed(place, ran, conv, data, weight, shape)
+    chosen, reasons = asked, []
+    if not asked.implemented or (asked.format != "dense" and dtype != "float32"):
+        lacks = f"format {asked.format}" if not asked.implemented else f"{dtype} in format {asked.format}"
+        reasons.append(f"{asked.algorithm} does not implement {lacks}: its weights are stored dense")
+        chosen = Asked(asked.algorithm)
+    fallback = chosen.module.supports(conv, place.target)
+    if not fallback and chosen.format == "dense" and dtype not in chosen.module.DTYPES:
+        fallback = f"{asked.algorithm} does not implement {dtype}"
+    if fallback:
+        reasons.append(fallback)
+        chosen = Asked(FALLBACK)
+    ran = str(chosen)
+    if not fallback or conv.groups == 1:
+        value = _placed(place, chosen, conv, data, weight, shape, border)
     elif conv.operator == "depthwise_conv2d":
-        ran, value = "depthwise/dense", _depthwise(place, conv, data, weight, shape)
-    elif conv.groups > 1:
-        ran, value = "grouped/dense", _grouped(place, conv, data, weight, shape)
+        ran, value = "depthwise/dense", _depthwise(place, conv, data, weight, shape, border)
     else:
-        ran = Asked(FALLBACK)
-        value = _placed(place, ran, conv, data, weight, shape)
+        ran, value = "grouped/dense", _grouped(place, conv, data, weight, shape, border)
     place.account(
         conv.operator, data.shape, weight.shape, shape, name=name, macs=conv.macs, stride=conv.stride,
-        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=str(ran),
-        reason="; ".join(reasons),
+        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=ran,
+        reason="; ".join(reasons), **fields,
     )  # fmt: skip
     return value
 
 
-def _placed(place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _placed(
+    place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
+) -> Value:
     algorithm = asked.module
+    # What does not implement integers knows no border but zeros.
+    inside = {"border": border} if border else {}
     packed = algorithm.pack(weight, conv, place.cpu)
     parts = [relax.const(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
     source = place.blocked(data, wanted) if data.block else data.expression
     result = place.emit(
-        lambda x, *w: algorithm.compute(conv, x, *w, place.cpu), source, *parts, name=f"conv2d_{asked.algorithm}"
+        lambda x, *w: algorithm.compute(conv, x, *w, place.cpu, **inside),
+        source,
+        *parts,
+        name=f"conv2d_{asked.algorithm}",
     )
     return Value(result, shape, algorithm.block(conv.out_channels, place.cpu))
 
 
-def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     block = place.block(conv.in_channels, data)
     packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
     result = place.emit(
-        lambda x, w: depthwise.compute(conv, x, w, place.cpu), place.blocked(data, block), packed,
+        lambda x, w: depthwise.compute(conv, x, w, place.cpu, border), place.blocked(data, block), packed,
         name="depthwise_conv2d",
     )  # fmt: skip
     return Value(result, shape, block)
 
 
-def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...]) -> Value:
+def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     packed = relax.const(grouped.pack(weight, conv, place.cpu))
     block = place.block(conv.out_channels)
     source = place.plain(data) if data.block == POINTS else data.expression
     result = place.emit(
-        lambda x, w: grouped.compute(conv, x, w, block, place.cpu), source, packed, name="grouped_conv2d"
+        lambda x, w: grouped.compute(conv, x, w, block, place.cpu, border), source, packed, name="grouped_conv2d"
     )
     return Value(result, shape, block)
 
@@ -139,7 +163,7 @@ def tuple_item(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
 def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     """Take a maximum or minimum with a scalar, which the importer makes of Clip, as an element-wise operator."""
     data, *bounds = call.args[1].fields
-    operator = _extremum(place.module[call.args[0]])
+    operator = extremum(place.module[call.args[0]])
     if operator is None or len(bounds) != 1 or place.value(bounds[0]).shape or place.value(bounds[0]).constant is None:
         return None
     value = place.value(data)
@@ -147,7 +171,7 @@ def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
     return Value(place.builder.emit(bounded), shape, value.block)
 
 
-def _extremum(function: Any) -> Any:
+def extremum(function: Any) -> Any:
     """Return Relax's maximum or minimum if that is all that the tensor program `function` computes, or None."""
     body = function.body
     while not isinstance(body, tirx.BufferStore):
@@ -209,7 +233,7 @@ def pool(kind: str) -> Rule:
         data, attributes = place.value(call.args[0]), call.attrs
         if kind == "avg" and (attributes.ceil_mode or _ints(attributes.dilation) != (1, 1)):
             return None
-        window = _window(attributes, data.shape, shape)
+        window = window_of(attributes, data.shape, shape)
         count = kind == "avg" and bool(attributes.count_include_pad)
         block = place.block(data.shape[1], data)
         result = place.emit(
@@ -223,6 +247,12 @@ def pool(kind: str) -> Rule:
         return Value(result, shape, block)
 
     return rule
+
+
+def even_pool(attributes: Any) -> bool:
+    """Tell whether every window of an average pooling averages over the same number of inputs."""
+    padded = any(_ints(attributes.padding)) and not attributes.count_include_pad
+    return not padded and not attributes.ceil_mode and _ints(attributes.dilation) == (1, 1)
 
 
 def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -263,7 +293,8 @@ def _ints(values: Any) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def _conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
+def conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
+    """Return the shape of the convolution of `data` with `weight`."""
     stride, padding, dilation = (
         _ints(field) for field in (attributes.strides, attributes.padding, attributes.dilation)
     )
@@ -272,7 +303,7 @@ def _conv_of(attributes: Any, data: tuple[int, ...], weight: Any) -> Conv:
     return Conv(*fields)
 
 
-def _window(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> Conv:
+def window_of(attributes: Any, data: tuple[int, ...], output: tuple[int, ...]) -> Conv:
     """Return the pooling window as a depthwise convolution; rounding up the output size is more border at its end."""
     _, channels, height, width = data
     kernel, stride, dilation = (_ints(v) for v in (attributes.pool_size, attributes.strides, attributes.dilation))

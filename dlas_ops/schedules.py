@@ -7,6 +7,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from dlas_ops.dot import dot_of, tensorized
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -60,7 +61,13 @@ def tiled_space(tile: Tile, spatial: Sequence[int], reduction: Sequence[int], cp
 
 
 def register_tiled(
-    sch: Any, block: Any, spatial: Sequence[Any], reduction: Sequence[Any], cpu: Cpu, choice: Choice
+    sch: Any,
+    block: Any,
+    spatial: Sequence[Any],
+    reduction: Sequence[Any],
+    cpu: Cpu,
+    choice: Choice,
+    value: Sequence[Any] = (),
 ) -> tuple[Any, Any | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
 
@@ -69,6 +76,7 @@ def register_tiled(
     spatial : loops over image, channel vector, row, column and the channel in the vector
     reduction : loops of the reduction, outermost first
     choice : a value for each of `tiled_space`'s tunables
+    value : the loop over the values that an instruction sums into one lane, if there is one
 
     Returns
     -------
@@ -84,12 +92,13 @@ def register_tiled(
     wo, wi = sch.split(w, [None, tile.width])
     # Points outside channel vectors: the broadcast of one point is then the only one that needs a register.
     order = (n, ho, wo, oo) if points_outside else (n, oo, ho, wo)
-    sch.reorder(*order, *reduction, hi, wi, oi, v)
+    sch.reorder(*order, *reduction, hi, wi, oi, v, *value)
     outer = sch.fuse(*order[:3]) if points_outside else sch.fuse(*order)
     sch.set_scope(block, 0, "local")
     epilogue.place(oo if points_outside else outer)
     parallel(sch, outer, cpu)
-    sch.vectorize(v)
+    if not value:
+        sch.vectorize(v)
     unrolled = reduction[len(reduction) - choice["unroll"] :]
     for loop in (oi, hi, wi, *unrolled):
         sch.unroll(loop)
@@ -98,6 +107,15 @@ def register_tiled(
     first = sch.decompose_reduction(block, reduction[0])
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
     return outer, oo if points_outside else None
+
+
+def sum_values(sch: Any, lane: Any, value: Sequence[Any], cpu: Cpu) -> None:
+    """Replace the loops over `lane` and the `value` in it, if there is one, by the processor's instruction.
+
+    Nothing can be moved to the block afterwards.
+    """
+    if value:
+        sch.tensorize(lane, tensorized(dot_of("int8", cpu), int(sch.get(lane).extent)))
 
 
 def divisors(size: int) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
+from dlas_ops.dot import Dot
 from dlas_ops.tiling import Tile
 
 te = tvm.te
@@ -33,16 +34,19 @@ def read_channel(data: Any, image: Any, channel: Any, row: Any, column: Any) -> 
     return data[image, channel // block, row, column, channel % block]
 
 
-def padded(data: Any, conv: Conv, rows: int, columns: int, block: int, value: float = 0.0) -> Any:
+def padded(
+    data: Any, conv: Conv, rows: int, columns: int, block: int, value: float = 0.0, dtype: str | None = None
+) -> Any:
     """Return the input with its border, wide enough for `rows` x `columns` outputs, in channel blocks of `block`.
 
-    Without a border to add, `data` itself comes back.
+    Without a border to add or a `dtype` to widen to, `data` itself comes back.
     """
+    dtype = dtype or str(data.dtype)
     top, left = conv.padding[:2]
     height = (rows - 1) * conv.stride[0] + conv.extent[0]
     width = (columns - 1) * conv.stride[1] + conv.extent[1]
     fits = top == left == 0 and height <= conv.height and width <= conv.width
-    if fits and len(data.shape) == 5 and int(data.shape[4]) == block:
+    if fits and len(data.shape) == 5 and int(data.shape[4]) == block and data.dtype == dtype:
         return data
     blocks = -(-conv.in_channels // block)
     channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[1]) * int(data.shape[4])
@@ -53,6 +57,16 @@ def padded(data: Any, conv: Conv, rows: int, columns: int, block: int, value: fl
         if blocks * block > channels:
             inside.append(channel < channels)
         held = read_channel(data, n, channel, h - top, w - left)
-        return tvm.tirx.if_then_else(tvm.tirx.all(*inside), held, tvm.tirx.const(value, data.dtype))
+        return tvm.tirx.if_then_else(tvm.tirx.all(*inside), held.astype(dtype), tvm.tirx.const(value, dtype))
 
     return te.compute((conv.batch, blocks, height, width, block), element, name="padded")
+
+
+def value_axis(dot: Dot) -> list[Any]:
+    """Return the reduction axis over the values that the instruction sums into one lane, if there are several."""
+    return [te.reduce_axis((0, dot.values), "q")] if dot.values > 1 else []
+
+
+def multiplied(data: Any, weight: Any, dot: Dot) -> Any:
+    """Return the product of two elements in the dtype of the sums."""
+    return data.astype(dot.sums) * weight.astype(dot.sums)

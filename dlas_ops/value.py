@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,37 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 
-
 # In place of a channel block: the map's points are innermost, in whole vectors (see `operators.points`).
 POINTS = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """What integers stand for: min(max(`scale` * (integer - `zero`), `low`), `high`).
+
+    `scale` and `zero` broadcast against the tensor: one number or, of weights and of a convolution's sums, one per
+    output channel. A convolution's sums carry its bias and its input's zero point in `zero`, and the ReLU or clip that
+    follows in `low` and `high`, which come to nothing when the sums are requantized.
+    """
+
+    scale: NDArray[np.float32]
+    zero: NDArray[np.int32] = field(default_factory=lambda: np.zeros((), np.int32))
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def per_tensor(self) -> bool:
+        """Whether one scale and zero point serve the whole tensor."""
+        return self.scale.size == self.zero.size == 1
+
+    def __eq__(self, other: object) -> bool:
+        """Compare numbers, not shapes that broadcast alike."""
+        return (
+            isinstance(other, Quantization)
+            and np.array_equal(self.scale.ravel(), other.scale.ravel())
+            and np.array_equal(self.zero.ravel(), other.zero.ravel())
+            and (self.low, self.high) == (other.low, other.high)
+        )
 
 
 @dataclass(frozen=True)
@@ -20,12 +48,18 @@ class Value:
     """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
 
     `block` 0 means that `expression` holds it as it is, `POINTS` with its points innermost, otherwise in channel
-    blocks of that size.
+    blocks of that size. With a `quantization`, `expression` holds integers that stand for the tensor.
     """
 
     expression: Any
     shape: tuple[int, ...]
     block: int = 0
+    quantization: Quantization | None = None
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that `expression` holds."""
+        return str(self.expression.ty.dtype.dtype)
 
     @property
     def constant(self) -> NDArray[Any] | None:

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
-from dlas_ops.packing import in_vectors
-from dlas_ops.schedules import copy_stage, extents, register_tiled, tile_of, tiled_space
+from dlas_ops.dot import dot_of
+from dlas_ops.packing import in_panels
+from dlas_ops.schedules import copy_stage, extents, register_tiled, sum_values, tile_of, tiled_space
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 from dlas_ops.tunables import Choice, Space
 
 FORMATS = ("dense", "csr")
-DTYPES = ("float32",)
+DTYPES = ("float32", "int8")
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -30,29 +31,35 @@ def block(channels: int, cpu: Cpu) -> int:
 
 
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
-    """Pack OIHW weights as (output block, height, width, input channel, output channel), padded to whole blocks."""
-    return np.ascontiguousarray(in_vectors(weight, cpu.lanes()).transpose(0, 3, 4, 2, 1))
+    """Pack OIHW weights as (output block, height, width, input channel, output channel), padded to whole blocks.
+
+    Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
+    """
+    return in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu))
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, padded
+    from dlas_ops.stages import annotation, multiplied, padded, value_axis
 
     te = tvm.te
-    lanes = cpu.lanes()
-    out_blocks = int(weight.shape[0])
+    dot, lanes = dot_of(str(data.dtype), cpu), cpu.lanes()
+    out_blocks, depth = int(weight.shape[0]), int(weight.shape[3])
     tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
-    source = padded(data, conv, rows, columns, int(data.shape[4]) if len(data.shape) == 5 else conv.in_channels)
+    channels = int(data.shape[4]) if len(data.shape) == 5 else depth * dot.values
+    source = padded(data, conv, rows, columns, channels, border, dot.data)
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
-    ci = te.reduce_axis((0, conv.in_channels), "ci")
+    ci, value = te.reduce_axis((0, depth), "ci"), value_axis(dot)
 
     def point(n: Any, b: Any, h: Any, w: Any, c: Any) -> Any:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
-        held = source[n, b, row, column, ci]
-        return te.sum(held * weight[c // lanes, kh, kw, ci, c % lanes], axis=[kh, kw, ci])
+        held = source[n, b, row, column, sum(value, ci * dot.values)]
+        return te.sum(
+            multiplied(held, weight[c // lanes, kh, kw, ci, c % lanes, *value], dot), axis=[kh, kw, ci, *value]
+        )
 
     channels = out_blocks * lanes
     sums = te.compute((conv.batch, 1, rows, columns, channels), point, name="direct", attrs=annotation("direct", tile))
@@ -62,14 +69,15 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
-    n, b, h, w, c, *reduction = extents(sch, block)
-    return tiled_space(tile_of(sch, block), (n * b, c // cpu.lanes(), h, w, cpu.lanes()), reduction, cpu)
+    n, b, h, w, c, kh, kw, ci, *_ = extents(sch, block)
+    return tiled_space(tile_of(sch, block), (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (kh, kw, ci), cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
     for producer in sch.get_producers(block):
         copy_stage(sch, producer, cpu)
-    n, b, h, w, c, kh, kw, ci = sch.get_loops(block)
+    n, b, h, w, c, kh, kw, ci, *value = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
-    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), cpu, choice)
+    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), cpu, choice, value)
+    sum_values(sch, v, value, cpu)

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from dlas_ops.convolution import Conv
-from dlas_ops.packing import in_vectors
-from dlas_ops.schedules import copy_stage, extents, register_tiled, tile_of, tiled_space
+from dlas_ops.dot import dot_of
+from dlas_ops.packing import in_panels
+from dlas_ops.schedules import copy_stage, extents, register_tiled, sum_values, tile_of, tiled_space
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 from dlas_ops.tunables import Choice, Space
 
 FORMATS = ("dense", "csr")
-DTYPES = ("float32",)
+DTYPES = ("float32", "int8")
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -36,36 +37,38 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     """Pack OIHW weights as (output block, input block, height, width, input channel, output channel).
 
     Channels are padded with zeros to whole blocks. A reduction that is no whole number of blocks stays one block.
+    Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    inner = _input_block(conv, cpu.lanes())
-    vectors = in_vectors(weight, cpu.lanes())
-    split = vectors.reshape(*vectors.shape[:2], conv.in_channels // inner, inner, *conv.kernel)
-    return np.ascontiguousarray(split.transpose(0, 2, 4, 5, 3, 1))
+    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu))
+    in_blocks = conv.in_channels // cpu.lanes() if conv.in_channels % cpu.lanes() == 0 else 1
+    split = panels.reshape(*panels.shape[:3], in_blocks, -1, *panels.shape[4:])
+    return np.ascontiguousarray(np.moveaxis(split, 3, 1))
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, padded
+    from dlas_ops.stages import annotation, multiplied, padded, value_axis
 
     te = tvm.te
-    lanes = cpu.lanes()
-    out_blocks, in_blocks, *_, inner, _ = (int(size) for size in weight.shape)
+    dot, lanes = dot_of(str(data.dtype), cpu), cpu.lanes()
+    out_blocks, in_blocks, _, _, inner, *_ = (int(size) for size in weight.shape)
     tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     # The network's input has few channels and needs no whole vector of them.
-    data_block = int(data.shape[4]) if len(data.shape) == 5 else min(conv.in_channels, lanes)
-    source = padded(data, conv, rows, columns, data_block)
+    data_block = int(data.shape[4]) if len(data.shape) == 5 else min(inner * dot.values, lanes)
+    source = padded(data, conv, rows, columns, data_block, border, dot.data)
     co = te.reduce_axis((0, in_blocks), "co")
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
-    ci = te.reduce_axis((0, inner), "ci")
+    ci, value = te.reduce_axis((0, inner), "ci"), value_axis(dot)
 
     def point(n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
-        channel = co * inner + ci
+        group = co * inner + ci if in_blocks > 1 else ci
+        channel = sum(value, group * dot.values)
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
         held = source[n, channel // data_block, row, column, channel % data_block]
-        return te.sum(held * weight[o, co, kh, kw, ci, v], axis=[co, kh, kw, ci])
+        return te.sum(multiplied(held, weight[o, co, kh, kw, ci, v, *value], dot), axis=[co, kh, kw, ci, *value])
 
     sums = te.compute(
         (conv.batch, out_blocks, rows, columns, lanes),
@@ -79,17 +82,14 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
-    n, o, h, w, v, *reduction = extents(sch, block)
-    return tiled_space(tile_of(sch, block), (n, o, h, w, v), reduction, cpu)
+    n, o, h, w, v, co, kh, kw, ci, *_ = extents(sch, block)
+    return tiled_space(tile_of(sch, block), (n, o, h, w, v), (co, kh, kw, ci), cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
     for producer in sch.get_producers(block):
         copy_stage(sch, producer, cpu)
-    n, o, h, w, v, co, kh, kw, ci = sch.get_loops(block)
-    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu, choice)
-
-
-def _input_block(conv: Conv, lanes: int) -> int:
-    return lanes if conv.in_channels % lanes == 0 else conv.in_channels
+    n, o, h, w, v, co, kh, kw, ci, *value = sch.get_loops(block)
+    register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu, choice, value)
+    sum_values(sch, v, value, cpu)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
+from dlas_ops.dot import dot_of
 from dlas_ops.schedules import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
-from dlas_ops.stages import annotation, padded
+from dlas_ops.stages import annotation, multiplied, padded
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -22,19 +24,19 @@ def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
     return np.ascontiguousarray(filled.reshape(blocks, block, *weight.shape[2:]).transpose(0, 2, 3, 1))
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
-    te = tvm.te
+    te, dot = tvm.te, dot_of(str(data.dtype), cpu)
     blocks, *_, block = (int(size) for size in weight.shape)
     tile = window_tile(conv.out_height, conv.out_width, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
-    source = padded(data, conv, rows, columns, block)
+    source = padded(data, conv, rows, columns, block, border)
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
 
     def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
-        return te.sum(source[n, co, row, column, ci] * weight[co, kh, kw, ci], axis=[kh, kw])
+        return te.sum(multiplied(source[n, co, row, column, ci], weight[co, kh, kw, ci], dot), axis=[kh, kw])
 
     sums = te.compute(
         (conv.batch, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
@@ -65,7 +67,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     height, width = choice["tile"]
     epilogue = Epilogue(sch, block)
     n, co, h, w, ci, kh, kw = sch.get_loops(block)
-    lanes = min(cpu.lanes(), int(sch.get(ci).extent))
+    lanes = gcd(cpu.lanes(_bits(sch, block)), int(sch.get(ci).extent))
     cio, v = sch.split(ci, [None, lanes])
     ho, hi = sch.split(h, [None, height])
     wo, wi = sch.split(w, [None, width])
@@ -85,3 +87,8 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     epilogue.vectorize(3, lanes)
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[3:], lanes)
+
+
+def _bits(sch: Any, block: Any) -> int:
+    """Return the width of one element of what `block` computes."""
+    return int(tvm.DataType(str(sch.get(block).writes[0].source.dtype)).bits)

@@ -13,27 +13,32 @@ from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice
 
 
-def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu) -> Any:
-    """Return max ("max") or average ("avg") pooling of blocked `data`, in the same blocks."""
+def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu, border: int = 0) -> Any:
+    """Return max ("max") or average ("avg") pooling of blocked `data`, in the same blocks.
+
+    Of 8-bit integers the average is their sum; around them lies `border`.
+    """
     te, tirx = tvm.te, tvm.tirx
     blocks, block = int(data.shape[1]), int(data.shape[4])
     tile = window_tile(window.out_height, window.out_width, cpu)
     rows, columns = tile.covers(window.out_height, window.out_width)
-    lowest = float(tirx.min_value(data.dtype).value) if kind == "max" else 0.0
+    lowest = tirx.min_value(data.dtype).value if kind == "max" else border
     source = padded(data, window, rows, columns, block, lowest)
+    whole = kind == "avg" and "int" in str(data.dtype)
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(window.kernel, ("kh", "kw"), strict=True))
     reduce = te.max if kind == "max" else te.sum
 
     def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
         row = h * window.stride[0] + kh * window.dilation[0]
         column = w * window.stride[1] + kw * window.dilation[1]
-        return reduce(source[n, co, row, column, ci], axis=[kh, kw])
+        held = source[n, co, row, column, ci]
+        return reduce(held.astype("int32") if whole else held, axis=[kh, kw])
 
     held = te.compute(
         (window.batch, blocks, rows, columns, block), point, name=f"{kind}_pool", attrs=annotation("depthwise", tile)
     )
     shape = (window.batch, blocks, window.out_height, window.out_width, block)
-    if kind == "max":
+    if kind == "max" or whole:
         return te.compute(shape, lambda *index: held[index], name="output")
 
     def counted(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
@@ -43,18 +48,23 @@ def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu) -
 
 
 def mean(data: Any, channels: int, cpu: Cpu) -> Any:
-    """Return the mean over height and width of blocked `data`, as plain (batch, channels, 1, 1)."""
+    """Return the mean over height and width of blocked `data` or, of integers, the sum, as (batch, channels, 1, 1)."""
     te = tvm.te
     batch, blocks, height, width, block = (int(size) for size in data.shape)
     h, w = te.reduce_axis((0, height), "h"), te.reduce_axis((0, width), "w")
+    whole = "int" in str(data.dtype)
     sums = te.compute(
         (batch, blocks, block),
-        lambda n, co, ci: te.sum(data[n, co, h, w, ci], axis=[h, w]),
+        lambda n, co, ci: te.sum(data[n, co, h, w, ci].astype("int32" if whole else data.dtype), axis=[h, w]),
         name="mean",
         attrs=annotation("mean"),
     )
-    scale = tvm.tirx.const(1.0 / (height * width), data.dtype)
-    return te.compute((batch, channels, 1, 1), lambda n, c, *_: sums[n, c // block, c % block] * scale, name="output")
+
+    def element(n: Any, c: Any, *_: Any) -> Any:
+        held = sums[n, c // block, c % block]
+        return held if whole else held * tvm.tirx.const(1.0 / (height * width), data.dtype)
+
+    return te.compute((batch, channels, 1, 1), element, name="output")
 
 
 def schedule_mean(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:

@@ -1,0 +1,73 @@
+"""Floats ↔ 8-bit integers, element by element, as ONNX defines it: round half to even, saturate.
+
+Scales, zero points and bounds are tensors that broadcast against the data, so that layers of the same shape share one
+program.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlas_ops._tvm import tvm
+
+te, tirx = tvm.te, tvm.tirx
+
+
+def quantize(data: Any, dtype: str, scale: Any, zero: Any, low: Any, high: Any) -> Any:
+    """Return round(`data` / `scale`) + `zero`, of which the rounded quotient is kept between `low` and `high`."""
+
+    def element(*index: Any) -> Any:
+        return _rounded(data(*index) / _at(scale, index), dtype, *(_at(each, index) for each in (zero, low, high)))
+
+    return te.compute(data.shape, element, name="quantized")
+
+
+def requantize(sums: Any, dtype: str, offset: Any, factor: Any, zero: Any, low: Any, high: Any) -> Any:
+    """Return round((`sums` - `offset`) * `factor`) + `zero`, of which the rounded product is kept within bounds.
+
+    The integers are subtracted exactly, the difference is rounded to float32 and multiplied in it.
+    """
+
+    def element(*index: Any) -> Any:
+        product = real(sums(*index), _at(offset, index), _at(factor, index))
+        return _rounded(product, dtype, *(_at(each, index) for each in (zero, low, high)))
+
+    return te.compute(sums.shape, element, name="requantized")
+
+
+def dequantize(data: Any, offset: Any, scale: Any, low: Any, high: Any) -> Any:
+    """Return (`data` - `offset`) * `scale` between `low` and `high` in float32."""
+
+    def element(*index: Any) -> Any:
+        held = real(data(*index), _at(offset, index), _at(scale, index))
+        return tirx.min(tirx.max(held, _at(low, index)), _at(high, index))
+
+    return te.compute(data.shape, element, name="dequantized")
+
+
+def add(one: Any, other: Any, offset: Any, scale: Any, other_offset: Any, other_scale: Any) -> Any:
+    """Return the float32 sum of what two tensors of integers stand for."""
+
+    def element(*index: Any) -> Any:
+        return real(one(*index), _at(offset, index), _at(scale, index)) + real(
+            other(*index), _at(other_offset, index), _at(other_scale, index)
+        )
+
+    return te.compute(one.shape, element, name="sum")
+
+
+def real(integer: Any, offset: Any, scale: Any) -> Any:
+    """Return the float32 that one integer stands for."""
+    return (integer.astype("int32") - offset).astype("float32") * scale
+
+
+def _rounded(value: Any, dtype: str, zero: Any, low: Any, high: Any) -> Any:
+    # The bounds are whole numbers, so that they can be applied before rounding, where no float is out of range yet.
+    bounded = tirx.min(tirx.max(value, low), high)
+    # The nearest integer, a half to the even one: one instruction, unlike tirx.nearbyint and a cast.
+    return (tirx.call_llvm_pure_intrin("int32", "llvm.lrint", bounded) + zero).astype(dtype)
+
+
+def _at(values: Any, index: tuple[Any, ...]) -> Any:
+    """Return the element of `values`, which broadcasts, for `index`."""
+    return values(*(0 if int(size) == 1 else i for size, i in zip(values.shape, index, strict=True)))

@@ -1,0 +1,352 @@
+"""Relax operator between quantize and dequantize → how `placement` runs it on 8-bit integers, where it can."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlas_ops._tvm import tvm
+from dlas_ops.dot import dot_of, stored
+from dlas_ops.operators import dense, layout, pooling, quantize
+from dlas_ops.rules import Rule, conv_of, convolved, even_pool, extremum, window_of
+from dlas_ops.value import POINTS, Quantization, Value
+
+if TYPE_CHECKING:
+    from dlas_ops.placement import Placement
+
+relax = tvm.relax
+
+LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
+
+
+def quantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Turn floats, a convolution's sums or other quantized values into 8-bit integers."""
+    wanted = _per_tensor(place, call, str(call.attrs.out_dtype))
+    if wanted is None:
+        return None
+    value, dtype = place.held(call.args[0]), stored(place.cpu)
+    if value.block == POINTS:
+        value = Value(place.plain(value), shape)
+    held = value.quantization
+    if held is None:
+        parameters = [_operand(wanted.scale, value), *_target(wanted, value, dtype)]
+        result = place.emit(
+            lambda x, *rest: quantize.quantize(x, dtype, *rest), value.expression, *parameters, name="quantize",
+            pattern=None,
+        )  # fmt: skip
+    elif value.dtype == dtype and held == wanted:
+        return value
+    else:
+        parameters = _requantization(value, wanted, dtype)
+        result = place.emit(
+            lambda x, *rest: quantize.requantize(x, dtype, *rest), value.expression, *parameters, name="requantize",
+            pattern=None,
+        )  # fmt: skip
+    return Value(result, shape, value.block, wanted)
+
+
+def _requantization(value: Value, wanted: Quantization, dtype: str) -> list[Any]:
+    """Return the parameters of `quantize.requantize` that make of quantized `value` what `wanted` says."""
+    held = _known(value)
+    factor = (held.scale / wanted.scale).astype(np.float32)
+    return [_operand(held.zero, value), _operand(factor, value), *_target(wanted, value, dtype, held.low, held.high)]
+
+
+def _target(
+    wanted: Quantization, value: Value, dtype: str, low: float = -np.inf, high: float = np.inf
+) -> tuple[Any, Any, Any]:
+    """Return the zero point of `wanted` and the bounds of rounded quotients for `dtype` and reals `low` to `high`."""
+    with np.errstate(over="ignore"):
+        reals = np.rint(np.array([low, high], np.float32) / wanted.scale.item())
+    # Bounds of the real values hold for the integers as well, because rounding keeps the order.
+    least, most = (limit - wanted.zero.item() for limit in LIMITS[dtype])
+    bounds = np.clip(reals, least, most).astype(np.float32)
+    return _operand(wanted.zero, value), _operand(bounds[0], value), _operand(bounds[1], value)
+
+
+def dequantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Keep the integers, and remember what they stand for."""
+    value = place.held(call.args[0])
+    scale, zero = (place.held(argument).constant for argument in call.args[1:3])
+    if scale is None or zero is None:
+        return None
+    if value.constant is not None:
+        column = [1] * len(shape)
+        if scale.size > 1:
+            column[int(call.attrs.axis)] = scale.size
+        return replace(value, quantization=Quantization(scale.reshape(column), zero.reshape(column).astype(np.int32)))
+    declared = str(call.args[0].ty.dtype.dtype)
+    quantization = _per_tensor(place, call, declared)
+    if quantization is None:
+        return None
+    if value.quantization is None:  # integers that the network was given, not ours
+        value = replace(value, expression=_shifted(place, value, declared, stored(place.cpu)))
+    return replace(value, shape=shape, quantization=quantization)
+
+
+def realized(place: Placement, value: Value, dtype: str) -> Value:
+    """Return quantized `value` as the network has it: floats or, between quantize and dequantize, 8-bit integers."""
+    held = value.quantization
+    assert held is not None
+    if dtype in LIMITS:
+        return Value(_shifted(place, value, value.dtype, dtype), value.shape, value.block)
+    array = value.constant
+    if array is not None:
+        floats = (array.astype(np.int32) - held.zero).astype(np.float32) * held.scale
+        return Value(relax.const(floats.astype(np.float32)), value.shape)
+    parameters = [held.zero, held.scale, np.float32(held.low), np.float32(held.high)]
+    result = place.emit(
+        quantize.dequantize, value.expression, *(_operand(each, value) for each in parameters), name="dequantize",
+        pattern=None,
+    )  # fmt: skip
+    return Value(result, value.shape, value.block)
+
+
+def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Convolve 8-bit integers; the result is the exact sums."""
+    data, weight = place.held(call.args[0]), place.held(call.args[1])
+    array = _weights(data, weight, axis=0)
+    if array is None or call.attrs.data_layout != "NCHW":
+        return None
+    conv = conv_of(call.attrs, data.shape, array)
+    border = int(_known(data).zero)
+    sums = convolved(place, conv, data, array, shape, border, dtype="int8", arithmetic=_arithmetic(place, data))
+    offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
+    scale = _known(data).scale * _known(weight).scale.reshape(1, -1, 1, 1)
+    return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
+
+
+def add(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Add a bias to sums by moving their zero, or two quantized tensors as floats."""
+    one, other = (place.held(argument) for argument in call.args)
+    held = one.quantization
+    if held is None or held.low > -np.inf or held.high < np.inf or one.shape != shape or one.dtype != "int32":
+        return _sum(place, one, other, shape)
+    if other.constant is None:
+        return _sum(place, one, other, shape)
+    stated = other.quantization or Quantization(np.ones((), np.float32))
+    bias = np.rint((other.constant - stated.zero).astype(np.float64) * stated.scale / held.scale)
+    if bias.size > 1 and bias.shape[-held.zero.ndim :] != held.zero.shape[-bias.ndim :]:
+        return None
+    return replace(one, quantization=replace(held, zero=(held.zero - bias).astype(np.int32)))
+
+
+def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> Value | None:
+    """Add two tensors of 8-bit integers as floats, in one step that reads the integers."""
+    alike = all(_eight_bits(value) and value.shape == shape for value in (one, other))
+    if not alike or not (one.block or other.block):
+        return None
+    arguments, block = place.alike([one, other], shape)
+    for value in (one, other):
+        arguments += [_operand(each, replace(value, block=block)) for each in (_known(value).zero, _known(value).scale)]
+    return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block)
+
+
+def relu(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Note a lower bound on sums."""
+    value = place.held(call.args[0])
+    held = value.quantization
+    if held is None or value.dtype != "int32":
+        return None
+    return replace(value, quantization=replace(held, low=max(held.low, 0.0), high=max(held.high, 0.0)))
+
+
+def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Note a bound on sums, which the importer writes as a maximum or minimum with a scalar."""
+    data, *bounds = call.args[1].fields
+    operator = extremum(place.module[call.args[0]])
+    value, bound = place.held(data), place.value(bounds[0]).constant if len(bounds) == 1 else None
+    held = value.quantization
+    if operator is None or held is None or value.dtype != "int32" or bound is None or bound.size != 1:
+        return None
+    limit = float(bound.item())
+    if operator is relax.op.maximum:
+        return replace(value, quantization=replace(held, low=max(held.low, limit), high=max(held.high, limit)))
+    return replace(value, quantization=replace(held, low=min(held.low, limit), high=min(held.high, limit)))
+
+
+def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Run a dense layer on 8-bit integers; the result is the exact sums."""
+    data, weight = place.held(call.args[0]), place.held(call.args[1])
+    array = _weights(data, weight, axis=1)
+    if array is None or array.ndim != 2 or len(data.shape) != 2:
+        return None
+    packed = relax.const(dense.pack(array, place.cpu))
+    sums = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
+    place.account(
+        "dense", data.shape, array.shape[::-1], shape, ran="dense", macs=prod(shape) * array.shape[0], dtype="int8",
+        arithmetic=_arithmetic(place, data),
+    )  # fmt: skip
+    offset = _known(data).zero.reshape(1, 1) * array.sum(axis=0, dtype=np.int32).reshape(1, -1)
+    scale = _known(data).scale.reshape(1, 1) * _known(weight).scale.reshape(1, -1)
+    return Value(sums, shape, 0, Quantization(np.broadcast_to(scale, offset.shape), offset))
+
+
+def reshape(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Reshape or transpose quantized constants and, quantized as a whole, tensors."""
+    value = place.held(call.args[0])
+    held, array = value.quantization, value.constant
+    if held is None:
+        return None
+    if array is not None:
+        axes = call.attrs.axes if call.op.name == "relax.permute_dims" else None
+        moved, scale, zero = (_moved(each, array.shape, axes, shape) for each in (array, held.scale, held.zero))
+        if moved is None or scale is None or zero is None:
+            return None
+        return Value(relax.const(np.ascontiguousarray(moved)), shape, 0, Quantization(scale, zero))
+    if not held.per_tensor or call.op.name == "relax.permute_dims":
+        return None
+    return Value(place.builder.emit(relax.op.reshape(place.plain(value), shape)), shape, 0, held)
+
+
+def _moved(array: NDArray[Any], old: tuple[int, ...], axes: Any, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """Return a constant, or what broadcasts against it, transposed by `axes` or reshaped to `shape`."""
+    if array.size == 1:
+        return array.reshape([1] * len(shape))
+    if axes is not None:
+        return array.transpose([int(axis) for axis in axes])
+    return array.reshape(shape) if array.size == prod(old) else None
+
+
+def pool(kind: str) -> Rule:
+    """Return the rule for pooling of `kind` max or avg: the greatest integer or, as sums, the average."""
+
+    def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+        data, attributes = place.held(call.args[0]), call.attrs
+        if not _eight_bits(data) or (kind == "avg" and not even_pool(attributes)):
+            return None
+        held = _known(data)
+        window = window_of(attributes, data.shape, shape)
+        block = place.block(data.shape[1], data)
+        zero = int(held.zero)
+        result = place.emit(
+            lambda x: pooling.compute(window, x, kind, False, place.cpu, zero), place.blocked(data, block),
+            name=f"{kind}_pool2d",
+        )  # fmt: skip
+        place.account(
+            f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
+            dilation=window.dilation, dtype="int8", arithmetic=data.dtype if kind == "max" else "int32",
+        )  # fmt: skip
+        return Value(result, shape, block, held if kind == "max" else _averaged(held, prod(window.kernel)))
+
+    return rule
+
+
+def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Average over height and width as global average pooling, in sums."""
+    data = place.held(call.args[0])
+    axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
+    if not _eight_bits(data) or not data.block or axes != [2, 3]:
+        return None
+    held = _known(data)
+    result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), data.expression, name="global_avg_pool2d")
+    place.account("global_avg_pool2d", data.shape, (), shape, ran="mean", dtype="int8", arithmetic="int32")
+    if not call.attrs.keepdims:
+        result = place.builder.emit(relax.op.reshape(result, shape))
+    return Value(result, shape, 0, _averaged(held, data.shape[2] * data.shape[3]))
+
+
+def _averaged(held: Quantization, count: int) -> Quantization:
+    """Return what sums of `count` integers stand for, divided by `count`."""
+    return Quantization((held.scale / np.float32(count)).astype(np.float32), (held.zero * count).astype(np.int32))
+
+
+def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Concatenate integers along channels as they are; each channel then has the scale and zero of its own part."""
+    values = [place.held(field) for field in getattr(call.args[0], "fields", ())]
+    if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
+        return None
+    if not all(_eight_bits(value) for value in values):
+        return None
+    block, channels = place.block(shape[1]), [value.shape[1] for value in values]
+    parts = [place.blocked(value, place.block(value.shape[1], value)) for value in values]
+    result = place.emit(
+        lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None
+    )
+    known = [value.quantization for value in values if value.quantization]
+    if all(each == known[0] for each in known):
+        return Value(result, shape, block, known[0])
+    scale, zero = (
+        np.concatenate([np.full(size, array.item()) for size, array in zip(channels, arrays, strict=True)])
+        for arrays in ([each.scale for each in known], [each.zero for each in known])
+    )
+    column = (1, -1, 1, 1)
+    quantization = Quantization(scale.astype(np.float32).reshape(column), zero.astype(np.int32).reshape(column))
+    return Value(result, shape, block, quantization)
+
+
+QUANTIZED: dict[str, Rule] = {
+    "relax.quantize": quantize_linear,
+    "relax.dequantize": dequantize_linear,
+    "relax.nn.conv2d": conv2d,
+    "relax.add": add,
+    "relax.nn.relu": relu,
+    "relax.call_tir": clip_bound,
+    "relax.matmul": matmul,
+    "relax.nn.max_pool2d": pool("max"),
+    "relax.nn.avg_pool2d": pool("avg"),
+    "relax.mean": mean,
+    "relax.concat": concat,
+    "relax.reshape": reshape,
+    "relax.expand_dims": reshape,
+    "relax.permute_dims": reshape,
+}
+
+
+def _per_tensor(place: Placement, call: Any, declared: str) -> Quantization | None:
+    """Return the quantization that `call` states, for integers as this processor stores them."""
+    scale, zero = (place.held(argument).constant for argument in call.args[1:3])
+    if scale is None or zero is None or scale.size != 1 or zero.size != 1 or declared not in LIMITS:
+        return None
+    shift = LIMITS[stored(place.cpu)][0] - LIMITS[declared][0]
+    return Quantization(scale.reshape(()), (zero.reshape(()).astype(np.int32) + shift).astype(np.int32))
+
+
+def _shifted(place: Placement, value: Value, old: str, new: str) -> Any:
+    """Return 8-bit integers as the other 8-bit dtype, 128 higher or lower."""
+    if old == new:
+        return value.expression
+    shift = LIMITS[new][0] - LIMITS[old][0]
+
+    def compute(x: Any) -> Any:
+        return tvm.te.compute(x.shape, lambda *index: (x(*index).astype("int32") + shift).astype(new), name="shifted")
+
+    return place.emit(compute, value.expression, name="shift", pattern=None)
+
+
+def _arithmetic(place: Placement, data: Value) -> str:
+    """Return the dtype in which the processor multiplies."""
+    dot = dot_of(data.dtype, place.cpu)
+    return dot.weight if dot.instruction else dot.sums
+
+
+def _known(value: Value) -> Quantization:
+    assert value.quantization is not None
+    return value.quantization
+
+
+def _eight_bits(value: Value) -> bool:
+    """Whether `value` is 8-bit integers of one scale and zero point."""
+    return value.quantization is not None and value.quantization.per_tensor and value.dtype in LIMITS
+
+
+def _weights(data: Value, weight: Value, axis: int) -> NDArray[np.int8] | None:
+    """Return the weights if they and the data are integers that the instructions can multiply."""
+    array = weight.constant
+    if not _eight_bits(data) or weight.quantization is None or array is None or array.dtype != np.int8:
+        return None
+    symmetric = not weight.quantization.zero.any()
+    by_output = weight.quantization.scale.size in (1, array.shape[axis])
+    return array if symmetric and by_output else None
+
+
+def _operand(array: Any, value: Value) -> Any:
+    """Return `array`, one number or what broadcasts against `value`, as a constant in the value's layout."""
+    array = np.asarray(array)
+    if array.size == 1:
+        array = array.reshape([1] * len(value.shape))
+    return relax.const(layout.pack_constant(array, value.block) if value.block else np.ascontiguousarray(array))
