@@ -42,7 +42,6 @@ class Placement:
         self.layers: list[Layer] = []
         self.builder = relax.BlockBuilder()
         self.values: dict[Any, Value] = {}
-        self.readers: dict[Any, list[Any]] = {}
 
     def run(self) -> Any:
         """Return the rewritten module."""
@@ -50,7 +49,6 @@ class Placement:
         parameters = [relax.Var(str(var.name), var.ty) for var in function.params]
         for old, new in zip(function.params, parameters, strict=True):
             self.values[old] = Value(new, shape_of(old))
-        self.readers = _readers(function)
         with self.builder.function("main", parameters):
             with self.builder.dataflow():
                 for block in function.body.blocks:
@@ -183,15 +181,3 @@ class Placement:
         self.layers.append(
             Layer(operator=operator, input=tuple(input), weight=tuple(weight), output=tuple(output), **fields)
         )
-
-
-def _readers(function: Any) -> dict[Any, list[Any]]:
-    """Return for every bound expression those that read it; None stands for the function's result."""
-    bindings = [binding for block in function.body.blocks for binding in block.bindings]
-    bound = {binding.var: binding.value for binding in bindings}
-    found: dict[Any, list[Any]] = {}
-    for reader, read in [*((binding.value, binding.value) for binding in bindings), (None, function.body.body)]:
-        for variable in relax.analysis.free_vars(read):
-            if variable in bound:
-                found.setdefault(bound[variable], []).append(reader)
-    return found

@@ -13,7 +13,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.dot import dot_of, stored
 from dlas_ops.operators import dense, layout, pooling, quantize
 from dlas_ops.rules import Rule, conv_of, convolved, even_pool, extremum, window_of
-from dlas_ops.value import Quantization, Value
+from dlas_ops.value import POINTS, Quantization, Value
 
 if TYPE_CHECKING:
     from dlas_ops.placement import Placement
@@ -29,35 +29,43 @@ def quantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Valu
     if wanted is None:
         return None
     value, dtype = place.held(call.args[0]), stored(place.cpu)
-    scale, zero = float(wanted.scale), int(wanted.zero)
+    if value.block == POINTS:
+        value = Value(place.plain(value), shape)
     held = value.quantization
     if held is None:
-        bounds = LIMITS[dtype]
+        parameters = [_operand(wanted.scale, value), *_target(wanted, value, dtype)]
         result = place.emit(
-            lambda x: quantize.quantize(x, scale, zero, *bounds, dtype), value.expression, name="quantize", pattern=None
-        )
-    elif held.per_tensor and (value.dtype, float(held.scale), int(held.zero)) == (dtype, scale, zero):
+            lambda x, *rest: quantize.quantize(x, dtype, *rest), value.expression, *parameters, name="quantize",
+            pattern=None,
+        )  # fmt: skip
+    elif value.dtype == dtype and held == wanted:
         return value
     else:
-        result = requantized(place, value, wanted, dtype)
+        parameters = _requantization(value, wanted, dtype)
+        result = place.emit(
+            lambda x, *rest: quantize.requantize(x, dtype, *rest), value.expression, *parameters, name="requantize",
+            pattern=None,
+        )  # fmt: skip
     return Value(result, shape, value.block, wanted)
 
 
-def requantized(place: Placement, value: Value, wanted: Quantization, dtype: str) -> Any:
-    """Return quantized `value` as the integers of `dtype` that stand for it in `wanted`."""
-    held = value.quantization
-    assert held is not None
-    scale, zero = float(wanted.scale), int(wanted.zero)
+def _requantization(value: Value, wanted: Quantization, dtype: str) -> list[Any]:
+    """Return the parameters of `quantize.requantize` that make of quantized `value` what `wanted` says."""
+    held = _known(value)
+    factor = (held.scale / wanted.scale).astype(np.float32)
+    return [_operand(held.zero, value), _operand(factor, value), *_target(wanted, value, dtype, held.low, held.high)]
+
+
+def _target(
+    wanted: Quantization, value: Value, dtype: str, low: float = -np.inf, high: float = np.inf
+) -> tuple[Any, Any, Any]:
+    """Return the zero point of `wanted` and the bounds of rounded quotients for `dtype` and reals `low` to `high`."""
+    with np.errstate(over="ignore"):
+        reals = np.rint(np.array([low, high], np.float32) / wanted.scale.item())
     # Bounds of the real values hold for the integers as well, because rounding keeps the order.
-    low, high = (
-        int(np.clip(np.rint(np.clip(np.float32(bound) / np.float32(scale), -1e9, 1e9)) + zero, *LIMITS[dtype]))
-        for bound in (held.low, held.high)
-    )
-    factor = (held.scale / np.float32(scale)).astype(np.float32)
-    return place.emit(
-        lambda x, offset, factor: quantize.requantize(x, offset, factor, zero, low, high, dtype),
-        value.expression, _operand(held.zero, value), _operand(factor, value), name="requantize", pattern=None,
-    )  # fmt: skip
+    least, most = (limit - wanted.zero.item() for limit in LIMITS[dtype])
+    bounds = np.clip(reals, least, most).astype(np.float32)
+    return _operand(wanted.zero, value), _operand(bounds[0], value), _operand(bounds[1], value)
 
 
 def dequantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -90,9 +98,10 @@ def realized(place: Placement, value: Value, dtype: str) -> Value:
     if array is not None:
         floats = (array.astype(np.int32) - held.zero).astype(np.float32) * held.scale
         return Value(relax.const(floats.astype(np.float32)), value.shape)
+    parameters = [held.zero, held.scale, np.float32(held.low), np.float32(held.high)]
     result = place.emit(
-        lambda x, offset, scale: quantize.dequantize(x, offset, scale, held.low, held.high),
-        value.expression, _operand(held.zero, value), _operand(held.scale, value), name="dequantize", pattern=None,
+        quantize.dequantize, value.expression, *(_operand(each, value) for each in parameters), name="dequantize",
+        pattern=None,
     )  # fmt: skip
     return Value(result, value.shape, value.block)
 
@@ -128,24 +137,13 @@ def add(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
 
 def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> Value | None:
     """Add two tensors of 8-bit integers as floats, in one step that reads the integers."""
-    quantizations = one.quantization, other.quantization
-    eight = all(value.quantization and value.dtype in LIMITS and value.shape == shape for value in (one, other))
-    if not eight or not (one.block or other.block):
+    alike = all(_eight_bits(value) and value.shape == shape for value in (one, other))
+    if not alike or not (one.block or other.block):
         return None
     arguments, block = place.alike([one, other], shape)
-    a, b = ((int(q.zero), float(q.scale)) for q in quantizations if q)
-
-    def element(x: Any, y: Any) -> Any:
-        return tvm.te.compute(
-            x.shape,
-            lambda *index: (
-                quantize.real(x(*index), a[0], tvm.tirx.const(a[1], "float32"))
-                + quantize.real(y(*index), b[0], tvm.tirx.const(b[1], "float32"))
-            ),
-            name="sum",
-        )
-
-    return Value(place.emit(element, *arguments, name="add", pattern=None), shape, block)
+    for value in (one, other):
+        arguments += [_operand(each, replace(value, block=block)) for each in (_known(value).zero, _known(value).scale)]
+    return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block)
 
 
 def relu(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -219,11 +217,11 @@ def pool(kind: str) -> Rule:
 
     def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         data, attributes = place.held(call.args[0]), call.attrs
-        held = data.quantization
-        if held is None or data.dtype not in LIMITS or (kind == "avg" and not even_pool(attributes)):
+        if not _eight_bits(data) or (kind == "avg" and not even_pool(attributes)):
             return None
+        held = _known(data)
         window = window_of(attributes, data.shape, shape)
-        block = data.block or place.block(data.shape[1])
+        block = place.block(data.shape[1], data)
         zero = int(held.zero)
         result = place.emit(
             lambda x: pooling.compute(window, x, kind, False, place.cpu, zero), place.blocked(data, block),
@@ -241,9 +239,10 @@ def pool(kind: str) -> Rule:
 def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     """Average over height and width as global average pooling, in sums."""
     data = place.held(call.args[0])
-    held, axes = data.quantization, sorted(int(axis) % 4 for axis in call.attrs.axis or ())
-    if held is None or data.dtype not in LIMITS or not data.block or axes != [2, 3]:
+    axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
+    if not _eight_bits(data) or not data.block or axes != [2, 3]:
         return None
+    held = _known(data)
     result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), data.expression, name="global_avg_pool2d")
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean", dtype="int8", arithmetic="int32")
     if not call.attrs.keepdims:
@@ -257,35 +256,27 @@ def _averaged(held: Quantization, count: int) -> Quantization:
 
 
 def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    """Concatenate along channels, every part requantized to what the next operator, a quantize, asks for."""
+    """Concatenate integers along channels as they are; each channel then has the scale and zero of its own part."""
     values = [place.held(field) for field in getattr(call.args[0], "fields", ())]
-    readers = place.readers.get(call, [])
-    if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or len(readers) != 1 or not any(v.block for v in values):
+    if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
         return None
-    (reader,) = readers
-    if reader is None or getattr(reader.op, "name", "") != "relax.quantize":
+    if not all(_eight_bits(value) for value in values):
         return None
-    wanted = _per_tensor(place, reader, str(reader.attrs.out_dtype))
-    if wanted is None or any(value.quantization is None or value.dtype not in LIMITS for value in values):
-        return None
-    block, dtype = place.block(shape[1]), stored(place.cpu)
-    parts = [place.blocked(value, value.block or block) for value in values]
-    channels = [value.shape[1] for value in values]
-
-    def compute(*parts: Any) -> Any:
-        alike = [_alike(part, _known(value), wanted, dtype) for part, value in zip(parts, values, strict=True)]
-        return layout.concatenate(alike, channels, block, place.cpu.lanes())
-
-    return Value(place.emit(compute, *parts, name="concat", pattern=None), shape, block, wanted)
-
-
-def _alike(part: Any, held: Quantization, wanted: Quantization, dtype: str) -> Any:
-    """Return integers `part`, which stand for what `held` says, as the integers that do so in `wanted`."""
-    scale, zero = np.float32(held.scale), int(held.zero)
-    if (scale, zero) == (np.float32(wanted.scale), int(wanted.zero)):
-        return part
-    factor = float(scale / np.float32(wanted.scale))
-    return quantize.requantize(part, zero, factor, int(wanted.zero), *LIMITS[dtype], dtype)
+    block, channels = place.block(shape[1]), [value.shape[1] for value in values]
+    parts = [place.blocked(value, place.block(value.shape[1], value)) for value in values]
+    result = place.emit(
+        lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None
+    )
+    known = [value.quantization for value in values if value.quantization]
+    if all(each == known[0] for each in known):
+        return Value(result, shape, block, known[0])
+    scale, zero = (
+        np.concatenate([np.full(size, array.item()) for size, array in zip(channels, arrays, strict=True)])
+        for arrays in ([each.scale for each in known], [each.zero for each in known])
+    )
+    column = (1, -1, 1, 1)
+    quantization = Quantization(scale.astype(np.float32).reshape(column), zero.astype(np.int32).reshape(column))
+    return Value(result, shape, block, quantization)
 
 
 QUANTIZED: dict[str, Rule] = {
@@ -338,18 +329,24 @@ def _known(value: Value) -> Quantization:
     return value.quantization
 
 
+def _eight_bits(value: Value) -> bool:
+    """Whether `value` is 8-bit integers of one scale and zero point."""
+    return value.quantization is not None and value.quantization.per_tensor and value.dtype in LIMITS
+
+
 def _weights(data: Value, weight: Value, axis: int) -> NDArray[np.int8] | None:
     """Return the weights if they and the data are integers that the instructions can multiply."""
     array = weight.constant
-    if data.quantization is None or weight.quantization is None or array is None or array.dtype != np.int8:
+    if not _eight_bits(data) or weight.quantization is None or array is None or array.dtype != np.int8:
         return None
     symmetric = not weight.quantization.zero.any()
     by_output = weight.quantization.scale.size in (1, array.shape[axis])
-    return array if data.dtype in LIMITS and symmetric and by_output else None
+    return array if symmetric and by_output else None
 
 
-def _operand(array: NDArray[Any], value: Value) -> Any:
-    """Return `array`, which broadcasts against `value`, as a number or as a constant in the value's layout."""
+def _operand(array: Any, value: Value) -> Any:
+    """Return `array`, one number or what broadcasts against `value`, as a constant in the value's layout."""
+    array = np.asarray(array)
     if array.size == 1:
-        return array.item()
+        array = array.reshape([1] * len(value.shape))
     return relax.const(layout.pack_constant(array, value.block) if value.block else np.ascontiguousarray(array))
