@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
@@ -16,6 +18,7 @@ from dlas_ops.exported import as_onnx
 from dlas_ops.layers import Layer
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.placement import Placement
+from dlas_ops.quantization import is_quantized, quantize
 from dlas_ops.scheduling import schedule
 from dlas_ops.tunables import Choice
 
@@ -50,22 +53,26 @@ def lower(
     algorithm: str | Mapping[str, str],
     format: str = "dense",
     dtype: str = "float32",
+    calibration: NDArray[np.float32] | None = None,
 ) -> Lowered:
     """Import `model` and place `algorithm` on its convolutions.
 
     Parameters
     ----------
     model : a float32 network of static shapes: an ONNX model with its weights embedded, or a program of
-        ``torch.export.export(model.eval(), …)``, which is taken by way of ONNX with its batch norms folded
+        ``torch.export.export(model.eval(), …)``, which is taken by way of ONNX with its batch norms folded. A QDQ
+        model, QuantizeLinear and DequantizeLinear around its operators, runs in int8 where they have programs for it.
     target : the ``tvm.target.Target`` to run on
     algorithm : name of a file in ``dlas_ops/algorithms``, or ``algorithm/format`` by layer name (see `Choices`)
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
     dtype : of weights and activations as stored
+    calibration : for int8 of a float network, inputs whose activations its scales must hold, (images, channels, height,
+        width); see `dlas_ops.quantization`
 
     Raises
     ------
     ValueError
-        If there is no such algorithm, format or dtype.
+        If there is no such algorithm, format or dtype, or if int8 is asked for of a float network without calibration.
     TypeError
         If `model` is none of both.
     """
@@ -74,6 +81,10 @@ def lower(
     from tvm.relax.frontend.onnx import from_onnx
 
     model = as_onnx(model)
+    if dtype == "int8" and calibration is not None:
+        model = quantize(model, calibration)
+    elif dtype == "int8" and not is_quantized(model):
+        raise ValueError("int8 needs calibration images, or a QDQ model")
     transform = tvm.relax.transform
     module = transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
@@ -110,9 +121,10 @@ def compile(
     algorithm: str | Mapping[str, str],
     format: str = "dense",
     dtype: str = "float32",
+    calibration: NDArray[np.float32] | None = None,
 ) -> Compiled:
     """Lower and build `model`; see `lower`."""
-    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype)
+    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype, calibration=calibration)
     return Compiled(build(lowered, target), lowered.layers)
 
 

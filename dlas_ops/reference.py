@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -9,18 +11,29 @@ from numpy.typing import NDArray
 from dlas_ops.convolution import Conv
 
 Array = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 def conv2d(data: Array, weight: Array, conv: Conv) -> Array:
     """Return the convolution of `data` (NCHW) with `weight` (OIHW, I channels per group), summed in float64."""
-    windows = _windows(data, conv, 0.0)
-    outputs = conv.out_channels // conv.groups
-    groups = []
-    for group in range(conv.groups):
-        inputs = windows[:, group * conv.group_channels : (group + 1) * conv.group_channels]
-        filters = weight[group * outputs : (group + 1) * outputs]
-        groups.append(np.einsum("nchwij,ocij->nohw", inputs.astype(np.float64), filters.astype(np.float64)))
-    return np.concatenate(groups, axis=1).astype(np.float32)
+    return _conv2d(data, weight, conv, 0.0).astype(np.float32)
+
+
+def conv2d_sums(data: NDArray[Any], zero: int, weight: NDArray[Any], conv: Conv) -> Integers:
+    """Return the exact convolution of `data` less its `zero` point, which lies around it, with `weight`: integers."""
+    return _conv2d(data.astype(np.float64) - zero, weight, conv, 0.0).astype(np.int64)
+
+
+def quantize(data: Array, scale: float, zero: int, low: int = 0, high: int = 255) -> Integers:
+    """Return `data` / `scale` rounded, a half to even, plus `zero`, saturated: ONNX's QuantizeLinear."""
+    rounded = np.rint(data.astype(np.float32) / np.float32(scale))
+    return np.asarray(np.clip(rounded + zero, low, high), np.int64)
+
+
+def requantize(sums: Integers, factor: Array, zero: int, low: int = 0, high: int = 255) -> Integers:
+    """Return exact `sums` times `factor`, in float32, rounded, a half to even, plus `zero`, saturated."""
+    rounded = np.rint(sums.astype(np.float32) * factor.astype(np.float32))
+    return np.asarray(np.clip(rounded + zero, low, high), np.int64)
 
 
 def max_pool2d(data: Array, window: Conv) -> Array:
@@ -40,7 +53,18 @@ def dense(data: Array, weight: Array) -> Array:
     return (data.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.float32)
 
 
-def _windows(data: Array, conv: Conv, border: float) -> Array:
+def _conv2d(data: NDArray[Any], weight: NDArray[Any], conv: Conv, border: float) -> NDArray[np.float64]:
+    windows = _windows(data, conv, border)
+    outputs = conv.out_channels // conv.groups
+    groups = []
+    for group in range(conv.groups):
+        inputs = windows[:, group * conv.group_channels : (group + 1) * conv.group_channels]
+        filters = weight[group * outputs : (group + 1) * outputs]
+        groups.append(np.einsum("nchwij,ocij->nohw", inputs.astype(np.float64), filters.astype(np.float64)))
+    return np.concatenate(groups, axis=1)
+
+
+def _windows(data: NDArray[Any], conv: Conv, border: float) -> NDArray[Any]:
     """Return the inputs of every output point, as (batch, channel, row, column, kernel row, kernel column)."""
     top, left, bottom, right = conv.padding
     wide = np.pad(data, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=border)
