@@ -148,16 +148,16 @@ class Placement:
         for value in values:
             array = value.constant
             if array is not None:
-                arguments.append(relax.const(self.constant(array, block)) if array.ndim else value.expression)
+                arguments.append(relax.const(self.constant(array, shape, block)) if array.ndim else value.expression)
             elif len(value.shape) == 4 and value.shape[1] == shape[1]:
                 arguments.append(self.blocked(value, block))
             else:
                 return [], 0
         return arguments, block
 
-    def constant(self, array: NDArray[Any], block: int) -> NDArray[Any]:
-        """Return an array that broadcasts against NCHW such that it broadcasts against channel blocks or points."""
-        return points.constant(array, self.cpu) if block == POINTS else layout.pack_constant(array, block)
+    def constant(self, array: NDArray[Any], shape: Sequence[int], block: int) -> NDArray[Any]:
+        """Return an array that broadcasts against NCHW of `shape` such that it does so in channel blocks or points."""
+        return points.constant(array, shape[2:], self.cpu) if block == POINTS else layout.pack_constant(array, block)
 
     def block(self, channels: int, value: Value | None = None) -> int:
         """Return the channel block for what runs in channel blocks only: that of `value`, if it is in such blocks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -63,9 +64,13 @@ def scatter(data: Any, shape: tuple[int, ...], block: int = 0) -> Any:
     return te.compute((batch, blocks, height, width, block), element, name="packed")
 
 
-def constant(array: NDArray[Any], cpu: Cpu) -> NDArray[Any]:
-    """Return a constant that broadcasts against NCHW such that it broadcasts against (batch, channels, pitch)."""
+def constant(array: NDArray[Any], map_shape: Sequence[int], cpu: Cpu) -> NDArray[Any]:
+    """Return a constant that broadcasts against NCHW such that it broadcasts against (batch, channels, pitch).
+
+    `map_shape` is the height and width of a map.
+    """
     full = array.reshape((1,) * (4 - array.ndim) + array.shape)
     if full.shape[2:] == (1, 1):
         return full[..., 0]
-    raise NotImplementedError
+    maps = np.broadcast_to(full, (*full.shape[:2], *map_shape)).reshape(*full.shape[:2], -1)
+    return np.pad(maps, ((0, 0), (0, 0), (0, pitch(maps.shape[2], cpu) - maps.shape[2])))

@@ -32,12 +32,12 @@ def compress(weight: NDArray[np.float32], places: NDArray[np.int64], block: int)
     filters, groups = len(weight), len(places)
     row, *position = weight.nonzero()
     place = places[row // (filters // groups), *position]
-    order = np.lexsort((place, row, place // block))
-    blocks = int(places.max()) // block + 1
-    counts = np.bincount(place // block * filters + row, minlength=blocks * filters)
-    pointers = np.concatenate([[0], np.cumsum(counts)])
-    values, indices = weight[weight != 0][order], place[order] % block
+    last = int(places.max())
+    blocks = last // block + 1
+    line = place // block * filters + row
+    order = (line * (last + 1) + place).argsort()
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(line, minlength=blocks * filters))])
+    values, indices = weight[row, *position][order], place[order] % block
     if not len(values):  # TVM has no empty tensors; no row points at this one.
         values, indices = np.zeros(1, weight.dtype), np.zeros(1, np.int64)
-    largest = min(int(places.max()), block - 1)
-    return Csr(values, indices.astype(np.min_scalar_type(largest)), pointers.astype(np.int32))
+    return Csr(values, indices.astype(np.min_scalar_type(min(last, block - 1))), pointers.astype(np.int32))

@@ -165,7 +165,9 @@ def _stretched(conv: Conv, data: Any, layout: Stretch) -> Any:
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
     space = rows.tunables(sch, block, cpu)
-    row = _row(sch, block)[0] // cpu.lanes() or 1
+    if rows.tile_of(sch, block).pitch:
+        return space
+    row = _row(sch, block)[0] // cpu.lanes()
     return {**space, "vectors": [size for size in space["vectors"] if size % row == 0 or row % size == 0]}
 
 

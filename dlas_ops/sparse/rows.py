@@ -72,8 +72,8 @@ def sums_of(
         lambda ins, outs: _nest(outs[0], ins, load, tile, 1, name),
         name=name,
         dtype=[source.dtype],
-        in_buffers=[tirx.decl_buffer(tensor.shape, tensor.dtype, tensor.op.name) for tensor in inputs],
-        out_buffers=[tirx.decl_buffer(shape, source.dtype, name)],
+        in_buffers=[tirx.decl_buffer(tensor.shape, tensor.dtype, tensor.op.name, layout=None) for tensor in inputs],
+        out_buffers=[tirx.decl_buffer(shape, source.dtype, name, layout=None)],
         attrs={
             "dlas.schedule": f"{name}/csr",
             "dlas.tile": [int(size) for size in astuple(tile)],

@@ -1,0 +1,130 @@
+"""Spatial pack for sparse weights: the input repacked by tiles of points, once per kernel column, in whole vectors.
+
+A non-zero then multiplies whole vectors that begin where the tile does, a kernel row further on: no point is computed
+in vain and, on rows of whole vectors, every access is aligned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.convolution import Conv
+from dlas_ops.operators import points
+from dlas_ops.schedules import BYTES, divisors
+from dlas_ops.sparse import rows
+from dlas_ops.sparse.csr import Csr, compress
+from dlas_ops.targets import Cpu
+from dlas_ops.tunables import Choice, Space
+from dlas_ops.value import POINTS
+
+te, tirx = tvm.te, tvm.tirx
+
+DTYPES = ("float32",)
+
+MOST_VECTORS = 8
+
+
+def supports(conv: Conv, target: Any) -> str | None:
+    """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
+    return None
+
+
+def block(channels: int, cpu: Cpu) -> int:
+    """Return the layout of the activations that this algorithm reads and writes: points innermost."""
+    return POINTS
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The input of a tile: by channel, kernel column and phase of the vertical stride, `stretch` points.
+
+    `columns` is how many elements are a block: channels that fill no more than the L1 cache.
+    """
+
+    tile: rows.Tile
+    tiles: int
+    stretch: int
+    channel: int
+    columns: int
+
+
+def packed(conv: Conv, cpu: Cpu) -> Packed:
+    """Return how the input of `conv` is packed."""
+    pitch = points.pitch(conv.out_height * conv.out_width, cpu)
+    lanes = min(cpu.lanes(), pitch)
+    vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
+    tiles = pitch // (vectors * lanes)
+    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
+    tile = rows.Tile(filters, vectors, lanes, vectors * lanes)
+    stretch = tile.points + (conv.extent[0] - 1) // conv.stride[0] * conv.out_width
+    channel = conv.kernel[1] * conv.stride[0] * stretch
+    return Packed(tile, tiles, stretch, channel, max(1, cpu.l1_bytes // (channel * BYTES)) * channel)
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
+    """Pack OIHW weights as CSR whose indices are offsets into a tile of the packed input."""
+    layout = packed(conv, cpu)
+    channel, kh, kw = np.ogrid[: conv.in_channels, : conv.kernel[0], : conv.kernel[1]]
+    row = kh * conv.dilation[0]
+    plane = (channel * conv.kernel[1] + kw) * conv.stride[0] + row % conv.stride[0]
+    offset = plane * layout.stretch + row // conv.stride[0] * conv.out_width
+    return compress(weight, offset.reshape(conv.groups, conv.group_channels, *conv.kernel), layout.columns)
+
+
+def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
+    """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
+    layout = packed(conv, cpu)
+    source = _packed(conv, data, layout)
+    shape = (conv.batch, conv.out_channels, layout.tiles * layout.tile.points)
+    load = _load(layout.columns)(layout.tile)
+    attributes = {"dlas.columns": layout.columns}
+    sums = rows.sums_of(source, Csr(values, indices, pointers), shape, layout.tile, load, "spatial_pack", attributes)
+    return te.compute(shape, lambda *index: sums[index], name="output")
+
+
+def _load(columns: int) -> Callable[[rows.Tile], rows.Load]:
+    """Return how a non-zero's offset and an output point find their input."""
+    return lambda tile: (
+        lambda source, n, b, index, t, v, lane: source[n, t, b * columns + index + v * tile.lanes + lane]
+    )
+
+
+def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
+    """Return the input by image and tile of points, one stretch after the other."""
+    (sh, sw), width = conv.stride, conv.out_width
+    top, left = conv.padding[:2]
+
+    def element(n: Any, t: Any, place: Any) -> Any:
+        plane, inside = place // layout.stretch, place % layout.stretch
+        point = t * layout.tile.points + inside
+        row = point // width * sh + plane % sh - top
+        kw = plane // sh % conv.kernel[1]
+        column = point % width * sw + kw * conv.dilation[1] - left
+        held = points.read(data, conv.width, n, place // layout.channel, row, column)
+        valid = tirx.all(row >= 0, row < conv.height, column >= 0, column < conv.width)
+        return tirx.if_then_else(valid, held, tirx.const(0.0, data.dtype))
+
+    attributes = {"dlas.stretch": layout.stretch}
+    shape = (conv.batch, layout.tiles, conv.in_channels * layout.channel)
+    return te.compute(shape, element, name="packed", attrs=attributes)
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`; the tile of points is the one that the input is packed for."""
+    space = rows.tunables(sch, block, cpu)
+    return {**space, "vectors": space["vectors"][:1]}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Pack the input, stretches in parallel; then sum."""
+    load = _load(int(sch.get(block).annotations["dlas.columns"]))
+    block = rows.schedule(sch, block, cpu, choice, load)
+    [copy] = sch.get_producers(block)
+    n, t, place = sch.get_loops(copy)
+    outer, _ = sch.split(place, [None, int(sch.get(copy).annotations["dlas.stretch"])])
+    sch.parallel(sch.fuse(n, t, outer))
