@@ -115,7 +115,7 @@ def compile_library(folder: Path, variant: Variant, threads: int, library: Path)
 
     model = onnx.load(zoo.onnx_path(folder, variant.sparsity, variant.dtype))
     target = tvm.target.Target({**native_target(), "num-cores": threads})
-    options = {"algorithm": variant.algorithm, "format": variant.format, "dtype": variant.dtype}
+    options: dict[str, Any] = {"algorithm": variant.algorithm, "format": variant.format, "dtype": variant.dtype}
     start = time.perf_counter()
     try:
         compiled = dlas_ops.compile(model, target, **options)
