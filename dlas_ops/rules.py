@@ -227,7 +227,7 @@ def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
     if not data.block or axes != [2, 3]:
         return None
-    source = place.blocked(data, place.block(data.shape[1], data))
+    source = place.blocked(data, place.block(data.shape[1], data), data.layer)
     result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), source, name="global_avg_pool2d")
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean")
     if not call.attrs.keepdims:

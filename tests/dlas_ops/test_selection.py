@@ -19,7 +19,7 @@ from dlas_ops.algorithms import gemm
 from dlas_ops.asked import Asked, Selection, implemented, names
 from dlas_ops.convolution import Conv
 from dlas_ops.graph import Graph, Join, Problem
-from dlas_ops.targets import native_target
+from dlas_ops.targets import describe, native_target
 from tests.dlas_ops import small_networks as networks
 
 FIRST = Conv(1, 3, 12, 12, 48, (3, 3), padding=(1, 1, 1, 1))
@@ -86,7 +86,7 @@ def test_conversions_change_the_choice() -> None:
     assert (apart["before"], apart["after"]) == ("direct/dense", "spatial_pack/dense")
     together = chain(gain=1e-4, conversion=1e-3)
     blocks = {Asked.parse(together.algorithms[layer]).module.block for layer in ("before", "after")}
-    assert len({block(48, candidates.describe(networks.target())) for block in blocks}) == 1
+    assert len({block(48, describe(networks.target())) for block in blocks}) == 1
     assert together.expected == pytest.approx(2e-3 - 1e-4)
 
 
@@ -98,7 +98,7 @@ def test_what_keeps_the_layout_counts_with_the_layer_that_decided_it() -> None:
         slow = dict(costs[follower], **{block: 1e-3})
         chosen = selection.choose(graph, {**costs, follower: slow}, networks.target(), "auto/dense")
         algorithm = Asked.parse(chosen.algorithms["only"]).module
-        assert str(algorithm.block(48, candidates.describe(networks.target()))) != block
+        assert str(algorithm.block(48, describe(networks.target()))) != block
 
 
 def test_the_plan_knows_layers_followers_and_joins(network: onnx.ModelProto) -> None:
