@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlas_ops.compiler import Compiled, Lowered, build, compile, load, lower, save
+    from dlas_ops.asked import Selection
+    from dlas_ops.compiler import Compiled, Lowered, build, compile, load, lower, plan, save, select
     from dlas_ops.layers import Layer
 
-__all__ = ["Compiled", "Layer", "Lowered", "build", "compile", "load", "lower", "save"]
+__all__ = ["Compiled", "Layer", "Lowered", "Selection", "build", "compile", "load", "lower", "plan", "save", "select"]
+
+_HOMES = {"Layer": "dlas_ops.layers", "Selection": "dlas_ops.asked"}
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +22,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'dlas_ops' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module("dlas_ops.layers" if name == "Layer" else "dlas_ops.compiler"), name)
+    return getattr(import_module(_HOMES.get(name, "dlas_ops.compiler")), name)

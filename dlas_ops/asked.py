@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +19,8 @@ FORMATS = ("dense", "csr")
 class Asked:
     """An algorithm (a file in ``dlas_ops/algorithms``) and a weight format.
 
+    `selected_by` is what was asked for in the first place, if an algorithm without kernels selected this one.
+
     Raises
     ------
     ValueError
@@ -27,6 +29,7 @@ class Asked:
 
     algorithm: str
     format: str = "dense"
+    selected_by: str = ""
 
     def __post_init__(self) -> None:
         known = names()
@@ -65,8 +68,55 @@ class Asked:
 
 
 def names() -> list[str]:
-    """Return the names of all algorithms, sorted."""
+    """Return the names of all algorithms, those that select among the others too, sorted."""
     return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__))
+
+
+def implemented() -> list[str]:
+    """Return the names of the algorithms that have kernels of their own, sorted."""
+    return [name for name in names() if not selects(name)]
+
+
+def fitting(conv: Conv, target: Any, format: str, dtype: str) -> list[Asked]:
+    """Return the algorithms that can run `conv` as it is, sorted by name."""
+    modules = {name: importlib.import_module(f"dlas_ops.algorithms.{name}") for name in implemented()}
+    return [
+        Asked(name, format)
+        for name, module in modules.items()
+        if format in module.FORMATS and dtype in module.DTYPES and module.supports(conv, target) is None
+    ]
+
+
+def selects(name: str) -> bool:
+    """Tell whether the algorithm `name` has no kernels and selects among the others, layer by layer."""
+    return name in names() and bool(getattr(importlib.import_module(f"dlas_ops.algorithms.{name}"), "SELECTS", False))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Algorithms selected by measuring, and the measurements.
+
+    Attributes
+    ----------
+    asked : what they were selected for, "auto/dense"
+    algorithms : layer → "algorithm/format"; "" is for what has no algorithm of its own but a layout
+    measured : layer → "algorithm/format" → seconds
+    expected : seconds of all that was chosen, with the conversions between layouts
+    """
+
+    asked: str
+    algorithms: Mapping[str, str]
+    measured: Mapping[str, Mapping[str, float]]
+    expected: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the selection as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Selection:
+        """Return the selection that `to_json` described."""
+        return cls(**fields)
 
 
 class Choices:
@@ -75,13 +125,27 @@ class Choices:
     Parameters
     ----------
     algorithm : one for all layers, or a mapping from layer names to ``algorithm/format``, with what the other layers
-        get under "" (spatial_pack/dense unless it is there)
+        get under "" (spatial_pack/dense unless it is there), or what was selected by measuring
     format : where `algorithm` does not say
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm or format, or it selects by measuring and has not.
     """
 
-    def __init__(self, algorithm: str | Mapping[str, str], format: str = "dense") -> None:
-        by_layer = {"": algorithm} if isinstance(algorithm, str) else {"": "spatial_pack", **algorithm}
-        self._by_layer = {name: Asked.parse(text, format) for name, text in by_layer.items()}
+    def __init__(self, algorithm: str | Mapping[str, str] | Selection, format: str = "dense") -> None:
+        self.measured: Mapping[str, Mapping[str, float]] = {}
+        if isinstance(algorithm, Selection):
+            self.measured = algorithm.measured
+            chosen = {name: Asked.parse(text, format) for name, text in algorithm.algorithms.items()}
+            self._by_layer = {name: replace(asked, selected_by=algorithm.asked) for name, asked in chosen.items()}
+        else:
+            by_layer = {"": algorithm} if isinstance(algorithm, str) else {"": "spatial_pack", **algorithm}
+            self._by_layer = {name: Asked.parse(text, format) for name, text in by_layer.items()}
+        for asked in self._by_layer.values():
+            if selects(asked.algorithm):
+                raise ValueError(f"algorithm {asked.algorithm} selects by measuring: see dlas_ops.select")
         self.other = self._by_layer[""]
 
     def of(self, layer: str) -> Asked:

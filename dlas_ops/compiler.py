@@ -13,13 +13,15 @@ import onnx
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops.asked import Choices
+from dlas_ops.asked import Asked, Choices, Selection, implemented, selects
 from dlas_ops.exported import as_onnx
+from dlas_ops.graph import Graph
 from dlas_ops.layers import Layer
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.placement import Placement
 from dlas_ops.quantization import is_quantized, quantize
 from dlas_ops.scheduling import schedule
+from dlas_ops.selection import Measure, choose, here
 from dlas_ops.tunables import Choice
 
 DTYPES = ("float32", "int8")
@@ -50,7 +52,7 @@ def lower(
     model: Model,
     target: Any,
     *,
-    algorithm: str | Mapping[str, str],
+    algorithm: str | Mapping[str, str] | Selection,
     format: str = "dense",
     dtype: str = "float32",
     calibration: NDArray[np.float32] | None = None,
@@ -63,7 +65,8 @@ def lower(
         ``torch.export.export(model.eval(), …)``, which is taken by way of ONNX with its batch norms folded. A QDQ
         model, QuantizeLinear and DequantizeLinear around its operators, runs in int8 where they have programs for it.
     target : the ``tvm.target.Target`` to run on
-    algorithm : name of a file in ``dlas_ops/algorithms``, or ``algorithm/format`` by layer name (see `Choices`)
+    algorithm : name of a file in ``dlas_ops/algorithms``, ``algorithm/format`` by layer name (see `Choices`), or what
+        `select` returned
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
     dtype : of weights and activations as stored
     calibration : for int8 of a float network, inputs whose activations its scales must hold, (images, channels, height,
@@ -76,20 +79,10 @@ def lower(
     TypeError
         If `model` is none of both.
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype} is not implemented; there are {', '.join(DTYPES)}")
-    from tvm.relax.frontend.onnx import from_onnx
-
-    model = as_onnx(model)
-    if dtype == "int8" and calibration is not None:
-        model = quantize(model, calibration)
-    elif dtype == "int8" and not is_quantized(model):
-        raise ValueError("int8 needs calibration images, or a QDQ model")
+    model = _network(model, dtype, calibration)
+    module, placement = _placed(model, target, Choices(algorithm, format))
     transform = tvm.relax.transform
-    module = transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        placement = Placement(module, target, Choices(algorithm, format), _weight_names(model))
-        module = placement.run()
         passes = [
             transform.DecomposeOpsForInference(),
             transform.LegalizeOps(),
@@ -101,6 +94,41 @@ def lower(
         ]
         module = tvm.transform.Sequential(passes)(module)
     return Lowered(module, placement.layers)
+
+
+def plan(model: Model, target: Any, *, dtype: str = "float32") -> Graph:
+    """Return what an algorithm can be selected for in `model`, and hence what there is to measure; see `lower`."""
+    # Whatever is placed, the layers and where their layouts meet are the same.
+    return _placed(_network(model, dtype), target, Choices(implemented()[0]))[1].recorder.graph()
+
+
+def select(
+    model: Model,
+    target: Any,
+    *,
+    algorithm: str = "auto",
+    format: str = "dense",
+    dtype: str = "float32",
+    measure: Measure | None = None,
+) -> Selection:
+    """Return the algorithm for each layer of `model` that makes the network fastest, by measuring its layers.
+
+    Parameters
+    ----------
+    algorithm : what the account will say was asked for
+    measure : problems → seconds of each one's candidates; by default they are built and timed in this process
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to select in this format, or `target` is not this machine and there is no `measure`.
+    """
+    if format not in Asked(algorithm).module.FORMATS:
+        raise ValueError(f"algorithm {algorithm} selects no kernels of format {format}")
+    graph = plan(model, target, dtype=dtype)
+    problems = graph.distinct()
+    costs = (measure or here(target))(problems)
+    return choose(graph, dict(zip(problems, costs, strict=True)), target, f"{algorithm}/{format}")
 
 
 def build(lowered: Lowered, target: Any, choices: Mapping[str, Choice] | None = None) -> Any:
@@ -118,14 +146,40 @@ def compile(
     model: Model,
     target: Any,
     *,
-    algorithm: str | Mapping[str, str],
+    algorithm: str | Mapping[str, str] | Selection,
     format: str = "dense",
     dtype: str = "float32",
     calibration: NDArray[np.float32] | None = None,
+    measure: Measure | None = None,
 ) -> Compiled:
-    """Lower and build `model`; see `lower`."""
-    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype, calibration=calibration)
+    """Lower and build `model`; see `lower` and, for what selects by measuring and for `measure`, `select`."""
+    model = _network(model, dtype, calibration)
+    if isinstance(algorithm, str) and selects(algorithm):
+        algorithm = select(model, target, algorithm=algorithm, format=format, dtype=dtype, measure=measure)
+    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype)
     return Compiled(build(lowered, target), lowered.layers)
+
+
+def _network(model: Model, dtype: str, calibration: NDArray[np.float32] | None = None) -> onnx.ModelProto:
+    """Return `model` in ONNX, quantized if `dtype` asks for it; see `lower`."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype} is not implemented; there are {', '.join(DTYPES)}")
+    network = as_onnx(model)
+    if dtype != "int8" or is_quantized(network):
+        return network
+    if calibration is None:
+        raise ValueError("int8 needs calibration images, or a QDQ model")
+    return quantize(network, calibration)
+
+
+def _placed(model: onnx.ModelProto, target: Any, choices: Choices) -> tuple[Any, Placement]:
+    """Return `model` with its operators placed, and how."""
+    from tvm.relax.frontend.onnx import from_onnx
+
+    module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
+    with target:
+        placement = Placement(module, target, choices, _weight_names(model))
+        return placement.run(), placement
 
 
 def save(lowered: Lowered, folder: str | Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -20,7 +21,8 @@ class Layer:
     asked, ran : "algorithm/format"
     dtype : of the weights and the input as stored
     arithmetic : dtype that products are computed in
-    reason : why `ran` differs from `asked`, or ""
+    reason : why `ran` is not what was asked for, or ""
+    measured : "algorithm/format" → seconds, where `ran` was selected by measuring
     """
 
     name: str
@@ -38,6 +40,12 @@ class Layer:
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     groups: int = 1
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def as_asked(self) -> bool:
+        """Whether the layer runs as asked."""
+        return not self.reason
 
     def to_json(self) -> dict[str, Any]:
         """Return the layer as plain JSON values."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
+from dlas_ops.graph import Recorder
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
 from dlas_ops.quantized import QUANTIZED, realized
@@ -42,6 +43,8 @@ class Placement:
         self.layers: list[Layer] = []
         self.builder = relax.BlockBuilder()
         self.values: dict[Any, Value] = {}
+        self.conversions: dict[tuple[Any, int], Any] = {}
+        self.recorder = Recorder()
 
     def run(self) -> Any:
         """Return the rewritten module."""
@@ -101,11 +104,16 @@ class Placement:
         """Return `value` as an unblocked tensor."""
         if not value.block:
             return value.expression
+        self.recorder.reads(value, None)
         unpack = points.scatter if value.block == POINTS else layout.unpack
-        return self.emit(lambda x: unpack(x, value.shape), value.expression, name="unpack", pattern=None)
+        return self.converted(value, 0, lambda x: unpack(x, value.shape), "unpack")
 
-    def blocked(self, value: Value, block: int) -> Any:
-        """Return `value` in channel blocks of `block` or, if that is `POINTS`, with its points innermost."""
+    def blocked(self, value: Value, block: int, layer: str = "") -> Any:
+        """Return `value` in channel blocks of `block` or, if that is `POINTS`, with its points innermost.
+
+        `layer` is the one whose algorithm decided the block.
+        """
+        self.recorder.reads(value, layer)
         if value.block == block:
             return value.expression
 
@@ -114,7 +122,14 @@ class Placement:
                 return points.gather(x, value.shape, self.cpu)
             return (points.scatter if value.block == POINTS else layout.pack)(x, value.shape, block)
 
-        return self.emit(pack, value.expression, name="pack", pattern=None)
+        return self.converted(value, block, pack, "pack")
+
+    def converted(self, value: Value, block: int, compute: Callable[[Any], Any], name: str) -> Any:
+        """Return `value` converted by `compute`, once for all that read it in `block`."""
+        key = value.expression, block
+        if key not in self.conversions:
+            self.conversions[key] = self.emit(compute, value.expression, name=name, pattern=None)
+        return self.conversions[key]
 
     def emit(
         self, compute: Callable[..., Any], *arguments: Any, name: str, pattern: int | None = FUSES_EPILOGUE
@@ -134,26 +149,33 @@ class Placement:
     def elementwise(self, call: Any, shape: tuple[int, ...]) -> Value | None:
         """Apply an element-wise operator in the layout of its blocked argument."""
         values = [self.value(argument) for argument in call.args]
-        arguments, block = self.alike(values, shape)
+        arguments, block, layer = self.alike(values, shape)
         if not block:
             return None
-        return Value(self.builder.emit(relax.Call(call.op, arguments, call.attrs, call.ty_args)), shape, block)
+        return Value(
+            self.builder.emit(relax.Call(call.op, arguments, call.attrs, call.ty_args)), shape, block, layer=layer
+        )
 
-    def alike(self, values: Sequence[Value], shape: tuple[int, ...]) -> tuple[list[Any], int]:
-        """Return `values` so that they broadcast to `shape` in channel blocks, and the block; block 0: they cannot."""
-        block = max((value.block for value in values if value.shape == shape), default=0, key=abs)
-        if not block or len(shape) != 4:
-            return [], 0
+    def alike(self, values: Sequence[Value], shape: tuple[int, ...]) -> tuple[list[Any], int, str]:
+        """Return `values` so that they broadcast to `shape` in channel blocks, the block and the layer that decided it.
+
+        It is the last of their layers, which the operator can be fused to. Block 0 means that they cannot broadcast.
+        """
+        whole = [value for value in values if value.shape == shape and value.block]
+        if not whole or len(shape) != 4:
+            return [], 0, ""
+        last = max(whole, key=lambda value: self.recorder.position(value.layer))
+        block, layer = last.block, last.layer
         arguments = []
         for value in values:
             array = value.constant
             if array is not None:
                 arguments.append(relax.const(self.constant(array, shape, block)) if array.ndim else value.expression)
             elif len(value.shape) == 4 and value.shape[1] == shape[1]:
-                arguments.append(self.blocked(value, block))
+                arguments.append(self.blocked(value, block, layer))
             else:
-                return [], 0
-        return arguments, block
+                return [], 0, ""
+        return arguments, block, layer
 
     def constant(self, array: NDArray[Any], shape: Sequence[int], block: int) -> NDArray[Any]:
         """Return an array that broadcasts against NCHW of `shape` such that it does so in channel blocks or points."""

@@ -140,7 +140,7 @@ def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> 
     alike = all(_eight_bits(value) and value.shape == shape for value in (one, other))
     if not alike or not (one.block or other.block):
         return None
-    arguments, block = place.alike([one, other], shape)
+    arguments, block, _ = place.alike([one, other], shape)
     for value in (one, other):
         arguments += [_operand(each, replace(value, block=block)) for each in (_known(value).zero, _known(value).scale)]
     return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block)

@@ -11,6 +11,7 @@ import numpy as np
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked
 from dlas_ops.convolution import Conv
+from dlas_ops.graph import Problem
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.stages import LOOPED
 from dlas_ops.value import POINTS, Value
@@ -62,9 +63,13 @@ def convolved(
     dtype = str(weight.dtype)
     name = place.name(conv.operator, weighted=True)
     asked = place.choices.of(name)
+    if conv.operator == "conv2d" and dtype == "float32":
+        place.recorder.decides(name, Problem(conv.operator, conv, plain=not data.block))
     ran, reasons = _runnable(place, asked, conv, dtype)
+    if asked.selected_by and conv.operator == "conv2d" and name not in place.choices.measured:
+        reasons.append(f"{asked.selected_by} selects among kernels for float32")
     if ran is not None:
-        value = _placed(place, ran, conv, data, weight, shape, border)
+        value = _placed(place, ran, name, conv, data, weight, shape, border)
     elif conv.operator == "depthwise_conv2d":
         value = _depthwise(place, conv, data, weight, shape, border)
     else:
@@ -72,8 +77,8 @@ def convolved(
     own = f"{conv.operator.removesuffix('_conv2d')}/dense"
     place.account(
         conv.operator, data.shape, weight.shape, shape, name=name, macs=conv.macs, stride=conv.stride,
-        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=str(asked), ran=str(ran or own),
-        reason="; ".join(reasons), **fields,
+        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=asked.selected_by or str(asked),
+        ran=str(ran or own), reason="; ".join(reasons), measured=place.choices.measured.get(name, {}), **fields,
     )  # fmt: skip
     return value
 
@@ -85,14 +90,15 @@ def _runnable(place: Placement, asked: Asked, conv: Conv, dtype: str) -> tuple[A
         reason = candidate.why_not(conv, dtype, place.target)
         if reason is None:
             return candidate, reasons
-        if reason not in reasons:
+        # What was not selected because there is one way to run it runs as well as was asked.
+        if reason not in reasons and not asked.selected_by:
             reasons.append(reason)
     fallback = Asked(FALLBACK)
     return (None if fallback.why_not(conv, dtype, place.target) else fallback), reasons
 
 
 def _placed(
-    place: Placement, asked: Asked, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
+    place: Placement, asked: Asked, name: str, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int
 ) -> Value:
     algorithm = asked.module
     # Algorithms that do not implement integers know no border but zeros.
@@ -101,22 +107,24 @@ def _placed(
     parts = [relax.const(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
-    source = place.blocked(data, wanted) if data.block else data.expression
+    source = place.blocked(data, wanted, name) if data.block else data.expression
     result = place.emit(
         lambda x, *w: algorithm.compute(conv, x, *w, place.cpu, **inside), source, *parts,
         name=f"conv2d_{asked.algorithm}",
     )  # fmt: skip
-    return Value(result, shape, algorithm.block(conv.out_channels, place.cpu))
+    return Value(result, shape, algorithm.block(conv.out_channels, place.cpu), layer=name)
 
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     block = place.block(conv.in_channels, data)
+    place.recorder.follows(data, Problem(conv.operator, conv))
     packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
+    source = place.blocked(data, block, data.layer)
     result = place.emit(
-        lambda x, w: depthwise.compute(conv, x, w, place.cpu, border), place.blocked(data, block), packed,
+        lambda x, w: depthwise.compute(conv, x, w, place.cpu, border), source, packed,
         name="depthwise_conv2d",
     )  # fmt: skip
-    return Value(result, shape, block)
+    return Value(result, shape, block, layer=data.layer)
 
 
 def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
@@ -149,10 +157,10 @@ def batch_norm(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
     scale = gamma / np.sqrt(variance + float(call.attrs.epsilon))
     column = (-1, *[1] * (len(data.shape) - 2))
     factors = [_constant((scale).reshape(column)), _constant((beta - mean * scale).reshape(column))]
-    arguments, block = place.alike([data, *factors], data.shape)
+    arguments, block, layer = place.alike([data, *factors], data.shape)
     x, a, b = arguments or [data.expression, *(factor.expression for factor in factors)]
     scaled = place.builder.emit(relax.op.multiply(x, a))
-    return Value(place.builder.emit(relax.op.add(scaled, b)), data.shape, block)
+    return Value(place.builder.emit(relax.op.add(scaled, b)), data.shape, block, layer=layer)
 
 
 def tuple_item(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -169,7 +177,7 @@ def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
         return None
     value = place.value(data)
     bounded = operator(value.expression, place.value(bounds[0]).expression)
-    return Value(place.builder.emit(bounded), shape, value.block)
+    return Value(place.builder.emit(bounded), shape, value.block, layer=value.layer)
 
 
 def extremum(function: Any) -> Any:
@@ -192,7 +200,7 @@ def activation(compute: Callable[[Any], Any]) -> Rule:
     def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value:
         data = place.value(call.args[0])
         result = place.emit(compute, data.expression, name=call.op.name.split(".")[-1], pattern=None)
-        return Value(result, shape, data.block)
+        return Value(result, shape, data.block, layer=data.layer)
 
     return rule
 
@@ -219,7 +227,7 @@ def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
     if not data.block or axes != [2, 3]:
         return None
-    source = place.blocked(data, place.block(data.shape[1], data))
+    source = place.blocked(data, place.block(data.shape[1], data), data.layer)
     result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), source, name="global_avg_pool2d")
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean")
     if not call.attrs.keepdims:
@@ -237,15 +245,16 @@ def pool(kind: str) -> Rule:
         window = window_of(attributes, data.shape, shape)
         count = kind == "avg" and bool(attributes.count_include_pad)
         block = place.block(data.shape[1], data)
+        place.recorder.follows(data, Problem(f"{kind}_pool2d", window))
         result = place.emit(
-            lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block),
+            lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block, data.layer),
             name=f"{kind}_pool2d",
         )  # fmt: skip
         place.account(
             f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
             dilation=window.dilation,
         )  # fmt: skip
-        return Value(result, shape, block)
+        return Value(result, shape, block, layer=data.layer)
 
     return rule
 
@@ -262,7 +271,7 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
         return None
     block = place.block(shape[1])
-    parts = [place.blocked(value, place.block(value.shape[1], value)) for value in values]
+    parts = [place.blocked(value, place.block(value.shape[1], value), value.layer) for value in values]
     channels = [value.shape[1] for value in values]
     result = place.emit(
         lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None

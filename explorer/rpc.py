@@ -8,7 +8,7 @@ from typing import Any
 from tvm import rpc
 
 from dlas_ops.targets import native_target
-from explorer.errors import DeviceError
+from explorer.errors import DeviceError, Failure, StageFailed
 
 CONNECT_SECONDS = 5.0
 
@@ -26,6 +26,20 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
         raise DeviceError(f"the tracker at {tracker} has no server for device '{key}'; {how_to_serve(tracker, key)}")
     # A second try would wait a minute for a tracker that is gone.
     return connection.request(key, session_timeout=seconds, max_retry=1)
+
+
+def set_threads(session: Any, threads: int, stage: str, key: str) -> None:
+    """Make the device compute on as many threads as `stage` asks for.
+
+    Raises
+    ------
+    StageFailed
+        If device `key` has fewer.
+    """
+    session.get_function("runtime.config_threadpool")(1, threads)
+    if (offered := int(session.get_function("runtime.NumThreads")())) != threads:
+        message = f"device '{key}' runs {offered} threads where {threads} are asked for: raise its TVM_NUM_THREADS"
+        raise StageFailed(Failure(stage, "too_few_threads", message))
 
 
 def describe(tracker: str, key: str, target: dict[str, Any] | str, threads: int) -> dict[str, Any]:

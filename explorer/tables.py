@@ -88,11 +88,15 @@ def trial_table(row: Mapping[str, Any]) -> Table:
 
 def layers_table(layers: Sequence[Mapping[str, Any]]) -> Table:
     """Return a compiled network's account, one layer a line."""
+    # Where an algorithm selected by measuring, what it measured is shown.
+    measured = [_fastest_first(layer["measured"]) for layer in layers]
     table = _table("layer", "operator", "input", "weight", "MACs", "asked", "ran", "why not as asked")
-    for layer in layers:
+    if any(measured):
+        table.add_column("candidates (µs)")
+    for layer, times in zip(layers, measured, strict=True):
         shapes = ("x".join(map(str, layer[side])) for side in ("input", "weight"))
         texts = (layer["name"], layer["operator"], *shapes, f"{layer['macs']:,}", layer["asked"], layer["ran"])
-        table.add_row(*map(escape, texts), escape(layer["reason"]))
+        table.add_row(*map(escape, texts), escape(layer["reason"]), *([times] if any(measured) else ()))
     return table
 
 
@@ -146,6 +150,11 @@ def devices_table(devices: list[Device]) -> Table:
         cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
         table.add_row(*map(escape, (device.name, device.tracker, device.key, target, cores, device.description)))
     return table
+
+
+def _fastest_first(measured: Mapping[str, float]) -> str:
+    """Return candidates and their seconds as names and microseconds."""
+    return ", ".join(f"{name} {1e6 * measured[name]:.3g}" for name in sorted(measured, key=measured.__getitem__))
 
 
 def _next_step(stack: Stack, better: Stack | None) -> str:

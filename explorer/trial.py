@@ -1,10 +1,11 @@
-"""THE LINE: configuration → data → train → compress → lower → tune → build → measure → Record or Failure."""
+"""THE LINE: configuration → data → train → compress → (select →) lower → tune → build → measure → Record or Failure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from explorer import plugins
 from explorer.configuration import Configuration
 from explorer.errors import Failure, StageFailed
 from explorer.records import Record
@@ -22,6 +23,9 @@ class Engine(Protocol):
 
     def measure(self, stage: Stage, device: str) -> Interval:
         """Return the latency in ms on `device`, from the records or by measuring; raise StageFailed likewise."""
+
+    def select(self, stage: Stage, device: str) -> Artifact:
+        """Return the artifact of a stage that chooses by what was, or now is, measured of candidates on `device`."""
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
@@ -46,7 +50,12 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data}))
     fine_tuning = {**model, **compression, **settings.compress.model_dump()}
     compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained}))
-    lowered = engine.run(Stage("lower", placement, {"compress": compressed}))
+    selected: dict[str, Artifact] = {}
+    if plugins.literal("algorithm", c.algorithm, "SELECTS", default=False):
+        candidates = engine.run(Stage("candidates", {"target": target}, {"compress": compressed}))
+        on_device = {**placement, "threads": c.threads, "device": c.device}
+        selected["select"] = engine.select(Stage("select", on_device, {"candidates": candidates}), c.device)
+    lowered = engine.run(Stage("lower", placement, {"compress": compressed, **selected}))
     tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
     built = engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
     measured = Stage("measure", protocol, {"build": built, "compress": compressed})

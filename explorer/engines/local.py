@@ -153,26 +153,73 @@ class LocalEngine:
         with self._leases[device]:
             if known := self._records.latency(key, device):
                 return known[0]
-            try:
-                values = self._observe(stage, key, self._devices[device])
-            except StageFailed as failed:
-                if failed.failure.kind != "device" or device not in self._servers:
-                    raise
-                self._observer.note(f"the server of device '{device}' is gone; starting it again")
-                values = self._observe(stage, key, self._serve(self._devices[device]))
+            with self._store.draft() as draft:
+                values, _ = self._execute_on(device, stage, key, draft)
             samples = values.pop("samples_ms")
-            self._records.add_measurement(key, device, samples, values)
+            self._records.add_measurement(key, device, samples, {**values, "parameters": self._located(stage, device)})
         known = self._records.latency(key, device)
         assert known is not None
         return known[0]
 
-    def _observe(self, stage: Stage, key: str, device: Device) -> dict[str, Any]:
-        """Measure once on a leased device, with this machine's cores to itself if it is one of them."""
-        located = replace(stage, parameters={**stage.parameters, "tracker": device.tracker, "key": device.key})
-        quiet = self._cores.measuring() if _is_here(device) else contextlib.nullcontext()
-        with quiet, self._store.draft() as draft:
-            values, _ = self._execute(located, key, draft, MEASURE_TIMEOUT)
-        return {**values, "parameters": dict(located.parameters)}
+    def select(self, stage: Stage, device: str) -> Artifact:
+        """Return the artifact of a stage that chooses among candidates, from the store or by measuring under a lease.
+
+        What was measured of a layer's candidates once is not measured again for another network or study.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the stage failed.
+        """
+        key = stage.key
+        if artifact := self._find(stage.name, key):
+            return artifact
+        with self._store.locked(key), self._leases[device], self._store.draft() as draft:
+            if artifact := self._find(stage.name, key):
+                return artifact
+            if key in self._failures:
+                raise self._failures[key]
+            keys = _observations(stage)
+            known = [self._costs(own, device) for own in keys]
+            informed = replace(stage, parameters={**stage.parameters, "known": known})
+            if all(known):
+                with self._cores.computing():
+                    values, seconds = self._execute(informed, key, draft, None)
+            else:
+                values, seconds = self._execute_on(device, informed, key, draft)
+            samples = values.pop("samples")
+            details = {**values, "parameters": self._located(stage, device)}
+            for own, new in zip(keys, samples, strict=True):
+                for name, times in new.items():
+                    self._records.add_measurement(own[name], device, times, details)
+            values |= {"problems": len(keys), "measured": sum(map(bool, samples))}
+            return self._store.publish(stage.name, key, draft, values, seconds)
+
+    def _costs(self, keys: Mapping[str, str], device: str) -> dict[str, float]:
+        """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
+        found = {name: self._records.latency(key, device) for name, key in keys.items()}
+        return {name: known[0].median for name, known in found.items() if known} if all(found.values()) else {}
+
+    def _located(self, stage: Stage, device: str) -> dict[str, Any]:
+        """Return the stage's parameters with the device's address, which does not enter its key."""
+        return {**stage.parameters, "tracker": self._devices[device].tracker, "key": self._devices[device].key}
+
+    def _execute_on(self, device: str, stage: Stage, key: str, draft: Path) -> tuple[dict[str, Any], float]:
+        """Execute on a leased device; a loopback device whose server is gone is started again, once."""
+        try:
+            return self._execute_quietly(device, stage, key, draft)
+        except StageFailed as failed:
+            if failed.failure.kind != "device" or device not in self._servers:
+                raise
+            self._observer.note(f"the server of device '{device}' is gone; starting it again")
+            self._serve(self._devices[device])
+            return self._execute_quietly(device, stage, key, draft)
+
+    def _execute_quietly(self, device: str, stage: Stage, key: str, draft: Path) -> tuple[dict[str, Any], float]:
+        """Execute on a device, with this machine's cores to itself if it is one of them."""
+        located = replace(stage, parameters=self._located(stage, device))
+        with self._cores.measuring() if _is_here(self._devices[device]) else contextlib.nullcontext():
+            return self._execute(located, key, draft, MEASURE_TIMEOUT)
 
     def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
         request = {
@@ -232,6 +279,18 @@ class LocalEngine:
             raise DeviceError(failed.failure.message) from failed
         target: Mapping[str, Any] = answer["target"]
         return target
+
+
+def _observations(stage: Stage) -> list[dict[str, str]]:
+    """Return for every problem of a select stage the key under which each candidate's latency is on record."""
+    shared = {name: stage.parameters[name] for name in ("target", "threads")}
+    return [
+        {
+            name: Stage("candidates", {"problem": own["problem"], "candidate": name, **shared}, {}).key
+            for name in own["candidates"]
+        }
+        for own in stage.parents["candidates"].values["problems"]
+    ]
 
 
 def _is_here(device: Device) -> bool:

@@ -45,7 +45,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         If the device does not answer.
     """
     session = rpc.connect(parameters["tracker"], parameters["key"], SESSION_SECONDS)
-    _set_threads(session, parameters["threads"], parameters["key"])
+    rpc.set_threads(session, parameters["threads"], "measure", parameters["key"])
     session.upload(str(parents["build"].path / LIBRARY))
     device = session.cpu()
     network = relax.VirtualMachine(session.load_module(LIBRARY), device)
@@ -64,13 +64,6 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     samples = [1e3 * seconds for seconds in timer(image).results]
     state = {"before": before, "after": _state(), "tvm": tvm.__version__}
     return {"samples_ms": samples, "runs_per_sample": number, "relative_error": error, "state": state}
-
-
-def _set_threads(session: Any, threads: int, key: str) -> None:
-    session.get_function("runtime.config_threadpool")(1, threads)
-    if (offered := int(session.get_function("runtime.NumThreads")())) != threads:
-        message = f"device '{key}' runs {offered} threads where {threads} are asked for: raise its TVM_NUM_THREADS"
-        raise StageFailed(Failure("measure", "too_few_threads", message))
 
 
 def _relative_error(network: Any, device: Any, images: np.ndarray, logits: np.ndarray) -> float:

@@ -1,0 +1,134 @@
+"""What placement meets → the convolutions that an algorithm is chosen for, and where their layouts meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlas_ops.convolution import Conv
+
+if TYPE_CHECKING:
+    from dlas_ops.value import Value
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is measured once for all layers of the same shape.
+
+    Attributes
+    ----------
+    operator : conv2d, depthwise_conv2d, max_pool2d, avg_pool2d, or convert for a change of layout
+    conv : its shape; a pooling window and a change of layout are depthwise
+    plain : whether the input is the network's own, which is in no blocks
+    dtype, format : of the weights
+    """
+
+    operator: str
+    conv: Conv
+    plain: bool = False
+    dtype: str = "float32"
+    format: str = "dense"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem as plain JSON values."""
+        fields = asdict(self)
+        conv = {key: list(value) if isinstance(value, tuple) else value for key, value in fields["conv"].items()}
+        return {**fields, "conv": conv}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Problem:
+        """Return the problem that `to_json` described."""
+        conv: dict[str, Any] = fields["conv"]
+        shape: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in conv.items()}
+        return cls(**{**fields, "conv": Conv(**shape)})
+
+
+@dataclass(frozen=True)
+class Join:
+    """A tensor that may have to be converted: whose layout it is in, and which layouts it is read in.
+
+    `shape` is NCHW; a reader None wants it in no blocks. A layer "" stands for what has no algorithm of its own.
+    """
+
+    shape: tuple[int, ...]
+    source: str
+    readers: tuple[str | None, ...]
+
+    @property
+    def problem(self) -> Problem:
+        """The conversion of the tensor."""
+        batch, channels, height, width = self.shape
+        return Problem("convert", Conv(batch, channels, height, width, channels, (1, 1), groups=channels))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the choice of algorithms is made on; the same whatever algorithms the network was placed with.
+
+    Attributes
+    ----------
+    problems : convolution layer → what its candidates compute, in the network's order
+    followers : (layer, problem) of operators that keep the layout that `layer` decided
+    joins : the tensors that are read in the layout of another layer
+    """
+
+    problems: Mapping[str, Problem]
+    followers: Sequence[tuple[str, Problem]]
+    joins: Sequence[Join]
+
+    def distinct(self) -> list[Problem]:
+        """Return every problem to be measured, once."""
+        conversions = [join.problem for join in self.joins]
+        return list(dict.fromkeys([*self.problems.values(), *(problem for _, problem in self.followers), *conversions]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the graph as plain JSON values."""
+        return {
+            "problems": {layer: problem.to_json() for layer, problem in self.problems.items()},
+            "followers": [[layer, problem.to_json()] for layer, problem in self.followers],
+            "joins": [[list(join.shape), join.source, list(join.readers)] for join in self.joins],
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Graph:
+        """Return the graph that `to_json` described."""
+        return cls(
+            {layer: Problem.from_json(problem) for layer, problem in fields["problems"].items()},
+            [(layer, Problem.from_json(problem)) for layer, problem in fields["followers"]],
+            [Join(tuple(shape), source, tuple(readers)) for shape, source, readers in fields["joins"]],
+        )
+
+
+class Recorder:
+    """Gathers a `Graph` while a network is placed."""
+
+    def __init__(self) -> None:
+        self._problems: dict[str, Problem] = {}
+        self._followers: list[tuple[str, Problem]] = []
+        self._reads: dict[Any, tuple[Value, list[str | None]]] = {}
+
+    def decides(self, layer: str, problem: Problem) -> None:
+        """Note that an algorithm can be chosen for `layer`."""
+        self._problems[layer] = problem
+
+    def follows(self, value: Value, problem: Problem) -> None:
+        """Note that `problem` runs on `value` in the layout that it is in."""
+        if not value.quantization:
+            self._followers.append((value.layer, problem))
+
+    def reads(self, value: Value, layer: str | None) -> None:
+        """Note that `value` is read in the layout of `layer`, None being no blocks."""
+        if value.block and len(value.shape) == 4 and not value.quantization and layer != value.layer:
+            _, readers = self._reads.setdefault(value.expression, (value, []))
+            if layer not in readers:
+                readers.append(layer)
+
+    def position(self, layer: str) -> int:
+        """Return where in the network's order an algorithm is chosen for `layer`; -1 where none is."""
+        return list(self._problems).index(layer) if layer in self._problems else -1
+
+    def graph(self) -> Graph:
+        """Return what was gathered."""
+        joins = [Join(value.shape, value.layer, tuple(readers)) for value, readers in self._reads.values()]
+        return Graph(self._problems, self._followers, joins)

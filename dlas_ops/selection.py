@@ -1,0 +1,94 @@
+"""Network + measured costs of its layers → the algorithm of each layer, conversions between layouts counted.
+
+Source: Anderson and Gregg, "Optimal DNN Primitive Selection with Partitioned Boolean Quadratic Programming", CGO 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlas_ops import candidates
+from dlas_ops.asked import Asked, Selection, implemented
+from dlas_ops.elimination import Factor, minimise, total
+from dlas_ops.graph import Graph, Problem
+from dlas_ops.targets import describe, native_target
+
+# One more kernel in a network costs this besides its own time: TVM's virtual machine calls it and provides its output.
+CALL_SECONDS = 1e-6
+
+Costs = Mapping[Problem, Mapping[str, float]]
+Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
+
+
+def here(target: Any) -> Measure:
+    """Return the measurement of candidates in this process.
+
+    Raises
+    ------
+    ValueError
+        If `target` is another processor.
+    """
+    native = native_target()
+    if target.kind.name != native["kind"] or str(target.attrs.get("mcpu")) != native["mcpu"]:
+        raise ValueError(f"target {target} is not this machine, {native['mcpu']}: give a `measure` that reaches it")
+
+    def measure(problems: Sequence[Problem]) -> list[dict[str, float]]:
+        return candidates.time_here(candidates.build(problems, target))
+
+    return measure
+
+
+def choose(graph: Graph, costs: Costs, target: Any, asked: str) -> Selection:
+    """Return the algorithms that minimise the sum of the layers' and the conversions' costs.
+
+    Parameters
+    ----------
+    costs : for each of ``graph.distinct()``, candidate → seconds
+    asked : what the selection stands for, "auto/dense"
+    """
+    options = _options(graph, costs)
+    factors = list(_factors(graph, costs, options, target))
+    values = minimise({layer: len(names) for layer, names in options.items()}, factors)
+    algorithms = {layer: options[layer][value] for layer, value in values.items()}
+    measured = {layer: dict(costs[graph.problems[layer]]) for layer in options if layer}
+    return Selection(asked, algorithms, measured, total(values, factors))
+
+
+def expected(graph: Graph, costs: Costs, target: Any, algorithms: Mapping[str, str]) -> float:
+    """Return the seconds that `algorithms`, one for each layer and for "", take with all conversions between them."""
+    options = _options(graph, costs)
+    values = {layer: names.index(algorithms[layer]) for layer, names in options.items()}
+    return total(values, list(_factors(graph, costs, options, target)))
+
+
+def _options(graph: Graph, costs: Costs) -> dict[str, list[str]]:
+    """Return what each layer can be run by."""
+    layers = {layer: list(costs[problem]) for layer, problem in graph.problems.items()}
+    return {"": [f"{name}/dense" for name in implemented()], **layers}
+
+
+def _factors(graph: Graph, costs: Costs, options: Mapping[str, Sequence[str]], target: Any) -> Iterator[Factor]:
+    """Yield the costs of layers, of what runs in their layout, and of the tensors converted between layouts."""
+    cpu = describe(target)
+
+    def block(option: str, channels: int) -> int:
+        return int(Asked.parse(option).module.block(channels, cpu))
+
+    for layer in filter(None, options):
+        yield Factor((layer,), np.array(list(costs[graph.problems[layer]].values())))
+    for layer, problem in graph.followers:
+        blocks = [block(option, problem.conv.in_channels) for option in options[layer]]
+        yield Factor((layer,), np.array([costs[problem][str(held)] for held in blocks]))
+    for join in graph.joins:
+        readers = [reader for reader in join.readers if reader is not None]
+        plain = {0} if None in join.readers else set()
+        names = (join.source, *readers)
+        table = np.zeros([len(options[name]) for name in names])
+        for index in np.ndindex(table.shape):
+            source, *wanted = (block(options[name][i], join.shape[1]) for name, i in zip(names, index, strict=True))
+            conversions = [costs[join.problem][f"{source}>{to}"] for to in ({*wanted} | plain) - {source}]
+            table[index] = sum(conversions) + CALL_SECONDS * len(conversions)
+        yield Factor(names, table)

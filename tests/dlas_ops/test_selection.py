@@ -1,0 +1,198 @@
+"""Selecting an algorithm for each layer: what is measured, how it is weighed, and that the network then runs so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+import dlas_ops
+from dlas_ops import candidates, selection
+from dlas_ops._tvm import tvm
+from dlas_ops.algorithms import gemm
+from dlas_ops.asked import Asked, Selection, implemented, names
+from dlas_ops.convolution import Conv
+from dlas_ops.graph import Graph, Join, Problem
+from dlas_ops.targets import describe, native_target
+from tests.dlas_ops import small_networks as networks
+
+FIRST = Conv(1, 3, 12, 12, 48, (3, 3), padding=(1, 1, 1, 1))
+INNER = Conv(1, 48, 12, 12, 48, (3, 3), padding=(1, 1, 1, 1))
+POINT = Conv(1, 48, 12, 12, 48, (1, 1))
+DEPTHWISE = Conv(1, 48, 12, 12, 48, (3, 3), padding=(1, 1, 1, 1), groups=48)
+GROUPED = Conv(1, 48, 12, 12, 96, (3, 3), groups=3)
+WIDE = Conv(1, 96, 10, 10, 32, (1, 1))
+
+
+@pytest.fixture(scope="module")
+def network() -> onnx.ModelProto:
+    """Return a network with residuals, a tensor of three readers, and every operator that keeps or ends a layout."""
+    convolutions = {
+        "first": FIRST, "inner": INNER, "point": POINT, "side": POINT, "depthwise": DEPTHWISE, "grouped": GROUPED,
+        "wide": WIDE, "last": Conv(1, 80, 10, 10, 24, (1, 1)),
+    }  # fmt: skip
+    weights = {name: networks.weights_of(conv) for name, conv in convolutions.items()}
+    weights["head"] = networks.random([10, 24])
+
+    def conv(name: str, source: str) -> onnx.NodeProto:
+        return networks.conv_node(convolutions[name], [source, name], name.upper())
+
+    nodes = [
+        conv("first", "x"),
+        helper.make_node("Relu", ["FIRST"], ["a"]),
+        conv("inner", "a"),
+        conv("point", "INNER"),
+        conv("side", "a"),
+        helper.make_node("Add", ["POINT", "SIDE"], ["joined"]),
+        helper.make_node("Add", ["joined", "a"], ["sum"]),
+        conv("depthwise", "sum"),
+        conv("grouped", "DEPTHWISE"),
+        conv("wide", "GROUPED"),
+        helper.make_node("MaxPool", ["DEPTHWISE"], ["pooled"], kernel_shape=[3, 3]),
+        helper.make_node("Concat", ["WIDE", "pooled"], ["both"], axis=1),
+        conv("last", "both"),
+        helper.make_node("GlobalAveragePool", ["LAST"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "head"], ["y"], transB=1),
+    ]
+    return networks.model(nodes, networks.shape_of(FIRST), weights)
+
+
+def constant(problems: Sequence[Problem], seconds: float = 1e-5, conversion: float = 1e-6) -> dict[Problem, Any]:
+    """Return equal costs for all candidates."""
+    built = {problem: candidates.programs(problem, networks.target()) for problem in problems}
+    costs = {"convert": conversion}
+    return {problem: dict.fromkeys(own, costs.get(problem.operator, seconds)) for problem, own in built.items()}
+
+
+def chain(*, gain: float, conversion: float) -> Selection:
+    """Return the choice for two layers, the first faster by `gain` as direct and the second as spatial_pack."""
+    before, after = Problem("conv2d", POINT), Problem("conv2d", INNER)
+    graph = Graph({"before": before, "after": after}, [], [Join((1, 48, 12, 12), "before", ("after",))])
+    costs = constant(graph.distinct(), 1e-3, conversion)
+    costs[before]["direct/dense"] -= gain
+    costs[after]["spatial_pack/dense"] -= gain
+    return selection.choose(graph, costs, networks.target(), "auto/dense")
+
+
+def test_conversions_change_the_choice() -> None:
+    apart = chain(gain=1e-4, conversion=1e-5).algorithms
+    assert (apart["before"], apart["after"]) == ("direct/dense", "spatial_pack/dense")
+    together = chain(gain=1e-4, conversion=1e-3)
+    blocks = {Asked.parse(together.algorithms[layer]).module.block for layer in ("before", "after")}
+    assert len({block(48, describe(networks.target())) for block in blocks}) == 1
+    assert together.expected == pytest.approx(2e-3 - 1e-4)
+
+
+def test_what_keeps_the_layout_counts_with_the_layer_that_decided_it() -> None:
+    follower = Problem("depthwise_conv2d", DEPTHWISE)
+    graph = Graph({"only": Problem("conv2d", POINT)}, [("only", follower)], [])
+    costs = constant(graph.distinct())
+    for block in costs[follower]:
+        slow = dict(costs[follower], **{block: 1e-3})
+        chosen = selection.choose(graph, {**costs, follower: slow}, networks.target(), "auto/dense")
+        algorithm = Asked.parse(chosen.algorithms["only"]).module
+        assert str(algorithm.block(48, describe(networks.target()))) != block
+
+
+def test_the_plan_knows_layers_followers_and_joins(network: onnx.ModelProto) -> None:
+    graph = dlas_ops.plan(network, networks.target())
+    assert list(graph.problems) == ["first", "inner", "point", "side", "wide", "last"]
+    assert graph.problems["side"] == graph.problems["point"] == Problem("conv2d", POINT)
+    assert graph.problems["first"] == Problem("conv2d", FIRST, plain=True)
+    followers = [(layer, problem.operator) for layer, problem in graph.followers]
+    assert followers == [("side", "depthwise_conv2d"), ("side", "max_pool2d")]
+    joins = {(join.source, join.readers) for join in graph.joins}
+    assert ("first", ("inner", "side")) in joins
+    assert ("point", ("side",)) in joins
+    assert ("", ("wide",)) in joins
+    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=10, derandomize=True, database=None)
+@given(data=st.data())
+def test_lowering_converts_as_often_as_the_selection_counts(network: onnx.ModelProto, data: st.DataObject) -> None:
+    graph = dlas_ops.plan(network, networks.target())
+    costs = constant(graph.distinct(), 0.0, 1.0)
+    drawn = {layer: data.draw(st.sampled_from(list(costs[problem]))) for layer, problem in graph.problems.items()}
+    drawn[""] = f"{data.draw(st.sampled_from(implemented()))}/dense"
+    expected = selection.expected(graph, costs, networks.target(), drawn)
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=drawn)
+    calls = [
+        str(binding.value.args[0].name_hint).replace("spatial_pack", "")
+        for block in lowered.module["main"].body.blocks
+        for binding in block.bindings
+        if getattr(getattr(binding.value, "op", None), "name", "") == "relax.call_tir"
+    ]
+    assert sum("pack" in name for name in calls) == round(expected)
+
+
+def test_selects_measures_and_runs(network: onnx.ModelProto) -> None:
+    compiled = dlas_ops.compile(network, networks.target(), algorithm="auto")
+    by_name = {layer.name: layer for layer in compiled.layers}
+    for name in ("first", "inner", "side", "point", "wide", "last"):
+        layer = by_name[name]
+        assert layer.asked == "auto/dense"
+        assert layer.ran in layer.measured
+        assert layer.as_asked
+        assert all(seconds > 0 for seconds in layer.measured.values())
+    assert set(by_name["inner"].measured) >= {"direct/dense", "gemm/dense", "spatial_pack/dense"}
+    for name in ("depthwise", "grouped"):
+        layer = by_name[name]
+        assert (layer.asked, layer.ran, layer.reason) == ("auto/dense", f"{name}/dense", "")
+    data = networks.random(networks.shape_of(FIRST))
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data))
+
+
+def test_only_what_supports_a_layer_is_a_candidate(network: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemm, "supports", lambda conv, target: "not today" if conv.kernel == (1, 1) else None)
+    asked: list[Problem] = []
+
+    def measure(problems: Sequence[Problem]) -> list[dict[str, float]]:
+        asked.extend(problems)
+        costs = constant(problems)
+        return [{name: s / 2 if "gemm" in name else s for name, s in costs[problem].items()} for problem in problems]
+
+    chosen = dlas_ops.select(network, networks.target(), measure=measure)
+    assert len(asked) == len(set(asked))
+    assert "gemm/dense" not in chosen.measured["point"]
+    assert {layer for layer, ran in chosen.algorithms.items() if layer and ran == "gemm/dense"} == {"first", "inner"}
+    layers = dlas_ops.lower(network, networks.target(), algorithm=chosen).layers
+    assert {layer.name for layer in layers if layer.ran == "gemm/dense"} == {"first", "inner"}
+    assert Selection.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
+
+
+def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelProto) -> None:
+    board = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4})
+    with pytest.raises(ValueError, match=native_target()["mcpu"]):
+        dlas_ops.compile(network, board, algorithm="auto")
+    chosen = dlas_ops.select(
+        network, board, measure=lambda problems: [dict.fromkeys(candidates.programs(p, board), 1e-3) for p in problems]
+    )
+    assert set(chosen.algorithms) == {"", "first", "inner", "side", "point", "wide", "last"}
+
+
+def test_what_selects_has_no_kernels_of_its_own(network: onnx.ModelProto) -> None:
+    assert "auto" in names()
+    assert "auto" not in implemented()
+    with pytest.raises(ValueError, match="selects by measuring"):
+        dlas_ops.lower(network, networks.target(), algorithm="auto")
+    with pytest.raises(ValueError, match="format csr"):
+        dlas_ops.compile(network, networks.target(), algorithm="auto", format="csr")
+
+
+@pytest.mark.parametrize("operator", ["conv2d", "depthwise_conv2d", "max_pool2d", "avg_pool2d", "convert"])
+def test_every_candidate_builds_and_runs(operator: str) -> None:
+    conv = Conv(2, 20, 9, 11, 20, (3, 3), (2, 1), (1, 0, 1, 2), groups=1 if operator == "conv2d" else 20)
+    problems = [Problem(operator, conv), Problem(operator, conv, plain=operator == "conv2d")]
+    built = candidates.build(problems, networks.target())
+    for own, timed in zip(built.functions, candidates.time_here(built), strict=True):
+        assert len(own) > 1
+        assert list(timed) == list(own)
+        assert all(seconds > 0 for seconds in timed.values())
