@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
+from dlas_ops.growing import Growing
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
 from dlas_ops.quantized import QUANTIZED, realized
@@ -40,6 +41,7 @@ class Placement:
         self.choices = choices
         self.names = names
         self.layers: list[Layer] = []
+        self.growing = Growing(module["main"])
         self.builder = relax.BlockBuilder()
         self.values: dict[Any, Value] = {}
 
