@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Choices
 from dlas_ops.graph import Recorder
+from dlas_ops.growing import Growing
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
 from dlas_ops.quantized import QUANTIZED, realized
@@ -41,6 +42,7 @@ class Placement:
         self.choices = choices
         self.names = names
         self.layers: list[Layer] = []
+        self.growing = Growing(module["main"])
         self.builder = relax.BlockBuilder()
         self.values: dict[Any, Value] = {}
         self.conversions: dict[tuple[Any, int], Any] = {}

@@ -270,6 +270,8 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     values = [place.value(field) for field in getattr(call.args[0], "fields", ())]
     if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
         return None
+    if grown := place.growing.place(place, call, shape):
+        return grown
     block = place.block(shape[1])
     parts = [place.blocked(value, place.block(value.shape[1], value), value.layer) for value in values]
     channels = [value.shape[1] for value in values]
