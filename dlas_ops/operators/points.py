@@ -74,4 +74,5 @@ def constant(array: NDArray[Any], map_shape: Sequence[int], cpu: Cpu) -> NDArray
     if full.shape[2:] == (1, 1):
         return full[..., 0]
     maps = np.broadcast_to(full, (*full.shape[:2], *map_shape)).reshape(*full.shape[:2], -1)
-    return np.pad(maps, ((0, 0), (0, 0), (0, pitch(maps.shape[2], cpu) - maps.shape[2])))
+    beyond = pitch(maps.shape[2], cpu) - maps.shape[2]
+    return np.asarray(np.pad(maps, ((0, 0), (0, 0), (0, beyond))))

@@ -222,11 +222,11 @@ def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) 
             "outputs differ from torch's by",
         ),
         (
-            'compression = ["none", "channel_pruning"]',
-            'compression = "weight_pruning"\nformat = "csr"',
+            'compression = ["none", "channel_pruning"]\nratio = 0.5\nalgorithm = [\'gemm\']',
+            'compression = "weight_pruning"\nratio = 0.5\nalgorithm = "winograd"\nformat = "csr"',
             "lower",
             "not_applicable",
-            "no convolution can run as gemm in format csr: gemm does not implement format csr",
+            "no convolution can run as winograd in format csr: winograd does not implement format csr",
         ),
         ("threads = [1, 2]", "threads = [1, 2]\ntuning_trials = 8", "tune", "not_available", "no tuner"),
     ],
@@ -244,6 +244,17 @@ def test_what_cannot_be_had_fails_with_its_reason(
         assert isinstance(outcome, Failure)
         assert (outcome.stage, outcome.kind) == (stage, kind)
         assert message in outcome.message
+
+
+def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    pruned = 'compression = "weight_pruning"\nformat = ["dense", "csr"]'
+    text = path.read_text().replace('compression = ["none", "channel_pruning"]', pruned)
+    path.write_text(text.replace("ratio = 0.5", "ratio = 0.9").replace("threads = [1, 2]", "threads = 1"))
+    summary = studies.run(path, tmp_path / "workspace", Events())
+    assert (summary.complete, summary.failed) == (2, 0)
+    size = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("format")["size_bytes"]
+    assert size["csr"] < 0.5 * size["dense"]
 
 
 def test_a_held_workspace_is_refused_with_its_holder(grid: Ran) -> None:
