@@ -55,14 +55,14 @@ class Growing:
         block = place.block(total)
         if first not in self._tensors:
             value = place.value(first)
-            source = place.blocked(value, value.block or block)
+            source = place.blocked(value, place.block(value.shape[1], value), value.layer)
             self._tensors[first] = place.emit(
                 lambda x: opened(x, value.shape, total, block), source, name="open", pattern=None
             )
             self._written[first] = 1
         for number in range(self._written[first], len(parts)):
             value = place.value(parts[number])
-            source = place.blocked(value, value.block or block)
+            source = place.blocked(value, place.block(value.shape[1], value), value.layer)
             held = self._tensors[first]
             writer = place.builder.add_func(write(held, source, sum(channels[:number])), "write")
             call = relax.call_tir_inplace(writer, relax.Tuple([held, source]), 0, held.ty)
