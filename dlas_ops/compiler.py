@@ -20,9 +20,10 @@ from dlas_ops.pipeline import PIPELINE
 from dlas_ops.placement import Placement
 from dlas_ops.quantization import is_quantized, quantize
 from dlas_ops.scheduling import schedule
+from dlas_ops.targets import describe
 from dlas_ops.tunables import Choice
 
-DTYPES = ("float32", "int8")
+DTYPES = ("float32", "float16", "int8")
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -65,19 +66,23 @@ def lower(
     target : the ``tvm.target.Target`` to run on
     algorithm : name of a file in ``dlas_ops/algorithms``, or ``algorithm/format`` by layer name (see `Choices`)
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
-    dtype : of weights and activations as stored
+    dtype : of weights and activations as stored. With float16 the network's input and output stay float32, and so does
+        all arithmetic: operands are converted when they are read, results rounded when they are stored
     calibration : for int8 of a float network, inputs whose activations its scales must hold, (images, channels, height,
         width); see `dlas_ops.quantization`
 
     Raises
     ------
     ValueError
-        If there is no such algorithm, format or dtype, or if int8 is asked for of a float network without calibration.
+        If there is no such algorithm, format or dtype, if int8 is asked for of a float network without calibration, if
+        the target would convert float16 in software, one number at a time, or if a weight is beyond its range.
     TypeError
         If `model` is none of both.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype} is not implemented; there are {', '.join(DTYPES)}")
+    if dtype == "float16" and not describe(target).half_loads:
+        raise ValueError(f"{target} has no instruction that converts vectors of float16")
     from tvm.relax.frontend.onnx import from_onnx
 
     model = as_onnx(model)
@@ -88,9 +93,10 @@ def lower(
     transform = tvm.relax.transform
     module = transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        placement = Placement(module, target, Choices(algorithm, format), _weight_names(model))
+        placement = Placement(module, target, Choices(algorithm, format), _weight_names(model), dtype == "float16")
         module = placement.run()
         passes = [
+            transform.DeadCodeElimination(),  # what a dead operator reads would not fuse with its living reader
             transform.DecomposeOpsForInference(),
             transform.LegalizeOps(),
             transform.FoldConstant(),

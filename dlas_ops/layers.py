@@ -20,7 +20,7 @@ class Layer:
     asked, ran : "algorithm/format"
     dtype : of the weights and the input as stored
     arithmetic : dtype that products are computed in
-    reason : why `ran` differs from `asked`, or ""
+    reason : why `ran` differs from `asked` or `arithmetic` from `dtype`, or ""
     """
 
     name: str

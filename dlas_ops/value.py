@@ -48,13 +48,15 @@ class Value:
     """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
 
     `block` 0 means that `expression` holds it as it is, `POINTS` with its points innermost, otherwise in channel
-    blocks of that size. With a `quantization`, `expression` holds integers that stand for the tensor.
+    blocks of that size. With a `quantization`, `expression` holds integers that stand for the tensor. `wide`, where
+    there is one, holds the tensor in the same layout as it was computed, before it was rounded to be stored.
     """
 
     expression: Any
     shape: tuple[int, ...]
     block: int = 0
     quantization: Quantization | None = None
+    wide: Any = None
 
     @property
     def dtype(self) -> str:
