@@ -22,9 +22,10 @@ from dlas_ops.placement import Placement
 from dlas_ops.quantization import is_quantized, quantize
 from dlas_ops.scheduling import schedule
 from dlas_ops.selection import Measure, choose, here
+from dlas_ops.targets import describe
 from dlas_ops.tunables import Choice
 
-DTYPES = ("float32", "int8")
+DTYPES = ("float32", "float16", "int8")
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -68,22 +69,25 @@ def lower(
     algorithm : name of a file in ``dlas_ops/algorithms``, ``algorithm/format`` by layer name (see `Choices`), or what
         `select` returned
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
-    dtype : of weights and activations as stored
+    dtype : of weights and activations as stored. With float16 the network's input and output stay float32, and so does
+        all arithmetic: operands are converted when they are read, results rounded when they are stored
     calibration : for int8 of a float network, inputs whose activations its scales must hold, (images, channels, height,
         width); see `dlas_ops.quantization`
 
     Raises
     ------
     ValueError
-        If there is no such algorithm, format or dtype, or if int8 is asked for of a float network without calibration.
+        If there is no such algorithm, format or dtype, if int8 is asked for of a float network without calibration, if
+        the target would convert float16 in software, one number at a time, or if a weight is beyond its range.
     TypeError
         If `model` is none of both.
     """
     model = _network(model, dtype, calibration)
-    module, placement = _placed(model, target, Choices(algorithm, format))
+    module, placement = _placed(model, target, Choices(algorithm, format), dtype)
     transform = tvm.relax.transform
     with target:
         passes = [
+            transform.DeadCodeElimination(),  # what a dead operator reads would not fuse with its living reader
             transform.DecomposeOpsForInference(),
             transform.LegalizeOps(),
             transform.FoldConstant(),
@@ -99,7 +103,7 @@ def lower(
 def plan(model: Model, target: Any, *, dtype: str = "float32") -> Graph:
     """Return what an algorithm can be selected for in `model`, and hence what there is to measure; see `lower`."""
     # Whatever is placed, the layers and where their layouts meet are the same.
-    return _placed(_network(model, dtype), target, Choices(implemented()[0]))[1].recorder.graph()
+    return _placed(_network(model, dtype), target, Choices(implemented()[0]), dtype)[1].recorder.graph()
 
 
 def select(
@@ -173,13 +177,15 @@ def _network(model: Model, dtype: str, calibration: NDArray[np.float32] | None =
     return quantize(network, calibration)
 
 
-def _placed(model: onnx.ModelProto, target: Any, choices: Choices) -> tuple[Any, Placement]:
+def _placed(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> tuple[Any, Placement]:
     """Return `model` with its operators placed, and how."""
+    if dtype == "float16" and not describe(target).half_loads:
+        raise ValueError(f"{target} has no instruction that converts vectors of float16")
     from tvm.relax.frontend.onnx import from_onnx
 
     module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        placement = Placement(module, target, choices, _weight_names(model))
+        placement = Placement(module, target, choices, _weight_names(model), dtype == "float16")
         return placement.run(), placement
 
 

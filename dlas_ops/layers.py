@@ -21,7 +21,7 @@ class Layer:
     asked, ran : "algorithm/format"
     dtype : of the weights and the input as stored
     arithmetic : dtype that products are computed in
-    reason : why `ran` is not what was asked for, or ""
+    reason : why `ran` is not what was asked for or `arithmetic` not `dtype`, or ""
     measured : "algorithm/format" → seconds, where `ran` was selected by measuring
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from dlas_ops.growing import Growing
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
 from dlas_ops.quantized import QUANTIZED, realized
-from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
+from dlas_ops.rules import ACTIVATIONS, ELEMENTWISE, FOLDED, RULES
 from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
 from dlas_ops.value import POINTS, Value, shape_of
 
 relax = tvm.relax
+
+HALF_REASON = "computed in float32: sums of float16 would lose accuracy, and not every processor has its arithmetic"
 
 
 class Placement:
@@ -33,39 +36,46 @@ class Placement:
     ----------
     choices : what is asked for each layer
     names : of the weights, in the order of the operators that own them
+    half : whether to store what is float32 in float16. It is computed with in float32, and what follows a layer element
+        by element before its result is rounded. So where two layers are joined element by element, one of their
+        results, which is read once, stays float32.
     """
 
-    def __init__(self, module: Any, target: Any, choices: Choices, names: Iterator[str]) -> None:
+    def __init__(self, module: Any, target: Any, choices: Choices, names: Iterator[str], half: bool = False) -> None:
         self.module = module
         self.target = target
         self.cpu: Cpu = describe(target)
         self.choices = choices
         self.names = names
+        self.half = half
         self.layers: list[Layer] = []
         self.growing = Growing(module["main"])
         self.builder = relax.BlockBuilder()
         self.values: dict[Any, Value] = {}
         self.conversions: dict[tuple[Any, int], Any] = {}
         self.recorder = Recorder()
+        self.kept: set[Any] = set()
 
     def run(self) -> Any:
         """Return the rewritten module."""
         function = self.module["main"]
         parameters = [relax.Var(str(var.name), var.ty) for var in function.params]
-        for old, new in zip(function.params, parameters, strict=True):
-            self.values[old] = Value(new, shape_of(old))
+        self.kept = {var for block in function.body.blocks for var in _kept(block)}
         with self.builder.function("main", parameters):
             with self.builder.dataflow():
+                for old, new in zip(function.params, parameters, strict=True):
+                    self.values[old] = replace(self.computed(new, shape_of(old)), wide=None)
                 for block in function.body.blocks:
                     for binding in block.bindings:
-                        self.values[binding.var] = self.place(binding.var, binding.value)
+                        value = self.place(binding.var, binding.value)
+                        self.values[binding.var] = replace(value, wide=None) if binding.var in self.kept else value
                 result = self.builder.emit_output(self.rewritten(function.body.body))
             self.builder.emit_func_output(result)
         return self.builder.get()
 
     def place(self, var: Any, call: Any) -> Value:
         """Return what takes the place of the binding `var` = `call`."""
-        operator = str(getattr(getattr(call, "op", None), "name", type(call).__name__))
+        operator = _operator(call)
         shape = shape_of(var)
         value = QUANTIZED[operator](self, call, shape) if operator in QUANTIZED else None
         if value is None and operator in FOLDED:
@@ -74,7 +84,42 @@ class Placement:
             value = RULES[operator](self, call, shape)
         if value is None and operator in ELEMENTWISE:
             value = self.elementwise(call, shape)
-        return value or Value(self.builder.emit(self.rewritten(call)), shape)
+        return value or self.computed(self.rewritten(call), shape)
+
+    def computed(self, expression: Any, shape: tuple[int, ...], block: int = 0, layer: str = "") -> Value:
+        """Return the value of a result: as it was computed and, if that is to be stored in half, rounded to it."""
+        # A variable bound to another variable would keep operators from fusing.
+        result = expression if isinstance(expression, relax.Var) else self.builder.emit(expression)
+        if not self.half or _dtype(result) != "float32":
+            return Value(result, shape, block, layer=layer)
+        stored = self.builder.emit(relax.op.astype(result, "float16"))
+        return Value(stored, shape, block, layer=layer, wide=result)
+
+    def wide(self, value: Value) -> Any:
+        """Return `value`, in its layout, in the dtype of element-wise arithmetic."""
+        return self.widened(value.expression) if value.wide is None else value.wide
+
+    def widened(self, expression: Any) -> Any:
+        """Return a stored tensor in the dtype of element-wise arithmetic."""
+        if _dtype(expression) != "float16":
+            return expression
+        return self.builder.emit(relax.op.astype(expression, "float32"))
+
+    def weights(self, packed: NDArray[Any]) -> Any:
+        """Return packed weights, if they are float32 in the dtype that is stored.
+
+        Raises
+        ------
+        ValueError
+            If a weight is beyond the range of that dtype.
+        """
+        if not self.half or packed.dtype != np.float32:
+            return relax.const(packed)
+        with np.errstate(over="ignore"):
+            rounded = packed.astype(np.float16)
+        if not np.isfinite(rounded).all():
+            raise ValueError(f"a weight of {np.abs(packed).max():g} is beyond the range of float16")
+        return relax.const(rounded)
 
     def held(self, expression: Any) -> Value:
         """Return the value of an argument, quantized or not: of a variable its present one, of a constant itself."""
@@ -99,7 +144,8 @@ class Placement:
                 arguments[0] = self.builder.add_func(self.module[function], function.name_hint)
             return relax.Call(expression.op, arguments, expression.attrs, expression.ty_args)
         if isinstance(expression, tvm.ir.expr.Var) and expression in self.values:
-            return self.plain(self.value(expression))
+            value = self.value(expression)
+            return self.widened(self.plain(value)) if value.block else self.wide(value)
         return expression
 
     def plain(self, value: Value) -> Any:
@@ -154,14 +200,14 @@ class Placement:
         arguments, block, layer = self.alike(values, shape)
         if not block:
             return None
-        return Value(
-            self.builder.emit(relax.Call(call.op, arguments, call.attrs, call.ty_args)), shape, block, layer=layer
-        )
+        call = relax.Call(call.op, arguments, call.attrs, call.ty_args)
+        return self.computed(call, shape, block, layer)
 
     def alike(self, values: Sequence[Value], shape: tuple[int, ...]) -> tuple[list[Any], int, str]:
         """Return `values` so that they broadcast to `shape` in channel blocks, the block and the layer that decided it.
 
-        It is the last of their layers, which the operator can be fused to. Block 0 means that they cannot broadcast.
+        They are in the dtype of element-wise arithmetic. The layer is the last of theirs, which the operator can be
+        fused to. Block 0 means that they cannot broadcast.
         """
         whole = [value for value in values if value.shape == shape and value.block]
         if not whole or len(shape) != 4:
@@ -174,7 +220,8 @@ class Placement:
             if array is not None:
                 arguments.append(relax.const(self.constant(array, shape, block)) if array.ndim else value.expression)
             elif len(value.shape) == 4 and value.shape[1] == shape[1]:
-                arguments.append(self.blocked(value, block, layer))
+                stored = self.blocked(value, block, layer)
+                arguments.append(self.wide(value) if value.block == block else self.widened(stored))
             else:
                 return [], 0, ""
         return arguments, block, layer
@@ -200,8 +247,27 @@ class Placement:
     ) -> None:
         """Add a layer; without `asked` there was no choice but what `ran`."""
         fields.setdefault("asked", fields["ran"])
+        if self.half and "dtype" not in fields:
+            reasons = filter(None, [fields.get("reason", ""), HALF_REASON])
+            fields |= {"dtype": "float16", "reason": "; ".join(reasons)}
         if "name" not in fields:
             fields["name"] = self.name(operator, bool(weight))
         self.layers.append(
             Layer(operator=operator, input=tuple(input), weight=tuple(weight), output=tuple(output), **fields)
         )
+
+
+def _operator(expression: Any) -> str:
+    return str(getattr(getattr(expression, "op", None), "name", type(expression).__name__))
+
+
+def _dtype(expression: Any) -> str:
+    return str(getattr(expression.ty, "dtype", ""))
+
+
+def _kept(block: Any) -> list[Any]:
+    """Return the variables that several operators of `block` read, not all of them element by element."""
+    operators = {binding.var: _operator(binding.value) for binding in block.bindings}
+    readers = {var: [operators[user] for user in users] for var, users in relax.analysis.udchain(block).items()}
+    at_once = {*ELEMENTWISE, *ACTIVATIONS}
+    return [var for var, names in readers.items() if len(names) > 1 and not at_once.issuperset(names)]

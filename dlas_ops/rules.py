@@ -60,7 +60,7 @@ def convolved(
     border : what lies around the input: the zero point of integers
     fields : further fields of the account
     """
-    dtype = str(weight.dtype)
+    dtype = "float16" if place.half and weight.dtype == np.float32 else str(weight.dtype)
     name = place.name(conv.operator, weighted=True)
     asked = place.choices.of(name)
     if conv.operator == "conv2d" and dtype == "float32":
@@ -104,7 +104,7 @@ def _placed(
     # Algorithms that do not implement integers know no border but zeros.
     inside = {"border": border} if border else {}
     packed = algorithm.pack(weight, conv, place.cpu)
-    parts = [relax.const(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
+    parts = [place.weights(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
     source = place.blocked(data, wanted, name) if data.block else data.expression
@@ -112,29 +112,29 @@ def _placed(
         lambda x, *w: algorithm.compute(conv, x, *w, place.cpu, **inside), source, *parts,
         name=f"conv2d_{asked.algorithm}",
     )  # fmt: skip
-    return Value(result, shape, algorithm.block(conv.out_channels, place.cpu), layer=name)
+    return place.computed(result, shape, algorithm.block(conv.out_channels, place.cpu), name)
 
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     block = place.block(conv.in_channels, data)
     place.recorder.follows(data, Problem(conv.operator, conv))
-    packed = relax.const(depthwise.pack(weight, -(-conv.in_channels // block), block))
+    packed = place.weights(depthwise.pack(weight, -(-conv.in_channels // block), block))
     source = place.blocked(data, block, data.layer)
     result = place.emit(
         lambda x, w: depthwise.compute(conv, x, w, place.cpu, border), source, packed,
         name="depthwise_conv2d",
     )  # fmt: skip
-    return Value(result, shape, block, layer=data.layer)
+    return place.computed(result, shape, block, data.layer)
 
 
 def _grouped(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
-    packed = relax.const(grouped.pack(weight, conv, place.cpu))
+    packed = place.weights(grouped.pack(weight, conv, place.cpu))
     block = place.block(conv.out_channels)
     source = place.plain(data) if data.block == POINTS else data.expression
     result = place.emit(
         lambda x, w: grouped.compute(conv, x, w, block, place.cpu, border), source, packed, name="grouped_conv2d"
     )
-    return Value(result, shape, block)
+    return place.computed(result, shape, block)
 
 
 def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -142,10 +142,10 @@ def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     data, weight = place.value(call.args[0]), place.value(call.args[1]).constant
     if weight is None or weight.ndim != 2 or len(data.shape) != 2:
         return None
-    packed = relax.const(dense.pack(weight, place.cpu))
+    packed = place.weights(dense.pack(weight, place.cpu))
     result = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
     place.account("dense", data.shape, weight.shape[::-1], shape, ran="dense", macs=prod(shape) * weight.shape[0])
-    return Value(result, shape)
+    return place.computed(result, shape)
 
 
 def batch_norm(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -158,9 +158,9 @@ def batch_norm(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
     column = (-1, *[1] * (len(data.shape) - 2))
     factors = [_constant((scale).reshape(column)), _constant((beta - mean * scale).reshape(column))]
     arguments, block, layer = place.alike([data, *factors], data.shape)
-    x, a, b = arguments or [data.expression, *(factor.expression for factor in factors)]
+    x, a, b = arguments or [place.wide(data), *(factor.expression for factor in factors)]
     scaled = place.builder.emit(relax.op.multiply(x, a))
-    return Value(place.builder.emit(relax.op.add(scaled, b)), data.shape, block, layer=layer)
+    return place.computed(relax.op.add(scaled, b), data.shape, block, layer)
 
 
 def tuple_item(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -176,8 +176,8 @@ def clip_bound(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | N
     if operator is None or len(bounds) != 1 or place.value(bounds[0]).shape or place.value(bounds[0]).constant is None:
         return None
     value = place.value(data)
-    bounded = operator(value.expression, place.value(bounds[0]).expression)
-    return Value(place.builder.emit(bounded), shape, value.block, layer=value.layer)
+    bounded = operator(place.wide(value), place.value(bounds[0]).expression)
+    return place.computed(bounded, shape, value.block, value.layer)
 
 
 def extremum(function: Any) -> Any:
@@ -199,8 +199,8 @@ def activation(compute: Callable[[Any], Any]) -> Rule:
 
     def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value:
         data = place.value(call.args[0])
-        result = place.emit(compute, data.expression, name=call.op.name.split(".")[-1], pattern=None)
-        return Value(result, shape, data.block, layer=data.layer)
+        result = place.emit(compute, place.wide(data), name=call.op.name.split(".")[-1], pattern=None)
+        return place.computed(result, shape, data.block, data.layer)
 
     return rule
 
@@ -232,7 +232,7 @@ def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean")
     if not call.attrs.keepdims:
         result = place.builder.emit(relax.op.reshape(result, shape))
-    return Value(result, shape)
+    return place.computed(result, shape)
 
 
 def pool(kind: str) -> Rule:
@@ -254,7 +254,7 @@ def pool(kind: str) -> Rule:
             f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
             dilation=window.dilation,
         )  # fmt: skip
-        return Value(result, shape, block, layer=data.layer)
+        return place.computed(result, shape, block, data.layer)
 
     return rule
 
@@ -281,15 +281,19 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     return Value(result, shape, block)
 
 
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "relax.exp": _exp,
+    "relax.sigmoid": _sigmoid,
+    "relax.nn.silu": _silu,
+}
+
 RULES: dict[str, Rule] = {
     "relax.nn.conv2d": conv2d,
     "relax.matmul": matmul,
     "relax.nn.batch_norm": batch_norm,
     "TupleGetItem": tuple_item,
     "relax.call_tir": clip_bound,
-    "relax.exp": activation(_exp),
-    "relax.sigmoid": activation(_sigmoid),
-    "relax.nn.silu": activation(_silu),
+    **{name: activation(compute) for name, compute in ACTIVATIONS.items()},
     "relax.mean": mean,
     "relax.nn.max_pool2d": pool("max"),
     "relax.nn.avg_pool2d": pool("avg"),

@@ -62,6 +62,11 @@ def padded(
     return te.compute((conv.batch, blocks, height, width, block), element, name="padded")
 
 
+def wide(dtype: str) -> str:
+    """Return the dtype that tensors stored in `dtype` are computed with, one by one: float16 in float32."""
+    return "float32" if dtype == "float16" else dtype
+
+
 def value_axis(dot: Dot) -> list[Any]:
     """Return the reduction axis over the values that the instruction sums into one lane, if there are several."""
     return [te.reduce_axis((0, dot.values), "q")] if dot.values > 1 else []

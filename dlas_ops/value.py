@@ -48,8 +48,9 @@ class Value:
     """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
 
     `block` 0 means that `expression` holds it as it is, `POINTS` with its points innermost, otherwise in channel
-    blocks of that size. With a `quantization`, `expression` holds integers that stand for the tensor. `layer` names
-    the convolution whose algorithm decided the block; "" is what decides for those that have none of their own.
+    blocks of that size. With a `quantization`, `expression` holds integers that stand for the tensor. `wide`, where
+    there is one, holds the tensor in the same layout as it was computed, before it was rounded to be stored. `layer`
+    names the convolution whose algorithm decided the block; "" is what decides for those that have none of their own.
     """
 
     expression: Any
@@ -57,6 +58,7 @@ class Value:
     block: int = 0
     quantization: Quantization | None = None
     layer: str = ""
+    wide: Any = None
 
     @property
     def dtype(self) -> str:

@@ -15,7 +15,7 @@ from dlas_ops.tiling import register_tile
 from dlas_ops.tunables import Choice, Space
 
 FORMATS = ("dense", "csr")
-DTYPES = ("float32", "int8")
+DTYPES = ("float32", "float16", "int8")
 
 
 def supports(conv: Conv, target: Any) -> str | None:

@@ -11,7 +11,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.dot import dot_of
 from dlas_ops.schedules import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
-from dlas_ops.stages import annotation, multiplied, padded
+from dlas_ops.stages import annotation, multiplied, padded, wide
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -30,7 +30,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     blocks, *_, block = (int(size) for size in weight.shape)
     tile = window_tile(conv.out_height, conv.out_width, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
-    source = padded(data, conv, rows, columns, block, border)
+    source = padded(data, conv, rows, columns, block, border, wide(str(data.dtype)))
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
 
     def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:

@@ -8,7 +8,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators.depthwise import window_tile
 from dlas_ops.schedules import inline_rest, parallel
-from dlas_ops.stages import annotation, padded
+from dlas_ops.stages import annotation, padded, wide
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice
 
@@ -22,8 +22,9 @@ def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu, b
     blocks, block = int(data.shape[1]), int(data.shape[4])
     tile = window_tile(window.out_height, window.out_width, cpu)
     rows, columns = tile.covers(window.out_height, window.out_width)
-    lowest = tirx.min_value(data.dtype).value if kind == "max" else border
-    source = padded(data, window, rows, columns, block, lowest)
+    dtype = wide(str(data.dtype))
+    lowest = tirx.min_value(dtype).value if kind == "max" else border
+    source = padded(data, window, rows, columns, block, lowest, dtype)
     whole = kind == "avg" and "int" in str(data.dtype)
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(window.kernel, ("kh", "kw"), strict=True))
     reduce = te.max if kind == "max" else te.sum
@@ -53,16 +54,17 @@ def mean(data: Any, channels: int, cpu: Cpu) -> Any:
     batch, blocks, height, width, block = (int(size) for size in data.shape)
     h, w = te.reduce_axis((0, height), "h"), te.reduce_axis((0, width), "w")
     whole = "int" in str(data.dtype)
+    dtype = "int32" if whole else wide(str(data.dtype))
     sums = te.compute(
         (batch, blocks, block),
-        lambda n, co, ci: te.sum(data[n, co, h, w, ci].astype("int32" if whole else data.dtype), axis=[h, w]),
+        lambda n, co, ci: te.sum(data[n, co, h, w, ci].astype(dtype), axis=[h, w]),
         name="mean",
         attrs=annotation("mean"),
     )
 
     def element(n: Any, c: Any, *_: Any) -> Any:
         held = sums[n, c // block, c % block]
-        return held if whole else held * tvm.tirx.const(1.0 / (height * width), data.dtype)
+        return held if whole else held * tvm.tirx.const(1.0 / (height * width), held.dtype)
 
     return te.compute((batch, channels, 1, 1), element, name="output")
 
