@@ -92,16 +92,15 @@ def write(held: Any, part: Any, begin: int) -> Any:
 
     into, block = shape_of(held), shape_of(held)[4]
     sizes = shape_of(part)
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True):
-            T.func_attr({"tirx.noalias": True})
-            target = T.arg("held", T.Buffer(into, str(held.ty.dtype)))
-            source = T.arg("part", T.Buffer(sizes, str(part.ty.dtype)))
-            with T.grid(*sizes) as loops, T.sblock("write"):
-                axes = [T.axis.spatial(size, loop) for size, loop in zip(sizes, loops, strict=True)]
-                n, co, h, w, ci = axes
-                channel = begin + co * sizes[4] + ci
-                T.buffer_store(target, source[n, co, h, w, ci], [n, channel // block, h, w, channel % block])
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_attr({"tirx.noalias": True})
+        target = T.arg("held", T.Buffer(into, str(held.ty.dtype)))
+        source = T.arg("part", T.Buffer(sizes, str(part.ty.dtype)))
+        with T.grid(*sizes) as loops, T.sblock("write"):
+            axes = [T.axis.spatial(size, loop) for size, loop in zip(sizes, loops, strict=True)]
+            n, co, h, w, ci = axes
+            channel = begin + co * sizes[4] + ci
+            T.buffer_store(target, source[n, co, h, w, ci], [n, channel // block, h, w, channel % block])
     return builder.get()
 
 
