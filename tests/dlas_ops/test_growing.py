@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 from onnx import helper
@@ -68,3 +70,10 @@ def test_runs_leave_nothing_behind() -> None:
     expected = machine["main"](first).numpy()
     machine["main"](second)
     networks.assert_close(machine["main"](first).numpy(), expected, tolerance=0)
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    model, data = dense_block(64, 32, 4), networks.random((1, 3, 5, 5))
+    dlas_ops.save(dlas_ops.lower(model, networks.target(), algorithm="direct"), tmp_path)
+    library = dlas_ops.build(dlas_ops.load(tmp_path), networks.target())
+    networks.assert_close(networks.run_library(library, data), networks.run_onnxruntime(model, data))
