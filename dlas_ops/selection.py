@@ -19,6 +19,9 @@ from dlas_ops.targets import describe, native_target
 # One more kernel in a network costs this besides its own time: TVM's virtual machine calls it and provides its output.
 CALL_SECONDS = 1e-6
 
+# Candidates this close are equally fast: what their medians vary by from one measurement to the next.
+RESOLUTION = 1.02
+
 Costs = Mapping[Problem, Mapping[str, float]]
 Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
 
@@ -50,11 +53,12 @@ def choose(graph: Graph, costs: Costs, target: Any, asked: str) -> Selection:
     asked : what the selection stands for, "auto/dense"
     """
     options = _options(graph, costs)
-    factors = list(_factors(graph, costs, options, target))
+    resolved = {problem: _resolved(own) for problem, own in costs.items()}
+    factors = list(_factors(graph, resolved, options, target))
     values = minimise({layer: len(names) for layer, names in options.items()}, factors)
     algorithms = {layer: options[layer][value] for layer, value in values.items()}
     measured = {layer: dict(costs[graph.problems[layer]]) for layer in options if layer}
-    return Selection(asked, algorithms, measured, total(values, factors))
+    return Selection(asked, algorithms, measured, expected(graph, costs, target, algorithms))
 
 
 def expected(graph: Graph, costs: Costs, target: Any, algorithms: Mapping[str, str]) -> float:
@@ -62,6 +66,12 @@ def expected(graph: Graph, costs: Costs, target: Any, algorithms: Mapping[str, s
     options = _options(graph, costs)
     values = {layer: names.index(algorithms[layer]) for layer, names in options.items()}
     return total(values, list(_factors(graph, costs, options, target)))
+
+
+def _resolved(costs: Mapping[str, float]) -> dict[str, float]:
+    """Return `costs` with those that timing cannot tell from the least equal to it: no conversion is for noise."""
+    least = min(costs.values(), default=0.0)
+    return {name: least if seconds <= RESOLUTION * least else seconds for name, seconds in costs.items()}
 
 
 def _options(graph: Graph, costs: Costs) -> dict[str, list[str]]:
@@ -78,7 +88,7 @@ def _factors(graph: Graph, costs: Costs, options: Mapping[str, Sequence[str]], t
         return int(Asked.parse(option).module.block(channels, cpu))
 
     for layer in filter(None, options):
-        yield Factor((layer,), np.array(list(costs[graph.problems[layer]].values())))
+        yield Factor((layer,), np.array([costs[graph.problems[layer]][option] for option in options[layer]]))
     for layer, problem in graph.followers:
         blocks = [block(option, problem.conv.in_channels) for option in options[layer]]
         yield Factor((layer,), np.array([costs[problem][str(held)] for held in blocks]))

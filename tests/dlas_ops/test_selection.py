@@ -90,6 +90,11 @@ def test_conversions_change_the_choice() -> None:
     assert together.expected == pytest.approx(2e-3 - 1e-4)
 
 
+def test_no_conversion_is_for_noise() -> None:
+    algorithms = chain(gain=1e-5, conversion=1e-7).algorithms
+    assert algorithms["before"] == algorithms["after"]
+
+
 def test_what_keeps_the_layout_counts_with_the_layer_that_decided_it() -> None:
     follower = Problem("depthwise_conv2d", DEPTHWISE)
     graph = Graph({"only": Problem("conv2d", POINT)}, [("only", follower)], [])
