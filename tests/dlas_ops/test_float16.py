@@ -19,7 +19,7 @@ from dlas_ops.algorithms import gemm
 from dlas_ops.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.test_algorithms import SETTINGS, convolutions
+from tests.dlas_ops.shapes import SETTINGS, convolutions
 from tests.dlas_ops.test_networks import exported  # noqa: F401
 from tests.dlas_ops.test_operators import CASES, after_convolution
 

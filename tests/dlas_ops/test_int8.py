@@ -18,7 +18,7 @@ from dlas_ops.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.qdq import Layer, Network, Scale
-from tests.dlas_ops.test_algorithms import SETTINGS, convolutions
+from tests.dlas_ops.shapes import SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 CONVS = {

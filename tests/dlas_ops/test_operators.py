@@ -16,7 +16,7 @@ import dlas_ops
 from dlas_ops import reference
 from dlas_ops.convolution import Conv
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.test_algorithms import SETTINGS
+from tests.dlas_ops.shapes import SETTINGS
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 

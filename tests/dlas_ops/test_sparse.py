@@ -23,7 +23,7 @@ from dlas_ops.scheduling import spaces
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.test_algorithms import SETTINGS, convolutions
+from tests.dlas_ops.shapes import SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 SPARSITIES = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
