@@ -119,18 +119,16 @@ def _csr_needs_zeros(c: Configuration) -> str | None:
     return None
 
 
-def _selects_among_kernels(c: Configuration) -> str | None:
-    selects = plugins.literal("algorithm", c.algorithm, "SELECTS", default=False)
-    if selects and c.format not in plugins.literal("algorithm", c.algorithm, "FORMATS"):
-        return f"algorithm {c.algorithm} selects no kernels of format {c.format}"
-    return None
+def _algorithm_has_format(c: Configuration) -> str | None:
+    formats = plugins.literal("algorithm", c.algorithm, "FORMATS")
+    return None if c.format in formats else f"algorithm {c.algorithm} has no kernels for format {c.format}"
 
 
 # Each rule returns the reason why a configuration makes no sense, or None.
 RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _ratio_where_removed,
     _csr_needs_zeros,
-    _selects_among_kernels,
+    _algorithm_has_format,
 )
 
 

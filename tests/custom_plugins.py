@@ -41,6 +41,12 @@ def branching(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Mod
     return Branching(width, classes, shape[0])
 
 
+def halving(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Return a network whose convolutions are all of stride 2."""
+    layers = [nn.Conv2d(shape[0], 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(8, classes))
+
+
 class Sliced(Branching):
     """A network whose dependency graph torch-pruning gets wrong: it takes the batch's slice for one of channels."""
 

@@ -221,13 +221,6 @@ def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) 
             "wrong_output",
             "outputs differ from torch's by",
         ),
-        (
-            'compression = ["none", "channel_pruning"]\nratio = 0.5\nalgorithm = [\'gemm\']',
-            'compression = "weight_pruning"\nratio = 0.5\nalgorithm = "winograd"\nformat = "csr"',
-            "lower",
-            "not_applicable",
-            "no convolution can run as winograd in format csr: winograd does not implement format csr",
-        ),
         ("threads = [1, 2]", "threads = [1, 2]\ntuning_trials = 8", "tune", "not_available", "no tuner"),
     ],
 )
@@ -244,6 +237,20 @@ def test_what_cannot_be_had_fails_with_its_reason(
         assert isinstance(outcome, Failure)
         assert (outcome.stage, outcome.kind) == (stage, kind)
         assert message in outcome.message
+
+
+def test_an_algorithm_that_no_layer_can_run_fails_with_its_reason(tmp_path: Path) -> None:
+    model = "tests.custom_plugins:halving"
+    path = studies.write_space(tmp_path, name="small", models=(model,), algorithms=("winograd",))
+    path.write_text(path.read_text().replace('["none", "channel_pruning"]\nratio = 0.5', '"none"'))
+    events = Events()
+    assert studies.run(path, tmp_path / "workspace", events).failed == 2
+    for outcome in events.outcomes.values():
+        assert isinstance(outcome, Failure)
+        assert (outcome.stage, outcome.kind) == ("lower", "not_applicable")
+        assert outcome.message == (
+            "no convolution can run as winograd in format dense: winograd is for stride 1 and dilation 1"
+        )
 
 
 def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:

@@ -103,6 +103,9 @@ def test_raw_samples_are_kept(selected: Path) -> None:
     assert all(len(samples) >= 10 and min(samples) > 0 for samples in layers)
 
 
-def test_no_kernels_to_select_among_is_no_configuration() -> None:
-    csr = Configuration("digits", "resnet18", compression="weight_pruning", ratio=0.5, algorithm="auto", format="csr")
-    assert "auto selects no kernels of format csr" in str(configuration.why_invalid(csr))
+@pytest.mark.parametrize("algorithm", ["auto", "winograd"])
+def test_a_format_without_kernels_is_no_configuration(algorithm: str) -> None:
+    csr = Configuration(
+        "digits", "resnet18", compression="weight_pruning", ratio=0.5, algorithm=algorithm, format="csr"
+    )
+    assert configuration.why_invalid(csr) == f"algorithm {algorithm} has no kernels for format csr"
