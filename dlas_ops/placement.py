@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops.activations import ACTIVATIONS
 from dlas_ops.asked import Choices
 from dlas_ops.graph import Recorder
 from dlas_ops.growing import Growing
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
 from dlas_ops.quantized import QUANTIZED, realized
-from dlas_ops.rules import ACTIVATIONS, ELEMENTWISE, FOLDED, RULES
+from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
 from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
 from dlas_ops.value import POINTS, Value, shape_of
@@ -219,6 +220,8 @@ class Placement:
             array = value.constant
             if array is not None:
                 arguments.append(relax.const(self.constant(array, shape, block)) if array.ndim else value.expression)
+            elif not isinstance(value.expression.ty, relax.TensorType):  # a number, such as a bound of Clip
+                arguments.append(value.expression)
             elif len(value.shape) == 4 and value.shape[1] == shape[1]:
                 stored = self.blocked(value, block, layer)
                 arguments.append(self.wide(value) if value.block == block else self.widened(stored))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops.activations import ACTIVATIONS
 from dlas_ops.asked import Asked
 from dlas_ops.convolution import Conv
 from dlas_ops.graph import Problem
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
-from dlas_ops.stages import LOOPED
 from dlas_ops.value import POINTS, Value
 
 if TYPE_CHECKING:
@@ -205,20 +205,17 @@ def activation(compute: Callable[[Any], Any]) -> Rule:
     return rule
 
 
-def _exp(x: Any) -> Any:
-    # The C library's exp works on one number at a time; this one is a polynomial.
-    held = topi.fast_exp(x)
-    return te.compute(x.shape, lambda *index: held(*index), name="exp", attrs=LOOPED)
-
-
-def _sigmoid(x: Any) -> Any:
-    negative = topi.fast_exp(te.compute(x.shape, lambda *index: -x(*index), name="negative"))
-    return te.compute(x.shape, lambda *index: 1.0 / (1.0 + negative(*index)), name="sigmoid", attrs=LOOPED)
-
-
-def _silu(x: Any) -> Any:
-    gate = _sigmoid(x)
-    return te.compute(x.shape, lambda *index: x(*index) * gate(*index), name="silu", attrs=LOOPED)
+def prelu(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Run a parametric ReLU, one slope per channel, as element-wise operators."""
+    data, slope = place.value(call.args[0]), place.value(call.args[1]).constant
+    if slope is None or int(call.attrs.axis) != 1:
+        return None
+    arguments, block, layer = place.alike([data, _constant(slope.reshape(-1, *[1] * (len(shape) - 2)))], shape)
+    if not block:
+        return None
+    emit, (x, factor), zero = place.builder.emit, arguments, relax.const(0.0, "float32")
+    below = emit(relax.op.multiply(emit(relax.op.minimum(x, zero)), factor))
+    return place.computed(relax.op.add(emit(relax.op.maximum(x, zero)), below), shape, block, layer)
 
 
 def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -281,12 +278,6 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     return Value(result, shape, block)
 
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "relax.exp": _exp,
-    "relax.sigmoid": _sigmoid,
-    "relax.nn.silu": _silu,
-}
-
 RULES: dict[str, Rule] = {
     "relax.nn.conv2d": conv2d,
     "relax.matmul": matmul,
@@ -294,6 +285,7 @@ RULES: dict[str, Rule] = {
     "TupleGetItem": tuple_item,
     "relax.call_tir": clip_bound,
     **{name: activation(compute) for name, compute in ACTIVATIONS.items()},
+    "relax.nn.prelu": prelu,
     "relax.mean": mean,
     "relax.nn.max_pool2d": pool("max"),
     "relax.nn.avg_pool2d": pool("avg"),

@@ -44,7 +44,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, networks.Array]]] = {
     "clip above": ([helper.make_node("Clip", ["c", "", "high"], ["y"])], {"high": np.array(0.5, np.float32)}),
     "silu": ([helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Mul", ["c", "s"], ["y"])], {}),
     "exp": ([helper.make_node("Exp", ["c"], ["y"])], {}),
-    "tanh, which has no rule": ([helper.make_node("Tanh", ["c"], ["y"])], {}),
+    "sine, which has no rule": ([helper.make_node("Sin", ["c"], ["y"])], {}),
     "squeeze and excitation": (
         [
             helper.make_node("GlobalAveragePool", ["c"], ["m"]),
