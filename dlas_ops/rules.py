@@ -47,17 +47,27 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     data, weight = place.value(call.args[0]), place.value(call.args[1]).constant
     if weight is None or call.attrs.data_layout != "NCHW":
         return None
-    return convolved(place, conv_of(call.attrs, data.shape, weight), data, weight, shape)
+    quantized = any(place.held(argument).quantization for argument in call.args[:2])
+    reason = "int8 takes activations of one scale and int8 weights without zero point" if quantized else ""
+    return convolved(place, conv_of(call.attrs, data.shape, weight), data, weight, shape, reason=reason)
 
 
 def convolved(
-    place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int = 0, **fields: Any
+    place: Placement,
+    conv: Conv,
+    data: Value,
+    weight: Any,
+    shape: tuple[int, ...],
+    border: int = 0,
+    reason: str = "",
+    **fields: Any,
 ) -> Value:
     """Convolve on the algorithm asked for, or on what runs in its place, and account for it.
 
     Parameters
     ----------
     border : what lies around the input: the zero point of integers
+    reason : why it does not run in the dtype asked for
     fields : further fields of the account
     """
     dtype = "float16" if place.half and weight.dtype == np.float32 else str(weight.dtype)
@@ -68,6 +78,8 @@ def convolved(
     ran, reasons = _runnable(place, asked, conv, dtype)
     if asked.selected_by and conv.operator == "conv2d" and name not in place.choices.measured:
         reasons.append(f"{asked.selected_by} selects among kernels for float32")
+    if reason:
+        reasons.append(reason)
     if ran is not None:
         value = _placed(place, ran, name, conv, data, weight, shape, border)
     elif conv.operator == "depthwise_conv2d":

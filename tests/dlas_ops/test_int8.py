@@ -218,3 +218,14 @@ def test_says_what_has_no_integers(algorithm: str, format: str) -> None:
         assert layer.ran == f"{'direct' if format == 'csr' else 'spatial_pack'}/dense"
         assert layer.reason
     assert "int8" in compiled.layers[0].reason
+
+
+def test_weights_with_a_zero_point_run_in_float32_and_the_account_says_so() -> None:
+    case = Case(CONVS["conv2d"])
+    zeros = next(tensor for tensor in case.model.graph.initializer if tensor.name == "c_w_z")
+    zeros.CopyFrom(onnx.numpy_helper.from_array(np.full(40, 3, np.int8), "c_w_z"))
+    compiled = check(case.model, case.data, float(case.scale.scale), "direct")
+    first, second = compiled.layers
+    assert (first.dtype, second.dtype, first.ran) == ("float32", "int8", "direct/dense")
+    assert "zero point" in first.reason
+    assert not second.reason
