@@ -196,6 +196,8 @@ def _chain(sch: Any, block: Any) -> list[Any]:
 
 def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int, unroll: bool = True) -> None:
     """Vectorise the innermost of `loops` by `lanes` and unroll the others."""
+    if not loops:  # around a single number
+        return
     *outer, inner = loops
     if int(sch.get(inner).extent) > lanes:
         split, inner = sch.split(inner, [None, lanes])
