@@ -138,6 +138,19 @@ def test_lowering_converts_as_often_as_the_selection_counts(network: onnx.ModelP
     assert sum("pack" in name for name in calls) == round(expected)
 
 
+@pytest.mark.parametrize("shift", range(3))
+def test_mixed_layouts_compute_the_same(shift: int, network: onnx.ModelProto) -> None:
+    layers = ["first", "inner", "point", "side", "wide", "last", ""]
+    turn = ("direct/dense", "spatial_pack/dense", "gemm/dense")
+    mixed = {layer: turn[(index + shift) % 3] for index, layer in enumerate(layers)}
+    compiled = dlas_ops.compile(network, networks.target(), algorithm=mixed)
+    assert {layer.name: layer.ran for layer in compiled.layers if layer.name in layers} == {
+        layer: ran for layer, ran in mixed.items() if layer
+    }
+    data = networks.random(networks.shape_of(FIRST))
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data))
+
+
 def test_selects_measures_and_runs(network: onnx.ModelProto) -> None:
     compiled = dlas_ops.compile(network, networks.target(), algorithm="auto")
     by_name = {layer.name: layer for layer in compiled.layers}
