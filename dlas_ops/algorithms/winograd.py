@@ -3,6 +3,9 @@
 F(m x m, 3 x 3) turns a tile of m + 2 by m + 2 inputs into m x m outputs with (m + 2)^2 multiplications per pair of
 channels instead of 9 m^2: 2.25 times fewer for m = 2, 4 times fewer for m = 4. A cost model chooses m by the shape.
 
+Error, as the largest against a float64 reference relative to the largest output, standard normal inputs and weights, 16
+to 512 channels: at most 1.2e-6 for m = 2 and 4.4e-6 for m = 4, where direct convolution has up to 1.8e-6.
+
 Sources: Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, arXiv 1509.09308. The points of
 m = 4 are those that keep rounding small among the symmetric ones.
 """
@@ -33,8 +36,11 @@ Matrix = NDArray[np.float64]
 # Where the polynomials are evaluated, infinity aside, by m. Opposite points let two rows share their sums.
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0))}
 
-# Cycles per element of a tile and vector of channels that is transformed: a load, a store and some additions.
-TRANSFORM_CYCLES = 3
+# Largest error relative to the largest output that the tests accept, by m.
+ERROR = {2: 2e-6, 4: 8e-6}
+
+# Cycles per element of a tile and vector of channels that is transformed, measured: the L1 cache does not hold them.
+TRANSFORM_CYCLES = 6
 # Weights that are read for the first time come from beyond the L2 cache.
 WEIGHT_BYTES_PER_CYCLE = 8
 # Part of the L2 cache that the transformed inputs of one panel may take.
@@ -138,9 +144,10 @@ def variant(conv: Conv, cpu: Cpu) -> tuple[Work, Tile]:
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     """Transform OIHW weights in float64, as (output block, m + 2, m + 2, input channel, output channel) in float32."""
     kernel = matrices(variant(conv, cpu)[0].m)[1]
-    vectors = in_vectors(weight, cpu.lanes()).astype(np.float64)
-    transformed = np.einsum("ai,ovcij,bj->oabcv", kernel, vectors, kernel, optimize=True)
-    return np.ascontiguousarray(transformed, dtype=np.float32)
+    vectors = in_vectors(weight, cpu.lanes()).astype(np.float64).transpose(0, 3, 4, 2, 1)
+    blocks, _, _, channels, lanes = vectors.shape
+    transformed = np.kron(kernel, kernel) @ vectors.reshape(blocks, 9, channels * lanes)
+    return transformed.astype(np.float32).reshape(blocks, len(kernel), len(kernel), channels, lanes)
 
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
@@ -248,6 +255,9 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     for border in sch.get_producers(half):
         sch.compute_at(border, panel)
         sch.vectorize(sch.get_loops(border)[-1])
+    # A tile's elements lie an odd number of vectors apart: they would else compete for a few sets of the L1 cache.
+    for held in (transformed, sch.get_producers(half_inverse)[0]):
+        sch.storage_align(held, 0, 1, 2 * cpu.lanes(), cpu.lanes())
     parallel(sch, panel, cpu)
     first = sch.decompose_reduction(block, reduction)
     vectorize_inner(sch, first, sch.get_loops(first)[3:], cpu.lanes())

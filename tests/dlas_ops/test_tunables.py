@@ -17,6 +17,7 @@ CASES = {
     "direct": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
     "gemm": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
     "spatial_pack": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "winograd": Conv(1, 32, 14, 16, 64, (3, 3), padding=(1, 1, 1, 1)),
     "depthwise": Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32),
     "grouped": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2),
 }
