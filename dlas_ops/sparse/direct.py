@@ -88,12 +88,11 @@ def stretch(conv: Conv, cpu: Cpu) -> Stretch:
     filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
     tile = rows.Tile(filters, vectors, lanes, covered, band, width if band else 0, pitch if band else 0)
     phases = conv.stride[0] * conv.stride[1]
-    channels = max(1, int(cpu.l1_bytes * L1_PART) // (phases * (touched + beyond[0]) * pitch * BYTES))
+    channels = rows.columns_in_cache(phases * (touched + beyond[0]) * pitch * BYTES, cpu)
     return Stretch(tile, tiles, phases, pitch, height, channels)
 
 
 MOST_VECTORS = 14
-L1_PART = 1.0
 
 
 def _vectors(count: int, row: int) -> int:

@@ -45,8 +45,8 @@ def _tile(conv: Conv, cpu: Cpu) -> rows.Tile:
 
 
 def _block(conv: Conv, cpu: Cpu) -> int:
-    """Return how many rows of the matrix fill half of the L1 cache."""
-    return max(1, cpu.l1_bytes * 3 // 4 // (_tile(conv, cpu).points * BYTES))
+    """Return how many rows of the matrix are a block of columns of the weights."""
+    return rows.columns_in_cache(_tile(conv, cpu).points * BYTES, cpu)
 
 
 def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:

@@ -21,6 +21,9 @@ Load = Callable[[Any, Any, Any, Any, Any, Any, Any], Any]
 # Fewer tasks leave cores idle at the end.
 TASKS_PER_CORE = 4
 
+# Part of the L1 cache that the inputs may take; the rest is for sums and for weights on their way.
+SOURCE_OF_L1 = 0.5
+
 # Sums that hide the latency of a multiply-add: its 4 cycles, two of them a cycle.
 INDEPENDENT_SUMS = 8
 
@@ -51,6 +54,11 @@ def filters_of(filters: int, tiles: int, cpu: Cpu) -> int:
     """Return how many of `filters` one task takes when there are `tiles` of points."""
     tasks = -(-TASKS_PER_CORE * cpu.cores // tiles)
     return max(size for size in divisors(filters) if size <= max(1, filters // tasks))
+
+
+def columns_in_cache(size: int, cpu: Cpu) -> int:
+    """Return how many columns (or channels) whose inputs take `size` bytes per tile are kept in the L1 cache."""
+    return max(1, int(cpu.l1_bytes * SOURCE_OF_L1) // size)
 
 
 def sums_of(
@@ -260,7 +268,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return {
         "vectors": rule_first(tile.vectors, [] if tile.pitch else fitting),
         "filters": rule_first(tile.filters, divisors(int(_inner(sch.get(block).body).writes[0].source.shape[1]))),
-        "unroll": rule_first(4 if tile.vectors <= 4 else 1, [1, 2, 4, 8]),
+        "unroll": [2, 1, 4, 8],
     }
 
 
@@ -283,6 +291,19 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
     if int(sch.get(points).extent) % tile.lanes == 0:
         vectorize_inner(sch, last, [points], tile.lanes)
     return block
+
+
+def schedule_copies(sch: Any, block: Any, stretch: int, width: int) -> None:
+    """Run the repacking `block`, whose innermost axis is stretches of rows of `width`, and the border it reads from."""
+    for border in sch.get_producers(block):
+        n, c, h, _ = sch.get_loops(border)
+        sch.parallel(sch.fuse(n, c, h))
+    *outer, place = sch.get_loops(block)
+    if stretch % width == 0:
+        stretches, *_ = sch.split(place, [None, stretch // width, width])
+    else:
+        stretches, _ = sch.split(place, [None, stretch])
+    sch.parallel(sch.fuse(*outer, stretches))
 
 
 def _replace(sch: Any, block: Any, nest: Any) -> None:

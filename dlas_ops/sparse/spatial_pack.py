@@ -63,7 +63,7 @@ def packed(conv: Conv, cpu: Cpu) -> Packed:
     tile = rows.Tile(filters, vectors, lanes, vectors * lanes)
     stretch = tile.points + (conv.extent[0] - 1) // conv.stride[0] * conv.out_width
     channel = conv.kernel[1] * conv.stride[0] * stretch
-    return Packed(tile, tiles, stretch, channel, max(1, cpu.l1_bytes // (channel * BYTES)) * channel)
+    return Packed(tile, tiles, stretch, channel, rows.columns_in_cache(channel * BYTES, cpu) * channel)
 
 
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
@@ -97,19 +97,17 @@ def _load(columns: int) -> Callable[[rows.Tile], rows.Load]:
 def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
     """Return the input by image and tile of points, one stretch after the other."""
     (sh, sw), width = conv.stride, conv.out_width
-    top, left = conv.padding[:2]
+    last = (layout.tiles - 1) * layout.tile.points + layout.stretch
+    source = points.bordered(data, conv, -(-last // width))
 
     def element(n: Any, t: Any, place: Any) -> Any:
         plane, inside = place // layout.stretch, place % layout.stretch
         point = t * layout.tile.points + inside
-        row = point // width * sh + plane % sh - top
-        kw = plane // sh % conv.kernel[1]
-        column = point % width * sw + kw * conv.dilation[1] - left
-        held = points.read(data, conv.width, n, place // layout.channel, row, column)
-        valid = tirx.all(row >= 0, row < conv.height, column >= 0, column < conv.width)
-        return tirx.if_then_else(valid, held, tirx.const(0.0, data.dtype))
+        row = point // width * sh + plane % sh
+        column = point % width * sw + plane // sh % conv.kernel[1] * conv.dilation[1]
+        return source[n, place // layout.channel, row, column]
 
-    attributes = {"dlas.stretch": layout.stretch}
+    attributes = {"dlas.stretch": [layout.stretch, width]}
     shape = (conv.batch, layout.tiles, conv.in_channels * layout.channel)
     return te.compute(shape, element, name="packed", attrs=attributes)
 
@@ -125,6 +123,5 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     load = _load(int(sch.get(block).annotations["dlas.columns"]))
     block = rows.schedule(sch, block, cpu, choice, load)
     [copy] = sch.get_producers(block)
-    n, t, place = sch.get_loops(copy)
-    outer, _ = sch.split(place, [None, int(sch.get(copy).annotations["dlas.stretch"])])
-    sch.parallel(sch.fuse(n, t, outer))
+    stretch, width = (int(size) for size in sch.get(copy).annotations["dlas.stretch"])
+    rows.schedule_copies(sch, copy, stretch, width)
