@@ -173,7 +173,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Copy the input with its border, rows in parallel; then sum."""
     width, pitch, columns = _row(sch, block)
-    block = rows.schedule(sch, block, cpu, choice, _load(width, pitch, columns))
+    block, _ = rows.schedule(sch, block, cpu, choice, _load(width, pitch, columns))
     [copy] = sch.get_producers(block)
     n, place = sch.get_loops(copy)
     outer, _ = sch.split(place, [None, pitch])

@@ -33,7 +33,8 @@ class Tile:
     """Sums of one task: of `filters`, at points of which `vectors` of `lanes` are in registers at a time.
 
     With a `pitch` these are `rows` of `width` points, each `pitch` after the one before; what lies between the rows is
-    left out. Otherwise all of them are points of the map. `points` of it are the tile's.
+    left out. Otherwise all of them are points of the map. `points` of it are the tile's. `packed` tells whether the
+    source is (image, tile, place): a tile then reads its own part only.
     """
 
     filters: int
@@ -43,6 +44,7 @@ class Tile:
     rows: int = 0
     width: int = 0
     pitch: int = 0
+    packed: int = 0
 
     @property
     def summed(self) -> int:
@@ -103,7 +105,7 @@ def _nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int,
             tirx.IterVar(tvm.ir.Range(0, size), axis, tirx.IterVar.DataPar)
             for axis, size in zip(axes, sizes.values(), strict=True)
         ],
-        [tirx.BufferRegion(buffer, [tvm.ir.Range(0, size) for size in buffer.shape]) for buffer in inputs],
+        [_read(inputs[0], *((n, t) if tile.packed else ())), *(_read(buffer) for buffer in inputs[1:])],
         [tirx.BufferRegion(sums, [tvm.ir.Range.from_min_extent(*part) for part in region])],
         name,
         *_task(sums, inputs, load, axes, tile, unroll),
@@ -112,6 +114,12 @@ def _nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int,
     for loop, size in reversed(list(zip(loops, sizes.values(), strict=True))):
         statement = tirx.For(loop, 0, size, tirx.ForKind.SERIAL, statement)
     return statement
+
+
+def _read(buffer: Any, *begin: Any) -> Any:
+    """Return the region of `buffer` at `begin` in its first axes, one wide, and all of the others."""
+    region = [tvm.ir.Range.from_min_extent(first, 1) for first in begin]
+    return tirx.BufferRegion(buffer, region + [tvm.ir.Range(0, size) for size in buffer.shape[len(begin) :]])
 
 
 def _task(
@@ -266,14 +274,19 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     points = int(_inner(sch.get(block).body).writes[0].source.shape[2])
     fitting = [size for size in divisors(points // tile.lanes) if size <= cpu.vector_registers - 2]
     return {
-        "vectors": rule_first(tile.vectors, [] if tile.pitch else fitting),
+        "vectors": rule_first(tile.vectors, [] if tile.pitch or tile.packed else fitting),
         "filters": rule_first(tile.filters, divisors(int(_inner(sch.get(block).body).writes[0].source.shape[1]))),
         "unroll": [2, 1, 4, 8],
     }
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> Any:
-    """Replace the definition in `block` by tiles, run them and their epilogue in parallel; return the new block."""
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> tuple[Any, Any | None]:
+    """Replace the definition in `block` by tiles, and run them and their epilogue in parallel.
+
+    Returns
+    -------
+    The new block and, if one task takes all filters of a tile, the loop over tasks.
+    """
     definition = _inner(sch.get(block).body)
     sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
     name = str(definition.name_hint)
@@ -283,6 +296,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
     _replace(sch, block, _nest(sums, inputs, load(tile), tile, choice["unroll"], name))
     block = sch.get_sblock(name)
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    alone = int(sch.get(sch.get_loops(block)[2]).extent) == 1
     outer = sch.fuse(*sch.get_loops(block))
     sch.set_scope(block, 0, "local")
     sch.reverse_compute_at(last, outer)
@@ -290,20 +304,28 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
     *_, points = sch.get_loops(last)
     if int(sch.get(points).extent) % tile.lanes == 0:
         vectorize_inner(sch, last, [points], tile.lanes)
-    return block
+    return block, outer if alone else None
 
 
-def schedule_copies(sch: Any, block: Any, stretch: int, width: int) -> None:
-    """Run the repacking `block`, whose innermost axis is stretches of rows of `width`, and the border it reads from."""
+def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | None) -> None:
+    """Run the repacking `block`, whose innermost axis is stretches of rows of `width`, and the border it reads from.
+
+    Within its `task`, what is repacked for a tile comes and goes in the cache.
+    """
     for border in sch.get_producers(block):
         n, c, h, _ = sch.get_loops(border)
         sch.parallel(sch.fuse(n, c, h))
+    if task is not None:
+        sch.compute_at(block, task)
     *outer, place = sch.get_loops(block)
     if stretch % width == 0:
-        stretches, *_ = sch.split(place, [None, stretch // width, width])
+        lanes = next(size for size in (16, 8, 4, 2, 1) if width % size == 0)
+        stretches, _, _, vector = sch.split(place, [None, stretch // width, width // lanes, lanes])
+        sch.vectorize(vector)
     else:
         stretches, _ = sch.split(place, [None, stretch])
-    sch.parallel(sch.fuse(*outer, stretches))
+    if task is None:
+        sch.parallel(sch.fuse(*outer, stretches))
 
 
 def _replace(sch: Any, block: Any, nest: Any) -> None:

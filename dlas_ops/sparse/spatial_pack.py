@@ -60,7 +60,7 @@ def packed(conv: Conv, cpu: Cpu) -> Packed:
     vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
     tiles = pitch // (vectors * lanes)
     filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
-    tile = rows.Tile(filters, vectors, lanes, vectors * lanes)
+    tile = rows.Tile(filters, vectors, lanes, vectors * lanes, packed=1)
     stretch = tile.points + (conv.extent[0] - 1) // conv.stride[0] * conv.out_width
     channel = conv.kernel[1] * conv.stride[0] * stretch
     return Packed(tile, tiles, stretch, channel, rows.columns_in_cache(channel * BYTES, cpu) * channel)
@@ -114,14 +114,13 @@ def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`; the tile of points is the one that the input is packed for."""
-    space = rows.tunables(sch, block, cpu)
-    return {**space, "vectors": space["vectors"][:1]}
+    return rows.tunables(sch, block, cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Pack the input, stretches in parallel; then sum."""
     load = _load(int(sch.get(block).annotations["dlas.columns"]))
-    block = rows.schedule(sch, block, cpu, choice, load)
+    block, task = rows.schedule(sch, block, cpu, choice, load)
     [copy] = sch.get_producers(block)
     stretch, width = (int(size) for size in sch.get(copy).annotations["dlas.stretch"])
-    rows.schedule_copies(sch, copy, stretch, width)
+    rows.schedule_copies(sch, copy, stretch, width, task)
