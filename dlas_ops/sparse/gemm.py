@@ -11,7 +11,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import points
 from dlas_ops.schedules import BYTES, divisors
-from dlas_ops.sparse import rows
+from dlas_ops.sparse import rows, tasks
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
@@ -46,7 +46,7 @@ def _tile(conv: Conv, copied: bool, cpu: Cpu) -> rows.Tile:
     pitch = points.pitch(conv.out_height * conv.out_width, cpu)
     lanes = min(cpu.lanes(), pitch)
     vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
-    filters = rows.filters_of(conv.out_channels, conv.batch * pitch // (vectors * lanes), cpu)
+    filters = rows.filters_of(conv.out_channels, conv.batch * pitch // (vectors * lanes), vectors * lanes, cpu)
     return rows.Tile(filters, vectors, lanes, vectors * lanes, packed=int(copied))
 
 
@@ -99,13 +99,13 @@ def _im2col(conv: Conv, data: Any, tile: rows.Tile, cpu: Cpu) -> Any:
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
-    return rows.tunables(sch, block, cpu)
+    return tasks.tunables(sch, block, cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Gather the matrix, then sum."""
     load = _load(int(sch.get(block).annotations["dlas.block"]))
-    stretch = rows.tile_of(sch, block).points
-    block, task = rows.schedule(sch, block, cpu, choice, load)
+    stretch = tasks.tile_of(sch, block).points
+    block, task = tasks.schedule(sch, block, cpu, choice, load)
     for copy in sch.get_producers(block):
-        rows.schedule_copies(sch, copy, stretch, int(sch.get(copy).annotations["dlas.width"]), task)
+        tasks.schedule_copies(sch, copy, stretch, int(sch.get(copy).annotations["dlas.width"]), task, cpu)

@@ -1,16 +1,15 @@
-"""CSR weights and a source of input vectors → sums of output rows, a tile of points at a time held in registers."""
+"""CSR weights and a source of input vectors → loops that sum them, a tile of points at a time held in registers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from dlas_ops._tvm import tvm
-from dlas_ops.schedules import divisors, inline_rest, vectorize_inner
+from dlas_ops.schedules import BYTES, divisors
 from dlas_ops.sparse.csr import Csr
 from dlas_ops.targets import Cpu
-from dlas_ops.tunables import Choice, Space, rule_first
 
 te, tirx = tvm.te, tvm.tirx
 SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
@@ -23,6 +22,9 @@ TASKS_PER_CORE = 4
 
 # Part of the L1 cache that the inputs may take; the rest is for sums and for weights on their way.
 SOURCE_OF_L1 = 0.5
+
+# Part of the L2 cache that the sums of a task may take.
+SUMS_OF_L2 = 0.1
 
 # Sums that hide the latency of a multiply-add: its 4 cycles, two of them a cycle.
 INDEPENDENT_SUMS = 8
@@ -52,10 +54,11 @@ class Tile:
         return self.vectors * self.lanes
 
 
-def filters_of(filters: int, tiles: int, cpu: Cpu) -> int:
-    """Return how many of `filters` one task takes when there are `tiles` of points."""
+def filters_of(filters: int, tiles: int, points: int, cpu: Cpu) -> int:
+    """Return how many of `filters` one task takes when there are `tiles` of `points` summed."""
     tasks = -(-TASKS_PER_CORE * cpu.cores // tiles)
-    return max(size for size in divisors(filters) if size <= max(1, filters // tasks))
+    held = int(cpu.l2_bytes * SUMS_OF_L2) // (points * BYTES)
+    return max(size for size in divisors(filters) if size <= max(1, min(filters // tasks, held)))
 
 
 def columns_in_cache(size: int, cpu: Cpu) -> int:
@@ -79,7 +82,7 @@ def sums_of(
     return te.extern(
         tuple(shape),
         inputs,
-        lambda ins, outs: _nest(outs[0], ins, load, tile, 1, name),
+        lambda ins, outs: nest(outs[0], ins, load, tile, 1, name),
         name=name,
         dtype=[source.dtype],
         in_buffers=[tirx.decl_buffer(tensor.shape, tensor.dtype, tensor.op.name, layout=None) for tensor in inputs],
@@ -92,7 +95,7 @@ def sums_of(
     )
 
 
-def _nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str) -> Any:
+def nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str) -> Any:
     """Return loops over images, tiles of points and tasks of filters; a block sums one task's tile."""
     images, filters, points = (int(size) for size in sums.shape)
     sizes = {"n": images, "t": points // tile.points, "f": filters // tile.filters}
@@ -252,89 +255,3 @@ def _vector(count: int, statement: Callable[[Any], Any]) -> Any:
 
 def _over(tile: Tile, statement: Callable[[Any, Any], Any]) -> Any:
     return _unrolled(tile.vectors, lambda v: _vector(tile.lanes, lambda lane: statement(v, lane)))
-
-
-def _inner(statement: Any) -> Any:
-    while not isinstance(statement, SBlockRealize):
-        statement = statement.body
-    return statement.block
-
-
-def tile_of(sch: Any, block: Any) -> Tile:
-    """Return the tile that the sums of `block` were defined with."""
-    return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
-
-
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
-    """Return the choices of `schedule`.
-
-    ``vectors`` of points are in registers; ``unroll`` is how many non-zeros one step takes.
-    """
-    tile = tile_of(sch, block)
-    points = int(_inner(sch.get(block).body).writes[0].source.shape[2])
-    fitting = [size for size in divisors(points // tile.lanes) if size <= cpu.vector_registers - 2]
-    return {
-        "vectors": rule_first(tile.vectors, [] if tile.pitch or tile.packed else fitting),
-        "filters": rule_first(tile.filters, divisors(int(_inner(sch.get(block).body).writes[0].source.shape[1]))),
-        "unroll": [2, 1, 4, 8],
-    }
-
-
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> tuple[Any, Any | None]:
-    """Replace the definition in `block` by tiles, and run them and their epilogue in parallel.
-
-    Returns
-    -------
-    The new block and, if one task takes all filters of a tile, the loop over tasks.
-    """
-    definition = _inner(sch.get(block).body)
-    sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
-    name = str(definition.name_hint)
-    tile = replace(tile_of(sch, block), filters=choice["filters"])
-    if choice["vectors"] != tile.vectors:
-        tile = replace(tile, vectors=choice["vectors"], points=choice["vectors"] * tile.lanes)
-    _replace(sch, block, _nest(sums, inputs, load(tile), tile, choice["unroll"], name))
-    block = sch.get_sblock(name)
-    last = inline_rest(sch, sch.get_consumers(block)[0], block)
-    alone = int(sch.get(sch.get_loops(block)[2]).extent) == 1
-    outer = sch.fuse(*sch.get_loops(block))
-    sch.set_scope(block, 0, "local")
-    sch.reverse_compute_at(last, outer)
-    sch.parallel(outer)
-    *_, points = sch.get_loops(last)
-    if int(sch.get(points).extent) % tile.lanes == 0:
-        vectorize_inner(sch, last, [points], tile.lanes)
-    return block, outer if alone else None
-
-
-def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | None) -> None:
-    """Run the repacking `block`, whose innermost axis is stretches of rows of `width`, and the border it reads from.
-
-    Within its `task`, what is repacked for a tile comes and goes in the cache.
-    """
-    for border in sch.get_producers(block):
-        n, c, h, _ = sch.get_loops(border)
-        sch.parallel(sch.fuse(n, c, h))
-    if task is not None:
-        sch.compute_at(block, task)
-    *outer, place = sch.get_loops(block)
-    if stretch % width == 0:
-        lanes = next(size for size in (16, 8, 4, 2, 1) if width % size == 0)
-        stretches, _, _, vector = sch.split(place, [None, stretch // width, width // lanes, lanes])
-        sch.vectorize(vector)
-    else:
-        stretches, _ = sch.split(place, [None, stretch])
-    if task is None:
-        sch.parallel(sch.fuse(*outer, stretches))
-
-
-def _replace(sch: Any, block: Any, nest: Any) -> None:
-    root = sch.get(sch.get_sblock("root"))
-    realized = sch.get(block)
-    body = root.body.seq if isinstance(root.body, tirx.SeqStmt) else [root.body]
-    replaced = [nest if isinstance(child, SBlockRealize) and child.block.same_as(realized) else child for child in body]
-    new = SBlock(
-        root.iter_vars, root.reads, root.writes, root.name_hint, tirx.SeqStmt(replaced), root.init,
-        root.alloc_buffers, root.match_buffers, root.annotations,
-    )  # fmt: skip
-    sch.state.replace(sch.get_sref(sch.get_sblock("root")), new, {root: new})

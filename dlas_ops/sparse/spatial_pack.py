@@ -16,7 +16,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import points
 from dlas_ops.schedules import BYTES, divisors
-from dlas_ops.sparse import rows
+from dlas_ops.sparse import rows, tasks
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
@@ -59,7 +59,7 @@ def packed(conv: Conv, cpu: Cpu) -> Packed:
     lanes = min(cpu.lanes(), pitch)
     vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
     tiles = pitch // (vectors * lanes)
-    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
+    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, vectors * lanes, cpu)
     tile = rows.Tile(filters, vectors, lanes, vectors * lanes, packed=1)
     stretch = tile.points + (conv.extent[0] - 1) // conv.stride[0] * conv.out_width
     channel = conv.kernel[1] * conv.stride[0] * stretch
@@ -114,13 +114,13 @@ def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`; the tile of points is the one that the input is packed for."""
-    return rows.tunables(sch, block, cpu)
+    return tasks.tunables(sch, block, cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Pack the input, stretches in parallel; then sum."""
     load = _load(int(sch.get(block).annotations["dlas.columns"]))
-    block, task = rows.schedule(sch, block, cpu, choice, load)
+    block, task = tasks.schedule(sch, block, cpu, choice, load)
     [copy] = sch.get_producers(block)
     stretch, width = (int(size) for size in sch.get(copy).annotations["dlas.stretch"])
-    rows.schedule_copies(sch, copy, stretch, width, task)
+    tasks.schedule_copies(sch, copy, stretch, width, task, cpu)
