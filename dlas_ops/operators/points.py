@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops.convolution import Conv
 from dlas_ops.stages import read_channel
 from dlas_ops.targets import Cpu
 
@@ -37,6 +38,25 @@ def read(data: Any, width: int, image: Any, channel: Any, row: Any, column: Any)
     if len(data.shape) == 3:
         return data[image, channel, row * width + column]
     return read_channel(data, image, channel, row, column)
+
+
+def bordered(data: Any, conv: Conv, rows: int) -> Any:
+    """Return the input of `conv`, held in any layout, as NCHW with its border, and zeros below it, for `rows` outputs.
+
+    What is repacked from it needs no conditions, so that it is copied in whole vectors.
+    """
+    top, left = conv.padding[:2]
+    height = (rows - 1) * conv.stride[0] + conv.extent[0]
+    width = (conv.out_width - 1) * conv.stride[1] + conv.extent[1]
+    if len(data.shape) == 4 and (height, width) == (conv.height, conv.width):
+        return data
+
+    def element(n: Any, c: Any, h: Any, w: Any) -> Any:
+        row, column = h - top, w - left
+        inside = tirx.all(row >= 0, row < conv.height, column >= 0, column < conv.width)
+        return tirx.if_then_else(inside, read(data, conv.width, n, c, row, column), tirx.const(0.0, data.dtype))
+
+    return te.compute((conv.batch, conv.in_channels, height, width), element, name="bordered")
 
 
 def gather(data: Any, shape: tuple[int, ...], cpu: Cpu) -> Any:

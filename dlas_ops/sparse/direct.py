@@ -14,8 +14,8 @@ import numpy as np
 from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import points
-from dlas_ops.schedules import BYTES, divisors
-from dlas_ops.sparse import rows
+from dlas_ops.schedules import BYTES, divisors, parallel
+from dlas_ops.sparse import rows, tasks
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
@@ -85,15 +85,14 @@ def stretch(conv: Conv, cpu: Cpu) -> Stretch:
         vectors = -(-((band - 1) * pitch + width) // lanes)
         last = (tiles - 1) * band * pitch + vectors * lanes
         height, touched = -(-last // pitch) + beyond[0] + 1, band
-    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
+    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, vectors * lanes, cpu)
     tile = rows.Tile(filters, vectors, lanes, covered, band, width if band else 0, pitch if band else 0)
     phases = conv.stride[0] * conv.stride[1]
-    channels = max(1, int(cpu.l1_bytes * L1_PART) // (phases * (touched + beyond[0]) * pitch * BYTES))
+    channels = rows.columns_in_cache(phases * (touched + beyond[0]) * pitch * BYTES, cpu)
     return Stretch(tile, tiles, phases, pitch, height, channels)
 
 
 MOST_VECTORS = 14
-L1_PART = 1.0
 
 
 def _vectors(count: int, row: int) -> int:
@@ -164,8 +163,8 @@ def _stretched(conv: Conv, data: Any, layout: Stretch) -> Any:
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
-    space = rows.tunables(sch, block, cpu)
-    if rows.tile_of(sch, block).pitch:
+    space = tasks.tunables(sch, block, cpu)
+    if tasks.tile_of(sch, block).pitch:
         return space
     row = _row(sch, block)[0] // cpu.lanes()
     return {**space, "vectors": [size for size in space["vectors"] if size % row == 0 or row % size == 0]}
@@ -174,11 +173,11 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Copy the input with its border, rows in parallel; then sum."""
     width, pitch, columns = _row(sch, block)
-    block = rows.schedule(sch, block, cpu, choice, _load(width, pitch, columns))
+    block, _ = tasks.schedule(sch, block, cpu, choice, _load(width, pitch, columns))
     [copy] = sch.get_producers(block)
     n, place = sch.get_loops(copy)
     outer, _ = sch.split(place, [None, pitch])
-    sch.parallel(sch.fuse(n, outer))
+    parallel(sch, sch.fuse(n, outer), cpu)
 
 
 def _row(sch: Any, block: Any) -> tuple[int, int, int]:

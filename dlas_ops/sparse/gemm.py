@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import points
 from dlas_ops.schedules import BYTES, divisors
-from dlas_ops.sparse import rows
+from dlas_ops.sparse import rows, tasks
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
 from dlas_ops.value import POINTS
 
 DTYPES = ("float32",)
+
+
+te = tvm.te
+
+MOST_VECTORS = 8
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -36,69 +42,70 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
     return compress(weight, places, _block(conv, cpu))
 
 
-def _tile(conv: Conv, cpu: Cpu) -> rows.Tile:
+def _tile(conv: Conv, copied: bool, cpu: Cpu) -> rows.Tile:
     pitch = points.pitch(conv.out_height * conv.out_width, cpu)
     lanes = min(cpu.lanes(), pitch)
-    vectors = max(size for size in divisors(pitch // lanes) if size <= cpu.vector_registers // 2)
-    filters = rows.filters_of(conv.out_channels, conv.batch * pitch // (vectors * lanes), cpu)
-    return rows.Tile(filters, vectors, lanes, vectors * lanes)
+    vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
+    filters = rows.filters_of(conv.out_channels, conv.batch * pitch // (vectors * lanes), vectors * lanes, cpu)
+    return rows.Tile(filters, vectors, lanes, vectors * lanes, packed=int(copied))
 
 
 def _block(conv: Conv, cpu: Cpu) -> int:
-    """Return how many rows of the matrix fill half of the L1 cache."""
-    return max(1, cpu.l1_bytes * 3 // 4 // (_tile(conv, cpu).points * BYTES))
+    """Return how many rows of the matrix are a block of columns of the weights."""
+    return rows.columns_in_cache(_tile(conv, True, cpu).points * BYTES, cpu)
 
 
 def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
     """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
-    from dlas_ops._tvm import tvm
-
-    pitch = points.pitch(conv.out_height * conv.out_width, cpu)
-    source = data if conv.is_pointwise and len(data.shape) == 3 else _im2col(conv, data, pitch)
-    tile = _tile(conv, cpu)
-    shape = (conv.batch, conv.out_channels, pitch)
-    load = _load(_block(conv, cpu))(tile)
-    sums = rows.sums_of(
-        source, Csr(values, indices, pointers), shape, tile, load, "gemm", {"dlas.block": _block(conv, cpu)}
-    )
-    return tvm.te.compute(shape, lambda *index: sums[index], name="output")
+    copied = not conv.is_pointwise or len(data.shape) != 3
+    tile, block = _tile(conv, copied, cpu), _block(conv, cpu)
+    source = _im2col(conv, data, tile, cpu) if copied else data
+    shape = (conv.batch, conv.out_channels, points.pitch(conv.out_height * conv.out_width, cpu))
+    weight = Csr(values, indices, pointers)
+    sums = rows.sums_of(source, weight, shape, tile, _load(block)(tile), "gemm", {"dlas.block": block})
+    return te.compute(shape, lambda *index: sums[index], name="output")
 
 
 def _load(block: int) -> Callable[[rows.Tile], rows.Load]:
+    """Return how a row of the matrix and an output point find their input."""
+
     def load(tile: rows.Tile) -> rows.Load:
-        return lambda matrix, n, b, index, t, v, lane: matrix[
-            n, b * block + index, t * tile.points + v * tile.lanes + lane
-        ]
+        def element(matrix: Any, n: Any, b: Any, index: Any, t: Any, v: Any, lane: Any) -> Any:
+            row, point = b * block + index, v * tile.lanes + lane
+            if tile.packed:
+                return matrix[n, t, row * tile.points + point]
+            return matrix[n, row, t * tile.points + point]
+
+        return element
 
     return load
 
 
+def _im2col(conv: Conv, data: Any, tile: rows.Tile, cpu: Cpu) -> Any:
+    """Return the im2col matrix by image and tile of points, row by row."""
+    height, width = conv.kernel
+    pitch = points.pitch(conv.out_height * conv.out_width, cpu)
+    source = points.bordered(data, conv, -(-pitch // conv.out_width))
+
+    def element(n: Any, t: Any, place: Any) -> Any:
+        k, point = place // tile.points, t * tile.points + place % tile.points
+        row = point // conv.out_width * conv.stride[0] + k // width % height * conv.dilation[0]
+        column = point % conv.out_width * conv.stride[1] + k % width * conv.dilation[1]
+        return source[n, k // (height * width), row, column]
+
+    shape = (conv.batch, pitch // tile.points, conv.in_channels * height * width * tile.points)
+    return te.compute(shape, element, name="im2col", attrs={"dlas.width": conv.out_width})
+
+
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
-    return rows.tunables(sch, block, cpu)
+    return tasks.tunables(sch, block, cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Gather the matrix, then sum."""
     load = _load(int(sch.get(block).annotations["dlas.block"]))
-    block = rows.schedule(sch, block, cpu, choice, load)
-    for producer in sch.get_producers(block):
-        sch.parallel(sch.fuse(*sch.get_loops(producer)[:2]))
-
-
-def _im2col(conv: Conv, data: Any, pitch: int) -> Any:
-    from dlas_ops._tvm import tvm
-
-    height, width = conv.kernel
-
-    def element(n: Any, k: Any, p: Any) -> Any:
-        h, w = p // conv.out_width, p % conv.out_width
-        row = h * conv.stride[0] + k // width % height * conv.dilation[0] - conv.padding[0]
-        column = w * conv.stride[1] + k % width * conv.dilation[1] - conv.padding[1]
-        inside = tvm.tirx.all(
-            row >= 0, row < conv.height, column >= 0, column < conv.width, p < conv.out_height * conv.out_width
-        )
-        held = points.read(data, conv.width, n, k // (height * width), row, column)
-        return tvm.tirx.if_then_else(inside, held, tvm.tirx.const(0.0, data.dtype))
-
-    return tvm.te.compute((conv.batch, conv.in_channels * height * width, pitch), element, name="im2col")
+    stretch = tasks.tile_of(sch, block).points
+    block, task = tasks.schedule(sch, block, cpu, choice, load)
+    for copy in sch.get_producers(block):
+        tasks.schedule_copies(sch, copy, stretch, int(sch.get(copy).annotations["dlas.width"]), task, cpu)

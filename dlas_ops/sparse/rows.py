@@ -1,16 +1,15 @@
-"""CSR weights and a source of input vectors → sums of output rows, a tile of points at a time held in registers."""
+"""CSR weights and a source of input vectors → loops that sum them, a tile of points at a time held in registers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from dlas_ops._tvm import tvm
-from dlas_ops.schedules import divisors, inline_rest, vectorize_inner
+from dlas_ops.schedules import BYTES, divisors
 from dlas_ops.sparse.csr import Csr
 from dlas_ops.targets import Cpu
-from dlas_ops.tunables import Choice, Space, rule_first
 
 te, tirx = tvm.te, tvm.tirx
 SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
@@ -21,6 +20,12 @@ Load = Callable[[Any, Any, Any, Any, Any, Any, Any], Any]
 # Fewer tasks leave cores idle at the end.
 TASKS_PER_CORE = 4
 
+# Part of the L1 cache that the inputs may take; the rest is for sums and for weights on their way.
+SOURCE_OF_L1 = 0.5
+
+# Part of the L2 cache that the sums of a task may take.
+SUMS_OF_L2 = 0.1
+
 # Sums that hide the latency of a multiply-add: its 4 cycles, two of them a cycle.
 INDEPENDENT_SUMS = 8
 
@@ -30,7 +35,8 @@ class Tile:
     """Sums of one task: of `filters`, at points of which `vectors` of `lanes` are in registers at a time.
 
     With a `pitch` these are `rows` of `width` points, each `pitch` after the one before; what lies between the rows is
-    left out. Otherwise all of them are points of the map. `points` of it are the tile's.
+    left out. Otherwise all of them are points of the map. `points` of it are the tile's. `packed` tells whether the
+    source is (image, tile, place): a tile then reads its own part only.
     """
 
     filters: int
@@ -40,6 +46,7 @@ class Tile:
     rows: int = 0
     width: int = 0
     pitch: int = 0
+    packed: int = 0
 
     @property
     def summed(self) -> int:
@@ -47,10 +54,16 @@ class Tile:
         return self.vectors * self.lanes
 
 
-def filters_of(filters: int, tiles: int, cpu: Cpu) -> int:
-    """Return how many of `filters` one task takes when there are `tiles` of points."""
+def filters_of(filters: int, tiles: int, points: int, cpu: Cpu) -> int:
+    """Return how many of `filters` one task takes when there are `tiles` of `points` summed."""
     tasks = -(-TASKS_PER_CORE * cpu.cores // tiles)
-    return max(size for size in divisors(filters) if size <= max(1, filters // tasks))
+    held = int(cpu.l2_bytes * SUMS_OF_L2) // (points * BYTES)
+    return max(size for size in divisors(filters) if size <= max(1, min(filters // tasks, held)))
+
+
+def columns_in_cache(size: int, cpu: Cpu) -> int:
+    """Return how many columns (or channels) whose inputs take `size` bytes per tile are kept in the L1 cache."""
+    return max(1, int(cpu.l1_bytes * SOURCE_OF_L1) // size)
 
 
 def sums_of(
@@ -69,7 +82,7 @@ def sums_of(
     return te.extern(
         tuple(shape),
         inputs,
-        lambda ins, outs: _nest(outs[0], ins, load, tile, 1, name),
+        lambda ins, outs: nest(outs[0], ins, load, tile, 1, name),
         name=name,
         dtype=[source.dtype],
         in_buffers=[tirx.decl_buffer(tensor.shape, tensor.dtype, tensor.op.name, layout=None) for tensor in inputs],
@@ -82,7 +95,7 @@ def sums_of(
     )
 
 
-def _nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str) -> Any:
+def nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str) -> Any:
     """Return loops over images, tiles of points and tasks of filters; a block sums one task's tile."""
     images, filters, points = (int(size) for size in sums.shape)
     sizes = {"n": images, "t": points // tile.points, "f": filters // tile.filters}
@@ -95,7 +108,7 @@ def _nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int,
             tirx.IterVar(tvm.ir.Range(0, size), axis, tirx.IterVar.DataPar)
             for axis, size in zip(axes, sizes.values(), strict=True)
         ],
-        [tirx.BufferRegion(buffer, [tvm.ir.Range(0, size) for size in buffer.shape]) for buffer in inputs],
+        [_read(inputs[0], *((n, t) if tile.packed else ())), *(_read(buffer) for buffer in inputs[1:])],
         [tirx.BufferRegion(sums, [tvm.ir.Range.from_min_extent(*part) for part in region])],
         name,
         *_task(sums, inputs, load, axes, tile, unroll),
@@ -104,6 +117,12 @@ def _nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int,
     for loop, size in reversed(list(zip(loops, sizes.values(), strict=True))):
         statement = tirx.For(loop, 0, size, tirx.ForKind.SERIAL, statement)
     return statement
+
+
+def _read(buffer: Any, *begin: Any) -> Any:
+    """Return the region of `buffer` at `begin` in its first axes, one wide, and all of the others."""
+    region = [tvm.ir.Range.from_min_extent(first, 1) for first in begin]
+    return tirx.BufferRegion(buffer, region + [tvm.ir.Range(0, size) for size in buffer.shape[len(begin) :]])
 
 
 def _task(
@@ -236,62 +255,3 @@ def _vector(count: int, statement: Callable[[Any], Any]) -> Any:
 
 def _over(tile: Tile, statement: Callable[[Any, Any], Any]) -> Any:
     return _unrolled(tile.vectors, lambda v: _vector(tile.lanes, lambda lane: statement(v, lane)))
-
-
-def _inner(statement: Any) -> Any:
-    while not isinstance(statement, SBlockRealize):
-        statement = statement.body
-    return statement.block
-
-
-def tile_of(sch: Any, block: Any) -> Tile:
-    """Return the tile that the sums of `block` were defined with."""
-    return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
-
-
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
-    """Return the choices of `schedule`.
-
-    ``vectors`` of points are in registers; ``unroll`` is how many non-zeros one step takes.
-    """
-    tile = tile_of(sch, block)
-    points = int(_inner(sch.get(block).body).writes[0].source.shape[2])
-    fitting = [size for size in divisors(points // tile.lanes) if size <= cpu.vector_registers - 2]
-    return {
-        "vectors": rule_first(tile.vectors, [] if tile.pitch else fitting),
-        "filters": rule_first(tile.filters, divisors(int(_inner(sch.get(block).body).writes[0].source.shape[1]))),
-        "unroll": rule_first(4 if tile.vectors <= 4 else 1, [1, 2, 4, 8]),
-    }
-
-
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> Any:
-    """Replace the definition in `block` by tiles, run them and their epilogue in parallel; return the new block."""
-    definition = _inner(sch.get(block).body)
-    sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
-    name = str(definition.name_hint)
-    tile = replace(tile_of(sch, block), filters=choice["filters"])
-    if choice["vectors"] != tile.vectors:
-        tile = replace(tile, vectors=choice["vectors"], points=choice["vectors"] * tile.lanes)
-    _replace(sch, block, _nest(sums, inputs, load(tile), tile, choice["unroll"], name))
-    block = sch.get_sblock(name)
-    last = inline_rest(sch, sch.get_consumers(block)[0], block)
-    outer = sch.fuse(*sch.get_loops(block))
-    sch.set_scope(block, 0, "local")
-    sch.reverse_compute_at(last, outer)
-    sch.parallel(outer)
-    *_, points = sch.get_loops(last)
-    if int(sch.get(points).extent) % tile.lanes == 0:
-        vectorize_inner(sch, last, [points], tile.lanes)
-    return block
-
-
-def _replace(sch: Any, block: Any, nest: Any) -> None:
-    root = sch.get(sch.get_sblock("root"))
-    realized = sch.get(block)
-    body = root.body.seq if isinstance(root.body, tirx.SeqStmt) else [root.body]
-    replaced = [nest if isinstance(child, SBlockRealize) and child.block.same_as(realized) else child for child in body]
-    new = SBlock(
-        root.iter_vars, root.reads, root.writes, root.name_hint, tirx.SeqStmt(replaced), root.init,
-        root.alloc_buffers, root.match_buffers, root.annotations,
-    )  # fmt: skip
-    sch.state.replace(sch.get_sref(sch.get_sblock("root")), new, {root: new})

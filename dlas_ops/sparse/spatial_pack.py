@@ -16,7 +16,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from dlas_ops.operators import points
 from dlas_ops.schedules import BYTES, divisors
-from dlas_ops.sparse import rows
+from dlas_ops.sparse import rows, tasks
 from dlas_ops.sparse.csr import Csr, compress
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
@@ -59,11 +59,11 @@ def packed(conv: Conv, cpu: Cpu) -> Packed:
     lanes = min(cpu.lanes(), pitch)
     vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
     tiles = pitch // (vectors * lanes)
-    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, cpu)
-    tile = rows.Tile(filters, vectors, lanes, vectors * lanes)
+    filters = rows.filters_of(conv.out_channels, conv.batch * tiles, vectors * lanes, cpu)
+    tile = rows.Tile(filters, vectors, lanes, vectors * lanes, packed=1)
     stretch = tile.points + (conv.extent[0] - 1) // conv.stride[0] * conv.out_width
     channel = conv.kernel[1] * conv.stride[0] * stretch
-    return Packed(tile, tiles, stretch, channel, max(1, cpu.l1_bytes // (channel * BYTES)) * channel)
+    return Packed(tile, tiles, stretch, channel, rows.columns_in_cache(channel * BYTES, cpu) * channel)
 
 
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
@@ -97,34 +97,30 @@ def _load(columns: int) -> Callable[[rows.Tile], rows.Load]:
 def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
     """Return the input by image and tile of points, one stretch after the other."""
     (sh, sw), width = conv.stride, conv.out_width
-    top, left = conv.padding[:2]
+    last = (layout.tiles - 1) * layout.tile.points + layout.stretch
+    source = points.bordered(data, conv, -(-last // width))
 
     def element(n: Any, t: Any, place: Any) -> Any:
         plane, inside = place // layout.stretch, place % layout.stretch
         point = t * layout.tile.points + inside
-        row = point // width * sh + plane % sh - top
-        kw = plane // sh % conv.kernel[1]
-        column = point % width * sw + kw * conv.dilation[1] - left
-        held = points.read(data, conv.width, n, place // layout.channel, row, column)
-        valid = tirx.all(row >= 0, row < conv.height, column >= 0, column < conv.width)
-        return tirx.if_then_else(valid, held, tirx.const(0.0, data.dtype))
+        row = point // width * sh + plane % sh
+        column = point % width * sw + plane // sh % conv.kernel[1] * conv.dilation[1]
+        return source[n, place // layout.channel, row, column]
 
-    attributes = {"dlas.stretch": layout.stretch}
+    attributes = {"dlas.stretch": [layout.stretch, width]}
     shape = (conv.batch, layout.tiles, conv.in_channels * layout.channel)
     return te.compute(shape, element, name="packed", attrs=attributes)
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`; the tile of points is the one that the input is packed for."""
-    space = rows.tunables(sch, block, cpu)
-    return {**space, "vectors": space["vectors"][:1]}
+    return tasks.tunables(sch, block, cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Pack the input, stretches in parallel; then sum."""
     load = _load(int(sch.get(block).annotations["dlas.columns"]))
-    block = rows.schedule(sch, block, cpu, choice, load)
+    block, task = tasks.schedule(sch, block, cpu, choice, load)
     [copy] = sch.get_producers(block)
-    n, t, place = sch.get_loops(copy)
-    outer, _ = sch.split(place, [None, int(sch.get(copy).annotations["dlas.stretch"])])
-    sch.parallel(sch.fuse(n, t, outer))
+    stretch, width = (int(size) for size in sch.get(copy).annotations["dlas.stretch"])
+    tasks.schedule_copies(sch, copy, stretch, width, task, cpu)

@@ -1,0 +1,110 @@
+"""The definition of sparse sums → tasks in parallel, each a tile of points for some filters, with their epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dlas_ops._tvm import tvm
+from dlas_ops.schedules import divisors, inline_rest, parallel, vectorize_inner
+from dlas_ops.sparse.rows import Load, Tile, nest
+from dlas_ops.targets import Cpu
+from dlas_ops.tunables import Choice, Space, rule_first
+
+tirx = tvm.tirx
+SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
+
+
+def tile_of(sch: Any, block: Any) -> Tile:
+    """Return the tile that the sums of `block` were defined with."""
+    return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`.
+
+    ``vectors`` of points are in registers; one task takes so many ``filters`` of a tile; ``unroll`` is how many
+    non-zeros one step takes.
+    """
+    tile = tile_of(sch, block)
+    _, filters, points = (int(size) for size in _definition(sch, block).writes[0].source.shape)
+    fitting = [size for size in divisors(points // tile.lanes) if size <= cpu.vector_registers - 2]
+    return {
+        "vectors": rule_first(tile.vectors, [] if tile.pitch or tile.packed else fitting),
+        "filters": rule_first(tile.filters, divisors(filters)),
+        "unroll": [2, 1, 4, 8],
+    }
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> tuple[Any, Any | None]:
+    """Replace the definition in `block` by tiles, and run them and their epilogue in parallel.
+
+    Returns
+    -------
+    The new block and, if one task takes all filters of a tile, the loop over tasks.
+    """
+    definition = _definition(sch, block)
+    sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
+    name = str(definition.name_hint)
+    tile = replace(tile_of(sch, block), filters=choice["filters"])
+    if choice["vectors"] != tile.vectors:
+        tile = replace(tile, vectors=choice["vectors"], points=choice["vectors"] * tile.lanes)
+    loops = nest(sums, inputs, load(tile), tile, choice["unroll"], name)
+    _replace(sch, block, loops)
+    block = sch.get_sblock(name)
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    alone = int(sch.get(sch.get_loops(block)[2]).extent) == 1
+    outer = sch.fuse(*sch.get_loops(block))
+    sch.set_scope(block, 0, "local")
+    sch.reverse_compute_at(last, outer)
+    if int(inputs[1].shape[0]) * int(sums.shape[2]) >= cpu.least_parallel:
+        sch.parallel(outer)
+    *_, points = sch.get_loops(last)
+    if int(sch.get(points).extent) % tile.lanes == 0:
+        vectorize_inner(sch, last, [points], tile.lanes)
+    return block, outer if alone else None
+
+
+def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | None, cpu: Cpu) -> None:
+    """Run the repacking `block`, whose innermost axis is stretches of rows of `width`, and the border it reads from.
+
+    Within its `task`, what is repacked for a tile comes and goes in the cache.
+    """
+    for border in sch.get_producers(block):
+        n, c, h, _ = sch.get_loops(border)
+        parallel(sch, sch.fuse(n, c, h), cpu)
+    if task is not None:
+        sch.compute_at(block, task)
+    *outer, place = sch.get_loops(block)
+    if stretch % width == 0:
+        lanes = next(size for size in (16, 8, 4, 2, 1) if width % size == 0)
+        stretches, _, _, vector = sch.split(place, [None, stretch // width, width // lanes, lanes])
+        sch.vectorize(vector)
+    else:
+        stretches, _ = sch.split(place, [None, stretch])
+    if task is None:
+        parallel(sch, sch.fuse(*outer, stretches), cpu)
+
+
+def _definition(sch: Any, block: Any) -> Any:
+    """Return the block in `block` that sums one tile."""
+    statement = sch.get(block).body
+    while not isinstance(statement, SBlockRealize):
+        statement = statement.body
+    return statement.block
+
+
+def _replace(sch: Any, block: Any, loops: Any) -> None:
+    """Put `loops` in the place of `block`, a child of the root block."""
+    root = sch.get(sch.get_sblock("root"))
+    realized = sch.get(block)
+    body = root.body.seq if isinstance(root.body, tirx.SeqStmt) else [root.body]
+    replaced = [
+        loops if isinstance(child, SBlockRealize) and child.block.same_as(realized) else child for child in body
+    ]
+    new = SBlock(
+        root.iter_vars, root.reads, root.writes, root.name_hint, tirx.SeqStmt(replaced), root.init,
+        root.alloc_buffers, root.match_buffers, root.annotations,
+    )  # fmt: skip
+    sch.state.replace(sch.get_sref(sch.get_sblock("root")), new, {root: new})
