@@ -14,7 +14,8 @@ from dlas_ops.algorithms import winograd
 from dlas_ops.convolution import Conv
 from dlas_ops.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.test_algorithms import CHANNELS, SETTINGS, check
+from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.test_algorithms import check
 
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,16 +25,6 @@ def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
     return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
-
-
-@st.composite
-def convolutions(draw: st.DrawFn) -> Conv:
-    """Draw a convolution that winograd can run."""
-    padding = draw(st.sampled_from([(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 2, 3), (3, 0, 1, 2)]))
-    size = st.sampled_from([3, 4, 5, 7, 8, 11, 14, 16, 28, 37])
-    return Conv(
-        draw(st.integers(1, 3)), draw(CHANNELS), draw(size), draw(size), draw(CHANNELS), (3, 3), padding=padding
-    )
 
 
 @pytest.mark.parametrize("m", winograd.POINTS)
@@ -50,9 +41,9 @@ def test_drawn_shapes(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     only(m, monkeypatch)
 
     @settings(SETTINGS, max_examples=25)
-    @given(convolutions())
-    def cases(conv: Conv) -> None:
-        check(conv, "winograd")
+    @given(convolutions("winograd"), st.booleans())
+    def cases(conv: Conv, blocked: bool) -> None:
+        check(conv, "winograd", blocked)
 
     cases()
 
