@@ -122,6 +122,8 @@ def compile_library(folder: Path, variant: Variant, threads: int, library: Path)
         compiled = dlas_ops.compile(model, target, **options)
     except (ValueError, NotImplementedError) as refusal:
         return {"refused": str(refusal)}
+    except Exception as error:  # a bug, which must not cost the rest of a long run
+        return {"refused": f"FAILED with {type(error).__name__}: {error}"}
     seconds = time.process_time() - start
     if variant.format != "dense" and not any(layer.ran.endswith(variant.format) for layer in compiled.layers):
         reasons = {layer.reason for layer in compiled.layers if layer.reason}
