@@ -23,8 +23,10 @@ from dlas_ops.value import POINTS
 
 te, tirx = tvm.te, tvm.tirx
 
-
 DTYPES = ("float32",)
+
+# Of points in registers: with their inputs read from memory, as many as AVX2 has room for.
+MOST_VECTORS = 14
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -90,9 +92,6 @@ def stretch(conv: Conv, cpu: Cpu) -> Stretch:
     phases = conv.stride[0] * conv.stride[1]
     channels = rows.columns_in_cache(phases * (touched + beyond[0]) * pitch * BYTES, cpu)
     return Stretch(tile, tiles, phases, pitch, height, channels)
-
-
-MOST_VECTORS = 14
 
 
 def _vectors(count: int, row: int) -> int:

@@ -17,11 +17,11 @@ from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space
 from dlas_ops.value import POINTS
 
-DTYPES = ("float32",)
-
-
 te = tvm.te
 
+DTYPES = ("float32",)
+
+# Of points in registers: more would leave the L1 cache room for too few rows of the matrix.
 MOST_VECTORS = 8
 
 

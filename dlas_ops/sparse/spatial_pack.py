@@ -26,6 +26,7 @@ te, tirx = tvm.te, tvm.tirx
 
 DTYPES = ("float32",)
 
+# Of points in registers: more would leave the L1 cache room for too few channels.
 MOST_VECTORS = 8
 
 

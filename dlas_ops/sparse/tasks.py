@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import gcd
 from typing import Any
 
 from dlas_ops._tvm import tvm
@@ -57,7 +58,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
     alone = int(sch.get(sch.get_loops(block)[2]).extent) == 1
     outer = sch.fuse(*sch.get_loops(block))
     sch.set_scope(block, 0, "local")
-    sch.reverse_compute_at(last, outer)
+    sch.reverse_compute_at(last, outer, preserve_unit_loops=True)
     if int(inputs[1].shape[0]) * int(sums.shape[2]) >= cpu.least_parallel:
         sch.parallel(outer)
     *_, points = sch.get_loops(last)
@@ -75,10 +76,10 @@ def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | 
         n, c, h, _ = sch.get_loops(border)
         parallel(sch, sch.fuse(n, c, h), cpu)
     if task is not None:
-        sch.compute_at(block, task)
+        sch.compute_at(block, task, preserve_unit_loops=True)
     *outer, place = sch.get_loops(block)
     if stretch % width == 0:
-        lanes = next(size for size in (16, 8, 4, 2, 1) if width % size == 0)
+        lanes = gcd(width, cpu.lanes())
         stretches, _, _, vector = sch.split(place, [None, stretch // width, width // lanes, lanes])
         sch.vectorize(vector)
     else:
