@@ -89,7 +89,7 @@ def trial_table(row: Mapping[str, Any]) -> Table:
 def layers_table(layers: Sequence[Mapping[str, Any]]) -> Table:
     """Return a compiled network's account, one layer a line."""
     # Where an algorithm selected by measuring, what it measured is shown.
-    measured = [_fastest_first(layer["measured"]) for layer in layers]
+    measured = [_fastest_first(layer.get("measured", {})) for layer in layers]
     table = _table("layer", "operator", "input", "weight", "MACs", "asked", "ran", "why not as asked")
     if any(measured):
         table.add_column("candidates (µs)")

@@ -186,6 +186,15 @@ def test_only_what_supports_a_layer_is_a_candidate(network: onnx.ModelProto, mon
     assert Selection.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
 
 
+def test_weights_that_outweigh_their_output_are_timed_uncached() -> None:
+    deep = Conv(1, 256, 4, 4, 256, (3, 3), padding=(1, 1, 1, 1))
+    assert candidates.is_cold(Problem("conv2d", deep))
+    assert not candidates.is_cold(Problem("conv2d", FIRST))
+    assert not candidates.is_cold(Problem("depthwise_conv2d", DEPTHWISE))
+    (own,) = candidates.build([Problem("conv2d", deep)], networks.target()).functions
+    assert all(function.cold for function in own.values())
+
+
 def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelProto) -> None:
     board = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4})
     with pytest.raises(ValueError, match=native_target()["mcpu"]):

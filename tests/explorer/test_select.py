@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import explorer
-from explorer import configuration
+from explorer import configuration, tables
 from explorer.configuration import Configuration
 from explorer.records import Record, Records
 from explorer.store import Store
@@ -82,6 +82,16 @@ def test_every_convolution_runs_as_asked_and_says_what_was_measured(selected: Pa
     assert {layer["asked"] for layer in chosen} == {"auto/dense"}
     assert all(layer["ran"] in layer["measured"] and not layer["reason"] for layer in chosen)
     assert all(len(layer["measured"]) > 1 for layer in chosen)
+
+
+def test_the_table_of_layers_shows_the_candidates(selected: Path) -> None:
+    layers = explorer.layers(0, selected / "workspace", "weights")
+    *_, candidates = tables.layers_table(layers).columns
+    assert candidates.header == "candidates (µs)"
+    shown = [str(cell) for cell, layer in zip(candidates.cells, layers, strict=True) if layer["measured"]]
+    assert all("gemm/dense" in cell and "direct/dense" in cell for cell in shown)
+    without = tables.layers_table([{**layer, "measured": {}} for layer in layers])
+    assert "candidates (µs)" not in [column.header for column in without.columns]
 
 
 def test_a_study_killed_while_it_selects_goes_on(selected: Path, tmp_path: Path) -> None:
