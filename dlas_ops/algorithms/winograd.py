@@ -44,7 +44,7 @@ TRANSFORM_CYCLES = 6
 # Weights that are read for the first time come from beyond the L2 cache.
 WEIGHT_BYTES_PER_CYCLE = 8
 # Part of the L2 cache that the transformed inputs of one panel may take.
-PANEL_OF_L2 = 0.4
+PANEL_OF_L2 = 0.5
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -112,11 +112,12 @@ class Work:
         rounds = ceil(self.batch * self.height * self.width // points * groups / cpu.cores)
         multiply = points * self.channels * vectors / cpu.multiply_adds
         transform = points * (self.channels / cpu.lanes() + vectors) * TRANSFORM_CYCLES
-        weights = self.channels * vectors * cpu.lanes() * BYTES
-        # Groups follow each other, then comes the next panel: what does not fit the L2 cache is gone by then.
-        apart = min(rounds, groups)
-        reads = apart if self.elements * weights * apart <= cpu.l2_bytes / 2 else rounds
-        return self.elements * (rounds * (multiply + transform) + reads * weights / WEIGHT_BYTES_PER_CYCLE)
+        # Cores read the same weights at about the same time: however they are split, they come once from beyond the L2
+        # cache, or once per panel of a core if what the core multiplies by does not fit its L2 cache.
+        weights = self.elements * self.channels * self.vectors * cpu.lanes() * BYTES
+        fit = weights / groups * min(rounds, groups) <= cpu.l2_bytes / 2
+        reads = weights * (1 if fit else ceil(rounds / groups))
+        return self.elements * rounds * (multiply + transform) + reads / (WEIGHT_BYTES_PER_CYCLE * cpu.cores)
 
     def plan(self, tile: Tile, cpu: Cpu) -> tuple[float, int, int]:
         """Return the fewest cycles, and the register tiles in a panel and the groups of channels that take them."""
