@@ -22,6 +22,8 @@ Row = dict[str, Any]
 PEERS = ("apache-tvm", "apache-tvm-ffi", "torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "numpy")
 # (seconds of untimed runs, timed runs) → milliseconds of each timed run
 Timed = Callable[[float, int], list[float]]
+# Seconds in which threads that were stopped find a core each.
+SETTLE = 0.4
 # Seconds for which the machine is held for timing at a time, where others wait for it.
 HOLD = 45.0
 
@@ -67,8 +69,8 @@ class Contender:
     """One engine in its own process, which stands still (SIGSTOP) except in its turn.
 
     Idle engines must not touch the cores: thread pools go on spinning for a while after a run, and to switch that off
-    would change the engine. A turn warms up, then times runs: the threads of an engine that does not pin them may wake
-    on one core, and it takes the system's scheduler up to a tenth of a second to part them.
+    would change the engine. Threads that no engine has pinned may wake on one core, and it takes the system's scheduler
+    tenths of a second to part them; hence `awake` lets them run before anything is timed.
 
     Parameters
     ----------
@@ -94,12 +96,19 @@ class Contender:
         self._signal(signal.SIGSTOP)
 
     def turn(self, variant: str, warm_up: float, runs: int) -> list[float]:
-        """Return the milliseconds of `runs` runs after `warm_up` seconds of untimed ones."""
-        self._signal(signal.SIGCONT)
+        """Return the milliseconds of `runs` runs after `warm_up` seconds of untimed ones, while awake."""
         self._pipe.send((variant, warm_up, runs))
         times: list[float] = self._pipe.recv()
-        self._signal(signal.SIGSTOP)
         return times
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let the process run, settled on its cores, and stop it at the end."""
+        self._signal(signal.SIGCONT)
+        if self.variants:
+            self.turn(self.variants[0], SETTLE, 0)
+        yield
+        self._signal(signal.SIGSTOP)
 
     def close(self) -> None:
         """End the process."""
@@ -126,8 +135,9 @@ def interleave(
             end = time.perf_counter() + HOLD
             while done < rounds and time.perf_counter() < end:
                 for contender in contenders:
-                    for variant in contender.variants:
-                        times[variant] += contender.turn(variant, warm_up, runs)
+                    with contender.awake():
+                        for variant in contender.variants:
+                            times[variant] += contender.turn(variant, warm_up, runs)
                 done += 1
     return times
 
