@@ -16,8 +16,9 @@ from dlas_ops.graph import Recorder
 from dlas_ops.growing import Growing
 from dlas_ops.layers import Layer
 from dlas_ops.operators import layout, points
-from dlas_ops.quantized import QUANTIZED, realized
+from dlas_ops.quantized import QUANTIZED
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
+from dlas_ops.scales import realized
 from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.targets import Cpu, describe
 from dlas_ops.value import POINTS, Value, shape_of

@@ -10,100 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops.dot import dot_of, stored
+from dlas_ops.dot import dot_of
 from dlas_ops.operators import dense, layout, pooling, quantize
 from dlas_ops.rules import Rule, conv_of, convolved, even_pool, extremum, window_of
-from dlas_ops.value import POINTS, Quantization, Value
+from dlas_ops.scales import dequantize_linear, eight_bits, known, operand, quantize_linear
+from dlas_ops.value import Quantization, Value
 
 if TYPE_CHECKING:
     from dlas_ops.placement import Placement
 
 relax = tvm.relax
-
-LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
-
-
-def quantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    """Turn floats, a convolution's sums or other quantized values into 8-bit integers."""
-    wanted = _per_tensor(place, call, str(call.attrs.out_dtype))
-    if wanted is None:
-        return None
-    value, dtype = place.held(call.args[0]), stored(place.cpu)
-    if value.block == POINTS:
-        value = Value(place.plain(value), shape)
-    held = value.quantization
-    if held is None:
-        parameters = [_operand(wanted.scale, value), *_target(wanted, value, dtype)]
-        result = place.emit(
-            lambda x, *rest: quantize.quantize(x, dtype, *rest), value.expression, *parameters, name="quantize",
-            pattern=None,
-        )  # fmt: skip
-    elif value.dtype == dtype and held == wanted:
-        return value
-    else:
-        parameters = _requantization(value, wanted, dtype)
-        result = place.emit(
-            lambda x, *rest: quantize.requantize(x, dtype, *rest), value.expression, *parameters, name="requantize",
-            pattern=None,
-        )  # fmt: skip
-    return Value(result, shape, value.block, wanted)
-
-
-def _requantization(value: Value, wanted: Quantization, dtype: str) -> list[Any]:
-    """Return the parameters of `quantize.requantize` that make of quantized `value` what `wanted` says."""
-    held = _known(value)
-    factor = (held.scale / wanted.scale).astype(np.float32)
-    return [_operand(held.zero, value), _operand(factor, value), *_target(wanted, value, dtype, held.low, held.high)]
-
-
-def _target(
-    wanted: Quantization, value: Value, dtype: str, low: float = -np.inf, high: float = np.inf
-) -> tuple[Any, Any, Any]:
-    """Return the zero point of `wanted` and the bounds of rounded quotients for `dtype` and reals `low` to `high`."""
-    with np.errstate(over="ignore"):
-        reals = np.rint(np.array([low, high], np.float32) / wanted.scale.item())
-    # Bounds of the real values hold for the integers as well, because rounding keeps the order.
-    least, most = (limit - wanted.zero.item() for limit in LIMITS[dtype])
-    bounds = np.clip(reals, least, most).astype(np.float32)
-    return _operand(wanted.zero, value), _operand(bounds[0], value), _operand(bounds[1], value)
-
-
-def dequantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
-    """Keep the integers, and remember what they stand for."""
-    value = place.held(call.args[0])
-    scale, zero = (place.held(argument).constant for argument in call.args[1:3])
-    if scale is None or zero is None:
-        return None
-    if value.constant is not None:
-        column = [1] * len(shape)
-        if scale.size > 1:
-            column[int(call.attrs.axis)] = scale.size
-        return replace(value, quantization=Quantization(scale.reshape(column), zero.reshape(column).astype(np.int32)))
-    declared = str(call.args[0].ty.dtype.dtype)
-    quantization = _per_tensor(place, call, declared)
-    if quantization is None:
-        return None
-    if value.quantization is None:  # integers that the network was given, not ours
-        value = replace(value, expression=_shifted(place, value, declared, stored(place.cpu)))
-    return replace(value, shape=shape, quantization=quantization)
-
-
-def realized(place: Placement, value: Value, dtype: str) -> Value:
-    """Return quantized `value` as the network has it: floats or, between quantize and dequantize, 8-bit integers."""
-    held = value.quantization
-    assert held is not None
-    if dtype in LIMITS:
-        return Value(_shifted(place, value, value.dtype, dtype), value.shape, value.block)
-    array = value.constant
-    if array is not None:
-        floats = (array.astype(np.int32) - held.zero).astype(np.float32) * held.scale
-        return Value(relax.const(floats.astype(np.float32)), value.shape)
-    parameters = [held.zero, held.scale, np.float32(held.low), np.float32(held.high)]
-    result = place.emit(
-        quantize.dequantize, value.expression, *(_operand(each, value) for each in parameters), name="dequantize",
-        pattern=None,
-    )  # fmt: skip
-    return Value(result, value.shape, value.block)
 
 
 def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -113,10 +29,10 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     if array is None or call.attrs.data_layout != "NCHW":
         return None
     conv = conv_of(call.attrs, data.shape, array)
-    border = int(_known(data).zero)
+    border = int(known(data).zero)
     sums = convolved(place, conv, data, array, shape, border, dtype="int8", arithmetic=_arithmetic(place, data))
     offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
-    scale = _known(data).scale * _known(weight).scale.reshape(1, -1, 1, 1)
+    scale = known(data).scale * known(weight).scale.reshape(1, -1, 1, 1)
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
@@ -137,12 +53,12 @@ def add(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
 
 def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> Value | None:
     """Add two tensors of 8-bit integers as floats, in one step that reads the integers."""
-    alike = all(_eight_bits(value) and value.shape == shape for value in (one, other))
+    alike = all(eight_bits(value) and value.shape == shape for value in (one, other))
     if not alike or not (one.block or other.block):
         return None
     arguments, block, _ = place.alike([one, other], shape)
     for value in (one, other):
-        arguments += [_operand(each, replace(value, block=block)) for each in (_known(value).zero, _known(value).scale)]
+        arguments += [operand(each, replace(value, block=block)) for each in (known(value).zero, known(value).scale)]
     return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block)
 
 
@@ -181,8 +97,8 @@ def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         "dense", data.shape, array.shape[::-1], shape, ran="dense", macs=prod(shape) * array.shape[0], dtype="int8",
         arithmetic=_arithmetic(place, data),
     )  # fmt: skip
-    offset = _known(data).zero.reshape(1, 1) * array.sum(axis=0, dtype=np.int32).reshape(1, -1)
-    scale = _known(data).scale.reshape(1, 1) * _known(weight).scale.reshape(1, -1)
+    offset = known(data).zero.reshape(1, 1) * array.sum(axis=0, dtype=np.int32).reshape(1, -1)
+    scale = known(data).scale.reshape(1, 1) * known(weight).scale.reshape(1, -1)
     return Value(sums, shape, 0, Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
@@ -217,9 +133,9 @@ def pool(kind: str) -> Rule:
 
     def rule(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         data, attributes = place.held(call.args[0]), call.attrs
-        if not _eight_bits(data) or (kind == "avg" and not even_pool(attributes)):
+        if not eight_bits(data) or (kind == "avg" and not even_pool(attributes)):
             return None
-        held = _known(data)
+        held = known(data)
         window = window_of(attributes, data.shape, shape)
         block = place.block(data.shape[1], data)
         zero = int(held.zero)
@@ -240,9 +156,9 @@ def mean(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     """Average over height and width as global average pooling, in sums."""
     data = place.held(call.args[0])
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
-    if not _eight_bits(data) or not data.block or axes != [2, 3]:
+    if not eight_bits(data) or not data.block or axes != [2, 3]:
         return None
-    held = _known(data)
+    held = known(data)
     result = place.emit(lambda x: pooling.mean(x, data.shape[1], place.cpu), data.expression, name="global_avg_pool2d")
     place.account("global_avg_pool2d", data.shape, (), shape, ran="mean", dtype="int8", arithmetic="int32")
     if not call.attrs.keepdims:
@@ -260,19 +176,19 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     values = [place.held(field) for field in getattr(call.args[0], "fields", ())]
     if len(shape) != 4 or int(call.attrs.axis) % 4 != 1 or not any(value.block for value in values):
         return None
-    if not all(_eight_bits(value) for value in values):
+    if not all(eight_bits(value) for value in values):
         return None
     block, channels = place.block(shape[1]), [value.shape[1] for value in values]
     parts = [place.blocked(value, place.block(value.shape[1], value)) for value in values]
     result = place.emit(
         lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None
     )
-    known = [value.quantization for value in values if value.quantization]
-    if all(each == known[0] for each in known):
-        return Value(result, shape, block, known[0])
+    stated = [value.quantization for value in values if value.quantization]
+    if all(each == stated[0] for each in stated):
+        return Value(result, shape, block, stated[0])
     scale, zero = (
         np.concatenate([np.full(size, array.item()) for size, array in zip(channels, arrays, strict=True)])
-        for arrays in ([each.scale for each in known], [each.zero for each in known])
+        for arrays in ([each.scale for each in stated], [each.zero for each in stated])
     )
     column = (1, -1, 1, 1)
     quantization = Quantization(scale.astype(np.float32).reshape(column), zero.astype(np.int32).reshape(column))
@@ -297,56 +213,17 @@ QUANTIZED: dict[str, Rule] = {
 }
 
 
-def _per_tensor(place: Placement, call: Any, declared: str) -> Quantization | None:
-    """Return the quantization that `call` states, for integers as this processor stores them."""
-    scale, zero = (place.held(argument).constant for argument in call.args[1:3])
-    if scale is None or zero is None or scale.size != 1 or zero.size != 1 or declared not in LIMITS:
-        return None
-    shift = LIMITS[stored(place.cpu)][0] - LIMITS[declared][0]
-    return Quantization(scale.reshape(()), (zero.reshape(()).astype(np.int32) + shift).astype(np.int32))
-
-
-def _shifted(place: Placement, value: Value, old: str, new: str) -> Any:
-    """Return 8-bit integers as the other 8-bit dtype, 128 higher or lower."""
-    if old == new:
-        return value.expression
-    shift = LIMITS[new][0] - LIMITS[old][0]
-
-    def compute(x: Any) -> Any:
-        return tvm.te.compute(x.shape, lambda *index: (x(*index).astype("int32") + shift).astype(new), name="shifted")
-
-    return place.emit(compute, value.expression, name="shift", pattern=None)
-
-
 def _arithmetic(place: Placement, data: Value) -> str:
     """Return the dtype in which the processor multiplies."""
     dot = dot_of(data.dtype, place.cpu)
     return dot.weight if dot.instruction else dot.sums
 
 
-def _known(value: Value) -> Quantization:
-    assert value.quantization is not None
-    return value.quantization
-
-
-def _eight_bits(value: Value) -> bool:
-    """Whether `value` is 8-bit integers of one scale and zero point."""
-    return value.quantization is not None and value.quantization.per_tensor and value.dtype in LIMITS
-
-
 def _weights(data: Value, weight: Value, axis: int) -> NDArray[np.int8] | None:
     """Return the weights if they and the data are integers that the instructions can multiply."""
     array = weight.constant
-    if not _eight_bits(data) or weight.quantization is None or array is None or array.dtype != np.int8:
+    if not eight_bits(data) or weight.quantization is None or array is None or array.dtype != np.int8:
         return None
     symmetric = not weight.quantization.zero.any()
     by_output = weight.quantization.scale.size in (1, array.shape[axis])
     return array if symmetric and by_output else None
-
-
-def _operand(array: Any, value: Value) -> Any:
-    """Return `array`, one number or what broadcasts against `value`, as a constant in the value's layout."""
-    array = np.asarray(array)
-    if array.size == 1:
-        array = array.reshape([1] * len(value.shape))
-    return relax.const(layout.pack_constant(array, value.block) if value.block else np.ascontiguousarray(array))
