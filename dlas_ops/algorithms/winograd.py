@@ -39,7 +39,8 @@ POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(
 # Largest error relative to the largest output that the tests accept, by m.
 ERROR = {2: 2e-6, 4: 8e-6}
 
-# Cycles per element of a tile and vector of channels that is transformed, measured: the L1 cache does not hold them.
+# Cycles per element of a tile and vector of channels that is transformed, out of whole layers' times: a load, a store,
+# some additions and what comes from beyond the L1 cache.
 TRANSFORM_CYCLES = 6
 # Weights that are read for the first time come from beyond the L2 cache.
 WEIGHT_BYTES_PER_CYCLE = 8
