@@ -142,8 +142,9 @@ def is_cold(problem: Problem) -> bool:
 
     In a network, the other layers' weights have passed through the caches since a layer's own were last used. Timed
     with its weights still there, the layers of ResNet18 on 32x32 come to a quarter less than the network takes, without
-    them to within a tenth of it. But TVM can flush the weights only together with the output, which a network has just in reach:
-    done to all layers of MobileNetV2, that comes to 40 % more. So it is for weights that outweigh their output.
+    them to within a tenth of it. But TVM can flush the weights only together with the output, which a network has just
+    in reach: done to all layers of MobileNetV2, that comes to 40 % more. So it is for weights that outweigh their
+    output.
     """
     conv = problem.conv
     weights = conv.out_channels * conv.group_channels * prod(conv.kernel)
