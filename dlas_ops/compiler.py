@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +17,7 @@ from dlas_ops.asked import Asked, Choices, Selection, implemented, selects
 from dlas_ops.exported import as_onnx
 from dlas_ops.graph import Graph
 from dlas_ops.layers import Layer
+from dlas_ops.names import WeightNames
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.placement import Placement
 from dlas_ops.quantization import is_quantized, quantize
@@ -185,7 +186,7 @@ def _placed(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -
 
     module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        placement = Placement(module, target, choices, _weight_names(model), dtype == "float16")
+        placement = Placement(module, target, choices, WeightNames(model), dtype == "float16")
         return placement.run(), placement
 
 
@@ -203,15 +204,3 @@ def load(folder: str | Path) -> Lowered:
     module = tvm.ir.load_json((folder / "module.json").read_text())
     layers = json.loads((folder / "layers.json").read_text())
     return Lowered(module, [Layer.from_json(layer) for layer in layers])
-
-
-def _weight_names(model: onnx.ModelProto) -> Iterator[str]:
-    """Yield the names of the weights of convolutions and dense layers, in the model's order."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    dequantized = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
-            name = dequantized.get(node.input[1], node.input[1])
-            if name in constants:
-                # Quantizers append this; the layer keeps the name that it has in the float network.
-                yield name.removesuffix("_quantized")

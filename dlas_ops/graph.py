@@ -129,6 +129,8 @@ class Recorder:
         return list(self._problems).index(layer) if layer in self._problems else -1
 
     def graph(self) -> Graph:
-        """Return what was gathered."""
+        """Return what was gathered of the layers that can be chosen for: those of float32."""
+        known = {"", None, *self._problems}
+        followers = [(layer, problem) for layer, problem in self._followers if layer in known]
         joins = [Join(value.shape, value.layer, tuple(readers)) for value, readers in self._reads.values()]
-        return Graph(self._problems, self._followers, joins)
+        return Graph(self._problems, followers, [join for join in joins if known >= {join.source, *join.readers}])

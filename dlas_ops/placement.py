@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from dlas_ops.asked import Choices
 from dlas_ops.graph import Recorder
 from dlas_ops.growing import Growing
 from dlas_ops.layers import Layer
+from dlas_ops.names import WeightNames
 from dlas_ops.operators import layout, points
 from dlas_ops.quantized import QUANTIZED
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
@@ -37,13 +38,13 @@ class Placement:
     Parameters
     ----------
     choices : what is asked for each layer
-    names : of the weights, in the order of the operators that own them
+    names : of the weights
     half : whether to store what is float32 in float16. It is computed with in float32, and what follows a layer element
         by element before its result is rounded. So where two layers are joined element by element, one of their
         results, which is read once, stays float32.
     """
 
-    def __init__(self, module: Any, target: Any, choices: Choices, names: Iterator[str], half: bool = False) -> None:
+    def __init__(self, module: Any, target: Any, choices: Choices, names: WeightNames, half: bool = False) -> None:
         self.module = module
         self.target = target
         self.cpu: Cpu = describe(target)
@@ -241,10 +242,10 @@ class Placement:
         own = int(self.choices.other.module.block(channels, self.cpu))
         return own if own > 0 else self.cpu.lanes()
 
-    def name(self, operator: str, weighted: bool) -> str:
-        """Return the name of the next layer: its weight's or, without one, its operator with a running number."""
+    def name(self, operator: str, weight: NDArray[Any] | None = None) -> str:
+        """Return the name of a new layer: its weight's, given as the model has it, or its operator with a number."""
         number = sum(layer.operator == operator for layer in self.layers)
-        return (next(self.names, "") if weighted else "") or f"{operator}_{number}"
+        return ("" if weight is None else self.names.take(weight)) or f"{operator}_{number}"
 
     def account(
         self, operator: str, input: Sequence[int], weight: Sequence[int], output: Sequence[int], **fields: Any
@@ -255,7 +256,7 @@ class Placement:
             reasons = filter(None, [fields.get("reason", ""), HALF_REASON])
             fields |= {"dtype": "float16", "reason": "; ".join(reasons)}
         if "name" not in fields:
-            fields["name"] = self.name(operator, bool(weight))
+            fields["name"] = self.name(operator)
         self.layers.append(
             Layer(operator=operator, input=tuple(input), weight=tuple(weight), output=tuple(output), **fields)
         )

@@ -30,7 +30,8 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         return None
     conv = conv_of(call.attrs, data.shape, array)
     border = int(known(data).zero)
-    sums = convolved(place, conv, data, array, shape, border, dtype="int8", arithmetic=_arithmetic(place, data))
+    name, arithmetic = place.name(conv.operator, array), _arithmetic(place, data)
+    sums = convolved(place, name, conv, data, array, shape, border, dtype="int8", arithmetic=arithmetic)
     offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
     scale = known(data).scale * known(weight).scale.reshape(1, -1, 1, 1)
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
@@ -95,7 +96,7 @@ def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     sums = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
     place.account(
         "dense", data.shape, array.shape[::-1], shape, ran="dense", macs=prod(shape) * array.shape[0], dtype="int8",
-        arithmetic=_arithmetic(place, data),
+        arithmetic=_arithmetic(place, data), name=place.name("dense", array),
     )  # fmt: skip
     offset = known(data).zero.reshape(1, 1) * array.sum(axis=0, dtype=np.int32).reshape(1, -1)
     scale = known(data).scale.reshape(1, 1) * known(weight).scale.reshape(1, -1)

@@ -49,11 +49,14 @@ def conv2d(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         return None
     quantized = any(place.held(argument).quantization for argument in call.args[:2])
     reason = "int8 takes activations of one scale and int8 weights without zero point" if quantized else ""
-    return convolved(place, conv_of(call.attrs, data.shape, weight), data, weight, shape, reason=reason)
+    conv = conv_of(call.attrs, data.shape, weight)
+    name = place.name(conv.operator, place.held(call.args[1]).constant)
+    return convolved(place, name, conv, data, weight, shape, reason=reason)
 
 
 def convolved(
     place: Placement,
+    name: str,
     conv: Conv,
     data: Value,
     weight: Any,
@@ -71,7 +74,6 @@ def convolved(
     fields : further fields of the account
     """
     dtype = "float16" if place.half and weight.dtype == np.float32 else str(weight.dtype)
-    name = place.name(conv.operator, weighted=True)
     asked = place.choices.of(name)
     if conv.operator == "conv2d" and dtype == "float32":
         place.recorder.decides(name, Problem(conv.operator, conv, plain=not data.block))
@@ -156,7 +158,10 @@ def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
         return None
     packed = place.weights(dense.pack(weight, place.cpu))
     result = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
-    place.account("dense", data.shape, weight.shape[::-1], shape, ran="dense", macs=prod(shape) * weight.shape[0])
+    place.account(
+        "dense", data.shape, weight.shape[::-1], shape, ran="dense", macs=prod(shape) * weight.shape[0],
+        name=place.name("dense", place.held(call.args[1]).constant),
+    )  # fmt: skip
     return place.computed(result, shape)
 
 

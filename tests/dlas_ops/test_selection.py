@@ -186,6 +186,13 @@ def test_only_what_supports_a_layer_is_a_candidate(network: onnx.ModelProto, mon
     assert Selection.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
 
 
+def test_selects_nothing_for_other_dtypes_and_says_so(network: onnx.ModelProto) -> None:
+    compiled = dlas_ops.compile(network, networks.target(), algorithm="auto", dtype="float16")
+    convolutions = [layer for layer in compiled.layers if layer.operator == "conv2d"]
+    assert convolutions
+    assert all("auto/dense selects among kernels for float32" in layer.reason for layer in convolutions)
+
+
 def test_weights_that_outweigh_their_output_are_timed_uncached() -> None:
     deep = Conv(1, 256, 4, 4, 256, (3, 3), padding=(1, 1, 1, 1))
     assert candidates.is_cold(Problem("conv2d", deep))
