@@ -10,6 +10,7 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,9 @@ PACKAGES = {
     "stage": "explorer.stages",
     "algorithm": "dlas_ops.algorithms",
 }
+
+# CPython 3.11 counts the depth of syntax trees for all threads together: two that parse at once raise SystemError.
+_PARSING = threading.Lock()
 
 
 @cache
@@ -46,7 +50,9 @@ def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
     """
     if is_custom(name):
         return default
-    tree = ast.parse((_folder(kind) / f"{name}.py").read_text())
+    source = (_folder(kind) / f"{name}.py").read_text()
+    with _PARSING:
+        tree = ast.parse(source)
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == constant:
