@@ -22,7 +22,7 @@ def test_one_thread_at_a_time_parses(monkeypatch: pytest.MonkeyPatch) -> None:
         return parse(source)
 
     plugins.literal.cache_clear()
-    monkeypatch.setattr(plugins.ast, "parse", alone)
+    monkeypatch.setattr(ast, "parse", alone)
     names = plugins.names("algorithm")
     with ThreadPoolExecutor(len(names)) as threads:
         formats = list(threads.map(lambda name: plugins.literal("algorithm", name, "FORMATS"), names))
