@@ -3,9 +3,9 @@
 Claim: untuned and in float32, the best single algorithm of each network takes 0.89 of ONNX Runtime's time in the
 geometric mean over the networks, and on none more than 0.97 of it; auto takes 0.85, on none more than 0.93. In int8 the
 better of direct and spatial_pack takes 0.42 to 0.94 of ONNX Runtime's int8 time. The slowest compilation, DenseNet161,
-takes 9 s of processor time in float32 and 20 s in int8, and no more than 0.7 GiB; auto's candidates come on top: 9 s on
-MobileNetV1 to 64 s on DenseNet161 (apache-tvm 0.27.0.post1 and onnxruntime 1.32.0 on 2 cores of a Xeon of family 6,
-model 207: Emerald Rapids, AVX-512).
+takes 9 s of processor time in float32 and 20 s in int8, in 0.7 GiB; what auto builds and measures comes on top, 8 s on
+MobileNetV1 to 64 s on DenseNet161, in 0.9 GiB (apache-tvm 0.27.0.post1 and onnxruntime 1.32.0 on 2 cores of a Xeon
+of family 6, model 207: Emerald Rapids, AVX-512).
 
 Sample: 20 rounds in which every engine takes a turn of 0.15 s of untimed and 3 timed runs; batch 1, 2 threads. One
 process per engine; all but the one whose turn it is are stopped. zoo.py says what the networks are. Every int8 engine
