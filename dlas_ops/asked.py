@@ -79,12 +79,8 @@ def implemented() -> list[str]:
 
 def fitting(conv: Conv, target: Any, format: str, dtype: str) -> list[Asked]:
     """Return the algorithms that can run `conv` as it is, sorted by name."""
-    modules = {name: importlib.import_module(f"dlas_ops.algorithms.{name}") for name in implemented()}
-    return [
-        Asked(name, format)
-        for name, module in modules.items()
-        if format in module.FORMATS and dtype in module.DTYPES and module.supports(conv, target) is None
-    ]
+    every = [Asked(name, format) for name in implemented()]
+    return [asked for asked in every if asked.why_not(conv, dtype, target) is None]
 
 
 def selects(name: str) -> bool:

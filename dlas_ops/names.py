@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -22,21 +21,18 @@ class WeightNames:
         for node in nodes:
             name = dequantized.get(node.input[1], node.input[1]) if node.op_type in OPERATORS else ""
             if name in constants:
-                key = _key(onnx.numpy_helper.to_array(constants[name]), node.op_type == "Conv")
+                weight = onnx.numpy_helper.to_array(constants[name])
+                equal = self._names.setdefault(_key(weight), [])
                 # Quantizers append this; the layer keeps the name that it has in the float network.
-                self._names.setdefault(key, []).append(name.removesuffix("_quantized"))
+                equal.append(name.removesuffix("_quantized"))
+                if weight.ndim == 2:  # a dense layer's may be transposed on import
+                    self._names.setdefault(_key(weight.T), equal)
 
     def take(self, weight: NDArray[Any]) -> str:
         """Return the name of `weight`, or "" if the model has no such weight left; of equal ones the first."""
-        found = self._names.get(_key(weight, weight.ndim == 4), [])
+        found = self._names.get(_key(weight), [])
         return found.pop(0) if found else ""
 
 
-def _key(weight: NDArray[Any], convolves: bool) -> Any:
-    """Return what is equal for equal weights; a dense layer's also if one of them is transposed."""
-    if convolves:
-        return weight.shape, hash(weight.tobytes())
-    either = weight if weight.shape[0] <= weight.shape[-1] else weight.T
-    if weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
-        return weight.shape, hash(np.sort(weight, axis=None).tobytes())
-    return either.shape, hash(either.tobytes())
+def _key(weight: NDArray[Any]) -> tuple[tuple[int, ...], int]:
+    return weight.shape, hash(weight.tobytes())
