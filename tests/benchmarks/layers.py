@@ -167,22 +167,12 @@ def crossovers(rows: Sequence[Row]) -> list[Row]:
 
 def main() -> None:
     """Parse the arguments, measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=zoo.NETWORKS, metavar="NAME@SIZE", help="see zoo.py")
+    parser = networks.argument_parser(__doc__, VARIANTS)
     parser.add_argument("--layers", default="*", metavar="PATTERN", help="such as '3x3*', matched against names")
-    parser.add_argument("--variants", nargs="+", default=VARIANTS, metavar="ALGORITHM[:DTYPE][:csr@SPARSITY]")
     parser.add_argument("--sparsities", nargs="+", type=float, help="print from which of these on csr beats dense")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10, help="turns of every tensor program")
     parser.add_argument("--warm-up", type=float, default=0.004, help="seconds of untimed runs at the start of a turn")
     parser.add_argument("--runs", type=int, default=3, help="samples in a turn")
-    parser.add_argument(
-        "--models", type=Path, metavar="FOLDER", help="keep the ONNX files here, and take them from here"
-    )
-    parser.add_argument(
-        "--lock", type=Path, metavar="FILE", help="lock that others on this machine hold while they work"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows to this file")
     arguments = parser.parse_args()
     variants = [Variant.parse(text) for text in arguments.variants]
     if arguments.sparsities:

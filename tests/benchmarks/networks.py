@@ -7,11 +7,12 @@ takes 9 s of processor time in float32 and 20 s in int8, in 0.7 GiB; what auto b
 MobileNetV1 to 64 s on DenseNet161, in 0.9 GiB (apache-tvm 0.27.0.post1 and onnxruntime 1.32.0 on 2 cores of a Xeon
 of family 6, model 207: Emerald Rapids, AVX-512).
 
-Sample: 20 rounds in which every engine takes a turn of 0.15 s of untimed and 3 timed runs; batch 1, 2 threads. One
-process per engine; all but the one whose turn it is are stopped. zoo.py says what the networks are. Every int8 engine
-runs one and the same quantised ONNX model; a sparse variant runs the network with that share of the weights of every
-convolution but the first pruned by magnitude. Each library is compiled in a process of its own, whose peak memory is
-`compile_mib`.
+Sample: by default 20 rounds in which every engine takes a turn of 0.15 s of untimed and 3 timed runs; batch 1, 2
+threads. The figures above are of 8 rounds (ResNet18: 12) with --variants direct spatial_pack winograd auto direct:int8
+spatial_pack:int8. One process per engine; all but the one whose turn it is are stopped. zoo.py says what the networks
+are. Every int8 engine runs one and the same quantised ONNX model; a sparse variant runs the network with that share of
+the weights of every convolution but the first pruned by magnitude. Each library is compiled in a process of its own,
+whose peak memory is `compile_mib`.
 A variant is written algorithm[:dtype][:csr@sparsity]; one that this version refuses is skipped with the reason.
 """
 
@@ -140,15 +141,12 @@ def print_summary(rows: Sequence[Row]) -> None:
             print(f"{title}: {geometric_mean(list(best.values())):.3f} x {peer} ({each})")
 
 
-def main() -> None:
-    """Parse the arguments, measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def argument_parser(description: str | None, variants: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the arguments that both benchmarks take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=zoo.NETWORKS, metavar="NAME@SIZE", help="see zoo.py")
-    parser.add_argument("--variants", nargs="*", default=VARIANTS, metavar="ALGORITHM[:DTYPE][:csr@SPARSITY]")
+    parser.add_argument("--variants", nargs="*", default=variants, metavar="ALGORITHM[:DTYPE][:csr@SPARSITY]")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=20, help="turns of every engine")
-    parser.add_argument("--warm-up", type=float, default=0.15, help="seconds of untimed runs at the start of a turn")
-    parser.add_argument("--runs", type=int, default=3, help="timed runs in a turn")
     parser.add_argument(
         "--models", type=Path, metavar="FOLDER", help="keep the ONNX files here, and take them from here"
     )
@@ -156,6 +154,15 @@ def main() -> None:
         "--lock", type=Path, metavar="FILE", help="lock that others on this machine hold while they work"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows to this file")
+    return parser
+
+
+def main() -> None:
+    """Parse the arguments, measure, print and write."""
+    parser = argument_parser(__doc__, VARIANTS)
+    parser.add_argument("--rounds", type=int, default=20, help="turns of every engine")
+    parser.add_argument("--warm-up", type=float, default=0.15, help="seconds of untimed runs at the start of a turn")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs in a turn")
     arguments = parser.parse_args()
     facts = environment()
     print(f"{facts['cpu']}, {facts['cores']} cores, {facts['versions']}")
