@@ -106,18 +106,23 @@ def _kind(name: str) -> Kind:
 
 
 def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
-    """Inline what is element-wise; run every reduction, and the end, over its outer loops in parallel."""
-    *inner, last = blocks
-    for block in inner:
+    """Inline what is element-wise; run every reduction, and what writes a result, over its outer loops in parallel."""
+    ends = [sch.get(block) for block in sch.get_output_blocks(sch.get_sblock("root"))]
+    kept = [_reduces(sch, block) or sch.get(block) in ends for block in blocks]
+    for block, keep in zip(blocks, kept, strict=True):
+        if not keep:
+            sch.compute_inline(block)
+    for block in (block for block, keep in zip(blocks, kept, strict=True) if keep):
         if _reduces(sch, block):
             parallel(sch, sch.fuse(*_spatial_loops(sch, block)), cpu)
         else:
-            sch.compute_inline(block)
-    loops = _spatial_loops(sch, last)
-    if _reduces(sch, last):
-        parallel(sch, sch.fuse(*loops), cpu)
-    elif len(loops) == 5:
-        copy_stage(sch, last, cpu)
+            _elementwise(sch, block, cpu)
+
+
+def _elementwise(sch: Any, block: Any, cpu: Cpu) -> None:
+    loops = _spatial_loops(sch, block)
+    if len(loops) == 5:
+        copy_stage(sch, block, cpu)
     elif loops:
         fused = sch.fuse(*loops)
         if int(sch.get(fused).extent) % cpu.lanes() == 0:

@@ -62,6 +62,22 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, networks.Array]]] = {
         [helper.make_node("BatchNormalization", ["x", *"abmv"], ["y"])],
         {name: np.abs(networks.random([5], seed)) for seed, name in enumerate("abmv")},
     ),
+    "channel shuffle, split": (
+        [
+            helper.make_node("Reshape", ["c", "in groups"], ["g"]),
+            helper.make_node("Transpose", ["g"], ["t"], perm=[0, 2, 1, 3, 4]),
+            helper.make_node("Reshape", ["t", "whole"], ["s"]),
+            helper.make_node("Split", ["s", "parts"], ["a", "b"], axis=1),
+            helper.make_node("Conv", ["a", "w"], ["d"]),
+            helper.make_node("Concat", ["b", "d"], ["y"], axis=1),
+        ],
+        {
+            "in groups": np.array([1, 3, 7, 6, 6]),
+            "whole": np.array([1, 21, 6, 6]),
+            "parts": np.array([7, 14]),
+            "w": networks.random([9, 7, 1, 1]),
+        },
+    ),
     "per-channel and scalar factors": (
         [helper.make_node("Mul", ["c", "a"], ["p"]), helper.make_node("Add", ["p", "b"], ["y"])],
         {"a": networks.random([21, 1, 1]), "b": np.array(2.0, np.float32)},
