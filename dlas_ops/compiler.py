@@ -70,8 +70,10 @@ def lower(
     algorithm : name of a file in ``dlas_ops/algorithms``, ``algorithm/format`` by layer name (see `Choices`), or what
         `select` returned
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
-    dtype : of weights and activations as stored. With float16 the network's input and output stay float32, and so does
-        all arithmetic: operands are converted when they are read, results rounded when they are stored
+    dtype : of weights and activations as stored. With float16 the network's input and output stay float32. Where the
+        processor has the arithmetic, convolutions multiply in float16 and sum a bounded number of products in it, and
+        those sums in float32 (see `dlas_ops.half`). Everything else is computed in float32: operands are converted when
+        they are read, results rounded when they are stored. The account tells which, layer by layer
     calibration : for int8 of a float network, inputs whose activations its scales must hold, (images, channels, height,
         width); see `dlas_ops.quantization`
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from dlas_ops.half import PAIR
 from dlas_ops.targets import Cpu
 
 
@@ -39,8 +40,14 @@ _INT8 = {
 }
 
 
-def dot_of(dtype: str, cpu: Cpu) -> Dot:
-    """Return how `cpu` multiplies activations stored in `dtype`."""
+# Two sums in each lane, of which `half` makes one.
+_HALF = Dot(PAIR, "float16", "float16", "float16")
+
+
+def dot_of(dtype: str, cpu: Cpu, half: bool = False) -> Dot:
+    """Return how `cpu` multiplies activations stored in `dtype`; with `half`, float16 in float16 where it can."""
+    if dtype == "float16" and half and cpu.half:
+        return _HALF
     return Dot() if dtype.startswith("float") else _INT8[cpu.dot]
 
 

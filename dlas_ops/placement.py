@@ -26,7 +26,7 @@ from dlas_ops.value import POINTS, Value, shape_of
 
 relax = tvm.relax
 
-HALF_REASON = "computed in float32: sums of float16 would lose accuracy, and not every processor has its arithmetic"
+HALF_REASON = "computed in float32: {} no arithmetic in float16"
 
 
 class Placement:
@@ -39,8 +39,8 @@ class Placement:
     ----------
     choices : what is asked for each layer
     names : of the weights
-    half : whether to store what is float32 in float16. It is computed with in float32, and what follows a layer element
-        by element before its result is rounded. So where two layers are joined element by element, one of their
+    half : whether to store what is float32 in float16. What follows a layer element by element is computed in float32,
+        before its result is rounded. So where two layers are joined element by element, one of their
         results, which is read once, stays float32.
     """
 
@@ -116,13 +116,17 @@ class Placement:
         ValueError
             If a weight is beyond the range of that dtype.
         """
-        if not self.half or packed.dtype != np.float32:
-            return relax.const(packed)
+        return relax.const(self.rounded(packed))
+
+    def rounded(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Return weights, if they are float32 in the dtype that is stored; see `weights` for errors."""
+        if not self.half or weights.dtype != np.float32:
+            return weights
         with np.errstate(over="ignore"):
-            rounded = packed.astype(np.float16)
+            rounded = weights.astype(np.float16)
         if not np.isfinite(rounded).all():
-            raise ValueError(f"a weight of {np.abs(packed).max():g} is beyond the range of float16")
-        return relax.const(rounded)
+            raise ValueError(f"a weight of {np.abs(weights).max():g} is beyond the range of float16")
+        return rounded
 
     def held(self, expression: Any) -> Value:
         """Return the value of an argument, quantized or not: of a variable its present one, of a constant itself."""
@@ -253,7 +257,8 @@ class Placement:
         """Add a layer; without `asked` there was no choice but what `ran`."""
         fields.setdefault("asked", fields["ran"])
         if self.half and "dtype" not in fields:
-            reasons = filter(None, [fields.get("reason", ""), HALF_REASON])
+            lacks = HALF_REASON.format("the layer has" if self.cpu.half else "the processor has")
+            reasons = filter(None, [fields.get("reason", ""), lacks])
             fields |= {"dtype": "float16", "reason": "; ".join(reasons)}
         if "name" not in fields:
             fields["name"] = self.name(operator)

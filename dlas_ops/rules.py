@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlas_ops import half
 from dlas_ops._tvm import tvm
 from dlas_ops.activations import ACTIVATIONS
 from dlas_ops.asked import Asked
@@ -88,6 +89,8 @@ def convolved(
         value = _depthwise(place, conv, data, weight, shape, border)
     else:
         value = _grouped(place, conv, data, weight, shape, border)
+    if dtype == "float16" and (arithmetic := _arithmetic(place, ran, conv)):
+        fields |= {"dtype": dtype, "arithmetic": arithmetic}
     own = f"{conv.operator.removesuffix('_conv2d')}/dense"
     place.account(
         conv.operator, data.shape, weight.shape, shape, name=name, macs=conv.macs, stride=conv.stride,
@@ -117,7 +120,8 @@ def _placed(
     algorithm = asked.module
     # Algorithms that do not implement integers know no border but zeros.
     inside = {"border": border} if border else {}
-    packed = algorithm.pack(weight, conv, place.cpu)
+    # Algorithms that multiply float16 pack it in pairs.
+    packed = algorithm.pack(place.rounded(weight) if _in_half(algorithm) else weight, conv, place.cpu)
     parts = [place.weights(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
@@ -127,6 +131,19 @@ def _placed(
         name=f"conv2d_{asked.algorithm}",
     )  # fmt: skip
     return place.computed(result, shape, algorithm.block(conv.out_channels, place.cpu), name)
+
+
+def _in_half(algorithm: Any) -> bool:
+    """Tell whether an algorithm multiplies float16 in float16 where the processor can."""
+    return bool(getattr(algorithm, "HALF", False))
+
+
+def _arithmetic(place: Placement, ran: Asked | None, conv: Conv) -> str:
+    """Return what the account says of a convolution that computes in float16, or ""."""
+    if ran is not None:
+        return half.ARITHMETIC if place.cpu.half and _in_half(ran.module) else ""
+    depthwise_half = conv.operator == "depthwise_conv2d" and depthwise.in_half(conv, "float16", place.cpu)
+    return "float16" if depthwise_half else ""
 
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
@@ -264,9 +281,11 @@ def pool(kind: str) -> Rule:
             lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block, data.layer),
             name=f"{kind}_pool2d",
         )  # fmt: skip
+        in_half = kind == "max" and data.dtype == "float16" and place.cpu.half
+        fields = {"dtype": "float16", "arithmetic": "float16"} if in_half else {}
         place.account(
             f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
-            dilation=window.dilation,
+            dilation=window.dilation, **fields,
         )  # fmt: skip
         return place.computed(result, shape, block, data.layer)
 

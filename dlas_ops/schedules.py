@@ -7,7 +7,11 @@ from itertools import product
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from dlas_ops import half
 from dlas_ops.dot import dot_of, tensorized
+from dlas_ops.half import PARTIAL
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -35,14 +39,28 @@ def extents(sch: Any, block: Any) -> list[int]:
     return [int(sch.get(loop).extent) for loop in sch.get_loops(block)]
 
 
-def tiled_space(tile: Tile, spatial: Sequence[int], reduction: Sequence[int], cpu: Cpu) -> Space:
-    """Return the tunables of `register_tiled` for loops of these extents, laid out for `tile`.
+def partial_sums(sch: Any, block: Any) -> Any | None:
+    """Return the block of the float16 sums that `block` adds to its float32 ones, if it does."""
+    found = [other for other in sch.get_producers(block) if PARTIAL in sch.get(other).annotations]
+    return found[-1] if found else None  # the first may set them to zero
+
+
+def sources(sch: Any, block: Any) -> list[Any]:
+    """Return the blocks that the products of `block` read."""
+    return list(sch.get_producers(partial_sums(sch, block) or block))
+
+
+def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequence[int], cpu: Cpu) -> Space:
+    """Return the tunables of `register_tiled` for loops over `block` of these extents.
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out;
     ``outer`` says what the parallel loop runs over and hence what is read once: points (the input) or channels
     (the weights); ``unroll`` is how many of the innermost reduction loops are unrolled.
     """
-    images, vectors, rows, columns, lanes = spatial
+    tile, partial = tile_of(sch, block), partial_sums(sch, block)
+    if partial is not None:
+        reduction = extents(sch, partial)[-len(reduction) :]
+    images, vectors, rows, columns, _ = spatial
     tiles = [
         (h, w, v)
         for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors))
@@ -50,7 +68,7 @@ def tiled_space(tile: Tile, spatial: Sequence[int], reduction: Sequence[int], cp
     ]
     # Weights that fit the L2 cache are read anew for every tile of points, so that the input is read once. Larger ones,
     # and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
-    fit = vectors * lanes * prod(reduction) * BYTES <= WEIGHTS_OF_L2 * cpu.l2_bytes
+    fit = weight_bytes(sch, partial or block) <= WEIGHTS_OF_L2 * cpu.l2_bytes
     resident = fit and images * rows * columns // tile.points >= TILES_PER_CORE * cpu.cores
     unrolled = [count for count in range(len(reduction)) if prod(reduction[len(reduction) - count :]) <= MOST_UNROLLED]
     return {
@@ -58,6 +76,12 @@ def tiled_space(tile: Tile, spatial: Sequence[int], reduction: Sequence[int], cp
         "outer": ["points", "channels"] if resident else ["channels", "points"],
         "unroll": unrolled,
     }
+
+
+def weight_bytes(sch: Any, block: Any) -> int:
+    """Return the size of the weights, which `block` reads last."""
+    weight = sch.get(block).reads[-1].source
+    return prod(int(size) for size in weight.shape) * np.dtype(str(weight.dtype)).itemsize
 
 
 def register_tiled(
@@ -96,26 +120,59 @@ def register_tiled(
     outer = sch.fuse(*order[:3]) if points_outside else sch.fuse(*order)
     sch.set_scope(block, 0, "local")
     epilogue.place(oo if points_outside else outer)
-    parallel(sch, outer, cpu)
-    if not value:
+    partial = partial_sums(sch, block)
+    if partial is None and not value:
         sch.vectorize(v)
-    unrolled = reduction[len(reduction) - choice["unroll"] :]
-    for loop in (oi, hi, wi, *unrolled):
+    inside = reduction if partial is None else _place_partial(sch, partial, reduction, lanes)
+    parallel(sch, outer, cpu)
+    for loop in (oi, hi, wi, *inside[len(inside) - choice["unroll"] :]):
         sch.unroll(loop)
     depth = 2 if points_outside else 1
     epilogue.vectorize(depth, lanes)
     first = sch.decompose_reduction(block, reduction[0])
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
+    if partial is not None:
+        _zero_partial(sch, partial, inside[0])
     return outer, oo if points_outside else None
 
 
-def sum_values(sch: Any, lane: Any, value: Sequence[Any], cpu: Cpu) -> None:
+def _place_partial(sch: Any, partial: Any, reduction: Sequence[Any], lanes: int) -> list[Any]:
+    """Sum a tile of `partial` in float16 for each step of the float32 `reduction`; return the loops of that sum."""
+    depth = len(sch.get_loops(partial)) - len(reduction)
+    sch.compute_at(partial, reduction[-1], preserve_unit_loops=True)
+    loops = sch.get_loops(partial)
+    *tile, v, value = loops[-depth : -len(reduction)]
+    inside = loops[-len(reduction) :]
+    vectors, v = sch.split(v, [None, lanes])
+    images, blocks, h, w = tile[-4:]
+    sch.reorder(*inside, images, h, w, blocks, vectors, v, value)
+    sch.set_scope(partial, 0, "local")
+    for loop in (images, h, w, blocks, vectors):
+        sch.unroll(loop)
+    return list(inside)
+
+
+def _zero_partial(sch: Any, partial: Any, inside: Any) -> None:
+    """Set the sums of `partial` to zero before the loop `inside`, in whole vectors."""
+    first = sch.decompose_reduction(partial, inside)
+    *_, v, value = sch.get_loops(first)
+    *tile, _, _ = sch.get_loops(first)[-7:]
+    for loop in tile:
+        sch.unroll(loop)
+    sch.vectorize(sch.fuse(v, value))
+
+
+def sum_values(sch: Any, block: Any, lane: Any, value: Sequence[Any], cpu: Cpu) -> None:
     """Replace the loops over `lane` and the `value` in it, if there is one, by the processor's instruction.
 
     Nothing can be moved to the block afterwards.
     """
-    if value:
-        sch.tensorize(lane, tensorized(dot_of("int8", cpu), int(sch.get(lane).extent)))
+    lanes = int(sch.get(lane).extent)
+    if partial := partial_sums(sch, block):
+        sch.tensorize(sch.get_loops(partial)[-2], half.multiplied(lanes))
+        sch.tensorize(lane, half.widened(lanes))
+    elif value:
+        sch.tensorize(lane, tensorized(dot_of("int8", cpu), lanes))
 
 
 def divisors(size: int) -> list[int]:

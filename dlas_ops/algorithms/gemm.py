@@ -5,6 +5,7 @@ Source: Chellapilla et al., "High Performance Convolutional Neural Networks for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ import numpy as np
 from dlas_ops.convolution import Conv
 from dlas_ops.dot import Dot, dot_of
 from dlas_ops.packing import in_panels
-from dlas_ops.schedules import copy_stage, extents, register_tiled, sum_values, tile_of, tiled_space, vectorize_last
+from dlas_ops.schedules import copy_stage, extents, register_tiled, sources, sum_values, tiled_space, vectorize_last
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import register_tile
 from dlas_ops.tunables import Choice, Space
 
 FORMATS = ("dense", "csr")
 DTYPES = ("float32", "float16", "int8")
+
+# Multiplies float16 in float16 where the processor can.
+HALF = True
 
 
 def supports(conv: Conv, target: Any) -> str | None:
@@ -38,42 +42,40 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
 
     Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu))
+    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu, HALF))
     return panels.reshape(len(panels), -1, *panels.shape[4:])
 
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
-    from dlas_ops.stages import annotation, multiplied, value_axis
+    from dlas_ops.sums import summed
 
-    te = tvm.te
-    dot, lanes = dot_of(str(data.dtype), cpu), cpu.lanes()
+    dot, lanes = dot_of(str(data.dtype), cpu, HALF), cpu.lanes()
     out_blocks, depth = int(weight.shape[0]), int(weight.shape[1])
     tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     matrix = _im2col(conv, data, rows, columns, dot, border)
-    k, value = te.reduce_axis((0, depth), "k"), value_axis(dot)
     channels = out_blocks * lanes
 
-    def point(n: Any, b: Any, h: Any, w: Any, c: Any) -> Any:
-        held = matrix(n, h, w, sum(value, k * dot.values))
-        return te.sum(multiplied(held, weight[c // lanes, k, c % lanes, *value], dot), axis=[k, *value])
+    def operands(index: Sequence[Any], step: Sequence[Any], value: Sequence[Any]) -> tuple[Any, Any]:
+        (n, _, h, w, c), (k,) = index, step
+        return matrix(n, h, w, k, value), weight[c // lanes, k, c % lanes, *value]
 
-    sums = te.compute((conv.batch, 1, rows, columns, channels), point, name="gemm", attrs=annotation("gemm", tile))
+    sums = summed((conv.batch, 1, rows, columns, channels), operands, {"k": depth}, dot, "gemm", tile)
     shape = (conv.batch, 1, conv.out_height, conv.out_width, channels)
-    return te.compute(shape, lambda *index: sums[index], name="output")
+    return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
     n, b, h, w, c, k, *_ = extents(sch, block)
-    return tiled_space(tile_of(sch, block), (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (k,), cpu)
+    return tiled_space(sch, block, (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (k,), cpu)
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of matrix rows x channel vectors in registers; run over the tiles in parallel."""
-    gathered = sch.get_producers(block)
+    gathered = sources(sch, block)
     n, b, h, w, c, k, *value = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
     points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu, choice, value)
@@ -84,17 +86,20 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
             # The rows of the matrix that one tile needs stay in the L1 cache while all panels of weights pass by.
             sch.compute_at(producer, points)
             vectorize_last(sch, producer, cpu)
-    sum_values(sch, v, value, cpu)
+    sum_values(sch, block, v, value, cpu)
 
 
 def _im2col(conv: Conv, data: Any, rows: int, columns: int, dot: Dot, border: int) -> Any:
-    """Return a reader of the im2col matrix: row (image, height, width), column (kernel row, kernel column, channel)."""
+    """Return a reader of the im2col matrix: row (image, height, width), column (kernel row, kernel column, channel).
+
+    It takes a column as the group of channels that are summed at once and, if there are several, which of them.
+    """
     from dlas_ops._tvm import tvm
     from dlas_ops.stages import read_channel
 
     as_it_is = conv.is_pointwise and len(data.shape) == 5 and data.dtype == dot.data
     if as_it_is and (rows, columns) == (conv.height, conv.width):
-        return lambda n, h, w, k: data[n, 0, h, w, k]
+        return lambda n, h, w, k, value: data[n, 0, h, w, sum(value, k * dot.values)]
 
     def element(n: Any, h: Any, w: Any, kh: Any, kw: Any, ci: Any) -> Any:
         row = h * conv.stride[0] + kh * conv.dilation[0] - conv.padding[0]
@@ -107,6 +112,12 @@ def _im2col(conv: Conv, data: Any, rows: int, columns: int, dot: Dot, border: in
 
     height, width = conv.kernel
     channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[4])
-    depth = -(-conv.in_channels // dot.values) * dot.values
+    groups = -(-conv.in_channels // dot.values)
+    depth = groups * dot.values
     matrix = tvm.te.compute((conv.batch, rows, columns, height, width, depth), element, name="im2col")
-    return lambda n, h, w, k: matrix[n, h, w, k // (width * depth), k // depth % width, k % depth]
+
+    def read(n: Any, h: Any, w: Any, k: Any, value: Sequence[Any]) -> Any:
+        channel = sum(value, k % groups * dot.values)
+        return matrix[n, h, w, k // (width * groups), k // groups % width, channel]
+
+    return read

@@ -82,7 +82,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     vectorize_inner(sch, sums, sch.get_loops(sums)[1:], lanes)
     first = sch.decompose_reduction(block, k)
     vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
-    sum_values(sch, v, value, cpu)
+    sum_values(sch, block, v, value, cpu)
     *_, columns = sch.get_loops(last)
     if int(sch.get(columns).extent) % lanes == 0:
         sch.vectorize(sch.split(columns, [None, lanes])[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,14 @@ from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile
 from dlas_ops.tunables import Choice, Space, rule_first
 
+# Products that a float16 sum may take: of 25 of positive inputs, an error of 2.4e-3 of the largest output was seen.
+MOST_HALF = 16
+
+
+def in_half(conv: Conv, dtype: str, cpu: Cpu) -> bool:
+    """Tell whether `conv` of activations stored in `dtype` is computed in float16."""
+    return dot_of(dtype, cpu, prod(conv.kernel) <= MOST_HALF).sums == "float16"
+
 
 def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
     """Pack (channel, 1, height, width) weights as (channel block, height, width, channel), padded with zeros."""
@@ -26,11 +34,12 @@ def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
 
 def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
     """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
-    te, dot = tvm.te, dot_of(str(data.dtype), cpu)
+    te, dot = tvm.te, dot_of(str(data.dtype), cpu, in_half(conv, str(data.dtype), cpu))
     blocks, *_, block = (int(size) for size in weight.shape)
     tile = window_tile(conv.out_height, conv.out_width, cpu)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
-    source = padded(data, conv, rows, columns, block, border, wide(str(data.dtype)))
+    held = dot.data if dot.sums == "float16" else wide(str(data.dtype))
+    source = padded(data, conv, rows, columns, block, border, held)
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
 
     def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
@@ -42,7 +51,8 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
         (conv.batch, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
     )
     shape = (conv.batch, blocks, conv.out_height, conv.out_width, block)
-    return te.compute(shape, lambda *index: sums[index], name="output")
+    result = wide(dot.sums)
+    return te.compute(shape, lambda *index: sums[index].astype(result), name="output")
 
 
 def window_tile(height: int, width: int, cpu: Cpu) -> Tile:

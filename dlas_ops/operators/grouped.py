@@ -125,4 +125,4 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     vectorize_inner(sch, sums, sch.get_loops(sums)[1:], lanes)
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
-    sum_values(sch, v, value, cpu)
+    sum_values(sch, block, v, value, cpu)

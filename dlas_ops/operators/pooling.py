@@ -22,7 +22,8 @@ def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu, b
     blocks, block = int(data.shape[1]), int(data.shape[4])
     tile = window_tile(window.out_height, window.out_width, cpu)
     rows, columns = tile.covers(window.out_height, window.out_width)
-    dtype = wide(str(data.dtype))
+    # The maximum is the same in any dtype.
+    dtype = str(data.dtype) if kind == "max" and cpu.half else wide(str(data.dtype))
     lowest = tirx.min_value(dtype).value if kind == "max" else border
     source = padded(data, window, rows, columns, block, lowest, dtype)
     whole = kind == "avg" and "int" in str(data.dtype)

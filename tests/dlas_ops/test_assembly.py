@@ -16,7 +16,13 @@ from tests.dlas_ops import assembly
 from tests.dlas_ops import small_networks as networks
 
 ARM = {"mtriple": "aarch64-linux-gnu"}
+# A number at a time, or by a function.
+SCALAR = r"call.*__(extendhf|truncsfhf)|bl\s+__(extendhf|truncsfhf)|\sv(fmadd\d+|mul)sh |\sf(madd|mul) h"
 # Target → its multiply-add in the innermost loop, and what no program for it may hold.
+HALF: dict[str, tuple[dict[str, str], str, str]] = {
+    "sapphirerapids": ({}, r"vfmadd\d+ph .*%[yz]mm", SCALAR),
+    "neoverse-n1": (ARM, r"fmla v\d+\.[48]h", SCALAR),
+}
 TARGETS: dict[str, tuple[dict[str, str], str, str]] = {
     "x86-64-v2": ({}, r"mulps %xmm|mulps .*\), %xmm", r"\sv\w+ps |%ymm"),
     "x86-64-v3": ({}, r"vfmadd\d+ps .*%ymm", "%zmm"),
@@ -35,12 +41,12 @@ SHAPES = {
 }
 
 
-def built(kind: str, target: Any) -> tuple[Any, int]:
+def built(kind: str, target: Any, dtype: str = "float32") -> tuple[Any, int]:
     """Return the library of a convolution with ReLU, and how many sums its tile holds."""
     conv = SHAPES[kind]
     nodes = [networks.conv_node(conv, ["x", "w"], "c"), helper.make_node("Relu", ["c"], ["y"])]
     network = networks.model(nodes, networks.shape_of(conv), {"w": networks.weights_of(conv)})
-    lowered = dlas_ops.lower(network, target, algorithm=kind if conv.groups == 1 else "spatial_pack")
+    lowered = dlas_ops.lower(network, target, algorithm=kind if conv.groups == 1 else "spatial_pack", dtype=dtype)
     [tile] = re.findall(r'"dlas.tile": \[(.*?)\]', lowered.module.script(show_meta=False))
     return dlas_ops.build(lowered, target), prod(int(size) for size in tile.split(","))
 
@@ -59,6 +65,22 @@ def test_sums_stay_in_registers(mcpu: str, kind: str) -> None:
         assert not loop.vector_stores
     if mcpu != "x86-64-v2":  # where a sum is in another register after each addition
         assert len({destination(text) for text in loop.multiply_adds}) == sums
+
+
+@pytest.mark.parametrize("kind", ["direct", "gemm", "spatial_pack", "depthwise"])
+@pytest.mark.parametrize("mcpu", HALF)
+def test_half_sums_stay_in_registers(mcpu: str, kind: str) -> None:
+    fields, multiply_add, forbidden = HALF[mcpu]
+    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2, **fields})
+    library, sums = built(kind, target, "float16")
+    assert not re.findall(forbidden, assembly.text_of(library))
+    loop = assembly.hottest(library)
+    assert len(loop.multiply_adds) >= sums
+    assert all(re.match(multiply_add, text) for text in loop.multiply_adds)
+    # Where a block is two pairs, LLVM unrolls their loop and keeps some inputs, not sums, on the stack.
+    if (mcpu, kind) != ("neoverse-n1", "spatial_pack"):
+        assert not [text for text in loop.vector_stores if re.search(r"%rsp|\[sp", text)]
+    assert len({destination(text) for text in loop.multiply_adds}) == sums
 
 
 def destination(multiply_add: str) -> str:

@@ -7,9 +7,14 @@ import tvm_ffi
 
 import dlas_ops
 from dlas_ops import reference
+from dlas_ops._tvm import tvm
+from dlas_ops.algorithms import direct
 from dlas_ops.compiler import Lowered
 from dlas_ops.convolution import Conv
+from dlas_ops.dot import stored as stored_int8
+from dlas_ops.schedules import partial_sums, weight_bytes
 from dlas_ops.scheduling import schedule, spaces
+from dlas_ops.targets import describe
 from dlas_ops.tunables import chosen
 from tests.dlas_ops import small_networks as networks
 
@@ -21,20 +26,25 @@ CASES = {
     "depthwise": Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32),
     "grouped": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2),
 }
+ERROR = {"float32": 1e-5, "float16": 2e-3}
 MOST_VALUES = 6  # of one tunable that a test compiles; a tile has dozens
 
 
-def lowered_of(kind: str) -> Lowered:
+def lowered_of(kind: str, dtype: str = "float32") -> Lowered:
     conv = CASES[kind]
     network = networks.model(
         [networks.conv_node(conv, ["x", "w"], "y")], networks.shape_of(conv), {"w": networks.weights_of(conv)}
     )
-    return dlas_ops.lower(network, networks.target(), algorithm=kind if conv.groups == 1 else "spatial_pack")
+    algorithm = kind if conv.groups == 1 else "spatial_pack"
+    return dlas_ops.lower(network, networks.target(), algorithm=algorithm, dtype=dtype)
 
 
-@pytest.mark.parametrize("kind", CASES)
-def test_every_choice_computes_the_same(kind: str) -> None:
-    conv, lowered = CASES[kind], lowered_of(kind)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [*((kind, "float32") for kind in CASES), *((kind, "float16") for kind in ("direct", "gemm", "spatial_pack"))],
+)
+def test_every_choice_computes_the_same(kind: str, dtype: str) -> None:
+    conv, lowered = CASES[kind], lowered_of(kind, dtype)
     data = networks.random(networks.shape_of(conv))
     expected = reference.conv2d(data, networks.weights_of(conv), conv)
     [(program, space)] = spaces(lowered.module, networks.target()).items()
@@ -43,7 +53,21 @@ def test_every_choice_computes_the_same(kind: str) -> None:
         assert len(values) == len(set(values))
         for value in values[:: max(1, len(values) // MOST_VALUES)]:
             library = dlas_ops.compiler.build(lowered, networks.target(), {program: {name: value}})
-            networks.assert_close(networks.run_library(library, data), expected, 1e-5)
+            networks.assert_close(networks.run_library(library, data), expected, ERROR[dtype])
+
+
+@pytest.mark.parametrize("mcpu", ["sapphirerapids", "x86-64-v3"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_weights_count_as_they_are_stored(mcpu: str, dtype: str) -> None:
+    conv, cpu = CASES["direct"], describe(tvm.target.Target({"kind": "llvm", "mcpu": mcpu}))
+    packed = direct.pack(networks.weights_of(conv).astype(dtype), conv, cpu)
+    # Without arithmetic in float16, weights are stored in it and packed for arithmetic in float32.
+    stored = dtype if dtype.startswith("float") else str(packed.dtype)
+    data = tvm.te.placeholder((1, 1, conv.height, conv.width, 16), dtype if dtype != "int8" else stored_int8(cpu), "x")
+    weight = tvm.te.placeholder(packed.shape, stored, "w")
+    sch = tvm.s_tir.Schedule(tvm.te.create_prim_func([data, weight, direct.compute(conv, data, weight, cpu)]))
+    block = sch.get_sblock("direct")
+    assert weight_bytes(sch, partial_sums(sch, block) or block) == packed.astype(stored).nbytes
 
 
 def test_the_first_values_are_the_rules() -> None:
