@@ -5,29 +5,39 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked, fitting, implemented
-from dlas_ops.convolution import Conv
+from dlas_ops.dot import stored
 from dlas_ops.graph import Problem
-from dlas_ops.operators import depthwise, layout, pooling
+from dlas_ops.operators import depthwise, layout, points, pooling, quantize
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.scheduling import schedule_function
 from dlas_ops.targets import Cpu, describe
+from dlas_ops.value import POINTS
 
-te = tvm.te
+te, topi = tvm.te, tvm.topi
+
+Weights = list[NDArray[Any]]
 
 # Every candidate of a problem has as many turns, of as many runs.
 ROUNDS = 5
 RUNS = 5
 
-# Functions of TVM's run time, on the device.
+# Before each run, TVM copies so many times the L2 cache's size: in a network, the other layers' weights and activations
+# have passed through that cache since a layer's own were last used. Timed so, the layers of ResNet18 and MobileNetV2 on
+# 32x32, in every dtype and format, come to within a tenth of what the networks take. With the caches as the last run
+# left them, they come to 13 to 30 % less, and with their weights flushed to memory to up to 38 % more (2 cores with
+# 2 MiB of L2 cache each, 260 MiB of L3).
+EVICTED_L2 = 2
+
+# A function of TVM's run time, on the device.
 FILL = "tvm.contrib.random.random_fill_for_measure"
-FLUSH = "cache_flush_cpu_non_first_arg"
 
 
 def blocks(channels: int, cpu: Cpu) -> list[int]:
@@ -35,75 +45,128 @@ def blocks(channels: int, cpu: Cpu) -> list[int]:
     return sorted({Asked(name).module.block(channels, cpu) for name in implemented()})
 
 
-def programs(problem: Problem, target: Any) -> dict[str, Any]:
-    """Return the tensor program of each candidate, before scheduling, by its name.
+class Program(NamedTuple):
+    """A tensor program before scheduling and, where their values decide its time, its packed weights."""
+
+    function: Any
+    weights: Sequence[NDArray[Any]] = ()
+
+
+def names(problem: Problem, target: Any) -> list[str]:
+    """Return the names of the candidates.
 
     A convolution's candidates are ``algorithm/format``; those of an operator that keeps the layout it reads are the
     channel blocks; those of a conversion are ``from>to``, 0 being no blocks.
     """
+    channels, cpu = problem.conv.in_channels, describe(target)
+    if problem.operator == "convert":
+        both = blocks(channels, cpu)
+        return [f"{source}>{to}" for source in both for to in (0, *both) if source != to]
+    convolves = problem.operator.endswith("conv2d")
+    fit = fitting(problem.conv, target, problem.format, problem.dtype) if convolves else []
+    return [str(asked) for asked in fit] or [str(block) for block in blocks(channels, cpu)]
+
+
+def programs(problem: Problem, target: Any) -> dict[str, Program]:
+    """Return the tensor program of each candidate by its name."""
     cpu = describe(target)
+    return {name: _program(problem, name, cpu) for name in names(problem, target)}
+
+
+def _program(problem: Problem, name: str, cpu: Cpu) -> Program:
+    if problem.operator == "convert":
+        source, to = map(int, name.split(">"))
+        return _conversion(problem, source, to, cpu)
+    return _convolution(problem, Asked.parse(name), cpu) if "/" in name else _follower(problem, int(name), cpu)
+
+
+def _weight(problem: Problem) -> NDArray[Any]:
+    """Return OIHW weights: zeros, or a random share of numbers, always the same, where zeros are left out."""
     conv = problem.conv
-    match problem.operator:
-        case "conv2d":
-            fit = fitting(conv, target, problem.format, problem.dtype)
-            return {str(asked): _convolution(problem, asked, cpu) for asked in fit}
-        case "convert":
-            both = blocks(conv.in_channels, cpu)
-            return {
-                f"{source}>{to}": _conversion(conv, source, to) for source in both for to in (0, *both) if source != to
-            }
-        case _:
-            return {str(block): _follower(problem, block, cpu) for block in blocks(conv.in_channels, cpu)}
+    shape = (conv.out_channels, conv.group_channels, *conv.kernel)
+    if problem.format == "dense":
+        return np.zeros(shape, np.int8 if problem.dtype == "int8" else np.float32)
+    drawn = np.random.default_rng(0).random(shape, np.float32)
+    return np.where(drawn < problem.density, drawn + 1, 0).astype(np.float32)
 
 
-def _convolution(problem: Problem, asked: Asked, cpu: Cpu) -> Any:
+def _convolution(problem: Problem, asked: Asked, cpu: Cpu) -> Program:
     conv, algorithm = problem.conv, asked.module
-    zeros = np.zeros((conv.out_channels, conv.group_channels, *conv.kernel), np.float32)
-    packed = algorithm.pack(zeros, conv, cpu)
-    data = _activation(conv, 0 if problem.plain else algorithm.block(conv.in_channels, cpu))
-    weight = te.placeholder(packed.shape, str(packed.dtype), "weight")
-    return _with_epilogue([data, weight], algorithm.compute(conv, data, weight, cpu))
+    packed = algorithm.pack(_weight(problem), conv, cpu)
+    parts = packed if isinstance(packed, tuple) else (packed,)
+    data = _activation(problem, 0 if problem.plain else algorithm.block(conv.in_channels, cpu), cpu)
+    weights = [_weights(problem, part, f"weight_{index}") for index, part in enumerate(parts)]
+    function = _with_epilogue(problem, [data, *weights], algorithm.compute(conv, data, *weights, cpu), cpu)
+    return Program(function, () if problem.format == "dense" else parts)
 
 
-def _follower(problem: Problem, block: int, cpu: Cpu) -> Any:
+def _weights(problem: Problem, packed: NDArray[Any], name: str) -> Any:
+    """Return the argument for `packed` weights, in half if that is what they are stored in."""
+    half = problem.dtype == "float16" and packed.dtype == np.float32
+    return te.placeholder(packed.shape, "float16" if half else str(packed.dtype), name)
+
+
+def _follower(problem: Problem, block: int, cpu: Cpu) -> Program:
     conv = problem.conv
-    data = _activation(conv, block)
-    if problem.operator != "depthwise_conv2d":
-        kind = problem.operator.partition("_")[0]
-        return te.create_prim_func([data, pooling.compute(conv, data, kind, False, cpu)])
-    zeros = np.zeros((conv.out_channels, 1, *conv.kernel), np.float32)
-    packed = depthwise.pack(zeros, ceil(conv.in_channels / block), block)
-    weight = te.placeholder(packed.shape, str(packed.dtype), "weight")
-    return _with_epilogue([data, weight], depthwise.compute(conv, data, weight, cpu))
+    data = _activation(problem, block, cpu)
+    if problem.operator == "depthwise_conv2d":
+        packed = depthwise.pack(_weight(problem), ceil(conv.in_channels / block), block)
+        weight = _weights(problem, packed, "weight")
+        return Program(_with_epilogue(problem, [data, weight], depthwise.compute(conv, data, weight, cpu), cpu))
+    kind = problem.operator.partition("_")[0]
+    output = pooling.compute(conv, data, kind, False, cpu)
+    if output.dtype == "int32":
+        return Program(_with_epilogue(problem, [data], output, cpu))
+    return Program(te.create_prim_func([data, _rounded(problem, output)]))
 
 
-def _conversion(conv: Conv, source: int, to: int) -> Any:
+def _conversion(problem: Problem, source: int, to: int, cpu: Cpu) -> Program:
+    conv = problem.conv
     shape = (conv.batch, conv.in_channels, conv.height, conv.width)
-    data = _activation(conv, source)
-    return te.create_prim_func([data, layout.pack(data, shape, to) if to else layout.unpack(data, shape)])
+    data = _activation(problem, source, cpu)
+    return Program(te.create_prim_func([data, layout.pack(data, shape, to) if to else layout.unpack(data, shape)]))
 
 
-def _activation(conv: Conv, block: int) -> Any:
-    if not block:
-        return te.placeholder((conv.batch, conv.in_channels, conv.height, conv.width), name="data")
-    return te.placeholder((conv.batch, ceil(conv.in_channels / block), conv.height, conv.width, block), name="data")
+def _activation(problem: Problem, block: int, cpu: Cpu) -> Any:
+    """Return the argument for the input in channel blocks of `block`, 0 being none and `POINTS` points innermost."""
+    conv = problem.conv
+    shape: tuple[int, ...] = (conv.batch, conv.in_channels, conv.height, conv.width)
+    if block == POINTS:
+        shape = (*shape[:2], points.pitch(conv.height * conv.width, cpu))
+    elif block:
+        shape = (conv.batch, ceil(conv.in_channels / block), conv.height, conv.width, block)
+    return te.placeholder(shape, stored(cpu) if problem.dtype == "int8" else problem.dtype, "data")
 
 
-def _with_epilogue(arguments: Sequence[Any], output: Any) -> Any:
-    """Return the program of `output` with the epilogue that most layers have: a bias and ReLU."""
-    bias = te.placeholder((1, output.shape[1], 1, 1, output.shape[4]), name="bias")
-    zero = tvm.tirx.const(0.0, output.dtype)
-    added = te.compute(output.shape, lambda n, co, h, w, ci: output[n, co, h, w, ci] + bias[0, co, 0, 0, ci], "biased")
-    result = te.compute(output.shape, lambda *index: tvm.tirx.max(added[index], zero), "relu")
-    return te.create_prim_func([*arguments, bias, result])
+def _with_epilogue(problem: Problem, arguments: Sequence[Any], output: Any, cpu: Cpu) -> Any:
+    """Return the program of `output` with the epilogue that most layers have.
+
+    That is a bias and ReLU or, of sums of integers, their requantization.
+    """
+    one = [1 for _ in output.shape]
+    channels = [size if axis in (1, 4) else 1 for axis, size in enumerate(output.shape)]
+    if problem.dtype == "int8":
+        kinds = {"offset": "int32", "factor": "float32", "zero": "int32", "low": "float32", "high": "float32"}
+        operands = [
+            te.placeholder(channels if name in ("offset", "factor") else one, dtype, name)
+            for name, dtype in kinds.items()
+        ]
+        return te.create_prim_func([*arguments, *operands, quantize.requantize(output, stored(cpu), *operands)])
+    bias = te.placeholder(channels, output.dtype, "bias")
+    result = topi.nn.relu(topi.add(output, bias))
+    return te.create_prim_func([*arguments, bias, _rounded(problem, result)])
+
+
+def _rounded(problem: Problem, result: Any) -> Any:
+    """Return `result` as it is stored."""
+    return topi.cast(result, "float16") if problem.dtype == "float16" else result
 
 
 class Function(NamedTuple):
-    """A function of a library, the (shape, dtype) of its arguments, and whether all but the first start uncached."""
+    """A function of a library and the (shape, dtype) of its arguments."""
 
     symbol: str
     arguments: list[tuple[list[int], str]]
-    cold: bool
 
 
 @dataclass(frozen=True)
@@ -114,58 +177,56 @@ class Candidates:
     ----------
     library : exports itself with ``export_library("candidates.tar")``
     functions : for each problem, candidate → function of the library; plain JSON values
+    weights : function's symbol → its arguments after the first, where not any numbers will do
     """
 
     library: Any
     functions: list[dict[str, Function]]
+    weights: dict[str, Weights]
 
 
 def build(problems: Sequence[Problem], target: Any) -> Candidates:
     """Schedule and compile all candidates of `problems` into one library."""
     cpu = describe(target)
     scheduled: dict[str, Any] = {}
-    functions = []
+    functions: list[dict[str, Function]] = []
+    weights: dict[str, Weights] = {}
     for number, problem in enumerate(problems):
         own = {}
-        for index, (name, function) in enumerate(programs(problem, target).items()):
+        for index, (name, (function, given)) in enumerate(programs(problem, target).items()):
             symbol = f"problem_{number}_{index}"
             scheduled[symbol] = schedule_function(function, cpu).with_attr("global_symbol", symbol)
             types = [parameter.ty for parameter in function.params]
             arguments = [([int(size) for size in kind.shape], str(kind.dtype)) for kind in types]
-            own[name] = Function(symbol, arguments, is_cold(problem))
+            own[name] = Function(symbol, arguments)
+            if given:
+                weights[symbol] = list(given)
         functions.append(own)
-    return Candidates(tvm.compile(tvm.IRModule(scheduled), target, tir_pipeline=PIPELINE), functions)
+    return Candidates(tvm.compile(tvm.IRModule(scheduled), target, tir_pipeline=PIPELINE), functions, weights)
 
 
-def is_cold(problem: Problem) -> bool:
-    """Tell whether to time `problem` with nothing but its input in the caches.
-
-    In a network, the other layers' weights have passed through the caches since a layer's own were last used. Timed
-    with its weights still there, the layers of ResNet18 on 32x32 come to a quarter less than the network takes, without
-    them to within a tenth of it. But TVM can flush the weights only together with the output, which a network has just
-    in reach: done to all layers of MobileNetV2, that comes to 40 % more. So it is for weights that outweigh their
-    output.
-    """
-    conv = problem.conv
-    weights = conv.out_channels * conv.group_channels * prod(conv.kernel)
-    outputs = conv.batch * conv.out_channels * conv.out_height * conv.out_width
-    return problem.operator == "conv2d" and weights > outputs
-
-
-def time_here(built: Candidates) -> list[dict[str, float]]:
+def time_here(built: Candidates, cpu: Cpu) -> list[dict[str, float]]:
     """Return for each problem the median seconds of every candidate, in this process."""
     library, fill = built.library.jit(), tvm.get_global_func(FILL)
-    samples = [sample(library, tvm.cpu(), fill, own) for own in built.functions]
+    samples = [sample(library, tvm.cpu(), fill, own, built.weights, cpu) for own in built.functions]
     return [{name: statistics.median(times) for name, times in own.items()} for own in samples]
 
 
-def sample(library: Any, device: Any, fill: Any, functions: Mapping[str, Function]) -> dict[str, list[float]]:
+def sample(
+    library: Any,
+    device: Any,
+    fill: Any,
+    functions: Mapping[str, Function],
+    weights: Mapping[str, Weights],
+    cpu: Cpu,
+) -> dict[str, list[float]]:
     """Time the candidates of one problem in turns, so that what disturbs one disturbs all.
 
     Parameters
     ----------
     library : what `build` made, loaded where `device` is
     fill : the device's function of the name `FILL`
+    weights : what `build` made
 
     Returns
     -------
@@ -173,12 +234,15 @@ def sample(library: Any, device: Any, fill: Any, functions: Mapping[str, Functio
         Candidate → seconds of each run.
     """
     timers = {}
-    for name, (symbol, arguments, cold) in functions.items():
+    evicted = EVICTED_L2 * cpu.l2_bytes
+    for name, (symbol, arguments) in functions.items():
         arrays = [tvm.runtime.empty(shape, dtype, device) for shape, dtype in arguments]
         for array in arrays:
             fill(array)
-        flush = FLUSH if cold else ""
-        timers[name] = library.time_evaluator(symbol, device, number=1, repeat=RUNS, f_preproc=flush), arrays
+        for array, values in zip(arrays[1:], weights.get(symbol, []), strict=False):
+            array.copyfrom(values)
+        timer = library.time_evaluator(symbol, device, number=1, repeat=RUNS, cache_flush_bytes=evicted)
+        timers[name] = timer, arrays
     samples: dict[str, list[float]] = {name: [] for name in timers}
     for _ in range(ROUNDS):
         for name, (timer, arrays) in timers.items():

@@ -103,10 +103,13 @@ def lower(
     return Lowered(module, placement.layers)
 
 
-def plan(model: Model, target: Any, *, dtype: str = "float32") -> Graph:
-    """Return what an algorithm can be selected for in `model`, and hence what there is to measure; see `lower`."""
+def plan(model: Model, target: Any, *, format: str = "dense", dtype: str = "float32") -> Graph:
+    """Return what an algorithm can be selected for in `model`, and hence what there is to measure; see `lower`.
+
+    For int8 the model must be quantized.
+    """
     # Whatever is placed, the layers and where their layouts meet are the same.
-    return _placed(_network(model, dtype), target, Choices(implemented()[0]), dtype)[1].recorder.graph()
+    return _placed(_network(model, dtype), target, Choices(implemented()[0], format), dtype)[1].recorder.graph()
 
 
 def select(
@@ -120,6 +123,8 @@ def select(
 ) -> Selection:
     """Return the algorithm for each layer of `model` that makes the network fastest, by measuring its layers.
 
+    For int8 the model must be quantized.
+
     Parameters
     ----------
     algorithm : what the account will say was asked for
@@ -128,14 +133,13 @@ def select(
     Raises
     ------
     ValueError
-        If there is nothing to select in this format, or `target` is not this machine and there is no `measure`.
+        If there is no such format, or `target` is not this machine and there is no `measure`.
     """
-    if format not in Asked(algorithm).module.FORMATS:
-        raise ValueError(f"algorithm {algorithm} selects no kernels of format {format}")
-    graph = plan(model, target, dtype=dtype)
+    asked = str(Asked(algorithm, format))
+    graph = plan(model, target, format=format, dtype=dtype)
     problems = graph.distinct()
     costs = (measure or here(target))(problems)
-    return choose(graph, dict(zip(problems, costs, strict=True)), target, f"{algorithm}/{format}")
+    return choose(graph, dict(zip(problems, costs, strict=True)), target, asked)
 
 
 def build(lowered: Lowered, target: Any, choices: Mapping[str, Choice] | None = None) -> Any:

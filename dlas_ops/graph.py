@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import log
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dlas_ops.asked import fitting
 from dlas_ops.convolution import Conv
 
 if TYPE_CHECKING:
     from dlas_ops.value import Value
+
+
+# Shares of non-zeros that differ by less than this factor are measured as one.
+DENSITY_STEP = 1.1
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,9 @@ class Problem:
     operator : conv2d, depthwise_conv2d, max_pool2d, avg_pool2d, or convert for a change of layout
     conv : its shape; a pooling window and a change of layout are depthwise
     plain : whether the input is the network's own, which is in no blocks
-    dtype, format : of the weights
+    dtype : that weights and activations are stored in: float32, float16 or, whatever its sign, int8
+    format : of the weights
+    density : the share of them that is not zero, if the format leaves zeros out; see `density_of`
     """
 
     operator: str
@@ -29,6 +40,7 @@ class Problem:
     plain: bool = False
     dtype: str = "float32"
     format: str = "dense"
+    density: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem as plain JSON values."""
@@ -44,22 +56,46 @@ class Problem:
         return cls(**{**fields, "conv": Conv(**shape)})
 
 
+def problem_of(
+    conv: Conv, weight: NDArray[Any], dtype: str, format: str, target: Any, *, plain: bool
+) -> Problem | None:
+    """Return what is measured to choose an algorithm for `conv` in `format` or, if none has it, dense.
+
+    None means that no algorithm can run it, and there is nothing to choose.
+    """
+    for wanted in dict.fromkeys((format, "dense")):
+        if fitting(conv, target, wanted, dtype):
+            density = 1.0 if wanted == "dense" else density_of(weight)
+            return Problem(conv.operator, conv, plain, dtype, wanted, density)
+    return None
+
+
+def density_of(weight: NDArray[Any]) -> float:
+    """Return the share of `weight` that is not zero, in steps so that layers pruned nearly alike have the same."""
+    share = np.count_nonzero(weight) / weight.size
+    return round(DENSITY_STEP ** round(log(share, DENSITY_STEP)), 6) if share else 0.0
+
+
 @dataclass(frozen=True)
 class Join:
     """A tensor that may have to be converted: whose layout it is in, and which layouts it is read in.
 
-    `shape` is NCHW; a reader None wants it in no blocks. A layer "" stands for what has no algorithm of its own.
+    `shape` is NCHW, `dtype` as in `Problem`, or that of sums. A reader None wants the tensor in no blocks. A layer ""
+    stands for what has no algorithm of its own.
     """
 
     shape: tuple[int, ...]
     source: str
     readers: tuple[str | None, ...]
+    dtype: str = "float32"
 
     @property
     def problem(self) -> Problem:
         """The conversion of the tensor."""
         batch, channels, height, width = self.shape
-        return Problem("convert", Conv(batch, channels, height, width, channels, (1, 1), groups=channels))
+        return Problem(
+            "convert", Conv(batch, channels, height, width, channels, (1, 1), groups=channels), False, self.dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +123,7 @@ class Graph:
         return {
             "problems": {layer: problem.to_json() for layer, problem in self.problems.items()},
             "followers": [[layer, problem.to_json()] for layer, problem in self.followers],
-            "joins": [[list(join.shape), join.source, list(join.readers)] for join in self.joins],
+            "joins": [[list(join.shape), join.source, list(join.readers), join.dtype] for join in self.joins],
         }
 
     @classmethod
@@ -96,7 +132,7 @@ class Graph:
         return cls(
             {layer: Problem.from_json(problem) for layer, problem in fields["problems"].items()},
             [(layer, Problem.from_json(problem)) for layer, problem in fields["followers"]],
-            [Join(tuple(shape), source, tuple(readers)) for shape, source, readers in fields["joins"]],
+            [Join(tuple(shape), source, tuple(readers), dtype) for shape, source, readers, dtype in fields["joins"]],
         )
 
 
@@ -114,12 +150,11 @@ class Recorder:
 
     def follows(self, value: Value, problem: Problem) -> None:
         """Note that `problem` runs on `value` in the layout that it is in."""
-        if not value.quantization:
-            self._followers.append((value.layer, problem))
+        self._followers.append((value.layer, problem))
 
     def reads(self, value: Value, layer: str | None) -> None:
         """Note that `value` is read in the layout of `layer`, None being no blocks."""
-        if value.block and len(value.shape) == 4 and not value.quantization and layer != value.layer:
+        if value.block and len(value.shape) == 4 and layer != value.layer:
             _, readers = self._reads.setdefault(value.expression, (value, []))
             if layer not in readers:
                 readers.append(layer)
@@ -129,8 +164,17 @@ class Recorder:
         return list(self._problems).index(layer) if layer in self._problems else -1
 
     def graph(self) -> Graph:
-        """Return what was gathered of the layers that can be chosen for: those of float32."""
-        known = {"", None, *self._problems}
+        """Return what was gathered of layouts that depend on a choice: sparse algorithms want the same one."""
+        sparse = {layer for layer, problem in self._problems.items() if problem.format != "dense"}
+        known = {"", None, *self._problems} - sparse
         followers = [(layer, problem) for layer, problem in self._followers if layer in known]
-        joins = [Join(value.shape, value.layer, tuple(readers)) for value, readers in self._reads.values()]
+        joins = [
+            Join(value.shape, value.layer, tuple(readers), _stored(value.dtype))
+            for value, readers in self._reads.values()
+        ]
         return Graph(self._problems, followers, [join for join in joins if known >= {join.source, *join.readers}])
+
+
+def _stored(dtype: str) -> str:
+    """Return the dtype of a tensor as `Problem` names it."""
+    return "int8" if dtype == "uint8" else dtype

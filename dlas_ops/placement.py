@@ -108,6 +108,10 @@ class Placement:
             return expression
         return self.builder.emit(relax.op.astype(expression, "float32"))
 
+    def stored(self, weight: NDArray[Any]) -> str:
+        """Return the dtype that `weight` is stored in."""
+        return "float16" if self.half and weight.dtype == np.float32 else str(weight.dtype)
+
     def weights(self, packed: NDArray[Any]) -> Any:
         """Return packed weights, if they are float32 in the dtype that is stored.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.dot import dot_of
+from dlas_ops.graph import Problem
 from dlas_ops.operators import dense, layout, pooling, quantize
 from dlas_ops.rules import Rule, conv_of, convolved, even_pool, extremum, window_of
 from dlas_ops.scales import dequantize_linear, eight_bits, known, operand, quantize_linear
@@ -57,10 +58,10 @@ def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> 
     alike = all(eight_bits(value) and value.shape == shape for value in (one, other))
     if not alike or not (one.block or other.block):
         return None
-    arguments, block, _ = place.alike([one, other], shape)
+    arguments, block, layer = place.alike([one, other], shape)
     for value in (one, other):
         arguments += [operand(each, replace(value, block=block)) for each in (known(value).zero, known(value).scale)]
-    return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block)
+    return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block, layer=layer)
 
 
 def relu(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -140,15 +141,17 @@ def pool(kind: str) -> Rule:
         window = window_of(attributes, data.shape, shape)
         block = place.block(data.shape[1], data)
         zero = int(held.zero)
+        place.recorder.follows(data, Problem(f"{kind}_pool2d", window, dtype="int8"))
         result = place.emit(
-            lambda x: pooling.compute(window, x, kind, False, place.cpu, zero), place.blocked(data, block),
-            name=f"{kind}_pool2d",
+            lambda x: pooling.compute(window, x, kind, False, place.cpu, zero),
+            place.blocked(data, block, data.layer), name=f"{kind}_pool2d",
         )  # fmt: skip
         place.account(
             f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
             dilation=window.dilation, dtype="int8", arithmetic=data.dtype if kind == "max" else "int32",
         )  # fmt: skip
-        return Value(result, shape, block, held if kind == "max" else _averaged(held, prod(window.kernel)))
+        stands_for = held if kind == "max" else _averaged(held, prod(window.kernel))
+        return Value(result, shape, block, stands_for, layer=data.layer)
 
     return rule
 
@@ -180,7 +183,7 @@ def concat(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     if not all(eight_bits(value) for value in values):
         return None
     block, channels = place.block(shape[1]), [value.shape[1] for value in values]
-    parts = [place.blocked(value, place.block(value.shape[1], value)) for value in values]
+    parts = [place.blocked(value, place.block(value.shape[1], value), value.layer) for value in values]
     result = place.emit(
         lambda *x: layout.concatenate(x, channels, block, place.cpu.lanes()), *parts, name="concat", pattern=None
     )

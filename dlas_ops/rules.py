@@ -13,7 +13,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.activations import ACTIVATIONS
 from dlas_ops.asked import Asked
 from dlas_ops.convolution import Conv
-from dlas_ops.graph import Problem
+from dlas_ops.graph import Problem, problem_of
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.value import POINTS, Value
 
@@ -74,13 +74,11 @@ def convolved(
     reason : why it does not run in the dtype asked for
     fields : further fields of the account
     """
-    dtype = "float16" if place.half and weight.dtype == np.float32 else str(weight.dtype)
+    dtype = place.stored(weight)
     asked = place.choices.of(name)
-    if conv.operator == "conv2d" and dtype == "float32":
-        place.recorder.decides(name, Problem(conv.operator, conv, plain=not data.block))
+    if problem := problem_of(conv, weight, dtype, asked.format, place.target, plain=not data.block):
+        place.recorder.decides(name, problem)
     ran, reasons = _runnable(place, asked, conv, dtype)
-    if asked.selected_by and conv.operator == "conv2d" and name not in place.choices.measured:
-        reasons.append(f"{asked.selected_by} selects among kernels for float32")
     if reason:
         reasons.append(reason)
     if ran is not None:
@@ -103,12 +101,13 @@ def convolved(
 def _runnable(place: Placement, asked: Asked, conv: Conv, dtype: str) -> tuple[Asked | None, list[str]]:
     """Return what runs `conv`: as asked, else dense, else what every other one falls back to; and why not as asked."""
     reasons: list[str] = []
-    for candidate in (asked, Asked(asked.algorithm)):
+    format = Asked.parse(asked.selected_by or str(asked)).format
+    for candidate in (Asked(asked.algorithm, format), Asked(asked.algorithm)):
         reason = candidate.why_not(conv, dtype, place.target)
         if reason is None:
             return candidate, reasons
-        # What was not selected because there is one way to run it runs as well as was asked.
-        if reason not in reasons and not asked.selected_by:
+        # What was not selected because there is one way to run it dense runs as well as was asked.
+        if reason not in reasons and not (asked.selected_by and candidate.format == "dense"):
             reasons.append(reason)
     fallback = Asked(FALLBACK)
     return (None if fallback.why_not(conv, dtype, place.target) else fallback), reasons
@@ -148,7 +147,7 @@ def _arithmetic(place: Placement, ran: Asked | None, conv: Conv) -> str:
 
 def _depthwise(place: Placement, conv: Conv, data: Value, weight: Any, shape: tuple[int, ...], border: int) -> Value:
     block = place.block(conv.in_channels, data)
-    place.recorder.follows(data, Problem(conv.operator, conv))
+    place.recorder.follows(data, Problem(conv.operator, conv, dtype=place.stored(weight)))
     packed = place.weights(depthwise.pack(weight, -(-conv.in_channels // block), block))
     source = place.blocked(data, block, data.layer)
     result = place.emit(
@@ -276,7 +275,7 @@ def pool(kind: str) -> Rule:
         window = window_of(attributes, data.shape, shape)
         count = kind == "avg" and bool(attributes.count_include_pad)
         block = place.block(data.shape[1], data)
-        place.recorder.follows(data, Problem(f"{kind}_pool2d", window))
+        place.recorder.follows(data, Problem(f"{kind}_pool2d", window, dtype=data.dtype))
         result = place.emit(
             lambda x: pooling.compute(window, x, kind, count, place.cpu), place.blocked(data, block, data.layer),
             name=f"{kind}_pool2d",

@@ -43,7 +43,7 @@ def quantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Valu
             lambda x, *rest: quantize.requantize(x, dtype, *rest), value.expression, *parameters, name="requantize",
             pattern=None,
         )  # fmt: skip
-    return Value(result, shape, value.block, wanted)
+    return Value(result, shape, value.block, wanted, layer=value.layer)
 
 
 def dequantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -71,7 +71,7 @@ def realized(place: Placement, value: Value, dtype: str) -> Value:
     held = value.quantization
     assert held is not None
     if dtype in LIMITS:
-        return Value(_shifted(place, value, value.dtype, dtype), value.shape, value.block)
+        return Value(_shifted(place, value, value.dtype, dtype), value.shape, value.block, layer=value.layer)
     array = value.constant
     if array is not None:
         floats = (array.astype(np.int32) - held.zero).astype(np.float32) * held.scale
@@ -81,7 +81,7 @@ def realized(place: Placement, value: Value, dtype: str) -> Value:
         quantize.dequantize, value.expression, *(operand(each, value) for each in parameters), name="dequantize",
         pattern=None,
     )  # fmt: skip
-    return Value(result, value.shape, value.block)
+    return Value(result, value.shape, value.block, layer=value.layer)
 
 
 def known(value: Value) -> Quantization:

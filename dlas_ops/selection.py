@@ -39,7 +39,7 @@ def here(target: Any) -> Measure:
         raise ValueError(f"target {target} is not this machine, {native['mcpu']}: give a `measure` that reaches it")
 
     def measure(problems: Sequence[Problem]) -> list[dict[str, float]]:
-        return candidates.time_here(candidates.build(problems, target))
+        return candidates.time_here(candidates.build(problems, target), describe(target))
 
     return measure
 
@@ -52,7 +52,7 @@ def choose(graph: Graph, costs: Costs, target: Any, asked: str) -> Selection:
     costs : for each of ``graph.distinct()``, candidate → seconds
     asked : what the selection stands for, "auto/dense"
     """
-    options = _options(graph, costs)
+    options = _options(graph, costs, Asked.parse(asked).format)
     resolved = {problem: _resolved(own) for problem, own in costs.items()}
     factors = list(_factors(graph, resolved, options, target))
     values = minimise({layer: len(names) for layer, names in options.items()}, factors)
@@ -63,7 +63,7 @@ def choose(graph: Graph, costs: Costs, target: Any, asked: str) -> Selection:
 
 def expected(graph: Graph, costs: Costs, target: Any, algorithms: Mapping[str, str]) -> float:
     """Return the seconds that `algorithms`, one for each layer and for "", take with all conversions between them."""
-    options = _options(graph, costs)
+    options = _options(graph, costs, Asked.parse(algorithms[""]).format)
     values = {layer: names.index(algorithms[layer]) for layer, names in options.items()}
     return total(values, list(_factors(graph, costs, options, target)))
 
@@ -74,10 +74,11 @@ def _resolved(costs: Mapping[str, float]) -> dict[str, float]:
     return {name: least if seconds <= RESOLUTION * least else seconds for name, seconds in costs.items()}
 
 
-def _options(graph: Graph, costs: Costs) -> dict[str, list[str]]:
+def _options(graph: Graph, costs: Costs, format: str) -> dict[str, list[str]]:
     """Return what each layer can be run by."""
     layers = {layer: list(costs[problem]) for layer, problem in graph.problems.items()}
-    return {"": [f"{name}/dense" for name in implemented()], **layers}
+    every = [Asked(name, format) for name in implemented()]
+    return {"": [str(asked) for asked in every if asked.implemented], **layers}
 
 
 def _factors(graph: Graph, costs: Costs, options: Mapping[str, Sequence[str]], target: Any) -> Iterator[Factor]:
@@ -85,7 +86,8 @@ def _factors(graph: Graph, costs: Costs, options: Mapping[str, Sequence[str]], t
     cpu = describe(target)
 
     def block(option: str, channels: int) -> int:
-        return int(Asked.parse(option).module.block(channels, cpu))
+        own = int(Asked.parse(option).module.block(channels, cpu))
+        return own if own > 0 else cpu.lanes()  # what runs in channel blocks only
 
     for layer in filter(None, options):
         yield Factor((layer,), np.array([costs[graph.problems[layer]][option] for option in options[layer]]))

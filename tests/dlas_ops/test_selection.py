@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +18,10 @@ from dlas_ops import candidates, selection
 from dlas_ops._tvm import tvm
 from dlas_ops.algorithms import gemm
 from dlas_ops.asked import Asked, Selection, implemented, names
+from dlas_ops.compiler import DTYPES
 from dlas_ops.convolution import Conv
-from dlas_ops.graph import Graph, Join, Problem
+from dlas_ops.graph import Graph, Join, Problem, problem_of
+from dlas_ops.quantization import quantize
 from dlas_ops.targets import describe, native_target
 from tests.dlas_ops import small_networks as networks
 
@@ -37,7 +40,10 @@ def network() -> onnx.ModelProto:
         "first": FIRST, "inner": INNER, "point": POINT, "side": POINT, "depthwise": DEPTHWISE, "grouped": GROUPED,
         "wide": WIDE, "last": Conv(1, 80, 10, 10, 24, (1, 1)),
     }  # fmt: skip
-    weights = {name: networks.weights_of(conv) for name, conv in convolutions.items()}
+    # Activations stay near 1, within the range of float16.
+    weights = {
+        name: networks.weights_of(conv) * np.float32(0.125 / conv.extent[0]) for name, conv in convolutions.items()
+    }
     weights["head"] = networks.random([10, 24])
 
     def conv(name: str, source: str) -> onnx.NodeProto:
@@ -64,11 +70,17 @@ def network() -> onnx.ModelProto:
     return networks.model(nodes, networks.shape_of(FIRST), weights)
 
 
+@pytest.fixture(scope="module")
+def quantized(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the network in int8."""
+    return quantize(network, networks.random((4, *networks.shape_of(FIRST)[1:])))
+
+
 def constant(problems: Sequence[Problem], seconds: float = 1e-5, conversion: float = 1e-6) -> dict[Problem, Any]:
     """Return equal costs for all candidates."""
-    built = {problem: candidates.programs(problem, networks.target()) for problem in problems}
+    own = {problem: candidates.names(problem, networks.target()) for problem in problems}
     costs = {"convert": conversion}
-    return {problem: dict.fromkeys(own, costs.get(problem.operator, seconds)) for problem, own in built.items()}
+    return {problem: dict.fromkeys(names, costs.get(problem.operator, seconds)) for problem, names in own.items()}
 
 
 def chain(*, gain: float, conversion: float) -> Selection:
@@ -120,15 +132,20 @@ def test_the_plan_knows_layers_followers_and_joins(network: onnx.ModelProto) -> 
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=10, derandomize=True, database=None)
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=6, derandomize=True, database=None)
 @given(data=st.data())
-def test_lowering_converts_as_often_as_the_selection_counts(network: onnx.ModelProto, data: st.DataObject) -> None:
-    graph = dlas_ops.plan(network, networks.target())
+def test_lowering_converts_as_often_as_the_selection_counts(
+    network: onnx.ModelProto, quantized: onnx.ModelProto, dtype: str, data: st.DataObject
+) -> None:
+    model = quantized if dtype == "int8" else network
+    graph = dlas_ops.plan(model, networks.target(), dtype=dtype)
+    assert {problem.dtype for problem in graph.distinct()} == {dtype}
     costs = constant(graph.distinct(), 0.0, 1.0)
     drawn = {layer: data.draw(st.sampled_from(list(costs[problem]))) for layer, problem in graph.problems.items()}
     drawn[""] = f"{data.draw(st.sampled_from(implemented()))}/dense"
     expected = selection.expected(graph, costs, networks.target(), drawn)
-    lowered = dlas_ops.lower(network, networks.target(), algorithm=drawn)
+    lowered = dlas_ops.lower(model, networks.target(), algorithm=drawn, dtype=dtype)
     calls = [
         str(binding.value.args[0].name_hint).replace("spatial_pack", "")
         for block in lowered.module["main"].body.blocks
@@ -151,25 +168,90 @@ def test_mixed_layouts_compute_the_same(shift: int, network: onnx.ModelProto) ->
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data))
 
 
-def test_selects_measures_and_runs(network: onnx.ModelProto) -> None:
-    compiled = dlas_ops.compile(network, networks.target(), algorithm="auto")
-    by_name = {layer.name: layer for layer in compiled.layers}
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_selects_measures_and_runs(network: onnx.ModelProto, quantized: onnx.ModelProto, dtype: str) -> None:
+    model = quantized if dtype == "int8" else network
+    compiled = dlas_ops.compile(model, networks.target(), algorithm="auto", dtype=dtype)
+    by_name = {layer.name.removesuffix("_quantized"): layer for layer in compiled.layers}
     for name in ("first", "inner", "side", "point", "wide", "last"):
         layer = by_name[name]
         assert layer.asked == "auto/dense"
         assert layer.ran in layer.measured
-        assert layer.as_asked
+        assert layer.dtype == dtype
+        assert "auto" not in layer.reason
         assert all(seconds > 0 for seconds in layer.measured.values())
     assert set(by_name["inner"].measured) >= {"direct/dense", "gemm/dense", "spatial_pack/dense"}
     for name in ("depthwise", "grouped"):
         layer = by_name[name]
-        assert (layer.asked, layer.ran, layer.reason) == ("auto/dense", f"{name}/dense", "")
+        assert (layer.asked, layer.ran, layer.measured) == ("auto/dense", f"{name}/dense", {})
+    data = networks.random(networks.shape_of(FIRST))
+    tolerance = {"float32": 1e-4, "float16": 1e-2, "int8": 2e-2}[dtype]
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data), tolerance)
+
+
+def test_selects_among_sparse_kernels(network: onnx.ModelProto) -> None:
+    """Every convolution, depthwise and grouped ones too: to a sparse kernel they are sparser matrices."""
+    compiled = dlas_ops.compile(network, networks.target(), algorithm="auto", format="csr")
+    convolutions = [layer for layer in compiled.layers if layer.operator.endswith("conv2d")]
+    assert len(convolutions) == 8
+    for layer in convolutions:
+        assert (layer.asked, layer.reason) == ("auto/csr", "")
+        assert layer.ran in layer.measured
+        assert set(layer.measured) == {"direct/csr", "gemm/csr", "spatial_pack/csr"}
     data = networks.random(networks.shape_of(FIRST))
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data))
 
 
+def test_without_sparse_kernels_selects_among_dense_ones_and_says_why(
+    quantized: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("direct", "gemm", "spatial_pack"):
+        monkeypatch.setattr(Asked(name, "csr").module, "DTYPES", ("float32",))
+    chosen = dlas_ops.select(
+        quantized, networks.target(), format="csr", dtype="int8",
+        measure=lambda problems: list(constant(problems).values()),
+    )  # fmt: skip
+    layers = dlas_ops.lower(quantized, networks.target(), algorithm=chosen, format="csr", dtype="int8").layers
+    convolutions = [layer for layer in layers if layer.operator.endswith("conv2d")]
+    assert len(convolutions) == 8
+    for layer in convolutions:
+        assert layer.asked == "auto/csr"
+        assert layer.ran.endswith("/dense")
+        assert "csr" in layer.reason
+
+
+def test_layers_pruned_nearly_alike_are_one_problem() -> None:
+    def problem(zeros: int) -> Problem:
+        weight = networks.weights_of(INNER).ravel()
+        weight[:zeros] = 0
+        shaped = weight.reshape(48, 48, 3, 3)
+        made = problem_of(INNER, shaped, "float32", "csr", networks.target(), plain=False)
+        assert made is not None
+        return made
+
+    size = INNER.out_channels * INNER.in_channels * 9
+    pruned = problem(size * 9 // 10)
+    assert pruned == problem(size * 9 // 10 + 40)
+    assert pruned.density == pytest.approx(0.1, rel=0.05)
+    assert len({problem(size * share // 100) for share in (0, 50, 90, 95, 100)}) == 5
+    assert problem(size).density == 0
+    built = candidates.build([pruned], networks.target())
+    assert len(built.weights) == len(built.functions[0]) == 3
+    for values, indices, pointers in built.weights.values():
+        assert len(values) == len(indices) == pointers[-1]
+        assert len(values) / size == pytest.approx(pruned.density, rel=0.05)
+    again = candidates.build([pruned], networks.target())
+    assert all(
+        np.array_equal(*both)
+        for name in built.weights
+        for both in zip(built.weights[name], again.weights[name], strict=True)
+    )
+
+
 def test_only_what_supports_a_layer_is_a_candidate(network: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gemm, "supports", lambda conv, target: "not today" if conv.kernel == (1, 1) else None)
+    supports = gemm.supports
+    refusal = {(1, 1): "not today"}
+    monkeypatch.setattr(gemm, "supports", lambda conv, target: refusal.get(conv.kernel) or supports(conv, target))
     asked: list[Problem] = []
 
     def measure(problems: Sequence[Problem]) -> list[dict[str, float]]:
@@ -186,20 +268,20 @@ def test_only_what_supports_a_layer_is_a_candidate(network: onnx.ModelProto, mon
     assert Selection.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
 
 
-def test_selects_nothing_for_other_dtypes_and_says_so(network: onnx.ModelProto) -> None:
-    compiled = dlas_ops.compile(network, networks.target(), algorithm="auto", dtype="float16")
-    convolutions = [layer for layer in compiled.layers if layer.operator == "conv2d"]
-    assert convolutions
-    assert all("auto/dense selects among kernels for float32" in layer.reason for layer in convolutions)
+def test_runs_are_timed_after_others_have_passed_through_the_cache() -> None:
+    built, cpu = candidates.build([Problem("conv2d", POINT)], networks.target()), describe(networks.target())
+    evicted: list[int] = []
 
+    class Library:
+        def time_evaluator(self, *arguments: Any, cache_flush_bytes: int, **options: Any) -> Any:
+            evicted.append(cache_flush_bytes)
+            return library.time_evaluator(*arguments, cache_flush_bytes=cache_flush_bytes, **options)
 
-def test_weights_that_outweigh_their_output_are_timed_uncached() -> None:
-    deep = Conv(1, 256, 4, 4, 256, (3, 3), padding=(1, 1, 1, 1))
-    assert candidates.is_cold(Problem("conv2d", deep))
-    assert not candidates.is_cold(Problem("conv2d", FIRST))
-    assert not candidates.is_cold(Problem("depthwise_conv2d", DEPTHWISE))
-    (own,) = candidates.build([Problem("conv2d", deep)], networks.target()).functions
-    assert all(function.cold for function in own.values())
+    library, fill = built.library.jit(), tvm.get_global_func(candidates.FILL)
+    (functions,) = built.functions
+    samples = candidates.sample(Library(), tvm.cpu(), fill, functions, {}, cpu)
+    assert evicted == [2 * cpu.l2_bytes] * len(functions)
+    assert {len(times) for times in samples.values()} == {candidates.ROUNDS * candidates.RUNS}
 
 
 def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelProto) -> None:
@@ -207,7 +289,7 @@ def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelPro
     with pytest.raises(ValueError, match=native_target()["mcpu"]):
         dlas_ops.compile(network, board, algorithm="auto")
     chosen = dlas_ops.select(
-        network, board, measure=lambda problems: [dict.fromkeys(candidates.programs(p, board), 1e-3) for p in problems]
+        network, board, measure=lambda problems: [dict.fromkeys(candidates.names(p, board), 1e-3) for p in problems]
     )
     assert set(chosen.algorithms) == {"", "first", "inner", "side", "point", "wide", "last"}
 
@@ -217,16 +299,17 @@ def test_what_selects_has_no_kernels_of_its_own(network: onnx.ModelProto) -> Non
     assert "auto" not in implemented()
     with pytest.raises(ValueError, match="selects by measuring"):
         dlas_ops.lower(network, networks.target(), algorithm="auto")
-    with pytest.raises(ValueError, match="format csr"):
-        dlas_ops.compile(network, networks.target(), algorithm="auto", format="csr")
 
 
 @pytest.mark.parametrize("operator", ["conv2d", "depthwise_conv2d", "max_pool2d", "avg_pool2d", "convert"])
-def test_every_candidate_builds_and_runs(operator: str) -> None:
+@pytest.mark.parametrize(("dtype", "format"), [*((dtype, "dense") for dtype in DTYPES), ("float32", "csr")])
+def test_every_candidate_builds_and_runs(operator: str, dtype: str, format: str) -> None:
     conv = Conv(2, 20, 9, 11, 20, (3, 3), (2, 1), (1, 0, 1, 2), groups=1 if operator == "conv2d" else 20)
-    problems = [Problem(operator, conv), Problem(operator, conv, plain=operator == "conv2d")]
+    densities = (0.1, 0.0) if format == "csr" else (1.0,)
+    plain = operator == "conv2d"
+    problems = [Problem(operator, conv, flag, dtype, format, share) for flag in (False, plain) for share in densities]
     built = candidates.build(problems, networks.target())
-    for own, timed in zip(built.functions, candidates.time_here(built), strict=True):
+    for own, timed in zip(built.functions, candidates.time_here(built, describe(networks.target())), strict=True):
         assert len(own) > 1
         assert list(timed) == list(own)
         assert all(seconds > 0 for seconds in timed.values())
