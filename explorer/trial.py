@@ -1,4 +1,4 @@
-"""THE LINE: configuration → data → train → compress → (select →) lower → tune → build → measure → Record or Failure."""
+"""THE LINE: configuration → data → train → compress → (plan → select →) lower → tune → build → measure → Record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Engine(Protocol):
         """Return the latency in ms on `device`, from the records or by measuring; raise StageFailed likewise."""
 
     def select(self, stage: Stage, device: str) -> Artifact:
-        """Return the artifact of a stage that chooses by what was, or now is, measured of candidates on `device`."""
+        """Return the artifact of a stage that chooses by what was, or now is, measured of candidates on `device`.
+
+        Those of which nothing is on record are built first, by the stage ``candidates``.
+        """
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
@@ -52,9 +55,9 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained}))
     selected: dict[str, Artifact] = {}
     if plugins.literal("algorithm", c.algorithm, "SELECTS", default=False):
-        candidates = engine.run(Stage("candidates", {"target": target}, {"compress": compressed}))
+        planned = engine.run(Stage("plan", {"format": c.format, "target": target}, {"compress": compressed}))
         on_device = {**placement, "threads": c.threads, "device": c.device}
-        selected["select"] = engine.select(Stage("select", on_device, {"candidates": candidates}), c.device)
+        selected["select"] = engine.select(Stage("select", on_device, {"plan": planned}), c.device)
     lowered = engine.run(Stage("lower", placement, {"compress": compressed, **selected}))
     tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
     built = engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))

@@ -164,7 +164,7 @@ class LocalEngine:
     def select(self, stage: Stage, device: str) -> Artifact:
         """Return the artifact of a stage that chooses among candidates, from the store or by measuring under a lease.
 
-        What was measured of a layer's candidates once is not measured again for another network or study.
+        What was measured of a layer's candidates once is neither built nor measured again for another network or study.
 
         Raises
         ------
@@ -174,6 +174,7 @@ class LocalEngine:
         key = stage.key
         if artifact := self._find(stage.name, key):
             return artifact
+        built = self._candidates(stage, device)
         with self._store.locked(key), self._leases[device], self._store.draft() as draft:
             if artifact := self._find(stage.name, key):
                 return artifact
@@ -181,7 +182,7 @@ class LocalEngine:
                 raise self._failures[key]
             keys = _observations(stage)
             known = [self._costs(own, device) for own in keys]
-            informed = replace(stage, parameters={**stage.parameters, "known": known})
+            informed = Stage(stage.name, {**stage.parameters, "known": known}, {**stage.parents, **built})
             if all(known):
                 with self._cores.computing():
                     values, seconds = self._execute(informed, key, draft, None)
@@ -194,6 +195,16 @@ class LocalEngine:
                     self._records.add_measurement(own[name], device, times, details)
             values |= {"problems": len(keys), "measured": sum(map(bool, samples))}
             return self._store.publish(stage.name, key, draft, values, seconds)
+
+    def _candidates(self, stage: Stage, device: str) -> dict[str, Artifact]:
+        """Return the built candidates that a select stage has to measure on `device`, or nothing if there are none."""
+        problems = stage.parents["plan"].values["problems"]
+        both = zip(problems, _observations(stage), strict=True)
+        missing = [own["problem"] for own, keys in both if not self._costs(keys, device)]
+        if not missing:
+            return {}
+        build = Stage("candidates", {"problems": missing, "target": stage.parameters["target"]}, {})
+        return {"candidates": self.run(build)}
 
     def _costs(self, keys: Mapping[str, str], device: str) -> dict[str, float]:
         """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
@@ -289,7 +300,7 @@ def _observations(stage: Stage) -> list[dict[str, str]]:
             name: Stage("candidates", {"problem": own["problem"], "candidate": name, **shared}, {}).key
             for name in own["candidates"]
         }
-        for own in stage.parents["candidates"].values["problems"]
+        for own in stage.parents["plan"].values["problems"]
     ]
 
 

@@ -1,4 +1,4 @@
-"""ONNX network and target → a library with every candidate kernel for its layers, for an algorithm that selects."""
+"""What layers compute → a library with every candidate kernel for them, for an algorithm that selects."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import onnx
+import numpy as np
 import tvm
 
-import dlas_ops
 from dlas_ops import candidates
+from dlas_ops.graph import Problem
 from explorer.store import Artifact
 
-VERSION = 1  # of the kernels, too: what was measured of another version is measured anew
+VERSION = 2  # of the kernels, too: what was measured of another version is measured anew
 WORKER = "tvm"
-GRAPH = "graph.json"  # layers and where their layouts meet
-FUNCTIONS = "functions.json"
+FUNCTIONS = "functions.json"  # [problem, candidate → function] of all problems
+WEIGHTS = "weights.npz"  # <function>.<argument>, where not any numbers will do
 LIBRARY = "candidates.tar"
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the library; return ``{"problems": [{"problem": {...}, "candidates": [...]}]}``, one for layers alike.
+    """Write the library, what functions it has and the weights to measure them with; return ``{"problems": n}``.
 
     Parameters
     ----------
     parameters
-        ``target``, a TVM target as a dict.
+        ``problems``, those of a ``plan`` that nothing is on record of, and ``target``, a TVM target as a dict.
     parents
-        ``compress``, whose ``network.onnx`` is read.
+        None: networks with the same layers share a library.
     """
-    network = onnx.load(parents["compress"].path / "network.onnx")
-    target = tvm.target.Target(parameters["target"])
-    graph = dlas_ops.plan(network, target)
-    problems = graph.distinct()
-    built = candidates.build(problems, target)
+    problems = [Problem.from_json(fields) for fields in parameters["problems"]]
+    built = candidates.build(problems, tvm.target.Target(parameters["target"]))
     built.library.export_library(str(out / LIBRARY))
-    (out / GRAPH).write_text(json.dumps(graph.to_json()))
-    (out / FUNCTIONS).write_text(json.dumps(built.functions))
-    both = zip(problems, built.functions, strict=True)
-    return {"problems": [{"problem": problem.to_json(), "candidates": list(own)} for problem, own in both]}
+    (out / FUNCTIONS).write_text(json.dumps(list(zip(parameters["problems"], built.functions, strict=True))))
+    arrays = {f"{name}.{index}": part for name, own in built.weights.items() for index, part in enumerate(own)}
+    np.savez(out / WEIGHTS, allow_pickle=False, **arrays)
+    return {"problems": len(problems)}

@@ -1,22 +1,26 @@
-"""Candidate kernels and a device → the algorithm of every layer, by what its candidates take on the device over RPC."""
+"""Planned layers and a device → the algorithm of each, by what its candidates take on the device over RPC."""
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tvm
 
 from dlas_ops import candidates, selection
-from dlas_ops.graph import Graph
+from dlas_ops.graph import Graph, Problem
+from dlas_ops.targets import describe
 from explorer import rpc
-from explorer.stages.candidates import FUNCTIONS, GRAPH, LIBRARY
+from explorer.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
+from explorer.stages.plan import GRAPH
 from explorer.store import Artifact
 
-VERSION = 1
+VERSION = 2
 WORKER = "tvm"
 SELECTION = "selection.json"
 SESSION_SECONDS = 600
@@ -31,25 +35,25 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         ``algorithm``, ``format``, ``target``, ``threads``, and of the device ``tracker`` and ``key``; ``known`` has for
         every problem candidate → milliseconds or, where that is to be measured, nothing.
     parents
-        ``candidates``.
+        ``plan`` and, where something is to be measured, ``candidates``.
 
     Returns
     -------
     dict
         ``samples``: for every problem candidate → milliseconds of each run, nothing where that was known.
     """
-    built = parents["candidates"].path
-    functions = json.loads((built / FUNCTIONS).read_text())
+    graph = Graph.from_json(json.loads((parents["plan"].path / GRAPH).read_text()))
+    problems = graph.distinct()
     known: Sequence[Mapping[str, float]] = parameters["known"]
-    wanted = [{} if costs else own for costs, own in zip(known, functions, strict=True)]
-    samples = _measure(parameters, built / LIBRARY, wanted) if any(wanted) else wanted
-    costs = [own or _medians(new) for own, new in zip(known, samples, strict=True)]
+    missing = [problem for problem, costs in zip(problems, known, strict=True) if not costs]
+    measured = _measure(parameters, parents["candidates"].path, missing) if missing else {}
+    samples = [measured.get(problem, {}) for problem in problems]
 
-    graph = Graph.from_json(json.loads((built / GRAPH).read_text()))
+    costs = [own or _medians(new) for own, new in zip(known, samples, strict=True)]
     seconds = [{name: 1e-3 * milliseconds for name, milliseconds in own.items()} for own in costs]
     target = tvm.target.Target(parameters["target"])
     asked = f"{parameters['algorithm']}/{parameters['format']}"
-    chosen = selection.choose(graph, dict(zip(graph.distinct(), seconds, strict=True)), target, asked)
+    chosen = selection.choose(graph, dict(zip(problems, seconds, strict=True)), target, asked)
     (out / SELECTION).write_text(json.dumps(chosen.to_json(), indent=1))
     return {"expected_ms": 1e3 * chosen.expected, "samples": samples}
 
@@ -58,11 +62,27 @@ def _medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in samples.items()}
 
 
-def _measure(parameters: Mapping[str, Any], library: Path, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the milliseconds of each run of the functions in `wanted`."""
+def _measure(
+    parameters: Mapping[str, Any], built: Path, problems: Sequence[Problem]
+) -> dict[Problem, dict[str, list[float]]]:
+    """Return for each of `problems` candidate → milliseconds of each run."""
+    functions = {Problem.from_json(fields): own for fields, own in json.loads((built / FUNCTIONS).read_text())}
     session = rpc.connect(parameters["tracker"], parameters["key"], SESSION_SECONDS)
     rpc.set_threads(session, parameters["threads"], "select", parameters["key"])
-    session.upload(str(library))
-    loaded, fill = session.load_module(library.name), session.get_function(candidates.FILL)
-    samples = [candidates.sample(loaded, session.cpu(), fill, own) for own in wanted]
-    return [{name: [1e3 * seconds for seconds in times] for name, times in own.items()} for own in samples]
+    session.upload(str(built / LIBRARY))
+    loaded, fill, weights = session.load_module(LIBRARY), session.get_function(candidates.FILL), _weights(built)
+    cpu = describe(tvm.target.Target(parameters["target"]))
+    found = {}
+    for problem in problems:
+        samples = candidates.sample(loaded, session.cpu(), fill, functions[problem], weights, cpu)
+        found[problem] = {name: [1e3 * seconds for seconds in times] for name, times in samples.items()}
+    return found
+
+
+def _weights(built: Path) -> dict[str, candidates.Weights]:
+    """Return function → its arguments after the first, where not any numbers will do."""
+    weights: dict[str, candidates.Weights] = defaultdict(list)
+    with np.load(built / WEIGHTS) as arrays:
+        for name in arrays.files:  # in the order they were written
+            weights[name.partition(".")[0]].append(arrays[name])
+    return weights

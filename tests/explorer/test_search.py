@@ -27,7 +27,7 @@ from tests.studies import Events
 
 pytestmark = pytest.mark.slow
 
-SELECTING = {"candidates", "select"}  # only for an algorithm that selects; see test_select
+SELECTING = {"plan", "candidates", "select"}  # only for an algorithm that selects; see test_select
 
 
 def study_of(ran_workspace: Path, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Studies that select the algorithm of every layer by measuring: each layer once, whatever network it is in."""
+"""Studies that select the algorithm of every layer by measuring: built and measured once, whatever network it is in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,18 @@ pytestmark = pytest.mark.slow
 def selected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one network, dense and with pruned weights: two networks with the same layers."""
     folder = tmp_path_factory.mktemp("selected")
-    run(folder, "weights", compression="weight_pruning")
+    run(folder, "weights", "none", "weight_pruning")
     return folder
 
 
-def run(folder: Path, name: str, compression: str) -> studies.Events:
+def run(folder: Path, name: str, *compressions: str, format: str = "dense") -> studies.Events:
+    """Run the study `name` of one network and thread count, compressed in turn by each of `compressions`."""
     path = studies.write_space(folder, name=name, models=("mobilenetv2",), algorithms=("auto",))
-    path.write_text(path.read_text().replace("channel_pruning", compression).replace("threads = [1, 2]", "threads = 1"))
+    text = path.read_text().replace('["none", "channel_pruning"]', json.dumps(compressions))
+    path.write_text(text.replace("threads = [1, 2]", f'threads = 1\nformat = "{format}"'))
     events = studies.Events()
     summary = studies.run(path, folder / "workspace", events)
-    assert (summary.complete, summary.failed) == (2, 0)
+    assert (summary.complete, summary.failed) == (len(compressions), 0)
     return events
 
 
@@ -46,30 +49,48 @@ def selections(workspace: Path) -> list[dict[str, Any]]:
     return [dict(artifact.values) for artifact in found if artifact]
 
 
+def built(workspace: Path) -> list[int]:
+    """Return how many problems each execution of the stage candidates built."""
+    executed = Records(Workspace(workspace).url).executions().query("stage == 'candidates'")["key"]
+    found = [Store(Workspace(workspace).artifacts).find("candidates", key) for key in executed]
+    return [artifact.values["problems"] for artifact in found if artifact]
+
+
 def measurements(workspace: Path) -> int:
     records = Records(Workspace(workspace).url)
     with records.engine.connect() as connection:
         return int(connection.exec_driver_sql("select count(*) from dlas_measurements").scalar_one())
 
 
-def test_a_layer_measured_once_is_not_measured_for_another_network(selected: Path) -> None:
+def test_a_layer_measured_once_is_neither_built_nor_measured_for_another_network(selected: Path) -> None:
     first, second = selections(selected / "workspace")
     assert first["measured"] == first["problems"] > 20
     assert (second["measured"], second["problems"]) == (0, first["problems"])
     assert second["expected_ms"] == pytest.approx(first["expected_ms"])
     executions = studies.executions(selected / "workspace")
-    assert (executions["candidates"], executions["select"], executions["lower"]) == (2, 2, 2)
+    assert (executions["plan"], executions["candidates"], executions["select"], executions["lower"]) == (2, 1, 2, 2)
 
 
 def test_a_later_study_measures_only_what_is_new(selected: Path) -> None:
     before = measurements(selected / "workspace")
-    again = run(selected, "again", compression="weight_pruning")
+    again = run(selected, "again", "none", "weight_pruning")
     assert again.stages == ["reach local"]
     assert measurements(selected / "workspace") == before
-    run(selected, "channels", compression="channel_pruning")
+    run(selected, "channels", "none", "channel_pruning")
     *_, pruned = selections(selected / "workspace")
-    assert 0 < pruned["measured"] <= pruned["problems"]
+    assert 0 < pruned["measured"] < pruned["problems"]  # the first layer's input is the same
     assert measurements(selected / "workspace") > before
+    assert built(selected / "workspace")[-1] == pruned["measured"]
+
+
+def test_sparse_layers_are_selected_for_by_what_is_not_zero(selected: Path) -> None:
+    run(selected, "sparse", "weight_pruning", format="csr")
+    layers = explorer.layers(0, selected / "workspace", "sparse")
+    convolutions = [layer for layer in layers if layer["operator"].endswith("conv2d")]
+    assert len(convolutions) > 50
+    assert {layer["asked"] for layer in convolutions} == {"auto/csr"}
+    assert all(layer["ran"] in layer["measured"] and not layer["reason"] for layer in convolutions)
+    assert all(set(layer["measured"]) == {"direct/csr", "gemm/csr", "spatial_pack/csr"} for layer in convolutions)
 
 
 def test_every_convolution_runs_as_asked_and_says_what_was_measured(selected: Path) -> None:
@@ -95,7 +116,7 @@ def test_the_table_of_layers_shows_the_candidates(selected: Path) -> None:
 
 
 def test_a_study_killed_while_it_selects_goes_on(selected: Path, tmp_path: Path) -> None:
-    for stage in ("candidates", "select"):
+    for stage in ("plan", "candidates", "select"):
         command = [sys.executable, "-m", "tests.studies", str(selected / "weights.toml"), str(tmp_path), stage]
         killed = subprocess.run(command, check=False, capture_output=True, text=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -113,9 +134,9 @@ def test_raw_samples_are_kept(selected: Path) -> None:
     assert all(len(samples) >= 10 and min(samples) > 0 for samples in layers)
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "winograd"])
-def test_a_format_without_kernels_is_no_configuration(algorithm: str) -> None:
+def test_a_format_without_kernels_is_no_configuration() -> None:
     csr = Configuration(
-        "digits", "resnet18", compression="weight_pruning", ratio=0.5, algorithm=algorithm, format="csr"
+        "digits", "resnet18", compression="weight_pruning", ratio=0.5, algorithm="winograd", format="csr"
     )
-    assert configuration.why_invalid(csr) == f"algorithm {algorithm} has no kernels for format csr"
+    assert configuration.why_invalid(csr) == "algorithm winograd has no kernels for format csr"
+    assert configuration.why_invalid(replace(csr, algorithm="auto")) is None

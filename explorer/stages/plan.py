@@ -1,0 +1,37 @@
+"""ONNX network and weight format → the layers to select algorithms for, and what of them there is to measure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import tvm
+
+import dlas_ops
+from dlas_ops import candidates
+from explorer.store import Artifact
+
+VERSION = 1
+WORKER = "tvm"
+GRAPH = "graph.json"  # layers and where their layouts meet
+
+
+def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+    """Write the graph; return ``{"problems": [{"problem": {...}, "candidates": [...]}]}``, one for layers alike.
+
+    Parameters
+    ----------
+    parameters
+        ``format`` and ``target``, a TVM target as a dict.
+    parents
+        ``compress``, whose ``network.onnx`` is read.
+    """
+    network = onnx.load(parents["compress"].path / "network.onnx")
+    target = tvm.target.Target(parameters["target"])
+    graph = dlas_ops.plan(network, target, format=parameters["format"])
+    (out / GRAPH).write_text(json.dumps(graph.to_json()))
+    problems = graph.distinct()
+    return {"problems": [{"problem": own.to_json(), "candidates": candidates.names(own, target)} for own in problems]}
