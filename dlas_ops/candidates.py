@@ -61,7 +61,8 @@ def names(problem: Problem, target: Any) -> list[str]:
     channels, cpu = problem.conv.in_channels, describe(target)
     if problem.operator == "convert":
         both = blocks(channels, cpu)
-        return [f"{source}>{to}" for source in both for to in (0, *both) if source != to]
+        wanted = [0, *both] if problem.plain else both
+        return [f"{source}>{to}" for source in both for to in wanted if source != to]
     convolves = problem.operator.endswith("conv2d")
     fit = fitting(problem.conv, target, problem.format, problem.dtype) if convolves else []
     return [str(asked) for asked in fit] or [str(block) for block in blocks(channels, cpu)]

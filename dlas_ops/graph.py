@@ -29,7 +29,7 @@ class Problem:
     ----------
     operator : conv2d, depthwise_conv2d, max_pool2d, avg_pool2d, or convert for a change of layout
     conv : its shape; a pooling window and a change of layout are depthwise
-    plain : whether the input is the network's own, which is in no blocks
+    plain : whether the input is the network's own, which is in no blocks; of a conversion, whether one wants none
     dtype : that weights and activations are stored in: float32, float16 or, whatever its sign, int8
     format : of the weights
     density : the share of them that is not zero, if the format leaves zeros out; see `density_of`
@@ -93,9 +93,8 @@ class Join:
     def problem(self) -> Problem:
         """The conversion of the tensor."""
         batch, channels, height, width = self.shape
-        return Problem(
-            "convert", Conv(batch, channels, height, width, channels, (1, 1), groups=channels), False, self.dtype
-        )
+        conv = Conv(batch, channels, height, width, channels, (1, 1), groups=channels)
+        return Problem("convert", conv, None in self.readers, self.dtype)
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,7 @@ def test_what_selects_has_no_kernels_of_its_own(network: onnx.ModelProto) -> Non
 def test_every_candidate_builds_and_runs(operator: str, dtype: str, format: str) -> None:
     conv = Conv(2, 20, 9, 11, 20, (3, 3), (2, 1), (1, 0, 1, 2), groups=1 if operator == "conv2d" else 20)
     densities = (0.1, 0.0) if format == "csr" else (1.0,)
-    plain = operator == "conv2d"
+    plain = operator in ("conv2d", "convert")
     problems = [Problem(operator, conv, flag, dtype, format, share) for flag in (False, plain) for share in densities]
     built = candidates.build(problems, networks.target())
     for own, timed in zip(built.functions, candidates.time_here(built, describe(networks.target())), strict=True):
