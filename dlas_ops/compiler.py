@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked, Choices, Selection, implemented, selects
+from dlas_ops.candidates import names
 from dlas_ops.exported import as_onnx
 from dlas_ops.graph import Graph
 from dlas_ops.layers import Layer
@@ -109,7 +110,9 @@ def plan(model: Model, target: Any, *, format: str = "dense", dtype: str = "floa
     For int8 the model must be quantized.
     """
     # Whatever is placed, the layers and where their layouts meet are the same.
-    return _placed(_network(model, dtype), target, Choices(implemented()[0], format), dtype)[1].recorder.graph()
+    graph = _placed(_network(model, dtype), target, Choices(implemented()[0], format), dtype)[1].recorder.graph()
+    # Few channels are one block in every layout: nothing is ever converted.
+    return replace(graph, joins=[join for join in graph.joins if names(join.problem, target)])
 
 
 def select(

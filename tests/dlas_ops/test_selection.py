@@ -129,6 +129,7 @@ def test_the_plan_knows_layers_followers_and_joins(network: onnx.ModelProto) -> 
     assert ("first", ("inner", "side")) in joins
     assert ("point", ("side",)) in joins
     assert ("", ("wide",)) in joins
+    assert all(candidates.names(problem, networks.target()) for problem in graph.distinct())
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
 
 
