@@ -85,11 +85,10 @@ def _weight(problem: Problem) -> NDArray[Any]:
     """Return OIHW weights: zeros, or a random share of numbers, always the same, where zeros are left out."""
     conv = problem.conv
     shape = (conv.out_channels, conv.group_channels, *conv.kernel)
-    dtype = np.int8 if problem.dtype == "int8" else np.float32
     if problem.format == "dense":
-        return np.zeros(shape, dtype)
+        return np.zeros(shape, problem.dtype)
     drawn = np.random.default_rng(0).random(shape, np.float32)
-    return np.where(drawn < problem.density, 1 + 100 * drawn, 0).astype(dtype)
+    return np.where(drawn < problem.density, 1 + 100 * drawn, 0).astype(problem.dtype)
 
 
 def _convolution(problem: Problem, asked: Asked, cpu: Cpu) -> Program:

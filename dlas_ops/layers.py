@@ -20,8 +20,9 @@ class Layer:
     macs : multiply-accumulates of one run
     asked, ran : "algorithm/format"
     dtype : of the weights and the input as stored
-    arithmetic : dtype that products are computed in, and how they are summed where that is another
-    reason : why `ran` is not what was asked for or `arithmetic` not `dtype`, or ""
+    arithmetic : dtype that products are computed in, and how they are summed where that is another or why it is not
+        `dtype`
+    reason : why `ran` is not what was asked for, or ""
     measured : "algorithm/format" → seconds, where `ran` was selected by measuring
     """
 

@@ -26,7 +26,7 @@ from dlas_ops.value import POINTS, Value, shape_of
 
 relax = tvm.relax
 
-HALF_REASON = "computed in float32: {} no arithmetic in float16"
+NO_HALF = "float32 ({} no arithmetic in float16)"
 
 
 class Placement:
@@ -261,9 +261,8 @@ class Placement:
         """Add a layer; without `asked` there was no choice but what `ran`."""
         fields.setdefault("asked", fields["ran"])
         if self.half and "dtype" not in fields:
-            lacks = HALF_REASON.format("the layer has" if self.cpu.half else "the processor has")
-            reasons = filter(None, [fields.get("reason", ""), lacks])
-            fields |= {"dtype": "float16", "reason": "; ".join(reasons)}
+            lacks = "the layer has" if self.cpu.half else "the processor has"
+            fields |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
         if "name" not in fields:
             fields["name"] = self.name(operator)
         self.layers.append(

@@ -119,8 +119,8 @@ def _placed(
     algorithm = asked.module
     # Algorithms that do not implement integers know no border but zeros.
     inside = {"border": border} if border else {}
-    # Algorithms that multiply float16 pack it in pairs.
-    packed = algorithm.pack(place.rounded(weight) if _in_half(algorithm) else weight, conv, place.cpu)
+    # Their dtype decides how they are packed: float16 in pairs where it is multiplied so.
+    packed = algorithm.pack(place.rounded(weight), conv, place.cpu)
     parts = [place.weights(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, place.cpu)
     # A plain input, the network's own, is blocked by the algorithm itself, together with its border.
