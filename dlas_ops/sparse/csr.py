@@ -20,24 +20,30 @@ class Csr(NamedTuple):
     pointers: NDArray[np.int32]
 
 
-def compress(weight: NDArray[np.float32], places: NDArray[np.int64], block: int) -> Csr:
+def compress(
+    weight: NDArray[np.float32], places: NDArray[np.int64], block: int = 0, rows: NDArray[np.int64] | None = None
+) -> Csr:
     """Return `weight`, (O, I, H, W), in CSR.
 
     Parameters
     ----------
     places : where the non-zeros of each (group, input channel, row, column) apply, for O filters in G groups of as
         many; shape (G, I, H, W)
-    block : places in a block
+    block : places in a block; 0: all of them
+    rows : shape (H, W): which row of a filter's the non-zeros of a kernel position belong to, if it has several; -1:
+        none, they are left out
     """
     filters, groups = len(weight), len(places)
-    row, *position = weight.nonzero()
-    place = places[row // (filters // groups), *position]
+    rows = np.zeros(weight.shape[2:], np.int64) if rows is None else rows
+    filter, *position = np.nonzero(np.where(rows < 0, 0, weight))
+    place = places[filter // (filters // groups), *position]
     last = int(places.max())
-    blocks = last // block + 1
-    line = place // block * filters + row
+    block = block or last + 1
+    lines = filters * max(1, int(rows.max()) + 1)
+    line = place // block * lines + filter * (lines // filters) + rows[*position[1:]]
     order = (line * (last + 1) + place).argsort()
-    pointers = np.concatenate([[0], np.cumsum(np.bincount(line, minlength=blocks * filters))])
-    values, indices = weight[row, *position][order], place[order] % block
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(line, minlength=(last // block + 1) * lines))])
+    values, indices = weight[filter, *position][order], place[order] % block
     if not len(values):  # TVM has no empty tensors; no row points at this one.
         values, indices = np.zeros(1, weight.dtype), np.zeros(1, np.int64)
     return Csr(values, indices.astype(np.min_scalar_type(min(last, block - 1))), pointers.astype(np.int32))

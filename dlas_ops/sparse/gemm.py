@@ -62,7 +62,7 @@ def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu
     source = _im2col(conv, data, tile, cpu) if copied else data
     shape = (conv.batch, conv.out_channels, points.pitch(conv.out_height * conv.out_width, cpu))
     weight = Csr(values, indices, pointers)
-    sums = rows.sums_of(source, weight, shape, tile, _load(block)(tile), "gemm", {"dlas.block": block})
+    sums = rows.sums_of(source, weight, shape, tile, _load(block)(tile), "gemm", attributes={"dlas.block": block})
     return te.compute(shape, lambda *index: sums[index], name="output")
 
 
@@ -70,13 +70,13 @@ def _load(block: int) -> Callable[[rows.Tile], rows.Load]:
     """Return how a row of the matrix and an output point find their input."""
 
     def load(tile: rows.Tile) -> rows.Load:
-        def element(matrix: Any, n: Any, b: Any, index: Any, t: Any, v: Any, lane: Any) -> Any:
-            row, point = b * block + index, v * tile.lanes + lane
+        def vector(matrix: Any, n: Any, b: Any, index: Any, t: Any, v: int) -> Any:
+            row, point = b * block + index, v * tile.lanes
             if tile.packed:
-                return matrix[n, t, row * tile.points + point]
-            return matrix[n, row, t * tile.points + point]
+                return matrix[n, t, rows.ramp(row * tile.points + point, tile.lanes)]
+            return matrix[n, row, rows.ramp(t * tile.points + point, tile.lanes)]
 
-        return element
+        return vector
 
     return load
 

@@ -14,8 +14,11 @@ from dlas_ops.targets import Cpu
 te, tirx = tvm.te, tvm.tirx
 SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
 
-# (buffer of the source, image, block of columns, index in it, tile, vector in the tile, lane) → what it multiplies.
-Load = Callable[[Any, Any, Any, Any, Any, Any, Any], Any]
+# (buffer of the source, image, block of columns, index in it, tile, vector in the tile) → what it multiplies.
+Load = Callable[[Any, Any, Any, Any, Any, Any], Any]
+
+# Per row of a filter, per point of a tile: which of the row's sums is the point's, or -1 for none.
+Shifts = Sequence[Sequence[int]]
 
 # Fewer tasks leave cores idle at the end.
 TASKS_PER_CORE = 4
@@ -32,26 +35,26 @@ INDEPENDENT_SUMS = 8
 
 @dataclass(frozen=True)
 class Tile:
-    """Sums of one task: of `filters`, at points of which `vectors` of `lanes` are in registers at a time.
+    """Sums of one task: of `filters`, at `points` of the map, out of `vectors` of `lanes` that are in registers.
 
-    With a `pitch` these are `rows` of `width` points, each `pitch` after the one before; what lies between the rows is
-    left out. Otherwise all of them are points of the map. `points` of it are the tile's. `packed` tells whether the
-    source is (image, tile, place): a tile then reads its own part only.
+    `packed` tells whether the source is (image, tile, place): a tile then reads its own part only.
     """
 
     filters: int
     vectors: int
     lanes: int
     points: int
-    rows: int = 0
-    width: int = 0
-    pitch: int = 0
     packed: int = 0
 
     @property
     def summed(self) -> int:
-        """Points summed, those between the rows included."""
+        """Sums in registers."""
         return self.vectors * self.lanes
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """Where each vector of the points begins, and its lanes."""
+        return [(start, min(self.lanes, self.points - start)) for start in range(0, self.points, self.lanes)]
 
 
 def filters_of(filters: int, tiles: int, points: int, cpu: Cpu) -> int:
@@ -66,8 +69,36 @@ def columns_in_cache(size: int, cpu: Cpu) -> int:
     return max(1, int(cpu.l1_bytes * SOURCE_OF_L1) // size)
 
 
+def ramp(base: Any, lanes: int) -> Any:
+    """Return the index of `lanes` neighbours from `base` on."""
+    return tirx.Ramp(base, 1, lanes) if lanes > 1 else base
+
+
+def splat(value: Any, lanes: int) -> Any:
+    """Return a vector of `lanes` times `value`."""
+    return tirx.Broadcast(value, lanes) if lanes > 1 else value
+
+
+def pick(vectors: Sequence[Any], lanes: int, indices: Sequence[int]) -> Any:
+    """Return the elements at `indices` of `vectors`, each of `lanes`, as if they were one; zeros where it is negative.
+
+    Returns
+    -------
+    A vector as long as `indices`.
+    """
+    used = sorted({index // lanes for index in indices if index >= 0})
+    if list(indices) == list(range(used[0] * lanes, (used[0] + 1) * lanes)):
+        return vectors[used[0]]
+    picked = [vectors[number] for number in used]
+    zero = len(used) * lanes
+    if min(indices) < 0:
+        picked.append(splat(tirx.const(0.0, "float32"), len(indices)))
+    order = [used.index(index // lanes) * lanes + index % lanes if index >= 0 else zero for index in indices]
+    return tirx.Shuffle(picked, [tirx.const(index, "int32") for index in order])
+
+
 def sums_of(
-    source: Any, weight: Csr, shape: Sequence[int], tile: Tile, load: Load, name: str,
+    source: Any, weight: Csr, shape: Sequence[int], tile: Tile, load: Load, name: str, shifts: Shifts = (),
     attributes: Mapping[str, Any] | None = None,
 ) -> Any:  # fmt: skip
     """Return the sums (image, filter, point) of CSR `weight` times `source`, which `schedule` may tile otherwise.
@@ -76,13 +107,14 @@ def sums_of(
     ----------
     load : what a non-zero multiplies
     name : of the algorithm, which schedules
+    shifts : for a filter of several rows
     attributes : more annotations of the block
     """
     inputs = [source, *weight]
     return te.extern(
         tuple(shape),
         inputs,
-        lambda ins, outs: nest(outs[0], ins, load, tile, 1, name),
+        lambda ins, outs: nest(outs[0], ins, load, tile, 1, name, shifts),
         name=name,
         dtype=[source.dtype],
         in_buffers=[tirx.decl_buffer(tensor.shape, tensor.dtype, tensor.op.name, layout=None) for tensor in inputs],
@@ -95,163 +127,130 @@ def sums_of(
     )
 
 
-def nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str) -> Any:
+def nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str, shifts: Shifts = ()) -> Any:
     """Return loops over images, tiles of points and tasks of filters; a block sums one task's tile."""
     images, filters, points = (int(size) for size in sums.shape)
     sizes = {"n": images, "t": points // tile.points, "f": filters // tile.filters}
-    loops = [tirx.Var(name, "int32") for name in sizes]
     axes = [tirx.Var(f"v{name}", "int32") for name in sizes]
     n, t, f = axes
-    region = ((n, 1), (f * tile.filters, tile.filters), (t * tile.points, tile.points))
-    block = SBlock(
-        [
-            tirx.IterVar(tvm.ir.Range(0, size), axis, tirx.IterVar.DataPar)
-            for axis, size in zip(axes, sizes.values(), strict=True)
-        ],
-        [_read(inputs[0], *((n, t) if tile.packed else ())), *(_read(buffer) for buffer in inputs[1:])],
-        [tirx.BufferRegion(sums, [tvm.ir.Range.from_min_extent(*part) for part in region])],
-        name,
-        *_task(sums, inputs, load, axes, tile, unroll),
-    )
-    statement = SBlockRealize(loops, True, block)
-    for loop, size in reversed(list(zip(loops, sizes.values(), strict=True))):
-        statement = tirx.For(loop, 0, size, tirx.ForKind.SERIAL, statement)
+    reads = [region(inputs[0], *((n, t) if tile.packed else ())), *(region(buffer) for buffer in inputs[1:])]
+    written = ((n, 1), (f * tile.filters, tile.filters), (t * tile.points, tile.points))
+    write = tirx.BufferRegion(sums, [tvm.ir.Range.from_min_extent(*part) for part in written])
+    return blocked(name, sizes, axes, reads, write, _Task(sums, inputs, load, tile, unroll, shifts).body(n, t, f))
+
+
+def blocked(
+    name: str, sizes: Mapping[str, int], axes: Sequence[Any], reads: Sequence[Any], write: Any, body: Any
+) -> Any:
+    """Return loops of `sizes` around a block called `name` that has an axis for each."""
+    loops = [tirx.Var(size, "int32") for size in sizes]
+    variables = [
+        tirx.IterVar(tvm.ir.Range(0, size), axis, tirx.IterVar.DataPar)
+        for axis, size in zip(axes, sizes.values(), strict=True)
+    ]
+    statement = SBlockRealize(loops, True, SBlock(variables, reads, [write], name, body))
+    for variable, size in reversed(list(zip(loops, sizes.values(), strict=True))):
+        statement = tirx.For(variable, 0, size, tirx.ForKind.SERIAL, statement)
     return statement
 
 
-def _read(buffer: Any, *begin: Any) -> Any:
+def region(buffer: Any, *begin: Any) -> Any:
     """Return the region of `buffer` at `begin` in its first axes, one wide, and all of the others."""
-    region = [tvm.ir.Range.from_min_extent(first, 1) for first in begin]
-    return tirx.BufferRegion(buffer, region + [tvm.ir.Range(0, size) for size in buffer.shape[len(begin) :]])
+    first = [tvm.ir.Range.from_min_extent(place, 1) for place in begin]
+    return tirx.BufferRegion(buffer, first + [tvm.ir.Range(0, size) for size in buffer.shape[len(begin) :]])
 
 
-def _task(
-    sums: Any, inputs: Sequence[Any], load: Load, axes: Sequence[Any], tile: Tile, unroll: int
-) -> tuple[Any, Any, list[Any]]:
-    """Return the body, no init and the buffers of the block that sums one task.
-
-    Block after block of columns, every filter's sums are taken to registers and back.
-    """
-    n, t, f = axes
-    filters = int(sums.shape[1])
-    blocks = (int(inputs[3].shape[0]) - 1) // filters
-    first = f * tile.filters
-    held = tirx.decl_buffer((tile.filters, tile.summed), sums.dtype, "held", scope="local")
-    partial = tirx.decl_buffer((_parts(tile, unroll), tile.summed), sums.dtype, "partial", scope="local")
-
-    def place(i: Any, point: Any) -> tuple[Any, list[Any]]:
-        return (held, [i, point]) if tile.pitch else (sums, [n, first + i, t * tile.points + point])
-
-    def clear(i: Any) -> Any:
-        def store(v: Any, lane: Any) -> Any:
-            buffer, index = place(i, v * tile.lanes + lane)
-            return tirx.BufferStore(buffer, tirx.const(0.0, sums.dtype), index)
-
-        return _over(tile, store)
-
-    def row(b: Any, i: Any) -> Any:
-        begin, end = tirx.Var("begin", "int32"), tirx.Var("end", "int32")
-        source, values, indices, pointers = inputs
-        pointer = b * filters + first + i
-
-        def input_of(k: Any, v: Any, lane: Any) -> Any:
-            return values[k] * load(source, n, b, indices[k].astype("int32"), t, v, lane)
-
-        return tirx.SeqStmt([
-            tirx.Bind(begin, pointers[pointer]),
-            tirx.Bind(end, pointers[pointer + 1]),
-            *_row(tile, partial, lambda point: place(i, point), (begin, end), input_of, unroll),
-        ])  # fmt: skip
-
-    body = [
-        _loop(tile.filters, clear),
-        _loop(blocks, lambda b: _loop(tile.filters, lambda i: row(b, i))),
-    ]
-    if not tile.pitch:
-        return tirx.SeqStmt(body), None, [partial]
-    body.append(_loop(tile.filters, lambda i: _compact(sums, held, (n, first + i, t * tile.points), i, tile)))
-    return tirx.SeqStmt(body), None, [partial, held]
-
-
-def _parts(tile: Tile, unroll: int) -> int:
-    """Return how many sums of a point successive non-zeros add to, where one alone would wait for the last addition."""
-    return min(unroll, max(1, INDEPENDENT_SUMS // tile.vectors))
-
-
-def _row(
-    tile: Tile, partial: Any, place: Callable[[Any], tuple[Any, list[Any]]], ends: tuple[Any, Any],
-    input_of: Callable[[Any, Any, Any], Any], unroll: int,
-) -> list[Any]:  # fmt: skip
-    """Return the statements that add the products of the non-zeros between `ends` to the sums at `place`."""
-    begin, end = ends
-    parts = int(partial.shape[0])
-
-    def start(u: int) -> Any:
-        def store(v: Any, lane: Any) -> Any:
-            point = v * tile.lanes + lane
-            buffer, index = place(point)
-            value = tirx.const(0.0, partial.dtype) if u else buffer[*index]
-            return tirx.BufferStore(partial, value, [u, point])
-
-        return _over(tile, store)
-
-    def nonzero(k: Any, part: Any) -> Any:
-        def add(v: Any, lane: Any) -> Any:
-            index = [part, v * tile.lanes + lane]
-            return tirx.BufferStore(partial, partial[*index] + input_of(k, v, lane), index)
-
-        return _over(tile, add)
-
-    def finish(v: Any, lane: Any) -> Any:
-        point = v * tile.lanes + lane
-        total = partial[0, point]
-        for part in range(1, parts):
-            total = total + partial[part, point]
-        buffer, index = place(point)
-        return tirx.BufferStore(buffer, total, index)
-
-    rounds = (end - begin) // unroll
-    steps = [
-        *(start(u) for u in range(parts)),
-        _loop(rounds, lambda k: _unrolled(unroll, lambda u: nonzero(begin + k * unroll + u, u % parts))),
-    ]
-    if unroll > 1:
-        steps.append(_loop((end - begin) % unroll, lambda k: nonzero(begin + rounds * unroll + k, 0)))
-    return [*steps, _over(tile, finish)]
-
-
-def _compact(sums: Any, held: Any, place: tuple[Any, Any, Any], i: Any, tile: Tile) -> Any:
-    """Return the copy of a filter's sums without what lies between rows, filled up with zeros."""
-    n, o, first = place
-
-    def copy(r: Any) -> Any:
-        return _vector(
-            tile.width,
-            lambda w: tirx.BufferStore(sums, held[i, r * tile.pitch + w], [n, o, first + r * tile.width + w]),
-        )
-
-    covered = tile.rows * tile.width
-    steps = [_unrolled(tile.rows, copy)]
-    if tile.points > covered:
-        zero = tirx.const(0.0, sums.dtype)
-        steps.append(
-            _vector(tile.points - covered, lambda w: tirx.BufferStore(sums, zero, [n, o, first + covered + w]))
-        )
-    return tirx.SeqStmt(steps) if len(steps) > 1 else steps[0]
-
-
-def _loop(count: Any, statement: Callable[[Any], Any], kind: Any = tirx.ForKind.SERIAL) -> Any:
+def loop(count: Any, statement: Callable[[Any], Any]) -> Any:
+    """Return `statement` for each number below `count`."""
     variable = tirx.Var("k", "int32")
-    return tirx.For(variable, 0, count, kind, statement(variable))
+    return tirx.For(variable, 0, count, tirx.ForKind.SERIAL, statement(variable))
 
 
-def _unrolled(count: int, statement: Callable[[Any], Any]) -> Any:
-    return _loop(count, statement, tirx.ForKind.UNROLLED)
+class _Task:
+    """The statements that sum one task: block after block of columns, every filter's sums go to registers and back."""
 
+    def __init__(self, sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, shifts: Shifts) -> None:
+        self.sums, self.inputs, self.load, self.tile, self.unroll = sums, inputs, load, tile, unroll
+        self.shifts = shifts or [range(tile.points)]
+        # Successive non-zeros add to different sums, where one alone would wait for the last addition.
+        self.copies = min(unroll, max(1, INDEPENDENT_SUMS // tile.vectors))
+        self.filters = int(sums.shape[1])
+        self.blocks = (int(inputs[3].shape[0]) - 1) // (self.filters * len(self.shifts))
+        self.partial = tirx.decl_buffer((self.copies, tile.summed), sums.dtype, "partial", scope="local")
+        self.total = tirx.decl_buffer((tile.points,), sums.dtype, "total", scope="local")
 
-def _vector(count: int, statement: Callable[[Any], Any]) -> Any:
-    return _loop(count, statement, tirx.ForKind.VECTORIZED) if count > 1 else statement(0)
+    def body(self, n: Any, t: Any, f: Any) -> Any:
+        """Return the statements."""
+        first, start = f * self.tile.filters, t * self.tile.points
 
+        def filter(b: Any, i: Any) -> Any:
+            def place(point: int, lanes: int) -> list[Any]:
+                return [n, first + i, ramp(start + point, lanes)]
 
-def _over(tile: Tile, statement: Callable[[Any, Any], Any]) -> Any:
-    return _unrolled(tile.vectors, lambda v: _vector(tile.lanes, lambda lane: statement(v, lane)))
+            statements = []
+            for point, lanes in self.tile.parts:
+                zero = splat(tirx.const(0.0, self.sums.dtype), lanes)
+                held = zero if self.blocks == 1 else tirx.Select(b == 0, zero, self.sums[*place(point, lanes)])
+                statements.append(tirx.BufferStore(self.total, held, [ramp(point, lanes)]))
+            for number in range(len(self.shifts)):
+                statements += self.row((b * self.filters + first + i) * len(self.shifts) + number, n, b, t)
+                statements += self.add(self.shifts[number])
+            for point, lanes in self.tile.parts:
+                statements.append(tirx.BufferStore(self.sums, self.total[ramp(point, lanes)], place(point, lanes)))
+            return tirx.SeqStmt(statements)
+
+        rows = loop(self.blocks, lambda b: loop(self.tile.filters, lambda i: filter(b, i)))
+        return tirx.SeqStmt([tirx.AllocBuffer(self.partial), tirx.AllocBuffer(self.total), rows])
+
+    def row(self, line: Any, n: Any, b: Any, t: Any) -> list[Any]:
+        """Return the statements that sum a row's non-zeros, into the first copy of the partial sums."""
+        tile, unroll = self.tile, self.unroll
+        source, values, indices, pointers = self.inputs
+        begin, end = tirx.Var("begin", "int32"), tirx.Var("end", "int32")
+
+        def at(copy: int, v: int) -> list[Any]:
+            return [copy, ramp(v * tile.lanes, tile.lanes)]
+
+        def nonzero(k: Any, copy: int) -> list[Any]:
+            value, index = tirx.Var("value", values.dtype), tirx.Var("index", "int32")
+            statements = [tirx.Bind(value, values[k]), tirx.Bind(index, indices[k].astype("int32"))]
+            for v in range(tile.vectors):
+                product = splat(value, tile.lanes) * self.load(source, n, b, index, t, v)
+                statements.append(tirx.BufferStore(self.partial, self.partial[*at(copy, v)] + product, at(copy, v)))
+            return statements
+
+        def several(k: Any) -> Any:
+            first = begin + k * unroll
+            return tirx.SeqStmt([s for u in range(unroll) for s in nonzero(first + u, u % self.copies)])
+
+        zero = splat(tirx.const(0.0, self.partial.dtype), tile.lanes)
+        places = [at(copy, v) for copy in range(self.copies) for v in range(tile.vectors)]
+        rounds = (end - begin) // unroll
+        statements = [
+            tirx.Bind(begin, pointers[line]),
+            tirx.Bind(end, pointers[line + 1]),
+            *(tirx.BufferStore(self.partial, zero, place) for place in places),
+            loop(rounds, several),
+        ]
+        if unroll > 1:
+            left = begin + rounds * unroll
+            statements.append(loop((end - begin) % unroll, lambda k: tirx.SeqStmt(nonzero(left + k, 0))))
+        for v in range(tile.vectors if self.copies > 1 else 0):
+            total = self.partial[*at(0, v)]
+            for copy in range(1, self.copies):
+                total = total + self.partial[*at(copy, v)]
+            statements.append(tirx.BufferStore(self.partial, total, at(0, v)))
+        return statements
+
+    def add(self, shift: Sequence[int]) -> list[Any]:
+        """Return the statements that add a row's sums to the points that they are for."""
+        lanes = self.tile.lanes
+        vectors = [self.partial[0, ramp(v * lanes, lanes)] for v in range(self.tile.vectors)]
+        statements = []
+        for point, size in self.tile.parts:
+            wanted = shift[point : point + size]
+            if max(wanted) >= 0:
+                row = self.partial[0, wanted[0]] if size == 1 else pick(vectors, lanes, wanted)
+                place = [ramp(point, size)]
+                statements.append(tirx.BufferStore(self.total, self.total[*place] + row, place))
+        return statements

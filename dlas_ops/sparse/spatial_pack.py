@@ -84,14 +84,15 @@ def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu
     shape = (conv.batch, conv.out_channels, layout.tiles * layout.tile.points)
     load = _load(layout.columns)(layout.tile)
     attributes = {"dlas.columns": layout.columns}
-    sums = rows.sums_of(source, Csr(values, indices, pointers), shape, layout.tile, load, "spatial_pack", attributes)
+    weight = Csr(values, indices, pointers)
+    sums = rows.sums_of(source, weight, shape, layout.tile, load, "spatial_pack", attributes=attributes)
     return te.compute(shape, lambda *index: sums[index], name="output")
 
 
 def _load(columns: int) -> Callable[[rows.Tile], rows.Load]:
     """Return how a non-zero's offset and an output point find their input."""
     return lambda tile: (
-        lambda source, n, b, index, t, v, lane: source[n, t, b * columns + index + v * tile.lanes + lane]
+        lambda source, n, b, index, t, v: source[n, t, rows.ramp(b * columns + index + v * tile.lanes, tile.lanes)]
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlas_ops._tvm import tvm
 from dlas_ops.schedules import divisors, inline_rest, parallel, vectorize_inner
-from dlas_ops.sparse.rows import Load, Tile, nest
+from dlas_ops.sparse.rows import INDEPENDENT_SUMS, TASKS_PER_CORE, Load, Shifts, Tile, nest
 from dlas_ops.targets import Cpu
 from dlas_ops.tunables import Choice, Space, rule_first
 
@@ -25,17 +25,24 @@ def tile_of(sch: Any, block: Any) -> Tile:
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     """Return the choices of `schedule`.
 
-    ``vectors`` of points are in registers; one task takes so many ``filters`` of a tile; ``unroll`` is how many
-    non-zeros one step takes.
+    ``vectors`` of points are in registers; ``filters`` of a tile are summed, and then followed by their epilogue, at a
+    time; ``unroll`` is how many non-zeros one step takes.
     """
     tile = tile_of(sch, block)
     _, filters, points = (int(size) for size in _definition(sch, block).writes[0].source.shape)
     fitting = [size for size in divisors(points // tile.lanes) if size <= cpu.vector_registers - 2]
+    fixed = tile.packed or shifts_of(sch, block)
     return {
-        "vectors": rule_first(tile.vectors, [] if tile.pitch or tile.packed else fitting),
+        "vectors": rule_first(tile.vectors, [] if fixed else fitting),
         "filters": rule_first(tile.filters, divisors(filters)),
-        "unroll": [2, 1, 4, 8],
+        "unroll": rule_first(1 if tile.vectors >= INDEPENDENT_SUMS else 2, [1, 2, 4, 8]),
     }
+
+
+def shifts_of(sch: Any, block: Any) -> Shifts:
+    """Return the shifts that the sums of `block` were defined with."""
+    lanes, points = sch.get(block).annotations.get("dlas.shifts", []), tile_of(sch, block).points
+    return [[int(lane) for lane in lanes[start : start + points]] for start in range(0, len(lanes), points)]
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> tuple[Any, Any | None]:
@@ -43,22 +50,23 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
 
     Returns
     -------
-    The new block and, if one task takes all filters of a tile, the loop over tasks.
+    The new block and, if one task takes all filters of a tile, the loop over tiles.
     """
     definition = _definition(sch, block)
     sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
-    name = str(definition.name_hint)
+    name, shifts = str(definition.name_hint), shifts_of(sch, block)
     tile = replace(tile_of(sch, block), filters=choice["filters"])
     if choice["vectors"] != tile.vectors:
         tile = replace(tile, vectors=choice["vectors"], points=choice["vectors"] * tile.lanes)
-    loops = nest(sums, inputs, load(tile), tile, choice["unroll"], name)
-    _replace(sch, block, loops)
+    _replace(sch, block, nest(sums, inputs, load(tile), tile, choice["unroll"], name, shifts))
     block = sch.get_sblock(name)
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
-    alone = int(sch.get(sch.get_loops(block)[2]).extent) == 1
-    outer = sch.fuse(*sch.get_loops(block))
+    n, t, f = sch.get_loops(block)
+    tiles = int(sch.get(n).extent) * int(sch.get(t).extent)
+    alone = int(sch.get(f).extent) == 1 or tiles % cpu.cores == 0 or tiles >= TASKS_PER_CORE * cpu.cores
+    outer = sch.fuse(n, t) if alone else sch.fuse(n, t, f)
     sch.set_scope(block, 0, "local")
-    sch.reverse_compute_at(last, outer, preserve_unit_loops=True)
+    sch.reverse_compute_at(last, f if alone else outer, preserve_unit_loops=True)
     if int(inputs[1].shape[0]) * int(sums.shape[2]) >= cpu.least_parallel:
         sch.parallel(outer)
     *_, points = sch.get_loops(last)
@@ -86,6 +94,11 @@ def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | 
         stretches, _ = sch.split(place, [None, stretch])
     if task is None:
         parallel(sch, sch.fuse(*outer, stretches), cpu)
+
+
+def unwrap(sch: Any, block: Any) -> None:
+    """Put the loops that are all that `block`, a child of the root block, holds in its place."""
+    _replace(sch, block, sch.get(block).body)
 
 
 def _definition(sch: Any, block: Any) -> Any:

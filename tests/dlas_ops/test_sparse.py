@@ -98,6 +98,8 @@ def test_many_drawn_shapes(algorithm: str) -> None:
         Conv(1, 8, 16, 32, 8, (3, 3), (1, 2), (1, 1, 1, 1)),
         Conv(1, 5, 17, 56, 7, (3, 5), padding=(1, 2, 1, 2)),
         Conv(3, 6, 40, 33, 4, (3, 3), (3, 1), (0, 1, 2, 3), (1, 2)),
+        Conv(1, 4, 2, 600, 5, (2, 3), (1, 2), (1, 1, 0, 1)),
+        Conv(1, 4, 3, 3, 5, (1, 1), padding=(2, 2, 2, 2)),
     ],
 )
 def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
@@ -202,7 +204,8 @@ def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("not an x86 processor")
     target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
-    for conv in (LARGE, Conv(2, 19, 13, 11, 40, (3, 3), (2, 1), (1, 1, 1, 1))):
+    wide = Conv(1, 3, 4, 240, 5, (3, 3), (1, 2), (1, 1, 1, 1))  # a row does not fit the registers
+    for conv in (LARGE, wide, Conv(2, 19, 13, 11, 40, (3, 3), (2, 1), (1, 1, 1, 1))):
         weight, data = pruned(conv, 0.8), networks.random(networks.shape_of(conv))
         compiled = dlas_ops.compile(one_layer(conv, weight), target, algorithm=algorithm, format="csr")
         networks.assert_close(networks.run(compiled, data), reference.conv2d(data, weight, conv), 1e-5)
@@ -228,6 +231,16 @@ def test_rows_come_in_blocks_of_columns() -> None:
         for at in range(*matrix.pointers[line : line + 2]):
             dense[line % 6, line // 6 * 150 + int(matrix.indices[at])] = matrix.values[at]
     np.testing.assert_array_equal(dense[:, ::30].reshape(6, 4, 1, 3)[:, ::-1], weight)
+
+
+def test_a_filter_can_have_several_rows() -> None:
+    """Each kernel column is a row of its own; what the middle one holds is left out."""
+    weight = np.arange(1, 13, dtype=np.float32).reshape(2, 2, 1, 3)
+    places = np.arange(2).reshape(1, 2, 1, 1).repeat(3, axis=3)
+    matrix = compress(weight, places, rows=np.array([[1, -1, 0]]))
+    assert matrix.pointers.tolist() == [0, 2, 4, 6, 8]
+    assert matrix.values.tolist() == [3, 6, 1, 4, 9, 12, 7, 10]
+    assert matrix.indices.tolist() == [0, 1] * 4
 
 
 def test_no_weights_at_all_take_no_room() -> None:
