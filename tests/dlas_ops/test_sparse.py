@@ -100,6 +100,7 @@ def test_many_drawn_shapes(algorithm: str) -> None:
         Conv(3, 6, 40, 33, 4, (3, 3), (3, 1), (0, 1, 2, 3), (1, 2)),
         Conv(1, 4, 2, 600, 5, (2, 3), (1, 2), (1, 1, 0, 1)),
         Conv(1, 4, 3, 3, 5, (1, 1), padding=(2, 2, 2, 2)),
+        Conv(1, 64, 1, 1, 64, (1, 1), (3, 3), (1, 1, 1, 1)),
     ],
 )
 def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
