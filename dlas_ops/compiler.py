@@ -24,6 +24,7 @@ from dlas_ops.placement import Placement
 from dlas_ops.quantization import is_quantized, quantize
 from dlas_ops.scheduling import schedule
 from dlas_ops.selection import Measure, choose, here
+from dlas_ops.tables import FuseTables
 from dlas_ops.targets import describe
 from dlas_ops.tunables import Choice
 
@@ -96,6 +97,7 @@ def lower(
             transform.LegalizeOps(),
             transform.FoldConstant(),
             transform.AnnotateTIROpPattern(),
+            FuseTables(),
             transform.FuseOps(),
             transform.FuseTIR(),
             transform.DeadCodeElimination(),

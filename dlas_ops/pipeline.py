@@ -1,10 +1,12 @@
-"""TVM's lowering of scheduled tensor programs, except that a tile's sums stay on the stack, hence in registers."""
+"""TVM's lowering of scheduled tensor programs, except that a tile's sums and tables of bytes stay in registers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops.permutation import permuted
 
 tirx = tvm.tirx
 
@@ -36,18 +38,25 @@ def _on_stack(statement: Any) -> Any:
             return statement
 
 
-def _keep_sums_on_stack() -> Any:
+def _for_functions(rewrite: Callable[[Any], Any]) -> Any:
+    """Return the pass that rewrites every tensor program."""
+
     def transform(function: Any, _module: Any, _context: Any) -> Any:
-        return function.with_body(_on_stack(function.body))
+        return rewrite(function)
 
     return tirx.transform.prim_func_pass(transform, opt_level=0)
+
+
+def _sums_on_stack(function: Any) -> Any:
+    return function.with_body(_on_stack(function.body))
 
 
 def _pipeline() -> tuple[Any, Any, Any]:
     lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
 
     def finalize() -> Any:
-        return tvm.transform.Sequential([_keep_sums_on_stack(), finalize_host()])
+        own = [_for_functions(_sums_on_stack), _for_functions(permuted)]
+        return tvm.transform.Sequential([*own, finalize_host()])
 
     return lower, finalize, finalize_device
 

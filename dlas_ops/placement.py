@@ -21,6 +21,7 @@ from dlas_ops.quantized import QUANTIZED
 from dlas_ops.rules import ELEMENTWISE, FOLDED, RULES
 from dlas_ops.scales import realized
 from dlas_ops.stages import FUSES_EPILOGUE
+from dlas_ops.tables import tabulated
 from dlas_ops.targets import Cpu, describe
 from dlas_ops.value import POINTS, Value, shape_of
 
@@ -87,7 +88,10 @@ class Placement:
             value = RULES[operator](self, call, shape)
         if value is None and operator in ELEMENTWISE:
             value = self.elementwise(call, shape)
-        return value or self.computed(self.rewritten(call), shape)
+        value = value or self.computed(self.rewritten(call), shape)
+        if value.quantization is None and (table := tabulated(self, operator, call)):
+            return replace(value, table=table)
+        return value
 
     def computed(self, expression: Any, shape: tuple[int, ...], block: int = 0, layer: str = "") -> Value:
         """Return the value of a result: as it was computed and, if that is to be stored in half, rounded to it."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
+from operator import add as plus
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from dlas_ops.graph import Problem
 from dlas_ops.operators import dense, layout, pooling, quantize
 from dlas_ops.rules import Rule, conv_of, convolved, even_pool, extremum, window_of
 from dlas_ops.scales import dequantize_linear, eight_bits, known, operand, quantize_linear
+from dlas_ops.stages import FUSES_EPILOGUE
 from dlas_ops.value import Quantization, Value
 
 if TYPE_CHECKING:
@@ -43,9 +47,9 @@ def add(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     one, other = (place.held(argument) for argument in call.args)
     held = one.quantization
     if held is None or held.low > -np.inf or held.high < np.inf or one.shape != shape or one.dtype != "int32":
-        return _sum(place, one, other, shape)
+        return _joined(place, one, other, shape, plus, "add")
     if other.constant is None:
-        return _sum(place, one, other, shape)
+        return _joined(place, one, other, shape, plus, "add")
     stated = other.quantization or Quantization(np.ones((), np.float32))
     bias = np.rint((other.constant - stated.zero).astype(np.float64) * stated.scale / held.scale)
     if bias.size > 1 and bias.shape[-held.zero.ndim :] != held.zero.shape[-bias.ndim :]:
@@ -53,15 +57,27 @@ def add(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     return replace(one, quantization=replace(held, zero=(held.zero - bias).astype(np.int32)))
 
 
-def _sum(place: Placement, one: Value, other: Value, shape: tuple[int, ...]) -> Value | None:
-    """Add two tensors of 8-bit integers as floats, in one step that reads the integers."""
-    alike = all(eight_bits(value) and value.shape == shape for value in (one, other))
-    if not alike or not (one.block or other.block):
+def multiply(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
+    """Multiply two quantized tensors as floats, one of which may be a number per channel."""
+    one, other = (place.held(argument) for argument in call.args)
+    return _joined(place, *((one, other) if one.shape == shape else (other, one)), shape, mul, "multiply")
+
+
+def _joined(
+    place: Placement, one: Value, other: Value, shape: tuple[int, ...], operation: Callable[[Any, Any], Any], name: str
+) -> Value | None:
+    """Add or multiply two tensors of 8-bit integers as floats, in one step that reads the integers."""
+    if not (eight_bits(one) and eight_bits(other) and one.shape == shape):
         return None
     arguments, block, layer = place.alike([one, other], shape)
+    if not block:
+        return None
     for value in (one, other):
         arguments += [operand(each, replace(value, block=block)) for each in (known(value).zero, known(value).scale)]
-    return Value(place.emit(quantize.add, *arguments, name="add", pattern=None), shape, block, layer=layer)
+    # A layer that yields a number per channel would go over the whole map in its epilogue if this fused to it.
+    pattern = None if other.shape == shape else FUSES_EPILOGUE
+    result = place.emit(lambda *x: quantize.joined(operation, *x), *arguments, name=name, pattern=pattern)
+    return Value(result, shape, block, layer=layer)
 
 
 def relu(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -204,6 +220,7 @@ QUANTIZED: dict[str, Rule] = {
     "relax.dequantize": dequantize_linear,
     "relax.nn.conv2d": conv2d,
     "relax.add": add,
+    "relax.multiply": multiply,
     "relax.nn.relu": relu,
     "relax.call_tir": clip_bound,
     "relax.matmul": matmul,

@@ -10,14 +10,13 @@ import numpy as np
 from dlas_ops._tvm import tvm
 from dlas_ops.dot import stored
 from dlas_ops.operators import layout, quantize
+from dlas_ops.tables import LIMITS, look_up
 from dlas_ops.value import POINTS, Quantization, Value
 
 if TYPE_CHECKING:
     from dlas_ops.placement import Placement
 
 relax = tvm.relax
-
-LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
 def quantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
@@ -29,6 +28,8 @@ def quantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Valu
     if value.block == POINTS:
         value = Value(place.plain(value), shape)
     held = value.quantization
+    if held is None and value.table:
+        return look_up(place, value.table, wanted, dtype)
     if held is None:
         parameters = [operand(wanted.scale, value), *_target(wanted, value, dtype)]
         result = place.emit(
@@ -63,6 +64,8 @@ def dequantize_linear(place: Placement, call: Any, shape: tuple[int, ...]) -> Va
         return None
     if value.quantization is None:  # integers that the network was given, not ours
         value = replace(value, expression=_shifted(place, value, declared, stored(place.cpu)))
+    if value.quantization != quantization:
+        value = replace(value, table=None)
     return replace(value, shape=shape, quantization=quantization)
 
 

@@ -25,6 +25,7 @@ class Cpu:
     dot : the instruction that multiplies small integers and adds neighbouring products into 32 bits; "": there is none
     half : whether vectors of float16 can be computed with
     half_loads : whether vectors of float16 can be converted to float32 by an instruction
+    permutes_bytes : whether an instruction gathers bytes from two vector registers, by the bytes of a third
     cores : that the network may run on
     wake_cycles : what it costs to hand work to another core
     """
@@ -41,6 +42,7 @@ class Cpu:
     dot: str
     half: bool
     half_loads: bool
+    permutes_bytes: bool = False
     cores: int = 1
     wake_cycles: int = 2048
 
@@ -105,7 +107,8 @@ def describe(target: Any) -> Cpu:
     """
     offered = _features(target)
     row = next(cpu for needs, cpu in _TABLE if needs <= offered)
-    return replace(row, cores=int(target.attrs.get("num-cores", 1)))
+    permutes = "avx512vbmi" in offered and row.vector_bits == 512
+    return replace(row, permutes_bytes=permutes, cores=int(target.attrs.get("num-cores", 1)))
 
 
 @cache

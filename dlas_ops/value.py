@@ -51,6 +51,7 @@ class Value:
     blocks of that size. With a `quantization`, `expression` holds integers that stand for the tensor. `wide`, where
     there is one, holds the tensor in the same layout as it was computed, before it was rounded to be stored. `layer`
     names the convolution whose algorithm decided the block; "" is what decides for those that have none of their own.
+    `table`, where there is one, says of which integers the tensor is a function element by element.
     """
 
     expression: Any
@@ -59,6 +60,7 @@ class Value:
     quantization: Quantization | None = None
     layer: str = ""
     wide: Any = None
+    table: Table | None = None
 
     @property
     def dtype(self) -> str:
@@ -70,6 +72,17 @@ class Value:
         """The array, if the value is a constant."""
         known = isinstance(self.expression, tvm.ir.GenericConst)
         return np.asarray(self.expression.value.numpy()) if known else None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A function of 8-bit integers: `entries` holds what becomes of each, the least first, where `source` has it.
+
+    The entries are reals in float32 or, of a quantized tensor, the integers that stand for them.
+    """
+
+    source: Value
+    entries: NDArray[Any]
 
 
 def shape_of(expression: Any) -> tuple[int, ...]:

@@ -47,3 +47,14 @@ def test_the_pin_of_tvm_ffi_is_the_version_installed() -> None:
     """
     assert importlib.metadata.version("apache-tvm") == "0.27.0.post1"
     assert importlib.metadata.version("apache-tvm-ffi") == "0.1.14.post0"
+
+
+def test_tvm_still_sees_no_element_wise_operator_where_data_is_an_index() -> None:
+    """`dlas_ops.tables.FuseTables`: the analysis of TVM 0.27 says so itself of what it is told to be element-wise."""
+    from dlas_ops._tvm import tvm
+
+    te, relax = tvm.te, tvm.relax
+    data, table = te.placeholder((16,), "uint8"), te.placeholder((256,), "uint8")
+    function = te.create_prim_func([data, table, te.compute((16,), lambda i: table[data[i].astype("int32")])])
+    module = tvm.IRModule({"main": function.with_attr("op_pattern", 0)})
+    assert int(relax.transform.AnnotateTIROpPattern()(module)["main"].attrs["op_pattern"]) != 0

@@ -6,6 +6,7 @@ program.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dlas_ops._tvm import tvm
@@ -45,15 +46,25 @@ def dequantize(data: Any, offset: Any, scale: Any, low: Any, high: Any) -> Any:
     return te.compute(data.shape, element, name="dequantized")
 
 
-def add(one: Any, other: Any, offset: Any, scale: Any, other_offset: Any, other_scale: Any) -> Any:
-    """Return the float32 sum of what two tensors of integers stand for."""
+def look_up(data: Any, table: Any, least: int) -> Any:
+    """Return for each integer its entry in `table`, whose first one is that of `least`."""
+    return te.compute(data.shape, lambda *index: table[data(*index).astype("int32") - least], name="looked_up")
+
+
+def joined(operation: Callable[[Any, Any], Any], one: Any, other: Any, *stands: Any) -> Any:
+    """Return `operation`, in float32, of what two tensors of integers stand for, the second of which may broadcast.
+
+    `stands` is the zero point and the scale of the one and of the other.
+    """
+    # Both may be of the same tensor, which must then be read at one and the same index, not at another 0 as well.
+    alike = list(map(int, one.shape)) == list(map(int, other.shape))
 
     def element(*index: Any) -> Any:
-        return real(one(*index), _at(offset, index), _at(scale, index)) + real(
-            other(*index), _at(other_offset, index), _at(other_scale, index)
-        )
+        zero, scale, other_zero, other_scale = (_at(each, index) for each in stands)
+        held = other(*index) if alike else _at(other, index)
+        return operation(real(one(*index), zero, scale), real(held, other_zero, other_scale))
 
-    return te.compute(one.shape, element, name="sum")
+    return te.compute(one.shape, element, name="joined")
 
 
 def real(integer: Any, offset: Any, scale: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,14 @@ Array = NDArray[np.float32]
 @cache
 def target() -> Any:
     return tvm.target.Target(native_target())
+
+
+@cache
+def x86_flags() -> frozenset[str]:
+    """Return what this processor has by its names in /proc/cpuinfo; nothing on one that is no x86."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return frozenset(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
 
 
 def model(

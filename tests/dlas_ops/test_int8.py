@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +92,6 @@ def test_many_drawn_shapes_are_exact(algorithm: str) -> None:
     drawn(algorithm, 2000, derandomize=False)
 
 
-def _flags() -> set[str]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return set(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
-
-
 # Processor → what it needs to run here, the vector registers and the instruction of its innermost loop.
 X86 = {
     "x86-64-v2": ("sse4_2", "xmm", "pmaddwd"),
@@ -112,7 +105,7 @@ X86 = {
 @pytest.mark.parametrize("mcpu", X86)
 def test_every_instruction_is_exact(mcpu: str) -> None:
     flag, register, instruction = X86[mcpu]
-    if platform.machine() not in ("x86_64", "AMD64") or flag not in _flags():
+    if flag not in networks.x86_flags():
         pytest.skip(f"this processor has no {flag}")
     target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
     for kind, conv in CONVS.items():
