@@ -13,7 +13,7 @@ import tvm
 import dlas_ops
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "tvm"
 LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here

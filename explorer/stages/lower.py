@@ -15,7 +15,7 @@ from explorer.errors import Failure, StageFailed
 from explorer.stages.select import SELECTION
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "tvm"
 
 
