@@ -1,18 +1,19 @@
 """Eight whole networks, untuned: each convolution algorithm, format and dtype against torch, ONNX Runtime and OpenVINO.
 
-Claim: untuned and in float32, the best single algorithm of each network takes 0.89 of ONNX Runtime's time in the
-geometric mean over the networks, and on none more than 0.97 of it; auto takes 0.85, on none more than 0.93. In int8 the
-better of direct and spatial_pack takes 0.42 to 0.94 of ONNX Runtime's int8 time. The slowest compilation, DenseNet161,
-takes 9 s of processor time in float32 and 20 s in int8, in 0.7 GiB; what auto builds and measures comes on top, 8 s on
-MobileNetV1 to 64 s on DenseNet161, in 0.9 GiB (apache-tvm 0.27.0.post1 and onnxruntime 1.32.0 on 2 cores of a Xeon
-of family 6, model 207: Emerald Rapids, AVX-512).
+Claim: untuned and in float32, the best single algorithm of each network takes 0.88 of ONNX Runtime's time in the
+geometric mean over the networks, and on none more than 0.96 of it; auto takes 0.84, on none more than 0.95. In int8 the
+better of direct and spatial_pack takes 0.36 to 0.86 of ONNX Runtime's int8 time, 0.62 in the mean; direct in float16
+takes 0.59 of its time in float32. ResNet18 with 90 % of its weights pruned takes 0.42 of auto's dense time in csr, with
+95 % 0.29. The slowest compilation, DenseNet161, takes 11 s of processor time in float32 and 21 s in int8, in 0.7 GiB;
+what auto builds and measures comes on top, 6 s on ResNet18 to 51 s on DenseNet161, in 0.9 GiB (apache-tvm 0.27.0.post1
+and onnxruntime 1.32.0 on 2 cores of a Xeon of family 6, model 207: Emerald Rapids, AVX-512).
 
 Sample: by default 20 rounds in which every engine takes a turn of 0.15 s of untimed and 3 timed runs; batch 1, 2
-threads. The figures above are of 8 rounds (ResNet18: 12) with --variants direct spatial_pack winograd auto direct:int8
-spatial_pack:int8. One process per engine; all but the one whose turn it is are stopped. zoo.py says what the networks
-are. Every int8 engine runs one and the same quantised ONNX model; a sparse variant runs the network with that share of
-the weights of every convolution but the first pruned by magnitude. Each library is compiled in a process of its own,
-whose peak memory is `compile_mib`.
+threads. The figures above are of 6 rounds (ResNet18: 10, MobileNetV1: 8) with --variants direct spatial_pack winograd
+auto direct:int8 spatial_pack:int8 direct:float16, and for ResNet18 direct:csr@0.9 direct:csr@0.95. One process per
+engine; all but the one whose turn it is are stopped. zoo.py says what the networks are. Every int8 engine runs one and
+the same quantised ONNX model; a sparse variant runs the network with that share of the weights of every convolution
+but the first pruned by magnitude. Each library is compiled in a process of its own, whose peak memory is `compile_mib`.
 A variant is written algorithm[:dtype][:csr@sparsity]; one that this version refuses is skipped with the reason.
 """
 
