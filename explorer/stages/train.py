@@ -13,7 +13,7 @@ from explorer import training
 from explorer.datasets import Splits
 from explorer.store import Artifact
 
-VERSION = 1
+VERSION = 2
 WORKER = "torch"
 
 

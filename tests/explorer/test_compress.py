@@ -14,7 +14,7 @@ from explorer.errors import StageFailed
 from explorer.store import Artifact
 from tests import torch_stages
 
-LAST = "13"  # resnet18's classifier
+LAST = "fc"  # resnet18's classifier
 
 
 @pytest.fixture(scope="module")

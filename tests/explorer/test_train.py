@@ -20,7 +20,7 @@ def test_a_few_epochs_read_digits(digits: Artifact, tmp_path: Path) -> None:
     trained = torch_stages.train(tmp_path, digits)
     assert trained.values["validation_accuracy"] > 0.7
     weights = torch.load(trained.path / "weights.pt", weights_only=True)
-    assert weights["0.weight"].shape == (8, 1, 3, 3)
+    assert weights["conv1.weight"].shape == (8, 1, 3, 3)
     assert trained.values["parameters"] > 100_000
 
 

@@ -1,0 +1,21 @@
+"""Width, classes, image shape → ResNet-50 (He et al., arXiv 1512.03385) out of torchvision's blocks."""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision.models.resnet import Bottleneck
+
+from explorer.models._resnet import resnet
+
+
+def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Return an untrained network from (N, C, H, W) to (N, classes).
+
+    Parameters
+    ----------
+    width
+        Multiplier of all channel counts.
+    shape
+        Channels, height and width of an image; up to 64 px the stem is that of the paper's CIFAR variant.
+    """
+    return resnet(Bottleneck, (3, 4, 6, 3), width, classes, shape)
