@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 CHANNEL_BLOCK = 8  # channel counts are multiples of it: a vector register holds 8 or 16 float32 values
 SMALL_IMAGE = 64  # px; up to here a network written for 224 px keeps its stem at full resolution
-SMALLEST_MAP = 4  # px, as the CIFAR variants have it; images below 16 px get down to a quarter of their side
+SMALLEST_MAP = 4  # px, as the CIFAR variants have it; images below 16 px get down to a quarter of their side, or to 2
 
 
 def channels(base: int, width: float) -> int:
@@ -33,7 +33,7 @@ def fitted(strides: Sequence[int], image: int) -> list[int]:
     if image <= SMALL_IMAGE:
         plan[0] = 1
     for position in range(len(plan)):
-        if math.ceil(image / math.prod(plan)) >= min(SMALLEST_MAP, image // 4):
+        if math.ceil(image / math.prod(plan)) >= min(SMALLEST_MAP, max(image // 4, 2)):
             break
         plan[position] = 1
     return plan

@@ -1,0 +1,20 @@
+"""Width, classes, image shape → torchvision's EfficientNet-B0 (Tan and Le, arXiv 1905.11946) fitted to the image."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from explorer.models._efficientnet import efficientnet
+
+
+def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Return an untrained network from (N, C, H, W) to (N, classes).
+
+    Parameters
+    ----------
+    width
+        Multiplier of the channel counts; the gates' squeezed channels are a quarter of their block's input.
+    shape
+        Channels, height and width of an image; on small images the earliest strides are 1.
+    """
+    return efficientnet(width, classes, shape)
