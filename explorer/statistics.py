@@ -1,9 +1,10 @@
-"""Samples → median and its distribution-free confidence interval."""
+"""Samples → median with its distribution-free confidence interval; hits → the interval of their share."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 
@@ -38,3 +39,23 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
     low, high = (ordered[rank - 1], ordered[n - rank]) if rank else (ordered[0], ordered[-1])
     middle = ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2
     return Interval(middle, low, high)
+
+
+def share_interval(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the Wilson score interval of a share, `hits` of `count` independent trials.
+
+    Unlike the share plus and minus its standard error, it holds near 0 and 1 too (Brown, Cai and DasGupta, Interval
+    Estimation for a Binomial Proportion, Statistical Science 2001).
+
+    Raises
+    ------
+    ValueError
+        If there were no trials.
+    """
+    if not count:
+        raise ValueError("the share of no trials")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, squared = hits / count, z * z / count
+    middle = (share + squared / 2) / (1 + squared)
+    half = z * math.sqrt(share * (1 - share) / count + squared / (4 * count)) / (1 + squared)
+    return max(0.0, middle - half), min(1.0, middle + half)

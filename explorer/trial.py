@@ -1,8 +1,10 @@
-"""THE LINE: configuration → data → train → compress → (plan → select →) lower → tune → build → measure → Record."""
+"""THE LINE: configuration → data → train → compress → (plan → select →) lower → tune → build →
+evaluate → measure → Record.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from explorer import plugins
@@ -18,8 +20,11 @@ from explorer.store import Artifact
 class Engine(Protocol):
     """Who runs stages: on this machine's worker processes, or elsewhere."""
 
-    def run(self, stage: Stage) -> Artifact:
-        """Return the stage's artifact, from the store or by executing it; raise StageFailed if it cannot be had."""
+    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+        """Return the stage's artifact, from the store or by executing it; raise StageFailed if it cannot be had.
+
+        `equivalent` gives, if it is to be executed, parents of which any will do: they do not enter the stage's key.
+        """
 
     def measure(self, stage: Stage, device: str) -> Interval:
         """Return the latency in ms on `device`, from the records or by measuring; raise StageFailed likewise."""
@@ -32,6 +37,10 @@ class Engine(Protocol):
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """The TVM target of the machine that stages run on."""
 
 
 def run(c: Configuration, settings: Settings, engine: Engine) -> Record | Failure:
@@ -46,7 +55,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     target = dict(engine.target(c.device))
     model = {"model": c.model, "width": c.width}
     compression = {"compression": c.compression, "ratio": c.ratio}
-    placement = {"algorithm": c.algorithm, "format": c.format, "target": target}
+    placement = {"algorithm": c.algorithm, "format": c.format}
     protocol = {"threads": c.threads, **settings.measure.model_dump()}
 
     data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, {}))
@@ -56,28 +65,48 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     selected: dict[str, Artifact] = {}
     if plugins.literal("algorithm", c.algorithm, "SELECTS", default=False):
         planned = engine.run(Stage("plan", {"format": c.format, "target": target}, {"compress": compressed}))
-        on_device = {**placement, "threads": c.threads, "device": c.device}
+        on_device = {**placement, "target": target, "threads": c.threads, "device": c.device}
         selected["select"] = engine.select(Stage("select", on_device, {"plan": planned}), c.device)
-    lowered = engine.run(Stage("lower", placement, {"compress": compressed, **selected}))
-    tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
-    built = engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
+    above: dict[str, Artifact] = {"compress": compressed, **selected}
+
+    def lower(target: Mapping[str, Any]) -> Artifact:
+        return engine.run(Stage("lower", {**placement, "target": target}, above))
+
+    def build(lowered: Artifact, target: Mapping[str, Any]) -> Artifact:
+        tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
+        return engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
+
+    lowered = lower(target)
+    built = build(lowered, target)
+    # The accuracy on record is that of a compiled network, taken on this machine's cores, once for all networks that
+    # compute the same up to rounding. For another target the network is compiled for this machine, too.
+    here = dict(engine.host)
+    evaluable = lowered if target == here else lower(here)
+    numerics = {"numerics": evaluable.values["numerics"]}
+    evaluated = engine.run(
+        Stage("evaluate", numerics, {"data": data, "compress": compressed}),
+        lambda: {"build": built if target == here else build(evaluable, here)},
+    )
     measured = Stage("measure", protocol, {"build": built, "compress": compressed})
     latency = engine.measure(measured, c.device)
-
-    # Every algorithm computes the same function up to rounding, which `measure` has checked: accuracy is the
-    # compressed network's, computed once for all of them.
-    network = {key: value for key, value in compressed.values.items() if not isinstance(value, (list, dict))}
     return Record(
         {
-            **network,
+            **_plain(compressed.values),
+            **_plain(evaluated.values),
             "latency_ms": latency.median,
             "latency_low_ms": latency.low,
             "latency_high_ms": latency.high,
             "size_bytes": built.values["size_bytes"],
-            **lowered.values,
+            **_plain(lowered.values),
             "compress_key": compressed.key,
             "lower_key": lowered.key,
             "build_key": built.key,
+            "evaluate_key": evaluated.key,
             "measure_key": measured.key,
         }
     )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what fits a column of a table."""
+    return {key: value for key, value in values.items() if not isinstance(value, (list, dict))}

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +70,7 @@ class LocalEngine:
         self._leases = {name: threading.Lock() for name in devices}
         self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
         self._targets: dict[str, Mapping[str, Any]] = {}
+        self._host: Mapping[str, Any] = {}
         self._failures: dict[str, StageFailed] = {}
         self._exit = contextlib.ExitStack()
 
@@ -86,6 +87,8 @@ class LocalEngine:
                 self._exit.callback(pool.stop)
             for name, device in list(self._devices.items()):
                 self._targets[name] = self._describe(self._serve(device) if device.is_loopback else device)
+            with self._pools["tvm"].borrow() as worker:
+                self._host = worker.request({"call": "dlas_ops.targets:native_target", "arguments": {}}, PROBE_TIMEOUT)
             self._exit = self._exit.pop_all()
         return self
 
@@ -112,8 +115,18 @@ class LocalEngine:
         """Return the TVM target that `device` compiles for."""
         return self._targets[device]
 
-    def run(self, stage: Stage) -> Artifact:
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """The TVM target of this machine, whose workers run the stages."""
+        return self._host
+
+    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
         """Return the stage's artifact, from the store or by executing it in a worker.
+
+        Parameters
+        ----------
+        equivalent
+            Gives, if the stage is to be executed, parents of which any will do: they do not enter its key.
 
         Raises
         ------
@@ -131,8 +144,10 @@ class LocalEngine:
                 raise self._failures[key]
             if damage := self._store.damage(stage.name, key):
                 self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
+            # Before the cores are taken: whoever builds these may have to wait for a measurement that wants the cores.
+            whole = replace(stage, parents={**stage.parents, **equivalent()}) if equivalent else stage
             with self._store.draft() as draft, self._cores.computing():
-                values, seconds = self._execute(stage, key, draft, None)
+                values, seconds = self._execute(whole, key, draft, None)
                 return self._store.publish(stage.name, key, draft, values, seconds)
 
     def _find(self, stage: str, key: str) -> Artifact | None:

@@ -1,4 +1,4 @@
-"""Trained weights and a compression's name → network.onnx, its accuracy and cost, and reference outputs."""
+"""Trained weights and a compression's name → network.onnx, its cost, and torch's answers to compare with."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from explorer.datasets import Splits
 from explorer.onnx_export import export
 from explorer.store import Artifact
 
-VERSION = 1
+VERSION = 2
 WORKER = "torch"
 
 REFERENCE_IMAGES = 64  # test images whose logits every later stage's output is compared with
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Compress and fine-tune the trained model, export it, and take its accuracy.
+    """Compress and fine-tune the trained model, export it, and write torch's answers: ``answers.npz`` has a class for
+    each validation and test image, ``reference.npz`` the first test images with their logits.
 
     Returns
     -------
     dict
-        ``accuracy`` on the validation split, ``test_accuracy``, the number of images of both, ``parameters``,
-        ``weights`` (of convolutions and linear layers), ``nonzeros`` among them, ``channels``, ``macs`` per image,
+        ``torch_accuracy`` on the validation split, ``torch_test_accuracy``, ``parameters``, ``weights`` (of
+        convolutions and linear layers), ``nonzeros`` among them, ``channels``, ``macs`` per image,
         ``weight_bytes`` (all constants of the network), ``removed_weights`` and ``removed_channels`` as shares of the
         trained model's, and ``layers``: name → the account ``before`` and ``after``.
 
@@ -50,11 +51,11 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     weight_bytes = export(model, example, out / "network.onnx")
     images = splits.test.pixels[:REFERENCE_IMAGES]
     np.savez(out / "reference.npz", images=images, logits=training.logits(model, images).numpy())
+    answers = {split: training.classes(model, getattr(splits, split)) for split in ("validation", "test")}
+    np.savez(out / "answers.npz", allow_pickle=False, **answers)
     return {
-        "accuracy": training.accuracy(model, splits.validation),
-        "test_accuracy": training.accuracy(model, splits.test),
-        "validation_images": len(splits.validation),
-        "test_images": len(splits.test),
+        "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
+        "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weight_bytes": weight_bytes,
         **{quantity: accounting.total(after, quantity) for quantity in ("weights", "nonzeros", "channels", "macs")},

@@ -1,9 +1,9 @@
-"""ONNX network, algorithm, format and target → Relax module with every layer placed, and the account of its layers."""
+"""ONNX network, algorithm, format and target → Relax module with every layer placed, and what decides its numbers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,20 @@ import onnx
 import tvm
 
 import dlas_ops
+from dlas_ops.algorithms import winograd
+from dlas_ops.convolution import Conv
+from dlas_ops.layers import Layer
+from dlas_ops.targets import describe
 from explorer.errors import Failure, StageFailed
 from explorer.stages.select import SELECTION
 from explorer.store import Artifact
 
-VERSION = 3
+VERSION = 4
 WORKER = "tvm"
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the lowered module; return ``{"convolutions": n, "convolutions_as_asked": m}``.
+    """Write the lowered module; return ``{"convolutions": n, "convolutions_as_asked": m, "numerics": {...}}``.
 
     Parameters
     ----------
@@ -47,4 +51,52 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         wanted = f"{parameters['algorithm']} in format {parameters['format']}"
         raise StageFailed(Failure("lower", "not_applicable", f"no convolution can run as {wanted}: {reasons}"))
     dlas_ops.save(lowered, out)
-    return {"convolutions": len(convolutions), "convolutions_as_asked": len(as_asked)}
+    return {
+        "convolutions": len(convolutions),
+        "convolutions_as_asked": len(as_asked),
+        "numerics": numerics(lowered.layers, target),
+    }
+
+
+def numerics(layers: Sequence[Layer], target: Any) -> dict[str, Any]:
+    """Return what decides a network's outputs beyond the rounding of sums: networks of equal numerics share accuracies.
+
+    Direct, gemm and spatial_pack sum the same products in another order, and csr leaves out those that are zero; a
+    schedule, tuned or not, and threads only split the work. None of that is in here. What is:
+
+    - the dtype that a layer stores its weights and input in, which are rounded to it. Products of 8-bit integers are
+      summed exactly, whatever instruction does it;
+    - whether a layer of float16 multiplies in float16 or widens to float32 first: sums of products in float16 have a
+      coarser grid than the numbers that they are stored as;
+    - Winograd's transforms, of which the larger lose more digits: an error that depends on the activations, not only on
+      the order of sums.
+
+    Returns
+    -------
+    dict
+        ``dtype``, the narrowest that a layer has, and ``layers``: name → its arithmetic, where that is not float32's.
+    """
+    kinds = {layer.name: _arithmetic(layer, target) for layer in layers}
+    stored = {layer.dtype for layer in layers}
+    dtype = next((dtype for dtype in ("int8", "float16") if dtype in stored), "float32")
+    return {"dtype": dtype, "layers": {name: kind for name, kind in kinds.items() if kind != "float32"}}
+
+
+def _arithmetic(layer: Layer, target: Any) -> str:
+    """Return the class of a layer's arithmetic; see `numerics`."""
+    if layer.ran.startswith("winograd"):
+        return f"winograd F({winograd.variant(_conv(layer), describe(target))[0].m}, 3)"
+    if layer.dtype == "float16":
+        return "float16" if layer.arithmetic.startswith("float16") else "float16, widened"
+    return layer.dtype
+
+
+def _conv(layer: Layer) -> Conv:
+    """Return the shape of a convolution of the account."""
+    batch, channels, height, width = layer.input
+    top, left, bottom, right = layer.padding
+    return Conv(
+        batch, channels, height, width, layer.weight[0], (layer.weight[2], layer.weight[3]),
+        (layer.stride[0], layer.stride[1]), (top, left, bottom, right), (layer.dilation[0], layer.dilation[1]),
+        layer.groups,
+    )  # fmt: skip

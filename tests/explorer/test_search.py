@@ -43,7 +43,8 @@ def comparable(workspace: Path, name: str) -> Any:
 def test_a_grid_over_two_models_trains_two(grid: Ran) -> None:
     assert len(grid.events.outcomes) == 24
     assert not any(isinstance(outcome, Failure) for outcome in grid.events.outcomes.values())
-    expected = {"data": 1, "train": 2, "compress": 4, "lower": 12, "tune": 12, "build": 12, "measure": 24}
+    expected = {"data": 1, "train": 2, "compress": 4, "lower": 12, "tune": 12, "build": 12}
+    expected |= {"evaluate": 4, "measure": 24}
     assert studies.executions(grid.workspace) == expected
 
 
@@ -63,6 +64,9 @@ def test_records_are_plausible(grid: Ran) -> None:
     assert (frame["latency_ms"] > 0).all()
     by_network = frame.groupby(["model", "compression"])
     assert (by_network["accuracy"].nunique() == 1).all(), "algorithms of one network share its accuracy"
+    assert (frame["accuracy"] == frame["torch_accuracy"]).all()
+    assert ((frame["accuracy_low"] < frame["accuracy"]) & (frame["accuracy"] < frame["accuracy_high"])).all()
+    assert (frame["agreement"] == 1).all()
     sizes = by_network["size_bytes"].median().unstack()
     assert (sizes["channel_pruning"] < sizes["none"]).all()
 
@@ -107,7 +111,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
-    stages = ("data", "train", "compress", "lower", "tune", "build", "measure")
+    stages = ("data", "train", "compress", "lower", "tune", "build", "evaluate", "measure")
     assert set(stages) == set(plugins.names("stage")) - SELECTING
     for stage in stages:
         command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage]
@@ -288,6 +292,22 @@ def test_a_device_behind_a_tracker_of_its_own_is_used_in_the_same_way(undisturbe
     assert frame.groupby("device").size().to_dict() == {"local": 4, "board": 4}
     # Both devices have this machine's processor, so everything but the measurement is shared.
     assert studies.executions(workspace) == {"measure": 8}
+
+
+def test_the_accuracy_for_another_target_is_taken_on_this_machine(undisturbed: Path, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
+    workspace = copied(undisturbed, tmp_path)
+    shutil.rmtree(workspace / "artifacts" / "evaluate")
+    target = '{ kind = "llvm", mcpu = "x86-64", num-cores = 2 }'
+    (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "loopback"\ntarget = {target}\n')
+    summary = studies.run(path, workspace, Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+    # What the undisturbed study compiled for this machine is evaluated for the other target as well.
+    executed = {"lower": 2, "tune": 2, "build": 2, "evaluate": 2, "measure": 4}
+    assert studies.executions(workspace) == executed
+    frame = Records(Workspace(workspace).url).frame("small")
+    assert (frame["accuracy"] == frame["torch_accuracy"]).all()
 
 
 def test_more_threads_than_the_local_device_has_cores(tmp_path: Path) -> None:

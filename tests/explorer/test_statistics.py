@@ -1,4 +1,4 @@
-"""The median's interval: exact ranks, and the coverage that it promises."""
+"""The intervals of a median and a share: exact values, and the coverage that they promise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.statistics import median_interval
+from explorer.statistics import median_interval, share_interval
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,18 @@ def test_coverage_on_a_skewed_distribution() -> None:
 def test_no_samples() -> None:
     with pytest.raises(ValueError, match="no samples"):
         median_interval([])
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    # Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_shares(hits: int, count: int, low: float, high: float) -> None:
+    assert share_interval(hits, count) == pytest.approx((low, high), abs=5e-5)
+    assert share_interval(count - hits, count) == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_no_trials() -> None:
+    with pytest.raises(ValueError, match="no trials"):
+        share_interval(0, 0)
