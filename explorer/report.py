@@ -25,6 +25,8 @@ class Stack:
         Layer of the stack → axis → choice.
     accuracy, test_accuracy
         Shares of the validation images, which the search saw, and of the test images, which it did not.
+    accuracy_low, accuracy_high
+        The 95 % interval of `accuracy`; None where it is not on record.
     latency_ms, latency_low_ms, latency_high_ms
         Median over the samples and its 95 % interval.
     placed, convolutions
@@ -40,6 +42,8 @@ class Stack:
     latency_low_ms: float
     latency_high_ms: float
     size_bytes: int
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
     placed: int | None = None
     convolutions: int | None = None
 
@@ -146,6 +150,8 @@ def stack_of(row: pd.Series[Any]) -> Stack:
         latency_low_ms=plain["latency_low_ms"],
         latency_high_ms=plain["latency_high_ms"],
         size_bytes=int(plain["size_bytes"]),
+        accuracy_low=plain.get("accuracy_low"),
+        accuracy_high=plain.get("accuracy_high"),
         placed=whole["convolutions_as_asked"],
         convolutions=whole["convolutions"],
     )

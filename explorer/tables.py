@@ -68,7 +68,10 @@ def stack_table(stack: Stack) -> Table:
     images = f" ({stack.test_images} images)" if stack.test_images else ""
     test = "" if stack.test_accuracy is None else f", {_share(stack.test_accuracy)} test{images}"
     interval = f"95 % interval {stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f} ms"
-    table.add_row("  accuracy", f"[bold]{_share(stack.accuracy)}[/] validation{test}")
+    within = ""
+    if stack.accuracy_low is not None and stack.accuracy_high is not None:
+        within = f", 95 % interval {_share(stack.accuracy_low)} to {_share(stack.accuracy_high)}"
+    table.add_row("  accuracy", f"[bold]{_share(stack.accuracy)}[/] validation{within}{test}")
     table.add_row("  latency", f"[bold]{stack.latency_ms:.3f} ms[/], {interval}")
     table.add_row("  size", f"[bold]{readable_bytes(stack.size_bytes)}[/]")
     if stack.placed is not None:

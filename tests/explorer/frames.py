@@ -17,6 +17,8 @@ def complete(number: int, accuracy: float, latency_ms: float, size_bytes: int = 
         "state": "complete",
         **configuration.as_dict(),
         "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.02,
+        "accuracy_high": accuracy + 0.004,
         "test_accuracy": accuracy - 0.01,
         "test_images": 450,
         "latency_ms": latency_ms,
