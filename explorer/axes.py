@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from explorer import plugins
-from explorer.configuration import AXES, FORMATS, Configuration
+from explorer.configuration import AXES, FORMATS, Configuration, parts
 from explorer.errors import did_you_mean
 from explorer.toml_file import TomlFile
 from explorer.toml_lines import KeyPath
@@ -126,11 +126,14 @@ class _Reader:
         if not isinstance(item, str):
             raise self._file.error(f"axis {self._name} takes names, not {item!r}", *at)
         known = known_choices(self._name, self._devices)
-        if item in known or (self._name in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", item)):
-            return item
-        if item == "all":
-            raise self._file.error(f"'all' stands alone: write {self._name} = \"all\"", *at)
-        raise self._file.error(f"unknown {self._name} '{item}' on axis {self._name}{did_you_mean(item, known)}", *at)
+        for part in parts(item) if self._name == "compression" else (item,):
+            if part not in known and not (self._name in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", part)):
+                if item == "all":
+                    raise self._file.error(f"'all' stands alone: write {self._name} = \"all\"", *at)
+                raise self._file.error(
+                    f"unknown {self._name} '{part}' on axis {self._name}{did_you_mean(part, known)}", *at
+                )
+        return item
 
     def _number(self, item: Any, at: KeyPath) -> int | float:
         name = self._name

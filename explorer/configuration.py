@@ -31,8 +31,10 @@ class Configuration:
     ----------
     width
         Multiplier of the model's channel counts.
+    compression
+        One, or several joined by ``+`` in the order that they are applied in.
     ratio
-        Share of weights or channels that the compression removes, in (0, 1); None where nothing is removed.
+        Share of weights or channels that every part of the compression removes, in (0, 1); None where nothing is.
     tuning_trials
         Candidates that the auto-scheduler measures; 0 means the rule-based schedule.
     threads
@@ -100,9 +102,44 @@ def _tagged(value: Any) -> Any:
     raise TypeError(f"{value!r} of type {type(value).__name__} has no canonical JSON")
 
 
+def parts(compression: str) -> tuple[str, ...]:
+    """Return the names of the compressions that `compression` combines, in the order that they are applied in."""
+    return tuple(compression.split("+"))
+
+
 def takes_ratio(compression: str) -> bool:
     """Tell whether `compression` removes a share of something, so that `ratio` exists."""
-    return bool(plugins.literal("compression", compression, "TAKES_RATIO", default=True))
+    return any(plugins.literal("compression", part, "TAKES_RATIO", default=True) for part in parts(compression))
+
+
+def dtype(compression: str) -> str:
+    """Return the dtype that a network ends in: the one of its compression's last part."""
+    return _dtype(parts(compression)[-1])
+
+
+def in_float32(compression: str) -> str:
+    """Return the parts of `compression` that change the float32 network, ``none`` if there are none."""
+    return "+".join(part for part in parts(compression) if _dtype(part) == "float32") or "none"
+
+
+def _dtype(part: str) -> str:
+    return str(plugins.literal("compression", part, "DTYPE", default="float32"))
+
+
+def _parts_combine(c: Configuration) -> str | None:
+    names = parts(c.compression)
+    for name in names:
+        if names.count(name) > 1:
+            return f"compression {c.compression} applies {name} twice"
+    if "none" in names and len(names) > 1:
+        return f"compression {c.compression}: none stands alone"
+    for name in names[:-1]:
+        if _dtype(name) != "float32":
+            return f"compression {c.compression}: {name} decides the dtype of the whole network and stands last"
+    changing = parts(in_float32(c.compression))
+    if "weight_pruning" in changing[:-1]:
+        return f"compression {c.compression}: {changing[-1]} trains on and fills the zeros of weight_pruning before it"
+    return None
 
 
 def _ratio_where_removed(c: Configuration) -> str | None:
@@ -114,7 +151,7 @@ def _ratio_where_removed(c: Configuration) -> str | None:
 
 
 def _csr_needs_zeros(c: Configuration) -> str | None:
-    if c.format == "csr" and c.compression.split("+")[0] != "weight_pruning":
+    if c.format == "csr" and "weight_pruning" not in parts(c.compression):
         return f"format csr needs weight_pruning: {c.compression} leaves no zeros to skip"
     return None
 
@@ -124,11 +161,25 @@ def _algorithm_has_format(c: Configuration) -> str | None:
     return None if c.format in formats else f"algorithm {c.algorithm} has no kernels for format {c.format}"
 
 
+def _algorithm_has_dtype(c: Configuration) -> str | None:
+    wanted = dtype(c.compression)
+    dense = plugins.literal("algorithm", c.algorithm, "DTYPES")
+    if c.format == "dense":
+        return None if wanted in dense else f"algorithm {c.algorithm} has no kernels for {wanted}"
+    every = plugins.names("sparse")
+    kernels = (c.algorithm,) if c.algorithm in every else every  # one that selects has what it selects from
+    if any(wanted in plugins.literal("sparse", name, "DTYPES", default=()) for name in kernels):
+        return None
+    return f"algorithm {c.algorithm} has no kernels for {wanted} in format {c.format}"
+
+
 # Each rule returns the reason why a configuration makes no sense, or None.
 RULES: tuple[Callable[[Configuration], str | None], ...] = (
+    _parts_combine,
     _ratio_where_removed,
     _csr_needs_zeros,
     _algorithm_has_format,
+    _algorithm_has_dtype,
 )
 
 

@@ -25,6 +25,7 @@ PACKAGES = {
     "sampler": "explorer.samplers",
     "stage": "explorer.stages",
     "algorithm": "dlas_ops.algorithms",
+    "sparse": "dlas_ops.sparse",  # the algorithms' kernels for weights in csr
 }
 
 # CPython 3.11 counts the depth of syntax trees for all threads together: two that parse at once raise SystemError.

@@ -43,14 +43,25 @@ class CompressSettings(_Settings):
     seed: Seed = 0
 
 
+class QuantizeSettings(_Settings):
+    """``[quantize]``: the training images that the scales of int8 are taken from."""
+
+    images: Positive = 128
+    percentile: Annotated[float, Field(gt=50, le=100)] = 100.0  # of an activation's values that its scale holds
+    seed: Seed = 0
+
+
 class MeasureSettings(_Settings):
-    """``[measure]``: the latency protocol, and how far compiled outputs may lie from torch's."""
+    """``[measure]``: the latency protocol, and how far compiled outputs may lie from what they are compared with."""
 
     samples: Annotated[int, Field(ge=10)] = 40
     sample_ms: Annotated[float, Field(gt=0)] = 5.0  # each sample is the mean over as many runs as fill this time
     warmup_ms: Annotated[float, Field(ge=0)] = 50.0
     # Largest |compiled - torch| over largest |torch|, on the test images compared.
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
+    # The same of float16 and int8, over the outputs of the network compiled for this machine: another processor may sum
+    # in another precision, and a value between two of 8 bits may fall to either.
+    narrow_tolerance: Annotated[float, Field(gt=0)] = 0.1
 
 
 class Settings(_Settings):
@@ -59,4 +70,5 @@ class Settings(_Settings):
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
     compress: CompressSettings = CompressSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
     measure: MeasureSettings = MeasureSettings()

@@ -1,5 +1,6 @@
-"""THE LINE: configuration → data → train → compress → (plan → select →) lower → tune → build →
-evaluate → measure → Record.
+"""THE LINE: configuration → data → train → compress → lower → tune → build → evaluate → measure → Record.
+
+Between compress and lower, int8 quantizes the network, and an algorithm that selects among others plans and selects.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from explorer import plugins
+from explorer import configuration, plugins
 from explorer.configuration import Configuration
 from explorer.errors import Failure, StageFailed
 from explorer.records import Record
@@ -54,20 +55,27 @@ def run(c: Configuration, settings: Settings, engine: Engine) -> Record | Failur
 def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     target = dict(engine.target(c.device))
     model = {"model": c.model, "width": c.width}
-    compression = {"compression": c.compression, "ratio": c.ratio}
-    placement = {"algorithm": c.algorithm, "format": c.format}
+    dtype = configuration.dtype(c.compression)
+    # What stores in fewer bits leaves the float32 network as it is: the same one is compressed once for every dtype.
+    compression = {"compression": configuration.in_float32(c.compression), "ratio": c.ratio}
+    placement = {"algorithm": c.algorithm, "format": c.format, "dtype": dtype}
     protocol = {"threads": c.threads, **settings.measure.model_dump()}
 
     data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, {}))
     trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data}))
     fine_tuning = {**model, **compression, **settings.compress.model_dump()}
     compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained}))
+    network = compressed
+    if dtype == "int8":
+        network = engine.run(Stage("quantize", settings.quantize.model_dump(), {"data": data, "compress": compressed}))
     selected: dict[str, Artifact] = {}
     if plugins.literal("algorithm", c.algorithm, "SELECTS", default=False):
-        planned = engine.run(Stage("plan", {"format": c.format, "target": target}, {"compress": compressed}))
+        planned = engine.run(
+            Stage("plan", {"format": c.format, "dtype": dtype, "target": target}, {"network": network})
+        )
         on_device = {**placement, "target": target, "threads": c.threads, "device": c.device}
         selected["select"] = engine.select(Stage("select", on_device, {"plan": planned}), c.device)
-    above: dict[str, Artifact] = {"compress": compressed, **selected}
+    above: dict[str, Artifact] = {"network": network, **selected}
 
     def lower(target: Mapping[str, Any]) -> Artifact:
         return engine.run(Stage("lower", {**placement, "target": target}, above))
@@ -84,10 +92,11 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     evaluable = lowered if target == here else lower(here)
     numerics = {"numerics": evaluable.values["numerics"]}
     evaluated = engine.run(
-        Stage("evaluate", numerics, {"data": data, "compress": compressed}),
+        Stage("evaluate", numerics, {"data": data, "compress": compressed, "network": network}),
         lambda: {"build": built if target == here else build(evaluable, here)},
     )
-    measured = Stage("measure", protocol, {"build": built, "compress": compressed})
+    reference = compressed if dtype == "float32" else evaluated
+    measured = Stage("measure", protocol, {"build": built, "reference": reference})
     latency = engine.measure(measured, c.device)
     return Record(
         {
@@ -98,6 +107,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
             "latency_high_ms": latency.high,
             "size_bytes": built.values["size_bytes"],
             **_plain(lowered.values),
+            "dtype": dtype,
             "compress_key": compressed.key,
             "lower_key": lowered.key,
             "build_key": built.key,

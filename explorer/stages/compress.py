@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from explorer import accounting, plugins, training
+from explorer.configuration import parts, takes_ratio
 from explorer.datasets import Splits
 from explorer.onnx_export import export
 from explorer.store import Artifact
@@ -30,8 +31,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     dict
         ``torch_accuracy`` on the validation split, ``torch_test_accuracy``, ``parameters``, ``weights`` (of
         convolutions and linear layers), ``nonzeros`` among them, ``channels``, ``macs`` per image,
-        ``weight_bytes`` (all constants of the network), ``removed_weights`` and ``removed_channels`` as shares of the
-        trained model's, and ``layers``: name → the account ``before`` and ``after``.
+        ``weight_bytes`` (all constants of the float32 network), ``removed_weights`` and ``removed_channels`` as shares
+        of the trained model's, and ``layers``: name → the account ``before`` and ``after``.
 
     Raises
     ------
@@ -66,13 +67,13 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
 
 
 def _compressed(model: nn.Module, parameters: Mapping[str, Any], splits: Splits) -> nn.Module:
-    name = parameters["compression"]
-    compress = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("compression", name).compress
-
     def fine_tune(tuned: nn.Module, share: float = 1.0) -> None:
         recipe = training.Recipe.of(parameters)  # absent where nothing is removed and so nothing fine-tuned
         training.fit("compress", tuned, splits.train, recipe, round(share * recipe.epochs))
 
     example = torch.from_numpy(splits.train.pixels[:1])
-    compressed: nn.Module = compress(model, parameters["ratio"], example, fine_tune)
-    return compressed.eval()
+    for name in parts(parameters["compression"]):
+        compress = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("compression", name).compress
+        ratio = parameters["ratio"] if takes_ratio(name) else None
+        model = compress(model, ratio, example, fine_tune)
+    return model.eval()

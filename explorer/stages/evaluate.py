@@ -28,9 +28,13 @@ WORKER = "tvm"
 # A float32 network computes what torch does up to rounding, which decides where two classes are all but equal.
 LEAST_AGREEMENT = 0.999
 
+REFERENCE_IMAGES = 64  # test images whose logits another device's are compared with
+
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Classify the validation and test images with the library; write ``answers.npz`` with the class of each.
+    """Classify the validation and test images with the library, and write what it answers.
+
+    ``answers.npz`` has the class of each, ``reference.npz`` the first test images with their logits.
 
     Parameters
     ----------
@@ -53,8 +57,11 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     """
     splits = Splits.load(parents["data"].path / "images.npz")
     network = _network(parents["build"].path / LIBRARY)
-    answers = {"validation": _classes(network, splits.validation), "test": _classes(network, splits.test)}
+    logits = {"validation": _logits(network, splits.validation), "test": _logits(network, splits.test)}
+    answers = {split: outputs.argmax(1) for split, outputs in logits.items()}
     np.savez(out / "answers.npz", allow_pickle=False, **answers)
+    images = splits.test.pixels[:REFERENCE_IMAGES]
+    np.savez(out / "reference.npz", images=images, logits=logits["test"][:REFERENCE_IMAGES])
     with np.load(parents["compress"].path / "answers.npz") as torchs:
         same = np.concatenate([answers[split] == torchs[split] for split in answers])
     if parameters["numerics"]["dtype"] == "float32" and same.mean() < LEAST_AGREEMENT:
@@ -77,16 +84,13 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
 
 
 def _network(library: Path) -> Any:
-    """Return the virtual machine of a library for this machine, on one thread: others compile on the other cores."""
-    tvm.get_global_func("runtime.config_threadpool")(1, 1)
+    """Return the virtual machine of a library for this machine."""
     with tempfile.TemporaryDirectory() as folder:  # it is linked beside where it lies
         module = tvm.runtime.load_module(shutil.copy(library, folder))
         return relax.VirtualMachine(module, tvm.cpu())
 
 
-def _classes(network: Any, images: Images) -> NDArray[np.int64]:
-    """Return the class that `network` puts each image into, shape (N,)."""
-    found = np.empty(len(images), np.int64)
-    for index in range(len(images)):
-        found[index] = network["main"](tvm.runtime.tensor(images.pixels[index : index + 1])).numpy().argmax()
-    return found
+def _logits(network: Any, images: Images) -> NDArray[np.float32]:
+    """Return the outputs of `network`, shape (N, classes)."""
+    tensors = (tvm.runtime.tensor(images.pixels[index : index + 1]) for index in range(len(images)))
+    return np.concatenate([network["main"](tensor).numpy() for tensor in tensors])

@@ -1,4 +1,4 @@
-"""ONNX network, algorithm, format and target → Relax module with every layer placed, and what decides its numbers."""
+"""ONNX network, algorithm, format, dtype and target → Relax module with what decides its numbers."""
 
 from __future__ import annotations
 
@@ -29,27 +29,32 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     Parameters
     ----------
     parameters
-        ``algorithm``, ``format``, ``target`` (a TVM target as a dict).
+        ``algorithm``, ``format``, ``dtype`` and ``target`` (a TVM target as a dict).
     parents
-        ``compress``, whose ``network.onnx`` is read, and ``select`` for an algorithm that selects among the others.
+        ``network``, an artifact of ``compress`` or ``quantize``, whose ``network.onnx`` is read, and ``select`` for an
+        algorithm that selects among the others.
 
     Raises
     ------
     StageFailed
-        Of kind ``not_applicable`` if not one convolution can run as asked: the trial would measure something else.
+        Of kind ``not_applicable`` if not one convolution can run as asked, or no layer in the dtype: the trial
+        would measure something else.
     """
-    network = onnx.load(parents["compress"].path / "network.onnx")
+    network = onnx.load(parents["network"].path / "network.onnx")
     target = tvm.target.Target(parameters["target"])
     algorithm = parameters["algorithm"]
     if "select" in parents:
         algorithm = dlas_ops.Selection.from_json(json.loads((parents["select"].path / SELECTION).read_text()))
-    lowered = dlas_ops.lower(network, target, algorithm=algorithm, format=parameters["format"])
+    format, dtype = parameters["format"], parameters["dtype"]
+    lowered = dlas_ops.lower(network, target, algorithm=algorithm, format=format, dtype=dtype)
     convolutions = [layer for layer in lowered.layers if layer.operator.endswith("conv2d")]
     as_asked = [layer for layer in convolutions if layer.as_asked]
     if convolutions and not as_asked:
         reasons = "; ".join(sorted({layer.reason for layer in convolutions}))
-        wanted = f"{parameters['algorithm']} in format {parameters['format']}"
+        wanted = f"{parameters['algorithm']} in format {format}"
         raise StageFailed(Failure("lower", "not_applicable", f"no convolution can run as {wanted}: {reasons}"))
+    if dtype != "float32" and not any(layer.dtype == dtype for layer in lowered.layers):
+        raise StageFailed(Failure("lower", "not_applicable", f"no layer of the network can run in {dtype}"))
     dlas_ops.save(lowered, out)
     return {
         "convolutions": len(convolutions),

@@ -14,7 +14,7 @@ import dlas_ops
 from dlas_ops import candidates
 from explorer.store import Artifact
 
-VERSION = 1
+VERSION = 2
 WORKER = "tvm"
 GRAPH = "graph.json"  # layers and where their layouts meet
 
@@ -25,13 +25,13 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     Parameters
     ----------
     parameters
-        ``format`` and ``target``, a TVM target as a dict.
+        ``format``, ``dtype`` and ``target``, a TVM target as a dict.
     parents
-        ``compress``, whose ``network.onnx`` is read.
+        ``network``, an artifact of ``compress`` or ``quantize``, whose ``network.onnx`` is read.
     """
-    network = onnx.load(parents["compress"].path / "network.onnx")
+    network = onnx.load(parents["network"].path / "network.onnx")
     target = tvm.target.Target(parameters["target"])
-    graph = dlas_ops.plan(network, target, format=parameters["format"])
+    graph = dlas_ops.plan(network, target, format=parameters["format"], dtype=parameters["dtype"])
     (out / GRAPH).write_text(json.dumps(graph.to_json()))
     problems = graph.distinct()
     return {"problems": [{"problem": own.to_json(), "candidates": candidates.names(own, target)} for own in problems]}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from explorer import accounting, plugins
-from explorer.configuration import takes_ratio
+from explorer.configuration import dtype, takes_ratio
 from explorer.datasets import SPLITS, Splits
 from explorer.onnx_export import export
 from explorer.workers import Worker
@@ -23,6 +23,8 @@ SHAPES = ((1, 8, 8), (3, 32, 32))
 RATIOS = (0.5, 0.9)
 IMAGES = 4
 DEEP = ("densenet161", "efficientnet_b0", "resnet50")  # exporting and compiling their many layers takes long
+# Those that store in another dtype leave the model to the stages that lower it.
+COMPRESSIONS = [name for name in plugins.names("compression") if dtype(name) == "float32"]
 
 
 def model_of(name: str, width: float = 0.25, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8)) -> nn.Module:
@@ -205,7 +207,7 @@ def compressed(name: str, model_name: str, ratio: float) -> tuple[nn.Module, lis
 # torch-pruning takes 7 s for DenseNet's joins of up to 37 layers.
 PAIRS = [
     pytest.param(name, model, marks=[pytest.mark.nightly] if (name, model) == ("channel_pruning", DEEP[0]) else [])
-    for name in plugins.names("compression")
+    for name in COMPRESSIONS
     for model in plugins.names("model")
 ]
 
@@ -229,3 +231,10 @@ class TestCompression:
             assert whole > left[0] > left[1] > 0
         else:
             assert left == [whole, whole]
+
+
+@pytest.mark.parametrize("name", sorted({*plugins.names("compression")} - {*COMPRESSIONS}))
+def test_an_algorithm_has_kernels_for_the_dtype(name: str) -> None:
+    having = [own for own in plugins.names("algorithm") if dtype(name) in plugins.literal("algorithm", own, "DTYPES")]
+    assert {"direct", "gemm", "auto"} <= {*having}
+    assert not takes_ratio(name)

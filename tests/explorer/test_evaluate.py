@@ -46,8 +46,8 @@ def pruned(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, trained: 
 def lowered(
     folder: Path, network: Artifact, algorithm: str, format: str = "dense", target: Mapping[str, Any] | None = None
 ) -> Artifact:
-    choice = {"algorithm": algorithm, "format": format, "target": target or native_target()}
-    return torch_stages.execute("lower", folder / algorithm / format, choice, compress=network)
+    choice = {"algorithm": algorithm, "format": format, "dtype": "float32", "target": target or native_target()}
+    return torch_stages.execute("lower", folder / algorithm / format, choice, network=network)
 
 
 def built(folder: Path, network: Artifact, algorithm: str = "gemm") -> Artifact:

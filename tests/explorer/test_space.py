@@ -27,9 +27,9 @@ DRAWN_AXES = st.fixed_dictionaries(
     {"dataset": st.just(["digits"]), "model": some("mobilenetv2", "resnet18")},
     optional={
         "width": some(0.25, 0.5, 1.0),
-        "compression": some("none", "weight_pruning", "channel_pruning"),
+        "compression": some("none", "weight_pruning", "int8", "weight_pruning+float16", "float16+channel_pruning"),
         "ratio": some(0.3, 0.5, 0.9) | st.just({"low": 0.2, "high": 0.8, "step": 0.2}),
-        "algorithm": some("direct", "gemm"),
+        "algorithm": some("direct", "gemm", "winograd"),
         "format": some("dense", "csr"),
         "tuning_trials": some(0, 64),
         "threads": some(1, 2, 4) | st.just({"low": 1, "high": 3}),

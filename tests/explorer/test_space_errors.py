@@ -95,6 +95,18 @@ def fail(folder: Path, text: str) -> str:
             "the constraint at line 9 forbids compression weight_pruning",
         ),
         (
+            '["none", "weight_pruning"]',
+            '["none", "weight_pruning+in8"]',
+            "x.toml:4: unknown compression 'in8' on axis compression; allowed: channel_pruning, float16, int8, none, "
+            "weight_pruning; did you mean 'int8'?",
+        ),
+        (
+            '["none", "weight_pruning"]',
+            '["none", "weight_pruning", "int8+weight_pruning"]',
+            "x.toml:4: no valid configuration has compression int8+weight_pruning: compression int8+weight_pruning: "
+            "int8 decides the dtype of the whole network and stands last",
+        ),
+        (
             '["none", "weight_pruning"]\nratio = [0.5]',
             '"none"\nformat = "csr"',
             "x.toml:1: the space has no valid configuration: "
