@@ -20,8 +20,9 @@ from tests.dlas_ops.shapes import KINDS, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 # Of the largest output or its deviation, which is larger where the ReLU leaves little: sums of thousands of products in
-# float32; weights and inputs rounded to 11 bits.
-TOLERANCES = {"float32": 1e-5, "float16": 2e-3}
+# float32; weights and inputs rounded to 11 bits, and up to 64 products summed in them. Among thousands of drawn layers
+# such sums once added 2.3e-3, where rounding alone stays below 2e-3.
+TOLERANCES = {"float32": 1e-5, "float16": 4e-3}
 
 
 def check(conv: Conv, algorithm: str, blocked: bool, dtype: str = "float32") -> None:
