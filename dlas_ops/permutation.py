@@ -15,6 +15,15 @@ REGISTER = 64
 TABLE = 4 * REGISTER
 INSTRUCTION = "llvm.x86.avx512.vpermi2var.qi.512"
 
+# On a tensor program that reads such a table: to visit all that the others load would take as long as to schedule them.
+READS = "dlas.reads_table"
+
+
+def marked(function: Any) -> Any:
+    """Return `function` with the attribute `READS` if an argument of it is a table."""
+    tables = [parameter for parameter in function.params if _is_table(parameter.ty)]
+    return function.with_attr(READS, 1) if tables else function
+
 
 def permuted(function: Any) -> Any:
     """Return `function` with the loads of vectors of bytes from anywhere in a table of 256 as permutations.
@@ -22,7 +31,9 @@ def permuted(function: Any) -> Any:
     As it is where the target has no instruction for it: LLVM then loads one byte after the other, which still takes
     less time than to compute what a table usually holds.
     """
-    if "target" not in function.attrs or not describe(function.attrs["target"]).permutes_bytes:
+    if READS not in function.attrs or "target" not in function.attrs:
+        return function
+    if not describe(function.attrs["target"]).permutes_bytes:
         return function
     return function.with_body(tvm_ffi.structural_map(function.body, (tvm.ir.TensorLoad, _permutation)))
 
@@ -30,9 +41,8 @@ def permuted(function: Any) -> Any:
 def _permutation(load: Any) -> Any:
     """Return what `load` reads: of two permutations, each of half of the table, what an index from 128 on selects."""
     table, index = load.source, load.indices[-1]
-    bits, lanes = tvm.DataType(str(table.dtype)).bits, tvm.DataType(str(index.ty.dtype)).lanes
-    whole = len(table.shape) == 1 and isinstance(table.shape[0], tirx.IntImm) and int(table.shape[0]) == TABLE
-    if bits != 8 or not whole or not 1 < lanes <= REGISTER or isinstance(index, tirx.Ramp):
+    lanes = tvm.DataType(str(index.ty.dtype)).lanes
+    if not _is_table(table) or not 1 < lanes <= REGISTER or isinstance(index, tirx.Ramp):
         return load
     places = tirx.Cast(f"uint8x{lanes}", index)
     wide, dtype = _resized(places, "uint8", lanes, REGISTER), f"{table.dtype}x{REGISTER}"
@@ -42,6 +52,12 @@ def _permutation(load: Any) -> Any:
         for one, other in (quarters[:2], quarters[2:])
     )
     return tirx.Select(places >= tirx.Broadcast(tirx.const(TABLE // 2, "uint8"), lanes), high, low)
+
+
+def _is_table(buffer: Any) -> bool:
+    """Tell whether `buffer` has a byte for each byte."""
+    whole = len(buffer.shape) == 1 and isinstance(buffer.shape[0], tirx.IntImm) and int(buffer.shape[0]) == TABLE
+    return bool(whole and tvm.DataType(str(buffer.dtype)).bits == 8)
 
 
 def _resized(vector: Any, dtype: str, lanes: int, wanted: int) -> Any:

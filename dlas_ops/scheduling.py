@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
+from dlas_ops.permutation import marked
 from dlas_ops.schedules import copy_stage, parallel
 from dlas_ops.targets import Cpu, describe
 from dlas_ops.tunables import Choice, Space, chosen
@@ -79,7 +80,7 @@ def schedule_function(function: Any, cpu: Cpu, choice: Choice | None = None) -> 
     else:
         chosen({}, choice)
         _general(sch, sch.get_child_blocks(sch.get_sblock("root")), cpu)
-    return sch.mod["main"]
+    return marked(sch.mod["main"])
 
 
 def space(function: Any, cpu: Cpu) -> Space:
