@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import tarfile
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,9 @@ def check(conv: Conv, sparsity: float, algorithm: str) -> None:
     assert [layer.ran for layer in compiled.layers] == [f"{algorithm}/csr"] * 2
     middle = np.maximum(reference.conv2d(data, weight, conv) + bias[:, None, None], 0)
     expected = reference.conv2d(middle, point, pointwise) + middle
-    networks.assert_close(networks.run(compiled, data), expected, 1e-5)
+    # Where the map is a few points, all may happen to be far below the deviation of the sums.
+    scale = max(float(np.abs(expected).max()), sqrt(conv.macs / middle.size))
+    np.testing.assert_allclose(networks.run(compiled, data), expected, rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.slow
