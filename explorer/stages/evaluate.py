@@ -41,7 +41,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     parameters
         ``numerics`` of the network lowered for this machine; see `explorer.stages.lower.numerics`.
     parents
-        ``data`` for images and labels, ``compress`` for torch's answers and ``build`` for the library.
+        ``data`` for images and labels, ``compress`` for torch's answers, ``network``, which only enters the key, and
+        ``build`` for the library: any whose numerics these are, so that it does not enter it.
 
     Returns
     -------

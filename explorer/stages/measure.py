@@ -37,7 +37,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     parents
         ``build`` for the library, and ``reference`` for test images and the outputs on them: of a float32 network an
         artifact of ``compress``, torch's outputs; of another one of ``evaluate``, those of the network compiled for
-        this machine, whose accuracy is on record. Torch's differ from these by as much as the dtype is coarse.
+        this machine, whose accuracy is on record. Torch's differ from these by as much as the dtype is coarse. Where
+        that network is the library itself, this shows only that the device runs it; `evaluate` has judged it.
 
     Raises
     ------
