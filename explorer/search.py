@@ -15,8 +15,9 @@ from explorer.devices import Device
 from explorer.engines import local
 from explorer.errors import Failure
 from explorer.records import Record, Records
+from explorer.sources import source
 from explorer.space import Space
-from explorer.store import Store
+from explorer.store import Artifact, Store
 from explorer.study import Study
 from explorer.workspace import Workspace
 
@@ -49,6 +50,8 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
     ------
     WorkspaceError
         If another process holds the workspace, or holds a study of this name over another space.
+    SpaceError
+        If the files of a data set are not where they should be; nothing has been computed then.
     DeviceError
         If a device cannot be reached; nothing has been computed then.
     """
@@ -58,10 +61,11 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
         if before < space.trials:
+            sources = _sources(space, workspace)
             store = Store(workspace.artifacts)
             store.clean()
             with local.LocalEngine(
-                store, records, workspace.logs, _devices(space), _most_threads(space), observer
+                store, records, workspace.logs, sources, _devices(space), _most_threads(space), observer
             ) as engine:
                 _evaluate(study, engine, observer, wanted=space.trials - before)
         complete, failed = records.count(space.name)
@@ -105,6 +109,11 @@ def _until_interrupted(tickets: Iterator[int], stop: threading.Event) -> Iterato
         if stop.is_set():
             return
         yield ticket
+
+
+def _sources(space: Space, workspace: Workspace) -> dict[str, Artifact]:
+    names = map(str, space.axes["dataset"].choices)
+    return {name: source(name, space.settings.data, workspace) for name in names}
 
 
 def _devices(space: Space) -> dict[str, Device]:

@@ -16,11 +16,15 @@ class _Settings(BaseModel):
 
 
 class DataSettings(_Settings):
-    """``[data]``: how a data set without splits of its own is split, stratified by class."""
+    """``[data]``: where data sets lie, and how one without splits of its own is split, stratified by class."""
 
     validation: Fraction = 0.2  # share of the training images that the search's accuracy is taken on
     test: Fraction = 0.25  # share held back for the front's accuracy where the data set has no test split
     seed: Seed = 0
+    image_size: Annotated[int, Field(ge=8)] = 224  # side in pixels that image_folder's images are brought to
+    # Where files lie does not change what they are: both are left out of keys, which have the files' digest instead.
+    folder: Annotated[str, Field(exclude=True)] = ""  # of data sets; DLAS_DATA or else ./data where it is not given
+    image_folder: Annotated[str, Field(exclude=True)] = ""  # of image_folder's train/, val/ and test/
 
 
 class TrainSettings(_Settings):

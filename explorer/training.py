@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer import plugins
-from explorer.datasets import Images
+from explorer.augmentation import augmented
 from explorer.errors import Failure, StageFailed
+from explorer.prepared import Inputs
 
 EVALUATION_BATCH = 256
+EVALUATION_PIXELS = 1 << 20  # of a batch of large images, which is smaller: activations are many times the image
 MOMENTUM = 0.9
 ALLOCATION_FAILED = re.compile("allocate memory|out of memory|not enough memory")  # torch raises a plain RuntimeError
 
@@ -81,8 +83,8 @@ def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[
     return model
 
 
-def fit(stage: str, model: nn.Module, images: Images, recipe: Recipe, epochs: int | None = None) -> None:
-    """Train `model` in place on cross-entropy, each image shifted at random by up to an eighth of its side.
+def fit(stage: str, model: nn.Module, images: Inputs, recipe: Recipe, epochs: int | None = None) -> None:
+    """Train `model` in place on cross-entropy, each image varied at random as its data set says.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def fit(stage: str, model: nn.Module, images: Images, recipe: Recipe, epochs: in
         return
     batch = min(recipe.batch_size, len(images))
     steps = len(images) // batch  # the last, smaller batch is left out: batch norm needs many images
-    pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+    labels = torch.from_numpy(images.labels)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -108,12 +110,18 @@ def fit(stage: str, model: nn.Module, images: Images, recipe: Recipe, epochs: in
     for epoch in range(epochs):
         order = torch.randperm(len(images))
         for part in order[: steps * batch].split(batch):  # type: ignore[no-untyped-call]
-            loss = _step(stage, model, optimizer, shifted(pixels[part]), labels[part])
+            loss = _step(stage, model, optimizer, _varied(images, part), labels[part])
             if not math.isfinite(loss):
                 message = f"the loss became {loss} in epoch {epoch + 1} of {epochs}"
                 raise StageFailed(Failure(stage, "not_finite", message, f"recipe: {recipe}"))
             schedule.step()
     model.eval().to(memory_format=torch.contiguous_format)
+
+
+def _varied(images: Inputs, part: Tensor) -> Tensor:
+    """Return the images at the indices `part`, augmented and normalised."""
+    pixels = augmented(torch.from_numpy(images.pixels(part.numpy())), images.augment)
+    return torch.from_numpy(images.normalised(pixels.numpy()))
 
 
 def _step(stage: str, model: nn.Module, optimizer: torch.optim.Optimizer, pixels: Tensor, labels: Tensor) -> float:
@@ -129,30 +137,26 @@ def _step(stage: str, model: nn.Module, optimizer: torch.optim.Optimizer, pixels
     return loss.item()
 
 
-def shifted(pixels: Tensor) -> Tensor:
-    """Return `pixels`, (N, C, H, W), each image moved by up to an eighth of its side, its border stretched."""
-    count, channels, height, width = pixels.shape
-    margin = max(1, min(height, width) // 8)
-    padded = F.pad(pixels, (margin,) * 4, mode="replicate")
-    down, right = torch.randint(0, 2 * margin + 1, (2, count))
-    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
-    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
-    return padded[torch.arange(count)[:, None, None, None], torch.arange(channels)[:, None, None], rows, columns]
-
-
 @torch.no_grad()
 def logits(model: nn.Module, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
     """Return the model's outputs in evaluation mode, float32, shape (N, classes)."""
     model.eval()
-    batches = torch.from_numpy(pixels).split(EVALUATION_BATCH)  # type: ignore[no-untyped-call]
+    batches = torch.from_numpy(pixels).split(_evaluation_batch(pixels.shape[2:]))  # type: ignore[no-untyped-call]
     return torch.cat([model(batch) for batch in batches])
 
 
-def classes(model: nn.Module, images: Images) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the class that `model` puts each image into, shape (N,)."""
-    return logits(model, images.pixels).argmax(1).numpy()
+def classes(model: nn.Module, images: Inputs) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the class that `model` puts each image into, shape (N,); no more than one batch is in memory."""
+    batch = _evaluation_batch(images.shape[1:])
+    parts = [logits(model, images[start : start + batch]).argmax(1).numpy() for start in range(0, len(images), batch)]
+    return np.concatenate(parts)
 
 
-def accuracy(model: nn.Module, images: Images) -> float:
+def accuracy(model: nn.Module, images: Inputs) -> float:
     """Return the share of `images` that `model` classifies correctly."""
     return float((classes(model, images) == images.labels).mean())
+
+
+def _evaluation_batch(size: tuple[int, ...]) -> int:
+    """Return how many images of (height, width) are evaluated at once."""
+    return min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // math.prod(size)))

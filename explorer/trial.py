@@ -6,6 +6,7 @@ Between compress and lower, int8 quantizes the network, and an algorithm that se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from explorer import configuration, plugins
@@ -36,6 +37,9 @@ class Engine(Protocol):
         Those of which nothing is on record are built first, by the stage ``candidates``.
         """
 
+    def source(self, dataset: str) -> Artifact:
+        """Return the folder of the data set's files; its key is their digest."""
+
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
 
@@ -61,7 +65,9 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     placement = {"algorithm": c.algorithm, "format": c.format, "dtype": dtype}
     protocol = {"threads": c.threads, **settings.measure.model_dump()}
 
-    data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, {}))
+    source = engine.source(c.dataset)
+    data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, {"source": source}))
+    data = replace(data, values={**data.values, "root": str(source.path)})  # where the images lie now, not in any key
     trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data}))
     fine_tuning = {**model, **compression, **settings.compress.model_dump()}
     compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained}))

@@ -22,6 +22,7 @@ class Workspace:
         self.logs = root / "logs"
         self.database = root / "study.db"
         self.lock = root / "lock"
+        self.digests = root / "digests.db"
 
     @property
     def url(self) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from explorer.compression import FineTune
-from explorer.datasets import Images, Splits, stratified
+from explorer.datasets import Held, Settings, Splits, stratified
 
 
-def stripes(validation: float, test: float, seed: int) -> Splits:
+def stripes(settings: Settings) -> Splits:
     """Horizontal against vertical stripes under noise: 12x10 px, 2 channels, 2 classes."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(settings.seed)
     labels = np.arange(200) % 2
     rows, columns = np.mgrid[:12, :10] % 2
     pixels = np.where(labels[:, None, None, None] == 0, rows, columns) + random.normal(0, 0.1, (200, 2, 12, 10))
-    rest, held = stratified(Images(pixels.astype(np.float32), labels.astype(np.int64)), test, seed)
-    return Splits(*stratified(rest, validation, seed), held)
+    array = (100 + 100 * pixels).clip(0, 255).astype(np.uint8)
+    rest, held = stratified(Held(array, labels.astype(np.int64)), settings.test, settings.seed)
+    return Splits(*stratified(rest, settings.validation, settings.seed), held, ("horizontal", "vertical"))
 
 
 class Branching(nn.Module):
@@ -76,9 +79,16 @@ def halve_magnitudes(model: nn.Module, ratio: float, example: Tensor, fine_tune:
     return model
 
 
-def one_channel_black(validation: float, test: float, seed: int) -> Splits:
+def one_channel_black(settings: Settings) -> Splits:
     """Stripes whose second channel is 0 everywhere."""
-    splits = stripes(validation, test, seed)
+    splits = stripes(settings)
     for images in (splits.train, splits.validation, splits.test):
-        images.pixels[:, 1] = 0
+        assert isinstance(images, Held)
+        images.array[:, 1] = 0
     return splits
+
+
+def horizontal_tests(settings: Settings) -> Splits:
+    """Stripes whose test images are all horizontal."""
+    splits = stripes(settings)
+    return replace(splits, test=splits.test.part(np.flatnonzero(splits.test.labels == 0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ def execute(stage: str, folder: Path, parameters: Mapping[str, Any], **parents: 
     return Artifact(stage, stage, out, json.loads(json.dumps(values, allow_nan=False)))
 
 
-def data(folder: Path, dataset: str = "digits", **settings: Any) -> Artifact:
-    return execute("data", folder, {"dataset": dataset, **DataSettings(**settings).model_dump()})
+def data(folder: Path, dataset: str = "digits", root: Path = Path(), **settings: Any) -> Artifact:
+    """Run the data stage on the files in `root`, as `trial` does."""
+    parameters = {"dataset": dataset, **DataSettings(**settings).model_dump()}
+    artifact = execute("data", folder, parameters, source=Artifact("source", "source", root))
+    return replace(artifact, values={**artifact.values, "root": str(root)})
 
 
 def train(folder: Path, data: Artifact, model: str = "resnet18", width: float = 0.125, **settings: Any) -> Artifact:

@@ -1,79 +1,143 @@
-"""What every data set hands over: labelled images in three disjoint splits, and the way there from one labelled set."""
+"""What every data set hands over: labelled 8-bit images in three disjoint splits, and the way there from one set.
+
+A data set is one file with one function, ``load(settings) -> Splits``, and literals that are read without importing it:
+
+- ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.sources`; a data set without them needs none;
+- ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
+- ``AUGMENT``: how training images are varied, names from `explorer.augmentation`; ``("shift",)`` unless it says.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.errors import Failure, StageFailed
+
 SPLITS = ("train", "validation", "test")
+CHUNK = 256  # images that are looked at in one go
+
+Pixels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Images:
-    """Images with their labels.
+class Settings(NamedTuple):
+    """What a data set is loaded with: the fields of ``[data]``, and where its files were found.
 
     Parameters
     ----------
-    pixels
-        float32, shape (N, C, H, W).
-    labels
-        int64, shape (N,), class indices from 0.
+    validation
+        Share of the training images that the search's accuracy is taken on, where the data set has no such split.
+    test
+        Share of all images that is held back, where the data set has no test split.
+    seed
+        Of the splits.
+    image_size
+        Side in pixels that images of any size are brought to.
+    root
+        The folder that the data set's files lie in.
     """
 
-    pixels: NDArray[np.float32]
+    validation: float = 0.2
+    test: float = 0.25
+    seed: int = 0
+    image_size: int = 224
+    root: Path = Path()
+
+
+class Images(Protocol):
+    """Labelled images that need not be in memory."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class indices from 0, int64, shape (N,)."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, indices: Indices) -> Pixels:
+        """Return the images at `indices`, uint8, shape (n, C, H, W)."""
+
+    def sums(self) -> NDArray[np.float64]:
+        """Return the sums of the pixels and of their squares by channel, shape (2, C)."""
+
+    def part(self, indices: Indices) -> Images:
+        """Return the images at `indices` as a set of their own."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Images in one array, in memory or mapped from a file.
+
+    Parameters
+    ----------
+    array
+        uint8, shape (N, C, H, W).
+    labels
+        int64, shape (N,).
+    """
+
+    array: Pixels
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        _, channels, height, width = self.array.shape
+        return channels, height, width
+
+    def pixels(self, indices: Indices) -> Pixels:
+        """Return the images at `indices`, uint8, shape (n, C, H, W)."""
+        return self.array[indices]
+
+    def sums(self) -> NDArray[np.float64]:
+        """Return the sums of the pixels and of their squares by channel, shape (2, C)."""
+        chunks = (self.array[start : start + CHUNK] for start in range(0, len(self), CHUNK))
+        return np.sum([channel_sums(chunk).sum(0) for chunk in chunks], axis=0)  # type: ignore[no-any-return]
+
+    def part(self, indices: Indices) -> Held:
+        """Return the images at `indices` as a set of their own."""
+        return Held(self.array[indices], self.labels[indices])
+
+
+def channel_sums(pixels: Pixels) -> NDArray[np.float64]:
+    """Return the sums of the pixels and of their squares by image and channel, shape (n, 2, C); both are exact."""
+    wide = pixels.astype(np.int64)
+    return np.stack([wide.sum((2, 3)), (wide * wide).sum((2, 3))], axis=1).astype(np.float64)
+
 
 @dataclass(frozen=True)
 class Splits:
-    """Images to train on, to take the search's accuracy on, and to report the front's accuracy on."""
+    """Images to train on, to take the search's accuracy on, and to report the front's accuracy on.
+
+    Parameters
+    ----------
+    classes
+        The names of the classes, by index.
+    corrupt
+        Files that could not be read and were left out, relative to the data set's root.
+    """
 
     train: Images
     validation: Images
     test: Images
+    classes: tuple[str, ...]
+    corrupt: tuple[str, ...] = ()
 
-    @property
-    def classes(self) -> int:
-        """Number of classes, the same in every split."""
-        return int(max(getattr(self, split).labels.max() for split in SPLITS)) + 1
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        _, channels, height, width = self.train.pixels.shape
-        return channels, height, width
-
-    @property
-    def digest(self) -> str:
-        """Hexadecimal SHA-256 over pixels and labels of all splits."""
-        sha = hashlib.sha256()
-        for split in SPLITS:
-            images: Images = getattr(self, split)
-            sha.update(np.ascontiguousarray(images.pixels).tobytes())
-            sha.update(np.ascontiguousarray(images.labels).tobytes())
-        return sha.hexdigest()
-
-    def save(self, path: Path) -> None:
-        """Write all splits to one uncompressed .npz file."""
-        arrays: dict[str, NDArray[Any]] = {}
-        for split in SPLITS:
-            images: Images = getattr(self, split)
-            arrays |= {f"{split}_pixels": images.pixels, f"{split}_labels": images.labels}
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes names for allow_pickle
-
-    @staticmethod
-    def load(path: Path) -> Splits:
-        """Read what `save` wrote."""
-        with np.load(path) as arrays:
-            return Splits(*(Images(arrays[f"{split}_pixels"], arrays[f"{split}_labels"]) for split in SPLITS))
+def unusable(message: str) -> StageFailed:
+    """Return `message`, one sentence on what is wrong with a data set's files, as the failure of the data stage."""
+    return StageFailed(Failure("data", "unusable", message))
 
 
 def stratified(images: Images, share: float, seed: int) -> tuple[Images, Images]:
@@ -93,12 +157,15 @@ def stratified(images: Images, share: float, seed: int) -> tuple[Images, Images]
 
     Raises
     ------
-    ValueError
+    StageFailed
         If a class has fewer than two images, or a part fewer images than there are classes.
     """
     from sklearn.model_selection import train_test_split  # 1 s, and only the data stage splits
 
-    rest, held = train_test_split(
-        np.arange(len(images)), test_size=share, stratify=images.labels, random_state=seed, shuffle=True
-    )
-    return tuple(Images(images.pixels[part], images.labels[part]) for part in (rest, held))  # type: ignore[return-value]
+    try:
+        rest, held = train_test_split(
+            np.arange(len(images)), test_size=share, stratify=images.labels, random_state=seed, shuffle=True
+        )
+    except ValueError as error:
+        raise unusable(f"{len(images)} images cannot be split by class, {share:g} held back: {error}") from error
+    return images.part(rest), images.part(held)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits
 
-from explorer.datasets import Images, Splits, stratified
+from explorer.datasets import Held, Settings, Splits, stratified
 
-GREY_LEVELS = 16.0  # a pixel counts the set bits in a 4x4 block of the 32x32 bitmap (UCI data set 80)
+AUGMENT = ("shift",)
+
+# A pixel counts the set bits in a 4x4 block of the 32x32 bitmap (UCI data set 80): 0 to 16.
+GREY_STEP = 15
 
 
-def load(validation: float, test: float, seed: int) -> Splits:
-    """Return the digits with pixels in [0, 1], shape (N, 1, 8, 8), split by class.
-
-    Parameters
-    ----------
-    validation
-        Share of the images left after `test` that the search's accuracy is taken on.
-    test
-        Share of all images that is held back.
-    """
+def load(settings: Settings) -> Splits:
+    """Return the digits, uint8, shape (N, 1, 8, 8), split by class: black is 0, white 240."""
     bunch = load_digits()
-    pixels = (bunch.images / GREY_LEVELS).astype(np.float32)[:, np.newaxis]
-    remaining, held = stratified(Images(pixels, bunch.target.astype(np.int64)), test, seed)
-    train, checked = stratified(remaining, validation, seed)
-    return Splits(train, checked, held)
+    array = (bunch.images * GREY_STEP).astype(np.uint8)[:, np.newaxis]
+    remaining, test = stratified(Held(array, bunch.target.astype(np.int64)), settings.test, settings.seed)
+    train, validation = stratified(remaining, settings.validation, settings.seed)
+    return Splits(train, validation, test, tuple(map(str, bunch.target_names)))

@@ -43,6 +43,8 @@ class LocalEngine:
 
     Parameters
     ----------
+    sources
+        The folders of the study's data sets, by the data set's name.
     devices
         The devices that the study measures on, by name.
     threads
@@ -54,6 +56,7 @@ class LocalEngine:
         store: Store,
         records: Records,
         logs: Path,
+        sources: Mapping[str, Artifact],
         devices: Mapping[str, Device],
         threads: int,
         observer: Observer,
@@ -69,6 +72,7 @@ class LocalEngine:
         self._pools = {"torch": Pool("torch", 1, logs, max(1, cores // 2)), "tvm": Pool("tvm", cores, logs, 1)}
         self._leases = {name: threading.Lock() for name in devices}
         self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
+        self._sources = dict(sources)
         self._targets: dict[str, Mapping[str, Any]] = {}
         self._host: Mapping[str, Any] = {}
         self._failures: dict[str, StageFailed] = {}
@@ -110,6 +114,10 @@ class LocalEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exit.close()
+
+    def source(self, dataset: str) -> Artifact:
+        """Return the folder of the data set's files; its key is their digest."""
+        return self._sources[dataset]
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""

@@ -12,8 +12,8 @@ from torch import nn
 
 from explorer import accounting, plugins, training
 from explorer.configuration import parts, takes_ratio
-from explorer.datasets import Splits
 from explorer.onnx_export import export
+from explorer.prepared import Prepared
 from explorer.store import Artifact
 
 VERSION = 2
@@ -39,7 +39,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     StageFailed
         If the loss is no longer finite, or memory runs out.
     """
-    splits = Splits.load(parents["data"].path / "images.npz")
+    splits = Prepared.load(parents["data"])
     training.make_reproducible(parameters.get("seed", 0))
     model = training.build_model(
         "compress", parameters["model"], parameters["width"], parents["data"].values["classes"], splits.shape
@@ -50,7 +50,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     model = _compressed(model, parameters, splits)
     after = accounting.account(model, example)
     weight_bytes = export(model, example, out / "network.onnx")
-    images = splits.test.pixels[:REFERENCE_IMAGES]
+    images = splits.test[:REFERENCE_IMAGES]
     np.savez(out / "reference.npz", images=images, logits=training.logits(model, images).numpy())
     answers = {split: training.classes(model, getattr(splits, split)) for split in ("validation", "test")}
     np.savez(out / "answers.npz", allow_pickle=False, **answers)
@@ -66,12 +66,12 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     }
 
 
-def _compressed(model: nn.Module, parameters: Mapping[str, Any], splits: Splits) -> nn.Module:
+def _compressed(model: nn.Module, parameters: Mapping[str, Any], splits: Prepared) -> nn.Module:
     def fine_tune(tuned: nn.Module, share: float = 1.0) -> None:
         recipe = training.Recipe.of(parameters)  # absent where nothing is removed and so nothing fine-tuned
         training.fit("compress", tuned, splits.train, recipe, round(share * recipe.epochs))
 
-    example = torch.from_numpy(splits.train.pixels[:1])
+    example = torch.from_numpy(splits.train[:1])
     for name in parts(parameters["compression"]):
         compress = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("compression", name).compress
         ratio = parameters["ratio"] if takes_ratio(name) else None

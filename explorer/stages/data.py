@@ -1,4 +1,4 @@
-"""Data set's name and shares → images.npz: normalised training, validation and test images with their labels."""
+"""Data set's name, settings and files → training, validation and test images with their labels, 8-bit."""
 
 from __future__ import annotations
 
@@ -8,44 +8,61 @@ from typing import Any
 
 import numpy as np
 
-from explorer import plugins
-from explorer.datasets import Images, Splits
+from explorer import plugins, prepared
+from explorer.datasets import SPLITS, Settings, Splits, unusable
 from explorer.store import Artifact
 
-VERSION = 1
+VERSION = 2
 WORKER = "torch"
 
-FLAT = 1e-6  # a channel with less contrast is centred and not scaled
+MOST_NAMED = 100  # corrupt files that the values name; their number counts all
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Load and split the data set, and write it with each channel's mean 0 and standard deviation 1 on training images.
+    """Load and split the data set, and write its splits.
+
+    Parameters
+    ----------
+    parents
+        ``source``: the folder that the data set's files lie in, its key their digest.
 
     Returns
     -------
     dict
-        ``classes``, ``shape`` [C, H, W], the number of images per split, ``mean`` and ``std`` per channel in the data
-        set's own units, and the ``digest`` of what was written.
+        ``classes`` and their ``class_names``, ``shape`` [C, H, W], the number of images per split, ``mean`` and ``std``
+        per channel of the training pixels in [0, 1], ``augment``, the ``digest`` of what was written, and of files
+        that are no images and were left out the number, ``corrupt``, and the names, ``corrupt_names``.
+
+    Raises
+    ------
+    StageFailed
+        If the data set's files are not as it needs them.
     """
     name = parameters["dataset"]
     load = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("dataset", name).load
-    splits: Splits = load(parameters["validation"], parameters["test"], parameters["seed"])
-    mean = splits.train.pixels.mean((0, 2, 3), keepdims=True, dtype=np.float64)
-    std = splits.train.pixels.std((0, 2, 3), keepdims=True, dtype=np.float64)
-    scale = np.where(std > FLAT, std, 1.0)
-
-    def normalised(images: Images) -> Images:
-        return Images(((images.pixels - mean) / scale).astype(np.float32), images.labels)
-
-    written = Splits(normalised(splits.train), normalised(splits.validation), normalised(splits.test))
-    written.save(out / "images.npz")
+    chosen = {field: parameters[field] for field in Settings._fields if field in parameters}
+    splits: Splits = load(Settings(**chosen, root=parents["source"].path))
+    _check(name, splits)
     return {
-        "classes": written.classes,
-        "shape": list(written.shape),
-        "train": len(written.train),
-        "validation": len(written.validation),
-        "test": len(written.test),
-        "mean": mean.ravel().tolist(),
-        "std": std.ravel().tolist(),
-        "digest": written.digest,
+        "classes": len(splits.classes),
+        "class_names": list(splits.classes),
+        "shape": list(splits.train.shape),
+        **{split: len(getattr(splits, split)) for split in SPLITS},
+        "augment": list(plugins.literal("dataset", name, "AUGMENT", ("shift",))),
+        "corrupt": len(splits.corrupt),
+        "corrupt_names": list(splits.corrupt[:MOST_NAMED]),
+        **prepared.save(splits, out),
     }
+
+
+def _check(name: str, splits: Splits) -> None:
+    """Refuse splits that lack a class, or whose labels name none."""
+    for split in SPLITS:
+        labels = getattr(splits, split).labels
+        counts = np.bincount(labels, minlength=len(splits.classes))
+        if len(counts) > len(splits.classes):
+            raise unusable(
+                f"data set {name} names {len(splits.classes)} classes and has {split} images of {len(counts)}"
+            )
+        for label in np.flatnonzero(counts == 0):
+            raise unusable(f"data set {name} has no {split} image of class '{splits.classes[label]}'")

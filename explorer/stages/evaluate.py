@@ -16,8 +16,8 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from explorer.datasets import Images, Splits
 from explorer.errors import Failure, StageFailed
+from explorer.prepared import Inputs, Prepared
 from explorer.stages.build import LIBRARY
 from explorer.statistics import share_interval
 from explorer.store import Artifact
@@ -27,6 +27,8 @@ WORKER = "tvm"
 
 # A float32 network computes what torch does up to rounding, which decides where two classes are all but equal.
 LEAST_AGREEMENT = 0.999
+
+CHUNK = 64  # images read at once
 
 REFERENCE_IMAGES = 64  # test images whose logits another device's are compared with
 
@@ -56,12 +58,12 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     StageFailed
         Of kind ``wrong_output`` if a float32 network disagrees with torch on more images than rounding explains.
     """
-    splits = Splits.load(parents["data"].path / "images.npz")
+    splits = Prepared.load(parents["data"])
     network = _network(parents["build"].path / LIBRARY)
     logits = {"validation": _logits(network, splits.validation), "test": _logits(network, splits.test)}
     answers = {split: outputs.argmax(1) for split, outputs in logits.items()}
     np.savez(out / "answers.npz", allow_pickle=False, **answers)
-    images = splits.test.pixels[:REFERENCE_IMAGES]
+    images = splits.test[:REFERENCE_IMAGES]
     np.savez(out / "reference.npz", images=images, logits=logits["test"][:REFERENCE_IMAGES])
     with np.load(parents["compress"].path / "answers.npz") as torchs:
         same = np.concatenate([answers[split] == torchs[split] for split in answers])
@@ -91,7 +93,10 @@ def _network(library: Path) -> Any:
         return relax.VirtualMachine(module, tvm.cpu())
 
 
-def _logits(network: Any, images: Images) -> NDArray[np.float32]:
-    """Return the outputs of `network`, shape (N, classes)."""
-    tensors = (tvm.runtime.tensor(images.pixels[index : index + 1]) for index in range(len(images)))
-    return np.concatenate([network["main"](tensor).numpy() for tensor in tensors])
+def _logits(network: Any, images: Inputs) -> NDArray[np.float32]:
+    """Return the outputs of `network`, shape (N, classes); no more than `CHUNK` images are in memory."""
+    chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+    outputs = [
+        network["main"](tvm.runtime.tensor(chunk[i : i + 1])).numpy() for chunk in chunks for i in range(len(chunk))
+    ]
+    return np.concatenate(outputs)

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from dlas_ops import quantization
-from explorer.datasets import Splits
+from explorer.prepared import Prepared
 from explorer.store import Artifact
 
 VERSION = 1
@@ -31,10 +31,12 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     parents
         ``data`` for training images and ``compress``, whose ``network.onnx`` is read.
     """
-    images = Splits.load(parents["data"].path / "images.npz").train
+    images = Prepared.load(parents["data"]).train
     count = min(parameters["images"], len(images))
     drawn = np.sort(np.random.default_rng(parameters["seed"]).choice(len(images), count, replace=False))
     network = onnx.load(parents["compress"].path / "network.onnx")
-    quantized = quantization.quantize(network, images.pixels[drawn], percentile=parameters["percentile"])
+    quantized = quantization.quantize(
+        network, images.normalised(images.pixels(drawn)), percentile=parameters["percentile"]
+    )
     onnx.save(quantized, out / "network.onnx")
     return {"calibration_images": count}

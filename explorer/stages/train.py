@@ -1,4 +1,4 @@
-"""Normalised images and a model's name → weights.pt: the model trained from scratch."""
+"""Images and a model's name → weights.pt: the model trained from scratch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from explorer import training
-from explorer.datasets import Splits
+from explorer.prepared import Prepared
 from explorer.store import Artifact
 
 VERSION = 2
@@ -32,7 +32,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         If the model cannot take the images, the loss is no longer finite, or memory runs out.
     """
     data = parents["data"]
-    splits = Splits.load(data.path / "images.npz")
+    splits = Prepared.load(data)
     training.make_reproducible(parameters["seed"])
     model = training.build_model(
         "train", parameters["model"], parameters["width"], data.values["classes"], splits.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from explorer import accounting, plugins
+from explorer import accounting, plugins, prepared
+from explorer.augmentation import AUGMENTATIONS
 from explorer.configuration import dtype, takes_ratio
-from explorer.datasets import SPLITS, Splits
+from explorer.datasets import SPLITS, Settings, Splits, channel_sums
 from explorer.onnx_export import export
 from explorer.workers import Worker
+from tests import data_sets
 from tests.torch_stages import onnx_outputs
 
 SHAPES = ((1, 8, 8), (3, 32, 32))
@@ -39,19 +41,41 @@ def weights_of(model: nn.Module) -> list[Tensor]:
 
 @pytest.mark.parametrize("name", plugins.names("dataset"))
 class TestDataset:
-    def test_splits_are_labelled_images_of_one_shape(self, name: str) -> None:
-        splits: Splits = plugins.load("dataset", name).load(0.2, 0.25, 0)
-        for split in (getattr(splits, split) for split in SPLITS):
-            assert split.pixels.dtype == np.float32
-            assert split.pixels.shape == (len(split.labels), *splits.shape)
-            assert split.labels.dtype == np.int64
-            assert set(np.unique(split.labels)) == set(range(splits.classes))
-            assert np.isfinite(split.pixels).all()
-
-    def test_the_seed_decides_the_split(self, name: str) -> None:
+    @pytest.fixture
+    def load(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Splits]:
+        root = data_sets.small(name, tmp_path, monkeypatch)
         load = plugins.load("dataset", name).load
-        assert load(0.2, 0.25, 1).digest == load(0.2, 0.25, 1).digest
-        assert load(0.2, 0.25, 1).digest != load(0.2, 0.25, 2).digest
+        return lambda seed: load(Settings(seed=seed, image_size=24, root=root))
+
+    def test_splits_are_labelled_images_of_one_shape(self, name: str, load: Callable[[int], Splits]) -> None:
+        splits = load(0)
+        for images in (getattr(splits, split) for split in SPLITS):
+            pixels = images.pixels(np.arange(len(images)))
+            assert pixels.dtype == np.uint8
+            assert pixels.shape == (len(images), *splits.train.shape)
+            assert images.labels.dtype == np.int64
+            assert images.labels.shape == (len(images),)
+            assert set(np.unique(images.labels)) == set(range(len(splits.classes)))
+            np.testing.assert_array_equal(images.sums(), channel_sums(pixels).sum(0))
+            np.testing.assert_array_equal(images.part(np.array([2, 0])).pixels(np.array([1])), pixels[:1])
+
+    def test_no_image_lies_in_two_splits(self, name: str, load: Callable[[int], Splits]) -> None:
+        splits = load(0)
+        images = [getattr(splits, split) for split in SPLITS]
+        seen = [{image.tobytes() for image in each.pixels(np.arange(len(each)))} for each in images]
+        assert not seen[0] & seen[1]
+        assert not (seen[0] | seen[1]) & seen[2]
+
+    def test_the_seed_decides_the_split(self, name: str, load: Callable[[int], Splits], tmp_path: Path) -> None:
+        digests = []
+        for index, seed in enumerate((1, 1, 2)):
+            folder = tmp_path / f"{index}"
+            folder.mkdir()
+            digests.append(prepared.save(load(seed), folder)["digest"])
+        assert digests[0] == digests[1] != digests[2]
+
+    def test_its_augmentations_exist(self, name: str) -> None:
+        assert set(plugins.literal("dataset", name, "AUGMENT")) <= set(AUGMENTATIONS)
 
 
 @pytest.mark.parametrize("name", plugins.names("model"))

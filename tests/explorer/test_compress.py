@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 from explorer.compression import channel_pruning
-from explorer.datasets import Splits
 from explorer.errors import StageFailed
+from explorer.prepared import Prepared
 from explorer.store import Artifact
 from tests import torch_stages
 
@@ -40,14 +40,14 @@ def test_the_network_computes_what_torch_does(
     compression: str, ratio: float | None, digits: Artifact, trained: Artifact, tmp_path: Path
 ) -> None:
     network = torch_stages.compress(tmp_path, digits, trained, compression, ratio, epochs=1)
-    splits = Splits.load(digits.path / "images.npz")
+    splits = Prepared.load(digits)
     with np.load(network.path / "reference.npz") as reference:
         images, logits = reference["images"], reference["logits"]
     assert logits.shape == (64, 10)
-    np.testing.assert_array_equal(images, splits.test.pixels[:64])
+    np.testing.assert_array_equal(images, splits.test[:64])
     onnx_path = network.path / "network.onnx"
     np.testing.assert_allclose(torch_stages.onnx_outputs(onnx_path, images), logits, rtol=1e-4, atol=1e-4)
-    classes = torch_stages.onnx_outputs(onnx_path, splits.validation.pixels).argmax(1)
+    classes = torch_stages.onnx_outputs(onnx_path, splits.validation[:]).argmax(1)
     with np.load(network.path / "answers.npz") as answers:
         np.testing.assert_array_equal(answers["validation"], classes)
         assert answers["test"].shape == (450,)

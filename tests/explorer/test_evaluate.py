@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dlas_ops.targets import native_target
-from explorer.datasets import Splits
 from explorer.errors import StageFailed
+from explorer.prepared import Prepared
 from explorer.statistics import share_interval
 from explorer.store import Artifact
 from tests import torch_stages
@@ -60,10 +60,10 @@ def test_the_accuracy_is_that_of_an_independent_runtime(digits: Artifact, networ
     parents = {"data": digits, "compress": network, "build": built(tmp_path, network)}
     evaluated = torch_stages.execute("evaluate", tmp_path, numerics, **parents)
 
-    splits = Splits.load(digits.path / "images.npz")
+    splits = Prepared.load(digits)
     with np.load(evaluated.path / "answers.npz") as answers:
         for split in ("validation", "test"):
-            images = getattr(splits, split).pixels
+            images = getattr(splits, split)[:]
             expected = torch_stages.onnx_outputs(network.path / "network.onnx", images).argmax(1)
             np.testing.assert_array_equal(answers[split], expected)
         hits = answers["validation"] == splits.validation.labels

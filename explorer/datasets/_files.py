@@ -1,0 +1,170 @@
+"""A folder of class folders of image files → images that are decoded whenever they are asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from explorer.datasets import Indices, Pixels, channel_sums, unusable
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+CHANNELS = 3
+BATCH = 64  # images of one decoding pass that are in memory at once
+
+
+@dataclass(frozen=True)
+class Files:
+    """Colour images in files; none is kept once it was handed out.
+
+    Parameters
+    ----------
+    root
+        The folder that `names` are relative to.
+    names
+        One per image.
+    labels
+        int64, shape (N,).
+    size
+        Side in pixels of the square that is cut from each image's middle, after its shorter side was scaled to it.
+    image_sums
+        What `channel_sums` gave for each image when it was first decoded, shape (N, 2, 3); None if that is not known.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    size: int
+    image_sums: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return CHANNELS, self.size, self.size
+
+    def pixels(self, indices: Indices) -> Pixels:
+        """Return the images at `indices`, uint8, shape (n, 3, size, size).
+
+        Raises
+        ------
+        StageFailed
+            If a file is gone or damaged.
+        """
+        paths = [self.root / self.names[index] for index in indices]
+        found = list(_decoders().map(partial(decoded, size=self.size), paths))
+        for path, image in zip(paths, found, strict=True):
+            if image is None:
+                raise unusable(f"{path} was an image when the data set was read and is none now")
+        return np.stack([image for image in found if image is not None])
+
+    def sums(self) -> NDArray[np.float64]:
+        """Return the sums of the pixels and of their squares by channel, shape (2, 3)."""
+        assert self.image_sums is not None, "only the data stage asks, which read the images"
+        return self.image_sums.sum(0)  # type: ignore[no-any-return]
+
+    def part(self, indices: Indices) -> Files:
+        """Return the images at `indices` as a set of their own."""
+        names = tuple(self.names[index] for index in indices)
+        sums = None if self.image_sums is None else self.image_sums[indices]
+        return Files(self.root, names, self.labels[indices], self.size, sums)
+
+
+def class_folders(root: Path, splits: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the classes, sorted: those of the folders in ``root/split``, the same for all `splits`.
+
+    Parameters
+    ----------
+    splits
+        The training split first.
+
+    Raises
+    ------
+    StageFailed
+        If a split has other folders than the first, or a folder has no image.
+    """
+    reference = root / splits[0]
+    classes = _subfolders(reference)
+    if not classes:
+        raise unusable(f"{reference} has no folders of classes; images are expected at {reference}/CLASS/NAME.jpg")
+    for split in splits:
+        found = _subfolders(root / split)
+        for name in sorted(set(classes) - set(found)):
+            raise unusable(f"{root / split} has no folder for class '{name}', which {reference} has")
+        for name in sorted(set(found) - set(classes)):
+            raise unusable(f"{root / split} has a folder for class '{name}', which {reference} has not")
+    for folder in (root / split / name for split in splits for name in classes):
+        if not _image_names(folder):
+            raise unusable(f"{folder} holds no image; expected files that end in {', '.join(SUFFIXES)}")
+    return tuple(classes)
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+
+
+def _image_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def read(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Files, tuple[str, ...]]:
+    """Return the images in ``root/split/CLASS/``, every one decoded once, and the names of those that are corrupt.
+
+    Raises
+    ------
+    StageFailed
+        If none of a class can be read.
+    """
+    found = [
+        (f"{split}/{name}/{file}", label)
+        for label, name in enumerate(classes)
+        for file in _image_names(root / split / name)
+    ]
+    sums = list(_image_sums(root, [name for name, _ in found], size))
+    kept = [(name, label, each) for (name, label), each in zip(found, sums, strict=True) if each is not None]
+    labels = np.array([label for _, label, _ in kept], np.int64)
+    for label in np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0):
+        raise unusable(f"none of the images in {root / split / classes[int(label)]} can be read")
+    files = Files(root, tuple(name for name, _, _ in kept), labels, size, np.array([each for _, _, each in kept]))
+    return files, tuple(name for (name, _), each in zip(found, sums, strict=True) if each is None)
+
+
+def _image_sums(root: Path, names: Sequence[str], size: int) -> Iterator[NDArray[np.float64] | None]:
+    """Yield each image's channel sums, None for one that cannot be read."""
+    for start in range(0, len(names), BATCH):
+        paths = [root / name for name in names[start : start + BATCH]]
+        for image in _decoders().map(partial(decoded, size=size), paths):
+            yield None if image is None else channel_sums(image[np.newaxis])[0]
+
+
+def decoded(path: Path, size: int) -> Pixels | None:
+    """Return the middle square of the image at `path`, scaled to `size`, shape (3, size, size); None if unreadable."""
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (size, size))  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still large enough
+            colours = image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception:  # on damaged files Pillow's decoders raise whatever they stumble over, SyntaxError among others
+        return None
+    if colours.size != (size, size):
+        side = min(colours.size)
+        left, top = (colours.width - side) // 2, (colours.height - side) // 2
+        square = (left, top, left + side, top + side)
+        colours = colours.resize((size, size), Image.Resampling.BILINEAR, box=square)
+    return np.ascontiguousarray(np.asarray(colours).transpose(2, 0, 1))
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    # Pillow decodes without Python's lock. As many threads as the engine lets one network train on.
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode")

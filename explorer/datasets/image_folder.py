@@ -1,0 +1,29 @@
+"""Any labelled folder, ``{train,val,test}/<class>/*.jpg``, ImageNet too → splits of square colour images, streamed."""
+
+from __future__ import annotations
+
+from explorer.datasets import Images, Settings, Splits, _files, stratified
+
+FOLDER_SETTING = "image_folder"
+FILES = ("train/*/*",)
+OPTIONAL_FILES = ("val/*/*", "test/*/*")
+AUGMENT = ("resized_crop", "flip")
+
+
+def load(settings: Settings) -> Splits:
+    """Return the images, uint8, shape (N, 3, image_size, image_size); they stay in their files.
+
+    A test or validation split that the folder lacks is held back from the training images, by class.
+    """
+    root, size = settings.root, settings.image_size
+    present = [split for split in ("train", "val", "test") if (root / split).is_dir()]
+    classes = _files.class_folders(root, present)
+    corrupt: list[str] = []
+    found: dict[str, Images] = {}
+    for split in present:
+        found[split], unreadable = _files.read(root, split, classes, size)
+        corrupt += unreadable
+    for split, share in (("test", settings.test), ("val", settings.validation)):
+        if split not in found:
+            found["train"], found[split] = stratified(found["train"], share, settings.seed)
+    return Splits(found["train"], found["val"], found["test"], classes, tuple(corrupt))
