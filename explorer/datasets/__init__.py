@@ -5,6 +5,8 @@ A data set is one file with one function, ``load(settings) -> Splits``, and lite
 - ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.sources`; a data set without them needs none;
 - ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
 - ``AUGMENT``: how training images are varied, names from `explorer.augmentation`; ``("shift",)`` unless it says.
+
+Of a data set of the user's own, written ``module:function``, no literals are read and no files are digested.
 """
 
 from __future__ import annotations
