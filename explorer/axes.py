@@ -67,6 +67,7 @@ def read_axes(file: TomlFile, devices: Collection[str]) -> dict[str, Axis]:
     ------
     SpaceError
         For an unknown axis or choice, a missing axis without default, an empty list, or a range that makes no sense.
+        Names of devices are taken as they are: `space.load` decides whether they need an entry.
     """
     table = file.content.get("axes")
     if not isinstance(table, dict):
@@ -130,6 +131,8 @@ class _Reader:
             if part not in known and not (self._name in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", part)):
                 if item == "all":
                     raise self._file.error(f"'all' stands alone: write {self._name} = \"all\"", *at)
+                if self._name == "device":
+                    continue
                 raise self._file.error(
                     f"unknown {self._name} '{part}' on axis {self._name}{did_you_mean(part, known)}", *at
                 )

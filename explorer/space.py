@@ -48,6 +48,8 @@ class Space:
         Of the stages that train, compress and measure.
     devices
         The entries of the devices file beside the space, by name.
+    devices_file
+        Where that is or would be.
     """
 
     name: str
@@ -60,11 +62,17 @@ class Space:
     seed: int
     settings: Settings
     devices: Mapping[str, Device]
+    devices_file: Path
 
     @cached_property
     def tree(self) -> Node:
         """The valid configurations as a prefix tree, one level per axis."""
         return grow(self.axes, self.constraints)
+
+    @property
+    def missing_devices(self) -> tuple[str, ...]:
+        """Names on the axis `device` that have no entry in the devices file."""
+        return _missing_devices(self.axes, self.devices)
 
     @property
     def count(self) -> int:
@@ -135,13 +143,15 @@ class Space:
         )
 
 
-def load(path: Path, devices_file: Path | None = None) -> Space:
+def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -> Space:
     """Return the search space of the file at `path`.
 
     Parameters
     ----------
     devices_file
         The devices that the axis `device` may name; ``devices.toml`` beside the space unless given.
+    to_run
+        Whether every device must have an entry; a space can be counted without.
 
     Raises
     ------
@@ -149,9 +159,12 @@ def load(path: Path, devices_file: Path | None = None) -> Space:
         If either file cannot be used; the message names the file and, where known, the line.
     """
     file = TomlFile.read(find(path))
-    entries = devices.load(devices_file or file.path.with_name("devices.toml"))
+    devices_path = devices_file or file.path.with_name(space_file.DEVICES_FILE)
+    entries = devices.load(devices_path)
     space_file.check_tables(file)
     axes = read_axes(file, entries)
+    if to_run and (missing := _missing_devices(axes, entries)):
+        raise _unknown_devices(file, missing, entries, devices_path)
     combinations = math.prod(len(axis.choices) for axis in axes.values())
     if combinations > MOST_COMBINATIONS:
         raise file.error(f"the axes have {combinations:,} combinations, more than {MOST_COMBINATIONS:,}", "axes")
@@ -167,6 +180,7 @@ def load(path: Path, devices_file: Path | None = None) -> Space:
         seed=search.seed,
         settings=space_file.read_settings(file),
         devices=entries,
+        devices_file=devices_path,
     )
     _check_choices(file, space)
     if search.trials is None:
@@ -200,6 +214,28 @@ def _draw(choice: Choice, generator: random.Random) -> Choice:
         drawn = math.exp(generator.uniform(math.log(choice.low), math.log(choice.high)))
         return min(max(drawn, choice.low), choice.high)  # exp(log(x)) may miss x by a rounding
     return generator.uniform(choice.low, choice.high)
+
+
+def _missing_devices(axes: Mapping[str, Axis], entries: Collection[str]) -> tuple[str, ...]:
+    return tuple(str(name) for name in axes["device"].choices if name not in entries)
+
+
+def _unknown_devices(
+    file: TomlFile, missing: tuple[str, ...], entries: Collection[str], devices_path: Path
+) -> SpaceError:
+    """Return the error about devices without an entry: what is missing and, unless it is a slip, what to write."""
+    first, *others = missing
+    hint = did_you_mean(first, entries)
+    if others or not hint.endswith("?"):  # names that are no slip of an entry's
+        hint = (
+            f"; allowed: {', '.join(entries)}; a device needs an entry such as [{first}] in {devices_path}, with its "
+            f"tracker and target, and this version has schedules for {' and '.join(devices.TARGET_KINDS)} targets only"
+        )
+    names = ", ".join(f"'{name}'" for name in missing)
+    message = f"unknown device{'s' if others else ''} {names} on axis device{hint}"
+    choices = file.content["axes"]["device"]
+    index = (choices.index(first),) if isinstance(choices, list) else ()
+    return file.error(message, "axes", "device", *index)
 
 
 def _default_trials(space: Space) -> int:

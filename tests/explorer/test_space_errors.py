@@ -41,6 +41,18 @@ def fail(folder: Path, text: str) -> str:
         ),
         ("threads = [1, 2]", "thread = [1, 2]", "x.toml:7: unknown axis 'thread'; allowed: dataset, model, width, "),
         ('"local"', '"locl"', "x.toml:8: unknown device 'locl' on axis device; allowed: local; did you mean 'local'?"),
+        (
+            '"local"',
+            '["local", "phone"]',
+            "x.toml:8: unknown device 'phone' on axis device; allowed: local; a device needs an entry such as [phone] "
+            "in devices.toml, with its tracker and target, and this version has schedules for llvm targets only",
+        ),
+        (
+            '"local"',
+            '["locl", "phone"]',
+            "x.toml:8: unknown devices 'locl', 'phone' on axis device; allowed: local; a device needs an entry such as "
+            "[locl] in devices.toml",
+        ),
         ('"digits"', '"digts"', "x.toml:2: unknown dataset 'digts' on axis dataset; allowed: "),
         ('"digits"', '"my module:load"', "x.toml:2: unknown dataset 'my module:load' on axis dataset; allowed: "),
         ('"digits"', "3", "x.toml:2: axis dataset takes names, not 3"),
