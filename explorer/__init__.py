@@ -19,12 +19,24 @@ from explorer.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explorer.counting import StageCount
     from explorer.records import Records
     from explorer.report import Best
     from explorer.search import Observer, Summary
     from explorer.space_file import Direction
 
-__all__ = ["DEFAULT_WORKSPACE", "best", "figure", "frame", "front", "layers", "objectives", "run", "study_records"]
+__all__ = [
+    "DEFAULT_WORKSPACE",
+    "best",
+    "count",
+    "figure",
+    "frame",
+    "front",
+    "layers",
+    "objectives",
+    "run",
+    "study_records",
+]
 
 DEFAULT_WORKSPACE = "workspace"
 LAYERS = "layers.json"  # in a build artifact; explorer.stages.build, which writes it, imports TVM
@@ -74,6 +86,20 @@ def run(
     console.print(f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}")
     with Progress(console) as progress:
         return search.run(searched, place, progress)
+
+
+def count(space: Path | str) -> tuple[StageCount, ...]:
+    """Return how often each stage is executed if all of `space` is tried: by every configuration alone and by all.
+
+    Raises
+    ------
+    SpaceError
+        If the space cannot be used, or has a continuous axis; devices need no entry.
+    """
+    from explorer import counting
+    from explorer.space import load
+
+    return counting.count(load(Path(space), to_run=False))
 
 
 def frame(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,9 @@ from explorer.errors import ExplorerError, Failure
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, RenderableType
+
+    from explorer.axes import Choice
+    from explorer.space import Space
 
 PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 columns
 
@@ -175,28 +179,22 @@ def export(
 
 
 @app.command()
-def spaces(as_json: AsJson = False) -> None:
-    """Print the bundled search spaces."""
+def spaces(
+    space: Annotated[
+        str | None, typer.Argument(help="A search-space file, or the name of a bundled one: what it asks for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
     from explorer import space_file, tables
     from explorer.space import load
 
-    found = [load(path) for path in space_file.bundled()]
+    if space is not None:
+        _print_space(load(Path(space), to_run=False), as_json)
+        return
+    found = [load(path, to_run=False) for path in space_file.bundled()]
     if as_json:
-        _print_json(
-            [
-                {
-                    "name": space.name,
-                    "configurations": space.count,
-                    "continuous": space.continuous,
-                    "sampler": space.sampler,
-                    "trials": space.trials,
-                    "devices": space.axes["device"].choices,
-                    "objectives": dict(space.objectives),
-                    "file": str(space.path),
-                }
-                for space in found
-            ]
-        )
+        _print_json([_space_row(each) for each in found])
     else:
         _print(tables.spaces_table(found))
 
@@ -235,6 +233,40 @@ def _next_command(stacks: pd.DataFrame, workspace: Path) -> str:
         return f"dlas status{where}"
     middle = stacks.sort_values("latency_ms").iloc[len(stacks) // 2]
     return f"dlas best --device {middle['device']} --latency-ms {middle['latency_high_ms']:.2g}{where}"
+
+
+def _print_space(space: Space, as_json: bool) -> None:
+    from explorer import counting, tables
+
+    if not as_json:
+        _print(tables.space_table(space))  # at once: to count the stages of a large grid takes a while
+    stages = None if space.continuous else counting.count(space)
+    if as_json:
+        axes = {name: [_choice(choice) for choice in axis.choices] for name, axis in space.axes.items()}
+        counts = None if stages is None else [asdict(each) for each in stages]
+        _print_json({**_space_row(space), "axes": axes, "missing_devices": space.missing_devices, "stages": counts})
+    elif stages is None:
+        print(f"stages are not counted: axis {space.continuous[0]} is continuous; give its range a step to count them")
+    else:
+        _print(tables.stages_table(stages))
+
+
+def _space_row(space: Space) -> dict[str, Any]:
+    return {
+        "name": space.name,
+        "configurations": space.count,
+        "continuous": space.continuous,
+        "sampler": space.sampler,
+        "trials": space.trials,
+        "devices": space.axes["device"].choices,
+        "objectives": dict(space.objectives),
+        "file": str(space.path),
+    }
+
+
+def _choice(choice: Choice) -> Any:
+    """Return a choice as a plain value; a continuous range as its bounds."""
+    return asdict(choice) if is_dataclass(choice) else choice
 
 
 def _console() -> Console:

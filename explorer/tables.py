@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from explorer.configuration import AXES
+from explorer.configuration import AXES, LAYERS
 from explorer.figures import readable_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explorer.axes import Axis
+    from explorer.counting import StageCount
     from explorer.devices import Device
     from explorer.report import Best, Stack
     from explorer.space import Space
@@ -143,6 +146,45 @@ def spaces_table(spaces: list[Space]) -> Table:
             str(space.path),
         )
     return table
+
+
+def space_table(space: Space) -> RenderableType:
+    """Return the axes of a search space, its size, and which of its devices no study could run on yet."""
+    table = _table("layer", "axis", "choices")
+    for layer, axes in LAYERS.items():
+        for name in axes:
+            table.add_row(escape(layer) if name == axes[0] else "", name, _choices(space.axes[name]))
+    parts: list[RenderableType] = [f"[bold]{escape(space.name)}[/], {escape(str(space.path))}", table]
+    rules = f" under {len(space.constraints)} constraints" if space.constraints else ""
+    combinations = math.prod(len(axis.choices) for axis in space.axes.values())
+    parts.append(f"{combinations:,} combinations, of which valid{rules}: {space.size}")
+    if space.missing_devices:
+        names = escape(", ".join(space.missing_devices))
+        parts.append(
+            f"[yellow]note:[/] no entry in {escape(str(space.devices_file))}, which a run needs, and counted with a "
+            f"target of its own each: {names}"
+        )
+    return Group(*parts)
+
+
+def stages_table(stages: Sequence[StageCount]) -> RenderableType:
+    """Return how often each stage is executed by every configuration alone and by all together, one stage a line."""
+    table = _table("stage", "each alone", "all together")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = [(each.stage, each.alone, each.distinct, each.at_most) for each in stages]
+    totals = (sum(each.alone for each in stages), sum(each.distinct for each in stages))
+    for stage, alone, distinct, at_most in [*rows, ("all", *totals, any(each.at_most for each in stages))]:
+        table.add_row(stage, f"{alone:,}", f"{'at most ' if at_most else ''}{distinct:,}")
+    return Group("executions of stages, if nothing fails:", table)
+
+
+def _choices(axis: Axis) -> str:
+    """Return an axis' choices; of numbers that were written as a range its bounds and step."""
+    if axis.range is None:
+        return ", ".join(map(_text, axis.choices))
+    kind = f" step {axis.range.step:g}" if axis.range.step else " continuous"
+    return f"{axis.range}{kind}{', logarithmic' if axis.range.log else ''}"
 
 
 def devices_table(devices: list[Device]) -> Table:

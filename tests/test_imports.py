@@ -22,7 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("",),  # the package itself: the Python API
     ("search", "progress", "figures"),
     ("study",),
-    ("report", "pareto"),
+    ("report", "pareto", "counting"),
     ("samplers",),
     ("sampling", "trial", "engines", "sources"),
     ("loopback", "stages"),

@@ -152,10 +152,52 @@ def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.
     assert "kind=llvm mcpu=cortex-a72" in text
 
 
+def test_spaces_prints_the_axes_of_one_and_its_executions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make(tmp_path, {**SMALL, "device": ["local"]}).path
+    path.write_text(path.read_text().replace('["local"]', '["local", "phone"]'))
+    found = answer(capsys, "spaces", path)
+    assert (found["name"], found["configurations"], found["missing_devices"]) == ("drawn", 80, ["phone"])
+    assert found["axes"]["ratio"] == [0.5, 0.75]
+    stages = {stage["stage"]: stage for stage in found["stages"]}
+    assert stages["train"] == {"stage": "train", "alone": 80, "distinct": 2, "at_most": False}
+    assert stages["measure"]["distinct"] == 80
+    assert dlas("spaces", path) == 0
+    text = capsys.readouterr().out
+    for part in ("96 combinations, of which valid: 80 configurations", "each: phone", "direct, gemm", "0.5, 0.75"):
+        assert part in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["train", "80", "2"] in lines
+    assert lines[-1] == ["all", "760", "223"]
+
+
+def test_a_continuous_space_is_printed_without_its_executions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make(tmp_path, {**SMALL, "ratio": {"low": 0.3, "high": 0.9}, "threads": {"low": 1, "high": 8}}).path
+    found = answer(capsys, "spaces", path)
+    assert found["stages"] is None
+    assert found["axes"]["ratio"] == [{"low": 0.3, "high": 0.9, "step": None, "log": False}]
+    assert dlas("spaces", path) == 0
+    text = capsys.readouterr().out
+    assert "1..8 step 1" in text
+    assert "0.3..0.9 continuous" in text
+    assert "axis ratio is continuous; give its range a step to count them" in text
+
+
+def test_the_papers_devices_are_missing_when_it_is_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("run", "dlas_paper") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "unknown devices 'hikey970_cpu', 'hikey970_gpu', 'i7_cpu', 'xavier_gpu' on axis device" in error
+    assert "needs an entry such as [hikey970_cpu] in" in error
+    assert "with its tracker and target, and this version has schedules for llvm targets only" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "quikstart"), "error: unknown search space 'quikstart'; allowed: quickstart"),
+        (("run", "quikstart"), "error: unknown search space 'quikstart'; allowed: cifar10, dlas_paper, quickstart"),
+        (("spaces", "dlas_papr"), "error: unknown search space 'dlas_papr'; allowed: cifar10, dlas_paper, quickstart"),
         (("run", "quickstart", "--sampler", "tp"), "error: unknown sampler 'tp'; allowed: grid, nsga2, random, tpe"),
         (("run", "quickstart", "--trials", "0"), "error: trials 0 is below 1"),
         (("front", "--workspace", "/nowhere"), "error: no study in workspace '/nowhere'; start one with"),

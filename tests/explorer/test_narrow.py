@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import explorer
-from explorer import loopback
+from explorer import counting, loopback, space
 from explorer.errors import StageFailed
 from explorer.records import Records
 from explorer.settings import MeasureSettings
@@ -53,6 +53,15 @@ def test_dtypes_share_the_float32_network(narrow: Path, gemm: pd.DataFrame) -> N
     }
     assert gemm["compress_key"].nunique() == 2
     assert gemm["dtype"].to_list() == ["float32", "float16", "int8", "float32", "int8"]
+
+
+def test_stages_are_executed_as_often_as_counted(narrow: Path) -> None:
+    counts = counting.count(space.load(narrow.parent / "narrow.toml"))
+    executed = studies.executions(narrow)
+    assert {each.stage for each in counts} == set(executed)
+    for each in counts:
+        assert executed[each.stage] == each.distinct or (each.at_most and executed[each.stage] < each.distinct)
+    assert {each.stage for each in counts if each.at_most} == {"candidates"}
 
 
 def test_the_accuracy_is_that_of_the_dtype(narrow: Path, gemm: pd.DataFrame) -> None:

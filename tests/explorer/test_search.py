@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import optuna
 import psutil
 import pytest
 
-from explorer import loopback, plugins
+from explorer import counting, loopback, plugins, space
 from explorer.errors import DeviceError, Failure, WorkspaceError
 from explorer.records import Records
 from explorer.store import Store
@@ -307,6 +308,9 @@ def test_the_accuracy_for_another_target_is_taken_on_this_machine(undisturbed: P
     # What the undisturbed study compiled for this machine is evaluated for the other target as well.
     executed = {"lower": 2, "tune": 2, "build": 2, "evaluate": 2, "measure": 4}
     assert studies.executions(workspace) == executed
+    found = Counter(folder.parts[-3] for folder in (workspace / "artifacts").glob("*/??/*"))
+    counts = {each.stage: each.distinct for each in counting.count(space.load(path))}
+    assert counts == {**found, "measure": executed["measure"]}
     frame = Records(Workspace(workspace).url).frame("small")
     assert (frame["accuracy"] == frame["torch_accuracy"]).all()
 
