@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from explorer.compression import FineTune
-from explorer.datasets import Held, Settings, Splits, stratified
+from explorer.datasets import Held, Options, Splits, stratified
 
 
-def stripes(settings: Settings) -> Splits:
+def stripes(options: Options) -> Splits:
     """Horizontal against vertical stripes under noise: 12x10 px, 2 channels, 2 classes."""
-    random = np.random.default_rng(settings.seed)
+    random = np.random.default_rng(options.seed)
     labels = np.arange(200) % 2
     rows, columns = np.mgrid[:12, :10] % 2
     pixels = np.where(labels[:, None, None, None] == 0, rows, columns) + random.normal(0, 0.1, (200, 2, 12, 10))
     array = (100 + 100 * pixels).clip(0, 255).astype(np.uint8)
-    rest, held = stratified(Held(array, labels.astype(np.int64)), settings.test, settings.seed)
-    return Splits(*stratified(rest, settings.validation, settings.seed), held, ("horizontal", "vertical"))
+    rest, held = stratified(Held(array, labels.astype(np.int64)), options.test, options.seed)
+    return Splits(*stratified(rest, options.validation, options.seed), held, ("horizontal", "vertical"))
 
 
 class Branching(nn.Module):
@@ -79,16 +79,16 @@ def halve_magnitudes(model: nn.Module, ratio: float, example: Tensor, fine_tune:
     return model
 
 
-def one_channel_black(settings: Settings) -> Splits:
+def one_channel_black(options: Options) -> Splits:
     """Stripes whose second channel is 0 everywhere."""
-    splits = stripes(settings)
+    splits = stripes(options)
     for images in (splits.train, splits.validation, splits.test):
         assert isinstance(images, Held)
         images.array[:, 1] = 0
     return splits
 
 
-def horizontal_tests(settings: Settings) -> Splits:
+def horizontal_tests(options: Options) -> Splits:
     """Stripes whose test images are all horizontal."""
-    splits = stripes(settings)
+    splits = stripes(options)
     return replace(splits, test=splits.test.part(np.flatnonzero(splits.test.labels == 0)))

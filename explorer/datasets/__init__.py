@@ -1,6 +1,6 @@
 """What every data set hands over: labelled 8-bit images in three disjoint splits, and the way there from one set.
 
-A data set is one file with one function, ``load(settings) -> Splits``, and literals that are read without importing it:
+A data set is one file with one function, ``load(options) -> Splits``, and literals that are read without importing it:
 
 - ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.sources`; a data set without them needs none;
 - ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
@@ -27,7 +27,7 @@ Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
 
-class Settings(NamedTuple):
+class Options(NamedTuple):
     """What a data set is loaded with: the fields of ``[data]``, and where its files were found.
 
     Parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.datasets import Held, Settings, Splits, stratified, unusable
+from explorer.datasets import Held, Options, Splits, stratified, unusable
 
 FOLDERS = ("cifar-10-batches-py",)
 FILES = ("data_batch_[1-5]", "test_batch", "batches.meta")
@@ -21,15 +21,15 @@ def download(folder: str) -> None:
     CIFAR10(folder, download=True)
 
 
-def load(settings: Settings) -> Splits:
+def load(options: Options) -> Splits:
     """Return the images, uint8, shape (N, 3, 32, 32), the training images split by class."""
     from torchvision.datasets import CIFAR10
 
     try:
-        train, test = (CIFAR10(settings.root.parent, train=train) for train in (True, False))
+        train, test = (CIFAR10(options.root.parent, train=train) for train in (True, False))
     except RuntimeError as error:  # its check of the files' MD5 sums failed
-        raise unusable(f"the files in {settings.root} are not those of CIFAR-10: {error}") from error
-    rest, validation = stratified(_held(train), settings.validation, settings.seed)
+        raise unusable(f"the files in {options.root} are not those of CIFAR-10: {error}") from error
+    rest, validation = stratified(_held(train), options.validation, options.seed)
     return Splits(rest, validation, _held(test), tuple(train.classes))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from explorer.datasets import Held, Images, Settings, Splits, _files, stratified
+from explorer.datasets import Held, Images, Options, Splits, _files, stratified
 
 FOLDERS = ("cifar10-jpeg",)
 FILES = ("train/*/*.jpg", "test/*/*.jpg")
@@ -16,12 +16,12 @@ AUGMENT = ("crop", "flip")
 SIZE = 32
 
 
-def load(settings: Settings) -> Splits:
+def load(options: Options) -> Splits:
     """Return the images, uint8, shape (N, 3, 32, 32), the training images split by class."""
-    root = settings.root
+    root = options.root
     classes = _files.class_folders(root, ("train", "test"))
     (train, bad_train), (test, bad_test) = (_files.read(root, split, classes, SIZE) for split in ("train", "test"))
-    rest, validation = stratified(train, settings.validation, settings.seed)
+    rest, validation = stratified(train, options.validation, options.seed)
     return Splits(_held(rest), _held(validation), _held(test), classes, bad_train + bad_test)
 
 

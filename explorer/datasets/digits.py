@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits
 
-from explorer.datasets import Held, Settings, Splits, stratified
+from explorer.datasets import Held, Options, Splits, stratified
 
 AUGMENT = ("shift",)
 
@@ -13,10 +13,10 @@ AUGMENT = ("shift",)
 GREY_STEP = 15
 
 
-def load(settings: Settings) -> Splits:
+def load(options: Options) -> Splits:
     """Return the digits, uint8, shape (N, 1, 8, 8), split by class: black is 0, white 240."""
     bunch = load_digits()
     array = (bunch.images * GREY_STEP).astype(np.uint8)[:, np.newaxis]
-    remaining, test = stratified(Held(array, bunch.target.astype(np.int64)), settings.test, settings.seed)
-    train, validation = stratified(remaining, settings.validation, settings.seed)
+    remaining, test = stratified(Held(array, bunch.target.astype(np.int64)), options.test, options.seed)
+    train, validation = stratified(remaining, options.validation, options.seed)
     return Splits(train, validation, test, tuple(map(str, bunch.target_names)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.datasets import Held, Settings, Splits, stratified, unusable
+from explorer.datasets import Held, Options, Splits, stratified, unusable
 
 FOLDERS = ("FashionMNIST/raw", "/usr/share/datasets/fashion-mnist")  # the second: package dataset-fashion-mnist
 FILES = (
@@ -33,10 +33,10 @@ def download(folder: str) -> None:
     FashionMNIST(folder, download=True)
 
 
-def load(settings: Settings) -> Splits:
+def load(options: Options) -> Splits:
     """Return the images, uint8, shape (N, 1, 28, 28), the training images split by class."""
-    train, test = (_held(settings.root, prefix) for prefix in ("train", "t10k"))
-    rest, validation = stratified(train, settings.validation, settings.seed)
+    train, test = (_held(options.root, prefix) for prefix in ("train", "t10k"))
+    rest, validation = stratified(train, options.validation, options.seed)
     return Splits(rest, validation, test, CLASSES)
 
 

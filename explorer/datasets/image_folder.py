@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.datasets import Images, Settings, Splits, _files, stratified
+from explorer.datasets import Images, Options, Splits, _files, stratified
 
 FOLDER_SETTING = "image_folder"
 FILES = ("train/*/*",)
@@ -10,12 +10,12 @@ OPTIONAL_FILES = ("val/*/*", "test/*/*")
 AUGMENT = ("resized_crop", "flip")
 
 
-def load(settings: Settings) -> Splits:
+def load(options: Options) -> Splits:
     """Return the images, uint8, shape (N, 3, image_size, image_size); they stay in their files.
 
     A test or validation split that the folder lacks is held back from the training images, by class.
     """
-    root, size = settings.root, settings.image_size
+    root, size = options.root, options.image_size
     present = [split for split in ("train", "val", "test") if (root / split).is_dir()]
     classes = _files.class_folders(root, present)
     corrupt: list[str] = []
@@ -23,7 +23,7 @@ def load(settings: Settings) -> Splits:
     for split in present:
         found[split], unreadable = _files.read(root, split, classes, size)
         corrupt += unreadable
-    for split, share in (("test", settings.test), ("val", settings.validation)):
+    for split, share in (("test", options.test), ("val", options.validation)):
         if split not in found:
-            found["train"], found[split] = stratified(found["train"], share, settings.seed)
+            found["train"], found[split] = stratified(found["train"], share, options.seed)
     return Splits(found["train"], found["val"], found["test"], classes, tuple(corrupt))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from explorer import plugins, prepared
-from explorer.datasets import SPLITS, Settings, Splits, unusable
+from explorer.datasets import SPLITS, Options, Splits, unusable
 from explorer.store import Artifact
 
 VERSION = 2
@@ -40,8 +40,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     """
     name = parameters["dataset"]
     load = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("dataset", name).load
-    chosen = {field: parameters[field] for field in Settings._fields if field in parameters}
-    splits: Splits = load(Settings(**chosen, root=parents["source"].path))
+    chosen = {field: parameters[field] for field in Options._fields if field in parameters}
+    splits: Splits = load(Options(**chosen, root=parents["source"].path))
     _check(name, splits)
     return {
         "classes": len(splits.classes),

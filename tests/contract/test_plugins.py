@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from explorer import accounting, plugins, prepared
 from explorer.augmentation import AUGMENTATIONS
 from explorer.configuration import dtype, takes_ratio
-from explorer.datasets import SPLITS, Settings, Splits, channel_sums
+from explorer.datasets import SPLITS, Options, Splits, channel_sums
 from explorer.onnx_export import export
 from explorer.workers import Worker
 from tests import data_sets
@@ -45,7 +45,7 @@ class TestDataset:
     def load(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Splits]:
         root = data_sets.small(name, tmp_path, monkeypatch)
         load = plugins.load("dataset", name).load
-        return lambda seed: load(Settings(seed=seed, image_size=24, root=root))
+        return lambda seed: load(Options(seed=seed, image_size=24, root=root))
 
     def test_splits_are_labelled_images_of_one_shape(self, name: str, load: Callable[[int], Splits]) -> None:
         splits = load(0)
