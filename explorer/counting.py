@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer import plugins, trial
+from explorer.configuration import Configuration
 from explorer.devices import Device
 from explorer.stage import Stage
 from explorer.statistics import Interval
@@ -114,9 +115,9 @@ class _CountingEngine:
         self.at_most.add("candidates")
         return Artifact(stage.name, key, Path())
 
-    def source(self, dataset: str) -> Artifact:
-        """Return what stands for the data set's files, which are no stage's."""
-        return Artifact("source", dataset, Path())
+    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
+        """Return what stands for the data set's files; weights and code follow from the choices, which are in keys."""
+        return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return what has the same key for devices that compile for the same target."""

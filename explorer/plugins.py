@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import pkgutil
+import sys
 import threading
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,13 @@ PACKAGES = {
     "stage": "explorer.stages",
     "algorithm": "dlas_ops.algorithms",
     "sparse": "dlas_ops.sparse",  # the algorithms' kernels for weights in csr
+}
+
+# What functions of the user's own are called with, by kind.
+SIGNATURES = {
+    "dataset": ("options",),
+    "model": ("width", "classes", "shape"),
+    "compression": ("model", "ratio", "example", "fine_tune"),
 }
 
 # CPython 3.11 counts the depth of syntax trees for all threads together: two that parse at once raise SystemError.
@@ -86,11 +95,40 @@ def load_custom(name: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ExplorerError(f"cannot import '{module_name}' of '{name}': {error}") from error
-    except AttributeError:
-        raise ExplorerError(f"module '{module_name}' of '{name}' defines no '{attribute}'") from None
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ExplorerError(f"cannot import '{module_name}' of '{name}': {reason}") from error
+    if not hasattr(module, attribute):
+        where = getattr(module, "__file__", None) or "built in"
+        raise ExplorerError(f"module '{module_name}' of '{name}' ({where}) defines no '{attribute}'")
+    return getattr(module, attribute)
+
+
+def make_importable(folder: Path) -> None:
+    """Have modules of the user's own in `folder` found before any other of their name."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def check_custom(kind: str, name: str, folder: str) -> str | None:
+    """Return what is wrong with a plug-in of the user's own in one sentence, None if it can be called.
+
+    Parameters
+    ----------
+    folder
+        That its module is imported from.
+    """
+    make_importable(Path(folder))
+    try:
+        function = load_custom(name)
+    except ExplorerError as error:
+        return str(error)
+    try:
+        inspect.signature(function).bind(*SIGNATURES[kind])
+    except (TypeError, ValueError) as error:
+        return f"'{name}' cannot be called as {name.partition(':')[2]}({', '.join(SIGNATURES[kind])}): {error}"
+    return None
 
 
 @cache

@@ -9,15 +9,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
 
-from explorer import trial
+from explorer import origins, trial
 from explorer.configuration import Configuration
 from explorer.devices import Device
 from explorer.engines import local
 from explorer.errors import Failure
 from explorer.records import Record, Records
-from explorer.sources import source
 from explorer.space import Space
-from explorer.store import Artifact, Store
+from explorer.store import Store
 from explorer.study import Study
 from explorer.workspace import Workspace
 
@@ -51,21 +50,23 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
     WorkspaceError
         If another process holds the workspace, or holds a study of this name over another space.
     SpaceError
-        If the files of a data set are not where they should be; nothing has been computed then.
+        If the files of a data set are not where they should be, or code of the user's own cannot be imported; nothing
+        has been computed then.
     DeviceError
         If a device cannot be reached; nothing has been computed then.
     """
     with workspace.held():
+        found = origins.find(space, workspace)
         records = Records(workspace.url)
-        study = Study(space, workspace, records)
+        study = Study(space, workspace, records, found.digests())
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
         if before < space.trials:
-            sources = _sources(space, workspace)
+            origins.check(space, found, workspace)
             store = Store(workspace.artifacts)
             store.clean()
             with local.LocalEngine(
-                store, records, workspace.logs, sources, _devices(space), _most_threads(space), observer
+                store, records, workspace.logs, found, _devices(space), _most_threads(space), observer
             ) as engine:
                 _evaluate(study, engine, observer, wanted=space.trials - before)
         complete, failed = records.count(space.name)
@@ -109,11 +110,6 @@ def _until_interrupted(tickets: Iterator[int], stop: threading.Event) -> Iterato
         if stop.is_set():
             return
         yield ticket
-
-
-def _sources(space: Space, workspace: Workspace) -> dict[str, Artifact]:
-    names = map(str, space.axes["dataset"].choices)
-    return {name: source(name, space.settings.data, workspace) for name in names}
 
 
 def _devices(space: Space) -> dict[str, Device]:

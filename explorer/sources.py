@@ -20,7 +20,7 @@ from explorer.digests import digest_of_files
 from explorer.errors import SpaceError, StageFailed
 from explorer.settings import DataSettings
 from explorer.store import Artifact
-from explorer.workers import Worker
+from explorer.workers import temporary
 from explorer.workspace import Workspace
 
 ENVIRONMENT = "DLAS_DATA"  # names the folder of data sets where [data] folder does not
@@ -80,15 +80,12 @@ def _found(dataset: str, settings: DataSettings) -> Path | None:
 
 
 def _download(dataset: str, folder: Path, workspace: Workspace) -> None:
-    workspace.logs.mkdir(parents=True, exist_ok=True)
-    worker = Worker("torch", "download", workspace.logs / "download.log", 1)
-    try:
-        worker.request({"call": f"explorer.datasets.{dataset}:download", "arguments": {"folder": str(folder)}})
-    except StageFailed as failed:
-        reason = " ".join(failed.failure.message.split())
-        raise SpaceError(f"data set {dataset} cannot be downloaded into {folder}: {reason}") from failed
-    finally:
-        worker.stop()
+    with temporary("torch", "download", workspace.logs) as worker:
+        try:
+            worker.request({"call": f"explorer.datasets.{dataset}:download", "arguments": {"folder": str(folder)}})
+        except StageFailed as failed:
+            reason = " ".join(failed.failure.message.split())
+            raise SpaceError(f"data set {dataset} cannot be downloaded into {folder}: {reason}") from failed
 
 
 def _missing(dataset: str, settings: DataSettings) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -30,9 +32,16 @@ class Study:
     The sampler works on a mirror of the study in memory, where a proposal that is known already stays as a failed
     trial that samplers ignore. Asking the database parameter by parameter would take longer than all else that a trial
     with cached stages does, and would leave such proposals there.
+
+    Parameters
+    ----------
+    digests
+        Of what its trials depend on besides the space: files of data sets and code of the user's own.
     """
 
-    def __init__(self, space: Space, workspace: Workspace, records: Records) -> None:
+    def __init__(
+        self, space: Space, workspace: Workspace, records: Records, digests: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.space = space
         self._records = records
         self._lock = threading.Lock()
@@ -45,7 +54,7 @@ class Study:
         study = optuna.create_study(
             study_name=space.name, storage=self._storage, directions=directions, load_if_exists=True
         )
-        _check_question(study, _question(space))
+        _check_question(study, {**_question(space), **digests})
         self._study_id = self._storage.get_study_id_from_name(space.name)
         sampler = plugins.load("sampler", space.sampler).build(space, space.seed)
         self._mirror = optuna.create_study(sampler=sampler, directions=directions)
@@ -119,7 +128,7 @@ def _check_question(study: optuna.Study, question: dict[str, Any]) -> None:
     elif digest(known) != digest(question):
         changed = sorted(key for key in {*known, *question} if known.get(key) != question.get(key))
         raise WorkspaceError(
-            f"the workspace's study '{study.study_name}' was made with another {' and '.join(changed)}; "
+            f"the workspace's study '{study.study_name}' was made with other {' and '.join(changed)}; "
             "choose another --workspace, or give the space another name"
         )
 

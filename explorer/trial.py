@@ -37,8 +37,8 @@ class Engine(Protocol):
         Those of which nothing is on record are built first, by the stage ``candidates``.
         """
 
-    def source(self, dataset: str) -> Artifact:
-        """Return the folder of the data set's files; its key is their digest."""
+    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
+        """Return for each stage its parents that no stage makes: files of the data set, code of the user's own."""
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
@@ -65,12 +65,13 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     placement = {"algorithm": c.algorithm, "format": c.format, "dtype": dtype}
     protocol = {"threads": c.threads, **settings.measure.model_dump()}
 
-    source = engine.source(c.dataset)
-    data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, {"source": source}))
-    data = replace(data, values={**data.values, "root": str(source.path)})  # where the images lie now, not in any key
-    trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data}))
+    outside = engine.outside(c)
+    data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, outside["data"]))
+    root = str(outside["data"]["source"].path)
+    data = replace(data, values={**data.values, "root": root})  # where the images lie now, not in any key
+    trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data, **outside["train"]}))
     fine_tuning = {**model, **compression, **settings.compress.model_dump()}
-    compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained}))
+    compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained, **outside["compress"]}))
     network = compressed
     if dtype == "int8":
         network = engine.run(Stage("quantize", settings.quantize.model_dump(), {"data": data, "compress": compressed}))

@@ -86,6 +86,9 @@ def _run_stage(request: dict[str, Any]) -> dict[str, Any]:
         name: Artifact(parent["stage"], parent["key"], Path(parent["path"]), parent["values"], parent["seconds"])
         for name, parent in request["parents"].items()
     }
+    for parent in parents.values():
+        if parent.stage == "code":
+            plugins.make_importable(parent.path)
     stage = plugins.load("stage", request["stage"])
     values: dict[str, Any] = stage.run(request["parameters"], parents, Path(request["out"]))
     return values

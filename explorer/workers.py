@@ -94,6 +94,17 @@ class Worker:
         return StageFailed(Failure(subject, kind, message, log))
 
 
+@contextlib.contextmanager
+def temporary(kind: str, name: str, logs: Path) -> Iterator[Worker]:
+    """Give a worker with one compute thread that ends with the context."""
+    logs.mkdir(parents=True, exist_ok=True)
+    worker = Worker(kind, name, logs / f"{name}.log", 1)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
 class Pool:
     """Workers of one kind, each with as many compute threads, that threads of the explorer borrow."""
 

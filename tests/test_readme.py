@@ -40,7 +40,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "workspace" / "quickstart.html").stat().st_size > 1_000_000, "plotly.js is inside"
     assert (tmp_path / "trials.csv").read_text().count("\n") == 1 + int(TRIALS)
-    study, _ = blocks("python")
+    study, _, _ = blocks("python")
     script = study.replace("trials=36", f"trials={TRIALS}") + "\nprint(explorer.front('workspace')['latency_ms'])\n"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -49,13 +49,35 @@ def test_the_commands_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_dlas_ops_agrees_with_torch(tmp_path: Path) -> None:
-    _, alone = blocks("python")
+    _, _, alone = blocks("python")
     check = "\ntorch.testing.assert_close(torch.from_numpy(logits), network(image), rtol=1e-3, atol=1e-3)\n"
     done = subprocess.run([sys.executable, "-c", alone + check], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "features.0.0.weight conv2d direct/dense" in done.stdout
     assert "features.18.0.weight conv2d spatial_pack/dense" in done.stdout
     assert (tmp_path / "network.tar").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_model_of_the_users_own_goes_down_the_line_and_an_edit_is_noticed(tmp_path: Path) -> None:
+    def run() -> subprocess.CompletedProcess[str]:
+        arguments = ["run", str(folder / "mine.toml"), "--sampler", "grid", "--trials", "2"]
+        return subprocess.run([DLAS, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    _, nets, _ = blocks("python")
+    _, searched, *_ = blocks("toml")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "nets.py").write_text(nets)
+    (folder / "mine.toml").write_text(searched)
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nets:build x0.25") == 2
+    assert "2 trials;" in done.stdout
+    (folder / "nets.py").write_text(nets.replace("32 * width", "64 * width"))
+    done = run()
+    assert done.returncode == 2
+    assert "error: the workspace's study 'mine' was made with other code of nets:build; choose" in done.stderr
 
 
 def test_every_command_of_the_program_is_shown() -> None:
@@ -80,7 +102,7 @@ def test_the_table_of_axes_is_complete() -> None:
 
 
 def test_the_toml_blocks_are_accepted(tmp_path: Path) -> None:
-    constraint, data, device = blocks("toml")
+    constraint, _, data, device = blocks("toml")
     path = tmp_path / "own.toml"
     path.write_text((ROOT / "search_spaces" / "quickstart.toml").read_text() + constraint + data)
     (tmp_path / "devices.toml").write_text(device)

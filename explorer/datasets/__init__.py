@@ -6,7 +6,8 @@ A data set is one file with one function, ``load(options) -> Splits``, and liter
 - ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
 - ``AUGMENT``: how training images are varied, names from `explorer.augmentation`; ``("shift",)`` unless it says.
 
-Of a data set of the user's own, written ``module:function``, no literals are read and no files are digested.
+Of a data set of the user's own, written ``module:function``, no literals are read, and its code is digested, not its
+files.
 """
 
 from __future__ import annotations

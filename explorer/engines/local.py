@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from explorer import loopback
+from explorer.configuration import Configuration
 from explorer.devices import Device
 from explorer.errors import DeviceError, StageFailed
+from explorer.origins import Origins
 from explorer.records import Records
 from explorer.stage import Stage
 from explorer.statistics import Interval
@@ -43,8 +45,8 @@ class LocalEngine:
 
     Parameters
     ----------
-    sources
-        The folders of the study's data sets, by the data set's name.
+    origins
+        What trials take from outside of the line.
     devices
         The devices that the study measures on, by name.
     threads
@@ -56,7 +58,7 @@ class LocalEngine:
         store: Store,
         records: Records,
         logs: Path,
-        sources: Mapping[str, Artifact],
+        origins: Origins,
         devices: Mapping[str, Device],
         threads: int,
         observer: Observer,
@@ -72,7 +74,7 @@ class LocalEngine:
         self._pools = {"torch": Pool("torch", 1, logs, max(1, cores // 2)), "tvm": Pool("tvm", cores, logs, 1)}
         self._leases = {name: threading.Lock() for name in devices}
         self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
-        self._sources = dict(sources)
+        self._origins = origins
         self._targets: dict[str, Mapping[str, Any]] = {}
         self._host: Mapping[str, Any] = {}
         self._failures: dict[str, StageFailed] = {}
@@ -115,9 +117,9 @@ class LocalEngine:
     ) -> None:
         self._exit.close()
 
-    def source(self, dataset: str) -> Artifact:
-        """Return the folder of the data set's files; its key is their digest."""
-        return self._sources[dataset]
+    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
+        """Return for each stage its parents that no stage makes: files of the data set, code of the user's own."""
+        return self._origins.parents(c)
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""

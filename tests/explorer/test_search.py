@@ -278,7 +278,7 @@ def test_a_held_workspace_is_refused_with_its_holder(grid: Ran) -> None:
 
 def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
     path = studies.write_space(tmp_path, name="grid", models=("resnet18",))
-    with pytest.raises(WorkspaceError, match="another axes"):
+    with pytest.raises(WorkspaceError, match="other axes"):
         studies.run(path, grid.workspace, Events())
 
 

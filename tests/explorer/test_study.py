@@ -108,5 +108,5 @@ def test_a_study_of_another_question_is_refused(tmp_path: Path, workspace: Works
     opened(space(tmp_path, "tpe", trials=5), workspace)  # sampler and trials may change
     (tmp_path / "other").mkdir()
     other = make(tmp_path / "other", {**SMALL, "threads": [1, 2, 3]}, sampler="random")
-    with pytest.raises(WorkspaceError, match="another axes"):
+    with pytest.raises(WorkspaceError, match="other axes"):
         opened(other, workspace)

@@ -1,0 +1,98 @@
+"""Space → what its trials take from outside of the line, as artifacts whose keys are digests of contents.
+
+These are the files of data sets and code of the user's own. Both are looked at before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer import own_code, plugins
+from explorer.configuration import Configuration, parts
+from explorer.errors import SpaceError, StageFailed
+from explorer.sources import source
+from explorer.space import Space
+from explorer.store import Artifact
+from explorer.workers import temporary
+from explorer.workspace import Workspace
+
+KINDS = ("dataset", "model", "compression")  # axes that take code of the user's own
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The artifacts that no stage makes.
+
+    Parameters
+    ----------
+    datasets
+        Data set's name → the folder of its files; without files the digest is of nothing.
+    code
+        ``module:function`` → the folder that its module is imported from.
+    """
+
+    datasets: Mapping[str, Artifact]
+    code: Mapping[str, Artifact]
+
+    def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
+        """Return for each stage of `c` that has such parents their names and artifacts."""
+        model = self._code(c.model)
+        return {
+            "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
+            "train": model,
+            "compress": {**model, **self._code(*parts(c.compression))},
+        }
+
+    def digests(self) -> dict[str, str]:
+        """Return what a study's answers depend on besides its space: in words → digest of the contents."""
+        files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
+        named = {"files of data set": files, "code of": self.code}
+        return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
+
+    def _code(self, *names: str) -> dict[str, Artifact]:
+        return {f"code of {name}": self.code[name] for name in names if plugins.is_custom(name)}
+
+
+def find(space: Space, workspace: Workspace) -> Origins:
+    """Return everything that the trials of `space` take from outside; data sets that are missing are downloaded.
+
+    Raises
+    ------
+    SpaceError
+        If something is not where it should be.
+    """
+    datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
+    folders = (space.path.parent, Path.cwd())
+    code = {name: own_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
+    return Origins(datasets, code)
+
+
+def check(space: Space, origins: Origins, workspace: Workspace) -> None:
+    """Have a worker import the code of the user's own: this process loads neither torch nor TVM.
+
+    Raises
+    ------
+    SpaceError
+        If it cannot be imported, or a function is missing or cannot be called as the explorer does.
+    """
+    custom = dict.fromkeys(_custom(space))
+    if not custom:
+        return
+    with temporary("torch", "check", workspace.logs) as worker:
+        for kind, name in custom:
+            arguments = {"kind": kind, "name": name, "folder": str(origins.code[name].path)}
+            try:
+                message = worker.request({"call": "explorer.plugins:check_custom", "arguments": arguments})
+            except StageFailed as failed:
+                message = f"'{name}': {failed.failure.message}"
+            if message:
+                raise SpaceError(f"{space.path}: {kind}: {message}")
+
+
+def _custom(space: Space) -> Iterator[tuple[str, str]]:
+    """Yield axis and name of everything that is the user's own."""
+    for axis in KINDS:
+        for choice in map(str, space.axes[axis].choices):
+            yield from ((axis, name) for name in parts(choice) if plugins.is_custom(name))
