@@ -8,6 +8,7 @@ from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -65,7 +66,7 @@ class Progress:
 
     def note(self, message: str) -> None:
         """Print a line that stays."""
-        self._console.print(f"[yellow]note:[/] {message}")
+        self._console.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
 
     def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
         """Count a trial and print its outcome in one line."""

@@ -7,6 +7,8 @@ A stage module defines two literals and one function::
 
     def run(parameters, parents, out):
         '''Write files into the folder `out`; return plain JSON values; raise StageFailed for an expected failure.'''
+
+Of the values, ``note`` is a sentence that the user is told when the stage was executed.
 """
 
 from __future__ import annotations

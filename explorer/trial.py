@@ -38,7 +38,7 @@ class Engine(Protocol):
         """
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return for each stage its parents that no stage makes: files of the data set, code of the user's own."""
+        """Return for each stage its parents that no stage makes; see `explorer.origins`."""
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
@@ -115,6 +115,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
             "size_bytes": built.values["size_bytes"],
             **_plain(lowered.values),
             "dtype": dtype,
+            **{f"{made.stage}_note": made.values["note"] for made in (data, trained) if "note" in made.values},
             "compress_key": compressed.key,
             "lower_key": lowered.key,
             "build_key": built.key,

@@ -118,7 +118,7 @@ class LocalEngine:
         self._exit.close()
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return for each stage its parents that no stage makes: files of the data set, code of the user's own."""
+        """Return for each stage its parents that no stage makes; see `explorer.origins`."""
         return self._origins.parents(c)
 
     def target(self, device: str) -> Mapping[str, Any]:
@@ -158,6 +158,8 @@ class LocalEngine:
             whole = replace(stage, parents={**stage.parents, **equivalent()}) if equivalent else stage
             with self._store.draft() as draft, self._cores.computing():
                 values, seconds = self._execute(whole, key, draft, None)
+                if note := values.get("note"):
+                    self._observer.note(note)
                 return self._store.publish(stage.name, key, draft, values, seconds)
 
     def _find(self, stage: str, key: str) -> Artifact | None:

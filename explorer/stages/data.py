@@ -12,10 +12,11 @@ from explorer import plugins, prepared
 from explorer.datasets import SPLITS, Options, Splits, unusable
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "torch"
 
 MOST_NAMED = 100  # corrupt files that the values name; their number counts all
+MOST_IN_NOTE = 5
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
@@ -31,7 +32,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     dict
         ``classes`` and their ``class_names``, ``shape`` [C, H, W], the number of images per split, ``mean`` and ``std``
         per channel of the training pixels in [0, 1], ``augment``, the ``digest`` of what was written, and of files
-        that are no images and were left out the number, ``corrupt``, and the names, ``corrupt_names``.
+        that are no images and were left out the number, ``corrupt``, the names, ``corrupt_names``, and a ``note`` that
+        tells the user of them.
 
     Raises
     ------
@@ -51,8 +53,17 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         "augment": list(plugins.literal("dataset", name, "AUGMENT", ("shift",))),
         "corrupt": len(splits.corrupt),
         "corrupt_names": list(splits.corrupt[:MOST_NAMED]),
+        **({"note": _note(name, splits)} if splits.corrupt else {}),
         **prepared.save(splits, out),
     }
+
+
+def _note(name: str, splits: Splits) -> str:
+    count, every = len(splits.corrupt), sum(len(getattr(splits, split)) for split in SPLITS) + len(splits.corrupt)
+    more = ", …" if count > MOST_IN_NOTE else ""
+    files = ", ".join(splits.corrupt[:MOST_IN_NOTE])
+    are = "is no image that can be read and is" if count == 1 else "are no images that can be read and are"
+    return f"{count:,} of {every:,} files of data set {name} {are} left out: {files}{more}"
 
 
 def _check(name: str, splits: Splits) -> None:

@@ -124,6 +124,7 @@ def test_a_folder_is_normalised_by_its_training_images(tmp_path: Path, root: Pat
     artifact = folder(tmp_path, root)
     train = Prepared.load(artifact).train
     assert artifact.values["class_names"] == ["cat", "dog", "emu"]
+    assert "note" not in artifact.values
     assert train[:].shape == (len(train), 3, 16, 16)
     np.testing.assert_allclose(train[:].mean((0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(train[:].std((0, 2, 3)), 1, atol=1e-5)
@@ -166,6 +167,10 @@ def test_corrupt_images_are_named_counted_and_left_out(tmp_path: Path, root: Pat
     (root / "test" / "emu" / "notes.txt").write_text("not even by name")
     values = folder(tmp_path, root).values
     assert values["corrupt"] == 3
+    assert values["note"] == (
+        "3 of 36 files of data set image_folder are no images that can be read and are left out: "
+        "train/dog/00.jpg, train/dog/01.jpg, test/emu/02.jpg"
+    )
     assert values["corrupt_names"] == ["train/dog/00.jpg", "train/dog/01.jpg", "test/emu/02.jpg"]
     assert values["train"] + values["validation"] == 24 - 2
     assert values["test"] == 12 - 1

@@ -141,19 +141,28 @@ def test_a_study_over_a_folder_goes_on_when_the_folder_moved_and_anew_when_an_im
 ) -> None:
     def run(root: Path, study: str) -> tuple[list[str], Mapping[str, Any]]:
         file = tmp_path / f"{study}.toml"
+        notes.clear()
         file.write_text(SPACE.format(folder=root))
         events = Events()
         search.run(space.load(file, space_file.BUNDLED / space_file.DEVICES_FILE), workspace, events)
         (outcome,) = events.outcomes.values()
         assert isinstance(outcome, Record), outcome
+        notes.extend(events.notes)
         return events.stages, outcome.values
 
+    notes: list[str] = []
+
     root = data_sets.tree(tmp_path / "a")
+    (root / "train" / "cat" / "[bold].jpg").write_text("no image")
+    note = "1 of 37 files of data set image_folder is no image that can be read and is left out: train/cat/[bold].jpg"
     stages, values = run(root, "first")
+    assert notes == [note]
     assert {"data", "train", "compress", "build", "measure"} <= set(stages)
     assert values["test_images"] == 12
     root = root.rename(tmp_path / "b")
-    assert {"data", "train", "compress", "build"}.isdisjoint(run(root, "second")[0])
+    stages, values = run(root, "second")
+    assert {"data", "train", "compress", "build"}.isdisjoint(stages)
+    assert (notes, values["data_note"]) == ([], note), "told once, and on record"
     (root / "train" / "dog" / "00.jpg").write_bytes((root / "train" / "dog" / "01.jpg").read_bytes())
     assert {"data", "train", "compress"} <= set(run(root, "third")[0])
 
