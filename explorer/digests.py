@@ -1,11 +1,11 @@
-"""Files → one SHA-256 over their names and contents; a file that did not change is not read again."""
+"""Files → a SHA-256 over their names and contents, or one file's contents; read again only when changed."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -18,12 +18,24 @@ def digest_of_files(root: Path, names: Sequence[str], cache: Path) -> str:
         A database of what is known of files by path, size and modification time; made where it is missing.
     """
     sha = hashlib.sha256()
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(cache)) as database, database:
-        database.execute("CREATE TABLE IF NOT EXISTS files (path PRIMARY KEY, size, modified, digest)")
+    with _opened(cache) as database:
         for name in sorted(names):
             sha.update(f"{name}\0{_digest(root / name, database)}\0".encode())
     return sha.hexdigest()
+
+
+def digest_of_file(path: Path, cache: Path) -> str:
+    """Return the hexadecimal SHA-256 of one file's contents, whatever its name."""
+    with _opened(cache) as database:
+        return _digest(path, database)
+
+
+@contextlib.contextmanager
+def _opened(cache: Path) -> Iterator[sqlite3.Connection]:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(cache)) as database, database:
+        database.execute("CREATE TABLE IF NOT EXISTS files (path PRIMARY KEY, size, modified, digest)")
+        yield database
 
 
 def _digest(path: Path, database: sqlite3.Connection) -> str:

@@ -1,6 +1,7 @@
 """Space → what its trials take from outside of the line, as artifacts whose keys are digests of contents.
 
-These are the files of data sets and code of the user's own. Both are looked at before anything is computed.
+These are the files of data sets, initial weights, and code of the user's own. All are looked at before anything is
+computed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer import own_code, plugins
+from explorer import checkpoints, own_code, plugins
+from explorer.checkpoints import Start
 from explorer.configuration import Configuration, parts
 from explorer.errors import SpaceError, StageFailed
 from explorer.sources import source
@@ -29,26 +31,31 @@ class Origins:
     ----------
     datasets
         Data set's name → the folder of its files; without files the digest is of nothing.
+    weights
+        Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
     code
         ``module:function`` → the folder that its module is imported from.
     """
 
     datasets: Mapping[str, Artifact]
+    weights: Mapping[Start, Artifact]
     code: Mapping[str, Artifact]
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
         model = self._code(c.model)
+        start = self.weights.get((c.dataset, c.model, c.width))
         return {
             "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
-            "train": model,
+            "train": {**model, **({"weights": start} if start else {})},
             "compress": {**model, **self._code(*parts(c.compression))},
         }
 
     def digests(self) -> dict[str, str]:
         """Return what a study's answers depend on besides its space: in words → digest of the contents."""
         files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
-        named = {"files of data set": files, "code of": self.code}
+        weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
+        named = {"files of data set": files, "weights of": weights, "code of": self.code}
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
 
     def _code(self, *names: str) -> dict[str, Artifact]:
@@ -66,29 +73,35 @@ def find(space: Space, workspace: Workspace) -> Origins:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     folders = (space.path.parent, Path.cwd())
     code = {name: own_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
-    return Origins(datasets, code)
+    return Origins(datasets, checkpoints.find(space, workspace), code)
 
 
 def check(space: Space, origins: Origins, workspace: Workspace) -> None:
-    """Have a worker import the code of the user's own: this process loads neither torch nor TVM.
+    """Have a worker import the code and read the weights: this process loads neither torch nor TVM.
 
     Raises
     ------
     SpaceError
-        If it cannot be imported, or a function is missing or cannot be called as the explorer does.
+        If code cannot be imported, a function is missing or cannot be called as the explorer does, or a file holds no
+        weights.
     """
-    custom = dict.fromkeys(_custom(space))
-    if not custom:
+    calls: list[tuple[str, str, dict[str, str]]] = [
+        (f"{kind}: ", "explorer.plugins:check_custom", {"kind": kind, "name": name, "folder": str(found.path)})
+        for kind, name in dict.fromkeys(_custom(space))
+        if (found := origins.code[name])
+    ]
+    paths = dict.fromkeys(str(found.path) for found in origins.weights.values())
+    calls += [("[train] weights: ", "explorer.weights:check", {"path": path}) for path in paths]
+    if not calls:
         return
     with temporary("torch", "check", workspace.logs) as worker:
-        for kind, name in custom:
-            arguments = {"kind": kind, "name": name, "folder": str(origins.code[name].path)}
+        for subject, call, arguments in calls:
             try:
-                message = worker.request({"call": "explorer.plugins:check_custom", "arguments": arguments})
+                message = worker.request({"call": call, "arguments": arguments})
             except StageFailed as failed:
-                message = f"'{name}': {failed.failure.message}"
+                message = f"'{arguments.get('name', arguments.get('path'))}': {failed.failure.message}"
             if message:
-                raise SpaceError(f"{space.path}: {kind}: {message}")
+                raise SpaceError(f"{space.path}: {subject}{message}")
 
 
 def _custom(space: Space) -> Iterator[tuple[str, str]]:

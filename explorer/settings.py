@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -30,11 +30,20 @@ class DataSettings(_Settings):
 class TrainSettings(_Settings):
     """``[train]``: SGD with Nesterov momentum under a one-cycle schedule."""
 
-    epochs: Positive = 15
+    # Initial weights: a checkpoint, in whose name {dataset}, {model} and {width} stand for the configuration's, or
+    # "pretrained", torchvision's for ImageNet. Out of keys, which have the file's digest instead.
+    weights: Annotated[str, Field(exclude=True)] = ""
+    epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights as they are
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if not self.epochs and not self.weights:
+            raise ValueError('epochs = 0 in [train] trains nothing and needs weights = "file" to start from')
+        return self
 
 
 class CompressSettings(_Settings):

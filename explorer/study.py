@@ -36,7 +36,7 @@ class Study:
     Parameters
     ----------
     digests
-        Of what its trials depend on besides the space: files of data sets and code of the user's own.
+        Of what its trials depend on besides the space: files of data sets, initial weights and code of the user's own.
     """
 
     def __init__(

@@ -102,11 +102,12 @@ def test_the_table_of_axes_is_complete() -> None:
 
 
 def test_the_toml_blocks_are_accepted(tmp_path: Path) -> None:
-    constraint, _, data, device = blocks("toml")
+    constraint, _, weights, data, device = blocks("toml")
     path = tmp_path / "own.toml"
-    path.write_text((ROOT / "search_spaces" / "quickstart.toml").read_text() + constraint + data)
+    path.write_text((ROOT / "search_spaces" / "quickstart.toml").read_text() + constraint + weights + data)
     (tmp_path / "devices.toml").write_text(device)
     loaded = space.load(path)
+    assert loaded.settings.train.weights == "checkpoints/{model}-{width}.pt"
     assert loaded.settings.data.image_folder == "/srv/data/flowers"
     assert loaded.devices["rpi4"].tracker == "192.168.1.10:9190"
     assert {c.threads for c in loaded.configurations() if c.model == "mobilenetv2"} == {1}

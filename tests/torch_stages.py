@@ -39,9 +39,18 @@ def data(folder: Path, dataset: str = "digits", root: Path = Path(), **settings:
     return replace(artifact, values={**artifact.values, "root": str(root)})
 
 
-def train(folder: Path, data: Artifact, model: str = "resnet18", width: float = 0.125, **settings: Any) -> Artifact:
+def train(
+    folder: Path,
+    data: Artifact,
+    model: str = "resnet18",
+    width: float = 0.125,
+    start: Artifact | None = None,
+    **settings: Any,
+) -> Artifact:
+    """Run the train stage, from the checkpoint `start` if there is one."""
     recipe = TrainSettings(**{**QUICK, **settings}).model_dump()
-    return execute("train", folder, {"model": model, "width": width, **recipe}, data=data)
+    parents = {"data": data, **({"weights": start} if start else {})}
+    return execute("train", folder, {"model": model, "width": width, **recipe}, **parents)
 
 
 def compress(

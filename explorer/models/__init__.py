@@ -1,4 +1,8 @@
-"""What the models share: channel counts under a width multiplier, and strides that fit small images."""
+"""What the models share: channel counts under a width multiplier, and strides that fit small images.
+
+A model's file has one function, ``build(width, classes, shape)``, and where there are such, ``PRETRAINED``: the address
+of torchvision's weights for it at width 1, trained on ImageNet. torchvision's enumeration of weights has it, too.
+"""
 
 from __future__ import annotations
 

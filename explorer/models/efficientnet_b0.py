@@ -6,6 +6,9 @@ from torch import nn
 
 from explorer.models._efficientnet import efficientnet
 
+# EfficientNet_B0_Weights.IMAGENET1K_V1
+PRETRAINED = "https://download.pytorch.org/models/efficientnet_b0_rwightman-7f5810bc.pth"
+
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     """Return an untrained network from (N, C, H, W) to (N, classes).

@@ -12,6 +12,8 @@ from explorer.models import CHANNEL_BLOCK, fitted
 # Expansion, channels, repetitions and stride of each stage: table 2 of the paper.
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 STEM_STRIDE = 2
+# MobileNet_V2_Weights.IMAGENET1K_V2
+PRETRAINED = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

@@ -7,6 +7,9 @@ from torchvision.models.resnet import BasicBlock
 
 from explorer.models._resnet import resnet
 
+# ResNet18_Weights.IMAGENET1K_V1
+PRETRAINED = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     """Return an untrained network from (N, C, H, W) to (N, classes).

@@ -7,6 +7,9 @@ from torchvision.models.resnet import Bottleneck
 
 from explorer.models._resnet import resnet
 
+# ResNet50_Weights.IMAGENET1K_V2
+PRETRAINED = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     """Return an untrained network from (N, C, H, W) to (N, classes).

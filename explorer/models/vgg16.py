@@ -15,6 +15,8 @@ from explorer.models import SMALL_IMAGE, channels
 # Channels and convolutions of each stage: configuration D of the paper's table 1. A max-pool of stride 2 ends a stage.
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 HIDDEN = 4096
+# VGG16_BN_Weights.IMAGENET1K_V1
+PRETRAINED = "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

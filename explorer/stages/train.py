@@ -1,4 +1,4 @@
-"""Images and a model's name → weights.pt: the model trained from scratch."""
+"""Images, a model's name and perhaps initial weights → weights.pt: the model trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from explorer import training
+from explorer import training, weights
 from explorer.prepared import Prepared
 from explorer.store import Artifact
 
@@ -20,16 +20,22 @@ WORKER = "torch"
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
     """Train the model on the training split and write its weights.
 
+    Parameters
+    ----------
+    parents
+        ``data``, ``weights`` where the model does not start at random, and the code of a model of the user's own.
+
     Returns
     -------
     dict
-        ``train_accuracy``, ``validation_accuracy``, ``parameters``, ``seconds`` of training and the ``threads`` it ran
-        on.
+        ``train_accuracy``, ``validation_accuracy``, ``parameters``, ``seconds`` of training, the ``threads`` it ran on,
+        and of initial weights what `explorer.weights.initialise` says.
 
     Raises
     ------
     StageFailed
-        If the model cannot take the images, the loss is no longer finite, or memory runs out.
+        If the model cannot take the images, the weights do not fit the model, the loss is no longer finite, or memory
+        runs out.
     """
     data = parents["data"]
     splits = Prepared.load(data)
@@ -37,6 +43,9 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     model = training.build_model(
         "train", parameters["model"], parameters["width"], data.values["classes"], splits.shape
     )
+    initial: dict[str, Any] = {}
+    if given := parents.get("weights"):
+        initial = weights.initialise(model, given.path, data.values["classes"], parameters["epochs"])
     start = time.perf_counter()
     training.fit("train", model, splits.train, training.Recipe.of(parameters))
     seconds = time.perf_counter() - start
@@ -47,4 +56,5 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seconds": seconds,
         "threads": torch.get_num_threads(),
+        **initial,
     }
