@@ -18,16 +18,17 @@ def digest_of_files(root: Path, names: Sequence[str], cache: Path) -> str:
         A database of what is known of files by path, size and modification time; made where it is missing.
     """
     sha = hashlib.sha256()
+    place = root.resolve()
     with _opened(cache) as database:
         for name in sorted(names):
-            sha.update(f"{name}\0{_digest(root / name, database)}\0".encode())
+            sha.update(f"{name}\0{_digest(place / name, database)}\0".encode())
     return sha.hexdigest()
 
 
 def digest_of_file(path: Path, cache: Path) -> str:
     """Return the hexadecimal SHA-256 of one file's contents, whatever its name."""
     with _opened(cache) as database:
-        return _digest(path, database)
+        return _digest(path.resolve(), database)
 
 
 @contextlib.contextmanager
@@ -39,7 +40,7 @@ def _opened(cache: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _digest(path: Path, database: sqlite3.Connection) -> str:
-    status, key = path.stat(), str(path.resolve())
+    status, key = path.stat(), str(path)
     stamp = (status.st_size, status.st_mtime_ns)
     known = database.execute("SELECT size, modified, digest FROM files WHERE path = ?", (key,)).fetchone()
     if known and known[:2] == stamp:

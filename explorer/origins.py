@@ -77,15 +77,22 @@ def find(space: Space, workspace: Workspace) -> Origins:
 
 
 def check(space: Space, origins: Origins, workspace: Workspace) -> None:
-    """Have a worker import the code and read the weights: this process loads neither torch nor TVM.
+    """Have a worker import the code, read the weights and look at the data sets' folders.
+
+    This process loads neither torch nor TVM.
 
     Raises
     ------
     SpaceError
-        If code cannot be imported, a function is missing or cannot be called as the explorer does, or a file holds no
-        weights.
+        If code cannot be imported, a function is missing or cannot be called as the explorer does, a file holds no
+        weights, or a data set's folders are not those of its classes.
     """
     calls: list[tuple[str, str, dict[str, str]]] = [
+        (f"data set {name}: ", f"explorer.datasets.{name}:check", {"root": str(found.path)})
+        for name, found in origins.datasets.items()
+        if plugins.literal("dataset", name, "CHECKS", default=False)
+    ]
+    calls += [
         (f"{kind}: ", "explorer.plugins:check_custom", {"kind": kind, "name": name, "folder": str(found.path)})
         for kind, name in dict.fromkeys(_custom(space))
         if (found := origins.code[name])
@@ -99,7 +106,7 @@ def check(space: Space, origins: Origins, workspace: Workspace) -> None:
             try:
                 message = worker.request({"call": call, "arguments": arguments})
             except StageFailed as failed:
-                message = f"'{arguments.get('name', arguments.get('path'))}': {failed.failure.message}"
+                message = f"{call} failed: {failed.failure.message}"
             if message:
                 raise SpaceError(f"{space.path}: {subject}{message}")
 

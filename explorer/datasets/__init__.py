@@ -4,6 +4,8 @@ A data set is one file with one function, ``load(options) -> Splits``, and liter
 
 - ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.sources`; a data set without them needs none;
 - ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
+- ``CHECKS = True``: it has a function ``check(root)`` that says before anything is computed, and without reading every
+  file, what is wrong with the files, in one sentence, or None;
 - ``AUGMENT``: how training images are varied, names from `explorer.augmentation`; ``("shift",)`` unless it says.
 
 Of a data set of the user's own, written ``module:function``, no literals are read, and its code is digested, not its

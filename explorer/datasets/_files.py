@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.datasets import Indices, Pixels, channel_sums, unusable
+from explorer.datasets import Held, Indices, Pixels, channel_sums, unusable
+from explorer.errors import StageFailed
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 CHANNELS = 3
@@ -108,6 +109,15 @@ def class_folders(root: Path, splits: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
+def fault(root: Path, splits: Sequence[str]) -> str | None:
+    """Return what is wrong with the folders of classes in one sentence, None if nothing is."""
+    try:
+        class_folders(root, splits)
+    except StageFailed as failed:
+        return str(failed)
+    return None
+
+
 def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
@@ -124,26 +134,51 @@ def read(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Fil
     StageFailed
         If none of a class can be read.
     """
-    found = [
-        (f"{split}/{name}/{file}", label)
-        for label, name in enumerate(classes)
-        for file in _image_names(root / split / name)
-    ]
-    sums = list(_image_sums(root, [name for name, _ in found], size))
-    kept = [(name, label, each) for (name, label), each in zip(found, sums, strict=True) if each is not None]
-    labels = np.array([label for _, label, _ in kept], np.int64)
-    for label in np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0):
-        raise unusable(f"none of the images in {root / split / classes[int(label)]} can be read")
-    files = Files(root, tuple(name for name, _, _ in kept), labels, size, np.array([each for _, _, each in kept]))
-    return files, tuple(name for (name, _), each in zip(found, sums, strict=True) if each is None)
+    names, labels = _listed(root, split, classes)
+    sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in _every(root, names, size)]
+    kept = _kept(root / split, classes, labels, [each is not None for each in sums])
+    files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]))
+    return files, _others(names, kept)
 
 
-def _image_sums(root: Path, names: Sequence[str], size: int) -> Iterator[NDArray[np.float64] | None]:
-    """Yield each image's channel sums, None for one that cannot be read."""
+def read_into_memory(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Held, tuple[str, ...]]:
+    """Return the same as `read`, with the images in an array."""
+    names, labels = _listed(root, split, classes)
+    array = np.empty((len(names), CHANNELS, size, size), np.uint8)
+    readable = np.zeros(len(names), bool)
+    for index, image in enumerate(_every(root, names, size)):
+        if image is not None:
+            array[index], readable[index] = image, True
+    kept = _kept(root / split, classes, labels, readable)
+    return Held(array[kept], labels[kept]), _others(names, kept)
+
+
+def _listed(root: Path, split: str, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of the image files of a split, relative to `root`, and their labels."""
+    files = [_image_names(root / split / name) for name in classes]
+    names = [f"{split}/{name}/{file}" for name, own in zip(classes, files, strict=True) for file in own]
+    return names, np.repeat(np.arange(len(classes), dtype=np.int64), [len(own) for own in files])
+
+
+def _kept(
+    folder: Path, classes: Sequence[str], labels: NDArray[np.int64], readable: Sequence[bool] | NDArray[np.bool_]
+) -> Indices:
+    """Return the indices of the readable files; each class has to have one."""
+    kept = np.flatnonzero(readable)
+    for label in np.flatnonzero(np.bincount(labels[kept], minlength=len(classes)) == 0):
+        raise unusable(f"none of the images in {folder / classes[int(label)]} can be read")
+    return kept
+
+
+def _others(names: Sequence[str], kept: Indices) -> tuple[str, ...]:
+    return tuple(names[index] for index in sorted({*range(len(names))} - {*kept.tolist()}))
+
+
+def _every(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | None]:
+    """Yield each image, None for one that cannot be read."""
     for start in range(0, len(names), BATCH):
         paths = [root / name for name in names[start : start + BATCH]]
-        for image in _decoders().map(partial(decoded, size=size), paths):
-            yield None if image is None else channel_sums(image[np.newaxis])[0]
+        yield from _decoders().map(partial(decoded, size=size), paths)
 
 
 def decoded(path: Path, size: int) -> Pixels | None:

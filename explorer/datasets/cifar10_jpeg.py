@@ -5,26 +5,30 @@ JPEG loses some detail: accuracies are close to those on the original CIFAR-10, 
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from explorer.datasets import Held, Images, Options, Splits, _files, stratified
+from explorer.datasets import Options, Splits, _files, stratified
 
 FOLDERS = ("cifar10-jpeg",)
 FILES = ("train/*/*.jpg", "test/*/*.jpg")
+CHECKS = True
 AUGMENT = ("crop", "flip")
 
+SPLITS = ("train", "test")
 SIZE = 32
+
+
+def check(root: str) -> str | None:
+    """Return what is wrong with the folders of classes in one sentence, None if nothing is."""
+    return _files.fault(Path(root), SPLITS)
 
 
 def load(options: Options) -> Splits:
     """Return the images, uint8, shape (N, 3, 32, 32), the training images split by class."""
     root = options.root
-    classes = _files.class_folders(root, ("train", "test"))
-    (train, bad_train), (test, bad_test) = (_files.read(root, split, classes, SIZE) for split in ("train", "test"))
+    classes = _files.class_folders(root, SPLITS)
+    # In memory, 180 MB in all: to read small files again and again would outlast the training.
+    train, bad_train = _files.read_into_memory(root, "train", classes, SIZE)
+    test, bad_test = _files.read_into_memory(root, "test", classes, SIZE)
     rest, validation = stratified(train, options.validation, options.seed)
-    return Splits(_held(rest), _held(validation), _held(test), classes, bad_train + bad_test)
-
-
-def _held(images: Images) -> Held:
-    """Return the images in memory, 180 MB in all: to read small files again and again would outlast the training."""
-    return Held(images.pixels(np.arange(len(images))), images.labels)
+    return Splits(rest, validation, test, classes, bad_train + bad_test)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from explorer.datasets import Images, Options, Splits, _files, stratified
 
 FOLDER_SETTING = "image_folder"
 FILES = ("train/*/*",)
 OPTIONAL_FILES = ("val/*/*", "test/*/*")
+CHECKS = True
 AUGMENT = ("resized_crop", "flip")
+
+
+def check(root: str) -> str | None:
+    """Return what is wrong with the folders of classes in one sentence, None if nothing is."""
+    return _files.fault(Path(root), _present(Path(root)))
 
 
 def load(options: Options) -> Splits:
@@ -16,7 +24,7 @@ def load(options: Options) -> Splits:
     A test or validation split that the folder lacks is held back from the training images, by class.
     """
     root, size = options.root, options.image_size
-    present = [split for split in ("train", "val", "test") if (root / split).is_dir()]
+    present = _present(root)
     classes = _files.class_folders(root, present)
     corrupt: list[str] = []
     found: dict[str, Images] = {}
@@ -27,3 +35,7 @@ def load(options: Options) -> Splits:
         if split not in found:
             found["train"], found[split] = stratified(found["train"], share, options.seed)
     return Splits(found["train"], found["val"], found["test"], classes, tuple(corrupt))
+
+
+def _present(root: Path) -> list[str]:
+    return [split for split in ("train", "val", "test") if (root / split).is_dir()]

@@ -159,21 +159,26 @@ def test_grey_and_palette_images_become_coloured(tmp_path: Path, root: Path) -> 
     assert folder(tmp_path, root).values["test"] == 12 + 4
 
 
-def test_corrupt_images_are_named_counted_and_left_out(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize("name", ["cifar10_jpeg", "image_folder"])
+def test_corrupt_images_are_named_counted_and_left_out(name: str, tmp_path: Path, root: Path) -> None:
     whole = (root / "train" / "dog" / "00.jpg").read_bytes()
     (root / "train" / "dog" / "00.jpg").write_bytes(whole[: len(whole) // 2])
     (root / "train" / "dog" / "01.jpg").write_bytes(b"")
     (root / "test" / "emu" / "02.jpg").write_text("no image")
     (root / "test" / "emu" / "notes.txt").write_text("not even by name")
-    values = folder(tmp_path, root).values
+    artifact = torch_stages.data(tmp_path / "out", name, root, image_size=16)
+    values = artifact.values
     assert values["corrupt"] == 3
     assert values["note"] == (
-        "3 of 36 files of data set image_folder are no images that can be read and are left out: "
+        f"3 of 36 files of data set {name} are no images that can be read and are left out: "
         "train/dog/00.jpg, train/dog/01.jpg, test/emu/02.jpg"
     )
     assert values["corrupt_names"] == ["train/dog/00.jpg", "train/dog/01.jpg", "test/emu/02.jpg"]
     assert values["train"] + values["validation"] == 24 - 2
     assert values["test"] == 12 - 1
+    test = Prepared.load(artifact).test
+    brightness = [test[:][test.labels == label].mean() for label in range(3)]
+    assert brightness == sorted(brightness), "labels are still those of the images"
 
 
 @pytest.mark.parametrize("name", ["cifar10_jpeg", "image_folder"])
@@ -184,11 +189,12 @@ def test_an_empty_class_is_a_failure_that_names_its_folder(name: str, tmp_path: 
         torch_stages.data(tmp_path / "out", name, root)
 
 
-def test_a_class_of_corrupt_images_is_a_failure(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize("name", ["cifar10_jpeg", "image_folder"])
+def test_a_class_of_corrupt_images_is_a_failure(name: str, tmp_path: Path, root: Path) -> None:
     for file in (root / "test" / "dog").iterdir():
         file.write_bytes(b"")
     with pytest.raises(StageFailed, match=r"none of the images in .*images/test/dog can be read"):
-        folder(tmp_path, root)
+        torch_stages.data(tmp_path / "out", name, root)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from explorer.records import Records
 from explorer.space import Space, load
 from explorer.study import Study
 from explorer.workspace import Workspace
+from tests import data_sets
 from tests.explorer import spaces
 from tests.studies import Events
 
@@ -135,7 +136,7 @@ def test_modules_that_cannot_be_imported(nets: str, message: str, tmp_path: Path
     ("axes", "nets", "message"),
     [
         ({"model": "nest:build"}, NETS, "'nest:build': there is no module 'nest' in .*user"),
-        ({}, "import os; os._exit(3)\n", "drawn.toml: model: 'nets:build': the torch worker ended with exit code 3"),
+        ({}, "import os; os._exit(3)\n", "drawn.toml: model: .* the torch worker ended with exit code 3"),
         ({"model": "nets:built"}, "", "drawn.toml: model: module 'nets' of .* defines no 'built'"),
     ],
 )
@@ -147,6 +148,20 @@ def test_own_code_that_cannot_be_used_ends_a_study_before_it_begins(
         search.run(space(tmp_path, {**OWN, **axes}, nets), workspace, events)
     assert not events.stages
     assert not workspace.artifacts.exists()
+
+
+@pytest.mark.parametrize("name", ["image_folder", "cifar10_jpeg"])
+def test_folders_that_are_not_those_of_the_classes_end_a_study_before_it_begins(
+    name: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    root = data_sets.tree(tmp_path / "cifar10-jpeg")
+    (root / "test" / "dog").rename(root / "test" / "dogs")
+    path = spaces.write(tmp_path, {**OWN, "dataset": name, "model": "resnet18"})
+    path.write_text(f'{path.read_text()}[data]\nimage_folder = "{root}"\nfolder = "{tmp_path}"\n')
+    events = Events()
+    with pytest.raises(SpaceError, match=f"drawn.toml: data set {name}: .*test has no folder for class 'dog', which"):
+        search.run(load(path, space_file.BUNDLED / space_file.DEVICES_FILE), workspace, events)
+    assert not events.stages
 
 
 def test_every_kind_that_may_be_the_users_own_is_checked() -> None:
