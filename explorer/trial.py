@@ -116,6 +116,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
             **_plain(lowered.values),
             "dtype": dtype,
             **{f"{made.stage}_note": made.values["note"] for made in (data, trained) if "note" in made.values},
+            "train_key": trained.key,
             "compress_key": compressed.key,
             "lower_key": lowered.key,
             "build_key": built.key,
