@@ -85,7 +85,7 @@ weight_decay = 5e-4
 [compress]
 epochs = {tuning_epochs}
 batch_size = 64
-learning_rate = 0.02
+learning_rate = 0.05
 weight_decay = 5e-4
 """
 
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--model", default="mobilenetv2")
     parser.add_argument("--width", type=float, default=0.5)
     parser.add_argument("--epochs", type=int, default=5, help="of the training")
-    parser.add_argument("--tuning-epochs", type=int, default=2, help="of the fine-tuning after weights were removed")
+    parser.add_argument("--tuning-epochs", type=int, default=4, help="of the fine-tuning after weights were removed")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--compressions", nargs="+", choices=COMPRESSIONS, default=list(COMPRESSIONS))
