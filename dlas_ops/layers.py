@@ -18,6 +18,8 @@ class Layer:
     input, weight, output : shapes as in the ONNX model; an operator without weights has an empty `weight`
     stride, padding, dilation, groups : as in ONNX; empty and 1 where they do not apply
     macs : multiply-accumulates of one run
+    stored_bytes : of the weights as the kernel reads them: in the dtype, packed, padded or transformed, or in csr the
+        values with their indices and pointers; biases not counted
     asked, ran : "algorithm/format"
     dtype : of the weights and the input as stored
     arithmetic : dtype that products are computed in, and how they are summed where that is another or why it is not
@@ -37,6 +39,7 @@ class Layer:
     dtype: str = "float32"
     arithmetic: str = "float32"
     macs: int = 0
+    stored_bytes: int = 0
     stride: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()

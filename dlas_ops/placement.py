@@ -59,6 +59,7 @@ class Placement:
         self.conversions: dict[tuple[Any, int], Any] = {}
         self.recorder = Recorder()
         self.kept: set[Any] = set()
+        self.stored_bytes = 0  # of the weights of the layer being placed
 
     def run(self) -> Any:
         """Return the rewritten module."""
@@ -117,14 +118,16 @@ class Placement:
         return "float16" if self.half and weight.dtype == np.float32 else str(weight.dtype)
 
     def weights(self, packed: NDArray[Any]) -> Any:
-        """Return packed weights, if they are float32 in the dtype that is stored.
+        """Return packed weights of the layer that is accounted for next, float32 in the dtype that is stored.
 
         Raises
         ------
         ValueError
             If a weight is beyond the range of that dtype.
         """
-        return relax.const(self.rounded(packed))
+        stored = self.rounded(packed)
+        self.stored_bytes += stored.nbytes
+        return relax.const(stored)
 
     def rounded(self, weights: NDArray[Any]) -> NDArray[Any]:
         """Return weights, if they are float32 in the dtype that is stored; see `weights` for errors."""
@@ -269,9 +272,11 @@ class Placement:
             fields |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
         if "name" not in fields:
             fields["name"] = self.name(operator)
+        fields["stored_bytes"] = self.stored_bytes
         self.layers.append(
             Layer(operator=operator, input=tuple(input), weight=tuple(weight), output=tuple(output), **fields)
         )
+        self.stored_bytes = 0
 
 
 def _operator(expression: Any) -> str:

@@ -109,7 +109,7 @@ def matmul(place: Placement, call: Any, shape: tuple[int, ...]) -> Value | None:
     array = _weights(data, weight, axis=1)
     if array is None or array.ndim != 2 or len(data.shape) != 2:
         return None
-    packed = relax.const(dense.pack(array, place.cpu))
+    packed = place.weights(dense.pack(array, place.cpu))
     sums = place.emit(lambda x, w: dense.compute(x, w, shape[1], place.cpu), place.plain(data), packed, name="dense")
     place.account(
         "dense", data.shape, array.shape[::-1], shape, ran="dense", macs=prod(shape) * array.shape[0], dtype="int8",

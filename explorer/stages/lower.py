@@ -19,12 +19,15 @@ from explorer.errors import Failure, StageFailed
 from explorer.stages.select import SELECTION
 from explorer.store import Artifact
 
-VERSION = 4
+VERSION = 5
 WORKER = "tvm"
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the lowered module; return ``{"convolutions": n, "convolutions_as_asked": m, "numerics": {...}}``.
+    """Write the lowered module.
+
+    Return ``{"convolutions": n, "convolutions_as_asked": m, "weight_bytes": b, "numerics": {...}}``, b being what the
+    weights of all layers take as they are stored.
 
     Parameters
     ----------
@@ -59,6 +62,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     return {
         "convolutions": len(convolutions),
         "convolutions_as_asked": len(as_asked),
+        "weight_bytes": sum(layer.stored_bytes for layer in lowered.layers),
         "numerics": numerics(lowered.layers, target),
     }
 

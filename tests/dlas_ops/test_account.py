@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import helper
 
 import dlas_ops
 from dlas_ops import Layer
+from dlas_ops._tvm import tvm
 from dlas_ops.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 
@@ -85,6 +88,36 @@ def test_the_module_holds_the_algorithm(algorithm: str, network: onnx.ModelProto
     text = lowered.module.script(show_meta=False)
     held = {name for name in [*ALGORITHMS, "im2col", "depthwise", "grouped"] if f'T.sblock("{name}")' in text}
     assert held == {algorithm, "depthwise", "grouped"} | ({"im2col"} if algorithm == "gemm" else set())
+
+
+def constants(lowered: dlas_ops.Lowered) -> list[NDArray[Any]]:
+    """Return the arrays that a lowered network holds."""
+    found: list[NDArray[Any]] = []
+
+    def note(node: Any) -> None:
+        if isinstance(node, tvm.ir.expr.GenericConst):
+            found.append(node.value.numpy())
+
+    tvm.relax.analysis.post_order_visit(lowered.module["main"], note)
+    return found
+
+
+@pytest.mark.parametrize(("dtype", "format"), [("float32", "dense"), ("float16", "dense"), ("float32", "csr")])
+@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
+def test_stored_bytes_are_those_of_all_that_the_module_holds_but_biases(
+    algorithm: str, dtype: str, format: str, network: onnx.ModelProto
+) -> None:
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, format=format, dtype=dtype)
+    bias = 10 * 4
+    assert sum(layer.stored_bytes for layer in lowered.layers) == sum(a.nbytes for a in constants(lowered)) - bias
+    assert all((layer.stored_bytes > 0) == bool(layer.weight) for layer in lowered.layers)
+
+
+def test_stored_bytes_of_int8_are_those_of_all_small_integers_that_the_module_holds(network: onnx.ModelProto) -> None:
+    images = networks.random([8, *networks.shape_of(FIRST)[1:]])
+    lowered = dlas_ops.lower(network, networks.target(), algorithm="gemm", dtype="int8", calibration=images)
+    held = sum(array.nbytes for array in constants(lowered) if array.dtype == np.int8)
+    assert sum(layer.stored_bytes for layer in lowered.layers if layer.weight) == held > 0
 
 
 def test_layers_survive_json() -> None:
