@@ -9,14 +9,17 @@ from decimal import Decimal
 from typing import Any
 
 from explorer import plugins
-from explorer.configuration import AXES, FORMATS, Configuration, parts
+from explorer.configuration import AXES, EXISTS, FORMATS, VECTOR, Configuration, parts
 from explorer.errors import did_you_mean
 from explorer.toml_file import TomlFile
 from explorer.toml_lines import KeyPath
 
-INTEGERS: Mapping[str, int] = {"tuning_trials": 0, "threads": 1}  # axis → smallest value that makes sense
+# Axis → smallest value that makes sense.
+INTEGERS: Mapping[str, int] = {"channel_multiple": 1, "tuning_trials": 0, "threads": 1}
 FLOATS: tuple[str, ...] = ("width", "ratio")
 MOST_STEPS = 10_000  # every step is a node of the space's tree
+WORDS: Mapping[str, tuple[str, ...]] = {"channel_multiple": (VECTOR,)}  # that stand for a number
+CHANNEL_MULTIPLE = 8  # unless given: vectors of most processors have as many elements, or half or twice as many
 CUSTOM: tuple[str, ...] = ("dataset", "model", "compression")  # axes that take the user's own module:function
 
 
@@ -36,7 +39,7 @@ class Range:
         return f"{self.low}..{self.high}"
 
 
-# A choice on an axis. A continuous range stands for all its values; None is the ratio where nothing is removed.
+# A choice on an axis. A continuous range stands for all its values; None is, say, the ratio where nothing is removed.
 Choice = str | int | float | Range | None
 
 
@@ -79,11 +82,17 @@ def read_axes(file: TomlFile, devices: Collection[str]) -> dict[str, Axis]:
     for name in AXES:
         if name in table:
             axes[name] = _Reader(file, name, devices).axis(table[name])
+        elif name == "channel_multiple" and any(map(EXISTS[name], _names(axes["compression"]))):
+            axes[name] = Axis(name, (CHANNEL_MULTIPLE,))
         elif hasattr(Configuration, name):
             axes[name] = Axis(name, (getattr(Configuration, name),))
         else:
             raise file.error(f"axis '{name}' is missing", "axes")
     return axes
+
+
+def _names(axis: Axis) -> list[str]:
+    return [str(choice) for choice in axis.choices]
 
 
 def known_choices(axis: str, devices: Collection[str]) -> tuple[str, ...]:
@@ -113,7 +122,7 @@ class _Reader:
         choices: list[Choice] = []
         for index, item in enumerate(items):
             where = (*at, index) if isinstance(value, list) else at
-            choice = self._number(item, where) if self._numeric else self._word(item, where)
+            choice = self._choice(item, where)
             if choice in choices:
                 raise self._file.error(f"axis {self._name} lists {item!r} twice", *where)
             choices.append(choice)
@@ -122,6 +131,11 @@ class _Reader:
     @property
     def _numeric(self) -> bool:
         return self._name in FLOATS or self._name in INTEGERS
+
+    def _choice(self, item: Any, at: KeyPath) -> Choice:
+        if item in WORDS.get(self._name, ()):
+            return str(item)
+        return self._number(item, at) if self._numeric else self._word(item, at)
 
     def _word(self, item: Any, at: KeyPath) -> str:
         if not isinstance(item, str):
@@ -142,7 +156,8 @@ class _Reader:
         name = self._name
         integer = name in INTEGERS
         if isinstance(item, bool) or not isinstance(item, int if integer else int | float):
-            raise self._file.error(f"axis {name} takes {'integers' if integer else 'numbers'}, not {item!r}", *at)
+            kinds = ("integers" if integer else "numbers", *(f"'{word}'" for word in WORDS.get(name, ())))
+            raise self._file.error(f"axis {name} takes {' or '.join(kinds)}, not {item!r}", *at)
         if integer and item < INTEGERS[name]:
             raise self._file.error(f"{name} {item} is below {INTEGERS[name]}", *at)
         if name == "ratio" and not 0 < item < 1:

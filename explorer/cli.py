@@ -152,6 +152,7 @@ def show(
     from explorer import tables
 
     _print(tables.trial_table(row))
+    _print(tables.costs_table(row))
     if layers:
         _print(tables.layers_table(layers))
     if log:
@@ -168,10 +169,14 @@ def export(
     """Write all finished trials as a table."""
     if output is None and format == "parquet":
         raise ExplorerError("parquet needs a file: --output trials.parquet")
+    from explorer.axes import WORDS
+
     frame = explorer.frame(workspace, study)
     try:
         if format == "parquet":
-            frame.to_parquet(output, index=False)
+            # Parquet knows one type a column: numbers beside a word, such as channel multiples, become text.
+            mixed = [axis for axis in WORDS if any(isinstance(value, str) for value in frame[axis])]
+            frame.astype(dict.fromkeys(mixed, "string")).to_parquet(output, index=False)
         else:
             frame.to_csv(output or sys.stdout, index=False)
     except OSError as error:

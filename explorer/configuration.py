@@ -14,13 +14,14 @@ from explorer import plugins
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "Datasets & Problem Spaces": ("dataset",),
     "Models & Neural Architectures": ("model", "width"),
-    "Model Optimizations": ("compression", "ratio"),
+    "Model Optimizations": ("compression", "ratio", "channel_multiple"),
     "Algorithms & Data Formats": ("algorithm", "format"),
     "Systems Software": ("tuning_trials", "threads"),
     "Hardware": ("device",),
 }
 AXES: tuple[str, ...] = tuple(axis for axes in LAYERS.values() for axis in axes)
 FORMATS: tuple[str, ...] = ("dense", "csr")
+VECTOR = "vector"  # the channel multiple that is as many float32 as the target's vector registers hold
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Configuration:
         One, or several joined by ``+`` in the order that they are applied in.
     ratio
         Share of weights or channels that every part of the compression removes, in (0, 1); None where nothing is.
+    channel_multiple
+        What the channels that a compression keeps are a multiple of: a number or `VECTOR`; None where none are removed.
     tuning_trials
         Candidates that the auto-scheduler measures; 0 means the rule-based schedule.
     threads
@@ -46,6 +49,7 @@ class Configuration:
     width: float = 1.0
     compression: str = "none"
     ratio: float | None = None
+    channel_multiple: int | str | None = None
     algorithm: str = "direct"
     format: str = "dense"
     tuning_trials: int = 0
@@ -112,6 +116,16 @@ def takes_ratio(compression: str) -> bool:
     return any(plugins.literal("compression", part, "TAKES_RATIO", default=True) for part in parts(compression))
 
 
+def takes_channel_multiple(compression: str) -> bool:
+    """Tell whether `compression` removes channels, so that `channel_multiple` exists."""
+    options = (plugins.literal("compression", part, "OPTIONS", default=()) for part in parts(compression))
+    return any("channel_multiple" in names for names in options)
+
+
+# Axis → whether it exists with a compression; the others always do.
+EXISTS: Mapping[str, Callable[[str], bool]] = {"ratio": takes_ratio, "channel_multiple": takes_channel_multiple}
+
+
 def dtype(compression: str) -> str:
     """Return the dtype that a network ends in: the one of its compression's last part."""
     return _dtype(parts(compression)[-1])
@@ -142,11 +156,12 @@ def _parts_combine(c: Configuration) -> str | None:
     return None
 
 
-def _ratio_where_removed(c: Configuration) -> str | None:
-    if takes_ratio(c.compression) and c.ratio is None:
-        return f"compression {c.compression} needs a ratio"
-    if not takes_ratio(c.compression) and c.ratio is not None:
-        return f"compression {c.compression} takes no ratio"
+def _axes_that_exist(c: Configuration) -> str | None:
+    for axis, exists in EXISTS.items():
+        if exists(c.compression) and getattr(c, axis) is None:
+            return f"compression {c.compression} needs a {axis}"
+        if not exists(c.compression) and getattr(c, axis) is not None:
+            return f"compression {c.compression} takes no {axis}"
     return None
 
 
@@ -176,7 +191,7 @@ def _algorithm_has_dtype(c: Configuration) -> str | None:
 # Each rule returns the reason why a configuration makes no sense, or None.
 RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _parts_combine,
-    _ratio_where_removed,
+    _axes_that_exist,
     _csr_needs_zeros,
     _algorithm_has_format,
     _algorithm_has_dtype,

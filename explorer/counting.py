@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # By `explorer.stages.lower.numerics`, these differ in the order of sums, which is not in the key of `evaluate`.
 SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
 NATIVE: Mapping[str, Any] = {"target": "native"}
+DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "evaluate", "measure"}
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,12 @@ class _CountingEngine:
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return what stands for the data set's files; weights and code follow from the choices, which are in keys."""
         return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}
+
+    def lanes(self, device: str) -> int:
+        """Return what is equal for devices of equal targets: TVM, which knows how wide vectors are, is not asked."""
+        targets = [self.target(name) for name in (*self._devices, device)]
+        self.at_most |= DEPEND_ON_LANES  # widths that are equal, or that another configuration names, count apart
+        return -1 - targets.index(self.target(device))
 
     def target(self, device: str) -> Mapping[str, Any]:
         """Return what has the same key for devices that compile for the same target."""

@@ -11,18 +11,13 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 
-def export(model: nn.Module, example: Tensor, path: Path) -> int:
+def export(model: nn.Module, example: Tensor, path: Path) -> None:
     """Write `model` in evaluation mode, its input named ``image`` and its output ``logits``.
 
     Parameters
     ----------
     example
         Shape (1, C, H, W): the exported network takes this shape only.
-
-    Returns
-    -------
-    int
-        Bytes of all constants in the file.
     """
     folded = model.eval()
     # Folding first halves the exporter's time, most of which goes into decomposing batch norms. A model that fx cannot
@@ -36,5 +31,3 @@ def export(model: nn.Module, example: Tensor, path: Path) -> int:
         )
     assert program is not None, "the exporter returns a program unless it is given a file"
     program.save(path, external_data=False)
-    constants = (value.const_value for value in program.model.graph.initializers.values())
-    return sum(constant.nbytes for constant in constants if constant is not None)

@@ -106,9 +106,10 @@ class Progress:
 def brief(c: Configuration) -> str:
     """Return a configuration in a few words, as a person would tell it from its neighbours."""
     removed = f" {c.ratio:g}" if c.ratio is not None else ""
+    multiple = f" in multiples of {c.channel_multiple}" if c.channel_multiple is not None else ""
     threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
     tuned = f", tuned {c.tuning_trials}" if c.tuning_trials else ""
-    data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}"
+    data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}{multiple}"
     return f"{data}, {c.algorithm} {c.format}{tuned}, {threads}, {c.device}"
 
 

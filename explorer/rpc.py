@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import tvm
 from tvm import rpc
 
-from dlas_ops.targets import native_target
+from dlas_ops import targets
 from explorer.errors import DeviceError, Failure, StageFailed
 
 CONNECT_SECONDS = 5.0
@@ -43,7 +44,9 @@ def set_threads(session: Any, threads: int, stage: str, key: str) -> None:
 
 
 def describe(tracker: str, key: str, target: dict[str, Any] | str, threads: int) -> dict[str, Any]:
-    """Return ``{"target": {...}, "threads": n}`` of a device that answers, n being what its thread pool offers.
+    """Return ``{"target": {...}, "threads": n, "lanes": m}`` of a device that answers.
+
+    Its thread pool offers n threads, and a vector register of the target holds m float32.
 
     Parameters
     ----------
@@ -64,7 +67,9 @@ def describe(tracker: str, key: str, target: dict[str, Any] | str, threads: int)
             f"device '{key}' at {tracker} runs {offered} threads and the search space asks for {threads}; "
             f"{how_to_serve(tracker, key, threads)}"
         )
-    return {"target": native_target() if target == "native" else target, "threads": offered}
+    compiled_for = targets.native_target() if target == "native" else target
+    lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
+    return {"target": compiled_for, "threads": offered, "lanes": lanes}
 
 
 def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:

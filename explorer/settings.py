@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -47,8 +47,11 @@ class TrainSettings(_Settings):
 
 
 class CompressSettings(_Settings):
-    """``[compress]``: the fine-tuning after something was removed."""
+    """``[compress]``: how what is removed is chosen, and the fine-tuning afterwards."""
 
+    steps: Positive = 3  # that weights or channels are removed in, with fine-tuning after each
+    scores: Literal["l1", "lamp"] = "l1"  # by which weights are ranked
+    norm: Literal["l1", "l2"] = "l2"  # of the weights that write and read a channel
     epochs: Annotated[int, Field(ge=0)] = 4
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.05

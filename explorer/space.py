@@ -263,6 +263,6 @@ def _why_never(space: Space, name: str, choice: Choice) -> str:
     """Return the most common reason for which no configuration has `choice` on axis `name`."""
     reasons = Counter[str]()
     grow({**space.axes, name: Axis(name, (choice,))}, space.constraints, reasons)
-    if not reasons:  # of all axes only the ratio can be passed over
-        return "no compression of the space takes a ratio"
+    if not reasons:  # an axis that exists with some compressions only was passed over
+        return f"no compression of the space takes a {name}"
     return reasons.most_common(1)[0][0]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from explorer.report import Best, Stack
     from explorer.space import Space
 
+COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
 MOST_NUMBERS = 6  # of failed trials, in one line
 
 
@@ -32,14 +33,16 @@ def front_table(front: pd.DataFrame) -> RenderableType:
     stacks = [stack_of(row) for _, row in front.iterrows()]
     if not stacks:
         return "no trial is complete yet"
-    varying = [axis for axis in AXES if axis == "device" or len({stack.choices[axis] for stack in stacks}) > 1]
+    # An axis that does not exist for some stacks and has one choice for all others tells none apart.
+    choices = {axis: {c for stack in stacks if (c := stack.choices[axis]) is not None} for axis in AXES}
+    varying = [axis for axis in AXES if axis == "device" or len(choices[axis]) > 1]
     table = _table(*varying, "trial", "accuracy", "test", "latency (ms)", "95 % interval", "size")
     for stack in stacks:
-        choices = (_text(stack.choices[axis]) for axis in varying)
+        chosen = (_text(stack.choices[axis]) for axis in varying)
         interval = f"{stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f}"
         results = (_share(stack.accuracy), _share(stack.test_accuracy), f"{stack.latency_ms:.3f}", interval)
-        table.add_row(*choices, str(stack.number), *results, readable_bytes(stack.size_bytes))
-    shared = [f"{axis} {_text(stacks[0].choices[axis])}" for axis in AXES if axis not in varying]
+        table.add_row(*chosen, str(stack.number), *results, readable_bytes(stack.size_bytes))
+    shared = [f"{axis} {_text(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
     return Group(table, f"all: {', '.join(shared)}") if shared else table
 
 
@@ -92,16 +95,27 @@ def trial_table(row: Mapping[str, Any]) -> Table:
     return table
 
 
+def costs_table(row: Mapping[str, Any]) -> Table:
+    """Return what a trial's network costs, before it was compressed and as it is stored."""
+    table = _table("", "before", "after", "")
+    for quantity in COSTS:
+        before, after = row.get(f"{quantity}_before"), row.get(quantity)
+        if before and after is not None:
+            table.add_row(quantity, f"{before:,}", f"{after:,}", _share(after / before))
+    return table
+
+
 def layers_table(layers: Sequence[Mapping[str, Any]]) -> Table:
     """Return a compiled network's account, one layer a line."""
     # Where an algorithm selected by measuring, what it measured is shown.
     measured = [_fastest_first(layer.get("measured", {})) for layer in layers]
-    table = _table("layer", "operator", "input", "weight", "MACs", "asked", "ran", "why not as asked")
+    table = _table("layer", "operator", "input", "weight", "stored", "MACs", "asked", "ran", "why not as asked")
     if any(measured):
         table.add_column("candidates (µs)")
     for layer, times in zip(layers, measured, strict=True):
         shapes = ("x".join(map(str, layer[side])) for side in ("input", "weight"))
-        texts = (layer["name"], layer["operator"], *shapes, f"{layer['macs']:,}", layer["asked"], layer["ran"])
+        costs = readable_bytes(layer.get("stored_bytes", 0)), f"{layer['macs']:,}"
+        texts = (layer["name"], layer["operator"], *shapes, *costs, layer["asked"], layer["ran"])
         table.add_row(*map(escape, texts), escape(layer["reason"]), *([times] if any(measured) else ()))
     return table
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from explorer.axes import Axis, Choice, Range
-from explorer.configuration import AXES, Configuration, takes_ratio, why_invalid
+from explorer.configuration import AXES, EXISTS, Configuration, why_invalid
 from explorer.constraints import Constraint
 
 
@@ -100,8 +100,9 @@ def grow(axes: Mapping[str, Axis], constraints: Sequence[Constraint], reasons: C
 
 
 def _choices(axis: Axis, prefix: Mapping[str, Choice]) -> tuple[Choice, ...]:
-    """Return the choices on `axis`; the ratio exists only where the compression removes a share of something."""
-    return (None,) if axis.name == "ratio" and not takes_ratio(str(prefix["compression"])) else axis.choices
+    """Return the choices on `axis`, None alone where it does not exist: no ratio where nothing is removed."""
+    exists = EXISTS.get(axis.name)
+    return (None,) if exists and not exists(str(prefix["compression"])) else axis.choices
 
 
 def _representative(choices: Mapping[str, Choice]) -> Configuration:

@@ -40,6 +40,9 @@ class Engine(Protocol):
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return for each stage its parents that no stage makes; see `explorer.origins`."""
 
+    def lanes(self, device: str) -> int:
+        """Return how many float32 a vector register of `device` holds."""
+
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
 
@@ -62,6 +65,8 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     dtype = configuration.dtype(c.compression)
     # What stores in fewer bits leaves the float32 network as it is: the same one is compressed once for every dtype.
     compression = {"compression": configuration.in_float32(c.compression), "ratio": c.ratio}
+    # As a number, so that devices with vectors of one width share the network.
+    multiple = engine.lanes(c.device) if c.channel_multiple == configuration.VECTOR else c.channel_multiple
     placement = {"algorithm": c.algorithm, "format": c.format, "dtype": dtype}
     protocol = {"threads": c.threads, **settings.measure.model_dump()}
 
@@ -70,7 +75,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     root = str(outside["data"]["source"].path)
     data = replace(data, values={**data.values, "root": root})  # where the images lie now, not in any key
     trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data, **outside["train"]}))
-    fine_tuning = {**model, **compression, **settings.compress.model_dump()}
+    fine_tuning = {**model, **compression, "channel_multiple": multiple, **settings.compress.model_dump()}
     compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained, **outside["compress"]}))
     network = compressed
     if dtype == "int8":

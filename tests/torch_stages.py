@@ -63,7 +63,7 @@ def compress(
     width: float = 0.125,
     **settings: Any,
 ) -> Artifact:
-    choice = {"model": model, "width": width, "compression": compression, "ratio": ratio}
+    choice = {"model": model, "width": width, "compression": compression, "ratio": ratio, "channel_multiple": 8}
     recipe = CompressSettings(**settings).model_dump() if compression != "none" else {}
     return execute("compress", folder, {**choice, **recipe}, data=data, train=train)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 from torch import nn
 
@@ -12,3 +13,31 @@ class FineTune(Protocol):
 
     def __call__(self, model: nn.Module, share: float = 1.0) -> None:
         """Spend `share` of the fine-tuning epochs on `model`; shares of all calls add up to at most 1."""
+
+
+BEFORE_LAST = 0.25
+
+
+class Step(NamedTuple):
+    """One step of an iterative pruning.
+
+    Attributes
+    ----------
+    removed : share of all that is to be removed which is gone after this step
+    fine_tuning : share of the fine-tuning that follows the step
+    """
+
+    removed: float
+    fine_tuning: float
+
+
+def gradually(steps: int) -> Iterator[Step]:
+    """Yield the steps of a pruning: the first removes most, and most of the fine-tuning follows the last.
+
+    After step t of n the share ``(1 - t / n) ** 3`` of what is to be removed is still there: the schedule of Zhu and
+    Gupta, arXiv 1710.01878, equation 1. A quarter of the fine-tuning is shared by the steps before the last: of half of
+    it they took so much that MobileNetV2 on the digits, pruned by 90 % and tuned for 4 epochs, ended 20 points lower.
+    """
+    for step in range(1, steps):
+        yield Step(1 - (1 - step / steps) ** 3, BEFORE_LAST / (steps - 1))
+    yield Step(1.0, 1.0 - BEFORE_LAST if steps > 1 else 1.0)

@@ -76,6 +76,7 @@ class LocalEngine:
         self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
         self._origins = origins
         self._targets: dict[str, Mapping[str, Any]] = {}
+        self._lanes: dict[str, int] = {}
         self._host: Mapping[str, Any] = {}
         self._failures: dict[str, StageFailed] = {}
         self._exit = contextlib.ExitStack()
@@ -124,6 +125,10 @@ class LocalEngine:
     def target(self, device: str) -> Mapping[str, Any]:
         """Return the TVM target that `device` compiles for."""
         return self._targets[device]
+
+    def lanes(self, device: str) -> int:
+        """Return how many float32 a vector register of `device` holds."""
+        return self._lanes[device]
 
     @property
     def host(self) -> Mapping[str, Any]:
@@ -315,6 +320,7 @@ class LocalEngine:
                 answer = worker.request({"call": "explorer.rpc:describe", "arguments": arguments}, PROBE_TIMEOUT)
         except StageFailed as failed:
             raise DeviceError(failed.failure.message) from failed
+        self._lanes[device.name] = answer["lanes"]
         target: Mapping[str, Any] = answer["target"]
         return target
 

@@ -11,13 +11,18 @@ import torch
 from torch import nn
 
 from explorer import accounting, plugins, training
+from explorer.compression import FineTune
 from explorer.configuration import parts, takes_ratio
 from explorer.onnx_export import export
 from explorer.prepared import Prepared
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "torch"
+
+QUANTITIES = ("weights", "nonzeros", "channels", "macs")
+FLOAT32_BYTES = 4
+ROUNDING = 1e-6  # thirds of an epoch add up to a whole one
 
 REFERENCE_IMAGES = 64  # test images whose logits every later stage's output is compared with
 
@@ -30,9 +35,10 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     -------
     dict
         ``torch_accuracy`` on the validation split, ``torch_test_accuracy``, ``parameters``, ``weights`` (of
-        convolutions and linear layers), ``nonzeros`` among them, ``channels``, ``macs`` per image,
-        ``weight_bytes`` (all constants of the float32 network), ``removed_weights`` and ``removed_channels`` as shares
-        of the trained model's, and ``layers``: name → the account ``before`` and ``after``.
+        convolutions and linear layers), ``nonzeros`` among them, ``channels``, ``macs`` per image, each also of the
+        trained model, as ``parameters_before`` and so on, ``weight_bytes_before`` (of those weights in float32),
+        ``removed_weights`` and ``removed_channels`` as shares, ``kept_in_multiples_of`` where channels were removed,
+        and ``layers``: name → the account ``before`` and ``after``.
 
     Raises
     ------
@@ -46,10 +52,10 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     )
     model.load_state_dict(torch.load(parents["train"].path / "weights.pt", weights_only=True))
     example = torch.zeros(1, *splits.shape)
-    before = accounting.account(model, example)
+    before, parameters_before = accounting.account(model, example), accounting.parameters(model)
     model = _compressed(model, parameters, splits)
     after = accounting.account(model, example)
-    weight_bytes = export(model, example, out / "network.onnx")
+    export(model, example, out / "network.onnx")
     images = splits.test[:REFERENCE_IMAGES]
     np.savez(out / "reference.npz", images=images, logits=training.logits(model, images).numpy())
     answers = {split: training.classes(model, getattr(splits, split)) for split in ("validation", "test")}
@@ -57,9 +63,12 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     return {
         "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
         "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "weight_bytes": weight_bytes,
-        **{quantity: accounting.total(after, quantity) for quantity in ("weights", "nonzeros", "channels", "macs")},
+        "parameters": accounting.parameters(model),
+        "parameters_before": parameters_before,
+        **{quantity: accounting.total(after, quantity) for quantity in QUANTITIES},
+        **{f"{quantity}_before": accounting.total(before, quantity) for quantity in QUANTITIES},
+        "weight_bytes_before": FLOAT32_BYTES * accounting.total(before, "weights"),
+        "kept_in_multiples_of": parameters.get("channel_multiple"),
         "removed_weights": 1 - accounting.total(after, "nonzeros") / accounting.total(before, "nonzeros"),
         "removed_channels": 1 - accounting.total(after, "channels") / accounting.total(before, "channels"),
         "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
@@ -67,13 +76,25 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
 
 
 def _compressed(model: nn.Module, parameters: Mapping[str, Any], splits: Prepared) -> nn.Module:
-    def fine_tune(tuned: nn.Module, share: float = 1.0) -> None:
-        recipe = training.Recipe.of(parameters)  # absent where nothing is removed and so nothing fine-tuned
-        training.fit("compress", tuned, splits.train, recipe, round(share * recipe.epochs))
-
     example = torch.from_numpy(splits.train[:1])
     for name in parts(parameters["compression"]):
         compress = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("compression", name).compress
         ratio = parameters["ratio"] if takes_ratio(name) else None
-        model = compress(model, ratio, example, fine_tune)
+        options = {option: parameters[option] for option in plugins.literal("compression", name, "OPTIONS", default=())}
+        model = compress(model, ratio, example, fine_tuning(parameters, splits), **options)
     return model.eval()
+
+
+def fine_tuning(parameters: Mapping[str, Any], splits: Prepared) -> FineTune:
+    """Return what spends the fine-tuning epochs, in whole ones: what a share leaves of one is added to the next."""
+    asked, spent = 0.0, 0
+
+    def fine_tune(model: nn.Module, share: float = 1.0) -> None:
+        nonlocal asked, spent
+        recipe = training.Recipe.of(parameters)  # absent where nothing is removed and so nothing fine-tuned
+        asked += share
+        epochs = int(asked * recipe.epochs + ROUNDING) - spent
+        spent += epochs
+        training.fit("compress", model, splits.train, recipe, epochs)
+
+    return fine_tune

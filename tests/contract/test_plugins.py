@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from explorer import accounting, plugins, prepared
 from explorer.augmentation import AUGMENTATIONS
+from explorer.compression import channel_pruning
 from explorer.configuration import dtype, takes_ratio
 from explorer.datasets import SPLITS, Options, Splits, channel_sums
 from explorer.onnx_export import export
@@ -255,6 +256,36 @@ class TestCompression:
             assert whole > left[0] > left[1] > 0
         else:
             assert left == [whole, whole]
+
+
+@pytest.mark.parametrize("multiple", [3, 16])
+@pytest.mark.parametrize(
+    "model_name",
+    [pytest.param(model, marks=[pytest.mark.nightly] if model == DEEP[0] else []) for model in plugins.names("model")],
+)
+def test_channels_are_kept_in_any_multiple(model_name: str, multiple: int) -> None:
+    """Also where channels are added, concatenated, squeezed or convolved one by one, and in how many steps ever."""
+    widths = []
+    example = torch.zeros(1, 1, 8, 8)
+    before = accounting.account(model_of(model_name), example)
+    for steps in (1, 2):
+        model = channel_pruning.compress(
+            model_of(model_name), 0.5, example, perturb, channel_multiple=multiple, steps=steps
+        )
+        assert model(torch.randn(3, 1, 8, 8)).shape == (3, 10)
+        widths.append({name: layer["channels"] for name, layer in accounting.account(model, example).items()})
+    assert widths[0] == widths[1]
+    *body, _ = before
+    for name in body:
+        whole = before[name]["channels"]
+        assert widths[0][name] % multiple == 0 if whole > multiple else widths[0][name] == whole
+
+
+@torch.no_grad()
+def perturb(model: nn.Module, share: float = 1.0) -> None:
+    """Change which channels are the least, as fine-tuning does."""
+    for parameter in model.parameters():
+        parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
 
 
 @pytest.mark.parametrize("name", sorted({*plugins.names("compression")} - {*COMPRESSIONS}))

@@ -41,11 +41,15 @@ def test_parts_that_do_not_combine(compression: str, reason: str) -> None:
     ],
 )
 def test_parts_that_combine(compression: str, ratio: float | None, dtype: str, in_float32: str) -> None:
-    stack = replace(PLAIN, compression=compression, ratio=ratio)
+    multiple = 8 if "channel_pruning" in compression else None
+    stack = replace(PLAIN, compression=compression, ratio=ratio, channel_multiple=multiple)
     assert configuration.why_invalid(stack) is None
     assert (configuration.dtype(compression), configuration.in_float32(compression)) == (dtype, in_float32)
     other = replace(stack, ratio=0.5 if ratio is None else None)
     assert "ratio" in (configuration.why_invalid(other) or "")
+    other = replace(stack, channel_multiple=8 if multiple is None else None)
+    verb = "takes no" if multiple is None else "needs a"
+    assert configuration.why_invalid(other) == f"compression {compression} {verb} channel_multiple"
 
 
 def test_an_algorithm_needs_kernels_for_the_dtype_in_the_format() -> None:
@@ -64,7 +68,8 @@ def test_an_algorithm_needs_kernels_for_the_dtype_in_the_format() -> None:
 
 
 def test_zeros_of_any_part_will_do_for_csr() -> None:
-    stack = replace(PLAIN, compression="channel_pruning+weight_pruning", ratio=0.5, format="csr")
+    pruning = {"compression": "channel_pruning+weight_pruning", "ratio": 0.5, "channel_multiple": 8}
+    stack = replace(PLAIN, **pruning, format="csr")  # type: ignore[arg-type]
     assert configuration.why_invalid(stack) is None
     without = replace(stack, compression="channel_pruning")
     assert (

@@ -73,7 +73,11 @@ def test_an_interval_beyond_the_budget_is_told() -> None:
 def test_the_stack_has_every_layer_and_plain_values() -> None:
     stack = report.best(FRAME, "local", 1.5).stack
     assert stack is not None
-    assert stack.layers["Model Optimizations"] == {"compression": "weight_pruning", "ratio": 0.5}
+    assert stack.layers["Model Optimizations"] == {
+        "compression": "weight_pruning",
+        "ratio": 0.5,
+        "channel_multiple": None,
+    }
     assert stack.choices["threads"] == 2
     assert (stack.placed, stack.convolutions, stack.test_images) == (20, 21, 450)
     other = report.best(FRAME, "local", 2.5).stack

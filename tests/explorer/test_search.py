@@ -17,6 +17,7 @@ import optuna
 import psutil
 import pytest
 
+import explorer
 from explorer import counting, loopback, plugins, space
 from explorer.errors import DeviceError, Failure, WorkspaceError
 from explorer.records import Records
@@ -266,8 +267,27 @@ def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:
     path.write_text(text.replace("ratio = 0.5", "ratio = 0.9").replace("threads = [1, 2]", "threads = 1"))
     summary = studies.run(path, tmp_path / "workspace", Events())
     assert (summary.complete, summary.failed) == (2, 0)
-    size = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("format")["size_bytes"]
-    assert size["csr"] < 0.5 * size["dense"]
+    trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("format")
+    for size in (trials["size_bytes"], trials["weight_bytes"]):
+        assert size["csr"] < 0.5 * size["dense"]
+    assert trials["weight_bytes_before"].eq(4 * trials["weights"]).all()
+    assert (trials["weight_bytes"] < trials["size_bytes"]).all()
+    stored = sum(layer["stored_bytes"] for layer in explorer.layers(1, tmp_path / "workspace", "small"))
+    assert stored == trials["weight_bytes"].iloc[1]
+
+
+def test_a_multiple_named_vector_is_that_of_the_target_and_shares_its_network(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    pruned = 'compression = "channel_pruning"\nchannel_multiple = [4, 8, 16, "vector"]'
+    text = path.read_text().replace('compression = ["none", "channel_pruning"]', pruned)
+    path.write_text(text.replace("threads = [1, 2]", "threads = 1"))
+    summary = studies.run(path, tmp_path / "workspace", Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+    trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("channel_multiple")
+    lanes = int(trials["kept_in_multiples_of"]["vector"])
+    assert lanes in (4, 8, 16)
+    assert trials["compress_key"].to_dict()["vector"] == trials["compress_key"].to_dict()[lanes]
+    assert studies.executions(tmp_path / "workspace")["compress"] == 3
 
 
 def test_a_held_workspace_is_refused_with_its_holder(grid: Ran) -> None:

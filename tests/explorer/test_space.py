@@ -28,6 +28,7 @@ DRAWN_AXES = st.fixed_dictionaries(
     optional={
         "width": some(0.25, 0.5, 1.0),
         "compression": some("none", "weight_pruning", "int8", "weight_pruning+float16", "float16+channel_pruning"),
+        "channel_multiple": some(1, 8, "vector"),
         "ratio": some(0.3, 0.5, 0.9) | st.just({"low": 0.2, "high": 0.8, "step": 0.2}),
         "algorithm": some("direct", "gemm", "winograd"),
         "format": some("dense", "csr"),
@@ -73,9 +74,10 @@ def expanded(name: str, value: Any) -> list[Any]:
 
 
 def brute_force(axes: dict[str, Any], constraints: list[dict[str, Any]]) -> list[Configuration]:
-    """Every combination, filtered; without a compression that takes one, the ratio is None."""
+    """Every combination, filtered; without a compression that takes them, ratio and channel multiple are None."""
     lists = {name: expanded(name, value) for name, value in axes.items()}
     lists["ratio"] = [*lists.get("ratio", []), None]
+    lists["channel_multiple"] = [*lists.get("channel_multiple", [8]), None]
     points = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     valid = [c for c in (Configuration(**point) for point in points) if why_invalid(c) is None]
     return [c for c in valid if all(allowed(c, constraint) for constraint in constraints)]
@@ -125,13 +127,27 @@ def test_every_suggestion_is_valid_and_its_parameters_lead_back_to_it(data: st.D
 
 def test_the_order_is_lexicographic_in_the_axes(tmp_path: Path) -> None:
     drawn = make(tmp_path)
+    axes = [axis for axis in AXES if axis not in ("ratio", "channel_multiple")]
     ranks = [
-        [drawn.axes[name].choices.index(value) for name, value in configuration.as_dict().items() if name != "ratio"]
+        [drawn.axes[name].choices.index(getattr(configuration, name)) for name in axes]
         for configuration in drawn.configurations()
         if configuration.ratio in (None, 0.5)
     ]
     assert ranks == sorted(ranks)
     assert drawn.count == 2 * (1 + 2 * 2) * 2 * 2
+
+
+def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(tmp_path: Path) -> None:
+    for listed, expected in (({}, {8}), ({"channel_multiple": [1, 16, "vector"]}, {1, 16, "vector"})):
+        drawn = make(tmp_path, {**SMALL, **listed})
+        found = list(drawn.configurations())
+        pruned = {c.channel_multiple for c in found if c.compression == "channel_pruning"}
+        assert pruned == expected
+        assert {c.channel_multiple for c in found if c.compression != "channel_pruning"} == {None}
+        study = optuna.create_study()
+        suggested = {drawn.suggest(study.ask()).channel_multiple for _ in range(60)}
+        assert suggested == {*expected, None}
+        assert all(drawn.parameters(c).get("channel_multiple", c.channel_multiple) == c.channel_multiple for c in found)
 
 
 def test_the_ratio_exists_exactly_where_the_compression_takes_one(tmp_path: Path) -> None:

@@ -89,6 +89,18 @@ def fail(folder: Path, text: str) -> str:
         ("ratio = [0.5]", "ratio = { low = 0, high = 0.5 }", "x.toml:5: ratio 0 is outside (0, 1)"),
         ("ratio = [0.5]", "ratio = [0.5, 1.0]", "x.toml:5: ratio 1.0 is outside (0, 1)"),
         ("ratio = [0.5]", 'ratio = "all"', "x.toml:5: axis ratio takes numbers, not 'all'"),
+        (
+            "ratio = [0.5]",
+            'channel_multiple = [8, "vectr"]',
+            "x.toml:5: axis channel_multiple takes integers or 'vector', not 'vectr'",
+        ),
+        ("ratio = [0.5]", "channel_multiple = 0", "x.toml:5: channel_multiple 0 is below 1"),
+        (
+            "ratio = [0.5]",
+            "ratio = [0.5]\nchannel_multiple = 16",
+            "x.toml:6: no valid configuration has channel_multiple 16: "
+            "no compression of the space takes a channel_multiple",
+        ),
         ("ratio = [0.5]", "width = [-1]", "x.toml:5: width -1 is not positive"),
         (
             "ratio = [0.5]",

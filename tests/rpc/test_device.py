@@ -39,6 +39,7 @@ def test_a_loopback_device_answers_and_offers_its_cores(worker: Worker, tmp_path
         assert answer["threads"] == len(CORES)
         assert isinstance(answer["target"], dict)
         assert answer["target"]["kind"] == "llvm"
+        assert answer["lanes"] in (4, 8, 16)
     with pytest.raises(StageFailed, match="no RPC tracker answers"):
         describe(worker, tracker)
 
