@@ -134,7 +134,7 @@ def test_parquet_takes_numbers_beside_words(tmp_path: Path, monkeypatch: pytest.
     rows = [complete(index, 0.9, 1.0, channel_multiple=multiple) for index, multiple in enumerate((8, "vector", None))]
     monkeypatch.setattr(explorer, "frame", lambda workspace, study: pd.DataFrame(rows))
     assert dlas("export", "--format", "parquet", "-o", tmp_path / "t.parquet") == 0
-    assert pd.read_parquet(tmp_path / "t.parquet")["channel_multiple"].to_list() == ["8", "vector", None]
+    assert pd.read_parquet(tmp_path / "t.parquet")["channel_multiple"].fillna("-").to_list() == ["8", "vector", "-"]
 
 
 def test_export_writes_the_whole_frame(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
