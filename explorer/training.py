@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from explorer import plugins
@@ -145,16 +146,20 @@ def logits(model: nn.Module, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> T
     return torch.cat([model(batch) for batch in batches])
 
 
-def classes(model: nn.Module, images: Inputs) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the class that `model` puts each image into, shape (N,); no more than one batch is in memory."""
+def decisions(model: nn.Module, images: Inputs) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the class that `model` puts each image into, and by how much its logit exceeds the second; shape (N,).
+
+    No more than one batch is in memory.
+    """
     batch = _evaluation_batch(images.shape[1:])
-    parts = [logits(model, images[start : start + batch]).argmax(1).numpy() for start in range(0, len(images), batch)]
-    return np.concatenate(parts)
+    parts = [logits(model, images[start : start + batch]) for start in range(0, len(images), batch)]
+    first, second = torch.cat(parts).topk(2).values.unbind(1)
+    return torch.cat(parts).argmax(1).numpy(), (first - second).numpy()
 
 
 def accuracy(model: nn.Module, images: Inputs) -> float:
     """Return the share of `images` that `model` classifies correctly."""
-    return float((classes(model, images) == images.labels).mean())
+    return float((decisions(model, images)[0] == images.labels).mean())
 
 
 def _evaluation_batch(size: tuple[int, ...]) -> int:

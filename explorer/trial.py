@@ -60,15 +60,13 @@ def run(c: Configuration, settings: Settings, engine: Engine) -> Record | Failur
 
 
 def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
-    target = dict(engine.target(c.device))
     model = {"model": c.model, "width": c.width}
     dtype = configuration.dtype(c.compression)
     # What stores in fewer bits leaves the float32 network as it is: the same one is compressed once for every dtype.
     compression = {"compression": configuration.in_float32(c.compression), "ratio": c.ratio}
     # As a number, so that devices with vectors of one width share the network.
     multiple = engine.lanes(c.device) if c.channel_multiple == configuration.VECTOR else c.channel_multiple
-    placement = {"algorithm": c.algorithm, "format": c.format, "dtype": dtype}
-    protocol = {"threads": c.threads, **settings.measure.model_dump()}
+    tolerance = {"tolerance": settings.measure.allowed(dtype)}
 
     outside = engine.outside(c)
     data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, outside["data"]))
@@ -80,35 +78,21 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     network = compressed
     if dtype == "int8":
         network = engine.run(Stage("quantize", settings.quantize.model_dump(), {"data": data, "compress": compressed}))
-    selected: dict[str, Artifact] = {}
-    if plugins.literal("algorithm", c.algorithm, "SELECTS", default=False):
-        planned = engine.run(
-            Stage("plan", {"format": c.format, "dtype": dtype, "target": target}, {"network": network})
-        )
-        on_device = {**placement, "target": target, "threads": c.threads, "device": c.device}
-        selected["select"] = engine.select(Stage("select", on_device, {"plan": planned}), c.device)
-    above: dict[str, Artifact] = {"network": network, **selected}
+    above = {"network": network, **_selected(c, network, engine)}
+    target, here = dict(engine.target(c.device)), dict(engine.host)
+    lowered = _lower(c, target, above, engine)
+    built = _build(c, target, lowered, engine)
 
-    def lower(target: Mapping[str, Any]) -> Artifact:
-        return engine.run(Stage("lower", {**placement, "target": target}, above))
-
-    def build(lowered: Artifact, target: Mapping[str, Any]) -> Artifact:
-        tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
-        return engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
-
-    lowered = lower(target)
-    built = build(lowered, target)
     # The accuracy on record is that of a compiled network, taken on this machine's cores, once for all networks that
     # compute the same up to rounding. For another target the network is compiled for this machine, too.
-    here = dict(engine.host)
-    evaluable = lowered if target == here else lower(here)
-    numerics = {"numerics": evaluable.values["numerics"]}
+    evaluable = lowered if target == here else _lower(c, here, above, engine)
+    evaluation = {"numerics": evaluable.values["numerics"], **tolerance, **settings.evaluate.model_dump()}
     evaluated = engine.run(
-        Stage("evaluate", numerics, {"data": data, "compress": compressed, "network": network}),
-        lambda: {"build": built if target == here else build(evaluable, here)},
+        Stage("evaluate", evaluation, {"data": data, "compress": compressed, "network": network}),
+        lambda: {"lower": evaluable, "build": built if target == here else _build(c, here, evaluable, engine)},
     )
-    reference = compressed if dtype == "float32" else evaluated
-    measured = Stage("measure", protocol, {"build": built, "reference": reference})
+    protocol = {"threads": c.threads, **settings.measure.protocol(), **tolerance}
+    measured = Stage("measure", protocol, {"network": network, "lower": lowered, "build": built})
     latency = engine.measure(measured, c.device)
     return Record(
         {
@@ -129,6 +113,29 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
             "measure_key": measured.key,
         }
     )
+
+
+def _selected(c: Configuration, network: Artifact, engine: Engine) -> dict[str, Artifact]:
+    """Return ``select``, what an algorithm that selects among others chose for the device; of another one nothing."""
+    if not plugins.literal("algorithm", c.algorithm, "SELECTS", default=False):
+        return {}
+    chosen = {"format": c.format, "dtype": configuration.dtype(c.compression), "target": dict(engine.target(c.device))}
+    planned = engine.run(Stage("plan", chosen, {"network": network}))
+    on_device = {"algorithm": c.algorithm, **chosen, "threads": c.threads, "device": c.device}
+    return {"select": engine.select(Stage("select", on_device, {"plan": planned}), c.device)}
+
+
+def _lower(c: Configuration, target: Mapping[str, Any], above: Mapping[str, Artifact], engine: Engine) -> Artifact:
+    """Return the network, lowered for `target` with the configuration's algorithm or what it selected."""
+    dtype = configuration.dtype(c.compression)
+    placement = {"algorithm": c.algorithm, "format": c.format, "dtype": dtype, "target": target}
+    return engine.run(Stage("lower", placement, above))
+
+
+def _build(c: Configuration, target: Mapping[str, Any], lowered: Artifact, engine: Engine) -> Artifact:
+    """Return the library of a network lowered for `target`, tuned with the configuration's budget."""
+    tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
+    return engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,3 +58,18 @@ def test_tvm_still_sees_no_element_wise_operator_where_data_is_an_index() -> Non
     function = te.create_prim_func([data, table, te.compute((16,), lambda i: table[data[i].astype("int32")])])
     module = tvm.IRModule({"main": function.with_attr("op_pattern", 0)})
     assert int(relax.transform.AnnotateTIROpPattern()(module)["main"].attrs["op_pattern"]) != 0
+
+
+def test_tvm_still_binds_a_thread_that_computes_alone_to_the_first_core() -> None:
+    """`explorer.stages.evaluate._alone` undoes what TVM 0.27 does to a thread that is to start no others."""
+    script = """
+import os, sys
+sys.modules["torch"] = None
+import tvm
+before = os.sched_getaffinity(0)
+tvm.get_global_func("runtime.config_threadpool")(1, 1)
+sys.exit(os.sched_getaffinity(0) == before)
+"""
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("one core: nothing to be bound to")
+    assert run(script).returncode == 0

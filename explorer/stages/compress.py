@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from explorer import accounting, plugins, training
+from explorer.answers import ANSWERS, SPLITS, Reference
 from explorer.compression import FineTune
 from explorer.configuration import parts, takes_ratio
 from explorer.onnx_export import export
@@ -24,12 +25,12 @@ QUANTITIES = ("weights", "nonzeros", "channels", "macs")
 FLOAT32_BYTES = 4
 ROUNDING = 1e-6  # thirds of an epoch add up to a whole one
 
-REFERENCE_IMAGES = 64  # test images whose logits every later stage's output is compared with
-
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Compress and fine-tune the trained model, export it, and write torch's answers: ``answers.npz`` has a class for
-    each validation and test image, ``reference.npz`` the first test images with their logits.
+    """Compress and fine-tune the trained model, export it, and write torch's answers.
+
+    ``answers.npz`` has the class of each validation and test image, and by how much its logit exceeds the next one;
+    ``reference.npz`` the first test images with their logits.
 
     Returns
     -------
@@ -56,10 +57,11 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     model = _compressed(model, parameters, splits)
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
-    images = splits.test[:REFERENCE_IMAGES]
-    np.savez(out / "reference.npz", images=images, logits=training.logits(model, images).numpy())
-    answers = {split: training.classes(model, getattr(splits, split)) for split in ("validation", "test")}
-    np.savez(out / "answers.npz", allow_pickle=False, **answers)
+    images = Reference.inputs(splits)
+    Reference(images, training.logits(model, images).numpy()).save(out)
+    decided = {split: training.decisions(model, getattr(splits, split)) for split in SPLITS}
+    answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
+    np.savez(out / ANSWERS, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
     return {
         "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
         "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dlas_ops.convolution import Conv
 from dlas_ops.layers import Layer
 from dlas_ops.targets import describe
 from explorer.errors import Failure, StageFailed
+from explorer.parting import Placement
 from explorer.stages.select import SELECTION
 from explorer.store import Artifact
 
@@ -24,7 +26,7 @@ WORKER = "tvm"
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the lowered module.
+    """Write the lowered module, and ``placement.json`` with what it was lowered with.
 
     Return ``{"convolutions": n, "convolutions_as_asked": m, "weight_bytes": b, "numerics": {...}}``, b being what the
     weights of all layers take as they are stored.
@@ -44,26 +46,27 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         would measure something else.
     """
     network = onnx.load(parents["network"].path / "network.onnx")
-    target = tvm.target.Target(parameters["target"])
-    algorithm = parameters["algorithm"]
+    placement = Placement(**parameters)
     if "select" in parents:
-        algorithm = dlas_ops.Selection.from_json(json.loads((parents["select"].path / SELECTION).read_text()))
-    format, dtype = parameters["format"], parameters["dtype"]
-    lowered = dlas_ops.lower(network, target, algorithm=algorithm, format=format, dtype=dtype)
+        selection = json.loads((parents["select"].path / SELECTION).read_text())
+        placement = replace(placement, algorithm=dlas_ops.Selection.from_json(selection))
+    lowered = placement.lower(network)
     convolutions = [layer for layer in lowered.layers if layer.operator.endswith("conv2d")]
     as_asked = [layer for layer in convolutions if layer.as_asked]
     if convolutions and not as_asked:
         reasons = "; ".join(sorted({layer.reason for layer in convolutions}))
-        wanted = f"{parameters['algorithm']} in format {format}"
+        wanted = f"{parameters['algorithm']} in format {placement.format}"
         raise StageFailed(Failure("lower", "not_applicable", f"no convolution can run as {wanted}: {reasons}"))
+    dtype = placement.dtype
     if dtype != "float32" and not any(layer.dtype == dtype for layer in lowered.layers):
         raise StageFailed(Failure("lower", "not_applicable", f"no layer of the network can run in {dtype}"))
     dlas_ops.save(lowered, out)
+    placement.save(out)
     return {
         "convolutions": len(convolutions),
         "convolutions_as_asked": len(as_asked),
         "weight_bytes": sum(layer.stored_bytes for layer in lowered.layers),
-        "numerics": numerics(lowered.layers, target),
+        "numerics": numerics(lowered.layers, tvm.target.Target(parameters["target"])),
     }
 
 
