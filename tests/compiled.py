@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import tvm
+from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
+from dlas_ops import quantization
 from dlas_ops.targets import native_target
 
 
-def run_direct(folder: str, format: str) -> list[str]:
+def run_direct(folder: str, format: str, dtype: str) -> list[str]:
     """Compile network.onnx in `folder` with direct convolutions, run it on images.npy and write `format`.npy.
+
+    For int8 it is quantized first, and what onnx's operators make of that in NumPy takes the place of logits.npy.
 
     Returns
     -------
     list
-        The algorithms and formats that convolutions ran with, each once, such as ``direct/csr``.
+        The algorithms, formats and dtypes that convolutions ran with, each once, such as ``direct/csr float32``.
     """
     network = onnx.load(Path(folder) / "network.onnx")
-    compiled = dlas_ops.compile(network, tvm.target.Target(native_target()), algorithm="direct", format=format)
-    machine = tvm.relax.VirtualMachine(compiled.library, tvm.cpu())
     images = np.load(Path(folder) / "images.npy")
+    if dtype == "int8":
+        network = quantization.quantize(network, images)
+        evaluator: Any = ReferenceEvaluator(network)
+        expected = [evaluator.run(None, {"image": image[np.newaxis]})[0] for image in images]
+        np.save(Path(folder) / "logits.npy", np.concatenate(expected))
+    target = tvm.target.Target(native_target())
+    compiled = dlas_ops.compile(network, target, algorithm="direct", format=format, dtype=dtype)
+    machine = tvm.relax.VirtualMachine(compiled.library, tvm.cpu())
     logits = [machine["main"](tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images]
     np.save(Path(folder) / f"{format}.npy", np.concatenate(logits))
-    return sorted({layer.ran for layer in compiled.layers if layer.operator.endswith("conv2d")})
+    return sorted({f"{layer.ran} {layer.dtype}" for layer in compiled.layers if layer.operator.endswith("conv2d")})

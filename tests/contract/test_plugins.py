@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from explorer import accounting, plugins, prepared
 from explorer.augmentation import AUGMENTATIONS
 from explorer.compression import channel_pruning
-from explorer.configuration import dtype, takes_ratio
+from explorer.configuration import dtype, in_float32, parts, takes_ratio
 from explorer.datasets import SPLITS, Options, Splits, channel_sums
 from explorer.onnx_export import export
+from explorer.settings import MeasureSettings
 from explorer.workers import Worker
 from tests import data_sets
 from tests.torch_stages import onnx_outputs
@@ -165,11 +166,11 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     worker.stop()
 
 
-def compiled_outputs(worker: Worker, folder: Path, format: str) -> NDArray[np.float32]:
-    """Return what the network in `folder` computes, compiled with direct convolutions in `format`."""
-    arguments = {"folder": str(folder), "format": format}
+def compiled_outputs(worker: Worker, folder: Path, format: str, dtype: str = "float32") -> NDArray[np.float32]:
+    """Return what the network in `folder` computes, compiled with direct convolutions in `format` and `dtype`."""
+    arguments = {"folder": str(folder), "format": format, "dtype": dtype}
     ran = worker.request({"call": "tests.compiled:run_direct", "arguments": arguments})
-    assert f"direct/{format}" in ran
+    assert f"direct/{format} {dtype}" in ran
     return np.asarray(np.load(folder / f"{format}.npy"))
 
 
@@ -183,31 +184,34 @@ def test_what_is_exported_and_what_is_compiled_compute_what_torch_does(
     assert error_of(tmp_path, compiled_outputs(worker, tmp_path, "dense")) < 1e-3
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", plugins.names("model"))
-@pytest.mark.parametrize(
-    ("compression", "ratio", "formats"),
-    [("weight_pruning", 0.8, ("dense", "csr")), ("channel_pruning", 0.5, ("dense",))],
-)
+# Every compression, and combinations of those that change the network's shape, its zeros and its dtype.
+COMBINED = ("channel_pruning+weight_pruning", "channel_pruning+int8", "weight_pruning+int8", "weight_pruning+float16")
+MATRIX = [
+    pytest.param(compression, name, shape, marks=pytest.mark.slow if quick else pytest.mark.nightly)
+    for compression in sorted({*plugins.names("compression"), *COMBINED} - {"none"})
+    for name in plugins.names("model")
+    for shape in SHAPES
+    for quick in [(name, shape) == ("resnet18", SHAPES[0])]
+]
+
+
+@pytest.mark.parametrize(("compression", "name", "shape"), MATRIX)
 def test_what_is_compressed_compiles(
-    compression: str,
-    ratio: float,
-    formats: tuple[str, ...],
-    name: str,
-    shape: tuple[int, int, int],
-    worker: Worker,
-    tmp_path: Path,
+    compression: str, name: str, shape: tuple[int, int, int], worker: Worker, tmp_path: Path
 ) -> None:
-    whole = model_of(name, shape=shape)
-    before = accounting.account(whole, torch.zeros(1, *shape))
-    plugin = plugins.load("compression", compression)
-    model = plugin.compress(whole, ratio, torch.zeros(1, *shape), lambda model, share=1.0: None)
-    after = accounting.account(model, torch.zeros(1, *shape))
-    assert accounting.total(after, "nonzeros") < 0.6 * accounting.total(before, "nonzeros")
+    example = torch.zeros(1, *shape)
+    model = model_of(name, shape=shape)
+    before = accounting.account(model, example)
+    for part in parts(in_float32(compression)):
+        ratio = 0.8 if part == "weight_pruning" else 0.5 if takes_ratio(part) else None
+        model = plugins.load("compression", part).compress(model, ratio, example, lambda model, share=1.0: None)
+    left = accounting.total(accounting.account(model, example), "nonzeros") / accounting.total(before, "nonzeros")
+    assert left < 0.6 if takes_ratio(compression) else left == 1
     exported(settle(model, shape), shape, tmp_path)
-    for format in formats:
-        assert error_of(tmp_path, compiled_outputs(worker, tmp_path, format)) < 1e-3
+    stored = dtype(compression)
+    for format in ("dense", "csr") if "weight_pruning" in compression and stored == "float32" else ("dense",):
+        outputs = compiled_outputs(worker, tmp_path, format, stored)
+        assert error_of(tmp_path, outputs) < MeasureSettings().allowed(stored)
 
 
 @cache
