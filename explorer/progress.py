@@ -1,9 +1,10 @@
-"""Events of a running study → live progress on a terminal, or one line per trial elsewhere."""
+"""Events of a running study → live progress on a terminal; elsewhere a line per trial, and one a minute of a stage."""
 
 from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -17,9 +18,32 @@ from explorer.configuration import Configuration
 from explorer.errors import Failure
 from explorer.records import Record
 
+LINE_SECONDS = 60.0  # between two lines on how far a stage is, where there is no terminal to draw on
+
+
+@dataclass
+class _Stage:
+    """The stage that a worker is in, and how far: `done` of `total` steps; `first` of them before it told so first."""
+
+    name: str
+    text: str = ""
+    done: int = 0
+    total: int = 0
+    first: int = 0
+    start: float = 0.0
+    printed: float = 0.0
+
+    def advance(self, done: int, total: int, text: str) -> None:
+        if not self.total:
+            self.first, self.start, self.printed = done, time.monotonic(), time.monotonic()
+        self.done, self.total, self.text = done, total, text
+
+    def time_left(self) -> str:
+        return _left(self.start, self.done - self.first, self.total - self.done)
+
 
 class Progress:
-    """Shows trials, the stage that each worker is in, and the time left.
+    """Shows trials, the stage that each worker is in and how far, and the time left.
 
     It draws when something happens and never by a clock of its own: a redraw in the middle of a measurement would
     compute on the cores that are being measured.
@@ -29,7 +53,7 @@ class Progress:
         self._console = console
         self._lock = threading.Lock()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._workers: dict[str, str] = {}
+        self._workers: dict[str, _Stage] = {}
         self._done = self._failed = self._wanted = self._at_start = 0
         self._start = time.monotonic()
 
@@ -56,13 +80,25 @@ class Progress:
     def started(self, worker: str, stage: str) -> None:
         """Show that `worker` executes `stage`."""
         with self._lock:
-            self._workers[worker] = stage
+            self._workers[worker] = _Stage(stage)
         self._draw()
 
     def finished(self, worker: str) -> None:
         """Show that `worker` is idle; drawn with the next event, which follows at once."""
         with self._lock:
-            self._workers[worker] = "idle"
+            self._workers[worker] = _Stage("idle")
+
+    def advanced(self, worker: str, done: int, total: int, text: str) -> None:
+        """Show how far `worker` is in its stage; where there is no terminal, print it once a minute."""
+        with self._lock:
+            stage = self._workers[worker]
+            stage.advance(done, total, text)
+            line = time.monotonic() - stage.printed >= LINE_SECONDS
+            if line:
+                stage.printed = time.monotonic()
+        if line and not self._live:
+            self._console.print(Text(f"{stage.name}: {text}, {stage.time_left()}"), soft_wrap=True)
+        self._draw()
 
     def note(self, message: str) -> None:
         """Print a line that stays."""
@@ -92,15 +128,24 @@ class Progress:
             f"{self._done} of {self._wanted} trials{failed}",
             self._time_left(),
         )
-        stages = "   ".join(f"{worker}: [cyan]{stage}[/]" for worker, stage in sorted(self._workers.items()))
-        return Group(head, Text.from_markup(stages or "starting"))
+        short = "   ".join(f"{worker}: [cyan]{stage.name}[/]" for worker, stage in sorted(self._workers.items()))
+        long = Table.grid(padding=(0, 1))
+        for worker, stage in sorted(self._workers.items()):
+            if stage.total:
+                bar = ProgressBar(total=stage.total, completed=stage.done, width=30)
+                long.add_row(bar, f"{worker}: {stage.name}, {stage.text}", stage.time_left())
+        return Group(head, Text.from_markup(short or "starting"), long)
 
     def _time_left(self) -> str:
-        fresh = self._done - self._at_start
-        if not fresh:
-            return ""
-        seconds = (time.monotonic() - self._start) / fresh * (self._wanted - self._done)
-        return f"about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+        return _left(self._start, self._done - self._at_start, self._wanted - self._done)
+
+
+def _left(start: float, done: int, remaining: int) -> str:
+    """Return how long `remaining` steps will take if they take what those `done` since `start` took."""
+    if not done:
+        return ""
+    seconds = int((time.monotonic() - start) / done * remaining)
+    return f"about {seconds // 60}:{seconds % 60:02d} left"
 
 
 def brief(c: Configuration) -> str:

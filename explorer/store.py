@@ -122,6 +122,17 @@ class Store:
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
+    def scratch(self, key: str) -> Path:
+        """Return the folder, which need not exist, that executions of `key` share until one of them answers.
+
+        The caller holds ``locked(key)``. It outlives a killed process; to remove it costs time and nothing else.
+        """
+        return self.root / "scratch" / key
+
+    def forget(self, key: str) -> None:
+        """Remove the scratch folder of `key`."""
+        shutil.rmtree(self.scratch(key), ignore_errors=True)
+
     def publish(self, stage: str, key: str, draft: Path, values: Mapping[str, Any], seconds: float) -> Artifact:
         """Make the files in `draft` the artifact of `key`, in one rename, replacing a damaged predecessor.
 
@@ -145,6 +156,7 @@ class Store:
             shutil.rmtree(path)
         draft.rename(path)
         _sync(path.parent)
+        self.forget(key)
         return Artifact(stage, key, path, dict(values), seconds)
 
     def clean(self) -> None:

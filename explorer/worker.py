@@ -13,12 +13,14 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from explorer import plugins
 from explorer.errors import DeviceError, Failure, StageFailed
+from explorer.execution import Execution, executing
 from explorer.store import Artifact
 
 
@@ -26,17 +28,25 @@ def serve(kind: str) -> None:
     """Answer requests until standard input closes.
 
     Requests are ``{"stage": name, "parameters": {...}, "parents": {name: artifact}, "out": folder}`` or
-    ``{"call": "module:function", "arguments": {...}}``; replies ``{"values": ...}`` or ``{"failure": {...}}``.
+    ``{"call": "module:function", "arguments": {...}}``; replies ``{"values": ...}`` or ``{"failure": {...}}``. Before
+    its reply, a request that takes long may be followed by lines ``{"progress": {...}}`` and ``{"note": "..."}``.
     """
     replies = _private_stdout()
     if kind == "tvm":
         without_torch()
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, requests), daemon=True).start()
-    while True:
-        reply = _answer(requests.get())
-        replies.write(json.dumps(reply).encode() + b"\n")
+
+    def write(line: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(line).encode() + b"\n")
         replies.flush()
+
+    while True:
+        request = requests.get()
+        scratch = Path(request["scratch"]) if "scratch" in request else None
+        with executing(Execution(scratch, write)):
+            reply = _answer(request)
+        write(reply)
 
 
 def without_torch() -> None:

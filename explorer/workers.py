@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from explorer.errors import Failure, StageFailed
 
+CHUNK = 1 << 16
 LOG_TAIL = 4000  # characters of a dead worker's log that its failure keeps
 
 
@@ -29,14 +30,22 @@ class Worker:
         self.name = name
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
 
-    def request(self, request: Mapping[str, Any], timeout: float | None = None) -> Any:
+    def request(
+        self,
+        request: Mapping[str, Any],
+        timeout: float | None = None,
+        hear: Callable[[Mapping[str, Any]], None] = lambda word: None,
+    ) -> Any:
         """Send one request, wait for its reply and return the values in it.
 
         Parameters
         ----------
         timeout
-            Seconds after which the process is killed; None waits for ever.
+            Seconds of silence after which the process is killed; None waits for ever.
+        hear
+            Takes what the worker says before its reply: how far it is, and notes; see `explorer.worker.serve`.
 
         Raises
         ------
@@ -49,13 +58,16 @@ class Worker:
             assert process.stdin is not None
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            line = self._reply(process, timeout)
+            line = self._line(process, timeout)
+            while line and not {"values", "failure"} & (word := json.loads(line)).keys():
+                hear(word)
+                line = self._line(process, timeout)
         except TimeoutError:
             raise self._gone(subject, "timeout", f"no answer within {timeout:g} s") from None
         except BrokenPipeError:
             line = b""
         if not line:
-            raise self._gone(subject, "crash", f"the {self.kind} worker {_cause(process)}")
+            raise self._gone(subject, "crash", f"the {self.kind} worker {_cause(process, request)}")
         reply = json.loads(line)
         if "failure" in reply:
             raise StageFailed(Failure(**reply["failure"]))
@@ -70,6 +82,7 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
+            self._unread = b""
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "explorer.worker", self.kind],
@@ -82,11 +95,18 @@ class Worker:
                 )
         return self._process
 
-    def _reply(self, process: subprocess.Popen[bytes], timeout: float | None) -> bytes:
+    def _line(self, process: subprocess.Popen[bytes], timeout: float | None) -> bytes:
+        """Return the next line, or nothing if the process has closed its end."""
         assert process.stdout is not None
-        if not select.select([process.stdout], [], [], timeout)[0]:
-            raise TimeoutError
-        return process.stdout.readline()
+        while b"\n" not in self._unread:  # read without a buffer, whose lines `select` would not see
+            if not select.select([process.stdout], [], [], timeout)[0]:
+                raise TimeoutError
+            chunk = os.read(process.stdout.fileno(), CHUNK)
+            if not chunk:
+                return b""
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
     def _gone(self, subject: str, kind: str, message: str) -> StageFailed:
         self.stop()
@@ -182,9 +202,15 @@ class Cores:
                 self._changed.notify_all()
 
 
-def _cause(process: subprocess.Popen[bytes]) -> str:
+def _cause(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> str:
     status = process.wait()
     if status >= 0:
         return f"ended with exit code {status}"
-    hint = " (was memory short?)" if -status == signal.SIGKILL else ""
-    return f"was ended by {signal.Signals(-status).name}{hint}"
+    hint = f" (if memory was short, {advice})" if (advice := _advice(request)) else " (was memory short?)"
+    return f"was ended by {signal.Signals(-status).name}{hint if -status == signal.SIGKILL else ''}"
+
+
+def _advice(request: Mapping[str, Any]) -> str:
+    """Return what makes a request that trains take less memory."""
+    batch = request.get("parameters", {}).get("batch_size")
+    return f"lower [{request['stage']}] batch_size (now {batch})" if batch else ""

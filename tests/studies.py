@@ -64,6 +64,8 @@ class Events:
 
     def finished(self, worker: str) -> None: ...
 
+    def advanced(self, worker: str, done: int, total: int, text: str) -> None: ...
+
     def note(self, message: str) -> None:
         self.notes.append(message)
 

@@ -37,7 +37,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("devices", "workspace"),
     ("toml_file",),
     ("toml_lines", "settings", "records", "stage"),
-    ("statistics", "store", "digests"),
+    ("statistics", "store", "digests", "execution"),
     ("configuration",),
     ("plugins",),
     ("errors",),

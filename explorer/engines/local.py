@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from explorer.workers import Cores, Pool, Worker
 
 MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
 PROBE_TIMEOUT = 90
+CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an execution may go on where it was
 
 
 class Observer(Protocol):
@@ -35,6 +37,9 @@ class Observer(Protocol):
 
     def finished(self, worker: str) -> None:
         """`worker` is free again."""
+
+    def advanced(self, worker: str, done: int, total: int, text: str) -> None:
+        """`worker` has `done` of `total` steps of its stage behind it; `text` says so in the stage's words."""
 
     def note(self, message: str) -> None:
         """Something the user should know."""
@@ -270,18 +275,27 @@ class LocalEngine:
             "parameters": dict(stage.parameters),
             "parents": {name: {**asdict(parent), "path": str(parent.path)} for name, parent in stage.parents.items()},
             "out": str(draft),
+            "scratch": str(self._store.scratch(key)),
         }
         start = time.perf_counter()
         with self._working(stage.worker, stage.name) as worker:
             try:
-                values = worker.request(request, timeout)
+                values = worker.request(request, timeout, partial(self._hear, worker.name))
             except StageFailed as failed:
+                if failed.failure.kind not in CUT_OFF:
+                    self._store.forget(key)
                 self._failures[key] = failed
                 self._records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
                 raise
         seconds = time.perf_counter() - start
         self._records.add_execution(stage.name, key, seconds)
         return values, seconds
+
+    def _hear(self, worker: str, word: Mapping[str, Any]) -> None:
+        if "progress" in word:
+            self._observer.advanced(worker, **word["progress"])
+        else:
+            self._observer.note(word["note"])
 
     @contextlib.contextmanager
     def _working(self, kind: str, stage: str) -> Iterator[Worker]:

@@ -120,3 +120,16 @@ def test_of_processes_that_want_one_key_one_builds(store: Store) -> None:
         assert builder.stdout.readline() == "ready\n"
     answers = [builder.communicate("go\n") for builder in builders]
     assert sorted(json.loads(out) for out, _ in answers) == [False, False, True]
+
+
+def test_a_scratch_folder_outlives_the_process_until_the_key_is_published(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in ("one", "two"):
+        store.scratch(key).mkdir(parents=True)
+        (store.scratch(key) / "state").write_text("half way")
+    Store(tmp_path).clean()
+    assert (store.scratch("one") / "state").read_text() == "half way"
+    with store.locked("one"), store.draft() as draft:
+        store.publish("train", "one", draft, {}, 0.0)
+    assert not store.scratch("one").exists()
+    assert store.scratch("two").exists()

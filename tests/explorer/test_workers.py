@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from explorer.errors import StageFailed
-from explorer.workers import Cores, Pool, Worker
+from explorer.execution import current
+from explorer.workers import Cores, Pool, Worker, _cause
 
 
 @pytest.fixture
@@ -33,6 +35,32 @@ def test_a_call_is_answered_and_the_process_kept(worker: Worker) -> None:
 def test_what_a_library_prints_is_not_taken_for_an_answer(worker: Worker) -> None:
     assert worker.request({"call": "os:system", "arguments": {"command": "echo noise"}}) == 0
     assert "noise" in worker.log.read_text()
+
+
+def count_aloud(steps: int) -> str:
+    for step in range(steps):
+        current().note(f"step {step}")
+        current().advance(step, steps, "counting")
+    return "x" * (1 << 20)
+
+
+def test_what_is_said_before_an_answer_is_heard_in_order(worker: Worker) -> None:
+    heard: list[Mapping[str, Any]] = []
+    call = {"call": "tests.explorer.test_workers:count_aloud", "arguments": {"steps": 50}}
+    assert len(worker.request(call, hear=heard.append)) == 1 << 20
+    assert [word["note"] for word in heard if "note" in word] == [f"step {step}" for step in range(50)]
+    told = [word["progress"] for word in heard if "progress" in word]
+    assert told[0] == {"done": 0, "total": 50, "text": "counting"}
+    assert len(told) < 50, "not every step is worth a line"
+    assert worker.request({"call": "os:getpid", "arguments": {}}, timeout=20) > 0
+
+
+def test_a_training_that_is_killed_is_told_to_take_smaller_batches() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    process.kill()
+    request = {"stage": "compress", "parameters": {"batch_size": 512}}
+    assert "(if memory was short, lower [compress] batch_size (now 512))" in _cause(process, request)
+    assert "(was memory short?)" in _cause(process, {"call": "os:getpid"})
 
 
 def test_an_exception_becomes_a_failure_with_its_traceback(worker: Worker) -> None:
