@@ -1,4 +1,7 @@
-"""Training images and the names of augmentations → the images varied at random, 8-bit as before, by torch's seed."""
+"""Training images and the names of augmentations → the images varied at random, 8-bit as before, by torch's seed.
+
+What is random is drawn on the CPU and taken to where the images are: equal seeds vary them equally on every device.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ def shifted(pixels: Tensor) -> Tensor:
     _, _, height, width = pixels.shape
     margin = _margin(pixels)
     down, right = _offsets(pixels, margin)
-    rows = (down[:, None] + torch.arange(height) - margin).clamp(0, height - 1)
-    columns = (right[:, None] + torch.arange(width) - margin).clamp(0, width - 1)
+    rows = (down[:, None] + _range(height, pixels) - margin).clamp(0, height - 1)
+    columns = (right[:, None] + _range(width, pixels) - margin).clamp(0, width - 1)
     return _gathered(pixels, rows, columns)
 
 
@@ -35,12 +38,13 @@ def cropped(pixels: Tensor) -> Tensor:
     margin = _margin(pixels)
     down, right = _offsets(pixels, margin)
     padded = F.pad(pixels, (margin,) * 4)
-    return _gathered(padded, down[:, None] + torch.arange(height), right[:, None] + torch.arange(width))
+    return _gathered(padded, down[:, None] + _range(height, pixels), right[:, None] + _range(width, pixels))
 
 
 def flipped(pixels: Tensor) -> Tensor:
     """Mirror half of the images, left to right."""
-    return torch.where((torch.rand(len(pixels)) < 0.5)[:, None, None, None], pixels.flip(3), pixels)
+    mirrored = (torch.rand(len(pixels)) < 0.5).to(pixels.device)
+    return torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
 
 
 def resized_crop(pixels: Tensor) -> Tensor:
@@ -51,7 +55,7 @@ def resized_crop(pixels: Tensor) -> Tensor:
     sides = torch.stack([area.sqrt() * stretch, area.sqrt() / stretch], 1).clamp(max=1)
     middles = (torch.rand(count, 2) * 2 - 1) * (1 - sides)  # in [-1, 1], from the one border to the other
     regions = torch.cat([torch.diag_embed(sides), middles[:, :, None]], 2)
-    grid = F.affine_grid(regions, list(pixels.shape), align_corners=False)
+    grid = F.affine_grid(regions.to(pixels.device), list(pixels.shape), align_corners=False)
     enlarged = F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
     return enlarged.round().to(torch.uint8)
 
@@ -62,13 +66,17 @@ def _margin(pixels: Tensor) -> int:
 
 def _offsets(pixels: Tensor, margin: int) -> Tensor:
     """Return two random numbers from 0 to twice `margin` for each image, shape (2, N)."""
-    return torch.randint(0, 2 * margin + 1, (2, len(pixels)))
+    return torch.randint(0, 2 * margin + 1, (2, len(pixels))).to(pixels.device)
+
+
+def _range(count: int, pixels: Tensor) -> Tensor:
+    return torch.arange(count, device=pixels.device)
 
 
 def _gathered(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return of each image the given rows, (N, H), and columns, (N, W)."""
     count, channels = pixels.shape[:2]
-    image, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[:, None, None]
+    image, channel = _range(count, pixels)[:, None, None, None], _range(channels, pixels)[:, None, None]
     return pixels[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 

@@ -53,12 +53,17 @@ class Inputs:
         """Return the images at `indices` as they are, uint8, shape (n, C, H, W)."""
         return self.images.pixels(indices)
 
+    @property
+    def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What 8-bit pixels are multiplied by and what is then subtracted, float32, shape (C, 1, 1) each."""
+        scale = (1 / np.where(self.std > FLAT, self.std, 1.0))[:, np.newaxis, np.newaxis]
+        return (scale / WHITE).astype(np.float32), (self.mean[:, np.newaxis, np.newaxis] * scale).astype(np.float32)
+
     def normalised(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return uint8 `pixels`, (n, C, H, W), as the float32 that networks take."""
-        scale = 1 / np.where(self.std > FLAT, self.std, 1.0)
-        factor, offset = (scale / WHITE).astype(np.float32), (self.mean * scale).astype(np.float32)
-        images: NDArray[np.float32] = pixels * factor[:, np.newaxis, np.newaxis]
-        images -= offset[:, np.newaxis, np.newaxis]
+        factor, offset = self.scale
+        images: NDArray[np.float32] = pixels * factor
+        images -= offset
         return images
 
     def __getitem__(self, part: slice) -> NDArray[np.float32]:

@@ -37,6 +37,7 @@ class TrainSettings(_Settings):
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -56,6 +57,7 @@ class CompressSettings(_Settings):
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Seed = 0
 
 

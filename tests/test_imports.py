@@ -32,7 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("encoding", "tree"),
     ("constraints", "compression", "models", "training", "weights", "onnx_export", "accounting"),
     ("answers",),
-    ("prepared", "augmentation"),
+    ("prepared", "augmentation", "activations", "checkpoint"),
     ("datasets", "space_file", "axes"),
     ("devices", "workspace"),
     ("toml_file",),

@@ -13,7 +13,7 @@ from explorer import training, weights
 from explorer.prepared import Prepared
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "torch"
 
 

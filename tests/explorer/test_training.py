@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from explorer import training
+from explorer import activations, training
 from explorer.datasets import Held
 from explorer.errors import StageFailed
 from explorer.prepared import Inputs
@@ -59,7 +60,7 @@ class Hungry(nn.Module):
 
 def test_running_out_of_memory_is_a_failure() -> None:
     model = nn.Sequential(nn.Linear(2, 2), Hungry())
-    with pytest.raises(StageFailed, match="a batch of 4 does not fit") as failed:
+    with pytest.raises(StageFailed, match=r"lower \[train\] batch_size \(now 4\)") as failed:
         training.fit("train", model, inputs(8), RECIPE)
     assert failed.value.failure.kind == "out_of_memory"
 
@@ -86,6 +87,7 @@ def test_training_images_are_augmented_and_those_of_accuracies_are_not() -> None
     torch.manual_seed(0)
     images = replace(inputs(8, 16), augment=("crop",))
     training.fit("train", Watching(), images, RECIPE)
+    del seen[0]  # a black batch, in whose pass activations are counted
     assert {image.max().item() for image in seen} == {1.0}
     assert min(image.min().item() for image in seen) == 0, "a crop shows some of the black around the image"
     seen.clear()
@@ -96,3 +98,72 @@ def test_training_images_are_augmented_and_those_of_accuracies_are_not() -> None
 def test_batches_of_large_images_are_smaller() -> None:
     assert training._evaluation_batch((32, 32)) == training.EVALUATION_BATCH
     assert training._evaluation_batch((224, 224)) == 20
+
+
+def test_label_smoothing_keeps_the_network_from_certainty() -> None:
+    def certainty(smoothing: float) -> float:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        training.fit("train", model, inputs(8), replace(RECIPE, label_smoothing=smoothing), epochs=100)
+        return model(torch.ones(1, 1, 2, 2)).softmax(1)[0, 0].item()  # type: ignore[no-any-return]
+
+    assert certainty(0.0) > 0.95
+    assert certainty(0.4) == pytest.approx(0.8, abs=0.01)  # the target: 0.6, and half of the 0.4 that is spread
+
+
+def test_a_batch_in_parts_has_the_same_mean_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (14, 1, 4, 4), np.uint8)
+    images = Inputs(Held(pixels, np.arange(14) % 2), np.zeros(1), np.ones(1))
+    batches: list[int] = []
+
+    def trained() -> torch.Tensor:
+        torch.manual_seed(0)
+        linear = nn.Linear(16, 2)
+        model = nn.Sequential(nn.Flatten(), linear)
+        model.register_forward_pre_hook(lambda _, given: batches.append(len(given[0])))
+        training.fit("train", model, images, replace(RECIPE, batch_size=7))
+        return linear.weight.detach()
+
+    whole = trained()
+    assert batches[1:] == [7, 7]
+    monkeypatch.setattr(training, "ACTIVATION_BYTES", 3 * 16 * 4)
+    batches.clear()
+    assert torch.allclose(trained(), whole, rtol=1e-5, atol=1e-7)
+    assert batches[1:] == [3, 2, 2] * 2
+
+
+def test_parts_of_a_batch_keep_enough_images_for_batch_norm() -> None:
+    gib = 1 << 30
+    assert training._parts(64, gib // 1000) == 1
+    assert training._parts(64, gib // 10) == math.ceil(64 / 15)
+    assert training._parts(64, 8 * gib) == 32
+    assert training._parts(1, gib) == 1
+
+
+def test_activations_are_counted_without_a_trace() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout())
+    model.train().to(memory_format=torch.channels_last)
+    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    image, map_ = 64 * 4, 4 * 64 * 4
+    few = 100  # what batch norm and dropout keep besides is small, or a byte per value
+    assert image + 3 * map_ <= activations.kept_bytes(model, (1, 8, 8)) <= image + 4 * map_ + few
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_layers_compute_in_half_and_weights_stay_in_float32(dtype: torch.dtype) -> None:
+    seen: set[torch.dtype] = set()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 1, 8, 8), np.uint8)
+    labels = np.arange(64) % 2
+    pixels[labels == 1, :, 4:] = 255
+    images = Inputs(Held(pixels, labels), np.full(1, 0.5), np.full(1, 0.25), ("shift",))
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(1, 8, 3)
+    model = nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+    convolution.register_forward_hook(lambda *call: seen.add(call[2].dtype))
+    recipe = replace(RECIPE, batch_size=16, learning_rate=0.01)
+    training.fit("train", model, images, recipe, 5, training.Device("cpu", dtype))
+    assert dtype in seen
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert training.accuracy(model, images) > 0.95
