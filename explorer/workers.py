@@ -128,9 +128,10 @@ def temporary(kind: str, name: str, logs: Path) -> Iterator[Worker]:
 class Pool:
     """Workers of one kind, each with as many compute threads, that threads of the explorer borrow."""
 
-    def __init__(self, kind: str, size: int, logs: Path, threads: int) -> None:
+    def __init__(self, kind: str, size: int, logs: Path, threads: int, name: str | None = None) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._workers = [Worker(kind, f"{kind} {i + 1}", logs / f"{kind}-{i + 1}.log", threads) for i in range(size)]
+        names = [name or f"{kind} {i + 1}" for i in range(size)]
+        self._workers = [Worker(kind, name, logs / f"{name.replace(' ', '-')}.log", threads) for name in names]
         self._stopped = False
         # Last in, first out: a worker that already imported its library is preferred to one that has yet to start.
         self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
@@ -162,22 +163,22 @@ class Pool:
 
 
 class Cores:
-    """Who may use this machine's cores: any number of computations, or one measurement alone.
+    """Who may use this machine's cores: any number of computations, or a measurement or a long training alone.
 
-    A waiting measurement goes first: it is short, and a computation that started meanwhile would only delay it.
+    Who waits to be alone goes first: a computation that started meanwhile would only delay it.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._computing = 0
-        self._measuring = False
+        self._taken = False
         self._waiting = 0
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """Hold the cores together with other computations."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._measuring and not self._waiting)
+            self._changed.wait_for(lambda: not self._taken and not self._waiting)
             self._computing += 1
         try:
             yield
@@ -187,18 +188,18 @@ class Cores:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def measuring(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Hold the cores alone."""
         with self._changed:
             self._waiting += 1
-            self._changed.wait_for(lambda: not self._measuring and not self._computing)
+            self._changed.wait_for(lambda: not self._taken and not self._computing)
             self._waiting -= 1
-            self._measuring = True
+            self._taken = True
         try:
             yield
         finally:
             with self._changed:
-                self._measuring = False
+                self._taken = False
                 self._changed.notify_all()
 
 

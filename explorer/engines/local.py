@@ -26,6 +26,8 @@ from explorer.workers import Cores, Pool, Worker
 
 MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
 PROBE_TIMEOUT = 90
+ALONE = "torch on all cores"
+LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fastest networks on two cores
 CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an execution may go on where it was
 
 
@@ -73,10 +75,15 @@ class LocalEngine:
         self._devices = dict(devices)
         self._threads = threads
         self._cores = Cores()
-        # One network trains on half of the cores while others compile on one core each. OpenMP's threads wait for one
-        # another at every operator: with a busy process on one of two cores, training a small network on both took
-        # 3 times as long as on one (torch 2.15), and 15 times with two busy processes.
-        self._pools = {"torch": Pool("torch", 1, logs, max(1, cores // 2)), "tvm": Pool("tvm", cores, logs, 1)}
+        # A small network trains on half of the cores while others compile on one core each. OpenMP's threads wait for
+        # one another at every operator: with a busy process on one of two cores, training a small network on both took
+        # 3 times as long as on one (torch 2.15), and 15 times with two busy processes. What trains for long has all
+        # cores, and has them alone.
+        self._pools = {
+            "torch": Pool("torch", 1, logs, max(1, cores // 2)),
+            ALONE: Pool("torch", 1, logs, cores, ALONE),
+            "tvm": Pool("tvm", cores, logs, 1),
+        }
         self._leases = {name: threading.Lock() for name in devices}
         self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
         self._origins = origins
@@ -166,7 +173,8 @@ class LocalEngine:
                 self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
             # Before the cores are taken: whoever builds these may have to wait for a measurement that wants the cores.
             whole = replace(stage, parents={**stage.parents, **equivalent()}) if equivalent else stage
-            with self._store.draft() as draft, self._cores.computing():
+            cores = self._cores.alone() if _trains_long(stage) else self._cores.computing()
+            with self._store.draft() as draft, cores:
                 values, seconds = self._execute(whole, key, draft, None)
                 if note := values.get("note"):
                     self._observer.note(note)
@@ -266,7 +274,7 @@ class LocalEngine:
     def _execute_quietly(self, device: str, stage: Stage, key: str, draft: Path) -> tuple[dict[str, Any], float]:
         """Execute on a device, with this machine's cores to itself if it is one of them."""
         located = replace(stage, parameters=self._located(stage, device))
-        with self._cores.measuring() if _is_here(self._devices[device]) else contextlib.nullcontext():
+        with self._cores.alone() if _is_here(self._devices[device]) else contextlib.nullcontext():
             return self._execute(located, key, draft, MEASURE_TIMEOUT)
 
     def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
@@ -278,7 +286,7 @@ class LocalEngine:
             "scratch": str(self._store.scratch(key)),
         }
         start = time.perf_counter()
-        with self._working(stage.worker, stage.name) as worker:
+        with self._working(ALONE if _trains_long(stage) else stage.worker, stage.name) as worker:
             try:
                 values = worker.request(request, timeout, partial(self._hear, worker.name))
             except StageFailed as failed:
@@ -349,6 +357,18 @@ def _observations(stage: Stage) -> list[dict[str, str]]:
         }
         for own in stage.parents["plan"].values["problems"]
     ]
+
+
+def _trains_long(stage: Stage) -> bool:
+    """Tell whether a stage trains for so long that it is worth to keep all else from the cores meanwhile.
+
+    Nothing but what its key has decides: sums, and so weights, depend on the number of threads.
+    """
+    if "epochs" not in stage.parameters or "data" not in stage.parents:
+        return False
+    data = stage.parents["data"].values
+    _, height, width = data["shape"]
+    return int(stage.parameters["epochs"] * data["train"] * height * width) >= LONG_TRAINING
 
 
 def _is_here(device: Device) -> bool:

@@ -126,7 +126,7 @@ def test_a_measurement_has_the_cores_alone_and_goes_first() -> None:
             events.append("first computation ends")
 
     def measure() -> None:
-        with cores.measuring():
+        with cores.alone():
             events.append("measurement begins")
             time.sleep(0.05)
             events.append("measurement ends")

@@ -1,0 +1,58 @@
+"""Which trainings have all cores, and that they have them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from explorer.engines import local
+from explorer.records import Records
+from explorer.settings import DataSettings, TrainSettings
+from explorer.stage import Stage
+from explorer.store import Artifact, Store
+from explorer.workspace import Workspace
+from tests import studies
+
+
+def test_only_what_trains_for_long_has_all_cores() -> None:
+    def training(images: int, side: int, epochs: int) -> Stage:
+        values = {"train": images, "shape": [3, side, side]}
+        return Stage("train", {"epochs": epochs}, {"data": Artifact("data", "key", Path(), values)})
+
+    assert not local._trains_long(training(1078, 8, 15)), "the digits of the quickstart"
+    assert local._trains_long(training(40_000, 32, 15))
+    assert local._trains_long(training(2_000, 224, 4))
+    assert not local._trains_long(Stage("data", {}, {}))
+
+
+class Workers(studies.Events):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.told: list[str] = []
+
+    def started(self, worker: str, stage: str) -> None:
+        self.names.append(worker)
+
+    def advanced(self, worker: str, done: int, total: int, text: str) -> None:
+        self.told.append(text)
+
+
+def test_a_long_training_runs_on_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LONG_TRAINING", 1)
+    workspace = Workspace(tmp_path)
+    store, events = Store(workspace.artifacts), Workers()
+    engine = local.LocalEngine(store, Records(workspace.url), workspace.logs, {}, {}, 1, events)
+    try:
+        source = Artifact("source", "source", tmp_path)
+        data = engine.run(Stage("data", {"dataset": "digits", **DataSettings().model_dump()}, {"source": source}))
+        settings = TrainSettings(epochs=1).model_dump()
+        model = {"model": "mobilenetv1", "width": 0.25}
+        trained = engine.run(Stage("train", {**model, **settings}, {"data": data}))
+    finally:
+        engine.stop()
+    assert events.names == ["torch 1", local.ALONE]
+    assert events.told[0].startswith("epoch 1 of 1, loss ")
+    assert trained.values["threads"] == os.cpu_count()
