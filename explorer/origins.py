@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer import checkpoints, own_code, plugins
-from explorer.checkpoints import Start
+from explorer import initial_weights, own_code, plugins
 from explorer.configuration import Configuration, parts
 from explorer.errors import SpaceError, StageFailed
+from explorer.initial_weights import Start
 from explorer.sources import source
 from explorer.space import Space
 from explorer.store import Artifact
@@ -73,7 +73,7 @@ def find(space: Space, workspace: Workspace) -> Origins:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     folders = (space.path.parent, Path.cwd())
     code = {name: own_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
-    return Origins(datasets, checkpoints.find(space, workspace), code)
+    return Origins(datasets, initial_weights.find(space, workspace), code)
 
 
 def check(space: Space, origins: Origins, workspace: Workspace) -> None:

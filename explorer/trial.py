@@ -84,12 +84,15 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     built = _build(c, target, lowered, engine)
 
     # The accuracy on record is that of a compiled network, taken on this machine's cores, once for all networks that
-    # compute the same up to rounding. For another target the network is compiled for this machine, too.
+    # compute the same up to rounding. For another target the network is compiled for this machine, too, and not tuned.
     evaluable = lowered if target == here else _lower(c, here, above, engine)
     evaluation = {"numerics": evaluable.values["numerics"], **tolerance, **settings.evaluate.model_dump()}
     evaluated = engine.run(
         Stage("evaluate", evaluation, {"data": data, "compress": compressed, "network": network}),
-        lambda: {"lower": evaluable, "build": built if target == here else _build(c, here, evaluable, engine)},
+        lambda: {
+            "lower": evaluable,
+            "build": built if target == here else _build(replace(c, tuning_trials=0), here, evaluable, engine),
+        },
     )
     protocol = {"threads": c.threads, **settings.measure.protocol(), **tolerance}
     measured = Stage("measure", protocol, {"network": network, "lower": lowered, "build": built})

@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("samplers",),
     ("sampling", "trial", "engines"),
     ("origins",),
-    ("loopback", "stages", "sources", "checkpoints", "own_code"),
+    ("loopback", "stages", "sources", "initial_weights", "own_code"),
     ("rpc", "worker", "workers", "parting"),
     ("space",),
     ("encoding", "tree"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from explorer.engines import local
+from explorer.origins import Origins
 from explorer.records import Records
 from explorer.settings import DataSettings, TrainSettings
 from explorer.stage import Stage
@@ -44,7 +45,7 @@ def test_a_long_training_runs_on_all_cores(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(local, "LONG_TRAINING", 1)
     workspace = Workspace(tmp_path)
     store, events = Store(workspace.artifacts), Workers()
-    engine = local.LocalEngine(store, Records(workspace.url), workspace.logs, {}, {}, 1, events)
+    engine = local.LocalEngine(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), {}, 1, events)
     try:
         source = Artifact("source", "source", tmp_path)
         data = engine.run(Stage("data", {"dataset": "digits", **DataSettings().model_dump()}, {"source": source}))

@@ -99,7 +99,7 @@ def train_stage(folder: str, out: str) -> float:
     """Train on the digits in a worker, which keeps every epoch."""
     training.KEEP_SECONDS = 0.0
     data = torch_stages.data(Path(folder))
-    settings = {"epochs": EPOCHS, "learning_rate": 0.1}
+    settings: dict[str, Any] = {"epochs": EPOCHS, "learning_rate": 0.1}
     return float(torch_stages.train(Path(out), data, "mobilenetv2", 0.25, **settings).values["validation_accuracy"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from explorer import checkpoints, origins, search, space_file, workers
+from explorer import initial_weights, origins, search, space_file, workers
 from explorer.configuration import Configuration
 from explorer.errors import Failure, SpaceError, StageFailed, WorkspaceError
 from explorer.records import Records
@@ -38,7 +38,7 @@ def test_the_configurations_choices_stand_in_the_name(tmp_path: Path, workspace:
         (tmp_path / f"{name}.pt").write_text(name)
     only = [{"when": {"model": "vgg16"}, "require": {"width": [1.0]}}]
     asked = space(tmp_path, f"{tmp_path}/{{dataset}}-{{model}}-{{width}}.pt", only)
-    found = checkpoints.find(asked, workspace)
+    found = initial_weights.find(asked, workspace)
     assert {start: artifact.path.name for start, artifact in found.items()} == {
         ("digits", "resnet18", 0.5): "digits-resnet18-0.5.pt",
         ("digits", "resnet18", 1.0): "digits-resnet18-1.pt",
@@ -98,7 +98,7 @@ def test_weights_that_cannot_be_are_an_error(
     weights: str, axes: Mapping[str, Any], message: str, tmp_path: Path, workspace: Workspace
 ) -> None:
     with pytest.raises(SpaceError, match=message):
-        checkpoints.find(space(tmp_path, weights, **axes), workspace)
+        initial_weights.find(space(tmp_path, weights, **axes), workspace)
 
 
 def test_training_nothing_from_nothing_is_refused(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_published_weights_are_taken_from_torch_hubs_folder(
     file = tmp_path / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     file.parent.mkdir(parents=True)
     file.write_text("weights")
-    (found,) = checkpoints.find(space(tmp_path, "pretrained", model="resnet18", width=1), workspace).values()
+    (found,) = initial_weights.find(space(tmp_path, "pretrained", model="resnet18", width=1), workspace).values()
     assert found.path == file
 
 
@@ -138,4 +138,4 @@ def test_a_download_that_fails_is_one_sentence(
     monkeypatch.setattr(workers.Worker, "request", fail)
     message = r"models/resnet18-f37072fd.pth cannot be downloaded to .*f37072fd.pth: URLError: <urlopen error no route"
     with pytest.raises(SpaceError, match=message):
-        checkpoints.find(space(tmp_path, "pretrained", model="resnet18", width=1), workspace)
+        initial_weights.find(space(tmp_path, "pretrained", model="resnet18", width=1), workspace)
