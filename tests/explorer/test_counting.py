@@ -131,7 +131,7 @@ def test_a_continuous_axis_cannot_be_counted(tmp_path: Path) -> None:
 def test_the_papers_grid_is_what_the_readme_says() -> None:
     paper = space.load(Path("dlas_paper"), to_run=False)
     assert {name: len(paper.axes[name].choices) for name in AXES} == {
-        "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "algorithm": 3, "format": 2,
+        "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "algorithm": 3, "format": 2,
         "tuning_trials": 2, "threads": 1, "device": 4,
     }  # fmt: skip
     pairs = {(c.dataset, c.model) for c in paper.configurations()}
