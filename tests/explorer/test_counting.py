@@ -123,6 +123,14 @@ def test_what_selecting_decides_is_counted_at_most(tmp_path: Path) -> None:
     assert bounds(with_devices(tmp_path, axes, "", "board")) == {"candidates", "evaluate", "tune", "build"}
 
 
+def test_vectors_whose_width_is_not_known_count_apart_from_numbers_at_most(tmp_path: Path) -> None:
+    axes = {"dataset": "digits", "model": "resnet18", "compression": "channel_pruning", "ratio": 0.5}
+    drawn = make(tmp_path, {**axes, "channel_multiple": [8, "vector"]})
+    assert distinct(drawn)["compress"] == 2
+    assert "compress" in bounds(drawn)
+    assert "compress" not in bounds(make(tmp_path, {**axes, "channel_multiple": [8, 16]}))
+
+
 def test_a_continuous_axis_cannot_be_counted(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="ratio is continuous; give its range a step"):
         counting.count(make(tmp_path, {**SMALL, "ratio": {"low": 0.3, "high": 0.9}}))
@@ -131,8 +139,8 @@ def test_a_continuous_axis_cannot_be_counted(tmp_path: Path) -> None:
 def test_the_papers_grid_is_what_the_readme_says() -> None:
     paper = space.load(Path("dlas_paper"), to_run=False)
     assert {name: len(paper.axes[name].choices) for name in AXES} == {
-        "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "algorithm": 3, "format": 2,
-        "tuning_trials": 2, "threads": 1, "device": 4,
+        "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "algorithm": 3,
+        "format": 2, "tuning_trials": 2, "threads": 1, "device": 4,
     }  # fmt: skip
     pairs = {(c.dataset, c.model) for c in paper.configurations()}
     assert len(pairs) == 8  # MobileNetV2 is on both data sets
