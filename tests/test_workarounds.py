@@ -73,3 +73,16 @@ sys.exit(os.sched_getaffinity(0) == before)
     if len(os.sched_getaffinity(0)) == 1:
         pytest.skip("one core: nothing to be bound to")
     assert run(script).returncode == 0
+
+
+def test_torch_pruning_still_removes_the_first_groups_inputs_from_every_group() -> None:
+    """`explorer.compression.channel_pruning`: torch-pruning 1.6.1, of which grouped convolutions lose equal places."""
+    script = """
+import sys, torch, torch_pruning
+layer = torch.nn.Conv2d(8, 8, 1, groups=2)
+weight = layer.weight.detach().clone()
+torch_pruning.prune_conv_in_channels(layer, [0, 5])  # the first input of the first group, the second of the second
+expected = torch.cat([weight[:4, [1, 2, 3]], weight[4:, [0, 2, 3]]])
+sys.exit(torch.equal(layer.weight, expected))
+"""
+    assert run(script).returncode == 0

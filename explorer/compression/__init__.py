@@ -35,8 +35,9 @@ def gradually(steps: int) -> Iterator[Step]:
     """Yield the steps of a pruning: the first removes most, and most of the fine-tuning follows the last.
 
     After step t of n the share ``(1 - t / n) ** 3`` of what is to be removed is still there: the schedule of Zhu and
-    Gupta, arXiv 1710.01878, equation 1. A quarter of the fine-tuning is shared by the steps before the last: of half of
-    it they took so much that MobileNetV2 on the digits, pruned by 90 % and tuned for 4 epochs, ended 20 points lower.
+    Gupta, arXiv 1710.01878, equation 1. A quarter of the fine-tuning is shared by the steps before the last: where they
+    had half of 4 epochs, MobileNetV2 on the digits, 90 % of its weights removed by magnitude, ended at 70 % validation
+    accuracy instead of 89 (one seed).
     """
     for step in range(1, steps):
         yield Step(1 - (1 - step / steps) ** 3, BEFORE_LAST / (steps - 1))

@@ -5,9 +5,9 @@ Claim: with 50,000 images at 224x224, no stage takes 4 GiB of memory.
 Sample: an image_folder of `--images` names in ten classes, hard links to a few hundred distinct JPEG files that are
 drawn once; the operating system caches the files and not the names, so that memory is measured and not the disk. 2 %
 of the images are validation images, as many are test images. The stages of one trial run in the order of the line, each
-in a worker process of its own on as many threads as the engine gives it; `peak_mb` is the process's largest resident
-set (VmHWM), the library it imports included. Training is one epoch with the default batch size. A study passes the
-same stages one after another to one torch and one TVM worker, whose peaks are the largest of their stages'.
+in a worker process of its own on all cores; `peak_mb` is the process's largest resident set (VmHWM), the library it
+imports included. Training is one epoch with the default batch size. A study passes the same stages one after another to
+few workers, whose peaks are the largest of their stages'.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,15 @@ from PIL import Image
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer.errors import StageFailed
-from explorer.settings import CompressSettings, DataSettings, TrainSettings
+from explorer import trial
+from explorer.configuration import Configuration
+from explorer.errors import ExplorerError, Failure
+from explorer.settings import DataSettings, Settings, TrainSettings
 from explorer.sources import source
 from explorer.stage import Stage
+from explorer.statistics import Interval
 from explorer.store import Artifact, Store
-from explorer.workers import Worker
+from explorer.workers import Worker, temporary
 from explorer.workspace import Workspace
 from tests.benchmarks.common import Row, environment, print_table, write_json
 
@@ -41,28 +44,27 @@ CLASSES = 10
 DISTINCT = 30  # image files per class
 HELD_BACK = 0.02  # of the images, in either split
 SIDE = 256  # px, of which the middle 224 are cut out
+NATIVE_TARGET = "dlas_ops.targets:native_target"
 PACKAGES = ("torch", "torchvision", "apache-tvm", "numpy", "pillow")
 
 
-class Line:
-    """Executes stages in processes of their own, and notes what each of them took.
+class FreshWorkers:
+    """Engine of the line that executes every stage in a process of its own, and notes what each of them took."""
 
-    Parameters
-    ----------
-    threads
-        Per kind of worker.
-    """
-
-    def __init__(self, workspace: Workspace, threads: Mapping[str, int], facts: Row) -> None:
-        self._workspace, self._threads, self._facts = workspace, threads, facts
+    def __init__(self, workspace: Workspace, files: Artifact, facts: Row) -> None:
+        self._workspace, self._files, self._facts = workspace, files, facts
         self._store = Store(workspace.artifacts)
         workspace.logs.mkdir(parents=True, exist_ok=True)
+        with temporary("tvm", "target", workspace.logs) as worker:
+            self.host: Mapping[str, Any] = worker.request({"call": NATIVE_TARGET, "arguments": {}})
         self.rows: list[Row] = []
 
-    def run(self, stage: Stage, more: Mapping[str, Artifact] | None = None) -> Artifact:
-        """Execute `stage`, with parents besides those that enter its key, in a new worker."""
-        parents = {**stage.parents, **(more or {})}
-        worker = Worker(stage.worker, stage.name, self._workspace.logs / "memory.log", self._threads[stage.worker])
+    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+        """Execute `stage` unless the store has its artifact."""
+        if found := self._store.find(stage.name, stage.key):
+            return found
+        parents = {**stage.parents, **(equivalent() if equivalent else {})}
+        worker = Worker(stage.worker, stage.name, self._workspace.logs / "memory.log", os.cpu_count() or 1)
         start = time.perf_counter()
         try:
             with self._store.locked(stage.key), self._store.draft() as draft:
@@ -71,6 +73,7 @@ class Line:
                     "parameters": dict(stage.parameters),
                     "parents": {name: {**asdict(parent), "path": str(parent.path)} for name, parent in parents.items()},
                     "out": str(draft),
+                    "scratch": str(self._store.scratch(stage.key)),
                 }
                 values = worker.request(request)
                 seconds = time.perf_counter() - start
@@ -80,6 +83,26 @@ class Line:
                 return self._store.publish(stage.name, stage.key, draft, values, seconds)
         finally:
             worker.stop()
+
+    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
+        """Return the folder of images."""
+        return {"data": {"source": self._files}, "train": {}, "compress": {}}
+
+    def target(self, device: str) -> Mapping[str, Any]:
+        """Return this machine's target."""
+        return self.host
+
+    def measure(self, stage: Stage, device: str) -> Interval:
+        """Take no latency: one image is all that it would hold."""
+        return Interval(0.0, 0.0, 0.0)
+
+    def select(self, stage: Stage, device: str) -> Artifact:
+        """Refuse: no algorithm here selects."""
+        raise NotImplementedError
+
+    def lanes(self, device: str) -> int:
+        """Refuse: nothing here keeps channels in multiples."""
+        raise NotImplementedError
 
 
 def peak_mb() -> int:
@@ -111,42 +134,25 @@ def write_images(root: Path, count: int) -> None:
 
 
 def measured(model: str, width: float, count: int, size: int, folder: Path) -> list[Row]:
-    """Return a row per stage, from the data set to the accuracy of the compiled network."""
+    """Return a row per stage, from the data set to the accuracy of the compiled network.
+
+    Raises
+    ------
+    ExplorerError
+        If a stage failed.
+    """
     images = folder / f"images-{count}"
     if not images.exists():
         write_images(images, count)
     workspace = Workspace(folder / f"workspace-{model}-{width}-{count}")
-    cores = os.cpu_count() or 1
+    data = DataSettings(image_folder=str(images), image_size=size)
     facts = {"dataset": "image_folder", "model": model, "width": width, "images": count, "size": size}
-    line = Line(workspace, {"torch": max(1, cores // 2), "tvm": 1}, facts)
-    settings = DataSettings(image_folder=str(images), image_size=size)
-    files = source("image_folder", settings, workspace)
-    data = line.run(Stage("data", {"dataset": "image_folder", **settings.model_dump()}, {"source": files}))
-    data = Artifact(data.stage, data.key, data.path, {**data.values, "root": str(files.path)})
-    network: dict[str, Any] = {"model": model, "width": width}
-    recipe = TrainSettings(epochs=1).model_dump()
-    trained = line.run(Stage("train", {**network, **recipe}, {"data": data}))
-    untouched = {**network, "compression": "none", "ratio": None, **CompressSettings().model_dump()}
-    compressed = line.run(Stage("compress", untouched, {"data": data, "train": trained}))
-    target = native_target(workspace)
-    placement = {"algorithm": "direct", "format": "dense", "dtype": "float32", "target": target}
-    lowered = line.run(Stage("lower", placement, {"network": compressed}))
-    tuned = line.run(Stage("tune", {"tuning_trials": 0, "target": target}, {"lower": lowered}))
-    built = line.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
-    numerics = {"numerics": lowered.values["numerics"]}
-    above = {"data": data, "compress": compressed, "network": compressed}
-    line.run(Stage("evaluate", numerics, above), {"build": built})
-    return line.rows
-
-
-def native_target(workspace: Workspace) -> dict[str, Any]:
-    """Return this machine's TVM target."""
-    worker = Worker("tvm", "target", workspace.logs / "memory.log", 1)
-    try:
-        target: dict[str, Any] = worker.request({"call": "dlas_ops.targets:native_target", "arguments": {}})
-    finally:
-        worker.stop()
-    return target
+    engine = FreshWorkers(workspace, source("image_folder", data, workspace), facts)
+    settings = Settings(data=data, train=TrainSettings(epochs=1))
+    outcome = trial.run(Configuration("image_folder", model, width), settings, engine)
+    if isinstance(outcome, Failure):
+        raise ExplorerError(f"{model}: stage {outcome.stage} failed: {outcome.message}")
+    return engine.rows
 
 
 def main() -> None:
@@ -165,8 +171,8 @@ def main() -> None:
             name, width, count = spec.split(":")
             try:
                 rows += measured(name, float(width), int(count), arguments.size, Path(folder))
-            except StageFailed as failed:
-                sys.exit(f"{spec}: stage {failed.failure.stage} failed: {failed.failure.message}")
+            except ExplorerError as error:
+                sys.exit(str(error))
     print_table(rows)
     if arguments.json:
         write_json(arguments.json, environment(PACKAGES), rows)
