@@ -133,7 +133,11 @@ def dtype(compression: str) -> str:
 
 def in_float32(compression: str) -> str:
     """Return the parts of `compression` that change the float32 network, ``none`` if there are none."""
-    return "+".join(part for part in parts(compression) if _dtype(part) == "float32") or "none"
+    return "+".join(part for part in parts(compression) if _changes(part)) or "none"
+
+
+def _changes(part: str) -> bool:
+    return plugins.defines("compression", part, "compress")
 
 
 def _dtype(part: str) -> str:
@@ -150,9 +154,9 @@ def _parts_combine(c: Configuration) -> str | None:
     for name in names[:-1]:
         if _dtype(name) != "float32":
             return f"compression {c.compression}: {name} decides the dtype of the whole network and stands last"
-    changing = parts(in_float32(c.compression))
-    if "weight_pruning" in changing[:-1]:
-        return f"compression {c.compression}: {changing[-1]} trains on and fills the zeros of weight_pruning before it"
+    for name in names[names.index("weight_pruning") + 1 :] if "weight_pruning" in names else ():
+        if _changes(name) and not plugins.literal("compression", name, "KEEPS_ZEROS", default=False):
+            return f"compression {c.compression}: {name} trains on and fills the zeros of weight_pruning before it"
     return None
 
 

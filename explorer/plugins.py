@@ -60,16 +60,21 @@ def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
     """
     if is_custom(name):
         return default
-    source = (_folder(kind) / f"{name}.py").read_text()
-    with _PARSING:
-        tree = ast.parse(source)
-    for node in tree.body:
+    for node in _body(kind, name):
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == constant:
                 return ast.literal_eval(value)
             case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == constant:
                 return ast.literal_eval(value)
     return default
+
+
+@cache
+def defines(kind: str, name: str, function: str) -> bool:
+    """Tell whether the plug-in's source defines `function` at its top level; one of the user's own is a function."""
+    if is_custom(name):
+        return True
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _body(kind, name))
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -129,6 +134,12 @@ def check_custom(kind: str, name: str, folder: str) -> str | None:
     except (TypeError, ValueError) as error:
         return f"'{name}' cannot be called as {name.partition(':')[2]}({', '.join(SIGNATURES[kind])}): {error}"
     return None
+
+
+def _body(kind: str, name: str) -> list[ast.stmt]:
+    source = (_folder(kind) / f"{name}.py").read_text()
+    with _PARSING:
+        return ast.parse(source).body
 
 
 @cache

@@ -62,7 +62,7 @@ def run(c: Configuration, settings: Settings, engine: Engine) -> Record | Failur
 def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     model = {"model": c.model, "width": c.width}
     dtype = configuration.dtype(c.compression)
-    # What stores in fewer bits leaves the float32 network as it is: the same one is compressed once for every dtype.
+    # What only stores in fewer bits leaves the float32 network as it is: one is compressed for all such dtypes.
     compression = {"compression": configuration.in_float32(c.compression), "ratio": c.ratio}
     # As a number, so that devices with vectors of one width share the network.
     multiple = engine.lanes(c.device) if c.channel_multiple == configuration.VECTOR else c.channel_multiple

@@ -32,7 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("encoding", "tree"),
     ("constraints", "compression", "models", "training", "weights", "onnx_export", "accounting"),
     ("answers",),
-    ("prepared", "augmentation", "activations", "checkpoint"),
+    ("prepared", "augmentation", "activations", "checkpoint", "fake_quantization"),
     ("datasets", "space_file", "axes"),
     ("devices", "workspace"),
     ("toml_file",),

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 
 class FineTune(Protocol):
     """Train a model in place, on the training split, with the compress stage's settings."""
 
-    def __call__(self, model: nn.Module, share: float = 1.0) -> None:
-        """Spend `share` of the fine-tuning epochs on `model`; shares of all calls add up to at most 1."""
+    def __call__(self, model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
+        """Spend `share` of the fine-tuning epochs on `model`, at `pace` times the learning rate.
+
+        The shares of all calls add up to at most 1.
+        """
 
 
 BEFORE_LAST = 0.25
@@ -42,3 +46,9 @@ def gradually(steps: int) -> Iterator[Step]:
     for step in range(1, steps):
         yield Step(1 - (1 - step / steps) ** 3, BEFORE_LAST / (steps - 1))
     yield Step(1.0, 1.0 - BEFORE_LAST if steps > 1 else 1.0)
+
+
+def keep_zeros(layer: nn.Conv2d | nn.Linear) -> RemovableHandle:
+    """Stop the gradients of the layer's weights that are zero: until the handle is removed, they stay exactly zero."""
+    mask = layer.weight != 0
+    return layer.weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call, no-any-return]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.utils.hooks import RemovableHandle
 
-from explorer.compression import FineTune, gradually
+from explorer.compression import FineTune, gradually, keep_zeros
 
 TAKES_RATIO = True
 OPTIONS = ("scores", "steps")
@@ -53,18 +53,11 @@ def _remove(layers: Layers, count: int, score: Score, left: float) -> list[Remov
     """Zero the `count` weights of least score, those that are zero already among them, and keep them from training."""
     scores = {(layer, "weight"): score(layer.weight, left) for layer in layers}
     prune.global_unstructured(list(scores), prune.L1Unstructured, importance_scores=scores, amount=count)
-    return [_keep_zeros(layer) for layer in layers]
-
-
-def _keep_zeros(layer: nn.Conv2d | nn.Linear) -> RemovableHandle:
-    """Make the layer's mask permanent and stop the gradients of what it removed: such a weight stays exactly zero.
-
-    Multiplying by the mask in every forward pass, as `prune` does, doubles MobileNetV2's training time: the products
-    lose the channels-last layout.
-    """
-    prune.remove(layer, "weight")  # type: ignore[no-untyped-call]
-    mask = (layer.weight != 0).float()
-    return layer.weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call, no-any-return]
+    for layer in layers:
+        # Made permanent: multiplying by the mask in every forward pass doubles MobileNetV2's training time, because the
+        # products lose the channels-last layout.
+        prune.remove(layer, "weight")  # type: ignore[no-untyped-call]
+    return [keep_zeros(layer) for layer in layers]
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,10 @@ def fine_tuning(parameters: Mapping[str, Any], splits: Prepared) -> FineTune:
     """Return what spends the fine-tuning epochs, in whole ones: what a share leaves of one is added to the next."""
     asked, spent = 0.0, 0
 
-    def fine_tune(model: nn.Module, share: float = 1.0) -> None:
+    def fine_tune(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
         nonlocal asked, spent
         recipe = training.Recipe.of(parameters)  # absent where nothing is removed and so nothing fine-tuned
+        recipe = replace(recipe, learning_rate=pace * recipe.learning_rate)
         asked += share
         epochs = int(asked * recipe.epochs + ROUNDING) - spent
         spent += epochs

@@ -27,8 +27,8 @@ SHAPES = ((1, 8, 8), (3, 32, 32))
 RATIOS = (0.5, 0.9)
 IMAGES = 4
 DEEP = ("densenet161", "efficientnet_b0", "resnet50")  # exporting and compiling their many layers takes long
-# Those that store in another dtype leave the model to the stages that lower it.
-COMPRESSIONS = [name for name in plugins.names("compression") if dtype(name) == "float32"]
+# Those that only store in another dtype leave the model to the stages that lower it.
+COMPRESSIONS = [name for name in plugins.names("compression") if plugins.defines("compression", name, "compress")]
 
 
 def model_of(name: str, width: float = 0.25, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8)) -> nn.Module:
@@ -204,7 +204,9 @@ def test_what_is_compressed_compiles(
     before = accounting.account(model, example)
     for part in parts(in_float32(compression)):
         ratio = 0.8 if part == "weight_pruning" else 0.5 if takes_ratio(part) else None
-        model = plugins.load("compression", part).compress(model, ratio, example, lambda model, share=1.0: None)
+        model = plugins.load("compression", part).compress(
+            model, ratio, example, lambda model, share=1.0, pace=1.0: None
+        )
     left = accounting.total(accounting.account(model, example), "nonzeros") / accounting.total(before, "nonzeros")
     assert left < 0.6 if takes_ratio(compression) else left == 1
     exported(settle(model, shape), shape, tmp_path)
@@ -215,11 +217,11 @@ def test_what_is_compressed_compiles(
 
 
 @cache
-def compressed(name: str, model_name: str, ratio: float) -> tuple[nn.Module, list[float]]:
+def compressed(name: str, model_name: str, ratio: float | None) -> tuple[nn.Module, list[float]]:
     """Return what the compression makes of the model, and the shares of the fine-tuning that it asked for."""
     shares: list[float] = []
 
-    def fine_tune(model: nn.Module, share: float = 1.0) -> None:
+    def fine_tune(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
         shares.append(share)
         optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-3)
         for _ in range(2):
@@ -228,14 +230,13 @@ def compressed(name: str, model_name: str, ratio: float) -> tuple[nn.Module, lis
             optimizer.step()
 
     plugin = plugins.load("compression", name)
-    return plugin.compress(
-        model_of(model_name), ratio if takes_ratio(name) else None, torch.zeros(1, 1, 8, 8), fine_tune
-    ), shares
+    return plugin.compress(model_of(model_name), ratio, torch.zeros(1, 1, 8, 8), fine_tune), shares
 
 
-# torch-pruning takes 7 s for DenseNet's joins of up to 37 layers.
+# torch-pruning takes 7 s for DenseNet's joins of up to 37 layers, and torch.export as long for a hundred convolutions.
+LONG = {("channel_pruning", DEEP[0]), *(("int8_qat", model) for model in plugins.names("model") if model != "resnet18")}
 PAIRS = [
-    pytest.param(name, model, marks=[pytest.mark.nightly] if (name, model) == ("channel_pruning", DEEP[0]) else [])
+    pytest.param(name, model, marks=[pytest.mark.nightly] if (name, model) in LONG else [])
     for name in COMPRESSIONS
     for model in plugins.names("model")
 ]
@@ -245,7 +246,7 @@ PAIRS = [
 class TestCompression:
     @pytest.mark.parametrize("ratio", RATIOS)
     def test_the_compressed_model_still_classifies(self, name: str, model_name: str, ratio: float) -> None:
-        model, shares = compressed(name, model_name, ratio)
+        model, shares = compressed(name, model_name, ratio if takes_ratio(name) else None)
         assert model.eval()(torch.randn(3, 1, 8, 8)).shape == (3, 10)
         assert sum(shares) <= 1 + 1e-9
         assert all(weight.is_leaf and weight.count_nonzero() for weight in weights_of(model))
@@ -253,7 +254,7 @@ class TestCompression:
     def test_a_higher_ratio_leaves_less(self, name: str, model_name: str) -> None:
         left = [
             sum(int(weight.count_nonzero()) for weight in weights_of(compressed(name, model_name, ratio)[0]))
-            for ratio in RATIOS
+            for ratio in (RATIOS if takes_ratio(name) else (None, None))
         ]
         whole = sum(weight.numel() for weight in weights_of(model_of(model_name)))
         if takes_ratio(name):
@@ -286,13 +287,13 @@ def test_channels_are_kept_in_any_multiple(model_name: str, multiple: int) -> No
 
 
 @torch.no_grad()
-def perturb(model: nn.Module, share: float = 1.0) -> None:
+def perturb(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
     """Change which channels are the least, as fine-tuning does."""
     for parameter in model.parameters():
         parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
 
 
-@pytest.mark.parametrize("name", sorted({*plugins.names("compression")} - {*COMPRESSIONS}))
+@pytest.mark.parametrize("name", [name for name in plugins.names("compression") if dtype(name) != "float32"])
 def test_an_algorithm_has_kernels_for_the_dtype(name: str) -> None:
     having = [own for own in plugins.names("algorithm") if dtype(name) in plugins.literal("algorithm", own, "DTYPES")]
     assert {"direct", "gemm", "auto"} <= {*having}

@@ -96,7 +96,7 @@ def test_what_one_step_removes_stays_removed(scores: str) -> None:
         small.weight.mul_(1e-3)
     zeros: list[torch.Tensor] = []
 
-    def fine_tune(model: nn.Module, share: float = 1.0) -> None:
+    def fine_tune(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
         zeros.append(torch.cat([weight.flatten() == 0 for weight in weights_of(model)]))
         optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
         for _ in range(3):
@@ -196,7 +196,7 @@ def test_the_norm_decides_which_channel_goes(norm: str, left: float) -> None:
         layer.weight.copy_(torch.tensor([[[[3.0, 0.0], [0.0, 0.0]]], [[[1.0, 1.0], [1.0, 1.0]]]]))
         classifier.weight.zero_()
     channel_pruning.compress(
-        model, 0.5, torch.zeros(1, 1, 2, 2), lambda model, share=1.0: None, norm=norm, channel_multiple=1
+        model, 0.5, torch.zeros(1, 1, 2, 2), lambda model, share=1.0, pace=1.0: None, norm=norm, channel_multiple=1
     )
     assert layer.weight.abs().sum() == left
 
@@ -216,7 +216,7 @@ def test_what_the_least_channels_of_a_grouped_convolution_wrote_is_all_that_is_l
     for steps in (1, 3):
         pruned = copy.deepcopy(model)
         channel_pruning.compress(
-            pruned, 0.5, images[:1], lambda model, share=1.0: None, channel_multiple=1, steps=steps
+            pruned, 0.5, images[:1], lambda model, share=1.0, pace=1.0: None, channel_multiple=1, steps=steps
         )
         assert [tuple(weight.shape[:2]) for weight in weights_of(pruned)] == [(8, 1), (12, 2), (10, 12 * 16)]
         torch.testing.assert_close(pruned(images), expected)

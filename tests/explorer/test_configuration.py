@@ -20,6 +20,8 @@ PLAIN = Configuration("digits", "resnet18")
         ("float16+int8", "float16 decides the dtype of the whole network and stands last"),
         ("int8+weight_pruning", "int8 decides the dtype of the whole network and stands last"),
         ("weight_pruning+channel_pruning", "channel_pruning trains on and fills the zeros of weight_pruning before it"),
+        ("int8_qat+channel_pruning", "int8_qat decides the dtype of the whole network and stands last"),
+        ("int8_qat+int8", "int8_qat decides the dtype of the whole network and stands last"),
         ("weight_pruning+my.module:tuned+int8", "my.module:tuned trains on and fills the zeros of weight_pruning"),
     ],
 )
@@ -37,6 +39,9 @@ def test_parts_that_do_not_combine(compression: str, reason: str) -> None:
         ("int8", None, "int8", "none"),
         ("channel_pruning+int8", 0.5, "int8", "channel_pruning"),
         ("channel_pruning+weight_pruning+float16", 0.5, "float16", "channel_pruning+weight_pruning"),
+        ("int8_qat", None, "int8", "int8_qat"),
+        ("channel_pruning+int8_qat", 0.5, "int8", "channel_pruning+int8_qat"),
+        ("channel_pruning+weight_pruning+int8_qat", 0.5, "int8", "channel_pruning+weight_pruning+int8_qat"),
         ("my.module:tuned+int8", 0.5, "int8", "my.module:tuned"),
     ],
 )

@@ -121,8 +121,8 @@ def fail(folder: Path, text: str) -> str:
         (
             '["none", "weight_pruning"]',
             '["none", "weight_pruning+in8"]',
-            "x.toml:4: unknown compression 'in8' on axis compression; allowed: channel_pruning, float16, int8, none, "
-            "weight_pruning; did you mean 'int8'?",
+            "x.toml:4: unknown compression 'in8' on axis compression; allowed: channel_pruning, float16, int8, "
+            "int8_qat, none, weight_pruning; did you mean 'int8'?",
         ),
         (
             '["none", "weight_pruning"]',
