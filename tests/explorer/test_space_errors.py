@@ -145,8 +145,13 @@ def fail(folder: Path, text: str) -> str:
             "[serach]\ntrials = 3",
             "x.toml:8: unknown key 'serach' in a search-space file; allowed: ",
         ),
-        ('device = "local"', "[train]\nepoch = 3", "x.toml:9: unknown key 'epoch' in [train]; allowed: epochs, "),
-        ('device = "local"', "[train]\nepochs = 0", "x.toml:9: epochs = 0 in [train] should be greater than "),
+        (
+            'device = "local"',
+            "[train]\nepoch = 3",
+            "x.toml:9: unknown key 'epoch' in [train]; allowed: weights, ",
+        ),
+        ('device = "local"', "[train]\nbatch_size = 0", "x.toml:9: batch_size = 0 in [train] should be greater than "),
+        ('device = "local"', "[train]\nepochs = 0", "x.toml:8: epochs = 0 in [train] trains nothing and needs weights"),
         ('device = "local"', "[objectives]", "x.toml:8: [objectives] lists none"),
         (
             'device = "local"',
