@@ -249,8 +249,8 @@ def test_some_of_cifar10_down_to_a_trained_network(tmp_path: Path) -> None:
     artifact = torch_stages.data(tmp_path, "cifar10_jpeg", tmp_path / "images")
     assert (artifact.values["classes"], artifact.values["shape"]) == (10, [3, 32, 32])
     assert artifact.values["mean"] == pytest.approx([0.491, 0.482, 0.447], abs=0.02)
-    trained = torch_stages.train(tmp_path, artifact, "mobilenetv2", 0.25, epochs=1)
-    assert trained.values["validation_accuracy"] > 0.13
+    trained = torch_stages.train(tmp_path, artifact, epochs=3)
+    assert trained.values["validation_accuracy"] > 0.2
 
 
 def test_a_network_trains_on_images_in_files_and_the_seed_decides_it(tmp_path: Path, root: Path) -> None:
