@@ -34,7 +34,7 @@ class _Stage:
     printed: float = 0.0
 
     def advance(self, done: int, total: int, text: str) -> None:
-        if not self.total:
+        if total != self.total or done < self.done:  # the first word, or the first on the next of several trainings
             self.first, self.start, self.printed = done, time.monotonic(), time.monotonic()
         self.done, self.total, self.text = done, total, text
 

@@ -52,3 +52,15 @@ def test_elsewhere_a_long_stage_has_a_line_a_minute(clock: Clock) -> None:
         "train: step 60 of 300, about 4:00 left",
         "train: step 120 of 300, about 3:00 left",
     ]
+
+
+def test_the_time_left_is_that_of_the_training_under_way(clock: Clock) -> None:
+    """Pruning fine-tunes several times in one stage."""
+    output = io.StringIO()
+    with Progress(Console(file=output, width=60)) as shown:
+        shown.started("torch 1", "compress")
+        for steps, seconds in ((10, 1), (50, 2)):
+            for step in range(1, steps + 1):
+                shown.advanced("torch 1", step, steps, f"step {step} of {steps}")
+                clock.now += seconds
+    assert output.getvalue().splitlines() == ["compress: step 31 of 50, about 0:38 left"]
