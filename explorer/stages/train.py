@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from explorer import training, weights
+from explorer import accounting, training, weights
 from explorer.prepared import Prepared
 from explorer.store import Artifact
 
@@ -53,7 +53,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     return {
         "train_accuracy": training.accuracy(model, splits.train),
         "validation_accuracy": training.accuracy(model, splits.validation),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": accounting.parameters(model),
         "seconds": seconds,
         "threads": torch.get_num_threads(),
         **initial,
