@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -26,7 +27,6 @@ from dlas_ops.scheduling import schedule
 from dlas_ops.selection import Measure, choose, here
 from dlas_ops.tables import FuseTables
 from dlas_ops.targets import describe
-from dlas_ops.tunables import Choice
 
 DTYPES = ("float32", "float16", "int8")
 
@@ -147,16 +147,17 @@ def select(
     return choose(graph, dict(zip(problems, costs, strict=True)), target, asked)
 
 
-def build(lowered: Lowered, target: Any, choices: Mapping[str, Choice] | None = None) -> Any:
+def build(lowered: Lowered, target: Any, scheduled: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """Schedule and compile `lowered` for `target`; return TVM's executable.
 
     Parameters
     ----------
-    choices : tensor program → values of its tunables (see `dlas_ops.scheduling.spaces`); the rules decide the others
+    scheduled : tensor programs that are scheduled already, by the names that `lowered` calls them; the rules schedule
+        the others
     """
     # The virtual machine checks the network's input, and every other shape is fixed by then.
     with tvm.transform.PassContext(opt_level=3, config={"tirx.disable_assert": True}), target:
-        return tvm.relax.build(schedule(lowered.module, target, choices), target, tir_pipeline=PIPELINE)
+        return tvm.relax.build(schedule(lowered.module, target, scheduled), target, tir_pipeline=PIPELINE)
 
 
 def compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
@@ -35,22 +36,22 @@ _KINDS = {
 }
 
 
-def schedule(module: Any, target: Any, choices: Mapping[str, Choice] | None = None) -> Any:
-    """Return `module` with every tensor program scheduled for `target`, as `choices` says for those that it names.
+def schedule(module: Any, target: Any, scheduled: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Return `module` with every tensor program scheduled for `target`: by the rules, or as `scheduled` has it.
 
     Raises
     ------
     ValueError
-        If a choice is not of its program's space, or names no program.
+        If `scheduled` has a program that `module` has not.
     """
     cpu = describe(target)
-    left = dict(choices or {})
-    scheduled = tvm.IRModule(dict(module.functions.items()), attrs=module.attrs)
+    given = dict(scheduled)
+    result = tvm.IRModule(dict(module.functions.items()), attrs=module.attrs)
     for variable, function in _programs(module):
-        scheduled[variable] = schedule_function(function, cpu, left.pop(variable.name_hint, None))
-    if left:
-        raise ValueError(f"no tensor program is called {', '.join(sorted(left))}")
-    return scheduled
+        result[variable] = given.pop(str(variable.name_hint), None) or schedule_function(function, cpu)
+    if given:
+        raise ValueError(f"no tensor program is called {', '.join(sorted(given))}")
+    return result
 
 
 def spaces(module: Any, target: Any) -> dict[str, Space]:
@@ -90,12 +91,24 @@ def space(function: Any, cpu: Cpu) -> Space:
     return found[1].tunables(sch, found[0], cpu) if found else {}
 
 
+def asked_schedule(function: Any) -> str:
+    """Return the name of the schedule that a block of `function` asks for, or ""."""
+    found = _asking(tvm.s_tir.Schedule(tvm.IRModule({"main": function})))
+    return found[1] if found else ""
+
+
 def _annotated(sch: Any) -> tuple[Any, Kind] | None:
     """Return the block that asks for a schedule, and that schedule."""
+    found = _asking(sch)
+    return (found[0], _kind(found[1])) if found else None
+
+
+def _asking(sch: Any) -> tuple[Any, str] | None:
+    """Return the block that asks for a schedule, and its name."""
     for block in sch.get_child_blocks(sch.get_sblock("root")):
         name = sch.get(block).annotations.get("dlas.schedule")
         if name is not None:
-            return block, _kind(str(name))
+            return block, str(name)
     return None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from explorer import plugins
@@ -15,11 +16,10 @@ from explorer.toml_file import TomlFile
 from explorer.toml_lines import KeyPath
 
 # Axis → smallest value that makes sense.
-INTEGERS: Mapping[str, int] = {"channel_multiple": 1, "tuning_trials": 0, "threads": 1}
+INTEGERS: Mapping[str, int] = {"channel_multiple": 1, "tuning_trials": 0, "tuning_seconds": 0, "threads": 1}
 FLOATS: tuple[str, ...] = ("width", "ratio")
 MOST_STEPS = 10_000  # every step is a node of the space's tree
 WORDS: Mapping[str, tuple[str, ...]] = {"channel_multiple": (VECTOR,)}  # that stand for a number
-CHANNEL_MULTIPLE = 8  # unless given: vectors of most processors have as many elements, or half or twice as many
 CUSTOM: tuple[str, ...] = ("dataset", "model", "compression")  # axes that take the user's own module:function
 
 
@@ -41,6 +41,9 @@ class Range:
 
 # A choice on an axis. A continuous range stands for all its values; None is, say, the ratio where nothing is removed.
 Choice = str | int | float | Range | None
+
+# Unless given, where the axis exists. Vectors of most processors have 8 elements, or half or twice as many.
+DEFAULTS: Mapping[str, Choice] = {"channel_multiple": 8, "tuner": "template"}
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def read_axes(file: TomlFile, devices: Collection[str]) -> dict[str, Axis]:
     for name in AXES:
         if name in table:
             axes[name] = _Reader(file, name, devices).axis(table[name])
-        elif name == "channel_multiple" and any(map(EXISTS[name], _names(axes["compression"]))):
-            axes[name] = Axis(name, (CHANNEL_MULTIPLE,))
+        elif name in DEFAULTS and _may_exist(name, axes):
+            axes[name] = Axis(name, (DEFAULTS[name],))
         elif hasattr(Configuration, name):
             axes[name] = Axis(name, (getattr(Configuration, name),))
         else:
@@ -91,8 +94,13 @@ def read_axes(file: TomlFile, devices: Collection[str]) -> dict[str, Axis]:
     return axes
 
 
-def _names(axis: Axis) -> list[str]:
-    return [str(choice) for choice in axis.choices]
+def _may_exist(name: str, axes: Mapping[str, Axis]) -> bool:
+    """Tell whether the axis exists with some of the choices on those above it."""
+    deciding, exists = EXISTS[name]
+    choices = [
+        [choice.high if isinstance(choice, Range) else choice for choice in axes[other].choices] for other in deciding
+    ]
+    return any(exists(*values) for values in product(*choices))
 
 
 def known_choices(axis: str, devices: Collection[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "Models & Neural Architectures": ("model", "width"),
     "Model Optimizations": ("compression", "ratio", "channel_multiple"),
     "Algorithms & Data Formats": ("algorithm", "format"),
-    "Systems Software": ("tuning_trials", "threads"),
+    "Systems Software": ("tuning_trials", "tuning_seconds", "tuner", "threads"),
     "Hardware": ("device",),
 }
 AXES: tuple[str, ...] = tuple(axis for axes in LAYERS.values() for axis in axes)
@@ -39,7 +39,12 @@ class Configuration:
     channel_multiple
         What the channels that a compression keeps are a multiple of: a number or `VECTOR`; None where none are removed.
     tuning_trials
-        Candidates that the auto-scheduler measures; 0 means the rule-based schedule.
+        Candidates that the auto-scheduler measures for the network; 0 means no limit or, if there is none in seconds
+        either, the rule-based schedules.
+    tuning_seconds
+        Seconds that it takes to build and measure candidates; 0 likewise.
+    tuner
+        What the candidates are taken from; None where nothing is tuned.
     threads
         Threads that the network runs on.
     """
@@ -53,6 +58,8 @@ class Configuration:
     algorithm: str = "direct"
     format: str = "dense"
     tuning_trials: int = 0
+    tuning_seconds: int = 0
+    tuner: str | None = None
     threads: int = 1
     device: str = "local"
 
@@ -122,8 +129,17 @@ def takes_channel_multiple(compression: str) -> bool:
     return any("channel_multiple" in names for names in options)
 
 
-# Axis → whether it exists with a compression; the others always do.
-EXISTS: Mapping[str, Callable[[str], bool]] = {"ratio": takes_ratio, "channel_multiple": takes_channel_multiple}
+def is_tuned(trials: int, seconds: int) -> bool:
+    """Tell whether a budget for the tuner is above 0, so that `tuner` exists."""
+    return trials > 0 or seconds > 0
+
+
+# Axis → the axes above it that decide whether it exists, and how; the others always do.
+EXISTS: Mapping[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
+    "ratio": (("compression",), takes_ratio),
+    "channel_multiple": (("compression",), takes_channel_multiple),
+    "tuner": (("tuning_trials", "tuning_seconds"), is_tuned),
+}
 
 
 def dtype(compression: str) -> str:
@@ -161,11 +177,13 @@ def _parts_combine(c: Configuration) -> str | None:
 
 
 def _axes_that_exist(c: Configuration) -> str | None:
-    for axis, exists in EXISTS.items():
-        if exists(c.compression) and getattr(c, axis) is None:
-            return f"compression {c.compression} needs a {axis}"
-        if not exists(c.compression) and getattr(c, axis) is not None:
-            return f"compression {c.compression} takes no {axis}"
+    for axis, (deciding, exists) in EXISTS.items():
+        choices = [getattr(c, name) for name in deciding]
+        decided = " and ".join(f"{name} {choice}" for name, choice in zip(deciding, choices, strict=True))
+        if exists(*choices) and getattr(c, axis) is None:
+            return f"{decided} needs a {axis}"
+        if not exists(*choices) and getattr(c, axis) is not None:
+            return f"{decided} takes no {axis}"
     return None
 
 

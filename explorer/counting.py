@@ -116,6 +116,12 @@ class _CountingEngine:
         self.at_most.add("candidates")
         return Artifact(stage.name, key, Path())
 
+    def tune(self, stage: Stage, device: str) -> Artifact:
+        """Count the tuning, which every device makes itself."""
+        key = self._key(stage)
+        self._count(stage.name, key)
+        return Artifact(stage.name, key, Path())
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return what stands for the data set's files; weights and code follow from the choices, which are in keys."""
         return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}

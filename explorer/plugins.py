@@ -27,6 +27,7 @@ PACKAGES = {
     "sampler": "explorer.samplers",
     "stage": "explorer.stages",
     "algorithm": "dlas_ops.algorithms",
+    "tuner": "dlas_ops.tuners",
     "sparse": "dlas_ops.sparse",  # the algorithms' kernels for weights in csr
 }
 

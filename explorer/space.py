@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer import devices, plugins, space_file
 from explorer.axes import Axis, Choice, Range, read_axes
-from explorer.configuration import AXES, Configuration
+from explorer.configuration import AXES, EXISTS, Configuration
 from explorer.constraints import Constraint, read_constraints
 from explorer.devices import Device
 from explorer.errors import SpaceError, did_you_mean
@@ -263,6 +263,6 @@ def _why_never(space: Space, name: str, choice: Choice) -> str:
     """Return the most common reason for which no configuration has `choice` on axis `name`."""
     reasons = Counter[str]()
     grow({**space.axes, name: Axis(name, (choice,))}, space.constraints, reasons)
-    if not reasons:  # an axis that exists with some compressions only was passed over
-        return f"no compression of the space takes a {name}"
+    if not reasons:  # an axis that exists with some choices only was passed over
+        return f"no {' and '.join(EXISTS[name][0])} of the space takes a {name}"
     return reasons.most_common(1)[0][0]

@@ -129,6 +129,10 @@ class Store:
         """
         return self.root / "scratch" / key
 
+    def shared(self, name: str, key: str) -> Path:
+        """Return a folder, which need not exist, that executions of many keys add to; it is never removed."""
+        return self.root / name / key[:2] / key
+
     def forget(self, key: str) -> None:
         """Remove the scratch folder of `key`."""
         shutil.rmtree(self.scratch(key), ignore_errors=True)

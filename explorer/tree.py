@@ -101,8 +101,12 @@ def grow(axes: Mapping[str, Axis], constraints: Sequence[Constraint], reasons: C
 
 def _choices(axis: Axis, prefix: Mapping[str, Choice]) -> tuple[Choice, ...]:
     """Return the choices on `axis`, None alone where it does not exist: no ratio where nothing is removed."""
-    exists = EXISTS.get(axis.name)
-    return (None,) if exists and not exists(str(prefix["compression"])) else axis.choices
+    if axis.name not in EXISTS:
+        return axis.choices
+    deciding, exists = EXISTS[axis.name]
+    # A range stands for numbers of which all but the lowest are above it.
+    values = [choice.high if isinstance(choice := prefix[name], Range) else choice for name in deciding]
+    return axis.choices if exists(*values) else (None,)
 
 
 def _representative(choices: Mapping[str, Choice]) -> Configuration:

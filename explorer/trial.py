@@ -37,6 +37,9 @@ class Engine(Protocol):
         Those of which nothing is on record are built first, by the stage ``candidates``.
         """
 
+    def tune(self, stage: Stage, device: str) -> Artifact:
+        """Return the artifact of a stage that builds candidates and measures them on `device`."""
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return for each stage its parents that no stage makes; see `explorer.origins`."""
 
@@ -81,7 +84,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     above = {"network": network, **_selected(c, network, engine)}
     target, here = dict(engine.target(c.device)), dict(engine.host)
     lowered = _lower(c, target, above, engine)
-    built = _build(c, target, lowered, engine)
+    built = _build(c, target, lowered, engine, configuration.is_tuned(c.tuning_trials, c.tuning_seconds))
 
     # The accuracy on record is that of a compiled network, taken on this machine's cores, once for all networks that
     # compute the same up to rounding. For another target the network is compiled for this machine, too, and not tuned.
@@ -91,7 +94,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
         Stage("evaluate", evaluation, {"data": data, "compress": compressed, "network": network}),
         lambda: {
             "lower": evaluable,
-            "build": built if target == here else _build(replace(c, tuning_trials=0), here, evaluable, engine),
+            "build": built if target == here else _build(c, here, evaluable, engine, tuned=False),
         },
     )
     protocol = {"threads": c.threads, **settings.measure.protocol(), **tolerance}
@@ -135,10 +138,14 @@ def _lower(c: Configuration, target: Mapping[str, Any], above: Mapping[str, Arti
     return engine.run(Stage("lower", placement, above))
 
 
-def _build(c: Configuration, target: Mapping[str, Any], lowered: Artifact, engine: Engine) -> Artifact:
-    """Return the library of a network lowered for `target`, tuned with the configuration's budget."""
-    tuned = engine.run(Stage("tune", {"tuning_trials": c.tuning_trials, "target": target}, {"lower": lowered}))
-    return engine.run(Stage("build", {"target": target}, {"lower": lowered, "tune": tuned}))
+def _build(c: Configuration, target: Mapping[str, Any], lowered: Artifact, engine: Engine, tuned: bool) -> Artifact:
+    """Return the library of a network lowered for `target`, if `tuned` with the configuration's budget."""
+    parents = {"lower": lowered}
+    if tuned:
+        budget = {"tuner": c.tuner, "tuning_trials": c.tuning_trials, "tuning_seconds": c.tuning_seconds}
+        on_device = {**budget, "target": target, "threads": c.threads, "device": c.device}
+        parents["tune"] = engine.tune(Stage("tune", on_device, {"lower": lowered}), c.device)
+    return engine.run(Stage("build", {"target": target}, parents))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

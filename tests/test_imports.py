@@ -27,6 +27,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("sampling", "trial", "engines"),
     ("origins",),
     ("loopback", "stages", "sources", "initial_weights", "own_code"),
+    ("tuning",),
     ("rpc", "worker", "workers", "parting"),
     ("space",),
     ("encoding", "tree"),

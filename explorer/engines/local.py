@@ -26,6 +26,8 @@ from explorer.workers import Cores, Pool, Worker
 
 MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
 PROBE_TIMEOUT = 90
+RECONNECT_SECONDS = 60  # that a tuning waits for a device that is gone
+BUILDS_ON_DEVICE = ("tune",)  # stages that compute here while they measure there
 ALONE = "torch on all cores"
 LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fastest networks on two cores
 CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an execution may go on where it was
@@ -241,6 +243,32 @@ class LocalEngine:
             values |= {"problems": len(keys), "measured": sum(map(bool, samples))}
             return self._store.publish(stage.name, key, draft, values, seconds)
 
+    def tune(self, stage: Stage, device: str) -> Artifact:
+        """Return the artifact of a stage that builds candidates and measures them on a leased device.
+
+        Whatever it measures is on record at once, in a folder of the store that every study of the workspace shares.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the stage failed.
+        """
+        key = stage.key
+        if artifact := self._find(stage.name, key):
+            return artifact
+        with self._store.locked(key), self._leases[device], self._store.draft() as draft:
+            if artifact := self._find(stage.name, key):
+                return artifact
+            if key in self._failures:
+                raise self._failures[key]
+            database = self._store.shared("tuning", _tuning_key(stage))
+            # A loopback server does not come back by itself: it is started again when the stage gives up.
+            reconnect = 0 if device in self._servers else RECONNECT_SECONDS
+            located = {"database": str(database), "reconnect": reconnect}
+            informed = replace(stage, parameters={**stage.parameters, **located})
+            values, seconds = self._execute_on(device, informed, key, draft, lambda: _bytes(database))
+            return self._store.publish(stage.name, key, draft, values, seconds)
+
     def _candidates(self, stage: Stage, device: str) -> dict[str, Artifact]:
         """Return the built candidates that a select stage has to measure on `device`, or nothing if there are none."""
         problems = stage.parents["plan"].values["problems"]
@@ -260,21 +288,31 @@ class LocalEngine:
         """Return the stage's parameters with the device's address, which does not enter its key."""
         return {**stage.parameters, "tracker": self._devices[device].tracker, "key": self._devices[device].key}
 
-    def _execute_on(self, device: str, stage: Stage, key: str, draft: Path) -> tuple[dict[str, Any], float]:
-        """Execute on a leased device; a loopback device whose server is gone is started again, once."""
-        try:
-            return self._execute_quietly(device, stage, key, draft)
-        except StageFailed as failed:
-            if failed.failure.kind != "device" or device not in self._servers:
-                raise
+    def _execute_on(
+        self, device: str, stage: Stage, key: str, draft: Path, done: Callable[[], int] = lambda: 0
+    ) -> tuple[dict[str, Any], float]:
+        """Execute on a leased device; a loopback device whose server is gone is started again.
+
+        That is done once, and again whenever `done`, which says how much is on record, has grown since.
+        """
+        before = -1
+        while True:
+            try:
+                return self._execute_quietly(device, stage, key, draft)
+            except StageFailed as failed:
+                gone = failed.failure.kind == "device" and device in self._servers
+                if not gone or done() <= before:
+                    raise
+                before = done()
             self._observer.note(f"the server of device '{device}' is gone; starting it again")
             self._serve(self._devices[device])
-            return self._execute_quietly(device, stage, key, draft)
 
     def _execute_quietly(self, device: str, stage: Stage, key: str, draft: Path) -> tuple[dict[str, Any], float]:
         """Execute on a device, with this machine's cores to itself if it is one of them."""
         located = replace(stage, parameters=self._located(stage, device))
-        with self._cores.alone() if _is_here(self._devices[device]) else contextlib.nullcontext():
+        # What is built for another machine's device, in the same stage, must not disturb a measurement on this one.
+        elsewhere = self._cores.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
+        with self._cores.alone() if _is_here(self._devices[device]) else elsewhere:
             return self._execute(located, key, draft, MEASURE_TIMEOUT)
 
     def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
@@ -357,6 +395,16 @@ def _observations(stage: Stage) -> list[dict[str, str]]:
         }
         for own in stage.parents["plan"].values["problems"]
     ]
+
+
+def _tuning_key(stage: Stage) -> str:
+    """Return the key of what is on record for a tune stage's device, whatever the network, tuner and budget."""
+    shared = {name: stage.parameters[name] for name in ("target", "threads", "device")}
+    return Stage(stage.name, shared, {}).key
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.jsonl"))
 
 
 def _trains_long(stage: Stage) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import tvm
 
 import dlas_ops
+from explorer.stages.tune import load_scheduled
 from explorer.store import Artifact
 
 VERSION = 3
@@ -30,10 +31,11 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     parameters
         ``target``, a TVM target as a dict.
     parents
-        ``lower`` and ``tune``.
+        ``lower`` and, of a tuned network, ``tune``.
     """
     lowered = dlas_ops.load(parents["lower"].path)
-    library = dlas_ops.build(lowered, tvm.target.Target(parameters["target"]))
+    scheduled = load_scheduled(parents["tune"].path) if "tune" in parents else {}
+    library = dlas_ops.build(lowered, tvm.target.Target(parameters["target"]), scheduled)
     library.export_library(str(out / LIBRARY))
     (out / LAYERS).write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
     with tarfile.open(out / LIBRARY) as archive:

@@ -102,6 +102,10 @@ class FreshWorkers:
         """Refuse: no algorithm here selects."""
         raise NotImplementedError
 
+    def tune(self, stage: Stage, device: str) -> Artifact:
+        """Refuse: nothing here is tuned."""
+        raise NotImplementedError
+
     def lanes(self, device: str) -> int:
         """Refuse: nothing here keeps channels in multiples."""
         raise NotImplementedError

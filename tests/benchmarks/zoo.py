@@ -62,6 +62,18 @@ def export(spec: str, folder: Path, sparsities: frozenset[float]) -> None:
         torch.onnx.export(model, example, dynamo=True, opset_version=20, verbose=False).save(str(path))  # type: ignore[union-attr]
 
 
+def export_pruned(spec: str, folder: Path) -> None:
+    """Write network.onnx of the network without a third of its channels, those of the smallest weights."""
+    import torch
+
+    from explorer.compression import channel_pruning
+
+    example = torch.randn(1, 3, size_of(spec), size_of(spec))
+    model = channel_pruning.compress(network(spec), 1 / 3, example, lambda *_: None, channel_multiple=1, steps=1)
+    program = torch.onnx.export(model, (example,), dynamo=True, opset_version=20, verbose=False)
+    program.save(str(onnx_path(folder)))  # type: ignore[union-attr]
+
+
 def quantise(folder: Path) -> None:
     """Write int8.onnx, the quantised network.onnx."""
     import onnx

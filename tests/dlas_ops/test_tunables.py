@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import tvm_ffi
 
@@ -13,9 +15,9 @@ from dlas_ops.compiler import Lowered
 from dlas_ops.convolution import Conv
 from dlas_ops.dot import stored as stored_int8
 from dlas_ops.schedules import partial_sums, weight_bytes
-from dlas_ops.scheduling import schedule, spaces
+from dlas_ops.scheduling import schedule, schedule_function, spaces
 from dlas_ops.targets import describe
-from dlas_ops.tunables import chosen
+from dlas_ops.tunables import Choice, chosen
 from tests.dlas_ops import small_networks as networks
 
 CASES = {
@@ -39,6 +41,12 @@ def lowered_of(kind: str, dtype: str = "float32") -> Lowered:
     return dlas_ops.lower(network, networks.target(), algorithm=algorithm, dtype=dtype)
 
 
+def chosen_in(lowered: Lowered, choice: Choice) -> dict[str, Any]:
+    """Return the one program of a network that has tunables, scheduled with `choice`."""
+    [program] = spaces(lowered.module, networks.target())
+    return {program: schedule_function(lowered.module[program], describe(networks.target()), choice)}
+
+
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [*((kind, "float32") for kind in CASES), *((kind, "float16") for kind in ("direct", "gemm", "spatial_pack"))],
@@ -47,12 +55,12 @@ def test_every_choice_computes_the_same(kind: str, dtype: str) -> None:
     conv, lowered = CASES[kind], lowered_of(kind, dtype)
     data = networks.random(networks.shape_of(conv))
     expected = reference.conv2d(data, networks.weights_of(conv), conv)
-    [(program, space)] = spaces(lowered.module, networks.target()).items()
+    [space] = spaces(lowered.module, networks.target()).values()
     assert "tile" in space
     for name, values in space.items():
         assert len(values) == len(set(values))
         for value in values[:: max(1, len(values) // MOST_VALUES)]:
-            library = dlas_ops.compiler.build(lowered, networks.target(), {program: {name: value}})
+            library = dlas_ops.compiler.build(lowered, networks.target(), chosen_in(lowered, {name: value}))
             networks.assert_close(networks.run_library(library, data), expected, ERROR[dtype])
 
 
@@ -72,10 +80,10 @@ def test_weights_count_as_they_are_stored(mcpu: str, dtype: str) -> None:
 
 def test_the_first_values_are_the_rules() -> None:
     lowered = lowered_of("spatial_pack")
-    [(program, space)] = spaces(lowered.module, networks.target()).items()
+    [space] = spaces(lowered.module, networks.target()).values()
     rules = schedule(lowered.module, networks.target())
-    spelled_out = schedule(lowered.module, networks.target(), {program: chosen(space)})
-    other = schedule(lowered.module, networks.target(), {program: {"tile": space["tile"][1]}})
+    spelled_out = schedule(lowered.module, networks.target(), chosen_in(lowered, chosen(space)))
+    other = schedule(lowered.module, networks.target(), chosen_in(lowered, {"tile": space["tile"][1]}))
     assert tvm_ffi.structural_equal(rules, spelled_out)
     assert not tvm_ffi.structural_equal(rules, other)
 
@@ -89,8 +97,8 @@ def test_the_first_values_are_the_rules() -> None:
 )
 def test_refuses_what_is_not_in_the_space(choices: dict[str, object], message: str) -> None:
     lowered = lowered_of("direct")
-    [program] = spaces(lowered.module, networks.target())
     with pytest.raises(ValueError, match=message):
-        schedule(lowered.module, networks.target(), {program: choices})
+        chosen_in(lowered, choices)
+    [program] = chosen_in(lowered, {}).values()
     with pytest.raises(ValueError, match="no tensor program is called nothing"):
-        schedule(lowered.module, networks.target(), {"nothing": {}})
+        schedule(lowered.module, networks.target(), {"nothing": program})

@@ -57,7 +57,7 @@ def test_a_real_grid_executes_as_often_as_counted(grid: Ran) -> None:
 
 
 def test_the_stages_stand_in_the_order_of_the_line(tmp_path: Path) -> None:
-    axes = {**SMALL, "compression": ["none", "int8"], "algorithm": ["direct", "auto"]}
+    axes = {**SMALL, "compression": ["none", "int8"], "algorithm": ["direct", "auto"], "tuning_trials": [0, 64]}
     del axes["ratio"]
     assert list(distinct(make(tmp_path, axes))) == [
         "data", "train", "compress", "quantize", "plan", "candidates", "select", "lower", "tune", "build", "evaluate",
@@ -84,8 +84,13 @@ def test_devices_of_one_target_share_all_but_the_measurement(tmp_path: Path) -> 
     board = 'target = { kind = "llvm", mcpu = "cortex-a72" }'
     native = with_devices(tmp_path, ONE_MODEL, both.format(""), "local", "a", "b")
     assert distinct(native) == {
-        "data": 1, "train": 1, "compress": NETWORKS, "lower": NETWORKS, "tune": NETWORKS, "build": NETWORKS,
-        "evaluate": NETWORKS, "measure": 3 * NETWORKS,
+        "data": 1, "train": 1, "compress": NETWORKS, "lower": NETWORKS, "build": NETWORKS, "evaluate": NETWORKS,
+        "measure": 3 * NETWORKS,
+    }  # fmt: skip
+    # Every device measures candidates of its own.
+    tuned = with_devices(tmp_path, {**ONE_MODEL, "tuning_trials": 64}, both.format(""), "local", "a", "b")
+    assert {name: distinct(tuned)[name] for name in ("lower", "tune", "build", "evaluate")} == {
+        "lower": NETWORKS, "tune": 3 * NETWORKS, "build": 3 * NETWORKS, "evaluate": NETWORKS,
     }  # fmt: skip
     # What is evaluated is compiled for this machine, too.
     boards = with_devices(tmp_path, ONE_MODEL, both.format(board), "a", "b")
@@ -120,7 +125,7 @@ def test_what_selecting_decides_is_counted_at_most(tmp_path: Path) -> None:
     assert distinct(narrow)["evaluate"] == 1
     assert bounds(narrow) == {"candidates"}
     # For another device, what may have to be evaluated is compiled for this machine, too.
-    assert bounds(with_devices(tmp_path, axes, "", "board")) == {"candidates", "evaluate", "tune", "build"}
+    assert bounds(with_devices(tmp_path, axes, "", "board")) == {"candidates", "evaluate", "build"}
 
 
 def test_vectors_whose_width_is_not_known_count_apart_from_numbers_at_most(tmp_path: Path) -> None:
@@ -140,7 +145,7 @@ def test_the_papers_grid_is_what_the_readme_says() -> None:
     paper = space.load(Path("dlas_paper"), to_run=False)
     assert {name: len(paper.axes[name].choices) for name in AXES} == {
         "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "algorithm": 3,
-        "format": 2, "tuning_trials": 2, "threads": 1, "device": 4,
+        "format": 2, "tuning_trials": 2, "tuning_seconds": 1, "tuner": 1, "threads": 1, "device": 4,
     }  # fmt: skip
     pairs = {(c.dataset, c.model) for c in paper.configurations()}
     assert len(pairs) == 8  # MobileNetV2 is on both data sets
@@ -156,7 +161,7 @@ def test_the_papers_grid_is_what_the_readme_says() -> None:
     assert not any(each.at_most for each in counts)
     assert {each.stage: each.distinct for each in counts} == {
         "data": 2, "train": 8, "compress": float32, "quantize": 8,
-        "lower": lowered * (4 + 1), "tune": lowered * 2 * 4 + networks, "build": lowered * 2 * 4 + networks,
+        "lower": lowered * (4 + 1), "tune": lowered * 4, "build": lowered * 2 * 4 + networks,
         "evaluate": networks, "measure": paper.count,
     }  # fmt: skip
     readme = [line.split() for line in (Path(__file__).parents[2] / "README.md").read_text().splitlines()]

@@ -74,10 +74,11 @@ def expanded(name: str, value: Any) -> list[Any]:
 
 
 def brute_force(axes: dict[str, Any], constraints: list[dict[str, Any]]) -> list[Configuration]:
-    """Every combination, filtered; without a compression that takes them, ratio and channel multiple are None."""
+    """Every combination, filtered; what nothing takes, such as a ratio without a compression that removes, is None."""
     lists = {name: expanded(name, value) for name, value in axes.items()}
     lists["ratio"] = [*lists.get("ratio", []), None]
     lists["channel_multiple"] = [*lists.get("channel_multiple", [8]), None]
+    lists["tuner"] = ["template", None]
     points = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     valid = [c for c in (Configuration(**point) for point in points) if why_invalid(c) is None]
     return [c for c in valid if all(allowed(c, constraint) for constraint in constraints)]

@@ -1,0 +1,262 @@
+"""Auto-scheduling: candidates per second, tuned networks against untuned ones and ONNX Runtime, and transfer.
+
+Claim: see the rows; every figure is of one run on this machine.
+
+Sample: `rate` builds and measures as many candidates of one 3x3 layer of ResNet18 with our builders and runner and with
+MetaSchedule's own LocalBuilder and RPCRunner, all on 2 cores and one loopback server. The peers' workers import TVM's
+intrinsics for every batch, 20 to 50 s, so their time-out is raised from 30 s to 600 s: without that no candidate is
+built at all. `network` tunes every algorithm on every network in a database of its own, at most --trials candidates and
+--seconds seconds each, and lets untuned and tuned libraries and ONNX Runtime take turns. `transfer` tunes ResNet18 with
+a third of its channels pruned from scratch, and again with a tenth of the trials and ResNet18's database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+# A script's own folder is on the path, the repository that holds the package of tests is not.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from explorer import loopback
+from explorer.workers import Worker, temporary
+from tests.benchmarks import engines, networks, zoo
+from tests.benchmarks.common import (
+    Contender,
+    Row,
+    environment,
+    geometric_mean,
+    interleave,
+    print_table,
+    summary,
+    write_json,
+)
+
+NETWORKS = ("resnet18@32", "vgg16@32", "mobilenetv1@32", "mobilenetv2@32")
+ALGORITHMS = ("direct", "gemm", "spatial_pack", "winograd")
+RESNET18, PRUNED = "resnet18@32", "resnet18-pruned@32"
+KEY = "tuned"
+
+
+class Tuning:
+    """The stages lower, tune and build, each in its worker, on a loopback device.
+
+    Parameters
+    ----------
+    folder
+        For all that they leave behind.
+    """
+
+    def __init__(self, worker: Worker, tracker: str, threads: int, folder: Path) -> None:
+        self._worker, self._threads, self._folder = worker, threads, folder
+        self.tracker = tracker
+        target = worker.request({"call": "dlas_ops.targets:native_target", "arguments": {}})
+        self.target = {**target, "num-cores": threads}
+
+    def lower(self, network: Path, algorithm: str) -> Path:
+        """Return the folder of the lowered network whose network.onnx lies in the folder `network`."""
+        parameters = {"algorithm": algorithm, "format": "dense", "dtype": "float32", "target": self.target}
+        return self._run("lower", parameters, {"network": network})[1]
+
+    def tune(
+        self, lowered: Path, tuner: str, trials: int, seconds: int, database: Path
+    ) -> tuple[Mapping[str, Any], Path]:
+        """Return what the stage `tune` says of itself, and its folder."""
+        parameters = {
+            "tuner": tuner, "tuning_trials": trials, "tuning_seconds": seconds, "target": self.target,
+            "threads": self._threads, "tracker": self.tracker, "key": KEY, "database": str(database), "reconnect": 0,
+        }  # fmt: skip
+        return self._run("tune", parameters, {"lower": lowered})
+
+    def build(self, lowered: Path, tuned: Path | None = None) -> Path:
+        """Return the library."""
+        parents = {"lower": lowered, **({"tune": tuned} if tuned else {})}
+        return self._run("build", {"target": self.target}, parents)[1] / "network.tar"
+
+    def _run(
+        self, stage: str, parameters: Mapping[str, Any], parents: Mapping[str, Path]
+    ) -> tuple[Mapping[str, Any], Path]:
+        out = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=self._folder))
+        artifacts = {
+            name: {"stage": name, "key": "", "path": str(path), "values": {}, "seconds": 0.0}
+            for name, path in parents.items()
+        }
+        request = {"stage": stage, "parameters": parameters, "parents": artifacts, "out": str(out)}
+        return self._worker.request(request), out
+
+
+def rate(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return candidates per second of our builders and runner and of MetaSchedule's, on a layer of ResNet18."""
+    network = arguments.models / RESNET18
+    networks.prepare(RESNET18, network, set(), int8=False)
+    asked = {
+        "lowered": str(tuning.lower(network, "direct")), "target": tuning.target, "tracker": tuning.tracker,
+        "key": KEY, "threads": arguments.threads, "folder": str(folder), "count": arguments.candidates,
+    }  # fmt: skip
+    rows = []
+    for builder in ("explorer", "metaschedule", "explorer"):
+        with temporary("tvm", f"rate-{builder}", folder) as worker:
+            call = f"tests.benchmarks.tuning_rate:{builder}"
+            measured = worker.request({"call": call, "arguments": asked})
+        rows.append({"kind": "rate", "builder": builder, **measured})
+    return rows
+
+
+def network_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return a row for every algorithm and tuner on one network, untuned and tuned."""
+    network = arguments.models / spec
+    networks.prepare(spec, network, set(), int8=False)
+    libraries: dict[str, Path] = {}
+    facts: dict[str, Row] = {}
+    for algorithm in arguments.algorithms:
+        lowered = tuning.lower(network, algorithm)
+        libraries[algorithm] = tuning.build(lowered)
+        facts[algorithm] = {"algorithm": algorithm, "tuner": "", "trials": 0, "seconds": 0.0, "failed": ""}
+        for tuner in arguments.tuners:
+            start = time.monotonic()
+            values, tuned = tuning.tune(
+                lowered, tuner, arguments.trials, arguments.seconds, folder / "database" / spec / algorithm
+            )
+            seconds = time.monotonic() - start
+            name = f"{algorithm} {tuner}"
+            libraries[name] = tuning.build(lowered, tuned)
+            failed = ", ".join(f"{count} {cause}" for cause, count in values["failed"].items())
+            facts[name] = {
+                "algorithm": algorithm, "tuner": tuner, "trials": values["trials"], "seconds": round(seconds, 1),
+                "failed": failed,
+            }  # fmt: skip
+            print(f"{spec} {name}: {values}", flush=True)
+    return _compared(spec, network, libraries, facts, arguments, lambda name: name.partition(" ")[0])
+
+
+def transfer_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return rows of ResNet18 with pruned channels: untuned, tuned in full, and with a tenth of the trials."""
+    algorithm, trials = arguments.transfer, arguments.trials
+    source, pruned = arguments.models / RESNET18, arguments.models / PRUNED
+    networks.prepare(RESNET18, source, set(), int8=False)
+    if not zoo.onnx_path(pruned).exists():
+        pruned.mkdir(parents=True, exist_ok=True)
+        engines.in_process(zoo.export_pruned, RESNET18, pruned)
+    known = folder / "known"
+    tuning.tune(tuning.lower(source, algorithm), "template", trials, arguments.seconds, known)
+    lowered = tuning.lower(pruned, algorithm)
+    libraries, facts = {"untuned": tuning.build(lowered)}, {"untuned": {"algorithm": algorithm, "trials": 0}}
+    runs = {
+        "in full": (trials, folder / "fresh"),
+        "a tenth": (trials // 10, folder / "none"),
+        "a tenth, transferred": (trials // 10, known),
+    }
+    for name, (budget, database) in runs.items():
+        values, tuned = tuning.tune(lowered, "template", budget, arguments.seconds, database)
+        libraries[name] = tuning.build(lowered, tuned)
+        facts[name] = {"algorithm": algorithm, "trials": values["trials"]}
+    rows = _compared(PRUNED, pruned, libraries, facts, arguments, lambda name: "untuned")
+    times = {row["engine"]: row["median_ms"] for row in rows}
+    full = times["untuned"] - times["in full"]
+    for row in rows:
+        row["kind"] = "transfer"
+        row["share_of_gain"] = round((times["untuned"] - row["median_ms"]) / full, 3)
+    return rows
+
+
+def _compared(
+    spec: str,
+    folder: Path,
+    libraries: dict[str, Path],
+    facts: Mapping[str, Row],
+    arguments: argparse.Namespace,
+    untuned: Callable[[str], str],
+) -> list[Row]:
+    """Let the libraries and ONNX Runtime take turns; return a row for each library.
+
+    `untuned` gives the name of the library that one is compared with.
+    """
+    contenders = [
+        Contender(engines.onnxruntime, spec, arguments.threads, folder, "float32"),
+        Contender(engines.dlas, spec, arguments.threads, libraries),
+    ]
+    try:
+        times = interleave(contenders, arguments.rounds, 0.15, 3)
+    finally:
+        for contender in contenders:
+            contender.close()
+    medians = {name: summary(samples)["median_ms"] for name, samples in times.items()}
+    return [
+        {
+            "kind": "network", "network": spec, "engine": name, **facts[name], **summary(times[name]),
+            "ratio_to_onnxruntime": round(medians[name] / medians["onnxruntime"], 3),
+            "ratio_to_untuned": round(medians[name] / medians[untuned(name)], 3),
+        }
+        for name in libraries
+    ]  # fmt: skip
+
+
+def print_summary(rows: list[Row]) -> None:
+    """Print what the claims are about."""
+    found = [row for row in rows if row["kind"] == "network"]
+    for tuned in (False, True):
+        best = []
+        for spec in dict.fromkeys(row["network"] for row in found):
+            own = [row for row in found if row["network"] == spec and bool(row["tuner"]) == tuned]
+            if own:
+                best.append(min(own, key=lambda row: float(row["median_ms"])))
+        if best:
+            mean = geometric_mean([row["ratio_to_onnxruntime"] for row in best])
+            winners = ", ".join(f"{row['network']} {row['engine']} {row['ratio_to_onnxruntime']}" for row in best)
+            print(f"best {'tuned' if tuned else 'untuned'}: {mean:.3f} x ONNX Runtime ({winners})")
+    for name in dict.fromkeys(row["engine"] for row in found if row["tuner"]):
+        ratios = [row["ratio_to_untuned"] for row in found if row["engine"] == name]
+        print(f"{name}: {geometric_mean(ratios):.3f} x untuned ({', '.join(map(str, ratios))})")
+
+
+def main() -> None:
+    """Parse the arguments, measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", default=["rate", "network", "transfer"])
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME@SIZE", help="see zoo.py")
+    parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
+    parser.add_argument("--tuners", nargs="+", default=["template"])
+    parser.add_argument("--trials", type=int, default=600, help="candidates per network")
+    parser.add_argument("--seconds", type=int, default=1200, help="per network, at most")
+    parser.add_argument("--candidates", type=int, default=16, help="of the rate")
+    parser.add_argument("--transfer", default="winograd", help="algorithm of the transfer")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of every engine")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the ONNX files here, take them from here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows to this file")
+    arguments = parser.parse_args()
+    facts = environment()
+    print(f"{facts['cpu']}, {facts['cores']} cores, {facts['versions']}")
+    rows: list[Row] = []
+    cores = sorted(os.sched_getaffinity(0))[: arguments.threads]
+    with tempfile.TemporaryDirectory() as temporary_folder:
+        folder = Path(temporary_folder)
+        arguments.models = arguments.models or folder / "models"
+        makers: dict[str, Callable[[str, Tuning, Path, argparse.Namespace], list[Row]]]
+        makers = {"rate": rate, "network": network_rows, "transfer": transfer_rows}
+        for kind, spec in product(arguments.kinds, arguments.networks):
+            if kind != "network" and spec != arguments.networks[0]:
+                continue
+            own = Path(tempfile.mkdtemp(dir=folder))
+            with (
+                loopback.server(KEY, cores, own / "server.log") as tracker,
+                temporary("tvm", "tuning", own) as worker,
+            ):
+                made = makers[kind](spec, Tuning(worker, tracker, arguments.threads, own), own, arguments)
+            print_table(made)
+            rows += made
+            if arguments.json:
+                write_json(arguments.json, facts, rows)
+            shutil.rmtree(own, ignore_errors=True)
+    print_summary(rows)
+
+
+if __name__ == "__main__":
+    main()
