@@ -1,0 +1,64 @@
+"""Schedules and how long they took → which of new ones are promising: a random forest over MetaSchedule's features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TREES = 64
+
+# Fewer measured schedules tell nothing; the order is random until then.
+FEWEST = 4
+
+Array = NDArray[np.float64]
+
+
+class CostModel:
+    """The cost model of one tensor program.
+
+    Attributes
+    ----------
+    handle : what MetaSchedule takes for a cost model
+    """
+
+    def __init__(self, seed: int) -> None:
+        from tvm.s_tir import meta_schedule as ms
+
+        self._extractor = ms.feature_extractor.PerStoreFeature()
+        self._random = np.random.default_rng(seed)
+        self._features: list[Array] = []
+        self._seconds: list[float] = []
+        self._forest: Any = None
+        self.handle = ms.cost_model.cost_model._PyCostModel(predict_func=self._scores)
+
+    def learn(self, context: Any, sch: Any, seconds: float) -> None:
+        """Take in what a schedule was measured at, infinity if it failed."""
+        from tvm.s_tir import meta_schedule as ms
+
+        arguments = ms.arg_info.ArgInfo.from_prim_func(context.mod["main"])
+        self._features += self._read(context, [ms.search_strategy.MeasureCandidate(sch, arguments)])
+        self._seconds.append(seconds)
+        self._forest = None
+
+    def _scores(self, context: Any, candidates: list[Any]) -> Array:
+        """Return for each candidate how fast it is expected to run, as a share of the fastest one known."""
+        if np.isfinite(self._seconds).sum() < FEWEST:
+            return self._random.random(len(candidates))
+        if self._forest is None:
+            self._forest = self._fitted()
+        scores: Array = self._forest.predict(np.stack(self._read(context, candidates)))
+        return scores
+
+    def _fitted(self) -> Any:
+        from sklearn.ensemble import RandomForestRegressor
+
+        seconds = np.array(self._seconds)
+        forest = RandomForestRegressor(TREES, random_state=0, max_features=1 / 3)
+        return forest.fit(np.stack(self._features), seconds.min() / seconds)
+
+    def _read(self, context: Any, candidates: list[Any]) -> list[Array]:
+        """Return of each candidate its statements' features, the largest and the sum of all statements'."""
+        found = (rows.numpy() for rows in self._extractor.extract_from(context, candidates))
+        return [np.concatenate([rows.max(axis=0), rows.sum(axis=0)]) for rows in found]
