@@ -120,6 +120,7 @@ class _Builder:
         self._context = context
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._started = False
 
     def request(self, request: tuple[Any, ...], seconds: float) -> Any:
         """Return the reply.
@@ -136,20 +137,21 @@ class _Builder:
             self._process = self._context.Process(target=serve, args=(theirs,), daemon=True)
             self._process.start()
             theirs.close()
-            seconds += START_SECONDS
+            seconds += START_SECONDS * (not self._started)
+            self._started = True
         pipe = self._pipe
         assert pipe is not None
         try:
             pipe.send(request)
-            if not pipe.poll(seconds):
-                raise _GoneError("build timeout", f"not built within {seconds:g} s")
-            return pipe.recv()
+            if pipe.poll(seconds):
+                return pipe.recv()
         except (EOFError, OSError):
             self._process.join(1)
-            raise _GoneError("build crash", f"the builder ended with exit code {self._process.exitcode}") from None
-        finally:
-            if not self._process.is_alive() or pipe.poll():  # a late reply would be taken for the next one's
-                self.stop()
+            code = self._process.exitcode
+            self.stop()
+            raise _GoneError("build crash", f"the builder ended with exit code {code}") from None
+        self.stop()  # or its late reply would be taken for the next request's
+        raise _GoneError("build timeout", f"not built within {seconds:g} s")
 
     def stop(self) -> None:
         """End the process, whatever it does."""

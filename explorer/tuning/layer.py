@@ -43,10 +43,9 @@ class Layer:
     def __init__(
         self, task: Task, tuner: str, target: Any, database: Database, builders: Builders, runner: Runner, folder: Path
     ) -> None:
-        self.task, self._tuner, self._target = task, tuners.load(tuner), target
-        self._builders, self._runner, self._folder = builders, runner, folder
+        self.task, self._name, self._tuner, self._target = task, tuner, tuners.load(tuner), target
+        self._database, self._builders, self._runner, self._folder = database, builders, runner, folder
         self.log = database.log(tuner, task.key, task.description)
-        self._similar = database.others(tuner, task.key)
         self._search = self._tuner.search(task.function, target, seed=int(task.key, 16) % 2**31)
         self._source = folder / f"{task.key}.json"
         self._source.write_text(tvm.ir.save_json(task.function))
@@ -86,7 +85,8 @@ class Layer:
     def _transferred(self, count: int) -> list[Decision]:
         """Return the best schedules of the most similar layers on record, fitted to this one."""
         own = self.task.description
-        ranked = sorted((_distance(own, other), str(path)) for other, path in self._similar if _alike(own, other))
+        others = self._database.others(self._name, self.task.key)
+        ranked = sorted((_distance(own, other), str(path)) for other, path in others if _alike(own, other))
         found: list[Decision] = []
         for _, path in ranked[:SIMILAR]:
             best = sorted(

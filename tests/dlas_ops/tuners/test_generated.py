@@ -10,8 +10,9 @@ import pytest
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
-from dlas_ops.candidates import Problem, programs
+from dlas_ops.candidates import programs
 from dlas_ops.convolution import Conv
+from dlas_ops.graph import Problem
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.scheduling import schedule_function
 from dlas_ops.targets import describe
@@ -61,6 +62,7 @@ def test_no_schedule_is_proposed_that_was_learned_and_a_decision_always_gives_th
 
 def test_refuses_what_is_no_schedule_of_the_function() -> None:
     [decision] = generated.search(function_of("spatial_pack/dense"), networks.target(), 0).propose(1)
+    wrong: Any
     for wrong in (decision, None, {}, [[], 1]):
         with pytest.raises(ValueError, match="the trace does not fit the function"):
             generated.schedule(function_of("gemm/dense"), networks.target(), wrong)
