@@ -57,23 +57,24 @@ def stored(cpu: Cpu) -> str:
 
 
 @cache
-def tensorized(dot: Dot, lanes: int, broadcast: bool = True) -> str:
+def tensorized(dot: Dot, lanes: int, broadcast: bool = True, scope: str = "local") -> str:
     """Return the name of the tensor intrinsic that adds `lanes` groups of `dot.values` products to `lanes` sums.
 
     Parameters
     ----------
     broadcast : whether one group of data serves all lanes, as in a convolution, or each lane has its own, as in a
         depthwise one
+    scope : of the buffer of sums
     """
     from dlas_ops._tvm import tvm
 
-    name = f"dlas.{dot.instruction}.{lanes}.{'broadcast' if broadcast else 'lanes'}"
-    description = _function(dot, lanes, broadcast, _by_element)
-    tvm.s_tir.TensorIntrin.register(name, description, _function(dot, lanes, broadcast, _by_instruction), override=True)
+    name = f"dlas.{dot.instruction}.{lanes}.{'broadcast' if broadcast else 'lanes'}.{scope}"
+    functions = (_function(dot, lanes, broadcast, body, scope) for body in (_by_element, _by_instruction))
+    tvm.s_tir.TensorIntrin.register(name, *functions, override=True)
     return name
 
 
-def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None]) -> Any:
+def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None], scope: str) -> Any:
     """Return a function of data, weights and sums whose block does `body`."""
     from tvm.script.ir_builder import IRBuilder
     from tvm.tirx.script import builder as T
@@ -84,7 +85,7 @@ def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None]) 
         arguments = [T.arg(name, T.handle()) for name in ("a", "b", "c")]
         data = T.match_buffer(arguments[0], data_shape, dot.data, offset_factor=1)
         weight = T.match_buffer(arguments[1], (lanes, values), dot.weight, offset_factor=1)
-        sums = T.match_buffer(arguments[2], (lanes,), dot.sums, scope="local", offset_factor=1)
+        sums = T.match_buffer(arguments[2], (lanes,), dot.sums, scope=scope, offset_factor=1)
         with T.sblock("root"):
             T.reads([sums[0:lanes], data[tuple(slice(0, size) for size in data_shape)], weight[0:lanes, 0:values]])
             T.writes([sums[0:lanes]])

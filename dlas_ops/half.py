@@ -39,44 +39,44 @@ def parts(extents: Sequence[int]) -> list[tuple[int, int]]:
 
 
 @cache
-def multiplied(lanes: int) -> str:
+def multiplied(lanes: int, scope: str = "local") -> str:
     """Return the name of the tensor intrinsic that adds the products of one pair by `lanes` pairs to float16 sums."""
-    return _registered(f"dlas.half.multiplied.{lanes}", lanes, _products, _products_at_once, True)
+    return _registered(f"dlas.half.multiplied.{lanes}.{scope}", lanes, _products, _products_at_once, True, scope)
 
 
 @cache
-def widened(lanes: int) -> str:
+def widened(lanes: int, scope: str = "local") -> str:
     """Return the name of the tensor intrinsic that adds `lanes` pairs of float16 sums to float32 ones."""
-    return _registered(f"dlas.half.widened.{lanes}", lanes, _pairs, _pairs_at_once, False)
+    return _registered(f"dlas.half.widened.{lanes}.{scope}", lanes, _pairs, _pairs_at_once, False, scope)
 
 
-def _registered(name: str, lanes: int, by_element: Body, at_once: Body, products: bool) -> str:
+def _registered(name: str, lanes: int, by_element: Body, at_once: Body, products: bool, scope: str) -> str:
     from dlas_ops._tvm import tvm
 
-    functions = (_function(lanes, body, products) for body in (by_element, at_once))
+    functions = (_function(lanes, body, products, scope) for body in (by_element, at_once))
     tvm.s_tir.TensorIntrin.register(name, *functions, override=True)
     return name
 
 
-def _function(lanes: int, body: Body, products: bool) -> Any:
+def _function(lanes: int, body: Body, products: bool, scope: str) -> Any:
     """Return a function of a pair, `lanes` pairs and their sums or, not of `products`, of sums of pairs and sums."""
     from tvm.script.ir_builder import IRBuilder
     from tvm.tirx.script import builder as T
 
     with IRBuilder() as script, T.prim_func(s_tir=True):
         arguments = [T.arg(name, T.handle()) for name in ("a", "b", "c")[: 3 if products else 2]]
-        local = {"scope": "local", "offset_factor": 1}
+        held = {"scope": scope, "offset_factor": 1}
         if products:
             data = T.match_buffer(arguments[0], (PAIR,), "float16", offset_factor=1)
             weight = T.match_buffer(arguments[1], (lanes, PAIR), "float16", offset_factor=1)
-            sums = T.match_buffer(arguments[2], (lanes, PAIR), "float16", **local)
+            sums = T.match_buffer(arguments[2], (lanes, PAIR), "float16", **held)
             with T.sblock("root"):
                 T.reads([sums[0:lanes, 0:PAIR], data[0:PAIR], weight[0:lanes, 0:PAIR]])
                 T.writes([sums[0:lanes, 0:PAIR]])
                 body(T, lanes, data, weight, sums)
         else:
-            pairs = T.match_buffer(arguments[0], (lanes, PAIR), "float16", **local)
-            sums = T.match_buffer(arguments[1], (lanes,), "float32", **local)
+            pairs = T.match_buffer(arguments[0], (lanes, PAIR), "float16", **held)
+            sums = T.match_buffer(arguments[1], (lanes,), "float32", **held)
             with T.sblock("root"):
                 T.reads([sums[0:lanes], pairs[0:lanes, 0:PAIR]])
                 T.writes([sums[0:lanes]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ class CostModel:
     handle : what MetaSchedule takes for a cost model
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, context: Any, seed: int) -> None:
         from tvm.s_tir import meta_schedule as ms
 
+        self._context = context
         self._extractor = ms.feature_extractor.PerStoreFeature()
         self._random = np.random.default_rng(seed)
         self._features: list[Array] = []
@@ -33,22 +35,19 @@ class CostModel:
         self._forest: Any = None
         self.handle = ms.cost_model.cost_model._PyCostModel(predict_func=self._scores)
 
-    def learn(self, context: Any, sch: Any, seconds: float) -> None:
-        """Take in what a schedule was measured at, infinity if it failed."""
-        from tvm.s_tir import meta_schedule as ms
-
-        arguments = ms.arg_info.ArgInfo.from_prim_func(context.mod["main"])
-        self._features += self._read(context, [ms.search_strategy.MeasureCandidate(sch, arguments)])
-        self._seconds.append(seconds)
+    def learn(self, candidate: Any, seconds: float | None) -> None:
+        """Take in what a schedule was measured at, None if it failed."""
+        self._features += self._read([candidate])
+        self._seconds.append(inf if seconds is None else seconds)
         self._forest = None
 
-    def _scores(self, context: Any, candidates: list[Any]) -> Array:
+    def _scores(self, _context: Any, candidates: list[Any]) -> Array:
         """Return for each candidate how fast it is expected to run, as a share of the fastest one known."""
         if np.isfinite(self._seconds).sum() < FEWEST:
             return self._random.random(len(candidates))
         if self._forest is None:
             self._forest = self._fitted()
-        scores: Array = self._forest.predict(np.stack(self._read(context, candidates)))
+        scores: Array = self._forest.predict(np.stack(self._read(candidates)))
         return scores
 
     def _fitted(self) -> Any:
@@ -58,7 +57,7 @@ class CostModel:
         forest = RandomForestRegressor(TREES, random_state=0, max_features=1 / 3)
         return forest.fit(np.stack(self._features), seconds.min() / seconds)
 
-    def _read(self, context: Any, candidates: list[Any]) -> list[Array]:
+    def _read(self, candidates: list[Any]) -> list[Array]:
         """Return of each candidate its statements' features, the largest and the sum of all statements'."""
-        found = (rows.numpy() for rows in self._extractor.extract_from(context, candidates))
+        found = (rows.numpy() for rows in self._extractor.extract_from(self._context, candidates))
         return [np.concatenate([rows.max(axis=0), rows.sum(axis=0)]) for rows in found]
