@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from explorer.store import Artifact
 from tests import studies
 
 
@@ -26,3 +27,19 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     ran = Ran(studies.write_space(folder), folder / "workspace", studies.Events())
     studies.run(ran.space, ran.workspace, ran.events)
     return ran
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The digits, as the data stage leaves them."""
+    from tests import torch_stages  # most tests do without torch, which takes seconds to import
+
+    return torch_stages.data(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, digits: Artifact) -> Artifact:
+    """A narrow ResNet-18 that reads the digits."""
+    from tests import torch_stages
+
+    return torch_stages.train(tmp_path_factory.mktemp("trained"), digits, epochs=5)

@@ -24,16 +24,6 @@ from tests import torch_stages
 LAST = "fc"  # resnet18's classifier
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return torch_stages.data(tmp_path_factory.mktemp("digits"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, digits: Artifact) -> Artifact:
-    return torch_stages.train(tmp_path_factory.mktemp("trained"), digits, epochs=5)
-
-
 def test_none_keeps_the_trained_model(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
     network = torch_stages.compress(tmp_path, digits, trained).values
     assert network["torch_accuracy"] == trained.values["validation_accuracy"]

@@ -27,16 +27,6 @@ AVX512 = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2}
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return torch_stages.data(tmp_path_factory.mktemp("digits"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, digits: Artifact) -> Artifact:
-    return torch_stages.train(tmp_path_factory.mktemp("trained"), digits, epochs=5)
-
-
-@pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, trained: Artifact) -> Artifact:
     return torch_stages.compress(tmp_path_factory.mktemp("network"), digits, trained)
 

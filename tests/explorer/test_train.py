@@ -11,11 +11,6 @@ from explorer.store import Artifact
 from tests import torch_stages
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return torch_stages.data(tmp_path_factory.mktemp("digits"))
-
-
 def test_a_few_epochs_read_digits(digits: Artifact, tmp_path: Path) -> None:
     trained = torch_stages.train(tmp_path, digits)
     assert trained.values["validation_accuracy"] > 0.7
