@@ -66,7 +66,8 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     model = {"model": c.model, "width": c.width}
     dtype = configuration.dtype(c.compression)
     # What only stores in fewer bits leaves the float32 network as it is: one is compressed for all such dtypes.
-    compression = {"compression": configuration.in_float32(c.compression), "ratio": c.ratio}
+    changes = configuration.in_float32(c.compression)
+    fine_tuning = settings.compress.model_dump() if changes != "none" else {}
     # As a number, so that devices with vectors of one width share the network.
     multiple = engine.lanes(c.device) if c.channel_multiple == configuration.VECTOR else c.channel_multiple
     tolerance = {"tolerance": settings.measure.allowed(dtype)}
@@ -76,8 +77,8 @@ def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
     root = str(outside["data"]["source"].path)
     data = replace(data, values={**data.values, "root": root})  # where the images lie now, not in any key
     trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data, **outside["train"]}))
-    fine_tuning = {**model, **compression, "channel_multiple": multiple, **settings.compress.model_dump()}
-    compressed = engine.run(Stage("compress", fine_tuning, {"data": data, "train": trained, **outside["compress"]}))
+    compression = {"compression": changes, "ratio": c.ratio, "channel_multiple": multiple, **model, **fine_tuning}
+    compressed = engine.run(Stage("compress", compression, {"data": data, "train": trained, **outside["compress"]}))
     network = compressed
     if dtype == "int8":
         network = engine.run(Stage("quantize", settings.quantize.model_dump(), {"data": data, "compress": compressed}))

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from explorer import counting, space
+from explorer import counting, space, trial
 from explorer.axes import Axis
 from explorer.configuration import AXES, Configuration
 from explorer.errors import SpaceError
+from explorer.settings import CompressSettings, Settings
 from explorer.space import Space
 from tests import studies
 from tests.conftest import Ran
@@ -54,6 +55,17 @@ def test_a_real_grid_executes_as_often_as_counted(grid: Ran) -> None:
     assert {each.stage: each.distinct for each in counts} == studies.executions(grid.workspace)
     assert not any(each.at_most for each in counts)
     assert {each.alone for each in counts} == {24}
+
+
+@pytest.mark.parametrize(
+    ("compression", "ratio", "networks"), [("none", None, 1), ("int8", None, 1), ("weight_pruning", 0.5, 3)]
+)
+def test_only_what_is_fine_tuned_depends_on_how(compression: str, ratio: float | None, networks: int) -> None:
+    engine = counting._CountingEngine({})
+    for changed in ({}, {"epochs": 7}, {"learning_rate": 0.01}):
+        settings = Settings(compress=CompressSettings(**changed))
+        trial.run(Configuration("digits", "resnet18", compression=compression, ratio=ratio), settings, engine)
+    assert len(engine.keys["compress"]) == networks
 
 
 def test_the_stages_stand_in_the_order_of_the_line(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from explorer import counting, trial
+from explorer.configuration import Configuration
 from explorer.engines import local
 from explorer.origins import Origins
 from explorer.records import Records
-from explorer.settings import DataSettings, TrainSettings
+from explorer.settings import DataSettings, Settings, TrainSettings
 from explorer.stage import Stage
 from explorer.store import Artifact, Store
 from explorer.workspace import Workspace
@@ -25,7 +29,29 @@ def test_only_what_trains_for_long_has_all_cores() -> None:
     assert not local._trains_long(training(1078, 8, 15)), "the digits of the quickstart"
     assert local._trains_long(training(40_000, 32, 15))
     assert local._trains_long(training(2_000, 224, 4))
+    assert not local._trains_long(training(40_000, 32, 0))
     assert not local._trains_long(Stage("data", {}, {}))
+
+
+def test_a_network_that_is_not_fine_tuned_leaves_the_cores_to_others() -> None:
+    """Its images are only evaluated, however many they are."""
+    asked: list[Stage] = []
+
+    class Engine(counting._CountingEngine):
+        def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+            asked.append(stage)
+            made = super().run(stage, equivalent)
+            values = {"train": 40_000, "shape": [3, 32, 32]} if stage.name == "data" else made.values
+            return replace(made, values=values)
+
+    for compression in ("none", "float16", "channel_pruning"):
+        ratio, multiple = (0.5, 8) if compression == "channel_pruning" else (None, None)
+        network = Configuration(
+            "cifar10", "resnet18", compression=compression, ratio=ratio, channel_multiple=multiple, device="local"
+        )
+        trial.run(network, Settings(), Engine({}))
+    long = [stage.parameters.get("compression", "train") for stage in asked if local._trains_long(stage)]
+    assert long == ["train", "train", "train", "channel_pruning"]
 
 
 class Workers(studies.Events):
