@@ -85,6 +85,11 @@ def freeze(network: fx.GraphModule) -> None:
             module.observing = False
 
 
+def statistics(network: fx.GraphModule) -> list[str]:
+    """Return the names of the buffers that training changes: the statistics of the batch norms after convolutions."""
+    return [str(source.target) for node in network.graph.nodes if _folds(node) for source in node.args[3:5]]
+
+
 def inference_graph(model: nn.Module, image: Tensor) -> fx.GraphModule:
     """Return `model` as a graph of functional operators on its own parameters and buffers; nothing is rounded.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, fx, nn
 
 from explorer.compression import FineTune, keep_zeros
-from explorer.fake_quantization import freeze, inference_graph, quantized
+from explorer.fake_quantization import freeze, inference_graph, quantized, statistics
 
 TAKES_RATIO = False
 DTYPE = "int8"
@@ -33,5 +34,16 @@ def compress(model: nn.Module, ratio: float | None, example: Tensor, fine_tune: 
     fine_tune(network, 1 - OBSERVING, FROZEN_LEARNING_RATE)
     for hook in hooks:
         hook.remove()
-    model.load_state_dict(network.state_dict(), strict=False)  # a move to another device and back copies the statistics
+    _take_statistics(model, network)
     return model.eval()
+
+
+@torch.no_grad()
+def _take_statistics(model: nn.Module, network: fx.GraphModule) -> None:
+    """Give `model` the batch norms' statistics of `network`, which are others after a move to another device and back.
+
+    Its parameters have stayed the same ones. Raises KeyError if the model has no buffer of a name.
+    """
+    own, trained = dict(model.named_buffers(remove_duplicate=False)), dict(network.named_buffers())
+    for name in statistics(network):
+        own[name].copy_(trained[name])

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from dlas_ops import quantization
 from explorer import fake_quantization, plugins
+from explorer.compression import int8_qat
 from explorer.errors import StageFailed
 from explorer.onnx_export import export
 from explorer.store import Artifact
@@ -36,16 +37,6 @@ def rounded(model: nn.Module) -> fx.GraphModule:
 
 def quantizers(network: nn.Module) -> list[fake_quantization.FakeQuantizer]:
     return [module for module in network.modules() if isinstance(module, fake_quantization.FakeQuantizer)]
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return torch_stages.data(tmp_path_factory.mktemp("digits"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, digits: Artifact) -> Artifact:
-    return torch_stages.train(tmp_path_factory.mktemp("trained"), digits)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -94,6 +85,23 @@ def test_statistics_of_the_model_follow_its_batches_until_they_are_frozen() -> N
     with torch.no_grad():
         network(10 * images)
     assert all(torch.equal(old, new) for old, new in zip(before, network.buffers(), strict=True))
+
+
+def test_the_model_takes_over_the_statistics_or_fails() -> None:
+    """Of buffers that are no longer the model's own, as after a training on another device."""
+    model = untrained("resnet18")
+    network = rounded(model)
+    moved = {name: torch.rand_like(buffer) for name, buffer in network.named_buffers() if buffer.is_floating_point()}
+    for name, buffer in moved.items():
+        owner, _, own = name.rpartition(".")
+        setattr(network.get_submodule(owner), own, buffer)
+    int8_qat._take_statistics(model, network)
+    kept = {name: buffer for name, buffer in model.named_buffers() if "running" in name}
+    assert len(kept) == 2 * sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert all(torch.equal(buffer, moved[name]) for name, buffer in kept.items())
+    model.layer3 = nn.Identity()
+    with pytest.raises(KeyError, match=r"layer3\.0\.bn1\.running_mean"):
+        int8_qat._take_statistics(model, network)
 
 
 def test_weights_are_rounded_by_output_channel_and_activations_as_a_whole() -> None:
