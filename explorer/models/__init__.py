@@ -1,7 +1,10 @@
 """What the models share: channel counts under a width multiplier, and strides that fit small images.
 
-A model's file has one function, ``build(width, classes, shape)``, and where there are such, ``PRETRAINED``: the address
-of torchvision's weights for it at width 1, trained on ImageNet. torchvision's enumeration of weights has it, too.
+A model's file has one function, ``build(width, classes, shape)``. It returns an untrained network from images,
+(N, *shape), to logits, (N, classes). ``width`` multiplies all channel counts; ``shape`` is an image's channels, height
+and width; on small images the earliest strides are 1. Where a model does otherwise, its docstring says so. Where there
+are such, ``PRETRAINED`` is the address of torchvision's weights for it at width 1, trained on ImageNet; torchvision's
+enumeration of weights has it, too.
 """
 
 from __future__ import annotations

@@ -26,14 +26,10 @@ def efficientnet(
     block: Callable[..., nn.Module] | None = None,
     ends: tuple[int, int] | None = None,
 ) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
+    """Return an untrained network, as every model's ``build`` does.
 
     Parameters
     ----------
-    width
-        Multiplier of the channel counts.
-    shape
-        Channels, height and width of an image; on small images the earliest strides are 1.
     block
         Instead of torchvision's `MBConv`.
     ends

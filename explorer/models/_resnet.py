@@ -21,17 +21,10 @@ def resnet(
     classes: int,
     shape: tuple[int, int, int],
 ) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes), its parameters named as torchvision names them.
+    """Return an untrained network with blocks repeated in each of its four stages, named as torchvision names them.
 
-    Parameters
-    ----------
-    repetitions
-        Blocks in each of the four stages.
-    width
-        Multiplier of all channel counts; torchvision's own takes none for basic blocks.
-    shape
-        Channels, height and width of an image. Up to 64 px, the 7x7 stem of stride 2 and its max-pool give way to a
-        3x3 stem of stride 1, as in section 4.2 of the paper.
+    torchvision's own takes no width for basic blocks. Up to 64 px, the 7x7 stem of stride 2 and its max-pool give way
+    to a 3x3 stem of stride 1, as in section 4.2 of the paper.
     """
     small = min(shape[1:]) <= SMALL_IMAGE
     strides = fitted(STRIDES, min(shape[1:]))

@@ -17,15 +17,10 @@ PRETRAINED = "https://download.pytorch.org/models/densenet161-8d451a50.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
+    """Return an untrained network; `width` multiplies the growth rate, of which all channel counts are multiples.
 
-    Parameters
-    ----------
-    width
-        Multiplier of the growth rate, of which all other channel counts are multiples.
-    shape
-        Channels, height and width of an image. Up to 64 px, the 7x7 stem of stride 2 and its max-pool give way to a
-        3x3 stem of stride 1, as in section 3 of the paper, and on the smallest the first transitions do not pool.
+    Up to 64 px, the 7x7 stem of stride 2 and its max-pool give way to a 3x3 stem of stride 1, as in section 3 of the
+    paper, and on the smallest images the first transitions do not pool.
     """
     small = min(shape[1:]) <= SMALL_IMAGE
     strides = fitted(STRIDES, min(shape[1:]))

@@ -11,13 +11,5 @@ PRETRAINED = "https://download.pytorch.org/models/efficientnet_b0_rwightman-7f58
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
-
-    Parameters
-    ----------
-    width
-        Multiplier of the channel counts; the gates' squeezed channels are a quarter of their block's input.
-    shape
-        Channels, height and width of an image; on small images the earliest strides are 1.
-    """
+    """Return an untrained network; the gates' squeezed channels are a quarter of their block's input."""
     return efficientnet(width, classes, shape)

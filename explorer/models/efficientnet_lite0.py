@@ -18,15 +18,7 @@ STEM, HEAD = 32, 1280
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
-
-    Parameters
-    ----------
-    width
-        Multiplier of the channel counts; above 1 the stem and the last convolution keep theirs, as in Lite1 to Lite4.
-    shape
-        Channels, height and width of an image; on small images the earliest strides are 1.
-    """
+    """Return an untrained network; above width 1 its ends keep their channels, as in Lite1 to Lite4."""
     ends = channels(STEM, min(1.0, width)), channels(HEAD, min(1.0, width))
     network = efficientnet(width, classes, shape, partial(MBConv, se_layer=nn.Identity), ends)
     for module in network.modules():

@@ -22,15 +22,7 @@ STEM_STRIDE = 2
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
-
-    Parameters
-    ----------
-    width
-        Multiplier of all channel counts.
-    shape
-        Channels, height and width of an image; on small images the earliest strides are 1.
-    """
+    """Return an untrained network."""
     convolution = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
     strides = fitted((STEM_STRIDE, *(stride for _, stride in BLOCKS)), min(shape[1:]))
     inputs = channels(STEM, width)

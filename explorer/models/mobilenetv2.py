@@ -17,15 +17,7 @@ PRETRAINED = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
-
-    Parameters
-    ----------
-    width
-        Multiplier of the channel counts; below 1 the last convolution keeps its 1280 channels, as in the paper.
-    shape
-        Channels, height and width of an image; on small images the earliest strides are 1.
-    """
+    """Return an untrained network; below width 1 the last convolution keeps its 1280 channels, as in the paper."""
     strides = fitted((STEM_STRIDE, *(stride for *_, stride in STAGES)), min(shape[1:]))
     stages = [[*stage[:3], stride] for stage, stride in zip(STAGES, strides[1:], strict=True)]
     network = MobileNetV2(classes, width, stages, round_nearest=CHANNEL_BLOCK)

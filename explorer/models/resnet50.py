@@ -12,13 +12,5 @@ PRETRAINED = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
-
-    Parameters
-    ----------
-    width
-        Multiplier of all channel counts.
-    shape
-        Channels, height and width of an image; up to 64 px the stem is that of the paper's CIFAR variant.
-    """
+    """Return an untrained network; up to 64 px the stem is that of the paper's CIFAR variant."""
     return resnet(Bottleneck, (3, 4, 6, 3), width, classes, shape)

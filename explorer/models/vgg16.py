@@ -20,16 +20,11 @@ PRETRAINED = "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network from (N, C, H, W) to (N, classes).
+    """Return an untrained network; `width` multiplies the hidden linear layers' channels, too.
 
-    Parameters
-    ----------
-    width
-        Multiplier of all channel counts, the hidden linear layers' too.
-    shape
-        Channels, height and width of an image. Up to 64 px the last map is averaged and classified by one linear
-        layer, as is usual for CIFAR; images below 32 px skip the first max-pools, so that at least a pixel is left.
-        Above, the paper's three linear layers see the whole of the last map, 7x7 at 224 px.
+    Up to 64 px the last map is averaged and classified by one linear layer, as is usual for CIFAR; images below 32 px
+    skip the first max-pools, so that at least a pixel is left. Above, the paper's three linear layers see the whole of
+    the last map, 7x7 at 224 px.
     """
     pools = min(len(STAGES), min(shape[1:]).bit_length() - 1)
     plan: list[int | str] = []
