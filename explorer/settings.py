@@ -50,7 +50,7 @@ class TrainSettings(_Settings):
 class CompressSettings(_Settings):
     """``[compress]``: how what is removed is chosen, and the fine-tuning afterwards."""
 
-    steps: Positive = 3  # that weights or channels are removed in, with fine-tuning after each
+    steps: Positive = 1  # that weights or channels are removed in; epochs between steps are not left for the last
     scores: Literal["l1", "lamp"] = "l1"  # by which weights are ranked
     norm: Literal["l1", "l2"] = "l2"  # of the weights that write and read a channel
     epochs: Annotated[int, Field(ge=0)] = 4

@@ -41,7 +41,9 @@ def gradually(steps: int) -> Iterator[Step]:
     After step t of n the share ``(1 - t / n) ** 3`` of what is to be removed is still there: the schedule of Zhu and
     Gupta, arXiv 1710.01878, equation 1. A quarter of the fine-tuning is shared by the steps before the last: where they
     had half of 4 epochs, MobileNetV2 on the digits, 90 % of its weights removed by magnitude, ended at 70 % validation
-    accuracy instead of 89 (one seed).
+    accuracy instead of 89 (one seed). One step is the default: over 4 epochs on the digits, 3 steps, with MobileNetV2
+    and ResNet-18 at width 0.25 and both prunings at ratios from 0.5 to 0.9, classified 0.4 % fewer of validation and
+    test images in the mean, 7 % fewer at worst and 2 % more at best (three seeds each).
     """
     for step in range(1, steps):
         yield Step(1 - (1 - step / steps) ** 3, BEFORE_LAST / (steps - 1))

@@ -25,7 +25,7 @@ def compress(
     *,
     channel_multiple: int = 8,
     norm: str = "l2",
-    steps: int = 3,
+    steps: int = 1,
 ) -> nn.Module:
     """Remove the channels of least magnitude from every layer alike, step by step, and fine-tune the rest after each.
 

@@ -25,7 +25,7 @@ Score = Callable[[Tensor, float], Tensor]
 
 
 def compress(
-    model: nn.Module, ratio: float, example: Tensor, fine_tune: FineTune, *, scores: str = "l1", steps: int = 3
+    model: nn.Module, ratio: float, example: Tensor, fine_tune: FineTune, *, scores: str = "l1", steps: int = 1
 ) -> nn.Module:
     """Zero the weights of least score over all layers together, step by step, and fine-tune the others after each.
 

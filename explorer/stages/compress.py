@@ -19,7 +19,7 @@ from explorer.onnx_export import export
 from explorer.prepared import Prepared
 from explorer.store import Artifact
 
-VERSION = 3
+VERSION = 4
 WORKER = "torch"
 
 QUANTITIES = ("weights", "nonzeros", "channels", "macs")

@@ -83,6 +83,7 @@ batch_size = {batch_size}
 learning_rate = {learning_rate}
 weight_decay = 5e-4
 [compress]
+steps = 3
 epochs = {tuning_epochs}
 batch_size = 64
 learning_rate = 0.05
