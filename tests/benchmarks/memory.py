@@ -7,8 +7,9 @@ drawn once; the operating system caches the files and not the names, so that mem
 of the images are validation images, as many are test images. The stages of one trial run in the order of the line, each
 in a worker process of its own on all cores; `peak_mb` is the process's largest resident set (VmHWM), the library it
 imports included. Training is one epoch with the default batch size. What 50,000 images add is measured with a network
-that costs next to nothing, what networks take with fewer images. A study passes the same stages one after another to
-few workers, whose peaks are the largest of their stages'.
+that costs next to nothing, what networks take with fewer images. A real network over as many,
+``--models mobilenetv2:0.25:50000``, takes more than an hour on two cores, and prints its peak so far every minute. A
+study passes the same stages one after another to few workers, whose peaks are the largest of their stages'.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ CLASSES = 10
 DISTINCT = 30  # image files per class
 HELD_BACK = 0.02  # of the images, in either split
 SIDE = 256  # px, of which the middle 224 are cut out
+TELL_SECONDS = 60.0
 STRIDED = "tests.benchmarks.memory:strided"
 NATIVE_TARGET = "dlas_ops.targets:native_target"
 PACKAGES = ("torch", "torchvision", "apache-tvm", "numpy", "pillow")
@@ -77,7 +79,7 @@ class FreshWorkers:
                     "out": str(draft),
                     "scratch": str(self._store.scratch(stage.key)),
                 }
-                values = worker.request(request)
+                values = worker.request(request, hear=_peaks_so_far(stage.name, worker))
                 seconds = time.perf_counter() - start
                 peak = worker.request({"call": "tests.benchmarks.memory:peak_mb", "arguments": {}})
                 self.rows.append({**self._facts, "stage": stage.name, "seconds": round(seconds, 1), "peak_mb": peak})
@@ -111,6 +113,19 @@ class FreshWorkers:
         raise NotImplementedError
 
 
+def _peaks_so_far(stage: str, worker: Worker) -> Callable[[Mapping[str, Any]], None]:
+    """Return what hears how far a worker is and prints it now and then, with its peak."""
+    told = time.monotonic()
+
+    def hear(word: Mapping[str, Any]) -> None:
+        nonlocal told
+        if "progress" in word and worker._process and time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            print(f"{stage}: {word['progress']['text']}, peak so far {peak_mb(worker._process.pid)} MiB", flush=True)
+
+    return hear
+
+
 def strided(width: float, classes: int, shape: tuple[int, int, int]) -> Any:
     """Return a network that takes less time than its images take to decode."""
     from torch import nn  # not in the process that measures, nor where TVM runs
@@ -122,9 +137,9 @@ def strided(width: float, classes: int, shape: tuple[int, int, int]) -> Any:
     )  # fmt: skip
 
 
-def peak_mb() -> int:
-    """Return the largest resident set of this process, in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def peak_mb(process: int | str = "self") -> int:
+    """Return the largest resident set of a process, of this one unless another's number is given, in MiB."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024)
     raise OSError("the system does not say how much memory a process took")
