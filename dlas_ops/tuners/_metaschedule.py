@@ -15,7 +15,7 @@ from dlas_ops.tuners._cost import CostModel
 from dlas_ops.tuners._rules import in_whole_vectors, instructions, rules
 
 # To schedule one candidate takes 15 ms and to read its features as long: with the defaults, 512 and 4, a batch takes
-# 20 s. With these, one of 8 takes 1 to 2 s.
+# 20 s. With these, one of 8 takes 1.3 s of processor time and, with the cost model, 2.2 s.
 POPULATION = 32
 GENERATIONS = 1
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from math import log2
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tvm
 
 from dlas_ops import tuners
 from dlas_ops.tuning import Task
+from explorer.errors import DeviceError
 from explorer.tuning.allocation import Progress
 from explorer.tuning.builders import Builders
 from explorer.tuning.database import Database, Decision, Log, Trial
 from explorer.tuning.runner import FINAL_ROUNDS, LostError, Program, Runner
+
+T = TypeVar("T")
 
 # Of so many most similar layers, so many of the best schedules each are tried first.
 SIMILAR = 3
@@ -108,7 +111,7 @@ class Layer:
             return None, self.progress.rule_ms, self.progress.rule_ms
         if self.log.finals(decisions) is None:
             start = time.perf_counter()
-            results = self._run(decisions, FINAL_ROUNDS)
+            results = self._kept_up(lambda: self._run(decisions, FINAL_ROUNDS))
             samples = [own if isinstance(own := results[index], list) else [] for index in range(len(decisions))]
             self.log.add_finals(decisions, samples, time.perf_counter() - start)
         found = self.log.finals(decisions)
@@ -172,14 +175,20 @@ class Layer:
         libraries, errors = self._builders.build(self._source, [None], self._folder)
         if errors:
             raise RuntimeError(f"the rule-based schedule cannot be built: {errors[0][1]}")
-        task = replace(self.task)
-        while True:
-            try:
-                return self._runner.prepare(task, libraries[0])
-            except LostError:
-                if self.log.losses(None) >= MOST_LOSSES:
-                    raise
-                self.log.lose([None])
+        return self._kept_up(lambda: self._runner.prepare(self.task, libraries[0]))
+
+    def _kept_up(self, measure: Callable[[], T]) -> T:
+        """Return what `measure` does, which is tried again if the device goes away meanwhile.
+
+        Raises
+        ------
+        DeviceError
+            If it always does, though nothing runs that has not run before or is not the rules' own.
+        """
+        for _ in range(MOST_LOSSES):
+            with contextlib.suppress(LostError):
+                return measure()
+        raise DeviceError(f"the device went away {MOST_LOSSES} times while {self.task.names[0]} was measured")
 
 
 def _trial(decision: Decision | None, result: Any, seconds: float) -> Trial:

@@ -25,7 +25,7 @@ ROUNDS = 2
 RUNS = 5
 FINAL_ROUNDS = 6
 
-# What takes so many times the time of the rule-based schedule, and so many ms, is not run more than once.
+# What takes so many times the time of the rule-based schedule, and so many ms, is not run more than twice.
 HOPELESS = 4.0
 LONG_MS = 2.0
 
@@ -100,10 +100,13 @@ class Runner:
         try:
             on_device = _OnDevice(session, program.inputs, program.task.arguments[program.task.inputs :])
             for index, function in on_device.load(libraries):
+                limit = max(LONG_MS, HOPELESS * program.rule_ms)
                 error, milliseconds = self._checked(on_device, function, program)
+                if not error and milliseconds > limit:  # a first run may wait for pages and threads
+                    _, milliseconds = on_device.run(function)
                 if error:
                     results[index] = error
-                elif milliseconds > max(LONG_MS, HOPELESS * program.rule_ms):
+                elif milliseconds > limit:
                     results[index] = [milliseconds]
                 else:
                     timers[index] = on_device.timer(function, RUNS, self._evicted)

@@ -128,12 +128,12 @@ def test_a_killed_tuning_goes_on_after_the_last_line(tuner: Tuner, tmp_path: Pat
             os.kill(process.pid, signal.SIGKILL)
 
     with pytest.raises(StageFailed, match="SIGKILL"):
-        tuner.tune(database, 40, kill)
+        tuner.tune(database, 24, kill)
     assert seen
     left = len(candidates(database))
-    assert left < 40
-    values, _ = tuner.tune(database, 40)
-    assert values["trials"] == 40 == len(candidates(database)) == len(set(candidates(database)))
+    assert left < 24
+    values, _ = tuner.tune(database, 24)
+    assert values["trials"] == 24 == len(candidates(database)) == len(set(candidates(database)))
     assert values["trials_on_record"] == left
     assert all(logs(database)[name].startswith(content) for name, content in seen.items())
 
@@ -201,13 +201,13 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
     devices = {"local": Device(name="local", tracker="loopback", key="local", cores=tuple(CORES[:1]))}
     engine = local.LocalEngine(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), devices, 1, events)
     lowered = Artifact("lower", "key", tuner.lowered)
-    budget = {"tuner": "template", "tuning_trials": 30, "tuning_seconds": 0}
+    budget = {"tuner": "template", "tuning_trials": 18, "tuning_seconds": 0}
     with engine:
         stage = Stage("tune", {**budget, "target": tuner.target, "threads": 1, "device": "local"}, {"lower": lowered})
         tuned = engine.tune(stage, "local")
     assert events.killed
     assert any("the server of device 'local' is gone" in note for note in events.notes)
-    assert tuned.values["trials"] == 30
+    assert tuned.values["trials"] == 18
     found = candidates(events.database)
-    assert len(found) == len(set(found)) == 30
+    assert len(found) == len(set(found)) == 18
     assert engine.tune(stage, "local").key == tuned.key, "from the store: the engine has no device any more"
