@@ -15,6 +15,7 @@ import tvm
 from dlas_ops import tuners
 from dlas_ops.tuning import Task
 from explorer.errors import DeviceError
+from explorer.statistics import median_interval
 from explorer.tuning.allocation import Progress
 from explorer.tuning.builders import Builders
 from explorer.tuning.database import Database, Decision, Log, Trial
@@ -29,9 +30,8 @@ BEST_OF_SIMILAR = 2
 # Times that the device may go away while a candidate is measured, before that is the candidate's fault.
 MOST_LOSSES = 2
 
-# So many of the best are measured in turns with the rule-based schedule, which is kept unless one is faster by this.
+# So many of the best are measured in turns with the rule-based schedule, which stays unless their intervals lie apart.
 FINALISTS = 3
-CLEARLY = 0.99
 
 
 class Layer:
@@ -116,13 +116,10 @@ class Layer:
             self.log.add_finals(decisions, samples, time.perf_counter() - start)
         found = self.log.finals(decisions)
         assert found is not None
-        trials = [Trial(decision, tuple(own)) for decision, own in zip(decisions, found[0], strict=True)]
-        rule = trials[0].ms or self.progress.rule_ms
-        best = min(
-            (trial for trial in trials if trial.ms is not None), key=lambda trial: trial.ms or 0.0, default=trials[0]
-        )
-        clearly = best.ms is not None and best.ms < CLEARLY * rule
-        return (best.decision, best.ms or rule, rule) if clearly else (None, rule, rule)
+        taken = [(median_interval(own), decision) for decision, own in zip(decisions, found[0], strict=True) if own]
+        rule = taken[0][0]
+        best, decision = min(taken, key=lambda pair: pair[0].median)
+        return (decision, best.median, rule.median) if best.high < rule.low else (None, rule.median, rule.median)
 
     @property
     def failures(self) -> Counter[str]:
