@@ -153,7 +153,8 @@ def brief(c: Configuration) -> str:
     removed = f" {c.ratio:g}" if c.ratio is not None else ""
     multiple = f" in multiples of {c.channel_multiple}" if c.channel_multiple is not None else ""
     threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
-    tuned = f", tuned {c.tuning_trials}" if c.tuning_trials else ""
+    budget = [f"{c.tuning_trials} trials"] * (c.tuning_trials > 0) + [f"{c.tuning_seconds} s"] * (c.tuning_seconds > 0)
+    tuned = f", tuned by {c.tuner} for {' or '.join(budget)}" if budget else ""
     data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}{multiple}"
     return f"{data}, {c.algorithm} {c.format}{tuned}, {threads}, {c.device}"
 

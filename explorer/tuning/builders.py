@@ -6,6 +6,7 @@ one by one, so that one bad candidate costs no other.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ class Builders:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["explorer.tuning.building"])
         self._builders = [_Builder(self._context) for _ in range(count or len(os.sched_getaffinity(0)))]
-        self._made = 0
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Builders:
         return self
@@ -89,8 +90,7 @@ class Builders:
     def _share(
         self, program: Path, decisions: Sequence[Decision | None], out: Path, builder: _Builder, share: Sequence[int]
     ) -> tuple[list[Library], dict[int, Error]]:
-        self._made += 1
-        path = out / f"candidates-{os.getpid()}-{self._made}-{share[0]}.tar"
+        path = out / f"candidates-{next(self._numbers)}.tar"
         request = (str(program), self._target, self._tuner, [decisions[index] for index in share], str(path))
         try:
             symbols, errors = builder.request(request, SECONDS_PER_CANDIDATE * len(share))

@@ -33,7 +33,6 @@ SESSION_SECONDS = 60
 POLL_SECONDS = 1.0
 
 Array = NDArray[Any]
-Result = "list[float] | tuple[str, str]"  # milliseconds of each run, or kind and message of why there are none
 
 
 class LostError(Exception):
