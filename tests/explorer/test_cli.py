@@ -174,7 +174,7 @@ def test_spaces_prints_the_axes_of_one_and_its_executions(tmp_path: Path, capsys
         assert part in text
     lines = [line.split() for line in text.splitlines()]
     assert ["train", "80", "2"] in lines
-    assert lines[-1] == ["all", "760", "223"]
+    assert lines[-1] == ["all", "640", "183"]
 
 
 def test_a_continuous_space_is_printed_without_its_executions(
