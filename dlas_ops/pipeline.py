@@ -1,4 +1,4 @@
-"""TVM's lowering of scheduled tensor programs, except that a tile's sums and tables of bytes stay in registers."""
+"""TVM's lowering of scheduled tensor programs, but with sums and tables in registers and weights asked for ahead."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from dlas_ops._tvm import tvm
 from dlas_ops.permutation import permuted
+from dlas_ops.prefetching import prefetched
 
 tirx = tvm.tirx
 
@@ -55,7 +56,7 @@ def _pipeline() -> tuple[Any, Any, Any]:
     lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
 
     def finalize() -> Any:
-        own = [_for_functions(_sums_on_stack), _for_functions(permuted)]
+        own = [_for_functions(rewrite) for rewrite in (_sums_on_stack, prefetched, permuted)]
         return tvm.transform.Sequential([*own, finalize_host()])
 
     return lower, finalize, finalize_device

@@ -30,6 +30,13 @@ WEIGHTS_OF_L2 = 0.4
 # Copies of a tile's step that still fit the instruction cache.
 MOST_UNROLLED = 16
 
+# On a loop: how many KiB ahead each of its streams of weights is asked for; see `dlas_ops.prefetching`.
+AHEAD = "dlas.prefetch"
+
+# The values that it may have, 0 being not at all. The rules choose that: how far ahead pays depends on how far away the
+# memory beyond the L2 cache is, which a target does not say.
+AHEAD_KIB = [0, 1, 2, 4]
+
 # Fewer tiles of points than this leave cores idle at the end.
 TILES_PER_CORE = 4
 
@@ -55,7 +62,8 @@ def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequenc
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out;
     ``outer`` says what the parallel loop runs over and hence what is read once: points (the input) or channels
-    (the weights); ``unroll`` is how many of the innermost reduction loops are unrolled.
+    (the weights); ``unroll`` is how many steps of the reduction are unrolled; ``prefetch`` is how many KiB ahead the
+    weights are asked for.
     """
     tile, partial = tile_of(sch, block), partial_sums(sch, block)
     if partial is not None:
@@ -70,11 +78,11 @@ def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequenc
     # and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
     fit = weight_bytes(sch, partial or block) <= WEIGHTS_OF_L2 * cpu.l2_bytes
     resident = fit and images * rows * columns // tile.points >= TILES_PER_CORE * cpu.cores
-    unrolled = [count for count in range(len(reduction)) if prod(reduction[len(reduction) - count :]) <= MOST_UNROLLED]
     return {
         "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
         "outer": ["points", "channels"] if resident else ["channels", "points"],
-        "unroll": unrolled,
+        "unroll": _unrollable(reduction),
+        "prefetch": AHEAD_KIB,
     }
 
 
@@ -125,7 +133,7 @@ def register_tiled(
         sch.vectorize(v)
     inside = reduction if partial is None else _place_partial(sch, partial, reduction, lanes)
     parallel(sch, outer, cpu)
-    for loop in (oi, hi, wi, *inside[len(inside) - choice["unroll"] :]):
+    for loop in (oi, hi, wi):
         sch.unroll(loop)
     depth = 2 if points_outside else 1
     epilogue.vectorize(depth, lanes)
@@ -133,7 +141,40 @@ def register_tiled(
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
     if partial is not None:
         _zero_partial(sch, partial, inside[0])
+    fetch_ahead(sch, _unrolled(sch, inside, choice["unroll"]), choice["prefetch"])
     return outer, oo if points_outside else None
+
+
+def fetch_ahead(sch: Any, loop: Any, kibibytes: int) -> None:
+    """Mark `loop`, the innermost one that is not unrolled, to ask for what it will read `kibibytes` later, if any."""
+    if kibibytes:
+        sch.annotate(loop, AHEAD, kibibytes)
+
+
+def _unrollable(reduction: Sequence[int]) -> list[int]:
+    """Return the numbers of steps of loops of these extents, innermost last, that are whole loops and a part of one."""
+    found, inside = {1}, 1
+    for extent in reversed(reduction):
+        found |= {inside * part for part in divisors(extent)}
+        inside *= extent
+    # Of a fully unrolled reduction no loop would be left.
+    return sorted(count for count in found if count <= MOST_UNROLLED and (count < inside or count == 1))
+
+
+def _unrolled(sch: Any, reduction: Sequence[Any], steps: int) -> Any:
+    """Unroll so many steps of the loops, innermost last; return the innermost loop that is left."""
+    for loop in reversed(reduction):
+        extent = int(sch.get(loop).extent)
+        if steps % extent:
+            break
+        if extent > 1 and loop is not reduction[0]:
+            sch.unroll(loop)
+        steps //= extent
+    if steps == 1:
+        return loop
+    left, inner = sch.split(loop, [None, steps])
+    sch.unroll(inner)
+    return left
 
 
 def _place_partial(sch: Any, partial: Any, reduction: Sequence[Any], lanes: int) -> list[Any]:

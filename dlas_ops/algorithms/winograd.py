@@ -23,7 +23,17 @@ from numpy.typing import NDArray
 
 from dlas_ops.convolution import Conv
 from dlas_ops.packing import in_vectors
-from dlas_ops.schedules import BYTES, Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
+from dlas_ops.schedules import (
+    AHEAD_KIB,
+    BYTES,
+    Epilogue,
+    divisors,
+    extents,
+    fetch_ahead,
+    parallel,
+    tile_of,
+    vectorize_inner,
+)
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile, register_tile
 from dlas_ops.tunables import Choice, Space, rule_first
@@ -212,7 +222,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers; ``panel`` is how many of those tiles, at
     most, are transformed before they are multiplied; ``groups`` is into how many parts at most, run in parallel, the
-    output channels of a panel are split.
+    output channels of a panel are split; ``prefetch`` is how many KiB ahead the weights are asked for.
     """
     work, tile = _work_of(sch, block), tile_of(sch, block)
     tiles = [
@@ -226,6 +236,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
         "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
         "panel": rule_first(count, counts),
         "groups": rule_first(groups, divisors(work.vectors)),
+        "prefetch": AHEAD_KIB,
     }
 
 
@@ -248,7 +259,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     sch.set_scope(inverse, 0, "local")
     _transform(sch, inverse, half_inverse, oi, cpu)
     epilogue.vectorize(5, cpu.lanes())
-    reduction = _multiply(sch, block, oo, tile, cpu)
+    outer, inner = _multiply(sch, block, oo, tile, cpu)
     sch.compute_at(transformed, panel, preserve_unit_loops=True)
     a, b, n, c, h, w, v = sch.get_loops(transformed)[1:]
     sch.reorder(n, c, h, w, a, b, v)
@@ -261,8 +272,9 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     for held in (transformed, sch.get_producers(half_inverse)[0]):
         sch.storage_align(held, 0, 1, 2 * cpu.lanes(), cpu.lanes())
     parallel(sch, panel, cpu)
-    first = sch.decompose_reduction(block, reduction)
+    first = sch.decompose_reduction(block, outer)
     vectorize_inner(sch, first, sch.get_loops(first)[3:], cpu.lanes())
+    fetch_ahead(sch, inner, choice["prefetch"])
 
 
 def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
@@ -274,8 +286,8 @@ def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
     sch.set_scope(half, 0, "local")
 
 
-def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu) -> Any:
-    """Compute the products of a panel at `loop`, the sums of a register tile at a time; return the reduction's loop."""
+def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu) -> tuple[Any, Any]:
+    """Compute the products of a panel at `loop`, a register tile at a time; return the reduction's loops."""
     sch.compute_at(block, loop, preserve_unit_loops=True)
     sums = sch.cache_write(block, 0, "local")
     a, b, n, o, h, w, v, co, ci = sch.get_loops(block)[2:]
@@ -288,7 +300,7 @@ def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu) -> Any:
     for inner in (hi, wi, o):
         sch.unroll(inner)
     vectorize_inner(sch, sums, sch.get_loops(sums)[3:], cpu.lanes())
-    return co
+    return co, ci
 
 
 def most(size: int, limit: int) -> int:

@@ -9,7 +9,17 @@ import numpy as np
 from dlas_ops._tvm import tvm
 from dlas_ops.dot import dot_of
 from dlas_ops.packing import in_panels
-from dlas_ops.schedules import divisors, extents, inline_rest, parallel, sum_values, tile_of, vectorize_inner
+from dlas_ops.schedules import (
+    AHEAD_KIB,
+    divisors,
+    extents,
+    fetch_ahead,
+    inline_rest,
+    parallel,
+    sum_values,
+    tile_of,
+    vectorize_inner,
+)
 from dlas_ops.stages import annotation, multiplied, value_axis
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile, register_tile
@@ -53,11 +63,14 @@ def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
-    """Return the choices of `schedule`: ``tile`` is (rows, panels) of sums in registers."""
+    """Return the choices of `schedule`.
+
+    ``tile`` is (rows, panels) of sums in registers; ``prefetch`` is how many KiB ahead the weights are asked for.
+    """
     tile = tile_of(sch, block)
     panels, rows, *_ = extents(sch, block)
     tiles = [(r, o) for r in divisors(rows) for o in divisors(panels) if Tile(1, r, o).registers <= cpu.tile_registers]
-    return {"tile": rule_first((tile.width, tile.vectors), tiles)}
+    return {"tile": rule_first((tile.width, tile.vectors), tiles), "prefetch": AHEAD_KIB}
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
@@ -83,6 +96,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     first = sch.decompose_reduction(block, k)
     vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
     sum_values(sch, block, v, value, cpu)
+    fetch_ahead(sch, k, choice["prefetch"])
     *_, columns = sch.get_loops(last)
     if int(sch.get(columns).extent) % lanes == 0:
         sch.vectorize(sch.split(columns, [None, lanes])[1])

@@ -91,7 +91,7 @@ def test_the_first_values_are_the_rules() -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"tiles": (1, 1, 1)}, "unknown tunable 'tiles'; there are outer, tile, unroll"),
+        ({"tiles": (1, 1, 1)}, "unknown tunable 'tiles'; there are outer, prefetch, tile, unroll"),
         ({"outer": "rows"}, r"outer = 'rows' is not allowed; one of \['.*'\] is"),
     ],
 )

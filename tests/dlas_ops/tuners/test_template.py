@@ -59,7 +59,8 @@ def test_what_was_learned_is_not_proposed_and_what_is_near_the_best_is() -> None
 def test_a_decision_for_another_shape_becomes_one_of_this_programs_space() -> None:
     function = function_of("direct/dense")
     own = space(function, describe(networks.target()))
-    fitted = template.transferred(function, networks.target(), {"tile": [7, 1, 3], "outer": "points", "unroll": 9})
+    known = {"tile": [7, 1, 3], "outer": "points", "unroll": 9, "prefetch": 3}
+    fitted = template.transferred(function, networks.target(), known)
     assert fitted is not None
     assert all((tuple(value) if isinstance(value, list) else value) in own[name] for name, value in fitted.items())
     assert fitted["outer"] == "points"
