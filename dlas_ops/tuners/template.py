@@ -75,6 +75,7 @@ class TemplateSearch:
         self._random.shuffle(self._order)
         self._known: dict[tuple[Any, ...], float] = {}
         self._rule = points[0]
+        self._turns = 0
 
     def propose(self, count: int) -> list[Decision]:
         """Return at most `count` points that were neither proposed nor learned before."""
@@ -95,16 +96,25 @@ class TemplateSearch:
             self._known[point] = seconds
 
     def _near(self, count: int) -> list[tuple[Any, ...]]:
-        """Return the points left that lie nearest to the best ones, of these in turns."""
+        """Return points left that differ from one of the best ones in one tunable, each of them in turns.
+
+        What a tunable gains hardly depends on the others, so that one at a time soon finds them all.
+        """
         best = sorted(self._known, key=lambda point: self._known[point])[:ELITE] or [self._rule]
         chosen: list[tuple[Any, ...]] = []
         for turn in range(count):
-            origin = best[turn % len(best)]
+            origin, axis = best[turn % len(best)], self._turns % len(self._names)
+            self._turns += 1
             left = [point for point in self._order if point in self._left and point not in chosen]
             if not left:
                 break
-            chosen.append(min(left, key=lambda point: sum(map(_distance, point, origin))))
+            along = [point for point in left if _without(point, axis) == _without(origin, axis)]
+            chosen.append(min(along or left, key=lambda point: sum(map(_distance, point, origin))))
         return chosen
+
+
+def _without(point: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
+    return point[:axis] + point[axis + 1 :]
 
 
 def _distance(one: Any, other: Any) -> float:

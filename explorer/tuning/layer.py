@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from math import log2
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import tvm
@@ -30,7 +31,7 @@ BEST_OF_SIMILAR = 2
 # Times that the device may go away while a candidate is measured, before that is the candidate's fault.
 MOST_LOSSES = 2
 
-# So many of the best are measured in turns with the rule-based schedule, which stays unless their intervals lie apart.
+# So many of the best are measured in turns with the rule-based schedule, which stays unless one is faster for certain.
 FINALISTS = 3
 
 
@@ -116,10 +117,7 @@ class Layer:
             self.log.add_finals(decisions, samples, time.perf_counter() - start)
         found = self.log.finals(decisions)
         assert found is not None
-        taken = [(median_interval(own), decision) for decision, own in zip(decisions, found[0], strict=True) if own]
-        rule = taken[0][0]
-        best, decision = min(taken, key=lambda pair: pair[0].median)
-        return (decision, best.median, rule.median) if best.high < rule.low else (None, rule.median, rule.median)
+        return fastest(decisions, found[0])
 
     @property
     def failures(self) -> Counter[str]:
@@ -186,6 +184,28 @@ class Layer:
             with contextlib.suppress(LostError):
                 return measure()
         raise DeviceError(f"the device went away {MOST_LOSSES} times while {self.task.names[0]} was measured")
+
+
+def fastest(
+    decisions: Sequence[Decision | None], samples: Sequence[Sequence[float]]
+) -> tuple[Decision | None, float, float]:
+    """Return the decision of the least median, its ms and those of the first one, which stays unless it is slower.
+
+    Its runs and the first one's were taken in turns: what slows the machine for a while does not change their ratios,
+    the median of which must lie below 1 with 95 % confidence.
+
+    Parameters
+    ----------
+    samples
+        Milliseconds of each run; those of what failed, or was given up after a run, are left out of account.
+    """
+    rule = samples[0]
+    taken = [(median(own), index) for index, own in enumerate(samples) if len(own) == len(rule)]
+    best_ms, index = min(taken)
+    ratios = [own / theirs for own, theirs in zip(samples[index], rule, strict=True)]
+    if median_interval(ratios).high < 1:
+        return decisions[index], best_ms, median(rule)
+    return None, median(rule), median(rule)
 
 
 def _trial(decision: Decision | None, result: Any, seconds: float) -> Trial:

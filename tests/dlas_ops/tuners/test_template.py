@@ -56,6 +56,13 @@ def test_what_was_learned_is_not_proposed_and_what_is_near_the_best_is() -> None
     assert {"tile": [128, 1], "outer": "points"} not in [*proposed, *search.propose(99)]
 
 
+def test_every_tunable_is_tried_alone_first() -> None:
+    drawn: Space = {"tile": [(4, 1), (2, 1), (8, 1)], "outer": ["points", "channels"], "prefetch": [0, 1, 2]}
+    rule = {"tile": [4, 1], "outer": "points", "prefetch": 0}
+    near = template.TemplateSearch(drawn, 0).propose(5)[:3]  # the others are drawn from all
+    assert near == [rule | {"tile": [2, 1]}, rule | {"outer": "channels"}, rule | {"prefetch": 1}]
+
+
 def test_a_decision_for_another_shape_becomes_one_of_this_programs_space() -> None:
     function = function_of("direct/dense")
     own = space(function, describe(networks.target()))
