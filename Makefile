@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two at a time: each process holds torch and TVM, and what they run takes a core or two. A file's fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast test-all check lint bench clean
@@ -21,13 +23,13 @@ quickstart: install ## search 36 small stacks on the digits, 2 to 3 minutes
 	$(BIN)/dlas run search_spaces/quickstart.toml
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -m "not nightly"
+	$(PYTEST) -m "not nightly"
 
 test-fast: install ## run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not nightly"
+	$(PYTEST) -m "not slow and not nightly"
 
 test-all: install ## run every test, the nightly ones too
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -114,19 +114,24 @@ def front(
 
 @app.command()
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
-    """Print how far a study is, what failed and why, and what the stages have cost."""
+    """Print how far a study is, what failed and why, what the stages have cost and what tuning changes in the order."""
     from explorer import report, tables
+    from explorer.promotion import Finished
 
     records, name = explorer.study_records(workspace, study)
     frame, executions = records.frame(name), records.executions()
     failures = report.failures(frame)
+    ranks = report.ranks([Finished(number, axes, record.values) for number, axes, record in records.complete(name)])
     if as_json:
         stages = executions.groupby("stage")["seconds"].agg(["count", "sum"]).to_dict("index")
         complete, failed = records.count(name)
         totals = {"study": name, "complete": complete, "failed": failed}
-        _print_json({**totals, "failures": _rows(failures), "stages": stages})
+        tuning = [asdict(each) for each in ranks]
+        _print_json({**totals, "failures": _rows(failures), "stages": stages, "tuning": tuning})
     else:
         _print(tables.status_table(name, frame, failures, executions))
+        if ranks:
+            _print(tables.ranks_table(ranks))
 
 
 @app.command()

@@ -122,6 +122,14 @@ class Records:
             return None
         return Record(row[0]) if row[1] is None else Failure(**row[1])
 
+    def complete(self, study: str) -> list[tuple[int, Configuration, Record]]:
+        """Return number, configuration and record of every complete trial of a study, in the order of the numbers."""
+        columns = _Trial.number, _Trial.configuration, _Trial.values
+        query = sa.select(*columns).where(_Trial.study == study, _Trial.failure.is_(None)).order_by(_Trial.number)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [(number, Configuration.from_dict(axes), Record(values)) for number, axes, values in rows]
+
     def count(self, study: str) -> tuple[int, int]:
         """Return how many trials of a study are complete and how many failed."""
         failed = sa.func.count(_Trial.failure)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
+from explorer import promotion
 from explorer.configuration import LAYERS
 from explorer.errors import ExplorerError, did_you_mean
+from explorer.promotion import Finished
+from explorer.space_file import RUNGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,6 +174,62 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
         for (stage, kind), group in failed.groupby(["failed_stage", "failure_kind"], sort=False)
     ]
     return pd.DataFrame(rows, columns=columns).sort_values("trials", ascending=False, kind="stable")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """What a larger tuning budget changes in the order of the stacks that were judged with both, on one device.
+
+    Parameters
+    ----------
+    axis, smaller, larger
+        The two budgets.
+    stacks
+        That were judged with both; `pairs` of them have intervals apart with both, and `inverted` are those of another
+        order with the larger budget.
+    winner, tuned_winner
+        Numbers of the trials that are the fastest with the smaller and with the larger budget.
+    winner_changes
+        Whether the two are different stacks.
+    """
+
+    device: str
+    axis: str
+    smaller: int
+    larger: int
+    stacks: int
+    pairs: int
+    inverted: int
+    winner: int
+    tuned_winner: int
+    winner_changes: bool
+
+
+def ranks(trials: Sequence[Finished]) -> list[Ranks]:
+    """Return how the order by latency changes from each tuning budget to the next one, device by device."""
+    found = []
+    for axis in RUNGS:
+        budgets = sorted({int(getattr(trial.configuration, axis)) for trial in trials})
+        for device, (smaller, larger) in product(
+            dict.fromkeys(t.configuration.device for t in trials), pairwise(budgets)
+        ):
+            lower, upper = (
+                [t for t in trials if t.configuration.device == device and getattr(t.configuration, axis) == budget]
+                for budget in (smaller, larger)
+            )
+            both = promotion.climbed(lower, upper, axis)
+            if len(both) < 2:
+                continue
+            counted = promotion.inversions(lower, upper, axis)
+            before = min(both, key=lambda pair: pair[0].values["latency_ms"])
+            after = min(both, key=lambda pair: pair[1].values["latency_ms"])
+            found.append(
+                Ranks(
+                    device, axis, smaller, larger, len({below.number for below, _ in both}), counted.pairs,
+                    counted.inverted, before[0].number, after[1].number, before[0].number != after[0].number,
+                )
+            )  # fmt: skip
+    return found
 
 
 def _by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:

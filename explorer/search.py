@@ -20,6 +20,9 @@ from explorer.store import Store
 from explorer.study import Study
 from explorer.workspace import Workspace
 
+# How often a thread that waits for another one's trial looks whether all is to stop.
+POLL_SECONDS = 1.0
+
 
 class Observer(local.Observer, Protocol):
     """Who is told how the study goes."""
@@ -77,12 +80,27 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
 def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wanted: int) -> None:
     """Evaluate up to `wanted` configurations, a few at a time, so that one compiles while another trains."""
     tickets = iter(range(wanted))
+    under_way = 0
+    ended = threading.Condition()
+
+    def ask() -> tuple[int, Configuration] | None:
+        """Return the next trial; None if there is none and what is under way cannot bring about another one."""
+        nonlocal under_way
+        with ended:
+            while not stop.is_set():
+                with engine.computing():
+                    asked = study.ask()
+                if asked is not None:
+                    under_way += 1
+                if asked is not None or not (under_way and study.promotes):
+                    return asked
+                ended.wait(POLL_SECONDS)
+            return None
 
     def work() -> None:
+        nonlocal under_way
         for _ in _until_interrupted(tickets, stop):
-            with engine.computing():
-                asked = study.ask()
-            if asked is None:
+            if (asked := ask()) is None:
                 return
             number, configuration = asked
             start = time.perf_counter()
@@ -92,6 +110,9 @@ def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wante
             with engine.computing():
                 study.tell(number, configuration, outcome, time.perf_counter() - start)
                 observer.ended(number, configuration, outcome)
+            with ended:
+                under_way -= 1
+                ended.notify_all()
 
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=engine.concurrency) as executor:

@@ -50,6 +50,9 @@ class Space:
         The entries of the devices file beside the space, by name.
     devices_file
         Where that is or would be.
+    rungs, reduction
+        The tuning budget that decides how well a configuration is judged, and the least of which 1 / `reduction` or
+        more have the next one; None if all budgets are searched alike.
     """
 
     name: str
@@ -63,11 +66,21 @@ class Space:
     settings: Settings
     devices: Mapping[str, Device]
     devices_file: Path
+    rungs: str | None = None
+    reduction: int = 3
 
     @cached_property
     def tree(self) -> Node:
         """The valid configurations as a prefix tree, one level per axis."""
         return grow(self.axes, self.constraints)
+
+    @cached_property
+    def lowest(self) -> Space:
+        """The part of the space on the lowest of its rungs, from which all others are promoted; all of it without."""
+        if self.rungs is None:
+            return self
+        least = Axis(self.rungs, (min(self.axes[self.rungs].choices, key=lambda choice: float(str(choice))),))
+        return dataclasses.replace(self, axes={**self.axes, self.rungs: least}, rungs=None)
 
     @property
     def missing_devices(self) -> tuple[str, ...]:
@@ -181,8 +194,11 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
         settings=space_file.read_settings(file),
         devices=entries,
         devices_file=devices_path,
+        rungs=search.rungs,
+        reduction=search.reduction,
     )
     _check_choices(file, space)
+    _check_rungs(file, space)
     if search.trials is None:
         space = dataclasses.replace(space, trials=_default_trials(space))
     return space
@@ -257,6 +273,26 @@ def _check_choices(file: TomlFile, space: Space) -> None:
             if axis.range is None and choice not in used:
                 reason = _why_never(space, name, choice)
                 raise file.error(f"no valid configuration has {name} {choice}: {reason}", "axes", name, index)
+
+
+def _check_rungs(file: TomlFile, space: Space) -> None:
+    """Refuse rungs of less than two budgets, and choices that cannot be had with the least of them."""
+    if space.rungs is None:
+        return
+    axis = space.axes[space.rungs]
+    if axis.continuous or len(axis.choices) < 2:
+        raise file.error(
+            f"rungs '{axis.name}' needs a list of two budgets or more on axis {axis.name}", "search", "rungs"
+        )
+    below = space.lowest
+    for (name, own), used in zip(below.axes.items(), below.tree.used() or [set()] * len(AXES), strict=True):
+        missing = [choice for choice in own.choices if name != "tuner" and own.range is None and choice not in used]
+        if missing:
+            least = below.axes[axis.name].choices[0]
+            raise file.error(
+                f"rungs '{axis.name}' begin with {least}, with which no valid configuration has {name} {missing[0]}",
+                "search", "rungs",
+            )  # fmt: skip
 
 
 def _why_never(space: Space, name: str, choice: Choice) -> str:

@@ -20,18 +20,25 @@ QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
 OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SETTINGS = tuple(Settings.model_fields)
 TABLES = ("axes", "objectives", "search", *SETTINGS)
+RUNGS = ("tuning_trials", "tuning_seconds")
 DEVICES_FILE = "devices.toml"
 BUNDLED = Path(__file__).parent.parent / "search_spaces"
 
 
 class Search(BaseModel):
-    """``[search]``: how the space is searched; without a number of trials, the space decides."""
+    """``[search]``: how the space is searched; without a number of trials, the space decides.
+
+    With ``rungs``, a tuning budget, configurations are judged with the least of its choices first, and one in
+    ``reduction`` of them or more with the next one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sampler: str = "nsga2"
     trials: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+    rungs: str | None = None
+    reduction: Annotated[int, Field(ge=2)] = 3
 
 
 def find(space: Path | str) -> Path:
@@ -85,6 +92,14 @@ def read_search(file: TomlFile) -> Search:
     if search.sampler not in samplers:
         raise file.error(
             f"unknown sampler '{search.sampler}'{did_you_mean(search.sampler, samplers)}", "search", "sampler"
+        )
+    if search.rungs is not None and search.rungs not in RUNGS:
+        raise file.error(
+            f"rungs '{search.rungs}' is no tuning budget{did_you_mean(search.rungs, RUNGS)}", "search", "rungs"
+        )
+    if search.rungs is None and "reduction" in search.model_fields_set:
+        raise file.error(
+            "reduction says how many of the rungs' configurations are promoted: it needs rungs", "search", "reduction"
         )
     return search
 

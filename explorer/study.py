@@ -13,12 +13,14 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 from explorer import plugins
 from explorer.configuration import Configuration, digest
 from explorer.errors import Failure, WorkspaceError
+from explorer.promotion import Finished, Ladder, Promotion
 from explorer.records import BUSY_SECONDS, Record, Records, tune_sqlite
 from explorer.space import Space, unseen
 from explorer.workspace import Workspace
 
 CONFIGURATION = "configuration"  # user attribute of an Optuna trial: the id of what it evaluates
 PROPOSAL = "proposal"  # user attribute: how many proposals the sampler had made before this one
+PROMOTED = "promoted"  # user attribute of a promoted trial: from which one to which rung, and why; see `Promotion`
 QUESTION = "question"  # user attribute of the study: the space, in short
 MAX_DUPLICATES = 5  # proposals in a row that are known already, before one is drawn that is not
 
@@ -28,6 +30,9 @@ class Study:
 
     A trial exists from `ask` to `tell`. One that was cut off between the two is given out again first, with the
     parameters it had, so nothing is lost; its outcome is recorded before Optuna is told, so nothing counts twice.
+
+    Where the space has rungs, the sampler proposes on the lowest one, and what `Ladder` promotes comes before that. Of
+    the others it learns nothing: a stack is not better than its neighbours for having been tuned.
 
     The sampler works on a mirror of the study in memory, where a proposal that is known already stays as a failed
     trial that samplers ignore. Asking the database parameter by parameter would take longer than all else that a trial
@@ -56,10 +61,15 @@ class Study:
         )
         _check_question(study, {**_question(space), **digests})
         self._study_id = self._storage.get_study_id_from_name(space.name)
-        sampler = plugins.load("sampler", space.sampler).build(space, space.seed)
+        sampler = plugins.load("sampler", space.sampler).build(space.lowest, space.seed)
         self._mirror = optuna.create_study(sampler=sampler, directions=directions)
-        self._ids: list[tuple[int, int]] = []  # by number: the trial's id in the storage, and its number in the mirror
+        # By number: the trial's id in the storage, and its number in the mirror, None if it was promoted.
+        self._ids: list[tuple[int, int | None]] = []
         self._seen: set[str] = set()
+        self._proposed = 0  # of the seen ones, those on the lowest rung
+        self._ladder = Ladder(space) if space.rungs else None
+        for number, configuration, record in records.complete(space.name) if self._ladder else ():
+            self._climb(number, configuration, record)
         trials = study.get_trials(deepcopy=False)
         for trial in trials:
             self._reflect(trial)
@@ -70,17 +80,26 @@ class Study:
         with self._lock:
             if self._cut_off:
                 trial = self._cut_off.pop(0)
-                return trial.number, self.space.suggest(FixedTrial(trial.params, trial.number))
+                return trial.number, self._configuration(trial)
+            if self._ladder and (promotion := self._ladder.promotion(self._seen)):
+                self._mirror.enqueue_trial(self.space.parameters(promotion.configuration))
+                return self._propose(promotion)
+            below = self.space.lowest
             for _ in range(MAX_DUPLICATES):
-                if len(self._seen) == self.space.count and not self.space.continuous:
+                if self._proposed == below.count and not below.continuous:
                     return None
                 if (asked := self._propose()) is not None:
                     return asked
-            fresh = unseen(self.space, self._seen, seed=self.space.seed + len(self._seen))
+            fresh = unseen(below, self._seen, seed=self.space.seed + len(self._seen))
             if fresh is None:
                 return None
-            self._mirror.enqueue_trial(self.space.parameters(fresh))
+            self._mirror.enqueue_trial(below.parameters(fresh))
             return self._propose()
+
+    @property
+    def promotes(self) -> bool:
+        """Whether a trial that ends may bring about another one."""
+        return self._ladder is not None
 
     def outcome(self, number: int) -> Record | Failure | None:
         """Return what is on record of a trial that was cut off just before Optuna was told."""
@@ -93,31 +112,55 @@ class Study:
             state, values = TrialState.FAIL, None
             if isinstance(outcome, Record):
                 state, values = TrialState.COMPLETE, [outcome.values[name] for name in self.space.objectives]
+                self._climb(number, configuration, outcome)
             trial_id, proposal = self._ids[number]
             self._storage.set_trial_state_values(trial_id, state, values)
-            self._mirror.tell(proposal, values, state if values is None else None)
+            if proposal is not None:
+                self._mirror.tell(proposal, values, state if values is None else None)
 
-    def _propose(self) -> tuple[int, Configuration] | None:
-        """Ask the sampler once and store its proposal; return None if the study has that configuration already."""
+    def _propose(self, promotion: Promotion | None = None) -> tuple[int, Configuration] | None:
+        """Ask the sampler once and store its proposal; return None if the study has that configuration already.
+
+        What is promoted must be enqueued.
+        """
         asked = self._mirror.ask()
-        configuration = self.space.suggest(asked)
+        configuration = (self.space if promotion else self.space.lowest).suggest(asked)
         if configuration.id in self._seen:
             self._mirror.tell(asked, state=TrialState.FAIL)
             return None
         asked.set_user_attr(CONFIGURATION, configuration.id)
         asked.set_user_attr(PROPOSAL, asked.number)
+        if promotion:
+            asked.set_user_attr(PROMOTED, promotion.facts)
         proposed = self._mirror.get_trials(deepcopy=False)[asked.number]
-        self._ids.append((self._storage.create_new_trial(self._study_id, proposed), asked.number))
-        self._seen.add(configuration.id)
+        trial_id = self._storage.create_new_trial(self._study_id, proposed)
+        if promotion:
+            self._mirror.tell(asked, state=TrialState.FAIL)
+        self._ids.append((trial_id, None if promotion else asked.number))
+        self._see(configuration.id, lowest=promotion is None)
         return len(self._ids) - 1, configuration
 
     def _reflect(self, trial: FrozenTrial) -> None:
         """Put a stored trial into the mirror, under the number that its proposal had there."""
         while len(self._mirror.get_trials(deepcopy=False)) < trial.user_attrs[PROPOSAL]:
             self._mirror.add_trial(create_trial(state=TrialState.FAIL))
-        self._mirror.add_trial(trial)
-        self._ids.append((trial._trial_id, trial.user_attrs[PROPOSAL]))
-        self._seen.add(trial.user_attrs[CONFIGURATION])
+        promoted = PROMOTED in trial.user_attrs
+        self._mirror.add_trial(create_trial(state=TrialState.FAIL) if promoted else trial)
+        self._ids.append((trial._trial_id, None if promoted else trial.user_attrs[PROPOSAL]))
+        self._see(trial.user_attrs[CONFIGURATION], lowest=not promoted)
+
+    def _see(self, configuration_id: str, lowest: bool) -> None:
+        self._seen.add(configuration_id)
+        self._proposed += lowest
+
+    def _configuration(self, trial: FrozenTrial) -> Configuration:
+        """Return what a stored trial evaluates; one that was not promoted has no parameter for the rungs."""
+        asked_of = self.space if PROMOTED in trial.user_attrs else self.space.lowest
+        return asked_of.suggest(FixedTrial(trial.params, trial.number))
+
+    def _climb(self, number: int, configuration: Configuration, record: Record) -> None:
+        if self._ladder:
+            self._ladder.add(Finished(number, configuration, record.values))
 
 
 def _check_question(study: optuna.Study, question: dict[str, Any]) -> None:
@@ -134,10 +177,11 @@ def _check_question(study: optuna.Study, question: dict[str, Any]) -> None:
 
 
 def _question(space: Space) -> dict[str, Any]:
-    """Return what must stay the same for two runs to be of one study; trials, sampler and seed may change."""
+    """Return what must stay the same for two runs to be of one study; how it is searched may change."""
     return {
         "axes": {name: [str(choice) for choice in axis.choices] for name, axis in space.axes.items()},
         "constraints": [str(constraint) for constraint in space.constraints],
         "objectives": [list(objective) for objective in space.objectives.items()],
         "settings": space.settings.model_dump(),
+        **({"rungs": space.rungs} if space.rungs else {}),
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from explorer.axes import Axis
     from explorer.counting import StageCount
     from explorer.devices import Device
-    from explorer.report import Best, Stack
+    from explorer.report import Best, Ranks, Stack
     from explorer.space import Space
 
 COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
@@ -142,6 +142,18 @@ def status_table(study: str, frame: pd.DataFrame, failures: pd.DataFrame, execut
     for stage, rows in executions.groupby("stage", sort=False):
         stages.add_row(str(stage), str(len(rows)), str(rows["failure"].notna().sum()), f"{rows['seconds'].sum():.1f}")
     return Group(*parts, stages) if len(executions) else Group(*parts)
+
+
+def ranks_table(ranks: Sequence[Ranks]) -> Table:
+    """Return what larger tuning budgets change in the order of the stacks, one device and pair of budgets a line."""
+    table = _table("device", "budget", "stacks judged with both", "pairs apart", "inverted", "fastest before", "after")
+    for each in ranks:
+        share = f"{each.inverted} ({_share(each.inverted / each.pairs)})" if each.pairs else "0"
+        after = f"trial {each.tuned_winner}" + ("" if each.winner_changes else ", the same stack")
+        budget = f"{each.axis} {each.smaller} to {each.larger}"
+        counts = str(each.stacks), str(each.pairs), share
+        table.add_row(escape(each.device), budget, *counts, f"trial {each.winner}", after)
+    return table
 
 
 def spaces_table(spaces: list[Space]) -> Table:

@@ -23,6 +23,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("search", "progress", "figures"),
     ("study",),
     ("report", "pareto", "counting"),
+    ("promotion",),
     ("samplers",),
     ("sampling", "trial", "engines"),
     ("origins",),

@@ -115,6 +115,7 @@ def test_status_counts_failures_and_executions(workspace: Path, capsys: pytest.C
     (cause,) = found["failures"]
     assert (cause["failed_stage"], cause["failure_kind"], cause["numbers"]) == ("measure", "crash", [4, 9])
     assert found["stages"] == {"train": {"count": 2, "sum": 4.0}}
+    assert found["tuning"] == []
     assert dlas("status", "-w", workspace) == 0
     assert "trial 4 [died]" in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ import pytest
 from explorer import space
 from explorer.errors import SpaceError
 from explorer.progress import brief
+from explorer.records import Records
 from explorer.store import Store
 from explorer.workspace import Workspace
 from tests import studies
@@ -41,6 +42,22 @@ def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: P
     # Whichever was tuned first, what the smaller budget takes into account is measured once.
     assert sum(each["trials"] - each["trials_on_record"] for each in values) == 50
     assert any("tuned by template for 40 trials" in brief(c) for c in events.configurations.values())
+
+
+@pytest.mark.slow
+def test_the_better_of_two_untuned_stacks_is_tuned(tmp_path: Path) -> None:
+    path = write_space(tmp_path, "tuning_trials = [0, 8]")
+    text = path.read_text().replace("threads = 1", "threads = [1, 2]")
+    path.write_text(text.replace("[search]", '[search]\nrungs = "tuning_trials"\nreduction = 2'))
+    workspace, events = Workspace(tmp_path / "workspace"), studies.Events()
+    summary = studies.run(path, workspace.root, events)
+    assert (summary.complete, summary.failed) == (3, 0), events.outcomes
+    (tuned,) = [c for c in events.configurations.values() if c.tuning_trials]
+    counts = studies.executions(workspace.root)
+    assert (counts["train"], counts["lower"], counts["tune"]) == (1, 1, 1)
+    found = Records(workspace.url).complete(space.load(path).name)
+    latencies = {c.threads: record.values["latency_ms"] for _, c, record in found if not c.tuning_trials}
+    assert tuned.threads == min(latencies, key=lambda threads: latencies[threads])
 
 
 def test_a_tuner_exists_where_there_is_a_budget(tmp_path: Path) -> None:
