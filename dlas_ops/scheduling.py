@@ -91,6 +91,27 @@ def space(function: Any, cpu: Cpu) -> Space:
     return found[1].tunables(sch, found[0], cpu) if found else {}
 
 
+def is_sparse(function: Any) -> bool:
+    """Tell whether `function` sums over CSR weights."""
+    return asked_schedule(function).endswith("/csr")
+
+
+def opened(function: Any, cpu: Cpu, choice: Choice) -> Any:
+    """Return a `function` that sums over CSR weights with loops in the place of its sums, and all else as it is.
+
+    Raises
+    ------
+    ValueError
+        If `choice` is not of the function's `space`.
+    """
+    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    found = _asking(sch)
+    assert found is not None
+    block, name = found
+    Asked.parse(name).module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
+    return sch.mod["main"]
+
+
 def asked_schedule(function: Any) -> str:
     """Return the name of the schedule that a block of `function` asks for, or ""."""
     found = _asking(tvm.s_tir.Schedule(tvm.IRModule({"main": function})))

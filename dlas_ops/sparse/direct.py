@@ -109,13 +109,19 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return tasks.tunables(sch, block, cpu)
 
 
+def tiled(sch: Any, block: Any, choice: Choice) -> Any:
+    """Put loops, as `choice` has them, in the place of the definitions; return the block that sums."""
+    unit = int(sch.get(block).annotations["dlas.unit"])
+    for wrapper in _split(sch):
+        tasks.unwrap(sch, wrapper)
+    return tasks.tiled(sch, block, choice, _load(unit))
+
+
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Split the input into planes, if it is not read where it is; then sum."""
-    unit = int(sch.get(block).annotations["dlas.unit"])
-    split = [child for child in sch.get_child_blocks(sch.get_sblock("root")) if SPLIT in sch.get(child).annotations]
-    for wrapper in split:
-        tasks.unwrap(sch, wrapper)
-    block, task = tasks.schedule(sch, block, cpu, choice, _load(unit))
+    lanes, split = tasks.tile_of(sch, block).lanes, bool(_split(sch))
+    block = tiled(sch, block, choice)
+    task = tasks.schedule(sch, block, lanes, cpu)
     for source in sch.get_producers(block):
         for gathered in sch.get_producers(source):
             _parallel(sch, gathered, cpu)
@@ -123,6 +129,11 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
             sch.compute_at(source, task, preserve_unit_loops=True)
         else:
             _parallel(sch, source, cpu)
+
+
+def _split(sch: Any) -> list[Any]:
+    """Return the block around the loops that split the input, if it is not read where it is."""
+    return [child for child in sch.get_child_blocks(sch.get_sblock("root")) if SPLIT in sch.get(child).annotations]
 
 
 def _parallel(sch: Any, copy: Any, cpu: Cpu) -> None:

@@ -102,10 +102,15 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return tasks.tunables(sch, block, cpu)
 
 
+def tiled(sch: Any, block: Any, choice: Choice) -> Any:
+    """Put loops, as `choice` has them, in the place of the definition; return the block that sums."""
+    return tasks.tiled(sch, block, choice, _load(int(sch.get(block).annotations["dlas.block"])))
+
+
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Gather the matrix, then sum."""
-    load = _load(int(sch.get(block).annotations["dlas.block"]))
-    stretch = tasks.tile_of(sch, block).points
-    block, task = tasks.schedule(sch, block, cpu, choice, load)
+    tile = tasks.tile_of(sch, block)
+    block = tiled(sch, block, choice)
+    task = tasks.schedule(sch, block, tile.lanes, cpu)
     for copy in sch.get_producers(block):
-        tasks.schedule_copies(sch, copy, stretch, int(sch.get(copy).annotations["dlas.width"]), task, cpu)
+        tasks.schedule_copies(sch, copy, tile.points, int(sch.get(copy).annotations["dlas.width"]), task, cpu)

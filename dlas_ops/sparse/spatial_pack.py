@@ -119,10 +119,16 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return tasks.tunables(sch, block, cpu)
 
 
+def tiled(sch: Any, block: Any, choice: Choice) -> Any:
+    """Put loops, as `choice` has them, in the place of the definition; return the block that sums."""
+    return tasks.tiled(sch, block, choice, _load(int(sch.get(block).annotations["dlas.columns"])))
+
+
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     """Pack the input, stretches in parallel; then sum."""
-    load = _load(int(sch.get(block).annotations["dlas.columns"]))
-    block, task = tasks.schedule(sch, block, cpu, choice, load)
+    lanes = tasks.tile_of(sch, block).lanes
+    block = tiled(sch, block, choice)
+    task = tasks.schedule(sch, block, lanes, cpu)
     [copy] = sch.get_producers(block)
     stretch, width = (int(size) for size in sch.get(copy).annotations["dlas.stretch"])
     tasks.schedule_copies(sch, copy, stretch, width, task, cpu)

@@ -45,13 +45,8 @@ def shifts_of(sch: Any, block: Any) -> Shifts:
     return [[int(lane) for lane in lanes[start : start + points]] for start in range(0, len(lanes), points)]
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Tile], Load]) -> tuple[Any, Any | None]:
-    """Replace the definition in `block` by tiles, and run them and their epilogue in parallel.
-
-    Returns
-    -------
-    The new block and, if one task takes all filters of a tile, the loop over tiles.
-    """
+def tiled(sch: Any, block: Any, choice: Choice, load: Callable[[Tile], Load]) -> Any:
+    """Put loops over tasks in the place of the definition in `block`; return the new block, which sums one task."""
     definition = _definition(sch, block)
     sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
     name, shifts = str(definition.name_hint), shifts_of(sch, block)
@@ -59,7 +54,21 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
     if choice["vectors"] != tile.vectors:
         tile = replace(tile, vectors=choice["vectors"], points=choice["vectors"] * tile.lanes)
     _replace(sch, block, nest(sums, inputs, load(tile), tile, choice["unroll"], name, shifts))
-    block = sch.get_sblock(name)
+    return sch.get_sblock(name)
+
+
+def schedule(sch: Any, block: Any, lanes: int, cpu: Cpu) -> Any | None:
+    """Run the tasks of `block` and their epilogue in parallel.
+
+    Parameters
+    ----------
+    lanes : of the tiles that the tasks sum
+
+    Returns
+    -------
+    The loop over tiles, if one task takes all filters of a tile.
+    """
+    values, sums = sch.get(block).reads[1].source, sch.get(block).writes[0].source
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     n, t, f = sch.get_loops(block)
     tiles = int(sch.get(n).extent) * int(sch.get(t).extent)
@@ -67,12 +76,12 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice, load: Callable[[Til
     outer = sch.fuse(n, t) if alone else sch.fuse(n, t, f)
     sch.set_scope(block, 0, "local")
     sch.reverse_compute_at(last, f if alone else outer, preserve_unit_loops=True)
-    if int(inputs[1].shape[0]) * int(sums.shape[2]) >= cpu.least_parallel:
+    if int(values.shape[0]) * int(sums.shape[2]) >= cpu.least_parallel:
         sch.parallel(outer)
     *_, points = sch.get_loops(last)
-    if int(sch.get(points).extent) % tile.lanes == 0:
-        vectorize_inner(sch, last, [points], tile.lanes)
-    return block, outer if alone else None
+    if int(sch.get(points).extent) % lanes == 0:
+        vectorize_inner(sch, last, [points], lanes)
+    return outer if alone else None
 
 
 def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | None, cpu: Cpu) -> None:

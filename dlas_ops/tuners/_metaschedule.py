@@ -12,7 +12,7 @@ from typing import Any
 from dlas_ops._tvm import tvm
 from dlas_ops.targets import describe
 from dlas_ops.tuners._cost import CostModel
-from dlas_ops.tuners._rules import in_whole_vectors, instructions, rules
+from dlas_ops.tuners._rules import around_sums, in_whole_vectors, instructions, rules
 
 # To schedule one candidate takes 15 ms and to read its features as long: with the defaults, 512 and 4, a batch takes
 # 20 s. With these, one of 8 takes 1.3 s of processor time and, with the cost model, 2.2 s.
@@ -55,16 +55,7 @@ class Generator:
         strategy = ms.search_strategy.EvolutionarySearch(
             population_size=POPULATION, init_min_unmeasured=NEW_ONES, genetic_num_iters=GENERATIONS
         )
-        with without_intrinsics():
-            self._context = ms.TuneContext(
-                tvm.IRModule({"main": function}),
-                target=_with_cores(target),
-                space_generator=rules(function, target),
-                search_strategy=strategy,
-                rand_state=seed % (2**31 - 2) + 1,
-                num_threads=1,  # several would share out the random numbers as they happen to run
-                logger=_LOGGER,
-            )
+        self._context = _context(function, target, seed, rules(function, target), strategy)
         self._model = CostModel(self._context, seed)
         self._database = ms.database.MemoryDatabase()
         self._workload = self._database.commit_workload(self._context.mod)
@@ -90,6 +81,42 @@ class Generator:
         if seconds is not None:
             record = ms.database.TuningRecord(sch.trace, self._workload, [seconds], self._context.target, arguments)
             self._database.commit_tuning_record(record)
+
+
+class Sampler:
+    """Random draws from MetaSchedule's rules for what lies around the sums of a program, whose loops are given."""
+
+    def __init__(self, function: Any, target: Any, seed: int) -> None:
+        from tvm.s_tir import meta_schedule as ms
+
+        strategy = ms.search_strategy.ReplayTrace()
+        self._context = _context(function, target, seed, around_sums(function, target), strategy)
+        self._started = False
+
+    def batch(self, size: int) -> list[Any]:
+        """Return at most `size` schedules; the first call's size is that of all."""
+        from tvm.s_tir import meta_schedule as ms
+
+        if not self._started:
+            self._started = True
+            spaces = self._context.generate_design_space()
+            self._context.pre_tuning(2**31 - 1, size, spaces, ms.database.MemoryDatabase(), None)
+        return [candidate.sch for candidate in self._context.generate_measure_candidates() or []][:size]
+
+
+def _context(function: Any, target: Any, seed: int, space: Any, strategy: Any) -> Any:
+    from tvm.s_tir import meta_schedule as ms
+
+    with without_intrinsics():
+        return ms.TuneContext(
+            tvm.IRModule({"main": function}),
+            target=_with_cores(target),
+            space_generator=space,
+            search_strategy=strategy,
+            rand_state=seed % (2**31 - 2) + 1,
+            num_threads=1,  # several would share out the random numbers as they happen to run
+            logger=_LOGGER,
+        )
 
 
 def _with_cores(target: Any) -> Any:

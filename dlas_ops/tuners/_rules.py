@@ -40,19 +40,13 @@ def rules(function: Any, target: Any) -> Any:
     names = instructions(function, cpu)
     reuse = rule.ReuseType("must", SUMS_LEVELS, "global")
     used = [
-        rule.AutoInline(
-            into_producer=False, into_consumer=True, inline_const_tensor=True, disallow_if_then_else=True,
-            require_injective=True, require_ordered=True,
-        ),
+        _inline(),
         *(rule.MultiLevelTilingWithIntrin(name, STRUCTURE, None, MOST_INNERMOST, reuse_write=reuse) for name in names),
         # MultiLevelTiling also splits the vector: of 24 drawn schedules of a 3x3 convolution, half then take nine times
         # what the rule-based one does, instead of twice.
         rule.MultiLevelTilingWideVector(STRUCTURE, cpu.vector_bits, MOST_INNERMOST, reuse_write=reuse),
-        rule.ParallelizeVectorizeUnroll(
-            max_jobs_per_core=MOST_TASKS_PER_CORE, max_vectorize_extent=MOST_INNERMOST,
-            unroll_max_steps=UNROLLED_STEPS, unroll_explicit=True,
-        ),
-    ]  # fmt: skip
+        _parallelize(MOST_INNERMOST, UNROLLED_STEPS),
+    ]
     if not names and len(_sources(function)) <= MOST_MOVED:
         # It may inline what copies the input, and an instruction then finds no vectors of it.
         used.append(rule.RandomComputeLocation())
@@ -69,6 +63,40 @@ def rules(function: Any, target: Any) -> Any:
         mutator.MutateParallel(MOST_TASKS_PER_CORE): 0.02,
     }
     return ms.space_generator.PostOrderApply(sch_rules=used, postprocs=postprocs, mutator_probs=mutators)
+
+
+def around_sums(function: Any, target: Any) -> Any:
+    """Return the generator of schedules of what lies around sums whose loops are as they shall be.
+
+    Nothing keeps loops of other lengths than constants out: those over the non-zeros of CSR weights are. Nothing is
+    vectorised or unrolled: the rules would do so with loops around the sums, which have their own vectors and steps.
+    """
+    from tvm.s_tir import meta_schedule as ms
+
+    rule, postproc = ms.schedule_rule, ms.postproc
+    return ms.space_generator.PostOrderApply(
+        sch_rules=[_inline(), _parallelize(-1, [0]), rule.RandomComputeLocation()],
+        postprocs=[postproc.RewriteParallelVectorizeUnroll(), postproc.RewriteReductionBlock()],
+        mutator_probs={},
+    )
+
+
+def _inline() -> Any:
+    from tvm.s_tir.meta_schedule import schedule_rule
+
+    return schedule_rule.AutoInline(
+        into_producer=False, into_consumer=True, inline_const_tensor=True, disallow_if_then_else=True,
+        require_injective=True, require_ordered=True,
+    )  # fmt: skip
+
+
+def _parallelize(vector: int, unrolled: list[int]) -> Any:
+    from tvm.s_tir.meta_schedule import schedule_rule
+
+    return schedule_rule.ParallelizeVectorizeUnroll(
+        max_jobs_per_core=MOST_TASKS_PER_CORE, max_vectorize_extent=vector, unroll_max_steps=unrolled,
+        unroll_explicit=True,
+    )  # fmt: skip
 
 
 def blocks_of(function: Any) -> list[Any]:

@@ -43,17 +43,17 @@ def schedule(function: Any, target: Any, decision: Decision) -> Any:
     ValueError
         If `decision` is not of the function's space.
     """
-    return scheduling.schedule_function(function, describe(target), _choice(decision))
+    return scheduling.schedule_function(function, describe(target), choice_of(decision))
 
 
 def transferred(function: Any, target: Any, decision: Decision) -> Decision | None:
     """Return the values allowed that are nearest to those of `decision`, or None if the tunables are others."""
     space = scheduling.space(function, describe(target))
-    choice = _choice(decision)
+    choice = choice_of(decision)
     if set(choice) != set(space):
         return None
     return {
-        name: _plain(min(allowed, key=lambda value: _distance(value, choice[name]))) for name, allowed in space.items()
+        name: plain(min(allowed, key=lambda value: _distance(value, choice[name]))) for name, allowed in space.items()
     }
 
 
@@ -86,11 +86,11 @@ class TemplateSearch:
         )
         self._left.difference_update(chosen)
         self._order = [point for point in self._order if point in self._left]
-        return [{name: _plain(value) for name, value in zip(self._names, point, strict=True)} for point in chosen]
+        return [{name: plain(value) for name, value in zip(self._names, point, strict=True)} for point in chosen]
 
     def learn(self, decision: Decision, seconds: float | None) -> None:
         """Take in what a point was measured at."""
-        point = tuple(_choice(decision)[name] for name in self._names)
+        point = tuple(choice_of(decision)[name] for name in self._names)
         self._left.discard(point)
         if seconds is not None:
             self._known[point] = seconds
@@ -131,10 +131,11 @@ def _distance(one: Any, other: Any) -> float:
     return float(one != other)
 
 
-def _choice(decision: Mapping[str, Any]) -> Choice:
+def choice_of(decision: Mapping[str, Any]) -> Choice:
     """Return a decision, read from JSON, with lists as the tuples that tunables hold."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in decision.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a tunable's value as JSON has it."""
     return list(value) if isinstance(value, tuple) else value

@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from explorer import space
@@ -104,7 +104,7 @@ def test_the_configurations_are_the_brute_force_product_filtered_by_the_rules(da
         assert len({configuration.id for configuration in found}) == len(found)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.data())
 def test_every_suggestion_is_valid_and_its_parameters_lead_back_to_it(data: st.DataObject) -> None:
     axes = data.draw(DRAWN_AXES)

@@ -33,6 +33,7 @@ CASES = [
     *((name, "float16") for name in ("direct/dense", "16")),
     *((name, "float32") for name in ("winograd/dense", "16")),
     *((name, dtype) for name in ("dense", "grouped") for dtype in ("float32", "int8")),
+    *((f"{name}/csr", "float32") for name in ("direct", "gemm", "spatial_pack")),
 ]
 
 
@@ -60,13 +61,18 @@ def _program(packed: Any, shape: tuple[int, ...], dtype: str, compute: Any) -> A
 
 
 def arguments_of(function: Any) -> list[Any]:
-    """Return random arguments; requantized sums fill the range of 8 bits."""
+    """Return random arguments; requantized sums fill the range of 8 bits, and CSR weights are rows of equal length."""
     drawn = np.random.default_rng(0)
     fixed = {"low": -100.0, "high": 100.0, "factor": 1e-3}
-    arguments = []
+    arguments: list[Any] = []
+    values: Any
     for parameter in function.params:
         shape, dtype = [int(size) for size in parameter.ty.shape], str(parameter.ty.dtype)
-        if parameter.name in fixed:
+        if parameter.name == "weight_1":
+            values = drawn.integers(0, 20, shape)
+        elif parameter.name == "weight_2":
+            values = np.linspace(0, arguments[-1].size, shape[0])
+        elif parameter.name in fixed:
             values = np.full(shape, fixed[parameter.name])
         elif dtype == "int32":
             values = drawn.integers(0, 20, shape)
@@ -130,9 +136,39 @@ def test_refuses_what_is_no_schedule_of_the_function() -> None:
     assert search.propose(1)
 
 
-def test_proposes_nothing_where_the_rules_can_do_nothing() -> None:
+def test_sums_over_csr_weights_have_other_loops_and_other_places_for_what_is_around_them() -> None:
     function = function_of("direct/csr")
-    assert "CSR" in (generated.supports(function, networks.target()) or "")
+    search = generated.search(function, networks.target(), 0)
+    first = search.propose(12)
+    assert len({json.dumps(decision["nest"]) for decision in first}) > 2
+    assert len({json.dumps(decision["trace"]) for decision in first}) > 1
+    best = first[-1]
+    for decision in first:
+        search.learn(decision, 1e-3 if decision is best else 2e-3)
+    second = search.propose(12)
+    assert all(decision["nest"] == best["nest"] or decision["trace"] == best["trace"] for decision in second)
+    programs = [generated.schedule(function, networks.target(), decision) for decision in first + second]
+    assert len({tvm_ffi.structural_hash(program) for program in programs}) == len(first + second) > 12
+
+
+def test_refuses_what_is_no_schedule_of_sums_over_csr_weights() -> None:
+    function, other = function_of("direct/csr"), function_of("gemm/csr")
+    [decision] = generated.search(function, networks.target(), 0).propose(1)
+    malformed: list[Any] = [None, {}, decision["trace"], {**decision, "trace": [[], 1]}]
+    for wrong in malformed:
+        with pytest.raises(ValueError, match="the trace does not fit the function"):
+            generated.schedule(function, networks.target(), wrong)
+    with pytest.raises(ValueError, match="not allowed"):
+        generated.schedule(function, networks.target(), {**decision, "nest": {"filters": 3}})
+    assert generated.transferred(other, networks.target(), decision) is None
+    assert generated.transferred(function, networks.target(), decision) == decision
+
+
+def test_proposes_nothing_where_the_rules_can_do_nothing() -> None:
+    te = tvm.te
+    data = te.placeholder((64,), "float32", "data")
+    function = te.create_prim_func([data, te.compute((64,), lambda i: data[i] + 1.0)])
+    assert "reduces nothing" in (generated.supports(function, networks.target()) or "")
     assert generated.search(function, networks.target(), 0).propose(8) == []
 
 

@@ -1,0 +1,123 @@
+"""Sums over CSR weights: loops drawn from the template's tunables, and MetaSchedule's rules for all around them.
+
+How long the rows of CSR weights are is data, so the rules see no loops there to tile. They place the sums among the
+loops of what follows them, and the copies of the input among those of the sums; they inline, parallelise and vectorise.
+"""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from typing import Any
+
+import tvm_ffi
+
+from dlas_ops import scheduling
+from dlas_ops._tvm import tvm
+from dlas_ops.schedules import extents, vectorize_last
+from dlas_ops.targets import describe
+from dlas_ops.tuners import Decision
+from dlas_ops.tuners._metaschedule import Sampler
+from dlas_ops.tuners._traces import NEST, TRACE, replayed, trace_of
+from dlas_ops.tuners.template import TemplateSearch, choice_of, plain
+
+# What is drawn at a time.
+BATCH = 8
+
+# One after the other without a new schedule: all are known.
+EMPTY_BATCHES = 3
+
+
+class NestSearch:
+    """Other loops for the steps that were fastest, in turns with other steps for the fastest loops."""
+
+    def __init__(self, function: Any, target: Any, seed: int) -> None:
+        self._function, self._target, self._seed = function, target, seed
+        self._name = scheduling.asked_schedule(function).partition("/")[0]
+        self._cpu = describe(target)
+        space = scheduling.space(function, self._cpu)
+        self._nests = TemplateSearch(space, seed)
+        self._rule = {name: plain(values[0]) for name, values in space.items()}
+        self._best: tuple[float, Decision] | None = None
+        self._fastest: dict[str, float] = {}
+        self._samplers: dict[str, tuple[Sampler, int]] = {}
+        self._known: set[int] = set()
+
+    def propose(self, count: int) -> list[Decision]:
+        """Return at most `count` schedules that were neither proposed nor learned before."""
+        found: list[Decision] = []
+        while len(found) < count:
+            new = self._others((count - len(found) + 1) // 2)
+            nest = self._best[1][NEST] if self._best else self._rule
+            new += self._drawn(nest, count - len(found) - len(new))
+            if not new:
+                break
+            found += new
+        return found
+
+    def _others(self, count: int) -> list[Decision]:
+        """Return schedules of other loops by the steps of the best one known or, where those do not fit, drawn ones."""
+        found = []
+        for nest in self._nests.propose(count):
+            if self._best:
+                decision = {NEST: nest, TRACE: self._best[1][TRACE]}
+                try:
+                    new = self._is_new(replayed(self._function, self._target, decision))
+                except ValueError:
+                    new = False
+                if new:
+                    found.append(decision)
+                    continue
+            found += self._drawn(nest, 1)
+        return found
+
+    def _drawn(self, nest: Any, count: int) -> list[Decision]:
+        """Return at most `count` new schedules with the loops `nest`, their steps drawn from the rules."""
+        key = json.dumps(nest, sort_keys=True)
+        if key not in self._samplers:
+            program = scheduling.opened(self._function, self._cpu, choice_of(nest))
+            opened = tvm.s_tir.Schedule(tvm.IRModule({"main": program}))
+            tasks = prod(extents(opened, opened.get_sblock(self._name)))
+            self._samplers[key] = Sampler(program, self._target, self._seed), tasks
+        sampler, tasks = self._samplers[key]
+        found: list[Decision] = []
+        empty = 0
+        while len(found) < count and empty < EMPTY_BATCHES:
+            empty += 1
+            for sch in sampler.batch(BATCH):
+                if len(found) == count or not self._once(sch, tasks):
+                    continue
+                self._in_vectors(sch)
+                if self._is_new(sch):
+                    found.append({NEST: nest, TRACE: trace_of(sch)})
+                    empty = 0
+        return found
+
+    def _once(self, sch: Any, tasks: int) -> bool:
+        """Tell whether each task of the sums runs once, and not again for every loop of what follows."""
+        return prod(extents(sch, sch.get_sblock(self._name))) == tasks
+
+    def _in_vectors(self, sch: Any) -> None:
+        """Vectorise what follows the sums, which have vectors of their own and can be in no vectorised loop."""
+        for follower in sch.get_consumers(sch.get_sblock(self._name)):
+            if sch.get(sch.get_loops(follower)[-1]).kind == tvm.tirx.ForKind.SERIAL:
+                vectorize_last(sch, follower, self._cpu)
+
+    def _is_new(self, sch: Any) -> bool:
+        hashed = tvm_ffi.structural_hash(sch.mod)
+        new = hashed not in self._known
+        self._known.add(hashed)
+        return new
+
+    def learn(self, decision: Decision, seconds: float | None) -> None:
+        """Take in what a schedule was measured at, None if it failed; one that does not fit teaches nothing."""
+        try:
+            self._is_new(replayed(self._function, self._target, decision))
+        except ValueError:
+            return
+        key = json.dumps(decision[NEST], sort_keys=True)
+        if seconds is not None:
+            self._fastest[key] = min(seconds, self._fastest.get(key, seconds))
+            if self._best is None or seconds < self._best[0]:
+                self._best = seconds, decision
+        self._nests.learn(decision[NEST], self._fastest.get(key))

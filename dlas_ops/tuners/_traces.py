@@ -1,0 +1,59 @@
+"""A decision → the program that MetaSchedule's steps in it make of a tensor program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlas_ops import scheduling
+from dlas_ops._tvm import tvm
+from dlas_ops.targets import describe
+from dlas_ops.tuners import Decision
+from dlas_ops.tuners._rules import instructions
+from dlas_ops.tuners.template import choice_of
+
+# What a decision on sums over CSR weights says.
+NEST, TRACE = "nest", "trace"
+
+
+def replayed(function: Any, target: Any, decision: Decision) -> Any:
+    """Return the schedule of `function` that `decision` says.
+
+    Raises
+    ------
+    ValueError
+        If `decision` is none, or one of another function.
+    """
+    program, trace = function, decision
+    if scheduling.is_sparse(function):
+        if not (isinstance(decision, dict) and set(decision) == {NEST, TRACE}):
+            raise ValueError(f"the trace does not fit the function: it says no {NEST} and {TRACE}")
+        program = scheduling.opened(function, describe(target), choice_of(decision[NEST]))
+        trace = decision[TRACE]
+    else:
+        instructions(function, describe(target))
+    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": program}))
+    try:
+        tvm.s_tir.schedule.Trace.apply_json_to_schedule(trace, sch)
+    except (TypeError, ValueError, IndexError, RuntimeError, tvm.s_tir.ScheduleError) as error:
+        raise ValueError(f"the trace does not fit the function: {error}") from error
+    return sch
+
+
+def trace_of(sch: Any) -> Any:
+    """Return the steps of `sch` as plain JSON values."""
+    return _plain(sch.trace.as_json())
+
+
+def _plain(value: Any) -> Any:
+    """Return a trace's `value` without TVM's own numbers, texts and lists."""
+    match value:
+        case str():
+            return str(value)
+        case tvm.tirx.IntImm():
+            return int(value.value)
+        case tvm.tirx.FloatImm():
+            return float(value.value)
+        case _ if hasattr(value, "__iter__"):
+            return [_plain(item) for item in value]
+        case _:
+            return value
