@@ -10,22 +10,14 @@ import json
 from math import prod
 from typing import Any
 
-import tvm_ffi
-
 from dlas_ops import scheduling
 from dlas_ops._tvm import tvm
 from dlas_ops.schedules import extents, vectorize_last
 from dlas_ops.targets import describe
 from dlas_ops.tuners import Decision
 from dlas_ops.tuners._metaschedule import Sampler
-from dlas_ops.tuners._traces import NEST, TRACE, replayed, trace_of
+from dlas_ops.tuners._traces import BATCH, EMPTY_BATCHES, NEST, TRACE, Known, replayed, trace_of
 from dlas_ops.tuners.template import TemplateSearch, choice_of, plain
-
-# What is drawn at a time.
-BATCH = 8
-
-# One after the other without a new schedule: all are known.
-EMPTY_BATCHES = 3
 
 
 class NestSearch:
@@ -41,7 +33,7 @@ class NestSearch:
         self._best: tuple[float, Decision] | None = None
         self._fastest: dict[str, float] = {}
         self._samplers: dict[str, tuple[Sampler, int]] = {}
-        self._known: set[int] = set()
+        self._known = Known()
 
     def propose(self, count: int) -> list[Decision]:
         """Return at most `count` schedules that were neither proposed nor learned before."""
@@ -59,27 +51,38 @@ class NestSearch:
         """Return schedules of other loops by the steps of the best one known or, where those do not fit, drawn ones."""
         found = []
         for nest in self._nests.propose(count):
-            if self._best:
-                decision = {NEST: nest, TRACE: self._best[1][TRACE]}
-                try:
-                    new = self._is_new(replayed(self._function, self._target, decision))
-                except ValueError:
-                    new = False
-                if new:
-                    found.append(decision)
-                    continue
+            decision = self._moved(nest)
+            if decision is not None:
+                found.append(decision)
+                continue
             found += self._drawn(nest, 1)
         return found
 
-    def _drawn(self, nest: Any, count: int) -> list[Decision]:
-        """Return at most `count` new schedules with the loops `nest`, their steps drawn from the rules."""
+    def _moved(self, nest: Any) -> Decision | None:
+        """Return a new schedule of the loops `nest` by the steps of the best one known, or None if there is none."""
+        if self._best is None:
+            return None
+        decision = {NEST: nest, TRACE: self._best[1][TRACE]}
+        try:
+            sch = replayed(self._function, self._target, decision)
+        except ValueError:
+            return None
+        _, tasks = self._sampler(nest)
+        return decision if self._once(sch, tasks) and self._known.add(sch) else None
+
+    def _sampler(self, nest: Any) -> tuple[Sampler, int]:
+        """Return what draws steps for the loops `nest`, and how many tasks these run."""
         key = json.dumps(nest, sort_keys=True)
         if key not in self._samplers:
             program = scheduling.opened(self._function, self._cpu, choice_of(nest))
             opened = tvm.s_tir.Schedule(tvm.IRModule({"main": program}))
             tasks = prod(extents(opened, opened.get_sblock(self._name)))
             self._samplers[key] = Sampler(program, self._target, self._seed), tasks
-        sampler, tasks = self._samplers[key]
+        return self._samplers[key]
+
+    def _drawn(self, nest: Any, count: int) -> list[Decision]:
+        """Return at most `count` new schedules with the loops `nest`, their steps drawn from the rules."""
+        sampler, tasks = self._sampler(nest)
         found: list[Decision] = []
         empty = 0
         while len(found) < count and empty < EMPTY_BATCHES:
@@ -88,7 +91,7 @@ class NestSearch:
                 if len(found) == count or not self._once(sch, tasks):
                     continue
                 self._in_vectors(sch)
-                if self._is_new(sch):
+                if self._known.add(sch):
                     found.append({NEST: nest, TRACE: trace_of(sch)})
                     empty = 0
         return found
@@ -103,16 +106,10 @@ class NestSearch:
             if sch.get(sch.get_loops(follower)[-1]).kind == tvm.tirx.ForKind.SERIAL:
                 vectorize_last(sch, follower, self._cpu)
 
-    def _is_new(self, sch: Any) -> bool:
-        hashed = tvm_ffi.structural_hash(sch.mod)
-        new = hashed not in self._known
-        self._known.add(hashed)
-        return new
-
     def learn(self, decision: Decision, seconds: float | None) -> None:
         """Take in what a schedule was measured at, None if it failed; one that does not fit teaches nothing."""
         try:
-            self._is_new(replayed(self._function, self._target, decision))
+            self._known.add(replayed(self._function, self._target, decision))
         except ValueError:
             return
         key = json.dumps(decision[NEST], sort_keys=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tvm_ffi
+
 from dlas_ops import scheduling
 from dlas_ops._tvm import tvm
 from dlas_ops.targets import describe
@@ -13,6 +15,24 @@ from dlas_ops.tuners.template import choice_of
 
 # What a decision on sums over CSR weights says.
 NEST, TRACE = "nest", "trace"
+
+# A search draws so many schedules at a time, and so many times in a row without a new one: all are known.
+BATCH = 8
+EMPTY_BATCHES = 3
+
+
+class Known:
+    """The programs that a search has proposed or learned."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()
+
+    def add(self, sch: Any) -> bool:
+        """Keep the program that `sch` makes in mind; tell whether it is new."""
+        hashed = tvm_ffi.structural_hash(sch.mod)
+        new = hashed not in self._hashes
+        self._hashes.add(hashed)
+        return new
 
 
 def replayed(function: Any, target: Any, decision: Decision) -> Any:

@@ -11,18 +11,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import tvm_ffi
-
 from dlas_ops import scheduling
 from dlas_ops.permutation import marked
 from dlas_ops.tuners import Decision, Search, template
 from dlas_ops.tuners._metaschedule import Generator
-from dlas_ops.tuners._nests import EMPTY_BATCHES, NestSearch
+from dlas_ops.tuners._nests import NestSearch
 from dlas_ops.tuners._rules import reductions
-from dlas_ops.tuners._traces import NEST, TRACE, replayed, trace_of
-
-# What the search generates at a time.
-BATCH = 8
+from dlas_ops.tuners._traces import BATCH, EMPTY_BATCHES, NEST, TRACE, Known, replayed, trace_of
 
 
 def supports(function: Any, target: Any) -> str | None:
@@ -45,7 +40,10 @@ def transferred(function: Any, target: Any, decision: Decision) -> Decision | No
     """Return `decision` if its steps fit `function`, too, or None: its tiles are factors of its own loops."""
     try:
         if scheduling.is_sparse(function):
-            decision = {NEST: template.transferred(function, target, decision[NEST]) or {}, TRACE: decision[TRACE]}
+            nest = template.transferred(function, target, decision[NEST])
+            if nest is None:
+                return None
+            decision = {NEST: nest, TRACE: decision[TRACE]}
         schedule(function, target, decision)
     except (KeyError, TypeError, ValueError):
         return None
@@ -64,7 +62,7 @@ class GeneratedSearch:
 
     def __init__(self, function: Any, target: Any, seed: int) -> None:
         self._function, self._target = function, target
-        self._known: set[int] = set()
+        self._known = Known()
         self._queue: deque[Decision] = deque()
         self._generator = None if supports(function, target) else Generator(function, target, seed)
 
@@ -72,17 +70,10 @@ class GeneratedSearch:
         """Return at most `count` schedules that were neither proposed nor learned before."""
         empty = 0
         while self._generator and len(self._queue) < count and empty < EMPTY_BATCHES:
-            new = [sch for sch in self._generator.batch(BATCH) if self._is_new(sch)]
+            new = [sch for sch in self._generator.batch(BATCH) if self._known.add(sch)]
             self._queue += [trace_of(sch) for sch in new]
             empty = 0 if new else empty + 1
         return [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
-
-    def _is_new(self, sch: Any) -> bool:
-        """Tell whether the program that `sch` makes is not known, and keep it in mind."""
-        hashed = tvm_ffi.structural_hash(sch.mod)
-        new = hashed not in self._known
-        self._known.add(hashed)
-        return new
 
     def learn(self, decision: Decision, seconds: float | None) -> None:
         """Take in what a schedule was measured at, None if it failed; one that does not fit teaches nothing."""
@@ -90,6 +81,6 @@ class GeneratedSearch:
             sch = replayed(self._function, self._target, decision)
         except ValueError:
             return
-        self._is_new(sch)
+        self._known.add(sch)
         if self._generator:
             self._generator.learn(sch, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from dlas_ops.dot import stored
 from dlas_ops.graph import Problem
 from dlas_ops.operators import dense, grouped
 from dlas_ops.pipeline import PIPELINE
-from dlas_ops.scheduling import schedule_function
+from dlas_ops.schedules import extents
+from dlas_ops.scheduling import opened, schedule_function
 from dlas_ops.targets import describe
 from dlas_ops.tuners import generated
 from dlas_ops.tuners._metaschedule import UNUSED, without_intrinsics
+from dlas_ops.tuners._traces import replayed
+from dlas_ops.tuners.template import choice_of
 from tests.dlas_ops import small_networks as networks
 
 CONV = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
@@ -136,6 +140,10 @@ def test_refuses_what_is_no_schedule_of_the_function() -> None:
     assert search.propose(1)
 
 
+def sums_run(sch: Any) -> int:
+    return prod(extents(sch, sch.get_sblock("direct")))
+
+
 def test_sums_over_csr_weights_have_other_loops_and_other_places_for_what_is_around_them() -> None:
     function = function_of("direct/csr")
     search = generated.search(function, networks.target(), 0)
@@ -147,6 +155,9 @@ def test_sums_over_csr_weights_have_other_loops_and_other_places_for_what_is_aro
         search.learn(decision, 1e-3 if decision is best else 2e-3)
     second = search.propose(12)
     assert all(decision["nest"] == best["nest"] or decision["trace"] == best["trace"] for decision in second)
+    for decision in first + second:
+        tasks = opened(function, describe(networks.target()), choice_of(decision["nest"]))
+        assert sums_run(replayed(function, networks.target(), decision)) == sums_run(tvm.s_tir.Schedule(tasks))
     programs = [generated.schedule(function, networks.target(), decision) for decision in first + second]
     assert len({tvm_ffi.structural_hash(program) for program in programs}) == len(first + second) > 12
 
