@@ -11,6 +11,7 @@ from dlas_ops.asked import Asked
 from dlas_ops.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.permutation import marked
 from dlas_ops.schedules import copy_stage, parallel
+from dlas_ops.sparse import tasks
 from dlas_ops.targets import Cpu, describe
 from dlas_ops.tunables import Choice, Space, chosen
 
@@ -97,7 +98,9 @@ def is_sparse(function: Any) -> bool:
 
 
 def opened(function: Any, cpu: Cpu, choice: Choice) -> Any:
-    """Return a `function` that sums over CSR weights with loops in the place of its sums, and all else as it is.
+    """Return a `function` that sums over CSR weights with loops in the place of its sums and of what repacks for them.
+
+    All else is as it is.
 
     Raises
     ------
@@ -108,7 +111,8 @@ def opened(function: Any, cpu: Cpu, choice: Choice) -> Any:
     found = _asking(sch)
     assert found is not None
     block, name = found
-    Asked.parse(name).module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
+    block = Asked.parse(name).module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
+    tasks.open_copies(sch, block, cpu)
     return sch.mod["main"]
 
 

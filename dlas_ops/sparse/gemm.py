@@ -94,7 +94,7 @@ def _im2col(conv: Conv, data: Any, tile: rows.Tile, cpu: Cpu) -> Any:
         return source[n, k // (height * width), row, column]
 
     shape = (conv.batch, pitch // tile.points, conv.in_channels * height * width * tile.points)
-    return te.compute(shape, element, name="im2col", attrs={"dlas.width": conv.out_width})
+    return te.compute(shape, element, name="im2col", attrs={tasks.STRETCH: [tile.points, conv.out_width]})
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
@@ -113,4 +113,4 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     block = tiled(sch, block, choice)
     task = tasks.schedule(sch, block, tile.lanes, cpu)
     for copy in sch.get_producers(block):
-        tasks.schedule_copies(sch, copy, tile.points, int(sch.get(copy).annotations["dlas.width"]), task, cpu)
+        tasks.schedule_copies(sch, copy, task, cpu)

@@ -109,9 +109,8 @@ def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
         column = point % width * sw + plane // sh % conv.kernel[1] * conv.dilation[1]
         return source[n, place // layout.channel, row, column]
 
-    attributes = {"dlas.stretch": [layout.stretch, width]}
     shape = (conv.batch, layout.tiles, conv.in_channels * layout.channel)
-    return te.compute(shape, element, name="packed", attrs=attributes)
+    return te.compute(shape, element, name="packed", attrs={tasks.STRETCH: [layout.stretch, width]})
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
@@ -130,5 +129,4 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     block = tiled(sch, block, choice)
     task = tasks.schedule(sch, block, lanes, cpu)
     [copy] = sch.get_producers(block)
-    stretch, width = (int(size) for size in sch.get(copy).annotations["dlas.stretch"])
-    tasks.schedule_copies(sch, copy, stretch, width, task, cpu)
+    tasks.schedule_copies(sch, copy, task, cpu)

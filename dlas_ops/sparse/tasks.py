@@ -16,6 +16,9 @@ from dlas_ops.tunables import Choice, Space, rule_first
 tirx = tvm.tirx
 SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
 
+# On a block that repacks the input: of how many points its innermost axis' stretches are, and a row of the output.
+STRETCH = "dlas.stretch"
+
 
 def tile_of(sch: Any, block: Any) -> Tile:
     """Return the tile that the sums of `block` were defined with."""
@@ -84,25 +87,69 @@ def schedule(sch: Any, block: Any, lanes: int, cpu: Cpu) -> Any | None:
     return outer if alone else None
 
 
-def schedule_copies(sch: Any, block: Any, stretch: int, width: int, task: Any | None, cpu: Cpu) -> None:
-    """Run the repacking `block`, whose innermost axis is stretches of rows of `width`, and the border it reads from.
+def schedule_copies(sch: Any, block: Any, task: Any | None, cpu: Cpu) -> None:
+    """Run the repacking `block`, whose innermost axis is stretches of rows, and the border it reads from.
 
     Within its `task`, what is repacked for a tile comes and goes in the cache.
     """
-    for border in sch.get_producers(block):
-        n, c, h, _ = sch.get_loops(border)
-        parallel(sch, sch.fuse(n, c, h), cpu)
+    _copy_borders(sch, block, cpu)
     if task is not None:
         sch.compute_at(block, task, preserve_unit_loops=True)
-    *outer, place = sch.get_loops(block)
-    if stretch % width == 0:
-        lanes = gcd(width, cpu.lanes())
-        stretches, _, _, vector = sch.split(place, [None, stretch // width, width // lanes, lanes])
-        sch.vectorize(vector)
-    else:
-        stretches, _ = sch.split(place, [None, stretch])
+    outer = sch.get_loops(block)[:-1]
+    stretches = copy_stretches(sch, block, cpu)
     if task is None:
         parallel(sch, sch.fuse(*outer, stretches), cpu)
+
+
+def copy_stretches(sch: Any, block: Any, cpu: Cpu) -> Any:
+    """Copy the innermost axis of `block` by whole vectors of a row, where stretches are whole rows.
+
+    Returns
+    -------
+    The loop over stretches.
+    """
+    stretch, width = (int(size) for size in sch.get(block).annotations[STRETCH])
+    place = sch.get_loops(block)[-1]
+    if stretch % width:
+        return sch.split(place, [None, stretch])[0]
+    lanes = gcd(width, cpu.lanes())
+    stretches, _, _, vector = sch.split(place, [None, stretch // width, width // lanes, lanes])
+    sch.vectorize(vector)
+    return stretches
+
+
+def _copy_borders(sch: Any, block: Any, cpu: Cpu) -> list[Any]:
+    """Run what `block` repacks, which has a border, if any, in parallel; return its block."""
+    borders = list(sch.get_producers(block))
+    for border in borders:
+        n, c, h, _ = sch.get_loops(border)
+        parallel(sch, sch.fuse(n, c, h), cpu)
+    return borders
+
+
+def open_copies(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Copy what is repacked for `block`, and its border, as in a schedule, and keep MetaSchedule from the border.
+
+    Its rules inline that, and what is repacked then asks of every point whether it is of the border: without vectors
+    a 3x3 layer takes seven times as long.
+    """
+    for copy in _copies(sch, block):
+        for border in _copy_borders(sch, copy, cpu):
+            sch.annotate(border, "schedule_rule", "None")
+    copy_all_stretches(sch, block, cpu)
+
+
+def copy_all_stretches(sch: Any, block: Any, cpu: Cpu) -> None:
+    """Copy what is repacked for `block` by stretches, unless it is already."""
+    for copy in _copies(sch, block):
+        stretch, _ = sch.get(copy).annotations[STRETCH]
+        innermost = sch.get(sch.get_loops(copy)[-1])
+        if innermost.kind == tirx.ForKind.SERIAL and int(innermost.extent) > int(stretch):
+            copy_stretches(sch, copy, cpu)
+
+
+def _copies(sch: Any, block: Any) -> list[Any]:
+    return [copy for copy in sch.get_producers(block) if STRETCH in sch.get(copy).annotations]
 
 
 def unwrap(sch: Any, block: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from dlas_ops import scheduling
 from dlas_ops._tvm import tvm
 from dlas_ops.schedules import extents, vectorize_last
+from dlas_ops.sparse.tasks import copy_all_stretches
 from dlas_ops.targets import describe
 from dlas_ops.tuners import Decision
 from dlas_ops.tuners._metaschedule import Sampler
@@ -101,7 +102,11 @@ class NestSearch:
         return prod(extents(sch, sch.get_sblock(self._name))) == tasks
 
     def _in_vectors(self, sch: Any) -> None:
-        """Vectorise what follows the sums, which have vectors of their own and can be in no vectorised loop."""
+        """Vectorise what follows the sums, which have vectors of their own and can be in no vectorised loop.
+
+        What repacks the input for them has lost its vectors where it was moved.
+        """
+        copy_all_stretches(sch, sch.get_sblock(self._name), self._cpu)
         for follower in sch.get_consumers(sch.get_sblock(self._name)):
             if sch.get(sch.get_loops(follower)[-1]).kind == tvm.tirx.ForKind.SERIAL:
                 vectorize_last(sch, follower, self._cpu)

@@ -162,6 +162,23 @@ def test_sums_over_csr_weights_have_other_loops_and_other_places_for_what_is_aro
     assert len({tvm_ffi.structural_hash(program) for program in programs}) == len(first + second) > 12
 
 
+@pytest.mark.parametrize("algorithm", ["gemm", "spatial_pack"])
+def test_repacks_the_input_of_sums_over_csr_weights_in_vectors(algorithm: str) -> None:
+    conv = Conv(1, 32, 32, 32, 32, (3, 3), padding=(1, 1, 1, 1))
+    problem = Problem(conv.operator, conv, format="csr", density=0.2)
+    function = programs(problem, networks.target())[f"{algorithm}/csr"].function
+    moved = set()
+    for decision in generated.search(function, networks.target(), 0).propose(16):
+        sch = replayed(function, networks.target(), decision)
+        [copy] = sch.get_producers(sch.get_sblock(algorithm))
+        loops = sch.get_loops(copy)
+        assert sch.get(loops[-1]).kind == tvm.tirx.ForKind.VECTORIZED
+        [border] = sch.get_producers(copy)
+        assert sch.get(border).name_hint == "bordered"
+        moved.add(len(sch.get_child_blocks(loops[0])))
+    assert moved == {1, 2}
+
+
 def test_refuses_what_is_no_schedule_of_sums_over_csr_weights() -> None:
     function, other = function_of("direct/csr"), function_of("gemm/csr")
     [decision] = generated.search(function, networks.target(), 0).propose(1)
