@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import log2
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.targets import describe
 from dlas_ops.tuners._cost import CostModel
 from dlas_ops.tuners._rules import around_sums, in_whole_vectors, instructions, rules
+from dlas_ops.tuners._traces import TILED, sampled
 
 # To schedule one candidate takes 15 ms and to read its features as long: with the defaults, 512 and 4, a batch takes
 # 20 s. With these, one of 8 takes 1.3 s of processor time and, with the cost model, 2.2 s.
@@ -81,6 +83,51 @@ class Generator:
         if seconds is not None:
             record = ms.database.TuningRecord(sch.trace, self._workload, [seconds], self._context.target, arguments)
             self._database.commit_tuning_record(record)
+
+
+def adapted(function: Any, target: Any, steps: Any) -> Any | None:
+    """Return a schedule of `function` by the `steps` of another one's, with tiles that are nearest to theirs, or None.
+
+    What is tiled stays, and where copies are placed; what runs in parallel and in vectors is made anew of the loops
+    that come of it. To replay the steps, a tile that does not divide its loop would become all of that loop.
+
+    Raises
+    ------
+    ValueError
+        If the steps do not fit `function`.
+    """
+    from tvm.s_tir import meta_schedule as ms
+
+    applied, tiles = sampled(function, target, steps)
+    context = _context(function, target, 0, rules(function, target), ms.search_strategy.ReplayTrace())
+    left = iter(tiles)
+
+    def decide(step: Any, inputs: Sequence[Any], attributes: Sequence[Any], decision: Any) -> Any:
+        if str(step.kind.name) != TILED:
+            return decision
+        return nearest_tiles(int(sch.get(inputs[0]).extent), next(left), int(attributes[1]))
+
+    sch = tvm.s_tir.Schedule(context.mod)
+    applied.trace.apply_to_schedule(sch, remove_postproc=True, decision_provider=decide)
+    if not all(step.apply(sch) for step in context.space_generator.postprocs):
+        return None
+    if instructions(function, describe(target)):
+        in_whole_vectors(sch, function)
+    return sch
+
+
+def nearest_tiles(extent: int, tiles: Sequence[int], most: int) -> list[int]:
+    """Return factors of `extent` that are nearest to `tiles`, as ratios and from the innermost one, at most `most`.
+
+    The outermost one is what is left.
+    """
+    found: list[int] = []
+    for tile in reversed(tiles[1:]):
+        limit = extent if found else most
+        factors = [factor for factor in range(1, min(extent, limit) + 1) if extent % factor == 0]
+        found.append(min(factors, key=lambda factor: abs(log2(factor / tile))))
+        extent //= found[-1]
+    return [extent, *reversed(found)]
 
 
 class Sampler:

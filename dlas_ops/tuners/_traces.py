@@ -16,6 +16,9 @@ from dlas_ops.tuners.template import choice_of
 # What a decision on sums over CSR weights says.
 NEST, TRACE = "nest", "trace"
 
+# Steps of a trace: one that draws the tiles of a loop, and the one before those that are made of what was drawn.
+TILED, DRAWN = "SamplePerfectTile", "EnterPostproc"
+
 # A search draws so many schedules at a time, and so many times in a row without a new one: all are known.
 BATCH = 8
 EMPTY_BATCHES = 3
@@ -51,7 +54,32 @@ def replayed(function: Any, target: Any, decision: Decision) -> Any:
         trace = decision[TRACE]
     else:
         instructions(function, describe(target))
-    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": program}))
+    return _applied(program, trace)
+
+
+def sampled(function: Any, target: Any, trace: Any) -> tuple[Any, list[list[int]]]:
+    """Return the schedule of `function` by those steps of `trace` that draw, and the tiles that these say.
+
+    The schedule's own are other ones where a loop of `function` has no such factors.
+
+    Raises
+    ------
+    ValueError
+        If `trace` is none, or one of a function with other loops.
+    """
+    instructions(function, describe(target))
+    try:
+        steps, decisions = trace
+        end = next((index for index, step in enumerate(steps) if step[0] == DRAWN), len(steps))
+        drawn = [(index, decision) for index, decision in decisions if index < end]
+        tiles = [decision for index, decision in drawn if steps[index][0] == TILED]
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"the trace does not fit the function: {error}") from error
+    return _applied(function, [steps[:end], drawn]), tiles
+
+
+def _applied(function: Any, trace: Any) -> Any:
+    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     try:
         tvm.s_tir.schedule.Trace.apply_json_to_schedule(trace, sch)
     except (TypeError, ValueError, IndexError, RuntimeError, tvm.s_tir.ScheduleError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 from dlas_ops import scheduling
 from dlas_ops.permutation import marked
 from dlas_ops.tuners import Decision, Search, template
-from dlas_ops.tuners._metaschedule import Generator
+from dlas_ops.tuners._metaschedule import Generator, adapted
 from dlas_ops.tuners._nests import NestSearch
 from dlas_ops.tuners._rules import reductions
 from dlas_ops.tuners._traces import BATCH, EMPTY_BATCHES, NEST, TRACE, Known, replayed, trace_of
@@ -37,13 +37,15 @@ def schedule(function: Any, target: Any, decision: Decision) -> Any:
 
 
 def transferred(function: Any, target: Any, decision: Decision) -> Decision | None:
-    """Return `decision` if its steps fit `function`, too, or None: its tiles are factors of its own loops."""
+    """Return what `decision` is for `function`: its steps, with tiles that are factors of these loops, or None."""
     try:
-        if scheduling.is_sparse(function):
-            nest = template.transferred(function, target, decision[NEST])
-            if nest is None:
-                return None
-            decision = {NEST: nest, TRACE: decision[TRACE]}
+        if not scheduling.is_sparse(function):
+            sch = adapted(function, target, decision)
+            return None if sch is None else trace_of(sch)
+        nest = template.transferred(function, target, decision[NEST])
+        if nest is None:
+            return None
+        decision = {NEST: nest, TRACE: decision[TRACE]}
         schedule(function, target, decision)
     except (KeyError, TypeError, ValueError):
         return None

@@ -27,7 +27,7 @@ from explorer.tuning.database import Database
 from explorer.tuning.layer import Layer
 from explorer.tuning.runner import Runner
 
-VERSION = 5  # of the kernels and of how candidates are measured, too: the database is told apart by it
+VERSION = 6
 WORKER = "tvm"
 SCHEDULED = "scheduled.json"  # the programs that are not scheduled by the rules, as an IRModule
 LAYERS = "tuned.json"

@@ -158,23 +158,25 @@ def transfer_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.N
     if not zoo.onnx_path(pruned).exists():
         pruned.mkdir(parents=True, exist_ok=True)
         engines.in_process(zoo.export_pruned, RESNET18, pruned)
-    known = folder / "known"
-    tuning.tune(tuning.lower(source, algorithm), "template", trials, arguments.seconds, known)
     lowered = tuning.lower(pruned, algorithm)
-    libraries, facts = {"untuned": tuning.build(lowered)}, {"untuned": {"algorithm": algorithm, "trials": 0}}
-    runs = {
-        "in full": (trials, folder / "fresh"),
-        "a tenth": (trials // 10, folder / "none"),
-        "a tenth, transferred": (trials // 10, known),
-    }
-    for name, (budget, database) in runs.items():
-        values, tuned = tuning.tune(lowered, "template", budget, arguments.seconds, database)
-        libraries[name] = tuning.build(lowered, tuned)
-        facts[name] = {"algorithm": algorithm, "trials": values["trials"]}
+    libraries = {"untuned": tuning.build(lowered)}
+    facts: dict[str, Row] = {"untuned": {"algorithm": algorithm, "tuner": "", "trials": 0}}
+    for tuner in arguments.tuners:
+        known = folder / tuner / "known"
+        tuning.tune(tuning.lower(source, algorithm), tuner, trials, arguments.seconds, known)
+        runs = {
+            "in full": (trials, folder / tuner / "fresh"),
+            "a tenth": (trials // 10, folder / tuner / "none"),
+            "a tenth, transferred": (trials // 10, known),
+        }
+        for name, (budget, database) in runs.items():
+            values, tuned = tuning.tune(lowered, tuner, budget, arguments.seconds, database)
+            libraries[f"{tuner} {name}"] = tuning.build(lowered, tuned)
+            facts[f"{tuner} {name}"] = {"algorithm": algorithm, "tuner": tuner, "trials": values["trials"]}
     rows = _compared(PRUNED, pruned, libraries, facts, arguments, lambda name: "untuned")
     times = {row["engine"]: row["median_ms"] for row in rows}
-    full = times["untuned"] - times["in full"]
     for row in rows:
+        full = times["untuned"] - times.get(f"{row['tuner']} in full", 0.0)
         row["kind"] = "transfer"
         row["share_of_gain"] = round((times["untuned"] - row["median_ms"]) / full, 3)
     return rows

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm_ffi
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlas_ops._tvm import tvm
 from dlas_ops.candidates import programs
@@ -22,7 +24,7 @@ from dlas_ops.schedules import extents
 from dlas_ops.scheduling import opened, schedule_function
 from dlas_ops.targets import describe
 from dlas_ops.tuners import generated
-from dlas_ops.tuners._metaschedule import UNUSED, without_intrinsics
+from dlas_ops.tuners._metaschedule import UNUSED, nearest_tiles, without_intrinsics
 from dlas_ops.tuners._traces import replayed
 from dlas_ops.tuners.template import choice_of
 from tests.dlas_ops import small_networks as networks
@@ -138,6 +140,45 @@ def test_refuses_what_is_no_schedule_of_the_function() -> None:
     search = generated.search(other, networks.target(), 0)
     search.learn(decision, 1e-3)
     assert search.propose(1)
+
+
+OTHER = Conv(1, 48, 7, 10, 80, (3, 3), padding=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(("algorithm", "dtype"), [("direct", "float32"), ("gemm", "int8"), ("winograd", "float32")])
+def test_a_schedule_of_one_shape_is_fitted_to_another(algorithm: str, dtype: str) -> None:
+    name, target = f"{algorithm}/dense", networks.target()
+    other = programs(Problem(OTHER.operator, OTHER, dtype=dtype), target)[name].function
+    arguments = arguments_of(other)
+    expected = ran(schedule_function(other, describe(target)), arguments)
+    decisions = generated.search(function_of(name, dtype), target, 0).propose(3)
+    fitted = [generated.transferred(other, target, json.loads(json.dumps(decision))) for decision in decisions]
+    assert fitted[0] is not None
+    assert json.loads(json.dumps(fitted)) == fitted
+    error = np.abs(ran(generated.schedule(other, target, fitted[0]), arguments) - expected).max()
+    assert error <= ERROR[dtype] * np.abs(expected).max()
+    own = function_of(name, dtype)
+    assert tvm_ffi.structural_equal(
+        generated.schedule(own, target, generated.transferred(own, target, decisions[0])),
+        generated.schedule(own, target, decisions[0]),
+    )
+
+
+@given(extent=st.integers(1, 300), tiles=st.lists(st.integers(1, 64), min_size=2, max_size=4), most=st.integers(1, 64))
+def test_tiles_are_factors_near_those_of_another_loop(extent: int, tiles: list[int], most: int) -> None:
+    found = nearest_tiles(extent, tiles, most)
+    assert len(found) == len(tiles)
+    assert prod(found) == extent
+    assert found[-1] <= most
+    if tiles[-1] <= most and extent % tiles[-1] == 0:
+        assert found[-1] == tiles[-1]
+
+
+def test_innermost_tiles_are_fitted_first_and_outermost_ones_take_what_is_left() -> None:
+    assert nearest_tiles(20, [1, 4, 8], 64) == [1, 2, 10]
+    assert nearest_tiles(80, [1, 2, 4], 64) == [10, 2, 4]
+    assert nearest_tiles(81, [1, 32], 16) == [9, 9]
+    assert nearest_tiles(16, [1, 2], 1) == [16, 1]
 
 
 def sums_run(sch: Any) -> int:
