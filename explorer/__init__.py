@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.counting import StageCount
+    from explorer.planning import Plan
     from explorer.records import Records
     from explorer.report import Best
     from explorer.search import Observer, Summary
@@ -32,8 +34,10 @@ __all__ = [
     "figure",
     "frame",
     "front",
+    "grid",
     "layers",
     "objectives",
+    "plan",
     "run",
     "study_records",
 ]
@@ -74,18 +78,74 @@ def run(
     from explorer.workspace import Workspace
 
     searched = load(Path(space)).searched(sampler, trials, seed)
-    place = Workspace(Path(workspace))
-    if observer is not None:
-        return search.run(searched, place, observer)
+    with _observed(
+        observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
+    ) as told:
+        return search.run(searched, Workspace(Path(workspace)), told)
 
+
+def grid(
+    space: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    *,
+    shard: str = "1/1",
+    observer: Observer | None = None,
+) -> Summary:
+    """Evaluate every configuration of `space`; a grid that was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    shard
+        ``"i/n"``: the i-th of n equal parts of the grid.
+    space, workspace, observer
+        As in `run`.
+
+    Raises
+    ------
+    ExplorerError
+        If the space, the shard, the workspace or a device cannot be used.
+    """
+    from explorer import grids
+    from explorer.space import load
+    from explorer.workspace import Workspace
+
+    whole, part = load(Path(space)).whole, grids.Shard.parse(shard)
+    with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
+        return grids.run(whole, Workspace(Path(workspace)), told, part)
+
+
+def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:
+    """Return what `grid` would have to execute, and how long that takes by what is on record in the workspace.
+
+    Raises
+    ------
+    ExplorerError
+        If the space or the shard cannot be used; devices need no entry.
+    """
+    from explorer import grids, planning
+    from explorer.records import Records
+    from explorer.space import load
+    from explorer.workspace import Workspace
+
+    whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
+    records = Records(place.url) if place.database.exists() else None
+    return planning.plan(whole, grids.Shard.parse(shard).configurations(whole), records)
+
+
+@contextlib.contextmanager
+def _observed(observer: Observer | None, title: str) -> Iterator[Observer]:
+    """Give `observer` or, unless there is one, what shows progress on the terminal, under a title."""
+    if observer is not None:
+        yield observer
+        return
     from rich.console import Console
 
     from explorer.progress import Progress
 
     console = Console(highlight=False)
-    console.print(f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}")
+    console.print(title)
     with Progress(console) as progress:
-        return search.run(searched, place, progress)
+        yield progress
 
 
 def count(space: Path | str) -> tuple[StageCount, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from explorer.axes import Choice
+    from explorer.search import Summary
     from explorer.space import Space
 
 PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 columns
@@ -49,11 +51,49 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
 ) -> None:
     """Search a space; the same command goes on with a study that was interrupted."""
-    try:
+    with _resumable():
         summary = explorer.run(space, workspace, trials=trials, sampler=sampler, seed=seed)
+    _print_summary(summary, workspace)
+
+
+@app.command()
+def grid(
+    space: Annotated[str, typer.Argument(help="A search-space file, or the name of a bundled one such as quickstart.")],
+    workspace: InWorkspace = WORKSPACE,
+    shard: Annotated[str, typer.Option(help="i/n: the i-th of n equal parts of the grid.")] = "1/1",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan only: what is left, and its time.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --dry-run.")] = False,
+) -> None:
+    """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
+    if as_json and not dry_run:
+        raise ExplorerError("--json prints the plan alone: add --dry-run")
+    plan = explorer.plan(space, workspace, shard=shard)
+    if as_json:
+        _print_json(asdict(plan))
+        return
+    from explorer import tables
+
+    _print(tables.plan_table(plan))
+    if dry_run:
+        return
+    with _resumable():
+        summary = explorer.grid(space, workspace, shard=shard)
+    _print_summary(summary, workspace)
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    """Exit with 130 when the user interrupts what another such command goes on with."""
+    try:
+        yield
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _print_summary(summary: Summary, workspace: Path) -> None:
     from explorer import tables
     from explorer.workspace import Workspace
 

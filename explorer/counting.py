@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from explorer import plugins, trial
 from explorer.configuration import Configuration
 from explorer.devices import Device
+from explorer.settings import Settings
 from explorer.stage import Stage
 from explorer.statistics import Interval
 from explorer.store import Artifact
@@ -60,20 +61,20 @@ def count(space: Space) -> tuple[StageCount, ...]:
     SpaceError
         If an axis is continuous.
     """
-    engine = _CountingEngine(space.devices)
+    engine = CountingEngine(space.devices)
     places: dict[str, int] = {}  # the furthest that each stage has stood in a configuration's line
     for configuration in space.configurations():
         engine.asked.clear()
-        trial.run(configuration, space.settings, engine)
+        engine.count(configuration, space.settings)
         for place, stage in enumerate(engine.asked):
             places[stage] = max(place, places.get(stage, 0))
     return tuple(
-        StageCount(stage, engine.alone[stage], len(engine.keys[stage]), stage in engine.at_most)
+        StageCount(stage, engine.alone[stage], engine.distinct[stage], stage in engine.at_most)
         for stage in sorted(places, key=places.__getitem__)
     )
 
 
-class _CountingEngine:
+class CountingEngine:
     """Answers every stage with an artifact that has its key and the values that the line reads.
 
     Parameters
@@ -85,11 +86,18 @@ class _CountingEngine:
     def __init__(self, devices: Mapping[str, Device]) -> None:
         self.asked: dict[str, None] = {}  # the stages asked for since this was cleared, in order
         self.alone = Counter[str]()
-        self.keys: dict[str, set[object]] = {}
+        self.distinct = Counter[str]()
         self.at_most: set[str] = set()
         self._devices = devices
         self._sharing = True
+        self._executed: set[tuple[str, object]] = set()
         self._known: dict[tuple[str, ...], str] = {}
+
+    def count(self, configuration: Configuration, settings: Settings) -> tuple[Counter[str], Counter[str]]:
+        """Count for one more configuration; return what it executes alone, and what with the store of all before."""
+        alone, distinct = self.alone.copy(), self.distinct.copy()
+        trial.run(configuration, settings, self)
+        return self.alone - alone, self.distinct - distinct
 
     def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
         """Count the stage, and what `equivalent` asks for where it would be executed."""
@@ -156,10 +164,10 @@ class _CountingEngine:
         """Count one execution and return whether the store, shared by all configurations, lacks its result."""
         self.asked[stage] = None
         self.alone[stage] += 1
-        keys = self.keys.setdefault(stage, set())
-        if key in keys or not self._sharing:
+        if (stage, key) in self._executed or not self._sharing:
             return False
-        keys.add(key)
+        self._executed.add((stage, key))
+        self.distinct[stage] += 1
         return True
 
     @contextlib.contextmanager

@@ -76,6 +76,12 @@ class Device(BaseModel):
         """Whether the study itself starts the device's tracker and server."""
         return self.tracker == LOOPBACK
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the device's server runs on this machine, so that our own work would disturb a measurement on it."""
+        host = self.tracker.rpartition(":")[0]
+        return self.is_loopback or host in ("localhost", "::1") or host.startswith("127.")
+
 
 LOCAL = Device(name="local", key="local", description="this machine, over a loopback tracker")
 

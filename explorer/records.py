@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,19 @@ class Records:
             rows = connection.execute(query).all()
         return [(number, Configuration.from_dict(axes), Record(values)) for number, axes, values in rows]
 
+    def configurations(self, study: str) -> list[Configuration]:
+        """Return the configurations of a study that have an outcome, in the order of the trials' numbers."""
+        query = sa.select(_Trial.configuration).where(_Trial.study == study).order_by(_Trial.number)
+        with self.engine.connect() as connection:
+            return [Configuration.from_dict(axes) for axes in connection.execute(query).scalars()]
+
+    def values(self) -> Iterator[tuple[Configuration, dict[str, Any]]]:
+        """Yield configuration and values of every complete trial of all studies."""
+        query = sa.select(_Trial.configuration, _Trial.values).where(_Trial.failure.is_(None))
+        with self.engine.connect() as connection:
+            for axes, values in connection.execute(query):
+                yield Configuration.from_dict(axes), values
+
     def count(self, study: str) -> tuple[int, int]:
         """Return how many trials of a study are complete and how many failed."""
         failed = sa.func.count(_Trial.failure)
@@ -171,6 +184,13 @@ class Records:
         row = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
         with self.engine.begin() as connection:
             connection.execute(sa.insert(_Execution).values(**row, failure=vars(failure) if failure else None))
+
+    def succeeded(self) -> list[tuple[str, str, float]]:
+        """Return stage, key and seconds of every execution that did not fail."""
+        columns = _Execution.stage, _Execution.key, _Execution.seconds
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).where(_Execution.failure.is_(None))).all()
+        return [(stage, key, seconds) for stage, key, seconds in rows]
 
     def executions(self) -> pd.DataFrame:
         """Return one row per execution: stage, key, seconds, failure, finished."""

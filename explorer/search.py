@@ -11,7 +11,6 @@ from typing import Protocol
 
 from explorer import origins, trial
 from explorer.configuration import Configuration
-from explorer.devices import Device
 from explorer.engines import local
 from explorer.errors import Failure
 from explorer.records import Record, Records
@@ -65,16 +64,29 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
         if before < space.trials:
-            origins.check(space, found, workspace)
-            store = Store(workspace.artifacts)
-            store.clean()
-            with local.LocalEngine(
-                store, records, workspace.logs, found, _devices(space), _most_threads(space), observer
-            ) as engine:
+            with engine_of(space, workspace, records, found, observer) as engine:
                 _evaluate(study, engine, observer, wanted=space.trials - before)
         complete, failed = records.count(space.name)
         added = complete + failed - before
         return Summary(space.name, complete, failed, added, exhausted=complete + failed < space.trials)
+
+
+def engine_of(
+    space: Space, workspace: Workspace, records: Records, found: origins.Origins, observer: local.Observer
+) -> local.LocalEngine:
+    """Return the engine that runs the trials of `space`, once what they take from outside was looked at.
+
+    Raises
+    ------
+    SpaceError
+        If something of that cannot be used.
+    """
+    origins.check(space, found, workspace)
+    store = Store(workspace.artifacts)
+    store.clean()
+    devices = {str(name): space.devices[str(name)] for name in space.axes["device"].choices}
+    threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
+    return local.LocalEngine(store, records, workspace.logs, found, devices, threads, observer)
 
 
 def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wanted: int) -> None:
@@ -131,12 +143,3 @@ def _until_interrupted(tickets: Iterator[int], stop: threading.Event) -> Iterato
         if stop.is_set():
             return
         yield ticket
-
-
-def _devices(space: Space) -> dict[str, Device]:
-    return {str(name): space.devices[str(name)] for name in space.axes["device"].choices}
-
-
-def _most_threads(space: Space) -> int:
-    """Return the most threads that a configuration may ask for."""
-    return max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))

@@ -83,6 +83,11 @@ class Space:
         return dataclasses.replace(self, axes={**self.axes, self.rungs: least}, rungs=None)
 
     @property
+    def whole(self) -> Space:
+        """The space as it is when all of it is evaluated: without an order in which that is done."""
+        return dataclasses.replace(self, sampler="grid", trials=self.count, rungs=None)
+
+    @property
     def missing_devices(self) -> tuple[str, ...]:
         """Names on the axis `device` that have no entry in the devices file."""
         return _missing_devices(self.axes, self.devices)

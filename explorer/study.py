@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
-from explorer import plugins
+from explorer import encoding, plugins
 from explorer.configuration import Configuration, digest
 from explorer.errors import Failure, WorkspaceError
 from explorer.promotion import Finished, Ladder, Promotion
@@ -95,6 +95,29 @@ class Study:
                 return None
             self._mirror.enqueue_trial(below.parameters(fresh))
             return self._propose()
+
+    def missing(self, configurations: Iterable[Configuration]) -> Iterator[tuple[int | None, Configuration]]:
+        """Yield those of `configurations` that have no outcome yet, with the numbers of trials that were cut off."""
+        numbers = {(configuration := self._configuration(trial)).id: trial.number for trial in self._cut_off}
+        for configuration in configurations:
+            if (number := numbers.get(configuration.id)) is not None or configuration.id not in self._seen:
+                yield number, configuration
+
+    def begin(self, configuration: Configuration) -> int:
+        """Start a trial of `configuration`, which has none and which nobody proposed, and return its number."""
+        with self._lock:
+            found = encoding.distributions(self.space, configuration)
+            proposal = len(self._mirror.get_trials(deepcopy=False))
+            trial = create_trial(
+                state=TrialState.RUNNING,
+                params={name: value for name, (_, value) in found.items()},
+                distributions={name: distribution for name, (distribution, _) in found.items()},
+                user_attrs={CONFIGURATION: configuration.id, PROPOSAL: proposal},
+            )
+            self._mirror.add_trial(trial)
+            self._ids.append((self._storage.create_new_trial(self._study_id, trial), proposal))
+            self._see(configuration.id, lowest=True)
+            return len(self._ids) - 1
 
     @property
     def promotes(self) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explorer.axes import Axis
     from explorer.counting import StageCount
     from explorer.devices import Device
+    from explorer.planning import Plan
     from explorer.report import Best, Ranks, Stack
     from explorer.space import Space
 
@@ -203,6 +204,30 @@ def stages_table(stages: Sequence[StageCount]) -> RenderableType:
     for stage, alone, distinct, at_most in [*rows, ("all", *totals, any(each.at_most for each in stages))]:
         table.add_row(stage, f"{alone:,}", f"{'at most ' if at_most else ''}{distinct:,}")
     return Group("executions of stages, if nothing fails:", table)
+
+
+def plan_table(plan: Plan) -> RenderableType:
+    """Return what a grid has to execute and how long that takes, one stage a line."""
+    left = f"{plan.configurations:,} configurations, {plan.on_record:,} of them on record"
+    if plan.on_record == plan.configurations:
+        return f"{left}: nothing is left"
+    table = _table("stage", "each alone", "left", "alone (min)", "left (min)")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for each in plan.stages:
+        times = (_minutes(each.seconds_alone), _minutes(each.seconds_left))
+        table.add_row(each.stage, f"{each.alone:,}", f"{'at most ' if each.at_most else ''}{each.left:,}", *times)
+    lines: list[RenderableType] = [f"{left}; executions of stages, if nothing fails:", table]
+    if plan.seconds:
+        saved = "" if plan.share is None else f"; sharing leaves {_share(plan.share)} of what each alone would take"
+        lines.append(f"about {_minutes(plan.seconds)} minutes by what is on record{saved}")
+    if plan.unknown:
+        lines.append(f"no time is on record of {', '.join(plan.unknown)}")
+    return Group(*lines)
+
+
+def _minutes(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds / 60:,.1f}"
 
 
 def _choices(axis: Axis) -> str:

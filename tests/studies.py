@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from explorer import search, space
+from explorer import grids, search, space
 from explorer.configuration import Configuration
 from explorer.errors import Failure
 from explorer.records import Record, Records
@@ -96,10 +96,15 @@ def run(path: Path, workspace: Path, events: Events, trials: int | None = None) 
     return search.run(space.load(path).searched(trials=trials), Workspace(workspace), events)
 
 
+def run_grid(path: Path, workspace: Path, events: Events, shard: str = "1/1") -> search.Summary:
+    """Bring a shard of the grid over the space at `path` on record in this process."""
+    return grids.run(space.load(path).whole, Workspace(workspace), events, grids.Shard.parse(shard))
+
+
 def executions(workspace: Path) -> dict[str, int]:
     """Return how often each stage was executed in a workspace."""
     return dict(Counter(Records(Workspace(workspace).url).executions()["stage"]))
 
 
-if __name__ == "__main__":  # space, workspace, stage to be killed in
-    run(Path(sys.argv[1]), Path(sys.argv[2]), Events(sys.argv[3]))
+if __name__ == "__main__":  # space, workspace, stage to be killed in, name of one of the functions above
+    globals()[sys.argv[4]](Path(sys.argv[1]), Path(sys.argv[2]), Events(sys.argv[3]))

@@ -20,7 +20,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("tables",),
     ("",),  # the package itself: the Python API
-    ("search", "progress", "figures"),
+    ("grids",),
+    ("search", "progress", "figures", "planning"),
     ("study",),
     ("report", "pareto", "counting"),
     ("promotion",),

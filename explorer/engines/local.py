@@ -82,9 +82,9 @@ class LocalEngine:
         # 3 times as long as on one (torch 2.15), and 15 times with two busy processes. What trains for long has all
         # cores, and has them alone.
         self._pools = {
-            "torch": Pool("torch", 1, logs, max(1, cores // 2)),
+            "torch": Pool("torch", self.sizes["torch"], logs, max(1, cores // 2)),
             ALONE: Pool("torch", 1, logs, cores, ALONE),
-            "tvm": Pool("tvm", cores, logs, 1),
+            "tvm": Pool("tvm", self.sizes["tvm"], logs, 1),
         }
         self._leases = {name: threading.Lock() for name in devices}
         self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
@@ -118,6 +118,11 @@ class LocalEngine:
         """How many trials are worth being under way at once: one that trains while the others compile."""
         return 1 + (os.cpu_count() or 1)
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Kind of worker → how many stages of that kind are executed at once."""
+        return {"torch": 1, "tvm": os.cpu_count() or 1}
+
     def computing(self) -> contextlib.AbstractContextManager[None]:
         """Hold this machine's cores together with other computations, never beside a measurement on them."""
         return self._cores.computing()
@@ -148,6 +153,15 @@ class LocalEngine:
     def host(self) -> Mapping[str, Any]:
         """The TVM target of this machine, whose workers run the stages."""
         return self._host
+
+    def look(self, stage: Stage) -> Artifact | None:
+        """Return the stage's artifact if it is in the store."""
+        return self._find(stage.name, stage.key)
+
+    def known(self, stage: Stage, device: str) -> Interval | None:
+        """Return what is on record of a measurement on `device`, in ms."""
+        found = self._records.latency(stage.key, device)
+        return found and found[0]
 
     def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
         """Return the stage's artifact, from the store or by executing it in a worker.
@@ -312,7 +326,7 @@ class LocalEngine:
         located = replace(stage, parameters=self._located(stage, device))
         # What is built for another machine's device, in the same stage, must not disturb a measurement on this one.
         elsewhere = self._cores.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
-        with self._cores.alone() if _is_here(self._devices[device]) else elsewhere:
+        with self._cores.alone() if self._devices[device].is_here else elsewhere:
             return self._execute(located, key, draft, MEASURE_TIMEOUT)
 
     def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
@@ -417,8 +431,3 @@ def _trains_long(stage: Stage) -> bool:
     data = stage.parents["data"].values
     _, height, width = data["shape"]
     return int(stage.parameters["epochs"] * data["train"] * height * width) >= LONG_TRAINING
-
-
-def _is_here(device: Device) -> bool:
-    """Tell whether the device's server runs on this machine, so that our own work would disturb it."""
-    return device.tracker.rpartition(":")[0] in ("localhost", "::1") or device.tracker.startswith("127.")

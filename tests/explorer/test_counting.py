@@ -61,11 +61,11 @@ def test_a_real_grid_executes_as_often_as_counted(grid: Ran) -> None:
     ("compression", "ratio", "networks"), [("none", None, 1), ("int8", None, 1), ("weight_pruning", 0.5, 3)]
 )
 def test_only_what_is_fine_tuned_depends_on_how(compression: str, ratio: float | None, networks: int) -> None:
-    engine = counting._CountingEngine({})
+    engine = counting.CountingEngine({})
     for changed in ({}, {"epochs": 7}, {"learning_rate": 0.01}):
         settings = Settings(compress=CompressSettings(**changed))
         trial.run(Configuration("digits", "resnet18", compression=compression, ratio=ratio), settings, engine)
-    assert len(engine.keys["compress"]) == networks
+    assert engine.distinct["compress"] == networks
 
 
 def test_the_stages_stand_in_the_order_of_the_line(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_network_that_is_not_fine_tuned_leaves_the_cores_to_others() -> None:
     """Its images are only evaluated, however many they are."""
     asked: list[Stage] = []
 
-    class Engine(counting._CountingEngine):
+    class Engine(counting.CountingEngine):
         def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
             asked.append(stage)
             made = super().run(stage, equivalent)

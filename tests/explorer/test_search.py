@@ -117,7 +117,7 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
     stages = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
     assert set(stages) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune"}
     for stage in stages:
-        command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage]
+        command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage, "run"]
         killed = subprocess.run(command, check=False, capture_output=True, text=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     summary = studies.run(undisturbed / "small.toml", workspace, Events())
