@@ -121,6 +121,12 @@ class Space:
         for choices in self.tree.leaves():
             yield Configuration.from_dict(dict(zip(AXES, choices, strict=True)))
 
+    def draw(self, generator: random.Random) -> Configuration:
+        """Return a configuration drawn uniformly; a number of a logarithmic range uniformly by its logarithm."""
+        choices = self.tree.leaf(generator.randrange(self.count))
+        values = (_draw(choice, generator) for choice in choices)
+        return Configuration.from_dict(dict(zip(AXES, values, strict=True)))
+
     def suggest(self, trial: BaseTrial) -> Configuration:
         """Return a valid configuration, each choice that those above leave open suggested by `trial`."""
         from explorer import encoding  # imports Optuna, which listing spaces on the command line does not need
@@ -217,9 +223,7 @@ def unseen(space: Space, seen_ids: Collection[str], seed: int) -> Configuration 
     """
     generator = random.Random(seed)
     for _ in range(DRAWS):
-        choices = space.tree.leaf(generator.randrange(space.count))
-        values = (_draw(choice, generator) for choice in choices)
-        drawn = Configuration.from_dict(dict(zip(AXES, values, strict=True)))
+        drawn = space.draw(generator)
         if drawn.id not in seen_ids:
             return drawn
     if space.continuous:

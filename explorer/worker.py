@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,13 +50,21 @@ def serve(kind: str) -> None:
         write(reply)
 
 
+class _WithoutTorch(MetaPathFinder):
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError("a worker for TVM does without torch", name=name)
+
+
 def without_torch() -> None:
     """Make ``import torch`` fail in this process.
 
     apache-tvm-ffi 0.1.14 imports torch wherever it is installed, which makes ``import tvm`` five times as slow and
-    loads two OpenMP run times into one process.
+    loads two OpenMP run times into one process. None as the module would do so, too, but scikit-learn 1.9 takes any
+    module of that name for torch.
     """
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    if "torch" not in sys.modules:
+        sys.meta_path.insert(0, _WithoutTorch())
 
 
 def _private_stdout() -> IO[bytes]:

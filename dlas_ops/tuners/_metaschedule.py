@@ -109,6 +109,7 @@ def adapted(function: Any, target: Any, steps: Any) -> Any | None:
 
     sch = tvm.s_tir.Schedule(context.mod)
     applied.trace.apply_to_schedule(sch, remove_postproc=True, decision_provider=decide)
+    sch.enter_postproc()  # so that who replays the trace knows what follows from what was drawn
     if not all(step.apply(sch) for step in context.space_generator.postprocs):
         return None
     if instructions(function, describe(target)):

@@ -18,7 +18,7 @@ from tests.explorer.spaces import SMALL, make, toml
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 SAMPLERS = plugins.names("sampler")
-MODELLED = ("nsga2", "tpe")
+MODELLED = ("gp", "nsga2", "nsga3", "tpe")
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
 CONSTRAINTS = [{"when": {"model": "mobilenetv2"}, "require": {"threads": [1]}}]
 

@@ -17,7 +17,7 @@ import pytest
 
 from explorer.errors import StageFailed
 from explorer.execution import current
-from explorer.workers import Cores, Pool, Worker, _cause
+from explorer.workers import Cores, Pool, Worker, _cause, temporary
 
 
 @pytest.fixture
@@ -93,6 +93,12 @@ def test_a_tvm_worker_has_no_torch(tmp_path: Path) -> None:
             worker.request({"call": "torch:get_num_threads", "arguments": {}})
     finally:
         pool.stop()
+
+
+def test_scikit_learn_does_not_take_what_keeps_torch_out_for_torch(tmp_path: Path) -> None:
+    arguments = {"y_true": [1.0, 2.0], "y_pred": [1.0, 3.0]}
+    with temporary("tvm", "scores", tmp_path) as worker:
+        assert worker.request({"call": "sklearn.metrics:mean_absolute_error", "arguments": arguments}) == 0.5
 
 
 PARENT = """

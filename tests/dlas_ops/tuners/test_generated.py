@@ -157,6 +157,10 @@ def test_a_schedule_of_one_shape_is_fitted_to_another(algorithm: str, dtype: str
     assert json.loads(json.dumps(fitted)) == fitted
     error = np.abs(ran(generated.schedule(other, target, fitted[0]), arguments) - expected).max()
     assert error <= ERROR[dtype] * np.abs(expected).max()
+    search = generated.search(other, target, 0)
+    for index, decision in enumerate(fitted):
+        search.learn(decision, 1e-3 * (1 + index))
+    assert len(search.propose(16)) == 16, "what was fitted is in the population of the search"
     own = function_of(name, dtype)
     assert tvm_ffi.structural_equal(
         generated.schedule(own, target, generated.transferred(own, target, decisions[0])),

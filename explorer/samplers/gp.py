@@ -1,0 +1,173 @@
+"""Gaussian process over whole configurations: expected improvement of random scalarisations of the objectives.
+
+Source: Knowles, "ParEGO", IEEE TEC 2006. Optuna's own models only parameters that all trials have, and needs torch,
+which stays in the workers.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from explorer import encoding
+from explorer.axes import Axis
+from explorer.configuration import AXES, Configuration
+from explorer.sampling import PerTrialSeed
+from explorer.space import Space
+
+# To fit takes time with the cube of the trials: the latest ones say most about where to go on.
+MOST_TRIALS = 300
+MOST_STEPS = 20  # of the search for the process' parameters
+CANDIDATES = 1000
+AUGMENTED = 0.05  # share of the sum in a scalarisation, as in the paper
+
+Array = NDArray[np.float64]
+
+
+def build(space: Space, seed: int) -> BaseSampler:
+    """Return the sampler for `space`."""
+    # As for `tpe`: the process needs some random trials, a short study cannot spare more.
+    startup = max(4, min(10, space.trials // 5))
+    known: dict[int, Array] = {}
+    return PerTrialSeed(lambda trial_seed: _ParEGO(space, startup, known, trial_seed), seed)
+
+
+class _ParEGO(BaseSampler):
+    """Proposes the configuration of which most improvement is expected.
+
+    Parameters
+    ----------
+    startup
+        Number of trials that are drawn at random.
+    known
+        Trial's number → the features of its configuration; filled here.
+    """
+
+    def __init__(self, space: Space, startup: int, known: dict[int, Array], seed: int) -> None:
+        self._space, self._startup, self._known, self._seed = space, startup, known, seed
+        self._after = RandomSampler(seed=seed)
+        self._parameters: dict[str, tuple[BaseDistribution, Any]] = {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters of the configuration to propose, which fixes all of them."""
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        complete = [other for other in others if other.state == TrialState.COMPLETE][-MOST_TRIALS:]
+        drawn = random.Random(self._seed)
+        chosen = self._space.draw(drawn)
+        if len(complete) >= self._startup:
+            seen = {other.user_attrs.get("configuration") for other in others}
+            chosen = self._most_promising(study.directions, complete, seen, drawn) or chosen
+        self._parameters = encoding.distributions(self._space, chosen)
+        return {name: distribution for name, (distribution, _) in self._parameters.items()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the configuration's parameters."""
+        return {name: value for name, (_, value) in self._parameters.items()}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a random value."""
+        return self._after.sample_independent(study, trial, param_name, param_distribution)
+
+    def _most_promising(
+        self,
+        directions: Sequence[StudyDirection],
+        complete: Sequence[FrozenTrial],
+        seen: set[Any],
+        drawn: random.Random,
+    ) -> Configuration | None:
+        """Return the candidate of most expected improvement, None where all that were drawn are known."""
+        every = {c.id: c for c in (self._space.draw(drawn) for _ in range(CANDIDATES))}
+        candidates = [candidate for name, candidate in every.items() if name not in seen]
+        if not candidates:
+            return None
+        weights = np.random.default_rng(self._seed).dirichlet(np.ones(len(directions)))
+        scores = scalarised(np.array([trial.values for trial in complete]), directions, weights)
+        improvement = expected_improvement(
+            np.stack([self._features_of(trial) for trial in complete]),
+            scores,
+            np.stack([features(candidate, self._space.axes) for candidate in candidates]),
+        )
+        return candidates[int(np.argmax(improvement))]
+
+    def _features_of(self, trial: FrozenTrial) -> Array:
+        if trial.number not in self._known:
+            configuration = self._space.suggest(FixedTrial(trial.params, trial.number))
+            self._known[trial.number] = features(configuration, self._space.axes)
+        return self._known[trial.number]
+
+
+def features(configuration: Configuration, axes: Mapping[str, Axis]) -> Array:
+    """Return a configuration as numbers: one per choice of a list, and where a number lies in its axis' range."""
+    found: list[float] = []
+    for name in AXES:
+        value, axis = getattr(configuration, name), axes[name]
+        numbers = [choice for choice in axis.choices if isinstance(choice, (int, float))]
+        low, high = (
+            (axis.range.low, axis.range.high) if axis.range else (min(numbers, default=0), max(numbers, default=0))
+        )
+        if high > low:
+            found.append((value - low) / (high - low) if isinstance(value, (int, float)) else 0.0)
+        if axis.range is None and len(axis.choices) > 1:
+            found += [float(value == choice) for choice in axis.choices]
+    return np.array(found)
+
+
+def scalarised(values: Array, directions: Sequence[StudyDirection], weights: Array) -> Array:
+    """Return one number a trial, to be minimised: the augmented Tchebycheff norm of its weighted, scaled objectives.
+
+    Parameters
+    ----------
+    values : trials x objectives; those to be minimised are compared by their ratios where all are above 0
+    """
+    columns = []
+    for column, direction in zip(values.T, directions, strict=True):
+        if direction == StudyDirection.MAXIMIZE:
+            column = -column
+        elif column.min() > 0:
+            column = np.log(column)
+        columns.append((column - column.min()) / (np.ptp(column) or 1.0))
+    weighted = weights * np.stack(columns, axis=1)
+    scores: Array = weighted.max(axis=1) + AUGMENTED * weighted.sum(axis=1)
+    return scores
+
+
+def expected_improvement(known: Array, scores: Array, candidates: Array) -> Array:
+    """Return by how much each candidate is expected to fall below the least of the scores known.
+
+    Parameters
+    ----------
+    known, candidates : features, one row each
+    """
+    from scipy.optimize import minimize
+    from scipy.stats import norm
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    def fitted(objective: Any, start: Array, bounds: Array) -> tuple[Array, float]:
+        found = minimize(objective, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MOST_STEPS})
+        return found.x, found.fun
+
+    kernel = ConstantKernel() * Matern(np.full(known.shape[1], 2.0), (0.1, 100.0), nu=2.5) + WhiteKernel(1e-2)
+    process = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=fitted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter at its bound: a choice that does not matter
+        process.fit(known, scores)
+    mean, deviation = process.predict(candidates, return_std=True)
+    gained = scores.min() - mean
+    ratio = gained / np.maximum(deviation, 1e-12)
+    improvement: Array = gained * norm.cdf(ratio) + deviation * norm.pdf(ratio)
+    return improvement

@@ -1,0 +1,250 @@
+"""The search: a full grid against its configurations one by one, samplers on that grid's table, and what a trial costs.
+
+Claim: see the rows.
+
+Sample: `grid` evaluates every configuration of `GRID` on the digits, on this machine, and compares the wall-clock time
+with the sum over all configurations of what their stages' executions took: what each would cost with a store of its
+own. It goes on with an interrupted grid, so that its time is that of all runs together. `replay` asks every sampler
+for configurations of that grid, --seeds times, and answers from the grid's table: its rows are medians over the seeds,
+until the front found so far has 95 % of the hypervolume of the grid's. An evaluation costs what the executions took
+that none before it in the study shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import moocore
+import numpy as np
+
+# A script's own folder is on the path, the repository that holds the package of tests is not.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from explorer import grids, plugins, progress, space
+from explorer.configuration import Configuration
+from explorer.errors import Failure
+from explorer.records import Record, Records
+from explorer.space import Space
+from explorer.study import Study
+from explorer.workspace import Workspace
+from tests.benchmarks.common import Row, environment, print_table, write_json
+
+GRID = """
+name = "grid"
+[axes]
+dataset = "digits"
+model = ["mobilenetv1", "mobilenetv2", "resnet18"]
+width = [0.125, 0.25, 0.375, 0.5]
+compression = ["none", "weight_pruning", "channel_pruning", "float16", "int8"]
+ratio = [0.5, 0.75, 0.9]
+algorithm = ["direct", "gemm", "spatial_pack", "winograd"]
+format = ["dense", "csr"]
+threads = [1, 2]
+[objectives]
+accuracy = "maximize"
+latency_ms = "minimize"
+size_bytes = "minimize"
+[search]
+sampler = "grid"
+"""
+
+# Of the hypervolume of the grid's front.
+REACHED = 0.95
+# Objectives are scaled to [0, 1] over the grid; beyond 1, so that its extreme points count, too.
+REFERENCE = 1.1
+# What the searches are set up for; they go on until they have reached their share.
+TRIALS = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the grid knows of a configuration.
+
+    Attributes
+    ----------
+    point : its objectives, all to be minimised and scaled; None if it failed
+    stages : key and seconds of every execution that it takes
+    """
+
+    result: Record | Failure
+    point: tuple[float, ...] | None
+    stages: tuple[tuple[str, float], ...]
+
+
+def grid_rows(searched: Space, workspace: Workspace) -> list[Row]:
+    """Evaluate the grid; return how long that took and how long each configuration alone would have taken."""
+    start = time.perf_counter()
+    with progress.Progress(_console()) as told:
+        grids.run(searched, workspace, told)
+    seconds = time.perf_counter() - start
+    spent = workspace.root / "seconds"
+    before = float(spent.read_text()) if spent.exists() else 0.0
+    spent.write_text(str(before + seconds))
+    table = outcomes(searched, workspace)
+    alone = sum(own for outcome in table.values() for _, own in outcome.stages)
+    failed = sum(isinstance(outcome.result, Failure) for outcome in table.values())
+    total = before + seconds
+    return [
+        {
+            "kind": "grid", "configurations": len(table), "failed": failed, "seconds": round(total, 1),
+            "seconds_alone": round(alone, 1), "ratio": round(total / alone, 4),
+        }
+    ]  # fmt: skip
+
+
+def outcomes(searched: Space, workspace: Workspace) -> dict[str, Outcome]:
+    """Return configuration's id → what is on record of it."""
+    records = Records(workspace.url)
+    frame = records.frame(searched.name)
+    seconds = {key: own for _, key, own in records.succeeded()}
+    objectives = searched.objectives
+    signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
+    complete = frame[frame["state"] == "complete"]
+    points = complete[list(objectives)].to_numpy(dtype=float) * signs
+    low, spread = points.min(axis=0), np.ptp(points, axis=0)
+    found = {}
+    for row in frame.to_dict("records"):
+        result = records.outcome(searched.name, row["number"])
+        assert result is not None
+        point = None
+        stages: list[tuple[str, float]] = []
+        if isinstance(result, Record):
+            values = np.array([result.values[name] for name in objectives]) * signs
+            point = tuple((values - low) / spread)
+            keys = [str(value) for name, value in result.values.items() if name.endswith("_key")]
+            stages = [(key, seconds[key]) for key in keys if key in seconds]
+        found[row["configuration_id"]] = Outcome(result, point, tuple(stages))
+    return found
+
+
+def replay_rows(searched: Space, workspace: Workspace, samplers: list[str], seeds: int) -> list[Row]:
+    """Return for every sampler the shares of evaluations and of cost until its front has its hypervolume."""
+    table = outcomes(searched, workspace)
+    cost = sum(dict(stage for outcome in table.values() for stage in outcome.stages).values())
+    rows = []
+    with ProcessPoolExecutor(os.cpu_count()) as executor:
+        for sampler in samplers:
+            found = list(executor.map(partial(replay, searched, table, sampler), range(seeds)))
+            evaluations, costs = zip(*found, strict=True)
+            rows.append(
+                {
+                    "kind": "replay", "sampler": sampler, "seeds": seeds, "latency_first": False,
+                    "evaluations": median(evaluations),
+                    "share_of_evaluations": round(median(evaluations) / len(table), 4),
+                    "share_of_cost": round(median(costs) / cost, 4),
+                    "share_of_cost_low": round(float(np.quantile(costs, 0.1)) / cost, 4),
+                    "share_of_cost_high": round(float(np.quantile(costs, 0.9)) / cost, 4),
+                }
+            )  # fmt: skip
+            print_table(rows[-1:])
+    return rows
+
+
+def replay(searched: Space, table: Mapping[str, Outcome], sampler: str, seed: int) -> tuple[int, float]:
+    """Return how many evaluations a search takes, and seconds, until its front has 95 % of the grid's hypervolume."""
+    points = [outcome.point for outcome in table.values() if outcome.point is not None]
+    wanted = REACHED * hypervolume(points)
+    front: list[tuple[float, ...]] = []
+    executed: set[str] = set()
+    seconds = 0.0
+    for evaluations, (_, outcome) in enumerate(search(searched, table, sampler, seed), 1):
+        seconds += sum(own for key, own in outcome.stages if key not in executed)
+        executed |= {key for key, _ in outcome.stages}
+        if outcome.point is not None:
+            front.append(outcome.point)
+            if hypervolume(front) >= wanted:
+                return evaluations, seconds
+    raise RuntimeError(f"{sampler} with seed {seed} did not reach {REACHED:g} of the hypervolume")
+
+
+def search(
+    searched: Space, table: Mapping[str, Outcome], sampler: str, seed: int
+) -> Iterator[tuple[Configuration, Outcome]]:
+    """Yield what a study asks for, in its order, and what it is told."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        study = Study(searched.searched(sampler, TRIALS, seed), workspace, Records(workspace.url))
+        while (asked := study.ask()) is not None:
+            outcome = table[asked[1].id]
+            yield asked[1], outcome
+            study.tell(*asked, outcome.result, 0.0)
+
+
+def hypervolume(points: list[tuple[float, ...]]) -> float:
+    """Return the volume that scaled points dominate."""
+    return float(moocore.hypervolume(np.array(points), ref=REFERENCE))
+
+
+def front_rows(count: int) -> list[Row]:
+    """Return how long the front of so many records takes."""
+    import pandas as pd
+
+    from explorer import pareto
+
+    drawn = np.random.default_rng(0)
+    objectives = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
+    frame = pd.DataFrame(
+        {
+            "state": "complete", "device": drawn.choice(["local", "rpi4", "jetson"], count),
+            "accuracy": drawn.uniform(0.5, 1.0, count), "latency_ms": drawn.lognormal(0, 1, count),
+            "size_bytes": drawn.integers(10**4, 10**8, count),
+        }
+    )  # fmt: skip
+    start = time.perf_counter()
+    found = pareto.front(frame, objectives)  # type: ignore[arg-type]
+    seconds = time.perf_counter() - start
+    return [{"kind": "front", "records": count, "on_front": len(found), "seconds": round(seconds, 3)}]
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def main() -> None:
+    """Parse the arguments, measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", default=["grid", "replay", "front"])
+    parser.add_argument("--samplers", nargs="+", default=list(plugins.names("sampler")))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--records", type=int, default=1_000_000, help="of the front")
+    parser.add_argument("--workspace", type=Path, metavar="FOLDER", help="keep the grid here, take it from here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows to this file")
+    arguments = parser.parse_args()
+    facts = environment(("optuna", "moocore", "apache-tvm", "torch", "numpy"))
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = arguments.workspace or Path(folder) / "workspace"
+        file = Path(folder) / "grid.toml"
+        file.write_text(GRID)
+        searched, workspace = space.load(file).whole, Workspace(root)
+        for kind in arguments.kinds:
+            if kind == "grid":
+                made = grid_rows(searched, workspace)
+            elif kind == "replay":
+                if not workspace.database.exists():
+                    parser.error("a replay needs the grid: --kinds grid replay, or its --workspace")
+                made = replay_rows(searched, workspace, arguments.samplers, arguments.seeds)
+            elif kind == "front":
+                made = front_rows(arguments.records)
+            else:
+                parser.error(f"unknown kind {kind}")
+            print_table(made)
+            rows += made
+            if arguments.json:
+                write_json(arguments.json, facts, rows)
+
+
+if __name__ == "__main__":
+    main()
