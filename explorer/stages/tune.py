@@ -138,10 +138,11 @@ def _finished(layers: Sequence[Layer], tuner: str, target: Any) -> tuple[list[di
     programs: dict[str, Any] = {}
     for layer in layers:
         decision, milliseconds, rule_ms = layer.finish()
+        right = (trial.ms for trial in layer.progress.trials if trial.ms is not None)
         rows.append({
             "programs": list(layer.task.names), "key": layer.task.key, "calls": layer.task.calls,
             "trials": len(layer.progress.trials), "failed": dict(layer.failures),
-            "rule_ms": rule_ms, "ms": milliseconds, "decision": decision,
+            "rule_ms": rule_ms, "candidate_ms": min(right, default=None), "ms": milliseconds, "decision": decision,
         })  # fmt: skip
         if decision is not None:
             program = tuning.scheduled_by(layer.task.function, target, tuner, decision)

@@ -27,6 +27,7 @@ of `rate` of --trials 200, each of one run of 10 rounds of 3 timed runs.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -160,7 +161,7 @@ def transfer_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.N
         engines.in_process(zoo.export_pruned, RESNET18, pruned)
     lowered = tuning.lower(pruned, algorithm)
     libraries = {"untuned": tuning.build(lowered)}
-    facts: dict[str, Row] = {"untuned": {"algorithm": algorithm, "tuner": "", "trials": 0}}
+    facts: dict[str, Row] = {"untuned": {"algorithm": algorithm, "tuner": "", "trials": 0, "best_to_rules": ""}}
     for tuner in arguments.tuners:
         known = folder / tuner / "known"
         tuning.tune(tuning.lower(source, algorithm), tuner, trials, arguments.seconds, known)
@@ -172,7 +173,10 @@ def transfer_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.N
         for name, (budget, database) in runs.items():
             values, tuned = tuning.tune(lowered, tuner, budget, arguments.seconds, database)
             libraries[f"{tuner} {name}"] = tuning.build(lowered, tuned)
-            facts[f"{tuner} {name}"] = {"algorithm": algorithm, "tuner": tuner, "trials": values["trials"]}
+            facts[f"{tuner} {name}"] = {
+                "algorithm": algorithm, "tuner": tuner, "trials": values["trials"],
+                "best_to_rules": _best_to_rules(tuned),
+            }  # fmt: skip
     rows = _compared(PRUNED, pruned, libraries, facts, arguments, lambda name: "untuned")
     times = {row["engine"]: row["median_ms"] for row in rows}
     for row in rows:
@@ -180,6 +184,12 @@ def transfer_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.N
         row["kind"] = "transfer"
         row["share_of_gain"] = round((times["untuned"] - row["median_ms"]) / full, 3)
     return rows
+
+
+def _best_to_rules(tuned: Path) -> float:
+    """Return the geometric mean over the layers of the fastest candidate's time as a share of the rules' schedule's."""
+    rows = json.loads((tuned / "tuned.json").read_text())
+    return round(geometric_mean([row["candidate_ms"] / row["rule_ms"] for row in rows if row["candidate_ms"]]), 3)
 
 
 def _compared(
