@@ -1,18 +1,18 @@
 """Auto-scheduling: candidates per second, tuned networks against untuned ones and ONNX Runtime, and transfer.
 
 Claim: of a 3x3 layer of ResNet18, 7.4 candidates are built and measured per second, 18 times as many as by
-MetaSchedule's own builder and runner (0.40). After 300 candidates of the template, in 65 to 95 s a network, tuned
-networks take 0.89 to 0.95 of the time of untuned ones: 0.93 with direct and 0.91 with winograd in the geometric mean.
-The best algorithm takes 0.82 of ONNX Runtime's time untuned and 0.75 tuned; untuned that is winograd for all but
-MobileNetV2, where direct takes as long, and tuned it is winograd for all. With a tenth of the candidates a ResNet18
-of other channel counts took 0.98 of its untuned time with ResNet18's database, as with all 300 without it, and 1.01
-without it.
+MetaSchedule's own builder and runner (0.40). The best algorithm takes 0.82 to 0.84 of ONNX Runtime's time untuned and
+0.75 to 0.82 tuned, and that is winograd in nearly all networks. How much tuning gains depends on the machine's state
+more than on the budget. While others disturbed it, tuned networks took, in the geometric mean, 0.93 (direct), 0.98
+(gemm), 0.97 (spatial_pack) and 0.91 (winograd) of the time of untuned ones after 300 candidates of the template, in 51
+to 95 s a network. On a quiet machine it was 1.01 (direct) and 0.99 (winograd) after 600, in 73 to 116 s, and 1.00 after
+300 generated schedules of direct. There is then no gain for a transfer to reach a share of.
 
 What bounds it: on a core that nothing else disturbs, the rules' schedule of a 3x3 layer reaches 167 of the 176
-GFLOP/s that multiply-adds on registers alone do. While something does, it reaches 105, and the ten best of 120
-schedules lie within 2 % of each other at 0.9 of the rules' time. Layers of 9 MB of weights gain 10 % with their
-weights in the L3 cache, and a quarter with them in memory (apache-tvm 0.27.0.post1, onnxruntime 1.32.0, 2 cores of a
-Xeon of family 6, model 207: Emerald Rapids, AVX-512).
+GFLOP/s that multiply-adds on registers alone do, and the whole of ResNet18 with direct 0.83 of it. While something
+does, it reaches 105, and the ten best of 120 schedules lie within 2 % of each other at 0.9 of the rules' time. Layers
+of 9 MB of weights gain 10 % with their weights in the L3 cache, and a quarter with them in memory (apache-tvm
+0.27.0.post1, onnxruntime 1.32.0, 2 cores of a Xeon of family 6, model 207: Emerald Rapids, AVX-512).
 
 Sample: `rate` builds and measures as many candidates of one 3x3 layer of ResNet18 with our builders and runner and
 with MetaSchedule's own LocalBuilder and RPCRunner, all on 2 cores and one loopback server. The peers' workers import
@@ -20,8 +20,7 @@ TVM's intrinsics for every batch, 20 to 50 s, so their time-out is raised from 3
 candidate is built at all. `network` tunes every algorithm on every network in a database of its own, at most --trials
 candidates and --seconds seconds each, and lets untuned and tuned libraries and ONNX Runtime take turns. `transfer`
 tunes ResNet18 with a third of its channels pruned from scratch, and again with a tenth of the trials and ResNet18's
-database. The figures of `network` and `transfer` are of --trials 300 --rounds 10 --algorithms direct winograd, those
-of `rate` of --trials 200, each of one run of 10 rounds of 3 timed runs.
+database. The figures are of one run each of 10 rounds of 3 timed runs, those of `rate` of --trials 200.
 """
 
 from __future__ import annotations
