@@ -136,7 +136,11 @@ def fail(folder: Path, text: str) -> str:
             "x.toml:1: the space has no valid configuration: "
             "format csr needs weight_pruning: none leaves no zeros to skip",
         ),
-        ('device = "local"', "[search]\nsampler = 'tpee'", "x.toml:9: unknown sampler 'tpee'; allowed: grid, nsga2, "),
+        (
+            'device = "local"',
+            "[search]\nsampler = 'tpee'",
+            "x.toml:9: unknown sampler 'tpee'; allowed: gp, grid, nsga2, ",
+        ),
         ('device = "local"', "[search]\ntrials = 0", "x.toml:9: trials = 0 in [search] should be greater than "),
         ('device = "local"', "[search]\ntrials = '3'", "x.toml:9: trials = '3' in [search] should be a valid integer"),
         ('device = "local"', "[search]\ntrails = 3", "x.toml:9: unknown key 'trails' in [search]; allowed: sampler, "),
