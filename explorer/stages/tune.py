@@ -18,6 +18,8 @@ import tvm
 
 import dlas_ops
 from dlas_ops import tuning
+from dlas_ops.candidates import evicted_bytes
+from dlas_ops.targets import describe
 from explorer.errors import Failure, StageFailed
 from explorer.execution import current
 from explorer.store import Artifact
@@ -27,7 +29,7 @@ from explorer.tuning.database import Database
 from explorer.tuning.layer import Layer
 from explorer.tuning.runner import Runner
 
-VERSION = 5
+VERSION = 6
 WORKER = "tvm"
 SCHEDULED = "scheduled.json"  # the programs that are not scheduled by the rules, as an IRModule
 LAYERS = "tuned.json"
@@ -69,7 +71,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     if not tasks:
         message = f"tuner {tuner} has nothing to try in this network: its layers' schedules leave it no choice"
         raise StageFailed(Failure("tune", "not_applicable", message))
-    runner = Runner(parameters["tracker"], parameters["key"], parameters["threads"], target, parameters["reconnect"])
+    evicted = evicted_bytes(tuning.constant_bytes(lowered), describe(target))
+    runner = Runner(parameters["tracker"], parameters["key"], parameters["threads"], evicted, parameters["reconnect"])
     database = Database(Path(parameters["database"]))
     with tempfile.TemporaryDirectory(dir=out) as folder, Builders(parameters["target"], tuner) as builders:
         layers = [Layer(task, tuner, target, database, builders, runner, Path(folder)) for task in tasks]

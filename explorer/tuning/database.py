@@ -147,7 +147,7 @@ class Database:
         self._root = root
 
     def log(self, tuner: str, program: str, description: Mapping[str, Any]) -> Log:
-        """Return the log of `program`, a structural hash, and remember what it is."""
+        """Return the log of `program`, the name of its file, and remember what it is."""
         folder = self._root / tuner
         folder.mkdir(parents=True, exist_ok=True)
         described = folder / f"{program}.json"

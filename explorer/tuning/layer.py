@@ -49,7 +49,9 @@ class Layer:
     ) -> None:
         self.task, self._name, self._tuner, self._target = task, tuner, tuners.load(tuner), target
         self._database, self._builders, self._runner, self._folder = database, builders, runner, folder
-        self.log = database.log(tuner, task.key, task.description)
+        # What a candidate takes depends on where its weights are by then, and with it which one is the fastest.
+        self._known_as = f"{task.key}-{runner.evicted >> 20}MiB"
+        self.log = database.log(tuner, self._known_as, task.description)
         self._search = self._tuner.search(task.function, target, seed=int(task.key, 16) % 2**31)
         self._source = folder / f"{task.key}.json"
         self._source.write_text(tvm.ir.save_json(task.function))
@@ -89,7 +91,7 @@ class Layer:
     def _transferred(self, count: int) -> list[Decision]:
         """Return the best schedules of the most similar layers on record, fitted to this one."""
         own = self.task.description
-        others = self._database.others(self._name, self.task.key)
+        others = self._database.others(self._name, self._known_as)
         ranked = sorted((_distance(own, other), str(path)) for other, path in others if _alike(own, other))
         found: list[Decision] = []
         for _, path in ranked[:SIMILAR]:

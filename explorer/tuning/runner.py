@@ -13,14 +13,13 @@ import tvm
 from numpy.typing import NDArray
 
 from dlas_ops import tuning
-from dlas_ops.candidates import EVICTED_L2, FILL
-from dlas_ops.targets import describe
+from dlas_ops.candidates import FILL
 from dlas_ops.tuning import Task
 from explorer import rpc
 from explorer.errors import DeviceError
 from explorer.tuning.builders import Library
 
-# Candidates have so many turns of so many runs, before each of which the L2 cache is evicted as for `auto`.
+# Candidates have so many turns of so many runs, before each of which the caches are evicted as a network would.
 ROUNDS = 2
 RUNS = 5
 FINAL_ROUNDS = 6
@@ -60,13 +59,15 @@ class Runner:
     ----------
     tracker, key
         Of the device.
+    evicted
+        Bytes that are copied before each run; see `dlas_ops.candidates.evicted_bytes`.
     reconnect
         Seconds that a device which is gone is waited for.
     """
 
-    def __init__(self, tracker: str, key: str, threads: int, target: Any, reconnect: float) -> None:
+    def __init__(self, tracker: str, key: str, threads: int, evicted: int, reconnect: float) -> None:
         self._tracker, self._key, self._threads, self._reconnect = tracker, key, threads, reconnect
-        self._evicted = EVICTED_L2 * describe(target).l2_bytes
+        self.evicted = evicted
 
     def prepare(self, task: Task, rule: Library) -> Program:
         """Return `task` with what `rule`, a library of its rule-based schedule alone, computes and takes.
@@ -108,7 +109,7 @@ class Runner:
                 elif milliseconds > limit:
                     results[index] = [milliseconds]
                 else:
-                    timers[index] = on_device.timer(function, RUNS, self._evicted)
+                    timers[index] = on_device.timer(function, RUNS, self.evicted)
             samples: dict[int, list[float]] = {index: [] for index in timers}
             for _ in range(rounds):
                 for index, timer in timers.items():

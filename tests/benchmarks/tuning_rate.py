@@ -10,6 +10,8 @@ import tvm
 
 import dlas_ops
 from dlas_ops import tuners, tuning
+from dlas_ops.candidates import evicted_bytes
+from dlas_ops.targets import describe
 from explorer.tuning.builders import Builders
 from explorer.tuning.runner import ROUNDS, RUNS, Runner
 
@@ -34,7 +36,8 @@ def explorer(
     task = task_of(lowered, compiled_for)
     source = Path(folder) / "task.json"
     source.write_text(tvm.ir.save_json(task.function))
-    runner = Runner(tracker, key, threads, compiled_for, 0)
+    evicted = evicted_bytes(tuning.constant_bytes(dlas_ops.load(Path(lowered))), describe(compiled_for))
+    runner = Runner(tracker, key, threads, evicted, 0)
     decisions = tuners.load(TUNER).search(task.function, compiled_for, 0).propose(count)
     measured = 0
     with Builders(target, TUNER) as builders:

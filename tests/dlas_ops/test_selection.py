@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -283,6 +284,12 @@ def test_runs_are_timed_after_others_have_passed_through_the_cache() -> None:
     samples = candidates.sample(Library(), tvm.cpu(), fill, functions, {}, cpu)
     assert evicted == [2 * cpu.l2_bytes] * len(functions)
     assert {len(times) for times in samples.values()} == {candidates.ROUNDS * candidates.RUNS}
+
+
+def test_large_networks_displace_more_than_the_l2_cache() -> None:
+    cpu = replace(describe(networks.target()), l2_bytes=2 << 20)
+    mebibytes = [candidates.evicted_bytes(size << 20, cpu) >> 20 for size in (0, 1, 12, 45, 80, 1000)]
+    assert mebibytes == [4, 4, 8, 16, 32, 64]
 
 
 def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelProto) -> None:

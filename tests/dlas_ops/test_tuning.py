@@ -43,6 +43,12 @@ def test_equal_programs_are_one_task() -> None:
     assert [task.key for task in tuning.tasks(lowered(), "template", networks.target())] == list(keys)
 
 
+def test_constants_count_as_often_as_they_are_stored() -> None:
+    found = tuning.tasks(lowered(), "template", networks.target())
+    own = sum(values.nbytes for task in found for values in task.constants.values()) / len(found)
+    assert tuning.constant_bytes(lowered()) == 3 * own == 3 * 32 * 32 * 9 * 4
+
+
 @pytest.mark.parametrize("tuner", tuners.implemented())
 @pytest.mark.parametrize(("dtype", "format"), FORMATS)
 def test_a_network_of_tuned_programs_computes_the_same(dtype: str, format: str, tuner: str) -> None:
