@@ -73,16 +73,20 @@ class Layer:
         self._learn(taken)
         if len(taken) < count:
             start = time.perf_counter()
-            fresh = [] if self.log.trials else self._transferred(count)
-            proposed = self._search.propose(count - len(taken) - len(fresh))
-            fresh += [decision for decision in proposed if decision not in fresh]
-            self._measured(fresh, start)
+            self._measured(self._fresh(count - len(taken)), start)
             new = self.log.trials[known + len(taken) : known + count]
             self._learn(new)
             taken += new
         self.progress.step(taken)
         self.progress.exhausted = len(taken) < count
         return taken
+
+    def _fresh(self, count: int) -> list[Decision]:
+        """Return `count` decisions of which nothing is on record, fewer if there are no more."""
+        found = [] if self.log.trials else self._transferred(count)
+        while len(found) < count and (proposed := self._search.propose(count - len(found))):
+            found += [decision for decision in proposed if decision not in found]
+        return found
 
     def _learn(self, trials: Sequence[Trial]) -> None:
         for trial in trials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -190,8 +191,9 @@ class Killer(studies.Events):
         if not self.killed and candidates(self.database):
             self.killed = True
             for child in psutil.Process().children(recursive=True):
-                if "explorer.loopback" in child.cmdline():
-                    child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # builders come and go meanwhile
+                    if "explorer.loopback" in child.cmdline():
+                        child.kill()
 
 
 def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, tmp_path: Path) -> None:
