@@ -29,15 +29,15 @@ Weights = list[NDArray[Any]]
 ROUNDS = 5
 RUNS = 5
 
-# Before each run, TVM copies so many times the L2 cache's size: in a network, the other layers' weights and activations
-# have passed through that cache since a layer's own were last used. Timed so, the layers of ResNet18 and MobileNetV2 on
-# 32x32, in every dtype and format, come to within a tenth of what the networks take. With the caches as the last run
-# left them, they come to 13 to 30 % less, and with their weights flushed to memory to up to 38 % more (2 cores with
+# Before each run, TVM copies at least so many times the L2 cache's size: in a network, the other layers' weights and
+# activations have passed through that cache since a layer's own were last used. With the caches as the last run left
+# them, the layers of ResNet18 and MobileNetV2 on 32x32 come to 13 to 30 % less than the networks take (2 cores with
 # 2 MiB of L2 cache each, 260 MiB of L3).
 EVICTED_L2 = 2
 
-# More than that has left nothing that a copy of more would displace.
-MOST_EVICTED = 64 << 20
+# What a copy of more has written is itself written back while the layer runs, which takes the memory's bandwidth from
+# it: a network only reads its weights.
+MOST_EVICTED = 32 << 20
 
 # A function of TVM's run time, on the device.
 FILL = "tvm.contrib.random.random_fill_for_measure"
@@ -223,10 +223,10 @@ def build(problems: Sequence[Problem], target: Any) -> Candidates:
     return Candidates(tvm.compile(tvm.IRModule(scheduled), target, tir_pipeline=PIPELINE), functions, weights)
 
 
-def time_here(built: Candidates, cpu: Cpu) -> list[dict[str, float]]:
-    """Return for each problem the median seconds of every candidate, in this process."""
+def time_here(built: Candidates, evicted: int) -> list[dict[str, float]]:
+    """Return for each problem the median seconds of every candidate, in this process; see `sample`."""
     library, fill = built.library.jit(), tvm.get_global_func(FILL)
-    samples = [sample(library, tvm.cpu(), fill, own, built.weights, cpu) for own in built.functions]
+    samples = [sample(library, tvm.cpu(), fill, own, built.weights, evicted) for own in built.functions]
     return [{name: statistics.median(times) for name, times in own.items()} for own in samples]
 
 
@@ -236,7 +236,7 @@ def sample(
     fill: Any,
     functions: Mapping[str, Function],
     weights: Mapping[str, Weights],
-    cpu: Cpu,
+    evicted: int,
 ) -> dict[str, list[float]]:
     """Time the candidates of one problem in turns, so that what disturbs one disturbs all.
 
@@ -245,6 +245,7 @@ def sample(
     library : what `build` made, loaded where `device` is
     fill : the device's function of the name `FILL`
     weights : what `build` made
+    evicted : bytes that are copied before each run; see `evicted_bytes`
 
     Returns
     -------
@@ -252,7 +253,6 @@ def sample(
         Candidate → seconds of each run.
     """
     timers = {}
-    evicted = EVICTED_L2 * cpu.l2_bytes
     for name, (symbol, arguments) in functions.items():
         arrays = [tvm.runtime.empty(shape, dtype, device) for shape, dtype in arguments]
         for array in arrays:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked, Choices, Selection, implemented, selects
-from dlas_ops.candidates import names
+from dlas_ops.candidates import evicted_bytes, names
 from dlas_ops.exported import as_onnx
 from dlas_ops.graph import Graph
 from dlas_ops.layers import Layer
@@ -143,7 +143,7 @@ def select(
     asked = str(Asked(algorithm, format))
     graph = plan(model, target, format=format, dtype=dtype)
     problems = graph.distinct()
-    costs = (measure or here(target))(problems)
+    costs = (measure or here(target, evicted_bytes(graph.weight_bytes, describe(target))))(problems)
     return choose(graph, dict(zip(problems, costs, strict=True)), target, asked)
 
 

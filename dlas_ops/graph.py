@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import log
+from math import log, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Shares of non-zeros that differ by less than this factor are measured as one.
 DENSITY_STEP = 1.1
+
+# Of the column index that stands beside each weight in csr.
+COLUMN_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ class Problem:
     dtype: str = "float32"
     format: str = "dense"
     density: float = 1.0
+
+    @property
+    def weight_bytes(self) -> int:
+        """The size of a convolution's weights; 0 of what has none. With each one that is not zero goes its column."""
+        if not self.operator.endswith("conv2d"):
+            return 0
+        weights = self.conv.out_channels * self.conv.group_channels * prod(self.conv.kernel)
+        bytes_each = np.dtype(self.dtype).itemsize + (COLUMN_BYTES if self.format == "csr" else 0)
+        return round(weights * self.density * bytes_each)
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem as plain JSON values."""
@@ -116,6 +128,12 @@ class Graph:
         """Return every problem to be measured, once."""
         conversions = [join.problem for join in self.joins]
         return list(dict.fromkeys([*self.problems.values(), *(problem for _, problem in self.followers), *conversions]))
+
+    @property
+    def weight_bytes(self) -> int:
+        """The size of the weights of all convolutions, as `direct` stores them."""
+        every = [*self.problems.values(), *(problem for _, problem in self.followers)]
+        return sum(problem.weight_bytes for problem in every)
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as plain JSON values."""

@@ -26,8 +26,8 @@ Costs = Mapping[Problem, Mapping[str, float]]
 Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
 
 
-def here(target: Any) -> Measure:
-    """Return the measurement of candidates in this process.
+def here(target: Any, evicted: int) -> Measure:
+    """Return the measurement of candidates in this process, before each run of which `evicted` bytes are copied.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def here(target: Any) -> Measure:
         raise ValueError(f"target {target} is not this machine, {native['mcpu']}: give a `measure` that reaches it")
 
     def measure(problems: Sequence[Problem]) -> list[dict[str, float]]:
-        return candidates.time_here(candidates.build(problems, target), describe(target))
+        return candidates.time_here(candidates.build(problems, target), evicted)
 
     return measure
 

@@ -12,15 +12,19 @@ import tvm
 
 import dlas_ops
 from dlas_ops import candidates
+from dlas_ops.targets import describe
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "tvm"
 GRAPH = "graph.json"  # layers and where their layouts meet
 
 
 def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the graph; return ``{"problems": [{"problem": {...}, "candidates": [...]}]}``, one for layers alike.
+    """Write the graph; return what there is to measure.
+
+    That is ``problems``: ``{"problem": {...}, "candidates": [...]}``, one for layers alike; and ``evicted_bytes``, what
+    is displaced from the caches meanwhile.
 
     Parameters
     ----------
@@ -34,4 +38,7 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     graph = dlas_ops.plan(network, target, format=parameters["format"], dtype=parameters["dtype"])
     (out / GRAPH).write_text(json.dumps(graph.to_json()))
     problems = graph.distinct()
-    return {"problems": [{"problem": own.to_json(), "candidates": candidates.names(own, target)} for own in problems]}
+    return {
+        "problems": [{"problem": own.to_json(), "candidates": candidates.names(own, target)} for own in problems],
+        "evicted_bytes": candidates.evicted_bytes(graph.weight_bytes, describe(target)),
+    }

@@ -14,13 +14,12 @@ import tvm
 
 from dlas_ops import candidates, selection
 from dlas_ops.graph import Graph, Problem
-from dlas_ops.targets import describe
 from explorer import rpc
 from explorer.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
 from explorer.stages.plan import GRAPH
 from explorer.store import Artifact
 
-VERSION = 2
+VERSION = 3
 WORKER = "tvm"
 SELECTION = "selection.json"
 SESSION_SECONDS = 600
@@ -46,7 +45,8 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     problems = graph.distinct()
     known: Sequence[Mapping[str, float]] = parameters["known"]
     missing = [problem for problem, costs in zip(problems, known, strict=True) if not costs]
-    measured = _measure(parameters, parents["candidates"].path, missing) if missing else {}
+    evicted = parents["plan"].values["evicted_bytes"]
+    measured = _measure(parameters, parents["candidates"].path, missing, evicted) if missing else {}
     samples = [measured.get(problem, {}) for problem in problems]
 
     costs = [own or _medians(new) for own, new in zip(known, samples, strict=True)]
@@ -63,7 +63,7 @@ def _medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def _measure(
-    parameters: Mapping[str, Any], built: Path, problems: Sequence[Problem]
+    parameters: Mapping[str, Any], built: Path, problems: Sequence[Problem], evicted: int
 ) -> dict[Problem, dict[str, list[float]]]:
     """Return for each of `problems` candidate → milliseconds of each run."""
     functions = {Problem.from_json(fields): own for fields, own in json.loads((built / FUNCTIONS).read_text())}
@@ -71,10 +71,9 @@ def _measure(
     rpc.set_threads(session, parameters["threads"], "select", parameters["key"])
     session.upload(str(built / LIBRARY))
     loaded, fill, weights = session.load_module(LIBRARY), session.get_function(candidates.FILL), _weights(built)
-    cpu = describe(tvm.target.Target(parameters["target"]))
     found = {}
     for problem in problems:
-        samples = candidates.sample(loaded, session.cpu(), fill, functions[problem], weights, cpu)
+        samples = candidates.sample(loaded, session.cpu(), fill, functions[problem], weights, evicted)
         found[problem] = {name: [1e3 * seconds for seconds in times] for name, times in samples.items()}
     return found
 
