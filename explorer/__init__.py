@@ -53,6 +53,8 @@ def run(
     trials: int | None = None,
     sampler: str | None = None,
     seed: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     observer: Observer | None = None,
 ) -> Summary:
     """Search `space` until its study has all trials; one that was interrupted goes on where it stopped.
@@ -65,6 +67,9 @@ def run(
         Folder that the study and its artifacts lie in.
     trials, sampler, seed
         Replace those of the file.
+    engine, address
+        Where stages run: ``"local"``, on this machine, or ``"ray"``, on the cluster whose head has `address`; without
+        one, on a cluster of this machine alone.
     observer
         Is told how the study goes; progress on the terminal unless given.
 
@@ -77,11 +82,12 @@ def run(
     from explorer.space import load
     from explorer.workspace import Workspace
 
+    where = search.Where(engine, address)
     searched = load(Path(space)).searched(sampler, trials, seed)
     with _observed(
         observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
     ) as told:
-        return search.run(searched, Workspace(Path(workspace)), told)
+        return search.run(searched, Workspace(Path(workspace)), told, where)
 
 
 def grid(
@@ -89,6 +95,8 @@ def grid(
     workspace: Path | str = DEFAULT_WORKSPACE,
     *,
     shard: str = "1/1",
+    engine: str = "local",
+    address: str | None = None,
     observer: Observer | None = None,
 ) -> Summary:
     """Evaluate every configuration of `space`; a grid that was interrupted goes on where it stopped.
@@ -97,7 +105,7 @@ def grid(
     ----------
     shard
         ``"i/n"``: the i-th of n equal parts of the grid.
-    space, workspace, observer
+    space, workspace, engine, address, observer
         As in `run`.
 
     Raises
@@ -105,13 +113,14 @@ def grid(
     ExplorerError
         If the space, the shard, the workspace or a device cannot be used.
     """
-    from explorer import grids
+    from explorer import grids, search
     from explorer.space import load
     from explorer.workspace import Workspace
 
+    where = search.Where(engine, address)
     whole, part = load(Path(space)).whole, grids.Shard.parse(shard)
     with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
-        return grids.run(whole, Workspace(Path(workspace)), told, part)
+        return grids.run(whole, Workspace(Path(workspace)), told, part, where)
 
 
 def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:

@@ -38,6 +38,10 @@ InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of 
 OfStudy = Annotated[
     str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
 ]
+OnEngine = Annotated[str, typer.Option("--engine", help="Where stages run: local, or ray for a Ray cluster.")]
+AtAddress = Annotated[
+    str | None, typer.Option("--address", help="Head of the Ray cluster, host:port; this machine alone if not given.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 WORKSPACE = Path(explorer.DEFAULT_WORKSPACE)
 
@@ -49,10 +53,14 @@ def run(
     trials: Annotated[int | None, typer.Option(help="Number of trials, instead of the file's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="How to search, instead of the file's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
+    engine: OnEngine = "local",
+    address: AtAddress = None,
 ) -> None:
     """Search a space; the same command goes on with a study that was interrupted."""
     with _resumable():
-        summary = explorer.run(space, workspace, trials=trials, sampler=sampler, seed=seed)
+        summary = explorer.run(
+            space, workspace, trials=trials, sampler=sampler, seed=seed, engine=engine, address=address
+        )
     _print_summary(summary, workspace)
 
 
@@ -65,6 +73,8 @@ def grid(
         bool, typer.Option("--dry-run", help="Print the plan only: what is left, and its time.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --dry-run.")] = False,
+    engine: OnEngine = "local",
+    address: AtAddress = None,
 ) -> None:
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
     if as_json and not dry_run:
@@ -79,7 +89,7 @@ def grid(
     if dry_run:
         return
     with _resumable():
-        summary = explorer.grid(space, workspace, shard=shard)
+        summary = explorer.grid(space, workspace, shard=shard, engine=engine, address=address)
     _print_summary(summary, workspace)
 
 

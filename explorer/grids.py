@@ -17,10 +17,10 @@ from typing import Any
 
 from explorer import origins, search, trial
 from explorer.configuration import Configuration
-from explorer.engines.local import LocalEngine
+from explorer.engines._stages import StageEngine
 from explorer.errors import Failure, SpaceError, StageFailed
 from explorer.records import Records
-from explorer.search import Observer, Summary
+from explorer.search import HERE, Observer, Summary, Where
 from explorer.space import Space
 from explorer.stage import Stage
 from explorer.statistics import Interval
@@ -83,7 +83,7 @@ class Shard:
 ALL = Shard()
 
 
-def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL) -> Summary:
+def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL, where: Where = HERE) -> Summary:
     """Bring every configuration of `space`, or of a shard of it, on record; see `search.run` for errors."""
     with workspace.held():
         found = origins.find(space, workspace)
@@ -93,7 +93,7 @@ def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = A
         before = sum(records.count(space.name))
         observer.begin(shard.size(space) - len(left), shard.size(space))
         if left:
-            with search.engine_of(space, workspace, records, found, observer) as engine:
+            with search.engine_of(space, workspace, records, found, observer, where) as engine:
                 _Grid(study, engine, observer).run(left)
         complete, failed = records.count(space.name)
         return Summary(space.name, complete, failed, complete + failed - before, exhausted=False)
@@ -142,7 +142,7 @@ class _Lacking(Exception):
 class _Known:
     """An engine that executes nothing: it raises `_Lacking` instead, and what came of executions that failed."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: StageEngine) -> None:
         self._engine = engine
         self._artifacts: dict[str, Artifact] = {}
         self.failures: dict[Key, Failure] = {}
@@ -225,7 +225,7 @@ class _Queue:
 class _Grid:
     """Executes what configurations lack, as many at once as there are workers and devices."""
 
-    def __init__(self, study: Study, engine: LocalEngine, observer: Observer) -> None:
+    def __init__(self, study: Study, engine: StageEngine, observer: Observer) -> None:
         self._study, self._engine, self._observer = study, engine, observer
         self._known = _Known(engine)
         self._waiting: dict[Key, list[_Pending]] = {}

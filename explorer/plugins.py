@@ -25,6 +25,7 @@ PACKAGES = {
     "model": "explorer.models",
     "compression": "explorer.compression",
     "sampler": "explorer.samplers",
+    "engine": "explorer.engines",
     "stage": "explorer.stages",
     "algorithm": "dlas_ops.algorithms",
     "tuner": "dlas_ops.tuners",

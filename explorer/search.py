@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
 
-from explorer import origins, trial
+from explorer import origins, plugins, trial
 from explorer.configuration import Configuration
-from explorer.engines import local
-from explorer.errors import Failure
+from explorer.engines import _devices
+from explorer.engines._devices import Surroundings
+from explorer.engines._stages import StageEngine
+from explorer.errors import ExplorerError, Failure, did_you_mean
 from explorer.records import Record, Records
 from explorer.space import Space
 from explorer.store import Store
@@ -23,7 +25,7 @@ from explorer.workspace import Workspace
 POLL_SECONDS = 1.0
 
 
-class Observer(local.Observer, Protocol):
+class Observer(_devices.Observer, Protocol):
     """Who is told how the study goes."""
 
     def begin(self, done: int, wanted: int) -> None:
@@ -44,7 +46,38 @@ class Summary:
     exhausted: bool
 
 
-def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
+@dataclass(frozen=True)
+class Where:
+    """Where stages run.
+
+    Parameters
+    ----------
+    engine
+        Name of a file in ``explorer/engines``.
+    address
+        Of a cluster's head; None without one.
+
+    Raises
+    ------
+    ExplorerError
+        For an unknown engine, and for an address of one that has none.
+    """
+
+    engine: str = "local"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        known = plugins.names("engine")
+        if self.engine not in known:
+            raise ExplorerError(f"unknown engine '{self.engine}'{did_you_mean(self.engine, known)}")
+        if self.address is not None and not plugins.literal("engine", self.engine, "ADDRESSED", default=False):
+            raise ExplorerError(f"engine {self.engine} takes no address, and '{self.address}' is one: add --engine ray")
+
+
+HERE = Where()
+
+
+def run(space: Space, workspace: Workspace, observer: Observer, where: Where = HERE) -> Summary:
     """Bring the study of `space` in `workspace` to the number of trials that the space asks for.
 
     Raises
@@ -64,7 +97,7 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
         if before < space.trials:
-            with engine_of(space, workspace, records, found, observer) as engine:
+            with engine_of(space, workspace, records, found, observer, where) as engine:
                 _evaluate(study, engine, observer, wanted=space.trials - before)
         complete, failed = records.count(space.name)
         added = complete + failed - before
@@ -72,8 +105,13 @@ def run(space: Space, workspace: Workspace, observer: Observer) -> Summary:
 
 
 def engine_of(
-    space: Space, workspace: Workspace, records: Records, found: origins.Origins, observer: local.Observer
-) -> local.LocalEngine:
+    space: Space,
+    workspace: Workspace,
+    records: Records,
+    found: origins.Origins,
+    observer: _devices.Observer,
+    where: Where,
+) -> StageEngine:
     """Return the engine that runs the trials of `space`, once what they take from outside was looked at.
 
     Raises
@@ -86,10 +124,12 @@ def engine_of(
     store.clean()
     devices = {str(name): space.devices[str(name)] for name in space.axes["device"].choices}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
-    return local.LocalEngine(store, records, workspace.logs, found, devices, threads, observer)
+    given = Surroundings(store, records, workspace.logs, found, devices, threads, observer)
+    engine: StageEngine = plugins.load("engine", where.engine).build(given, where.address)
+    return engine
 
 
-def _evaluate(study: Study, engine: local.LocalEngine, observer: Observer, wanted: int) -> None:
+def _evaluate(study: Study, engine: StageEngine, observer: Observer, wanted: int) -> None:
     """Evaluate up to `wanted` configurations, a few at a time, so that one compiles while another trains."""
     tickets = iter(range(wanted))
     under_way = 0

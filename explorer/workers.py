@@ -22,13 +22,20 @@ LOG_TAIL = 4000  # characters of a dead worker's log that its failure keeps
 
 
 class Worker:
-    """One process of ``explorer.worker``; it is started by the first request and again by the first after its death."""
+    """One process of ``explorer.worker``; it is started by the first request and again by the first after its death.
 
-    def __init__(self, kind: str, name: str, log: Path, threads: int) -> None:
+    Parameters
+    ----------
+    folder
+        That it works in; where this process does unless given.
+    """
+
+    def __init__(self, kind: str, name: str, log: Path, threads: int, folder: Path | None = None) -> None:
         self.kind = kind
         self.threads = threads
         self.name = name
         self.log = log
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
 
@@ -89,6 +96,7 @@ class Worker:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
+                    cwd=self.folder,
                     env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
                     # Ctrl-C is the explorer's: it decides what becomes of its workers.
                     start_new_session=True,

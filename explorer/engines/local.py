@@ -1,82 +1,30 @@
-"""Stage → artifact on this machine: from the store, else by a worker; a device is leased to one measurement."""
+"""Stage → artifact on this machine: workers are processes of it, one kind for torch and one for TVM."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from collections.abc import Mapping
 
 from explorer import loopback
-from explorer.configuration import Configuration
 from explorer.devices import Device
-from explorer.errors import DeviceError, StageFailed
-from explorer.origins import Origins
-from explorer.records import Records
-from explorer.stage import Stage
-from explorer.statistics import Interval
-from explorer.store import Artifact, Store
-from explorer.workers import Cores, Pool, Worker
-
-MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
-PROBE_TIMEOUT = 90
-RECONNECT_SECONDS = 60  # that a tuning waits for a device that is gone
-BUILDS_ON_DEVICE = ("tune",)  # stages that compute here while they measure there
-ALONE = "torch on all cores"
-LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fastest networks on two cores
-CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an execution may go on where it was
+from explorer.engines._devices import Answers, Surroundings
+from explorer.engines._stages import ALONE, StageEngine
+from explorer.workers import Cores, Pool
 
 
-class Observer(Protocol):
-    """Who is told what the workers do."""
-
-    def started(self, worker: str, stage: str) -> None:
-        """`worker` begins to execute `stage`."""
-
-    def finished(self, worker: str) -> None:
-        """`worker` is free again."""
-
-    def advanced(self, worker: str, done: int, total: int, text: str) -> None:
-        """`worker` has `done` of `total` steps of its stage behind it; `text` says so in the stage's words."""
-
-    def note(self, message: str) -> None:
-        """Something the user should know."""
+def build(given: Surroundings, address: str | None) -> StageEngine:
+    """Return the engine; there is no address to it."""
+    return LocalEngine(given)
 
 
-class LocalEngine:
-    """Runs stages in worker processes of this machine; a context manager that takes everything down again.
+class LocalEngine(StageEngine):
+    """Runs stages in worker processes of this machine."""
 
-    Parameters
-    ----------
-    origins
-        What trials take from outside of the line.
-    devices
-        The devices that the study measures on, by name.
-    threads
-        The most threads that the study asks of each device.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        records: Records,
-        logs: Path,
-        origins: Origins,
-        devices: Mapping[str, Device],
-        threads: int,
-        observer: Observer,
-    ) -> None:
+    def __init__(self, given: Surroundings) -> None:
+        super().__init__(given, Cores())
+        logs = given.logs
         cores = os.cpu_count() or 1
-        self._store, self._records, self._logs, self._observer = store, records, logs, observer
-        self._devices = dict(devices)
-        self._threads = threads
-        self._cores = Cores()
         # A small network trains on half of the cores while others compile on one core each. OpenMP's threads wait for
         # one another at every operator: with a busy process on one of two cores, training a small network on both took
         # 3 times as long as on one (torch 2.15), and 15 times with two busy processes. What trains for long has all
@@ -86,32 +34,6 @@ class LocalEngine:
             ALONE: Pool("torch", 1, logs, cores, ALONE),
             "tvm": Pool("tvm", self.sizes["tvm"], logs, 1),
         }
-        self._leases = {name: threading.Lock() for name in devices}
-        self._servers: dict[str, contextlib.ExitStack] = {}  # of the loopback devices
-        self._origins = origins
-        self._targets: dict[str, Mapping[str, Any]] = {}
-        self._lanes: dict[str, int] = {}
-        self._host: Mapping[str, Any] = {}
-        self._failures: dict[str, StageFailed] = {}
-        self._exit = contextlib.ExitStack()
-
-    def __enter__(self) -> LocalEngine:
-        """Bring the devices up and ask each for its target, before anything else is done.
-
-        Raises
-        ------
-        DeviceError
-            If a device cannot be reached.
-        """
-        with self._exit:  # taken down again if one device fails
-            for pool in self._pools.values():
-                self._exit.callback(pool.stop)
-            for name, device in list(self._devices.items()):
-                self._targets[name] = self._describe(self._serve(device) if device.is_loopback else device)
-            with self._pools["tvm"].borrow() as worker:
-                self._host = worker.request({"call": "dlas_ops.targets:native_target", "arguments": {}}, PROBE_TIMEOUT)
-            self._exit = self._exit.pop_all()
-        return self
 
     @property
     def concurrency(self) -> int:
@@ -123,311 +45,21 @@ class LocalEngine:
         """Kind of worker → how many stages of that kind are executed at once."""
         return {"torch": 1, "tvm": os.cpu_count() or 1}
 
-    def computing(self) -> contextlib.AbstractContextManager[None]:
-        """Hold this machine's cores together with other computations, never beside a measurement on them."""
-        return self._cores.computing()
-
     def stop(self) -> None:
         """End all workers; whoever waits for one sees it die."""
         for pool in self._pools.values():
             pool.stop()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exit.close()
+    def _start(self) -> None:
+        for pool in self._pools.values():
+            self._exit.callback(pool.stop)
 
-    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return for each stage its parents that no stage makes; see `explorer.origins`."""
-        return self._origins.parents(c)
-
-    def target(self, device: str) -> Mapping[str, Any]:
-        """Return the TVM target that `device` compiles for."""
-        return self._targets[device]
-
-    def lanes(self, device: str) -> int:
-        """Return how many float32 a vector register of `device` holds."""
-        return self._lanes[device]
-
-    @property
-    def host(self) -> Mapping[str, Any]:
-        """The TVM target of this machine, whose workers run the stages."""
-        return self._host
-
-    def look(self, stage: Stage) -> Artifact | None:
-        """Return the stage's artifact if it is in the store."""
-        return self._find(stage.name, stage.key)
-
-    def known(self, stage: Stage, device: str) -> Interval | None:
-        """Return what is on record of a measurement on `device`, in ms."""
-        found = self._records.latency(stage.key, device)
-        return found and found[0]
-
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
-        """Return the stage's artifact, from the store or by executing it in a worker.
-
-        Parameters
-        ----------
-        equivalent
-            Gives, if the stage is to be executed, parents of which any will do: they do not enter its key.
-
-        Raises
-        ------
-        StageFailed
-            If the execution failed, now or earlier in this study: what fails once is not tried again for the next
-            configuration that shares it.
-        """
-        key = stage.key
-        if artifact := self._find(stage.name, key):
-            return artifact
-        with self._store.locked(key):
-            if artifact := self._find(stage.name, key):
-                return artifact
-            if key in self._failures:
-                raise self._failures[key]
-            if damage := self._store.damage(stage.name, key):
-                self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
-            # Before the cores are taken: whoever builds these may have to wait for a measurement that wants the cores.
-            whole = replace(stage, parents={**stage.parents, **equivalent()}) if equivalent else stage
-            cores = self._cores.alone() if _trains_long(stage) else self._cores.computing()
-            with self._store.draft() as draft, cores:
-                values, seconds = self._execute(whole, key, draft, None)
-                if note := values.get("note"):
-                    self._observer.note(note)
-                return self._store.publish(stage.name, key, draft, values, seconds)
-
-    def _find(self, stage: str, key: str) -> Artifact | None:
-        # Verifying digests is a computation, too. It must not be held while waiting for a key: whoever builds that key
-        # may itself be waiting for a measurement to end.
-        with self._cores.computing():
-            return self._store.find(stage, key)
-
-    def measure(self, stage: Stage, device: str) -> Interval:
-        """Return median and 95 % interval of the latency in ms, from the records or by measuring under a lease.
-
-        Raises
-        ------
-        StageFailed
-            If the device or the network failed.
-        """
-        key = stage.key
-        with self._leases[device]:
-            if known := self._records.latency(key, device):
-                return known[0]
-            with self._store.draft() as draft:
-                values, _ = self._execute_on(device, stage, key, draft)
-            samples = values.pop("samples_ms")
-            self._records.add_measurement(key, device, samples, {**values, "parameters": self._located(stage, device)})
-        known = self._records.latency(key, device)
-        assert known is not None
-        return known[0]
-
-    def select(self, stage: Stage, device: str) -> Artifact:
-        """Return the artifact of a stage that chooses among candidates, from the store or by measuring under a lease.
-
-        What was measured of a layer's candidates once is neither built nor measured again for another network or study.
-
-        Raises
-        ------
-        StageFailed
-            If the device or the stage failed.
-        """
-        key = stage.key
-        if artifact := self._find(stage.name, key):
-            return artifact
-        built = self._candidates(stage, device)
-        with self._store.locked(key), self._leases[device], self._store.draft() as draft:
-            if artifact := self._find(stage.name, key):
-                return artifact
-            if key in self._failures:
-                raise self._failures[key]
-            keys = _observations(stage)
-            known = [self._costs(own, device) for own in keys]
-            informed = Stage(stage.name, {**stage.parameters, "known": known}, {**stage.parents, **built})
-            if all(known):
-                with self._cores.computing():
-                    values, seconds = self._execute(informed, key, draft, None)
-            else:
-                values, seconds = self._execute_on(device, informed, key, draft)
-            samples = values.pop("samples")
-            details = {**values, "parameters": self._located(stage, device)}
-            for own, new in zip(keys, samples, strict=True):
-                for name, times in new.items():
-                    self._records.add_measurement(own[name], device, times, details)
-            values |= {"problems": len(keys), "measured": sum(map(bool, samples))}
-            return self._store.publish(stage.name, key, draft, values, seconds)
-
-    def tune(self, stage: Stage, device: str) -> Artifact:
-        """Return the artifact of a stage that builds candidates and measures them on a leased device.
-
-        Whatever it measures is on record at once, in a folder of the store that every study of the workspace shares.
-
-        Raises
-        ------
-        StageFailed
-            If the device or the stage failed.
-        """
-        key = stage.key
-        if artifact := self._find(stage.name, key):
-            return artifact
-        with self._store.locked(key), self._leases[device], self._store.draft() as draft:
-            if artifact := self._find(stage.name, key):
-                return artifact
-            if key in self._failures:
-                raise self._failures[key]
-            database = self._store.shared("tuning", _tuning_key(stage))
-            # A loopback server does not come back by itself: it is started again when the stage gives up.
-            reconnect = 0 if device in self._servers else RECONNECT_SECONDS
-            located = {"database": str(database), "reconnect": reconnect}
-            informed = replace(stage, parameters={**stage.parameters, **located})
-            values, seconds = self._execute_on(device, informed, key, draft, lambda: _bytes(database))
-            return self._store.publish(stage.name, key, draft, values, seconds)
-
-    def _candidates(self, stage: Stage, device: str) -> dict[str, Artifact]:
-        """Return the built candidates that a select stage has to measure on `device`, or nothing if there are none."""
-        problems = stage.parents["plan"].values["problems"]
-        both = zip(problems, _observations(stage), strict=True)
-        missing = [own["problem"] for own, keys in both if not self._costs(keys, device)]
-        if not missing:
-            return {}
-        build = Stage("candidates", {"problems": missing, "target": stage.parameters["target"]}, {})
-        return {"candidates": self.run(build)}
-
-    def _costs(self, keys: Mapping[str, str], device: str) -> dict[str, float]:
-        """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
-        found = {name: self._records.latency(key, device) for name, key in keys.items()}
-        return {name: known[0].median for name, known in found.items() if known} if all(found.values()) else {}
-
-    def _located(self, stage: Stage, device: str) -> dict[str, Any]:
-        """Return the stage's parameters with the device's address, which does not enter its key."""
-        return {**stage.parameters, "tracker": self._devices[device].tracker, "key": self._devices[device].key}
-
-    def _execute_on(
-        self, device: str, stage: Stage, key: str, draft: Path, done: Callable[[], int] = lambda: 0
-    ) -> tuple[dict[str, Any], float]:
-        """Execute on a leased device; a loopback device whose server is gone is started again.
-
-        That is done once, and again whenever `done`, which says how much is on record, has grown since.
-        """
-        before = -1
-        while True:
-            try:
-                return self._execute_quietly(device, stage, key, draft)
-            except StageFailed as failed:
-                gone = failed.failure.kind == "device" and device in self._servers
-                if not gone or done() <= before:
-                    raise
-                before = done()
-            self._observer.note(f"the server of device '{device}' is gone; starting it again")
-            self._serve(self._devices[device])
-
-    def _execute_quietly(self, device: str, stage: Stage, key: str, draft: Path) -> tuple[dict[str, Any], float]:
-        """Execute on a device, with this machine's cores to itself if it is one of them."""
-        located = replace(stage, parameters=self._located(stage, device))
-        # What is built for another machine's device, in the same stage, must not disturb a measurement on this one.
-        elsewhere = self._cores.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
-        with self._cores.alone() if self._devices[device].is_here else elsewhere:
-            return self._execute(located, key, draft, MEASURE_TIMEOUT)
-
-    def _execute(self, stage: Stage, key: str, draft: Path, timeout: float | None) -> tuple[dict[str, Any], float]:
-        request = {
-            "stage": stage.name,
-            "parameters": dict(stage.parameters),
-            "parents": {name: {**asdict(parent), "path": str(parent.path)} for name, parent in stage.parents.items()},
-            "out": str(draft),
-            "scratch": str(self._store.scratch(key)),
-        }
-        start = time.perf_counter()
-        with self._working(ALONE if _trains_long(stage) else stage.worker, stage.name) as worker:
-            try:
-                values = worker.request(request, timeout, partial(self._hear, worker.name))
-            except StageFailed as failed:
-                if failed.failure.kind not in CUT_OFF:
-                    self._store.forget(key)
-                self._failures[key] = failed
-                self._records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
-                raise
-        seconds = time.perf_counter() - start
-        self._records.add_execution(stage.name, key, seconds)
-        return values, seconds
-
-    def _hear(self, worker: str, word: Mapping[str, Any]) -> None:
-        if "progress" in word:
-            self._observer.advanced(worker, **word["progress"])
-        else:
-            self._observer.note(word["note"])
-
-    @contextlib.contextmanager
-    def _working(self, kind: str, stage: str) -> Iterator[Worker]:
-        with self._pools[kind].borrow() as worker:
-            self._observer.started(worker.name, stage)
-            try:
-                yield worker
-            finally:
-                self._observer.finished(worker.name)
+    def _worker(self, kind: str, device: str = "") -> contextlib.AbstractContextManager[Answers]:
+        return self._pools[kind].borrow()
 
     def _serve(self, device: Device) -> Device:
-        """Start the tracker and server of a loopback device, in place of those it had."""
-        if device.name not in self._servers:
-            self._servers[device.name] = self._exit.enter_context(contextlib.ExitStack())
-        self._servers[device.name].close()
+        stack = self._replaced(device)
         cores = device.cores or tuple(sorted(os.sched_getaffinity(0)))
-        if self._threads > len(cores):
-            raise DeviceError(
-                f"the search space asks for {self._threads} threads and device '{device.name}' has {len(cores)} cores; "
-                f"allowed: at most {len(cores)}"
-            )
+        self._check_cores(device, cores)
         log = self._logs / f"device-{device.name}.log"
-        tracker = self._servers[device.name].enter_context(loopback.server(device.key, cores, log))
-        self._devices[device.name] = device.model_copy(update={"tracker": tracker, "cores": cores})
-        return self._devices[device.name]
-
-    def _describe(self, device: Device) -> Mapping[str, Any]:
-        arguments = {
-            "tracker": device.tracker,
-            "key": device.key,
-            "target": device.target,
-            "threads": self._threads,
-        }
-        try:
-            with self._working("tvm", f"reach {device.name}") as worker:
-                answer = worker.request({"call": "explorer.rpc:describe", "arguments": arguments}, PROBE_TIMEOUT)
-        except StageFailed as failed:
-            raise DeviceError(failed.failure.message) from failed
-        self._lanes[device.name] = answer["lanes"]
-        target: Mapping[str, Any] = answer["target"]
-        return target
-
-
-def _observations(stage: Stage) -> list[dict[str, str]]:
-    """Return for every problem of a select stage the key under which each candidate's latency is on record."""
-    shared = {name: stage.parameters[name] for name in ("target", "threads")}
-    return [
-        {
-            name: Stage("candidates", {"problem": own["problem"], "candidate": name, **shared}, {}).key
-            for name in own["candidates"]
-        }
-        for own in stage.parents["plan"].values["problems"]
-    ]
-
-
-def _tuning_key(stage: Stage) -> str:
-    """Return the key of what is on record for a tune stage's device, whatever the network, tuner and budget."""
-    shared = {name: stage.parameters[name] for name in ("target", "threads", "device")}
-    return Stage(stage.name, shared, {}).key
-
-
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*.jsonl"))
-
-
-def _trains_long(stage: Stage) -> bool:
-    """Tell whether a stage trains for so long that it is worth to keep all else from the cores meanwhile.
-
-    Nothing but what its key has decides: sums, and so weights, depend on the number of threads.
-    """
-    if "epochs" not in stage.parameters or "data" not in stage.parents:
-        return False
-    data = stage.parents["data"].values
-    _, height, width = data["shape"]
-    return int(stage.parameters["epochs"] * data["train"] * height * width) >= LONG_TRAINING
+        return self._served(device, stack.enter_context(loopback.server(device.key, cores, log)), cores)

@@ -7,7 +7,8 @@ with the sum over all configurations of what their stages' executions took: what
 own. It goes on with an interrupted grid, so that its time is that of all runs together. `replay` asks every sampler
 for configurations of that grid, --seeds times, and answers from the grid's table: its rows are medians over the seeds,
 until the front found so far has 95 % of the hypervolume of the grid's. An evaluation costs what the executions took
-that none before it in the study shared.
+that none before it in the study shared. `engines` runs one small study, half of whose time is training, on as many
+cores by the local engine and by Ray in turns, each time in a workspace of its own; Ray's start counts.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ import numpy as np
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer import grids, plugins, progress, space
+from explorer import search as engines
 from explorer.configuration import Configuration
 from explorer.errors import Failure
 from explorer.records import Record, Records
 from explorer.space import Space
 from explorer.study import Study
 from explorer.workspace import Workspace
+from tests import studies
 from tests.benchmarks.common import Row, environment, print_table, write_json
 
 GRID = """
@@ -62,6 +65,8 @@ sampler = "grid"
 REACHED = 0.95
 # Objectives are scaled to [0, 1] over the grid; beyond 1, so that its extreme points count, too.
 REFERENCE = 1.1
+# Of the networks that the engines train.
+ENGINE_EPOCHS = 15
 # What the searches are set up for; they go on until they have reached their share.
 TRIALS = 100
 
@@ -185,6 +190,28 @@ def hypervolume(points: list[tuple[float, ...]]) -> float:
     return float(moocore.hypervolume(np.array(points), ref=REFERENCE))
 
 
+def engine_rows(rounds: int) -> list[Row]:
+    """Return what a study takes by the local engine and by Ray."""
+    seconds: dict[str, list[float]] = {"local": [], "ray": []}
+    for _ in range(rounds):
+        for engine, taken in seconds.items():
+            with tempfile.TemporaryDirectory() as folder:
+                path = studies.write_space(Path(folder), epochs=ENGINE_EPOCHS)
+                start = time.perf_counter()
+                engines.run(
+                    space.load(path), Workspace(Path(folder) / "workspace"), studies.Events(), engines.Where(engine)
+                )
+                taken.append(time.perf_counter() - start)
+    local = median(seconds["local"])
+    return [
+        {
+            "kind": "engine", "engine": engine, "rounds": rounds, "seconds": round(median(taken), 1),
+            "ratio_to_local": round(median(taken) / local, 3),
+        }
+        for engine, taken in seconds.items()
+    ]  # fmt: skip
+
+
 def front_rows(count: int) -> list[Row]:
     """Return how long the front of so many records takes."""
     import pandas as pd
@@ -215,9 +242,10 @@ def _console() -> Any:
 def main() -> None:
     """Parse the arguments, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=["grid", "replay", "front"])
+    parser.add_argument("--kinds", nargs="+", default=["grid", "replay", "engines", "front"])
     parser.add_argument("--samplers", nargs="+", default=list(plugins.names("sampler")))
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3, help="of the engines")
     parser.add_argument("--records", type=int, default=1_000_000, help="of the front")
     parser.add_argument("--workspace", type=Path, metavar="FOLDER", help="keep the grid here, take it from here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows to this file")
@@ -236,6 +264,8 @@ def main() -> None:
                 if not workspace.database.exists():
                     parser.error("a replay needs the grid: --kinds grid replay, or its --workspace")
                 made = replay_rows(searched, workspace, arguments.samplers, arguments.seeds)
+            elif kind == "engines":
+                made = engine_rows(arguments.rounds)
             elif kind == "front":
                 made = front_rows(arguments.records)
             else:

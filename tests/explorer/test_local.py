@@ -11,7 +11,8 @@ import pytest
 
 from explorer import counting, trial
 from explorer.configuration import Configuration
-from explorer.engines import local
+from explorer.engines import _stages, local
+from explorer.engines._devices import Surroundings
 from explorer.origins import Origins
 from explorer.records import Records
 from explorer.settings import DataSettings, Settings, TrainSettings
@@ -26,11 +27,11 @@ def test_only_what_trains_for_long_has_all_cores() -> None:
         values = {"train": images, "shape": [3, side, side]}
         return Stage("train", {"epochs": epochs}, {"data": Artifact("data", "key", Path(), values)})
 
-    assert not local._trains_long(training(1078, 8, 15)), "the digits of the quickstart"
-    assert local._trains_long(training(40_000, 32, 15))
-    assert local._trains_long(training(2_000, 224, 4))
-    assert not local._trains_long(training(40_000, 32, 0))
-    assert not local._trains_long(Stage("data", {}, {}))
+    assert not _stages._trains_long(training(1078, 8, 15)), "the digits of the quickstart"
+    assert _stages._trains_long(training(40_000, 32, 15))
+    assert _stages._trains_long(training(2_000, 224, 4))
+    assert not _stages._trains_long(training(40_000, 32, 0))
+    assert not _stages._trains_long(Stage("data", {}, {}))
 
 
 def test_a_network_that_is_not_fine_tuned_leaves_the_cores_to_others() -> None:
@@ -50,7 +51,7 @@ def test_a_network_that_is_not_fine_tuned_leaves_the_cores_to_others() -> None:
             "cifar10", "resnet18", compression=compression, ratio=ratio, channel_multiple=multiple, device="local"
         )
         trial.run(network, Settings(), Engine({}))
-    long = [stage.parameters.get("compression", "train") for stage in asked if local._trains_long(stage)]
+    long = [stage.parameters.get("compression", "train") for stage in asked if _stages._trains_long(stage)]
     assert long == ["train", "train", "train", "channel_pruning"]
 
 
@@ -68,10 +69,12 @@ class Workers(studies.Events):
 
 
 def test_a_long_training_runs_on_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LONG_TRAINING", 1)
+    monkeypatch.setattr(_stages, "LONG_TRAINING", 1)
     workspace = Workspace(tmp_path)
     store, events = Store(workspace.artifacts), Workers()
-    engine = local.LocalEngine(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), {}, 1, events)
+    engine = local.LocalEngine(
+        Surroundings(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), {}, 1, events)
+    )
     try:
         source = Artifact("source", "source", tmp_path)
         data = engine.run(Stage("data", {"dataset": "digits", **DataSettings().model_dump()}, {"source": source}))
@@ -80,6 +83,6 @@ def test_a_long_training_runs_on_all_cores(tmp_path: Path, monkeypatch: pytest.M
         trained = engine.run(Stage("train", {**model, **settings}, {"data": data}))
     finally:
         engine.stop()
-    assert events.names == ["torch 1", local.ALONE]
+    assert events.names == ["torch 1", _stages.ALONE]
     assert events.told[0].startswith("epoch 1 of 1, loss ")
     assert trained.values["threads"] == os.cpu_count()

@@ -17,6 +17,7 @@ import pytest
 from explorer import loopback
 from explorer.devices import Device
 from explorer.engines import local
+from explorer.engines._devices import Surroundings
 from explorer.errors import StageFailed
 from explorer.origins import Origins
 from explorer.records import Records
@@ -201,7 +202,9 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
     store = Store(workspace.artifacts)
     events = Killer(workspace.artifacts / "tuning")
     devices = {"local": Device(name="local", tracker="loopback", key="local", cores=tuple(CORES[:1]))}
-    engine = local.LocalEngine(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), devices, 1, events)
+    engine = local.LocalEngine(
+        Surroundings(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), devices, 1, events)
+    )
     lowered = Artifact("lower", "key", tuner.lowered)
     budget = {"tuner": "template", "tuning_trials": 18, "tuning_seconds": 0}
     with engine:
