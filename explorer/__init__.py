@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.counting import StageCount
+    from explorer.limits import Limit
     from explorer.planning import Plan
     from explorer.records import Records
     from explorer.report import Best
@@ -36,9 +37,11 @@ __all__ = [
     "front",
     "grid",
     "layers",
+    "nearest",
     "objectives",
     "plan",
     "run",
+    "study_limits",
     "study_records",
 ]
 
@@ -190,6 +193,8 @@ def front(
 ) -> pd.DataFrame:
     """Return the trials that no other on the same device dominates in the study's objectives, the best first.
 
+    Trials that break a limit of the study's latest run are not among them.
+
     Raises
     ------
     ExplorerError
@@ -197,13 +202,28 @@ def front(
     """
     from explorer import pareto
 
+    trials = _frame_of(device, workspace, study)
+    return pareto.front(trials, objectives(workspace, study), study_limits(workspace, study))
+
+
+def nearest(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> pd.DataFrame:
+    """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
+    from explorer import pareto
+
+    return pareto.nearest(_frame_of(device, workspace, study), study_limits(workspace, study))
+
+
+def _frame_of(device: str | None, workspace: Path | str, study: str | None) -> pd.DataFrame:
+    """Return the trials on `device`, or all of them."""
     trials = frame(workspace, study)
-    if device is not None:
-        devices = sorted(trials["device"].unique())
-        if device not in devices:
-            raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
-        trials = trials[trials["device"] == device]
-    return pareto.front(trials, objectives(workspace, study))
+    if device is None:
+        return trials
+    devices = sorted(trials["device"].unique())
+    if device not in devices:
+        raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
+    return trials[trials["device"] == device]
 
 
 def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> list[dict[str, Any]]:
@@ -257,20 +277,32 @@ def figure(
     from explorer import figures
 
     records, name = study_records(workspace, study)
-    figures.write(figures.fronts(records.frame(name), name, latency_ms), Path(path))
+    drawn = figures.fronts(records.frame(name), name, latency_ms, study_limits(workspace, study))
+    figures.write(drawn, Path(path))
     return Path(path)
 
 
 def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:
     """Return quantity → direction, as the study was started with."""
+    return dict(_attributes(workspace, study)["question"]["objectives"])
+
+
+def study_limits(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Limit, ...]:
+    """Return the bounds on measured quantities that the study's latest run was given."""
+    from explorer.limits import Limit
+
+    return tuple(Limit.parse(text) for text in _attributes(workspace, study).get("limits", ()))
+
+
+def _attributes(workspace: Path | str, study: str | None) -> dict[str, Any]:
+    """Return what a run notes of its space in the Optuna study; see `explorer.study`."""
     import optuna
 
     from explorer.workspace import Workspace
 
     _, name = study_records(workspace, study)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    stored = optuna.load_study(study_name=name, storage=Workspace(Path(workspace)).url)
-    return dict(stored.user_attrs["question"]["objectives"])
+    return optuna.load_study(study_name=name, storage=Workspace(Path(workspace)).url).user_attrs
 
 
 def study_records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Records, str]:

@@ -104,13 +104,12 @@ def _resumable() -> Iterator[None]:
 
 
 def _print_summary(summary: Summary, workspace: Path) -> None:
-    from explorer import tables
     from explorer.workspace import Workspace
 
     console = _console()
     page = explorer.figure(Workspace(workspace).figure(summary.study), workspace, summary.study)
     stacks = explorer.front(workspace, summary.study)
-    console.print(tables.front_table(stacks))
+    console.print(_fronts(stacks, workspace, summary.study))
     failed = f", {summary.failed} failed" if summary.failed else ""
     console.print(f"{summary.complete + summary.failed} trials{failed}; the fronts as a page: {page}", soft_wrap=True)
     if summary.exhausted:
@@ -157,9 +156,7 @@ def front(
     if as_json:
         _print_json(_rows(rows))
     else:
-        from explorer import tables
-
-        _print(tables.front_table(rows))
+        _print(_fronts(rows, workspace, study, device))
 
 
 @app.command()
@@ -286,6 +283,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
+def _fronts(stacks: pd.DataFrame, workspace: Path, study: str | None, device: str | None = None) -> RenderableType:
+    """Return the fronts' `stacks` as a table and, of devices where none keeps the limits, the nearest."""
+    from explorer import tables
+
+    nearest = explorer.nearest(workspace, study, device)
+    return tables.fronts_table(stacks, nearest, explorer.study_limits(workspace, study))
+
+
 def _next_command(stacks: pd.DataFrame, workspace: Path) -> str:
     """Return what to type after a run: the best stack within the latency of the front's middle, or what went wrong."""
     where = "" if workspace == WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
@@ -320,6 +325,7 @@ def _space_row(space: Space) -> dict[str, Any]:
         "trials": space.trials,
         "devices": space.axes["device"].choices,
         "objectives": dict(space.objectives),
+        "limits": [str(limit) for limit in space.limits],
         "file": str(space.path),
     }
 

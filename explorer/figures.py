@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.pareto import on_front
+from explorer.limits import Limit
+from explorer.pareto import on_front, violations
 from explorer.report import Stack, stack_of
 from explorer.space_file import Direction
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 FRONT: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
+ON_FRONT, DOMINATED, BEYOND = "on the front", "dominated", "beyond a limit"  # where a stack stands
 FAINT = 0.28
 LOG_FROM = 12  # slowest over fastest latency from which a linear axis would crowd the fast stacks
 ROW_PX, GAP_PX = 470, 115
 
 
-def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None) -> go.Figure:
+def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limits: Sequence[Limit] = ()) -> go.Figure:
     """Return accuracy over latency for every device: the front as a line, dominated stacks faint.
 
     Parameters
@@ -34,6 +36,8 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None) -> g
         One row per trial; failed ones are counted in the title.
     budget_ms
         Latency at which to draw a vertical line.
+    limits
+        What stacks on the front keep; others are faint, too.
     """
     from plotly.subplots import make_subplots
 
@@ -52,11 +56,11 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None) -> g
     )
     for index, device in enumerate(devices):
         place = {"row": index // columns + 1, "col": index % columns + 1}
-        _draw_device(figure, measured[measured["device"] == device], _styles(measured), place)
+        _draw_device(figure, measured[measured["device"] == device], limits, _styles(measured), place)
         if budget_ms is not None:
             figure.add_vline(budget_ms, line={"color": "#555", "width": 1.5, "dash": "dash"}, **place)
     _legend(figure, measured, budget_ms)
-    _dress(figure, measured, _heading(frame, measured, title), rows)
+    _dress(figure, measured, _heading(frame, measured, title, limits), rows)
     return figure
 
 
@@ -77,11 +81,15 @@ def _styles(measured: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def _draw_device(
-    figure: go.Figure, rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], place: Mapping[str, int]
+    figure: go.Figure,
+    rows: pd.DataFrame,
+    limits: Sequence[Limit],
+    styles: Mapping[str, Mapping[str, str]],
+    place: Mapping[str, int],
 ) -> None:
     import plotly.graph_objects as go
 
-    best = on_front(rows, FRONT)
+    best, beyond = on_front(rows, FRONT, limits), violations(rows, limits) > 0
     front = rows[best].sort_values(["latency_ms", "accuracy"])
     line = {"color": "#444", "width": 2, "shape": "hv"}
     figure.add_trace(
@@ -90,17 +98,15 @@ def _draw_device(
         ),
         **place,
     )
-    for is_front, part in ((False, rows[~best]), (True, front)):
+    for standing, part in ((BEYOND, rows[beyond]), (DOMINATED, rows[~best & ~beyond]), (ON_FRONT, front)):
         for compression, group in part.groupby("compression"):
-            figure.add_trace(_points(group, styles, str(compression), is_front=is_front), **place)
+            figure.add_trace(_points(group, styles, str(compression), standing), **place)
 
 
-def _points(
-    rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compression: str, *, is_front: bool
-) -> go.Scatter:
+def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compression: str, standing: str) -> go.Scatter:
     import plotly.graph_objects as go
 
-    colour = styles["compression"][compression]
+    colour, is_front = styles["compression"][compression], standing == ON_FRONT
     stacks = [stack_of(row) for _, row in rows.iterrows()]
     return go.Scatter(
         x=[stack.latency_ms for stack in stacks],
@@ -121,7 +127,7 @@ def _points(
             "line": {"color": "#222" if is_front else "white", "width": 1.5 if is_front else 0.5},
         },
         opacity=1.0 if is_front else FAINT,
-        text=[_hover(stack, is_front=is_front) for stack in stacks],
+        text=[_hover(stack, standing) for stack in stacks],
         hoverinfo="text",
         hoverlabel={"bgcolor": "white", "bordercolor": colour, "align": "left", "font": {"size": 12}},
         legendgroup=compression,
@@ -129,11 +135,11 @@ def _points(
     )
 
 
-def _hover(stack: Stack, *, is_front: bool) -> str:
+def _hover(stack: Stack, standing: str) -> str:
     """Return the whole stack, layer by layer, as the HTML that Plotly shows over a point."""
     test = "" if stack.test_accuracy is None else f", test {stack.test_accuracy:.2%}"
     lines = [
-        f"<b>trial {stack.number}</b>{', on the front' if is_front else ', dominated'}",
+        f"<b>trial {stack.number}</b>, {standing}",
         f"<b>{stack.latency_ms:.3f} ms</b>  95 % interval {stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f} ms",
         f"<b>{stack.accuracy:.2%}</b> validation accuracy{test}",
         f"<b>{readable_bytes(stack.size_bytes)}</b> compiled size",
@@ -171,10 +177,15 @@ def _legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | None) 
         entry(f"budget, {budget_ms:g} ms", "lines", "Lines", mode="lines", line=line)
 
 
-def _heading(frame: pd.DataFrame, measured: pd.DataFrame, title: str) -> str:
+def _heading(frame: pd.DataFrame, measured: pd.DataFrame, title: str, limits: Sequence[Limit]) -> str:
     failed = len(frame) - len(measured)
     said = f"{len(measured)} stacks measured" + (f", {failed} failed" if failed else "")
-    explained = "outlined: on the front; faint: dominated; bars: 95 % interval of the median"
+    faint = DOMINATED
+    if limits and len(measured):
+        kept = int((violations(measured, limits) == 0).sum())
+        said += html.escape(f", {kept} within the limits {', '.join(map(str, limits))}")
+        faint += f" or {BEYOND}"
+    explained = f"outlined: on the front; faint: {faint}; bars: 95 % interval of the median"
     small = f'<span style="font-size:13px;color:#555">{said} · {explained}</span>'
     return f"<b>{html.escape(title)}: accuracy against latency</b><br>{small}"
 

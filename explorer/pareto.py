@@ -1,25 +1,26 @@
-"""Finished trials → which of them no other trial on the same device dominates."""
+"""Finished trials → which of them keep the limits, and which no other such trial on the same device dominates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from explorer.limits import Limit
 from explorer.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def on_front(frame: pd.DataFrame, objectives: Mapping[str, Direction]) -> pd.Series[bool]:
+def on_front(frame: pd.DataFrame, objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()) -> pd.Series[bool]:
     """Tell for every row of `frame` whether it lies on the Pareto front of its device.
 
-    Failed trials and rows that lack an objective do not; of equal rows all do.
+    Failed trials, rows that lack an objective and rows that break a limit do not; of equal rows all do.
 
     Parameters
     ----------
     frame
-        One row per trial, with the columns ``state``, ``device`` and every objective.
+        One row per trial, with the columns ``state``, ``device``, every objective and every limited quantity.
     objectives
         Column → ``"maximize"`` or ``"minimize"``.
     """
@@ -27,21 +28,43 @@ def on_front(frame: pd.DataFrame, objectives: Mapping[str, Direction]) -> pd.Ser
     import pandas as pd
 
     mask = pd.Series(False, index=frame.index, dtype=bool)
-    columns = list(objectives)
+    columns = [*objectives, *(limit.quantity for limit in limits)]
     if frame.empty or not set(columns) <= set(frame.columns):  # no trial is complete yet
         return mask
     usable = frame[(frame["state"] == "complete") & frame[columns].notna().all(axis=1)]
+    usable = usable[violations(usable, limits) == 0]
     maximise = [direction == "maximize" for direction in objectives.values()]
     for _, rows in usable.groupby("device"):
-        points = rows[columns].to_numpy(dtype=float)
+        points = rows[list(objectives)].to_numpy(dtype=float)
         mask.loc[rows.index] = moocore.is_nondominated(points, maximise=maximise, keep_weakly=True)
     return mask
 
 
-def front(frame: pd.DataFrame, objectives: Mapping[str, Direction]) -> pd.DataFrame:
+def front(frame: pd.DataFrame, objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()) -> pd.DataFrame:
     """Return the rows on the front of their device, by device and then by objective, the best first."""
-    rows = frame[on_front(frame, objectives)]
+    rows = frame[on_front(frame, objectives, limits)]
     if rows.empty:
         return rows
     ascending = [True, *(direction == "minimize" for direction in objectives.values())]
     return rows.sort_values(["device", *objectives], ascending=ascending, kind="stable")
+
+
+def nearest(frame: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:
+    """Return, for each device on which every complete trial breaks a limit, the one that breaks them least."""
+    complete = frame[frame["state"] == "complete"] if len(frame) else frame
+    if complete.empty or not limits:
+        return complete.iloc[:0]
+    broken = violations(complete, limits)
+    least = broken.loc[broken.groupby(complete["device"]).idxmin()]
+    return complete.loc[least[least > 0].index]
+
+
+def violations(complete: pd.DataFrame, limits: Sequence[Limit]) -> pd.Series[float]:
+    """Return by how much each row of `complete`, all complete trials, breaks `limits` in all."""
+    import pandas as pd
+
+    total = pd.Series(0.0, index=complete.index)
+    for limit in limits:
+        places = zip(complete["device"], complete[limit.quantity], strict=True)
+        total += [limit.violation(device, value) for device, value in places]
+    return total

@@ -14,6 +14,7 @@ from typing import Any
 
 from explorer.configuration import Configuration
 from explorer.errors import SpaceError
+from explorer.limits import Limit, violation
 from explorer.space import Space
 from explorer.space_file import Direction
 
@@ -98,7 +99,8 @@ class Ladder:
             for device, trials in self._on(rung).items():
                 found = inversions(trials, above.get(device, []), self._axis)
                 kept = share_kept(self._space.reduction, found)
-                for trial in ranked(trials, self._space.objectives)[: int(kept * len(trials) + 1e-9)]:
+                best = ranked(trials, self._space.objectives, self._space.limits)
+                for trial in best[: int(kept * len(trials) + 1e-9)]:
                     for configuration in self._successors(trial.configuration, rung + 1):
                         if configuration.id not in seen:
                             return Promotion(configuration, trial.number, rung + 1, kept, found)
@@ -153,8 +155,21 @@ def climbed(lower: Sequence[Finished], upper: Sequence[Finished], axis: str) -> 
     return found
 
 
-def ranked(trials: Sequence[Finished], objectives: Mapping[str, Direction]) -> list[Finished]:
-    """Return trials of one device, the best first: by front after front and, on one, by what it adds in hypervolume."""
+def ranked(
+    trials: Sequence[Finished], objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()
+) -> list[Finished]:
+    """Return trials of one device, the best first: those that keep the limits, then the others by their violations.
+
+    They are still promoted if there is room, since with a larger budget a stack may keep what it breaks with this one.
+    """
+    broken = {trial.number: violation(limits, trial.configuration.device, trial.values) for trial in trials}
+    kept = [trial for trial in trials if not broken[trial.number]]
+    others = [trial for trial in trials if broken[trial.number]]
+    return _by_front(kept, objectives) + sorted(others, key=lambda trial: (broken[trial.number], trial.number))
+
+
+def _by_front(trials: Sequence[Finished], objectives: Mapping[str, Direction]) -> list[Finished]:
+    """Return trials by front after front and, on one, by what they add in hypervolume."""
     import moocore
     import numpy as np
 

@@ -18,6 +18,7 @@ from explorer.configuration import AXES, EXISTS, Configuration
 from explorer.constraints import Constraint, read_constraints
 from explorer.devices import Device
 from explorer.errors import SpaceError, did_you_mean
+from explorer.limits import Limit, read_limits
 from explorer.settings import Settings
 from explorer.space_file import Direction, find
 from explorer.toml_file import TomlFile
@@ -53,6 +54,8 @@ class Space:
     rungs, reduction
         The tuning budget that decides how well a configuration is judged, and the least of which 1 / `reduction` or
         more have the next one; None if all budgets are searched alike.
+    limits
+        Bounds on measured quantities: stacks that keep all of them are preferred, and fronts are of those alone.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Space:
     devices_file: Path
     rungs: str | None = None
     reduction: int = 3
+    limits: tuple[Limit, ...] = ()
 
     @cached_property
     def tree(self) -> Node:
@@ -207,6 +211,7 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
         devices_file=devices_path,
         rungs=search.rungs,
         reduction=search.reduction,
+        limits=read_limits(file, search.limits, axes),
     )
     _check_choices(file, space)
     _check_rungs(file, space)

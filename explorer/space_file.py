@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,7 @@ class Search(BaseModel):
     """``[search]``: how the space is searched; without a number of trials, the space decides.
 
     With ``rungs``, a tuning budget, configurations are judged with the least of its choices first, and one in
-    ``reduction`` of them or more with the next one.
+    ``reduction`` of them or more with the next one. `explorer.limits` reads ``limits``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +39,7 @@ class Search(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
     rungs: str | None = None
     reduction: Annotated[int, Field(ge=2)] = 3
+    limits: list[Any] = []
 
 
 def find(space: Path | str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -22,6 +23,7 @@ CONFIGURATION = "configuration"  # user attribute of an Optuna trial: the id of 
 PROPOSAL = "proposal"  # user attribute: how many proposals the sampler had made before this one
 PROMOTED = "promoted"  # user attribute of a promoted trial: from which one to which rung, and why; see `Promotion`
 QUESTION = "question"  # user attribute of the study: the space, in short
+LIMITS = "limits"  # user attribute of the study: the limits of its latest run, as texts
 MAX_DUPLICATES = 5  # proposals in a row that are known already, before one is drawn that is not
 
 
@@ -37,6 +39,10 @@ class Study:
     The sampler works on a mirror of the study in memory, where a proposal that is known already stays as a failed
     trial that samplers ignore. Asking the database parameter by parameter would take longer than all else that a trial
     with cached stages does, and would leave such proposals there.
+
+    A limit of the space is a constraint of every complete trial, which samplers that learn respect. Limits may change
+    from run to run. Optuna lets nobody change a finished trial, so those in the database keep the constraints that they
+    were told with, and the mirror has those of now, by what is on record.
 
     Parameters
     ----------
@@ -60,6 +66,8 @@ class Study:
             study_name=space.name, storage=self._storage, directions=directions, load_if_exists=True
         )
         _check_question(study, {**_question(space), **digests})
+        study.set_user_attr(LIMITS, [str(limit) for limit in space.limits])
+        self._study = study
         self._study_id = self._storage.get_study_id_from_name(space.name)
         sampler = plugins.load("sampler", space.sampler).build(space.lowest, space.seed)
         self._mirror = optuna.create_study(sampler=sampler, directions=directions)
@@ -68,11 +76,13 @@ class Study:
         self._seen: set[str] = set()
         self._proposed = 0  # of the seen ones, those on the lowest rung
         self._ladder = Ladder(space) if space.rungs else None
-        for number, configuration, record in records.complete(space.name) if self._ladder else ():
+        constraints: dict[int, Mapping[str, float]] = {}
+        for number, configuration, record in records.complete(space.name) if self._ladder or space.limits else ():
             self._climb(number, configuration, record)
+            constraints[number] = self._constraints(configuration, record)
         trials = study.get_trials(deepcopy=False)
         for trial in trials:
-            self._reflect(trial)
+            self._reflect(trial, constraints.get(trial.number, {}))
         self._cut_off = [trial for trial in trials if trial.state == TrialState.RUNNING]
 
     def ask(self) -> tuple[int, Configuration] | None:
@@ -132,11 +142,16 @@ class Study:
         """Put the outcome on record and tell Optuna."""
         with self._lock:
             self._records.add_trial(self.space.name, number, configuration, outcome, seconds)
+            trial_id, proposal = self._ids[number]
             state, values = TrialState.FAIL, None
             if isinstance(outcome, Record):
                 state, values = TrialState.COMPLETE, [outcome.values[name] for name in self.space.objectives]
                 self._climb(number, configuration, outcome)
-            trial_id, proposal = self._ids[number]
+                constraints = self._constraints(configuration, outcome)
+                _constrain(self._study, trial_id, constraints)
+                if proposal is not None:
+                    mirrored = self._mirror.get_trials(deepcopy=False)[proposal]
+                    _constrain(self._mirror, mirrored._trial_id, constraints)
             self._storage.set_trial_state_values(trial_id, state, values)
             if proposal is not None:
                 self._mirror.tell(proposal, values, state if values is None else None)
@@ -163,12 +178,12 @@ class Study:
         self._see(configuration.id, lowest=promotion is None)
         return len(self._ids) - 1, configuration
 
-    def _reflect(self, trial: FrozenTrial) -> None:
-        """Put a stored trial into the mirror, under the number that its proposal had there."""
+    def _reflect(self, trial: FrozenTrial, constraints: Mapping[str, float]) -> None:
+        """Put a stored trial into the mirror with its `constraints`, under the number that its proposal had there."""
         while len(self._mirror.get_trials(deepcopy=False)) < trial.user_attrs[PROPOSAL]:
             self._mirror.add_trial(create_trial(state=TrialState.FAIL))
         promoted = PROMOTED in trial.user_attrs
-        self._mirror.add_trial(create_trial(state=TrialState.FAIL) if promoted else trial)
+        self._mirror.add_trial(create_trial(state=TrialState.FAIL) if promoted else _under(constraints, trial))
         self._ids.append((trial._trial_id, None if promoted else trial.user_attrs[PROPOSAL]))
         self._see(trial.user_attrs[CONFIGURATION], lowest=not promoted)
 
@@ -181,9 +196,36 @@ class Study:
         asked_of = self.space if PROMOTED in trial.user_attrs else self.space.lowest
         return asked_of.suggest(FixedTrial(trial.params, trial.number))
 
+    def _constraints(self, configuration: Configuration, record: Record) -> dict[str, float]:
+        """Return how far a complete trial lies beyond each limit, 0 where it keeps it, as Optuna's constraints."""
+        values, device = record.values, configuration.device
+        return {str(limit): limit.violation(device, values[limit.quantity]) for limit in self.space.limits}
+
     def _climb(self, number: int, configuration: Configuration, record: Record) -> None:
         if self._ladder:
             self._ladder.add(Finished(number, configuration, record.values))
+
+
+def _constrain(study: optuna.Study, trial_id: int, constraints: Mapping[str, float]) -> None:
+    """Set those constraints of a running trial that it lacks; a run that was cut off in `tell` may have set some."""
+    if not constraints:
+        return
+    trial = optuna.Trial(study, trial_id)
+    known = trial.constraints
+    for name, violation in constraints.items():
+        if name not in known:
+            trial.set_constraint(name, violation)
+
+
+def _under(constraints: Mapping[str, float], trial: FrozenTrial) -> FrozenTrial:
+    """Return a copy of `trial` with `constraints` in place of those that it was told with."""
+    changed = copy.copy(trial)
+    # Where Optuna keeps them, among what the samplers note there.
+    attributes = trial.system_attrs.items()
+    changed.system_attrs = {name: value for name, value in attributes if not name.startswith("constraints:")}
+    for name, violation in constraints.items():
+        changed.set_constraint(name, violation)
+    return changed
 
 
 def _check_question(study: optuna.Study, question: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explorer.axes import Axis
     from explorer.counting import StageCount
     from explorer.devices import Device
+    from explorer.limits import Limit
     from explorer.planning import Plan
     from explorer.report import Best, Ranks, Stack
     from explorer.space import Space
@@ -45,6 +46,16 @@ def front_table(front: pd.DataFrame) -> RenderableType:
         table.add_row(*chosen, str(stack.number), *results, readable_bytes(stack.size_bytes))
     shared = [f"{axis} {_text(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
     return Group(table, f"all: {', '.join(shared)}") if shared else table
+
+
+def fronts_table(front: pd.DataFrame, nearest: pd.DataFrame, limits: Sequence[Limit]) -> RenderableType:
+    """Return the fronts, then of the devices where no stack keeps all `limits` the `nearest`, one line a device."""
+    if nearest.empty:
+        return front_table(front)
+    devices = escape(" or ".join(nearest["device"]))
+    bounds = escape(", ".join(map(str, limits)))
+    missed = (f"[bold]No stack keeps the limits[/] on {devices} ({bounds}). The nearest:", front_table(nearest))
+    return Group(front_table(front), *missed) if len(front) else Group(*missed)
 
 
 def best_text(best: Best) -> RenderableType:
@@ -185,6 +196,8 @@ def space_table(space: Space) -> RenderableType:
     rules = f" under {len(space.constraints)} constraints" if space.constraints else ""
     combinations = math.prod(len(axis.choices) for axis in space.axes.values())
     parts.append(f"{combinations:,} combinations, of which valid{rules}: {space.size}")
+    if space.limits:
+        parts.append(f"limits: {escape(', '.join(map(str, space.limits)))}")
     if space.missing_devices:
         names = escape(", ".join(space.missing_devices))
         parts.append(

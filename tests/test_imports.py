@@ -33,7 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("rpc", "worker", "workers", "parting"),
     ("space",),
     ("encoding", "tree"),
-    ("constraints", "compression", "models", "training", "weights", "onnx_export", "accounting"),
+    ("constraints", "limits", "compression", "models", "training", "weights", "onnx_export", "accounting"),
     ("answers",),
     ("prepared", "augmentation", "activations", "checkpoint", "fake_quantization"),
     ("datasets", "space_file", "axes"),

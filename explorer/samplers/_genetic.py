@@ -72,6 +72,10 @@ class Conditional(BaseSampler):
 
 
 def _dominates(a: FrozenTrial, b: FrozenTrial, directions: list[StudyDirection]) -> bool:
+    """Tell whether `a` breaks limits less than `b` or, if as much, is better: constrained domination, Deb et al."""
+    broken_by_a, broken_by_b = sum(a.constraints.values()), sum(b.constraints.values())
+    if broken_by_a != broken_by_b:
+        return broken_by_a < broken_by_b
     signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
     losses = [(sign * x, sign * y) for sign, x, y in zip(signs, a.values, b.values, strict=True)]
     return all(x <= y for x, y in losses) and any(x < y for x, y in losses)

@@ -2,6 +2,8 @@
 
 Source: Knowles, "ParEGO", IEEE TEC 2006. Optuna's own models only parameters that all trials have, and needs torch,
 which stays in the workers.
+
+Trials that break a limit of the space count as worse than all that keep them, whatever they reach; see `scored`.
 """
 
 from __future__ import annotations
@@ -94,7 +96,9 @@ class _ParEGO(BaseSampler):
         if not candidates:
             return None
         weights = np.random.default_rng(self._seed).dirichlet(np.ones(len(directions)))
-        scores = scalarised(np.array([trial.values for trial in complete]), directions, weights)
+        values = np.array([trial.values for trial in complete])
+        broken = np.array([sum(trial.constraints.values()) for trial in complete], dtype=float)
+        scores = scored(values, broken, directions, weights)
         improvement = expected_improvement(
             np.stack([self._features_of(trial) for trial in complete]),
             scores,
@@ -123,6 +127,25 @@ def features(configuration: Configuration, axes: Mapping[str, Axis]) -> Array:
         if axis.range is None and len(axis.choices) > 1:
             found += [float(value == choice) for choice in axis.choices]
     return np.array(found)
+
+
+def scored(values: Array, broken: Array, directions: Sequence[StudyDirection], weights: Array) -> Array:
+    """Return one number a trial, to be minimised: scalarised values, and behind them the trials that break a limit.
+
+    Those are ordered by their violations alone, so that nothing too slow attracts by its accuracy. Violations have no
+    bound and are squeezed into [0, 1): one far off would leave no differences between all others for the process.
+
+    Parameters
+    ----------
+    values : trials x objectives, as in `scalarised`
+    broken : each trial's violation of all limits, 0 where it keeps them
+    """
+    kept = broken == 0
+    scores = np.zeros(len(values))
+    if kept.any():
+        scores[kept] = scalarised(values[kept], directions, weights)
+    scores[~kept] = scores.max() + broken[~kept] / (1 + broken[~kept])
+    return scores
 
 
 def scalarised(values: Array, directions: Sequence[StudyDirection], weights: Array) -> Array:

@@ -22,10 +22,16 @@ from tests.explorer.spaces import SMALL, make
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study as `search` leaves it behind, with outcomes that cost nothing."""
-    root = tmp_path_factory.mktemp("workspace")
+    place, records = searched(tmp_path_factory.mktemp("workspace"))
+    records.add_execution("train", "k", 2.5)
+    records.add_execution("train", "l", 1.5)
+    return place.root
+
+
+def searched(root: Path, **search: object) -> tuple[Workspace, Records]:
     place = Workspace(root / "w")
     place.root.mkdir()
-    space = make(root, SMALL, sampler="grid", trials=12)
+    space = make(root, SMALL, sampler="grid", trials=12, **search)
     records = Records(place.url)
     study = Study(space, place, records)
     for _ in range(12):
@@ -33,9 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert asked is not None
         number, configuration = asked
         study.tell(number, configuration, _outcome(number), 0.1)
-    records.add_execution("train", "k", 2.5)
-    records.add_execution("train", "l", 1.5)
-    return place.root
+    return place, records
 
 
 def _outcome(number: int) -> Record | Failure:
@@ -107,6 +111,22 @@ def test_front_prints_what_the_function_returns(
     assert "Plotly" in (tmp_path / "f.html").read_text()
     assert dlas("front", "-w", workspace) == 0
     assert "all: dataset digits, model mobilenetv2" in capsys.readouterr().out
+
+
+def test_the_front_keeps_the_limits_and_without_one_that_does_the_nearest_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, records = searched(tmp_path, limits=["latency_ms <= 3.5", "accuracy >= 0.91"])
+    assert [row["number"] for row in answer(capsys, "front", "-w", place.root)] == [2]
+    assert explorer.nearest(place.root).empty
+    limits = ["latency_ms <= 0.5 on local"]
+    Study(make(tmp_path, SMALL, sampler="grid", limits=limits), place, records)  # the next run has others
+    assert answer(capsys, "front", "-w", place.root) == []
+    assert dlas("front", "-w", place.root, "--figure", tmp_path / "f.html") == 0
+    said, _, nearest, *_ = capsys.readouterr().out.splitlines()
+    assert said == "No stack keeps the limits on local (latency_ms <= 0.5 on local). The nearest:"
+    assert "1.000" in nearest
+    assert "0 within the limits" in (tmp_path / "f.html").read_text()
 
 
 def test_status_counts_failures_and_executions(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

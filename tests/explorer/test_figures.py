@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from explorer import figures, pareto
+from explorer.limits import Limit
 from tests.explorer.frames import complete, failed, frame_of, study
 
 
@@ -22,6 +23,17 @@ def test_every_measured_stack_is_a_point_and_the_front_is_outlined() -> None:
     outlined = {(x, y) for trace in drawn if trace.opacity == 1 for x, y in zip(trace.x, trace.y, strict=True)}
     front = pareto.front(frame, figures.FRONT)
     assert outlined == set(zip(front["latency_ms"], front["accuracy"], strict=True))
+
+
+def test_the_front_is_of_stacks_that_keep_the_limits() -> None:
+    frame = frame_of(complete(0, 0.99, 9.0), complete(1, 0.9, 2.0), complete(2, 0.8, 3.0))
+    figure = figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 5.0)])
+    drawn = points(figure)
+    assert {x for trace in drawn if trace.opacity == 1 for x in trace.x} == set(figure.data[0].x) == {2.0}
+    standings = {text.partition("</b>, ")[2].partition("<")[0] for trace in drawn for text in trace.text}
+    assert standings == {"on the front", "dominated", "beyond a limit"}
+    assert "3 stacks measured, 2 within the limits latency_ms &lt;= 5" in figure.layout.title.text
+    assert len(figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 1.0)]).data[0].x) == 0
 
 
 def test_the_bars_are_the_interval() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer import pareto
+from explorer.limits import Limit
 from explorer.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of, study
 
@@ -37,7 +38,40 @@ def test_failed_trials_and_gaps_are_not_on_the_front() -> None:
     assert pareto.on_front(frame, TWO).tolist() == [False, True, False]
 
 
+FAST = (Limit("latency_ms", "<=", 2.0), Limit("size_bytes", "<=", 15))
+
+
+@given(st.lists(POINT, min_size=1, max_size=25))
+def test_with_limits_the_front_is_that_of_the_stacks_which_keep_them(
+    points: list[tuple[float, float, int, str]],
+) -> None:
+    frame = frame_of(*(complete(i, a, ms, size, device=d) for i, (a, ms, size, d) in enumerate(points)))
+    kept = frame[(frame["latency_ms"] <= 2.0) & (frame["size_bytes"] <= 15)]
+    expected = pareto.front(kept, OBJECTIVES)["number"].tolist()
+    assert pareto.front(frame, OBJECTIVES, FAST)["number"].tolist() == expected
+    missed = set(frame["device"]) - set(kept["device"])
+    assert set(pareto.nearest(frame, FAST)["device"]) == missed
+
+
+def test_a_limit_holds_on_its_device_alone_and_the_nearest_breaks_them_least() -> None:
+    frame = frame_of(
+        complete(0, 0.9, 9.0, device="a"),
+        failed(1, device="b"),
+        complete(2, 0.9, 9.0, device="b"),
+        complete(3, 0.8, 4.0, device="b"),
+        complete(4, 0.7, 6.0, device="b"),
+    )
+    limits = (Limit("latency_ms", "<=", 5.0, "b"), Limit("accuracy", ">=", 0.85))
+    assert pareto.front(frame, TWO, limits)["number"].tolist() == [0]
+    assert pareto.nearest(frame, limits)["number"].tolist() == [3]
+    assert pareto.nearest(frame, limits[:1]).empty
+    assert pareto.nearest(frame, ()).empty
+
+
 def test_a_study_without_a_complete_trial_has_an_empty_front() -> None:
+    assert pareto.nearest(frame_of(failed(0)), FAST).empty
+    assert pareto.nearest(pd.DataFrame(), FAST).empty
+    assert pareto.front(frame_of(failed(0)), TWO, FAST).empty
     assert pareto.front(frame_of(failed(0), failed(1)), TWO).empty
     assert pareto.front(pd.DataFrame(), TWO).empty
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from explorer import plugins, space
 from explorer.configuration import Configuration
 from explorer.errors import Failure, SpaceError, WorkspaceError
+from explorer.limits import Limit
 from explorer.promotion import Finished, Inversions, inversions, ranked, share_kept
 from explorer.records import Record, Records
 from explorer.space import Space
@@ -201,6 +202,32 @@ def test_fronts_come_first_and_then_what_adds_most() -> None:
     order = [trial.number for trial in ranked(trials, {"accuracy": "maximize", "latency_ms": "minimize"})]
     assert set(order[:3]) == {0, 1, 3}
     assert order[3:] == [2, 4]
+
+
+def test_what_breaks_a_limit_comes_last_by_how_much() -> None:
+    points = {0: (0.9, 1.0), 1: (0.95, 4.0), 2: (0.9, 2.0), 3: (0.99, 9.0), 4: (0.5, 3.1)}
+    trials = [
+        Finished(number, Configuration("digits", "resnet18"), {"accuracy": accuracy, "latency_ms": latency})
+        for number, (accuracy, latency) in points.items()
+    ]
+    limits = [Limit("latency_ms", "<=", 3.0), Limit("latency_ms", "<=", 1.0, "phone")]
+    order = ranked(trials, {"accuracy": "maximize", "latency_ms": "minimize"}, limits)
+    assert [trial.number for trial in order] == [0, 2, 4, 1, 3]
+
+
+def test_stacks_that_keep_the_limits_climb_first(tmp_path: Path) -> None:
+    def share_of_slow(folder: Path, **limits: object) -> float:
+        folder.mkdir()
+        asked = searched_to_the_end(opened(ladder(folder, **limits), folder / "w"), steady)
+        tuned = on_rung(asked, 16)
+        assert len(tuned) >= 8
+        return sum(steady(stack(configuration)) >= slow for configuration in tuned) / len(tuned)
+
+    latencies = sorted(steady(c) for c in ladder(tmp_path).lowest.configurations())
+    slow = latencies[len(latencies) // 2]
+    assert share_of_slow(tmp_path / "without") < 0.2
+    # A few climb before any that keeps the limit has been judged.
+    assert share_of_slow(tmp_path / "within", limits=[f"latency_ms >= {slow}"]) > 0.8
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import optuna
 import pytest
+from optuna.study import StudyDirection
 
 from explorer import plugins
 from explorer.configuration import Configuration
 from explorer.errors import SpaceError
+from explorer.limits import violation
+from explorer.samplers import gp
 from explorer.space import Space
 from tests.explorer.spaces import SMALL, make, toml
 
@@ -178,3 +182,42 @@ def test_learning_from_the_history_beats_chance(sampler: str, tmp_path: Path) ->
     spaces = [make(tmp_path, axes, CONSTRAINTS, sampler=name, trials=48) for name in (sampler, "random")]
     learnt, chance = (sum(found_of_the_front(space, seed, 48) for seed in range(6)) for space in spaces)
     assert learnt > 1.25 * chance
+
+
+def share_kept(space: Space, seed: int, trials: int, told: bool = True) -> float:
+    """Return which share of the second half of a study's proposals keeps the limits, of which it may not be told."""
+    study = study_of(space, seed=seed)
+    kept = []
+    for _ in range(trials):
+        trial, configuration = ask(space, study)
+        accuracy, latency = measured(configuration)
+        values = {"accuracy": accuracy, "latency_ms": latency}
+        for limit in space.limits if told else ():
+            trial.set_constraint(str(limit), limit.violation(configuration.device, values[limit.quantity]))
+        study.tell(trial, [accuracy, latency])
+        kept.append(not violation(space.limits, configuration.device, values))
+    return sum(kept[trials // 2 :]) / (trials - trials // 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", MODELLED)
+def test_stacks_that_keep_the_limits_are_proposed_most(sampler: str, tmp_path: Path) -> None:
+    axes = {**SMALL, "ratio": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], "threads": [1, 2, 4]}
+    # Both ends of the front are out, and 11 % of the stacks are within: what is accurate is slow, what is fast is not.
+    limits = ["latency_ms <= 1", "accuracy >= 0.88"]
+    spaces = [make(tmp_path, axes, sampler=name, trials=48, limits=limits) for name in (sampler, "random")]
+    learnt, chance = (sum(share_kept(space, seed, 48) for seed in range(3)) for space in spaces)
+    unaware = sum(share_kept(spaces[0], seed, 48, told=False) for seed in range(3))
+    assert learnt > 1.25 * max(chance, unaware)
+
+
+def test_the_process_takes_what_breaks_a_limit_for_worse_than_all_else() -> None:
+    values = np.array([[0.9, 1.0], [0.99, 50.0], [0.5, 3.0], [0.95, 900.0], [0.95, 2.0]])
+    broken = np.array([0.0, 9.0, 0.0, 179.0, 0.0])
+    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    weights = np.array([0.5, 0.5])
+    scores = gp.scored(values, broken, directions, weights)
+    kept = broken == 0
+    assert scores[kept] == pytest.approx(gp.scalarised(values[kept], directions, weights))
+    assert scores[kept].max() < scores[1] < scores[3] <= scores[kept].max() + 1
+    assert np.argsort(gp.scored(values, broken + 1, directions, weights))[-2:].tolist() == [1, 3]

@@ -257,6 +257,14 @@ def test_overrides_of_the_search_are_checked(tmp_path: Path) -> None:
         drawn.searched(trials=0)
 
 
+def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
+    texts = ["latency_ms <= 5 on local", "accuracy >= 0.9", "latency_ms <= 8"]
+    drawn = make(tmp_path, limits=texts)
+    assert [str(limit) for limit in drawn.limits] == texts
+    assert drawn.lowest.limits == drawn.whole.limits == drawn.limits
+    assert make(tmp_path).limits == ()
+
+
 def test_without_a_number_of_trials_the_space_decides(tmp_path: Path) -> None:
     assert make(tmp_path).trials == 40
     assert make(tmp_path, {**SMALL, "threads": {"low": 1, "high": 64}}).trials == 100

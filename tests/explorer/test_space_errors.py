@@ -184,6 +184,43 @@ def fail(folder: Path, text: str) -> str:
             "[[constraints]]\nrequire = { thread = 1 }",
             "x.toml:9: unknown axis 'thread' in a constraint; allowed: ",
         ),
+        (
+            'device = "local"',
+            '[search]\nlimits = [\n"latency_ms <= 5",\n"latency <= 5"]',
+            "x.toml:11: unknown quantity 'latency' in limit 'latency <= 5'; allowed: accuracy, latency_ms, "
+            "size_bytes, macs, parameters; did you mean 'latency_ms'?",
+        ),
+        (
+            'device = "local"',
+            'device = "local"\n[search]\nlimits = ["latency_ms <= 5 on locl"]',
+            "x.toml:10: unknown device 'locl' in limit 'latency_ms <= 5 on locl'; allowed: local; "
+            "did you mean 'local'?",
+        ),
+        (
+            'device = "local"',
+            '[search]\nlimits = ["latency_ms <= 5", "latency_ms<=5.0"]',
+            "x.toml:9: limits 'latency_ms <= 5' and 'latency_ms <= 5' are the same bound twice",
+        ),
+        (
+            'device = "local"',
+            '[search]\nlimits = ["latency_ms < 5"]',
+            "x.toml:9: unknown comparison '<' in limit 'latency_ms < 5'; allowed: <=, >=",
+        ),
+        (
+            'device = "local"',
+            '[search]\nlimits = ["latency_ms <= 5 ms"]',
+            "x.toml:9: '5 ms' in limit 'latency_ms <= 5 ms' is no number",
+        ),
+        (
+            'device = "local"',
+            "[search]\nlimits = [5]",
+            "x.toml:9: limits lists texts such as 'latency_ms <= 5', not 5",
+        ),
+        (
+            'device = "local"',
+            '[search]\nlimits = "latency_ms <= 5"',
+            "x.toml:9: limits = 'latency_ms <= 5' in [search] should be a valid list",
+        ),
         ("[axes]", "axes = 3\n[other]", "x.toml:1: axes is a table: it starts with a line [axes]"),
         ("[axes]", "[axis]", "x.toml:1: unknown key 'axis' in a search-space file; allowed: name, axes, "),
         ("[axes]", "name = ''\n[axes]", "x.toml:1: name is a text, not ''"),

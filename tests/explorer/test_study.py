@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+import explorer
 from explorer import plugins
 from explorer.configuration import Configuration
 from explorer.errors import Failure, WorkspaceError
@@ -18,6 +20,7 @@ from explorer.workspace import Workspace
 from tests.explorer.spaces import SMALL, make
 
 Asked = tuple[int, Configuration]
+LIMITS = ("latency_ms <= 2", "accuracy >= 0.92", "latency_ms <= 1 on local")
 
 
 @pytest.fixture
@@ -26,8 +29,8 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "w")
 
 
-def space(folder: Path, sampler: str, trials: int = 12) -> Space:
-    return make(folder, SMALL, sampler=sampler, trials=trials)
+def space(folder: Path, sampler: str, trials: int = 12, limits: Sequence[str] = ()) -> Space:
+    return make(folder, SMALL, sampler=sampler, trials=trials, limits=limits)
 
 
 def opened(searched: Space, workspace: Workspace) -> Study:
@@ -64,9 +67,12 @@ def searched_count(folder: Path) -> int:
     return space(folder, "grid").count
 
 
+@pytest.mark.parametrize("limits", [(), LIMITS])
 @pytest.mark.parametrize("sampler", plugins.names("sampler"))
-def test_a_study_opened_anew_for_each_trial_proposes_the_same(sampler: str, tmp_path: Path) -> None:
-    searched = space(tmp_path, sampler)
+def test_a_study_opened_anew_for_each_trial_proposes_the_same(
+    sampler: str, limits: Sequence[str], tmp_path: Path
+) -> None:
+    searched = space(tmp_path, sampler, limits=limits)
     places = []
     for name in ("undisturbed", "resumed"):
         (tmp_path / name).mkdir()
@@ -110,3 +116,77 @@ def test_a_study_of_another_question_is_refused(tmp_path: Path, workspace: Works
     other = make(tmp_path / "other", {**SMALL, "threads": [1, 2, 3]}, sampler="random")
     with pytest.raises(WorkspaceError, match="other axes"):
         opened(other, workspace)
+
+
+def stored(searched: Space, workspace: Workspace) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=searched.name, storage=workspace.url).trials
+
+
+def mirrored(study: Study) -> list[dict[str, float]]:
+    trials = study._mirror.get_trials(states=(TrialState.COMPLETE,))
+    return [trial.constraints for trial in trials]
+
+
+def test_a_complete_trial_has_its_violation_of_every_limit(tmp_path: Path, workspace: Workspace) -> None:
+    searched = space(tmp_path, "random", limits=["latency_ms <= 2", "accuracy >= 0.92", "size_bytes <= 500"])
+    study = opened(searched, workspace)
+    for _ in range(5):
+        step(study)
+    trials = stored(searched, workspace)
+    expected = [max(0, latency - 2) / 2 for latency in (1, 2, 3, 1)]
+    assert [trial.constraints["latency_ms <= 2"] for trial in trials[:4]] == expected
+    assert trials[0].constraints["accuracy >= 0.92"] == pytest.approx(0.02 / 0.92)
+    assert trials[2].constraints["accuracy >= 0.92"] == 0
+    assert trials[2].constraints["size_bytes <= 500"] == pytest.approx(498 / 500)
+    assert trials[4].constraints == {}, "a failed trial has no values"
+    assert mirrored(study) == mirrored(opened(searched, workspace)) == [trial.constraints for trial in trials[:4]]
+
+
+def test_a_limit_on_another_device_is_kept(tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "devices.toml").write_text('[board]\ntracker = "lan:9190"\ntarget = { kind = "llvm" }\n')
+    axes = {**SMALL, "device": ["local", "board"]}
+    searched = make(tmp_path, axes, sampler="random", trials=12, limits=["size_bytes <= 1 on board"])
+    study = opened(searched, workspace)
+    asked = [step(study) for _ in range(12)]
+    found = {(a[1].device, bool(t.constraints["size_bytes <= 1 on board"]))
+             for a, t in zip(asked, stored(searched, workspace), strict=True) if a and t.values}  # fmt: skip
+    assert found == {("local", False), ("board", True)}
+
+
+def test_limits_that_change_hold_for_the_trials_before(tmp_path: Path, workspace: Workspace) -> None:
+    first = opened(space(tmp_path, "nsga2", limits=["latency_ms <= 2"]), workspace)
+    for _ in range(4):
+        step(first)
+    changed = space(tmp_path, "nsga2", limits=["accuracy >= 0.92"])
+    second = opened(changed, workspace)
+    assert [bool(c["accuracy >= 0.92"]) for c in mirrored(second)] == [True, True, False, False]
+    assert {name for constraints in mirrored(second) for name in constraints} == {"accuracy >= 0.92"}
+    assert [list(trial.constraints) for trial in stored(changed, workspace)] == [["latency_ms <= 2"]] * 4
+    assert explorer.study_limits(workspace.root) == changed.limits
+    without = space(tmp_path, "nsga2")
+    assert mirrored(opened(without, workspace)) == [{}] * 4
+    assert explorer.study_limits(workspace.root) == ()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_trial_cut_off_while_it_is_told_keeps_its_constraints(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = space(tmp_path, "random", limits=LIMITS)
+    first = opened(searched, workspace)
+    asked = first.ask()
+    assert asked is not None
+    monkeypatch.setattr(first._storage, "set_trial_state_values", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        first.tell(*asked, outcome(0), 0.1)
+    second = opened(searched, workspace)
+    assert second.ask() == asked
+    second.tell(*asked, outcome(0), 0.1)
+    (trial,) = stored(searched, workspace)
+    assert trial.state == TrialState.COMPLETE
+    assert trial.constraints.keys() == set(LIMITS)
+    assert mirrored(second) == [trial.constraints]
+
+
+def interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
