@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -27,6 +28,8 @@ from explorer.workers import Cores, Worker
 ADDRESSED = True
 
 RESOURCE = "device:"  # what a node that reaches a device has one of, with the device's name behind it
+AUTO = "auto"  # the address of the cluster that this machine is a node of
+CONNECT_SECONDS = 10
 RETRIES = 5  # of a task whose node, or whose process there, died
 POLL_SECONDS = 0.2
 WORDS = ".words"  # of a draft: the file beside it in which its task says how far it is
@@ -46,7 +49,7 @@ class RayEngine(StageEngine):
     Parameters
     ----------
     address
-        Of the cluster's head, ``"host:port"``, or ``"auto"``; None starts a cluster of this machine alone.
+        Of the cluster's head, ``"host:port"``, or `AUTO`; None starts a cluster of this machine alone.
 
     Raises
     ------
@@ -67,8 +70,12 @@ class RayEngine(StageEngine):
 
     @property
     def concurrency(self) -> int:
-        """How many trials are worth being under way at once: one for every core, and one that is measured."""
-        return 1 + self._cores_of_all
+        """How many trials are worth being under way at once.
+
+        A measurement on a node's own cores waits until all of them are free: as many others as there are cores keep
+        them busy until then.
+        """
+        return 1 + 2 * self._cores_of_all
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -96,8 +103,10 @@ class RayEngine(StageEngine):
             devices = {f"{RESOURCE}{name}": 1 for name in self._devices}
             options |= {"num_cpus": os.cpu_count() or 1, "resources": devices, "include_dashboard": False}
         try:
+            if self._address not in (None, AUTO):
+                _reach(str(self._address))
             self._ray.init(**options, log_to_driver=False, logging_level="ERROR")
-        except ConnectionError as error:
+        except OSError as error:
             raise DeviceError(f"no Ray cluster answers at '{self._address}': {str(error).splitlines()[0]}") from error
         self._exit.callback(self._ray.shutdown)
         for name in self._devices:
@@ -158,6 +167,22 @@ class RayEngine(StageEngine):
         if self._devices[device].is_here:
             cores = int(self._node_of(device)["Resources"].get("CPU", 0))
         return {"num_cpus": cores, "resources": {f"{RESOURCE}{device}": 1}}
+
+
+def _reach(address: str) -> None:
+    """Connect to ``host:port`` once: Ray itself would try for minutes.
+
+    Raises
+    ------
+    OSError
+        If nobody listens there.
+    ExplorerError
+        If it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ExplorerError(f"address '{address}' is neither host:port nor {AUTO}")
+    socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
 class _Remote:

@@ -7,7 +7,7 @@ with the sum over all configurations of what their stages' executions took: what
 own. It goes on with an interrupted grid, so that its time is that of all runs together. `replay` asks every sampler
 for configurations of that grid, --seeds times, and answers from the grid's table: its rows are medians over the seeds,
 until the front found so far has 95 % of the hypervolume of the grid's. An evaluation costs what the executions took
-that none before it in the study shared. `engines` runs one small study, half of whose time is training, on as many
+that none before it in the study shared. `engines` runs one small study, most of whose time is training, on as many
 cores by the local engine and by Ray in turns, each time in a workspace of its own; Ray's start counts.
 """
 
@@ -66,7 +66,7 @@ REACHED = 0.95
 # Objectives are scaled to [0, 1] over the grid; beyond 1, so that its extreme points count, too.
 REFERENCE = 1.1
 # Of the networks that the engines train.
-ENGINE_EPOCHS = 15
+ENGINE_EPOCHS = 60
 # What the searches are set up for; they go on until they have reached their share.
 TRIALS = 100
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from explorer import search, space
+from explorer import grids, search, space
 from explorer.errors import DeviceError, ExplorerError
 from explorer.records import Records
 from explorer.search import Where
@@ -78,6 +78,8 @@ def test_a_cluster_of_this_machine_alone_gives_what_the_local_engine_gives(tmp_p
         frames[engine] = Records(workspace.url).frame("grid").set_index("configuration_id")
     same = ["accuracy", "size_bytes", "macs", "train_key", "compress_key", "build_key", "measure_key"]
     assert frames["ray"][same].equals(frames["local"].loc[frames["ray"].index, same])
+    grids.run(space.load(path).whole, Workspace(tmp_path / "ray"), studies.Events(), where=Where("ray"))
+    assert Records(Workspace(tmp_path / "ray").url).count("grid") == (CONFIGURATIONS, 0)
 
 
 def test_a_device_that_no_node_has_is_named(cluster: Any, tmp_path: Path) -> None:
@@ -86,6 +88,18 @@ def test_a_device_that_no_node_has_is_named(cluster: Any, tmp_path: Path) -> Non
     path.write_text(path.read_text().replace("threads = [1, 2]", 'threads = 1\ndevice = "board"'))
     with pytest.raises(DeviceError, match=r"no node .* has the resource 'device:board'; start one with ray start .*"):
         search.run(space.load(path), Workspace(tmp_path / "w"), studies.Events(), Where("ray", cluster.address))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1': .*refused"),
+        ("head", "address 'head' is neither host:port nor auto"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_sentence(address: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExplorerError, match=message):
+        search.run(space.load(written(tmp_path)), Workspace(tmp_path / "w"), studies.Events(), Where("ray", address))
 
 
 def test_what_is_no_engine_is_refused() -> None:
