@@ -15,14 +15,14 @@ direct, which ask for nothing ahead, make 0.95 of ResNet18's time and 0.99 of Mo
 ResNet18, a tenth of the trials reaches 0.65 of the gain of full tuning on a ResNet18 with a third of its channels
 pruned; without it, 0.21.
 
-What seems to bound it: nearly all of the gain is that weights which other layers have displaced from the caches are
-asked for ahead, and MobileNets have few of them. MobileNetV1's large 1x1 layers do 335 to 370 GFLOP/s on the two cores
-untuned, by themselves; the peak of this processor was not measured. A layer by itself is timed after a copy that
-writes. A network only reads, and gains more from asking ahead than its layers show: with 8 KiB in all layers, ResNet18
-takes 0.86 of its untuned time with spatial_pack, where tuning by layers finds 0.93 (neither is a row of this script:
-both were measured aside). On a machine whose host left it more of the L3 cache, direct and winograd took 0.93 and 0.91
-of their untuned time while others disturbed it, and all of it on a quiet day (apache-tvm 0.27.0.post1, onnxruntime
-1.32.0, 2 cores of a Xeon with AVX-512 and 2 MiB of L2 cache each).
+No bound is known: nearly all of the gain is that weights which other layers have displaced from the caches are asked
+for ahead, and MobileNets have few of them. But MobileNetV1's large 1x1 layers do 335 to 370 GFLOP/s on the two cores
+untuned, by themselves, where multiply-adds on registers do 460. A layer by itself is timed after a copy that writes.
+A network only reads, and gains more from asking ahead than its layers show: with 8 KiB in all layers, ResNet18 takes
+0.86 of its untuned time with spatial_pack, where tuning by layers finds 0.93 (the 460 and the 0.86 are no rows of
+this script: they were measured aside). On a machine whose host left it more of the L3 cache, direct and winograd took
+0.93 and 0.91 of their untuned time while others disturbed it, and all of it on a quiet day (apache-tvm 0.27.0.post1,
+onnxruntime 1.32.0, 2 cores of a Xeon with AVX-512 and 2 MiB of L2 cache each).
 
 Sample: `rate` builds and measures as many candidates of one 3x3 layer of ResNet18 with our builders and runner and
 with MetaSchedule's own LocalBuilder and RPCRunner, all on 2 cores and one loopback server. The peers' workers import
