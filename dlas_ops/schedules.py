@@ -37,6 +37,15 @@ AHEAD = "dlas.prefetch"
 # memory beyond the L2 cache is, which a target does not say.
 AHEAD_KIB = [0, 1, 2, 4, 8]
 
+# The value that means: the block of weights after the one that a tile reads, a part of it in each tile that reads the
+# same block, so that it comes from beyond the L2 cache while they are all computed and not while the first one waits.
+BLOCK = "block"
+
+# On a loop: vectors of a block of weights, and elements from one block to the next.
+BLOCK_AHEAD = "dlas.prefetch_block"
+# On the loop over tiles around it: how many of its iterations in turn read the same block.
+TILES = "dlas.tiles"
+
 # Fewer tiles of points than this leave cores idle at the end.
 TILES_PER_CORE = 4
 
@@ -63,7 +72,7 @@ def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequenc
     ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out;
     ``outer`` says what the parallel loop runs over and hence what is read once: points (the input) or channels
     (the weights); ``unroll`` is how many steps of the reduction are unrolled; ``prefetch`` is how many KiB ahead the
-    weights are asked for.
+    weights are asked for, or `BLOCK`.
     """
     tile, partial = tile_of(sch, block), partial_sums(sch, block)
     if partial is not None:
@@ -82,14 +91,18 @@ def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequenc
         "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
         "outer": ["points", "channels"] if resident else ["channels", "points"],
         "unroll": _unrollable(reduction),
-        "prefetch": AHEAD_KIB,
+        "prefetch": [*AHEAD_KIB, BLOCK],
     }
 
 
 def weight_bytes(sch: Any, block: Any) -> int:
-    """Return the size of the weights, which `block` reads last."""
-    weight = sch.get(block).reads[-1].source
-    return prod(int(size) for size in weight.shape) * np.dtype(str(weight.dtype)).itemsize
+    """Return the size of the weights that `block` reads."""
+    return _weights(sch, block) * np.dtype(str(sch.get(block).reads[-1].source.dtype)).itemsize
+
+
+def _weights(sch: Any, block: Any) -> int:
+    """Return the number of weights, which `block` reads last."""
+    return prod(int(size) for size in sch.get(block).reads[-1].source.shape)
 
 
 def register_tiled(
@@ -118,7 +131,7 @@ def register_tiled(
     tile = Tile(*choice["tile"])
     points_outside = choice["outer"] == "points"
     n, o, h, w, v = spatial
-    lanes = int(sch.get(v).extent)
+    vectors, rows, columns, lanes = (int(sch.get(loop).extent) for loop in (o, h, w, v))
     oo, oi = sch.split(o, [None, tile.vectors])
     ho, hi = sch.split(h, [None, tile.height])
     wo, wi = sch.split(w, [None, tile.width])
@@ -141,7 +154,12 @@ def register_tiled(
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
     if partial is not None:
         _zero_partial(sch, partial, inside[0])
-    fetch_ahead(sch, _unrolled(sch, inside, choice["unroll"]), choice["prefetch"])
+    innermost = _unrolled(sch, inside, choice["unroll"])
+    if choice["prefetch"] == BLOCK:
+        sch.annotate(innermost, BLOCK_AHEAD, [tile.vectors, tile.vectors * _weights(sch, partial or block) // vectors])
+        sch.annotate(*((oo, TILES, 1) if points_outside else (outer, TILES, rows * columns // tile.points)))
+    else:
+        fetch_ahead(sch, innermost, choice["prefetch"])
     return outer, oo if points_outside else None
 
 
