@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked, fitting, implemented
 from dlas_ops.dot import stored
+from dlas_ops.eviction import Eviction, in_turns
 from dlas_ops.graph import Problem
 from dlas_ops.operators import depthwise, layout, points, pooling, quantize
 from dlas_ops.pipeline import PIPELINE
@@ -29,32 +30,8 @@ Weights = list[NDArray[Any]]
 ROUNDS = 5
 RUNS = 5
 
-# Before each run, TVM copies at least so many times the L2 cache's size: in a network, the other layers' weights and
-# activations have passed through that cache since a layer's own were last used. With the caches as the last run left
-# them, the layers of ResNet18 and MobileNetV2 on 32x32 come to 13 to 30 % less than the networks take (2 cores with
-# 2 MiB of L2 cache each, 260 MiB of L3).
-EVICTED_L2 = 2
-
-# What a copy of more has written is itself written back while the layer runs, which takes the memory's bandwidth from
-# it: a network only reads its weights.
-MOST_EVICTED = 32 << 20
-
 # A function of TVM's run time, on the device.
 FILL = "tvm.contrib.random.random_fill_for_measure"
-
-
-def evicted_bytes(constant_bytes: int, cpu: Cpu) -> int:
-    """Return how much TVM copies before each run of a layer of a network with so many bytes of constants.
-
-    What the other layers read between two runs of one displaces its weights from the L2 cache, and those of a large
-    network from as much of the L3 cache as is left to this machine, too: on two cores that 480 MiB of L3 cache are
-    shared with others, layers run in turns took 1.6 times as long as by themselves in ResNet18 with 79 MB of weights
-    for Winograd's algorithm, and 1.1 times with weights asked for 4 KiB ahead. A copy of half as many bytes has that
-    effect, to within a tenth, because it writes: a line is displaced for what is written, and written back later.
-    In powers of two, so that networks of similar sizes share what is measured.
-    """
-    nearest = 1 << round(log2(max(constant_bytes // 2, 1)))
-    return min(max(nearest, EVICTED_L2 * cpu.l2_bytes), MOST_EVICTED)
 
 
 def blocks(channels: int, cpu: Cpu) -> list[int]:
@@ -181,7 +158,7 @@ def _rounded(problem: Problem, result: Any) -> Any:
 
 
 class Function(NamedTuple):
-    """A function of a library and the (shape, dtype) of its arguments."""
+    """A function of a library, made by `eviction.in_turns`, and the (shape, dtype) of its own arguments."""
 
     symbol: str
     arguments: list[tuple[list[int], str]]
@@ -213,7 +190,7 @@ def build(problems: Sequence[Problem], target: Any) -> Candidates:
         own = {}
         for index, (name, (function, given)) in enumerate(programs(problem, target).items()):
             symbol = f"problem_{number}_{index}"
-            scheduled[symbol] = schedule_function(function, cpu).with_attr("global_symbol", symbol)
+            scheduled[symbol] = in_turns(schedule_function(function, cpu)).with_attr("global_symbol", symbol)
             types = [parameter.ty for parameter in function.params]
             arguments = [([int(size) for size in kind.shape], str(kind.dtype)) for kind in types]
             own[name] = Function(symbol, arguments)
@@ -225,27 +202,21 @@ def build(problems: Sequence[Problem], target: Any) -> Candidates:
 
 def time_here(built: Candidates, evicted: int) -> list[dict[str, float]]:
     """Return for each problem the median seconds of every candidate, in this process; see `sample`."""
-    library, fill = built.library.jit(), tvm.get_global_func(FILL)
-    samples = [sample(library, tvm.cpu(), fill, own, built.weights, evicted) for own in built.functions]
+    eviction = Eviction(evicted, tvm.runtime.num_threads(), tvm.cpu(), tvm.get_global_func(FILL))
+    library = built.library.jit()
+    samples = [sample(library, eviction, own, built.weights) for own in built.functions]
     return [{name: statistics.median(times) for name, times in own.items()} for own in samples]
 
 
 def sample(
-    library: Any,
-    device: Any,
-    fill: Any,
-    functions: Mapping[str, Function],
-    weights: Mapping[str, Weights],
-    evicted: int,
+    library: Any, eviction: Eviction, functions: Mapping[str, Function], weights: Mapping[str, Weights]
 ) -> dict[str, list[float]]:
     """Time the candidates of one problem in turns, so that what disturbs one disturbs all.
 
     Parameters
     ----------
-    library : what `build` made, loaded where `device` is
-    fill : the device's function of the name `FILL`
+    library : what `build` made, loaded where `eviction` is
     weights : what `build` made
-    evicted : bytes that are copied before each run; see `evicted_bytes`
 
     Returns
     -------
@@ -254,15 +225,12 @@ def sample(
     """
     timers = {}
     for name, (symbol, arguments) in functions.items():
-        arrays = [tvm.runtime.empty(shape, dtype, device) for shape, dtype in arguments]
-        for array in arrays:
-            fill(array)
+        arrays = [eviction.array(shape, dtype) for shape, dtype in arguments]
         for array, values in zip(arrays[1:], weights.get(symbol, []), strict=False):
             array.copyfrom(values)
-        timer = library.time_evaluator(symbol, device, number=1, repeat=RUNS, cache_flush_bytes=evicted)
-        timers[name] = timer, arrays
+        timers[name] = eviction.timer(library, symbol, RUNS), arrays
     samples: dict[str, list[float]] = {name: [] for name in timers}
     for _ in range(ROUNDS):
-        for name, (timer, arrays) in timers.items():
-            samples[name] += timer(*arrays).results
+        for name, (timed, arrays) in timers.items():
+            samples[name] += timed(arrays)
     return samples

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops.asked import Asked, Choices, Selection, implemented, selects
-from dlas_ops.candidates import evicted_bytes, names
+from dlas_ops.candidates import names
+from dlas_ops.eviction import evicted_bytes
 from dlas_ops.exported import as_onnx
 from dlas_ops.graph import Graph
 from dlas_ops.layers import Layer

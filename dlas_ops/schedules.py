@@ -90,7 +90,7 @@ def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequenc
     return {
         "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
         "outer": ["points", "channels"] if resident else ["channels", "points"],
-        "unroll": _unrollable(reduction),
+        "unroll": unrollable(reduction),
         "prefetch": [*AHEAD_KIB, BLOCK],
     }
 
@@ -154,7 +154,7 @@ def register_tiled(
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
     if partial is not None:
         _zero_partial(sch, partial, inside[0])
-    innermost = _unrolled(sch, inside, choice["unroll"])
+    innermost = unrolled(sch, inside, choice["unroll"])
     if choice["prefetch"] == BLOCK:
         sch.annotate(innermost, BLOCK_AHEAD, [tile.vectors, tile.vectors * _weights(sch, partial or block) // vectors])
         sch.annotate(*((oo, TILES, 1) if points_outside else (outer, TILES, rows * columns // tile.points)))
@@ -169,7 +169,7 @@ def fetch_ahead(sch: Any, loop: Any, kibibytes: int) -> None:
         sch.annotate(loop, AHEAD, kibibytes)
 
 
-def _unrollable(reduction: Sequence[int]) -> list[int]:
+def unrollable(reduction: Sequence[int]) -> list[int]:
     """Return the numbers of steps of loops of these extents, innermost last, that are whole loops and a part of one."""
     found, inside = {1}, 1
     for extent in reversed(reduction):
@@ -179,7 +179,7 @@ def _unrollable(reduction: Sequence[int]) -> list[int]:
     return sorted(count for count in found if count <= MOST_UNROLLED and (count < inside or count == 1))
 
 
-def _unrolled(sch: Any, reduction: Sequence[Any], steps: int) -> Any:
+def unrolled(sch: Any, reduction: Sequence[Any], steps: int) -> Any:
     """Unroll so many steps of the loops, innermost last; return the innermost loop that is left."""
     for loop in reversed(reduction):
         extent = int(sch.get(loop).extent)

@@ -27,7 +27,7 @@ Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
 
 
 def here(target: Any, evicted: int) -> Measure:
-    """Return the measurement of candidates in this process, before each run of which `evicted` bytes are copied.
+    """Return the measurement of candidates in this process, before each run of which `evicted` bytes are read.
 
     Raises
     ------

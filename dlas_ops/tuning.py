@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dlas_ops import tuners
 from dlas_ops._tvm import tvm
 from dlas_ops.compiler import Lowered
+from dlas_ops.eviction import in_turns
 from dlas_ops.pipeline import PIPELINE
 from dlas_ops.scheduling import asked_schedule, schedule_function
 from dlas_ops.targets import describe
@@ -116,7 +117,10 @@ class Built:
 
 
 def build(function: Any, target: Any, tuner: str, decisions: Sequence[Decision | None]) -> Built:
-    """Schedule and compile a program as each of `decisions` says, None being the rule-based schedule."""
+    """Schedule and compile a program as each of `decisions` says, None being the rule-based schedule.
+
+    The functions are for `eviction.Eviction` to call.
+    """
     scheduled: dict[str, Any] = {}
     symbols: list[str | None] = []
     errors: list[tuple[str, str] | None] = []
@@ -124,7 +128,7 @@ def build(function: Any, target: Any, tuner: str, decisions: Sequence[Decision |
         symbol = f"candidate_{number}"
         error = None
         try:
-            program = scheduled_by(function, target, tuner, decision)
+            program = in_turns(scheduled_by(function, target, tuner, decision))
             scheduled[symbol] = program.with_attr("global_symbol", symbol)
         except Exception as raised:  # whatever TVM's schedule primitives raise at a decision that does not fit
             error = ("schedule", _sentence(raised))

@@ -32,6 +32,8 @@ from dlas_ops.schedules import (
     fetch_ahead,
     parallel,
     tile_of,
+    unrollable,
+    unrolled,
     vectorize_inner,
 )
 from dlas_ops.targets import Cpu
@@ -222,7 +224,8 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers; ``panel`` is how many of those tiles, at
     most, are transformed before they are multiplied; ``groups`` is into how many parts at most, run in parallel, the
-    output channels of a panel are split; ``prefetch`` is how many KiB ahead the weights are asked for.
+    output channels of a panel are split; ``unroll`` is how many steps of the reduction are unrolled; ``prefetch`` is
+    how many KiB ahead the weights are asked for.
     """
     work, tile = _work_of(sch, block), tile_of(sch, block)
     tiles = [
@@ -236,6 +239,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
         "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
         "panel": rule_first(count, counts),
         "groups": rule_first(groups, divisors(work.vectors)),
+        "unroll": unrollable(extents(sch, block)[-2:]),
         "prefetch": AHEAD_KIB,
     }
 
@@ -259,7 +263,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     sch.set_scope(inverse, 0, "local")
     _transform(sch, inverse, half_inverse, oi, cpu)
     epilogue.vectorize(5, cpu.lanes())
-    outer, inner = _multiply(sch, block, oo, tile, cpu)
+    reduction = _multiply(sch, block, oo, tile, cpu)
     sch.compute_at(transformed, panel, preserve_unit_loops=True)
     a, b, n, c, h, w, v = sch.get_loops(transformed)[1:]
     sch.reorder(n, c, h, w, a, b, v)
@@ -272,9 +276,9 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     for held in (transformed, sch.get_producers(half_inverse)[0]):
         sch.storage_align(held, 0, 1, 2 * cpu.lanes(), cpu.lanes())
     parallel(sch, panel, cpu)
-    first = sch.decompose_reduction(block, outer)
+    first = sch.decompose_reduction(block, reduction[0])
     vectorize_inner(sch, first, sch.get_loops(first)[3:], cpu.lanes())
-    fetch_ahead(sch, inner, choice["prefetch"])
+    fetch_ahead(sch, unrolled(sch, reduction, choice["unroll"]), choice["prefetch"])
 
 
 def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:

@@ -14,7 +14,7 @@ from dlas_ops import candidates
 from dlas_ops.graph import Problem
 from explorer.store import Artifact
 
-VERSION = 3  # of the kernels, too: what was measured of another version is measured anew
+VERSION = 4  # of the kernels, too: what was measured of another version is measured anew
 WORKER = "tvm"
 FUNCTIONS = "functions.json"  # [problem, candidate → function] of all problems
 WEIGHTS = "weights.npz"  # <function>.<argument>, where not any numbers will do

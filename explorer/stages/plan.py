@@ -12,10 +12,11 @@ import tvm
 
 import dlas_ops
 from dlas_ops import candidates
+from dlas_ops.eviction import evicted_bytes
 from dlas_ops.targets import describe
 from explorer.store import Artifact
 
-VERSION = 3
+VERSION = 4
 WORKER = "tvm"
 GRAPH = "graph.json"  # layers and where their layouts meet
 
@@ -40,5 +41,5 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     problems = graph.distinct()
     return {
         "problems": [{"problem": own.to_json(), "candidates": candidates.names(own, target)} for own in problems],
-        "evicted_bytes": candidates.evicted_bytes(graph.weight_bytes, describe(target)),
+        "evicted_bytes": evicted_bytes(graph.weight_bytes, describe(target)),
     }

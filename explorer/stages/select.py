@@ -13,13 +13,14 @@ import numpy as np
 import tvm
 
 from dlas_ops import candidates, selection
+from dlas_ops.eviction import Eviction
 from dlas_ops.graph import Graph, Problem
 from explorer import rpc
 from explorer.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
 from explorer.stages.plan import GRAPH
 from explorer.store import Artifact
 
-VERSION = 3
+VERSION = 4
 WORKER = "tvm"
 SELECTION = "selection.json"
 SESSION_SECONDS = 600
@@ -70,10 +71,11 @@ def _measure(
     session = rpc.connect(parameters["tracker"], parameters["key"], SESSION_SECONDS)
     rpc.set_threads(session, parameters["threads"], "select", parameters["key"])
     session.upload(str(built / LIBRARY))
-    loaded, fill, weights = session.load_module(LIBRARY), session.get_function(candidates.FILL), _weights(built)
+    loaded, weights = session.load_module(LIBRARY), _weights(built)
+    eviction = Eviction(evicted, parameters["threads"], session.cpu(), session.get_function(candidates.FILL))
     found = {}
     for problem in problems:
-        samples = candidates.sample(loaded, session.cpu(), fill, functions[problem], weights, evicted)
+        samples = candidates.sample(loaded, eviction, functions[problem], weights)
         found[problem] = {name: [1e3 * seconds for seconds in times] for name, times in samples.items()}
     return found
 

@@ -18,7 +18,7 @@ import tvm
 
 import dlas_ops
 from dlas_ops import tuning
-from dlas_ops.candidates import evicted_bytes
+from dlas_ops.eviction import evicted_bytes
 from dlas_ops.targets import describe
 from explorer.errors import Failure, StageFailed
 from explorer.execution import current

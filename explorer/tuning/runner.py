@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dlas_ops import tuning
 from dlas_ops.candidates import FILL
+from dlas_ops.eviction import Eviction
 from dlas_ops.tuning import Task
 from explorer import rpc
 from explorer.errors import DeviceError
@@ -60,7 +61,7 @@ class Runner:
     tracker, key
         Of the device.
     evicted
-        Bytes that are copied before each run; see `dlas_ops.candidates.evicted_bytes`.
+        Bytes that are read before each run; see `dlas_ops.eviction`.
     reconnect
         Seconds that a device which is gone is waited for.
     """
@@ -80,8 +81,9 @@ class Runner:
             If the device cannot be reached.
         """
         inputs = numbers(task)
-        on_device = _OnDevice(self._connect(SESSION_SECONDS), inputs, task.arguments[task.inputs :])
+        session = self._connect(SESSION_SECONDS)
         try:
+            on_device = self._on_device(session, inputs, task)
             [(_, function)] = on_device.load([rule])
             outputs, milliseconds = on_device.run(function)
         except Exception as error:  # TVM raises what the server raised, under many names
@@ -98,7 +100,7 @@ class Runner:
         results: dict[int, Any] = {}
         timers: dict[int, Any] = {}
         try:
-            on_device = _OnDevice(session, program.inputs, program.task.arguments[program.task.inputs :])
+            on_device = self._on_device(session, program.inputs, program.task)
             for index, function in on_device.load(libraries):
                 limit = max(LONG_MS, HOPELESS * program.rule_ms)
                 error, milliseconds = self._checked(on_device, function, program)
@@ -109,11 +111,11 @@ class Runner:
                 elif milliseconds > limit:
                     results[index] = [milliseconds]
                 else:
-                    timers[index] = on_device.timer(function, RUNS, self.evicted)
+                    timers[index] = on_device.timer(function, RUNS)
             samples: dict[int, list[float]] = {index: [] for index in timers}
             for _ in range(rounds):
                 for index, timer in timers.items():
-                    samples[index] += [1e3 * taken for taken in timer(*on_device.arrays).results]
+                    samples[index] += [1e3 * taken for taken in timer(on_device.arrays)]
         except Exception as error:
             raise LostError(results, error) from error
         return results | samples
@@ -129,6 +131,10 @@ class Runner:
         if not tuning.close(outputs, program.outputs):
             return ("wrong output", "its results are not those of the rule-based schedule"), 0.0
         return None, milliseconds
+
+    def _on_device(self, session: Any, inputs: Sequence[Array], task: Task) -> _OnDevice:
+        eviction = Eviction(self.evicted, self._threads, session.cpu(), session.get_function(FILL))
+        return _OnDevice(session, inputs, task.arguments[task.inputs :], eviction)
 
     def _connect(self, seconds: int) -> Any:
         """Return a session on the device, waiting for one that is gone."""
@@ -148,12 +154,17 @@ class Runner:
 class _OnDevice:
     """A program's arguments on the device, and functions that take them."""
 
-    def __init__(self, session: Any, inputs: Sequence[Array], results: Sequence[tuple[tuple[int, ...], str]]) -> None:
-        self._session = session
-        self._device = session.cpu()
+    def __init__(
+        self,
+        session: Any,
+        inputs: Sequence[Array],
+        results: Sequence[tuple[tuple[int, ...], str]],
+        eviction: Eviction,
+    ) -> None:
+        self._session, self._eviction = session, eviction
         self._fill = session.get_function(FILL)
-        self._results = [tvm.runtime.empty(shape, dtype, self._device) for shape, dtype in results]
-        self._inputs = [tvm.runtime.tensor(values, self._device) for values in inputs]
+        self._results = [tvm.runtime.empty(shape, dtype, session.cpu()) for shape, dtype in results]
+        self._inputs = [tvm.runtime.tensor(values, session.cpu()) for values in inputs]
         self._modules: list[tuple[Any, str]] = []
 
     @property
@@ -177,14 +188,13 @@ class _OnDevice:
         loaded, symbol = function
         own = loaded[symbol]
         start = time.perf_counter()
-        own(*self.arrays)
+        self._eviction.run(own, self.arrays)
         milliseconds = 1e3 * (time.perf_counter() - start)
         return [result.numpy() for result in self._results], milliseconds
 
-    def timer(self, function: tuple[Any, str], runs: int, evicted: int) -> Any:
-        """Return what times `runs` runs."""
-        loaded, symbol = function
-        return loaded.time_evaluator(symbol, self._device, number=1, repeat=runs, cache_flush_bytes=evicted)
+    def timer(self, function: tuple[Any, str], runs: int) -> Callable[[Sequence[Any]], list[float]]:
+        """Return what takes the program's arguments and returns the seconds of `runs` runs."""
+        return self._eviction.timer(*function, runs)
 
     def alive(self) -> bool:
         """Tell whether the session still answers."""

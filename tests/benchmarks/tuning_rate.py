@@ -10,7 +10,7 @@ import tvm
 
 import dlas_ops
 from dlas_ops import tuners, tuning
-from dlas_ops.candidates import evicted_bytes
+from dlas_ops.eviction import evicted_bytes
 from dlas_ops.targets import describe
 from explorer.tuning.builders import Builders
 from explorer.tuning.runner import ROUNDS, RUNS, Runner

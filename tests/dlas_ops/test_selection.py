@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -270,22 +269,6 @@ def test_only_what_supports_a_layer_is_a_candidate(network: onnx.ModelProto, mon
     assert Selection.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
 
 
-def test_runs_are_timed_after_others_have_passed_through_the_cache() -> None:
-    built = candidates.build([Problem("conv2d", POINT)], networks.target())
-    evicted: list[int] = []
-
-    class Library:
-        def time_evaluator(self, *arguments: Any, cache_flush_bytes: int, **options: Any) -> Any:
-            evicted.append(cache_flush_bytes)
-            return library.time_evaluator(*arguments, cache_flush_bytes=cache_flush_bytes, **options)
-
-    library, fill = built.library.jit(), tvm.get_global_func(candidates.FILL)
-    (functions,) = built.functions
-    samples = candidates.sample(Library(), tvm.cpu(), fill, functions, {}, 5 << 20)
-    assert evicted == [5 << 20] * len(functions)
-    assert {len(times) for times in samples.values()} == {candidates.ROUNDS * candidates.RUNS}
-
-
 def test_weights_count_as_they_are_stored() -> None:
     conv = Conv(1, 16, 4, 4, 32, (3, 3))
     dense, sparse = Problem("conv2d", conv), Problem("conv2d", conv, format="csr", density=0.5)
@@ -294,12 +277,6 @@ def test_weights_count_as_they_are_stored() -> None:
     assert Problem("max_pool2d", conv).weight_bytes == 0
     graph = Graph({"one": dense, "other": dense}, [("one", depthwise)], [])
     assert graph.weight_bytes == 2 * dense.weight_bytes + 144
-
-
-def test_large_networks_displace_more_than_the_l2_cache() -> None:
-    cpu = replace(describe(networks.target()), l2_bytes=2 << 20)
-    mebibytes = [candidates.evicted_bytes(size << 20, cpu) >> 20 for size in (0, 1, 12, 45, 80, 1000)]
-    assert mebibytes == [4, 4, 8, 16, 32, 32]
 
 
 def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelProto) -> None:
