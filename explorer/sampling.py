@@ -13,6 +13,24 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.configuration import digest
 
 
+class Seen:
+    """The configurations that a study's trials evaluate, each trial read once.
+
+    A sampler that read all trials for every one that is asked for would take longer than most stages.
+    """
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._read = 0
+
+    def before(self, study: Study, trial: FrozenTrial) -> set[str]:
+        """Return the ids of the configurations of all trials before `trial`."""
+        new = study.get_trials(deepcopy=False)[self._read : trial.number]
+        self._ids.update(other.user_attrs["configuration"] for other in new if "configuration" in other.user_attrs)
+        self._read = max(self._read, trial.number)
+        return self._ids
+
+
 class PerTrialSeed(BaseSampler):
     """Asks a fresh sampler, seeded with the study's seed, the trial's number and the parameter's name.
 

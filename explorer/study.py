@@ -67,10 +67,10 @@ class Study:
         )
         _check_question(study, {**_question(space), **digests})
         study.set_user_attr(LIMITS, [str(limit) for limit in space.limits])
-        self._study = study
         self._study_id = self._storage.get_study_id_from_name(space.name)
         sampler = plugins.load("sampler", space.sampler).build(space.lowest, space.seed)
         self._mirror = optuna.create_study(sampler=sampler, directions=directions)
+        self._mirrored = 0  # trials in it
         # By number: the trial's id in the storage, and its number in the mirror, None if it was promoted.
         self._ids: list[tuple[int, int | None]] = []
         self._seen: set[str] = set()
@@ -84,6 +84,8 @@ class Study:
         for trial in trials:
             self._reflect(trial, constraints.get(trial.number, {}))
         self._cut_off = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        # Anew, because one keeps all trials that it has read, which the mirror has, too.
+        self._study = optuna.load_study(study_name=space.name, storage=self._storage)
 
     def ask(self) -> tuple[int, Configuration] | None:
         """Return the number and configuration of the next trial, never one that the study has; None when all are in."""
@@ -117,14 +119,14 @@ class Study:
         """Start a trial of `configuration`, which has none and which nobody proposed, and return its number."""
         with self._lock:
             found = encoding.distributions(self.space, configuration)
-            proposal = len(self._mirror.get_trials(deepcopy=False))
+            proposal = self._mirrored
             trial = create_trial(
                 state=TrialState.RUNNING,
                 params={name: value for name, (_, value) in found.items()},
                 distributions={name: distribution for name, (distribution, _) in found.items()},
                 user_attrs={CONFIGURATION: configuration.id, PROPOSAL: proposal},
             )
-            self._mirror.add_trial(trial)
+            self._add(trial)
             self._ids.append((self._storage.create_new_trial(self._study_id, trial), proposal))
             self._see(configuration.id, lowest=True)
             return len(self._ids) - 1
@@ -150,8 +152,10 @@ class Study:
                 constraints = self._constraints(configuration, outcome)
                 _constrain(self._study, trial_id, constraints)
                 if proposal is not None:
-                    mirrored = self._mirror.get_trials(deepcopy=False)[proposal]
-                    _constrain(self._mirror, mirrored._trial_id, constraints)
+                    mirrored = self._mirror._storage.get_trial_id_from_study_id_trial_number(
+                        self._mirror._study_id, proposal
+                    )
+                    _constrain(self._mirror, mirrored, constraints)
             self._storage.set_trial_state_values(trial_id, state, values)
             if proposal is not None:
                 self._mirror.tell(proposal, values, state if values is None else None)
@@ -162,6 +166,7 @@ class Study:
         What is promoted must be enqueued.
         """
         asked = self._mirror.ask()
+        self._mirrored = max(self._mirrored, asked.number + 1)  # unless it had been enqueued
         configuration = (self.space if promotion else self.space.lowest).suggest(asked)
         if configuration.id in self._seen:
             self._mirror.tell(asked, state=TrialState.FAIL)
@@ -170,7 +175,7 @@ class Study:
         asked.set_user_attr(PROPOSAL, asked.number)
         if promotion:
             asked.set_user_attr(PROMOTED, promotion.facts)
-        proposed = self._mirror.get_trials(deepcopy=False)[asked.number]
+        proposed = self._mirror._storage.get_trial(asked._trial_id)
         trial_id = self._storage.create_new_trial(self._study_id, proposed)
         if promotion:
             self._mirror.tell(asked, state=TrialState.FAIL)
@@ -180,12 +185,16 @@ class Study:
 
     def _reflect(self, trial: FrozenTrial, constraints: Mapping[str, float]) -> None:
         """Put a stored trial into the mirror with its `constraints`, under the number that its proposal had there."""
-        while len(self._mirror.get_trials(deepcopy=False)) < trial.user_attrs[PROPOSAL]:
-            self._mirror.add_trial(create_trial(state=TrialState.FAIL))
+        while self._mirrored < trial.user_attrs[PROPOSAL]:
+            self._add(create_trial(state=TrialState.FAIL))
         promoted = PROMOTED in trial.user_attrs
-        self._mirror.add_trial(create_trial(state=TrialState.FAIL) if promoted else _under(constraints, trial))
+        self._add(create_trial(state=TrialState.FAIL) if promoted else _under(constraints, trial))
         self._ids.append((trial._trial_id, None if promoted else trial.user_attrs[PROPOSAL]))
         self._see(trial.user_attrs[CONFIGURATION], lowest=not promoted)
+
+    def _add(self, trial: FrozenTrial) -> None:
+        self._mirror.add_trial(trial)
+        self._mirrored += 1
 
     def _see(self, configuration_id: str, lowest: bool) -> None:
         self._seen.add(configuration_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from explorer import encoding
 from explorer.axes import Axis
 from explorer.configuration import AXES, Configuration
-from explorer.sampling import PerTrialSeed
+from explorer.sampling import PerTrialSeed, Seen
 from explorer.space import Space
 
 # To fit takes time with the cube of the trials: the latest ones say most about where to go on.
@@ -40,7 +41,8 @@ def build(space: Space, seed: int) -> BaseSampler:
     # As for `tpe`: the process needs some random trials, a short study cannot spare more.
     startup = max(4, min(10, space.trials // 5))
     known: dict[int, Array] = {}
-    return PerTrialSeed(lambda trial_seed: _ParEGO(space, startup, known, trial_seed), seed)
+    seen = Seen()
+    return PerTrialSeed(lambda trial_seed: _ParEGO(space, startup, known, seen, trial_seed), seed)
 
 
 class _ParEGO(BaseSampler):
@@ -54,19 +56,19 @@ class _ParEGO(BaseSampler):
         Trial's number → the features of its configuration; filled here.
     """
 
-    def __init__(self, space: Space, startup: int, known: dict[int, Array], seed: int) -> None:
-        self._space, self._startup, self._known, self._seed = space, startup, known, seed
+    def __init__(self, space: Space, startup: int, known: dict[int, Array], seen: Seen, seed: int) -> None:
+        self._space, self._startup, self._known, self._seen, self._seed = space, startup, known, seen, seed
         self._after = RandomSampler(seed=seed)
         self._parameters: dict[str, tuple[BaseDistribution, Any]] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the configuration to propose, which fixes all of them."""
-        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        complete = [other for other in others if other.state == TrialState.COMPLETE][-MOST_TRIALS:]
+        latest = (each for each in reversed(study.get_trials(deepcopy=False)) if each.state == TrialState.COMPLETE)
+        complete = list(islice(latest, MOST_TRIALS))[::-1]
         drawn = random.Random(self._seed)
         chosen = self._space.draw(drawn)
         if len(complete) >= self._startup:
-            seen = {other.user_attrs.get("configuration") for other in others}
+            seen = self._seen.before(study, trial)
             chosen = self._most_promising(study.directions, complete, seen, drawn) or chosen
         self._parameters = encoding.distributions(self._space, chosen)
         return {name: distribution for name, (distribution, _) in self._parameters.items()}
@@ -87,7 +89,7 @@ class _ParEGO(BaseSampler):
         self,
         directions: Sequence[StudyDirection],
         complete: Sequence[FrozenTrial],
-        seen: set[Any],
+        seen: set[str],
         drawn: random.Random,
     ) -> Configuration | None:
         """Return the candidate of most expected improvement, None where all that were drawn are known."""

@@ -10,7 +10,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from explorer import encoding
-from explorer.sampling import PerTrialSeed
+from explorer.configuration import Configuration
+from explorer.sampling import PerTrialSeed, Seen
 from explorer.space import Space
 
 
@@ -22,27 +23,38 @@ def build(space: Space, seed: int) -> BaseSampler:
     SpaceError
         If an axis is continuous.
     """
-    next(space.configurations())  # raises where they cannot be listed
-    return PerTrialSeed(lambda trial_seed: _Grid(space, trial_seed), seed)
+    left = _Left(space)
+    return PerTrialSeed(lambda trial_seed: _Grid(space, left, trial_seed), seed)
+
+
+class _Left:
+    """The configurations that no trial evaluates."""
+
+    def __init__(self, space: Space) -> None:
+        self._configurations = space.configurations()
+        self._next: Configuration | None = next(self._configurations)  # raises where they cannot be listed
+        self._seen = Seen()
+
+    def first(self, study: Study, trial: FrozenTrial) -> Configuration | None:
+        """Return the first that no trial before `trial` evaluates, None if there is none."""
+        seen = self._seen.before(study, trial)
+        while self._next is not None and self._next.id in seen:
+            self._next = next(self._configurations, None)
+        return self._next
 
 
 class _Grid(BaseSampler):
     """Proposes the first configuration whose id no trial carries as its attribute ``configuration``."""
 
-    def __init__(self, space: Space, seed: int) -> None:
-        self._space = space
+    def __init__(self, space: Space, left: _Left, seed: int) -> None:
+        self._space, self._left = space, left
         self._after_last = RandomSampler(seed=seed)
         self._parameters: dict[str, tuple[BaseDistribution, Any]] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the next configuration, which fixes all of them."""
-        # The trial's own attribute does not count: a resumed trial proposes the same configuration again.
-        others = (other for other in study.get_trials(deepcopy=False) if other.number != trial.number)
-        seen = {other.user_attrs.get("configuration") for other in others}
-        for configuration in self._space.configurations():
-            if configuration.id not in seen:
-                self._parameters = encoding.distributions(self._space, configuration)
-                break
+        if (configuration := self._left.first(study, trial)) is not None:
+            self._parameters = encoding.distributions(self._space, configuration)
         return {name: distribution for name, (distribution, _) in self._parameters.items()}
 
     def sample_relative(

@@ -43,6 +43,7 @@ from explorer.study import Study
 from explorer.workspace import Workspace
 from tests import studies
 from tests.benchmarks.common import Row, environment, print_table, write_json
+from tests.benchmarks.search_overhead import overhead_rows
 
 GRID = """
 name = "grid"
@@ -69,6 +70,8 @@ REACHED = 0.95
 REFERENCE = 1.1
 # Of the networks that the engines train.
 ENGINE_EPOCHS = 60
+# That are asked for and told, of which the medians are taken.
+OVERHEAD_TRIALS = 30
 # What the searches are set up for; they go on until they have reached their share.
 TRIALS = 100
 
@@ -244,11 +247,12 @@ def _console() -> Any:
 def main() -> None:
     """Parse the arguments, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=["grid", "replay", "engines", "front"])
+    parser.add_argument("--kinds", nargs="+", default=["grid", "replay", "engines", "overhead", "front"])
     parser.add_argument("--samplers", nargs="+", default=list(plugins.names("sampler")))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="of the engines")
     parser.add_argument("--records", type=int, default=1_000_000, help="of the front")
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 10_000, 100_000], help="of trials on record")
     parser.add_argument("--workspace", type=Path, metavar="FOLDER", help="keep the grid here, take it from here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows to this file")
     arguments = parser.parse_args()
@@ -268,6 +272,8 @@ def main() -> None:
                 made = replay_rows(searched, workspace, arguments.samplers, arguments.seeds)
             elif kind == "engines":
                 made = engine_rows(arguments.rounds)
+            elif kind == "overhead":
+                made = overhead_rows(arguments.counts, arguments.samplers, OVERHEAD_TRIALS)
             elif kind == "front":
                 made = front_rows(arguments.records)
             else:
