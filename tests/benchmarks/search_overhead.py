@@ -58,12 +58,13 @@ def overhead_rows(counts: list[int], samplers: list[str], trials: int) -> list[R
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "space.toml"
             file.write_text(SPACE)
-            searched = space.load(file, to_run=False)
-            fill(searched, Workspace(Path(folder) / "workspace"), count)
+            root = Path(folder) / "workspace"
+            root.mkdir()
+            fill(space.load(file, to_run=False), Workspace(root), count)
             for sampler in samplers:
                 # In a process of its own: its memory is the study's, not that of what filled the tables.
                 with get_context("spawn").Pool(1) as pool:
-                    found = pool.apply(measure, (file, Path(folder) / "workspace", sampler, trials))
+                    found = pool.apply(measure, (file, root, sampler, trials))
                 rows.append({"kind": "overhead", "sampler": sampler, "records": count, **found})
     return rows
 
@@ -128,7 +129,7 @@ def fill(searched: Space, workspace: Workspace, count: int) -> None:
         found = values(drawn)
         put(
             models.TrialModel, trial_id=trial_id, number=number, study_id=study_id, state=TrialState.COMPLETE,
-            _datetime_start_utc=now, _datetime_complete_utc=now,
+            datetime_start=now, datetime_complete=now,
         )  # fmt: skip
         for name, (distribution, value) in encoding.distributions(searched, configuration).items():
             put(
