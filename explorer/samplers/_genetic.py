@@ -77,7 +77,8 @@ class Conditional(BaseSampler):
             return int(known)
         trials = self._generations.of(study, key)
         latest = max(trials, default=0)
-        found = latest + (len(trials.get(latest, ())) >= self.population_size)  # type: ignore[attr-defined]
+        full = len(trials.get(latest, ())) >= self.population_size  # type: ignore[attr-defined]
+        found = latest + 1 if full else latest
         study._storage.set_trial_system_attr(trial._trial_id, key, found)
         return found
 

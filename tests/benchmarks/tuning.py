@@ -52,7 +52,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer import loopback
 from explorer.workers import Worker, temporary
-from tests.benchmarks import engines, networks, zoo
+from tests.benchmarks import engines, networks, tuning_caches, zoo
 from tests.benchmarks.common import (
     Contender,
     Row,
@@ -199,6 +199,14 @@ def transfer_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.N
     return rows
 
 
+def caches_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return what the kernels of one network take in it and by themselves; see `tuning_caches`."""
+    network = arguments.models / spec
+    networks.prepare(spec, network, set(), int8=False)
+    rows: list[Row] = engines.in_process(tuning_caches.rows, spec, network, arguments.transfer, arguments.threads)
+    return rows
+
+
 def _best_to_rules(tuned: Path) -> float:
     """Return the geometric mean over the layers of the fastest candidate's time as a share of the rules' schedule's."""
     rows = json.loads((tuned / "tuned.json").read_text())
@@ -261,14 +269,14 @@ def print_summary(rows: list[Row]) -> None:
 def main() -> None:
     """Parse the arguments, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=["rate", "network", "transfer"])
+    parser.add_argument("--kinds", nargs="+", default=["rate", "network", "transfer", "caches"])
     parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME@SIZE", help="see zoo.py")
     parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     parser.add_argument("--tuners", nargs="+", default=["template"])
     parser.add_argument("--trials", type=int, default=600, help="candidates per network")
     parser.add_argument("--seconds", type=int, default=1200, help="per network, at most")
     parser.add_argument("--candidates", type=int, default=16, help="of the rate")
-    parser.add_argument("--transfer", default="winograd", help="algorithm of the transfer")
+    parser.add_argument("--transfer", default="winograd", help="algorithm of transfer and caches")
     parser.add_argument("--rounds", type=int, default=15, help="turns of every engine")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the ONNX files here, take them from here")
@@ -282,7 +290,7 @@ def main() -> None:
         folder = Path(temporary_folder)
         arguments.models = arguments.models or folder / "models"
         makers: dict[str, Callable[[str, Tuning, Path, argparse.Namespace], list[Row]]]
-        makers = {"rate": rate, "network": network_rows, "transfer": transfer_rows}
+        makers = {"rate": rate, "network": network_rows, "transfer": transfer_rows, "caches": caches_rows}
         for kind, spec in product(arguments.kinds, arguments.networks):
             if kind != "network" and spec != arguments.networks[0]:
                 continue

@@ -73,8 +73,13 @@ def asked_and_read(
     algorithm: str, conv: Conv, choice: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[set[int], set[int], int]:
     """Return where the program asks for weights and reads them, in elements, and how often it asks."""
-    seen = []
-    monkeypatch.setattr(pipeline, "prefetched", lambda function: seen.append(prefetched(function)) or seen[-1])
+    seen: list[Any] = []
+
+    def noting(function: Any) -> Any:
+        seen.append(prefetched(function))
+        return seen[-1]
+
+    monkeypatch.setattr(pipeline, "prefetched", noting)
     text_of(algorithm, "float32", choice, conv)
     asked: list[int] = []
     read: set[int] = set()
@@ -119,7 +124,8 @@ def number(expression: Any, values: dict[Any, int]) -> int:
         return values[expression]
     if isinstance(expression, tirx.IntImm):
         return int(expression)
-    return OPERATIONS[type(expression).__name__](number(expression.a, values), number(expression.b, values))
+    operation = OPERATIONS[type(expression).__name__]
+    return int(operation(number(expression.a, values), number(expression.b, values)))
 
 
 @pytest.mark.parametrize("unroll", [1, 4])

@@ -221,3 +221,19 @@ def test_the_process_takes_what_breaks_a_limit_for_worse_than_all_else() -> None
     assert scores[kept] == pytest.approx(gp.scalarised(values[kept], directions, weights))
     assert scores[kept].max() < scores[1] < scores[3] <= scores[kept].max() + 1
     assert np.argsort(gp.scored(values, broken + 1, directions, weights))[-2:].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+def test_genetic_studies_of_many_generations_are_gone_on_with(sampler: str, tmp_path: Path) -> None:
+    space = make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=1)
+    study = study_of(space)
+    search(space, study, 12)
+    [generation] = [name for name in study.trials[-1].system_attrs if name.endswith("generation")]
+    past = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))[-1]
+    resumed = study_of(space)
+    for number in range(400 * 8):  # more than Python lets a function call itself
+        past.system_attrs = {**past.system_attrs, generation: number // 8}
+        resumed.add_trial(past)
+    trial, _ = ask(space, resumed)
+    assert resumed.trials[-1].system_attrs[generation] == 400
+    assert trial.relative_params

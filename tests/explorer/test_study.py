@@ -70,8 +70,9 @@ def searched_count(folder: Path) -> int:
 @pytest.mark.parametrize("limits", [(), LIMITS])
 @pytest.mark.parametrize("sampler", plugins.names("sampler"))
 def test_a_study_opened_anew_for_each_trial_proposes_the_same(
-    sampler: str, limits: Sequence[str], tmp_path: Path
+    sampler: str, limits: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("explorer.study.PAGE", 3)  # trials are read in several parts
     searched = space(tmp_path, sampler, limits=limits)
     places = []
     for name in ("undisturbed", "resumed"):
