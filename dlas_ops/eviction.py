@@ -4,10 +4,10 @@ In a network, the other layers' weights have passed through the caches since a l
 TVM's time_evaluator can only copy memory, or run what it times: a copy leaves lines that are written back while the
 program runs, and a network only reads its weights.
 
-In ResNet18 by Winograd's algorithm, which reads 79 MB of weights, the kernels take 3.6 ms, and 2.5 with weights asked
-for 4 KiB ahead. By themselves they come to 2.5 and 2.3 ms with the L2 cache evicted, to 2.8 and 2.5 ms behind 64 MiB
-that are read, to 3.5 and 2.7 ms behind 96 MiB and to 3.9 and 2.9 ms behind 128 MiB (2 cores with 2 MiB of L2 cache
-each, and a share of 480 MiB of L3 cache).
+In ResNet18 by Winograd's algorithm, which reads 79 MB of weights, the kernels take 3.1 to 3.6 ms, and 2.4 to 2.5 with
+weights asked for 4 KiB ahead. By themselves they come to 2.5 to 2.6 and 2.3 to 2.4 ms with 4 MiB read between runs, to
+2.8 to 3.2 and 2.5 ms with 64 MiB, and to 3.5 to 4.2 and 2.7 to 3.0 ms with 96 MiB (`tests/benchmarks/tuning.py --kinds
+caches`, two runs on 2 cores with 2 MiB of L2 cache each and a share of 480 MiB of L3 cache).
 """
 
 from __future__ import annotations

@@ -3,26 +3,27 @@
 Claim: of a 3x3 layer of ResNet18, 9.0 candidates are built and measured per second, 17 times as many as by
 MetaSchedule's own builder and runner (0.52). Tuned networks take this much of the time of untuned ones:
 
-    network      winograd  direct  gemm  spatial_pack  the best untuned and tuned, to ONNX Runtime
-    resnet18     0.69      0.84    0.87  0.93          winograd 1.00  winograd 0.69
-    vgg16        0.71      0.80    0.77  0.81          direct 1.06    direct 0.84
-    mobilenetv1  0.96      0.97    0.98  0.97          direct 0.94    direct 0.91
-    mobilenetv2  0.97      0.94    0.94  0.97          gemm 0.84      gemm 0.79
-    mean         0.82      0.88    0.89  0.92          0.96           0.80
+    network      winograd  direct  the best untuned and tuned, to ONNX Runtime
+    resnet18     0.72      0.84    winograd 0.97  winograd 0.70
+    vgg16        0.71      0.84    direct 1.03    direct 0.86
+    mobilenetv1  0.89      0.89    winograd 0.95  winograd 0.85
+    mobilenetv2  0.95      0.98    direct 0.84    winograd 0.81
+    mean         0.81      0.89    0.94           0.80
 
-after 600 candidates of the template (gemm and spatial_pack: 300), in 49 to 211 s a network. 300 generated schedules of
-direct, which ask for nothing ahead, make 0.95 of ResNet18's time and 0.99 of MobileNetV2's. With what is on record of
-ResNet18, a tenth of the trials reaches 0.65 of the gain of full tuning on a ResNet18 with a third of its channels
-pruned; without it, 0.21.
+after 600 candidates of the template, in 77 to 183 s a network. Other runs gave 0.83 (two of them) with winograd, and
+0.87 and 0.89 with direct: what a tuned network takes varies by some percent, an untuned one's time by a quarter. With
+gemm and spatial_pack, 300 candidates that were timed behind a copy of memory, before they could ask for blocks, made
+0.89 and 0.92 in the mean. 300 generated schedules of direct, which ask for nothing ahead, made 0.95 of ResNet18's time
+and 0.99 of MobileNetV2's. With what was on record of ResNet18, a tenth of the trials reached 0.65 of the gain of full
+tuning on a ResNet18 with a third of its channels pruned; without it, 0.21. These, and the rate, are of that time, too.
 
-No bound is known: nearly all of the gain is that weights which other layers have displaced from the caches are asked
-for ahead, and MobileNets have few of them. But MobileNetV1's large 1x1 layers do 335 to 370 GFLOP/s on the two cores
-untuned, by themselves, where multiply-adds on registers do 460. A layer by itself is timed after a copy that writes.
-A network only reads, and gains more from asking ahead than its layers show: with 8 KiB in all layers, ResNet18 takes
-0.86 of its untuned time with spatial_pack, where tuning by layers finds 0.93 (the 460 and the 0.86 are no rows of
-this script: they were measured aside). On a machine whose host left it more of the L3 cache, direct and winograd took
-0.93 and 0.91 of their untuned time while others disturbed it, and all of it on a quiet day (apache-tvm 0.27.0.post1,
-onnxruntime 1.32.0, 2 cores of a Xeon with AVX-512 and 2 MiB of L2 cache each).
+ResNet18 and VGG16 gain as much as the host leaves them little of its L3 cache: their untuned times varied between 3.1
+and 4.0 and between 2.8 and 3.7 ms with winograd, their tuned ones between 2.5 and 2.7 and between 2.3 and 2.5. Tuned,
+ResNet18's layers of 512 channels read their weights at 54 GB/s, where a loop that does nothing else reads at 36 to 56.
+MobileNetV1's layers of 512 x 512 channels do 420 GFLOP/s tuned with all they read in the L2 cache, where multiply-adds
+on registers do 460; in the network they take a fifth longer, as their weights come from the L3 cache and half of their
+input from the other core. (The loops are no rows of this script: they were measured aside.) All on apache-tvm
+0.27.0.post1, onnxruntime 1.32.0, 2 cores of a Xeon with AVX-512 and 2 MiB of L2 cache each.
 
 Sample: `rate` builds and measures as many candidates of one 3x3 layer of ResNet18 with our builders and runner and
 with MetaSchedule's own LocalBuilder and RPCRunner, all on 2 cores and one loopback server. The peers' workers import
@@ -30,8 +31,8 @@ TVM's intrinsics for every batch, 20 to 50 s, so their time-out is raised from 3
 candidate is built at all. `network` tunes every algorithm on every network in a database of its own, at most --trials
 candidates and --seconds seconds each, and lets untuned and tuned libraries and ONNX Runtime take turns. `transfer`
 tunes ResNet18 with a third of its channels pruned from scratch, and again with a tenth of the trials and ResNet18's
-database. The figures are of runs of 10 rounds of 3 timed runs, two algorithms each; vgg16 with winograd has one of its
-own.
+database. `caches` compares what kernels take in a network and by themselves, behind memory that is read between runs.
+The figures are of one run of 12 rounds of 3 timed runs, of libraries loaded three times.
 """
 
 from __future__ import annotations
