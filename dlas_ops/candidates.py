@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +203,8 @@ def build(problems: Sequence[Problem], target: Any) -> Candidates:
 
 def time_here(built: Candidates, evicted: int) -> list[dict[str, float]]:
     """Return for each problem the median seconds of every candidate, in this process; see `sample`."""
-    eviction = Eviction(evicted, tvm.runtime.num_threads(), tvm.cpu(), tvm.get_global_func(FILL))
+    # Not TVM's own number of threads: to ask for it starts its threads and binds this one to a core (TVM 0.27).
+    eviction = Eviction(evicted, os.cpu_count() or 1, tvm.cpu(), tvm.get_global_func(FILL))
     library = built.library.jit()
     samples = [sample(library, eviction, own, built.weights) for own in built.functions]
     return [{name: statistics.median(times) for name, times in own.items()} for own in samples]

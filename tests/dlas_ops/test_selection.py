@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -304,7 +305,9 @@ def test_every_candidate_builds_and_runs(operator: str, dtype: str, format: str)
     plain = operator in ("conv2d", "convert")
     problems = [Problem(operator, conv, flag, dtype, format, share) for flag in (False, plain) for share in densities]
     built = candidates.build(problems, networks.target())
+    cores = os.sched_getaffinity(0)
     for own, timed in zip(built.functions, candidates.time_here(built, 1 << 20), strict=True):
         assert len(own) > 1
         assert list(timed) == list(own)
         assert all(seconds > 0 for seconds in timed.values())
+    assert os.sched_getaffinity(0) == cores
