@@ -8,7 +8,8 @@ A loop asks for what its own streams read some KiB later or, where several tiles
 weights, for the block after it: only the first of these tiles waits for memory, at its full bandwidth, and nothing is
 read while the others are computed. Asked for in equal parts by all of them, the next block comes at the pace at which
 this one is used. In MobileNetV1's layers of 512 x 512 channels and 8 x 8 points, behind 4 MiB evicted, 86 to 88 us
-instead of 91 to 93 (79 to 80 with all in the L2 cache; 2 cores with 2 MiB of it each, 1 MB of weights).
+instead of 91 to 93 (79 to 80 with all in the L2 cache; 2 cores with 2 MiB of it each, 1 MB of weights; measured aside,
+behind a copy).
 """
 
 from __future__ import annotations

@@ -54,6 +54,8 @@ class _ParEGO(BaseSampler):
         Number of trials that are drawn at random.
     known
         Trial's number → the features of its configuration; filled here.
+    seen
+        What other trials evaluate.
     """
 
     def __init__(self, space: Space, startup: int, known: dict[int, Array], seen: Seen, seed: int) -> None:
