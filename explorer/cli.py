@@ -111,7 +111,9 @@ def _print_summary(summary: Summary, workspace: Path) -> None:
     stacks = explorer.front(workspace, summary.study)
     console.print(_fronts(stacks, workspace, summary.study))
     failed = f", {summary.failed} failed" if summary.failed else ""
-    console.print(f"{summary.complete + summary.failed} trials{failed}; the fronts as a page: {page}", soft_wrap=True)
+    skipped = f", {summary.skipped} not trained" if summary.skipped else ""
+    ended = summary.complete + summary.failed + summary.skipped
+    console.print(f"{ended} trials{failed}{skipped}; the fronts as a page: {page}", soft_wrap=True)
     if summary.exhausted:
         console.print("every configuration of the space has been tried")
     console.print(f"next: {_next_command(stacks, workspace)}", soft_wrap=True)
@@ -167,16 +169,15 @@ def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: A
 
     records, name = explorer.study_records(workspace, study)
     frame, executions = records.frame(name), records.executions()
-    failures = report.failures(frame)
+    failures, skipped = report.failures(frame), report.failures(frame, "skipped")
     ranks = report.ranks([Finished(number, axes, record.values) for number, axes, record in records.complete(name)])
     if as_json:
         stages = executions.groupby("stage")["seconds"].agg(["count", "sum"]).to_dict("index")
-        complete, failed = records.count(name)
-        totals = {"study": name, "complete": complete, "failed": failed}
+        totals = {"study": name, **records.count(name)._asdict()}
         tuning = [asdict(each) for each in ranks]
         _print_json({**totals, "failures": _rows(failures), "stages": stages, "tuning": tuning})
     else:
-        _print(tables.status_table(name, frame, failures, executions))
+        _print(tables.status_table(name, frame, failures, skipped, executions))
         if ranks:
             _print(tables.ranks_table(ranks))
 

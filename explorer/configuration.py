@@ -152,6 +152,22 @@ def in_float32(compression: str) -> str:
     return "+".join(part for part in parts(compression) if _changes(part)) or "none"
 
 
+def in_shapes(compression: str) -> str | None:
+    """Return the parts of `compression` that change layers' shapes, ``none`` if none does; None if one may or may not.
+
+    Those parts decide the shapes without any fine-tuning. So a network of dense kernels takes as long when it is
+    compressed by them alone, before it is trained for what is removed.
+    """
+    changing = {
+        part: plugins.literal("compression", part, "CHANGES_SHAPES", default=None)
+        for part in parts(compression)
+        if _changes(part)
+    }
+    if None in changing.values():
+        return None
+    return "+".join(part for part, changes in changing.items() if changes) or "none"
+
+
 def _changes(part: str) -> bool:
     return plugins.defines("compression", part, "compress")
 

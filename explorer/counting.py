@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # By `explorer.stages.lower.numerics`, these differ in the order of sums, which is not in the key of `evaluate`.
 SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
 NATIVE: Mapping[str, Any] = {"target": "native"}
+# Stage → what the line reads of its artifact, besides `numerics`.
+VALUES: Mapping[str, Mapping[str, Any]] = {"train": {"validation_accuracy": 0.0}, "build": {"size_bytes": 0}}
 DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "evaluate", "measure"}
 
 
@@ -180,7 +182,7 @@ class CountingEngine:
     def _values(self, stage: Stage) -> Mapping[str, Any]:
         if stage.name == "lower":
             return {"numerics": self._numerics(stage)}
-        return {"size_bytes": 0} if stage.name == "build" else {}
+        return VALUES.get(stage.name, {})
 
     def _numerics(self, stage: Stage) -> dict[str, Any]:
         """Return what is equal for networks that are known to be evaluated once, before they are lowered."""

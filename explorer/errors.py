@@ -23,6 +23,10 @@ class DeviceError(ExplorerError):
     """A device that is unknown or out of reach; the message names the address and the command that starts a server."""
 
 
+# Kind of a failure where nothing went wrong: whatever the trial's training had reached would not have mattered.
+DOMINATED = "dominated"
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a trial has no result: an expected outcome, recorded with the trial.
@@ -43,6 +47,11 @@ class Failure:
     kind: str
     message: str
     log: str = ""
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the trial was left out rather than failed."""
+        return self.kind == DOMINATED
 
 
 class StageFailed(Exception):

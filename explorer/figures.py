@@ -178,7 +178,7 @@ def _legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | None) 
 
 
 def _heading(frame: pd.DataFrame, measured: pd.DataFrame, title: str, limits: Sequence[Limit]) -> str:
-    failed = len(frame) - len(measured)
+    failed = int((frame["state"] == "failed").sum()) if len(frame) else 0
     said = f"{len(measured)} stacks measured" + (f", {failed} failed" if failed else "")
     faint = DOMINATED
     if limits and len(measured):

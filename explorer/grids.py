@@ -95,8 +95,8 @@ def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = A
         if left:
             with search.engine_of(space, workspace, records, found, observer, where) as engine:
                 _Grid(study, engine, observer).run(left)
-        complete, failed = records.count(space.name)
-        return Summary(space.name, complete, failed, complete + failed - before, exhausted=False)
+        ended = records.count(space.name)
+        return Summary(space.name, *ended, added=sum(ended) - before, exhausted=False)
 
 
 @dataclass
@@ -131,7 +131,7 @@ class _Job:
     execute: Callable[[], object]
 
 
-class _Lacking(Exception):
+class Lacking(Exception):
     """Stops the line at an execution whose result is not there."""
 
     def __init__(self, job: _Job) -> None:
@@ -139,8 +139,8 @@ class _Lacking(Exception):
         self.job = job
 
 
-class _Known:
-    """An engine that executes nothing: it raises `_Lacking` instead, and what came of executions that failed."""
+class Known:
+    """An engine that executes nothing: it raises `Lacking` instead, and what came of executions that failed."""
 
     def __init__(self, engine: StageEngine) -> None:
         self._engine = engine
@@ -150,9 +150,11 @@ class _Known:
 
     @property
     def host(self) -> Mapping[str, Any]:
+        """The TVM target of the machine that stages run on."""
         return self._engine.host
 
     def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+        """Return the stage's artifact from the store; raise `Lacking` where it is not there."""
         if artifact := self._look(stage):
             return artifact
         parents = equivalent() if equivalent else {}
@@ -160,16 +162,19 @@ class _Known:
         raise self._lacking(stage, "", lambda: self._engine.run(stage, given))
 
     def select(self, stage: Stage, device: str) -> Artifact:
+        """Return the stage's artifact likewise."""
         if artifact := self._look(stage):
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.select(stage, device))
 
     def tune(self, stage: Stage, device: str) -> Artifact:
+        """Return the stage's artifact likewise."""
         if artifact := self._look(stage):
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.tune(stage, device))
 
     def measure(self, stage: Stage, device: str) -> Interval:
+        """Return the latency on record; raise `Lacking` where there is none."""
         if latency := self._engine.known(stage, device):
             return latency
         raise self._lacking(stage, device, lambda: self._engine.measure(stage, device))
@@ -184,7 +189,7 @@ class _Known:
         key = stage.key, device
         if key in self.failures:
             return StageFailed(self.failures[key])
-        return _Lacking(_Job(key, device or stage.worker, execute))
+        return Lacking(_Job(key, device or stage.worker, execute))
 
 
 class _Queue:
@@ -227,7 +232,7 @@ class _Grid:
 
     def __init__(self, study: Study, engine: StageEngine, observer: Observer) -> None:
         self._study, self._engine, self._observer = study, engine, observer
-        self._known = _Known(engine)
+        self._known = Known(engine)
         self._waiting: dict[Key, list[_Pending]] = {}
         self._running: dict[Future[tuple[float, Failure | None]], _Job] = {}
         devices = [str(name) for name in study.space.axes["device"].choices]
@@ -254,7 +259,7 @@ class _Grid:
         c = pending.configuration
         try:
             outcome = trial.run(c, self._study.space.settings, self._known)
-        except _Lacking as lacking:
+        except Lacking as lacking:
             job = lacking.job
             waiting = self._waiting.setdefault(job.key, [])
             waiting.append(pending)

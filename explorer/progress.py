@@ -108,7 +108,7 @@ class Progress:
         """Count a trial and print its outcome in one line."""
         with self._lock:
             self._done += 1
-            self._failed += isinstance(outcome, Failure)
+            self._failed += isinstance(outcome, Failure) and not outcome.skipped
             place = f"[{self._done}/{self._wanted}]"
         line = f"{place:>9} trial {number:<3} {brief(configuration)}  {_result(outcome)}"
         self._console.print(Text(line), soft_wrap=True)
@@ -160,6 +160,8 @@ def brief(c: Configuration) -> str:
 
 
 def _result(outcome: Record | Failure) -> str:
+    if isinstance(outcome, Failure) and outcome.skipped:
+        return outcome.message
     if isinstance(outcome, Failure):
         return f"failed in {outcome.stage}: {outcome.message}"
     values = outcome.values

@@ -6,13 +6,13 @@ import contextlib
 import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from explorer.configuration import Configuration
-from explorer.errors import Failure
+from explorer.errors import DOMINATED, Failure
 from explorer.statistics import Interval, median_interval
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class Record:
     values: Mapping[str, Any]
 
 
+class Ended(NamedTuple):
+    """Numbers of trials, by how they ended; those skipped would have been dominated."""
+
+    complete: int
+    failed: int
+    skipped: int
+
+
 class Records:
     """The explorer's own tables in one database.
 
@@ -143,13 +151,14 @@ class Records:
             for axes, values in connection.execute(query):
                 yield Configuration.from_dict(axes), values
 
-    def count(self, study: str) -> tuple[int, int]:
-        """Return how many trials of a study are complete and how many failed."""
-        failed = sa.func.count(_Trial.failure)
-        query = sa.select(sa.func.count(), failed).where(_Trial.study == study)
+    def count(self, study: str) -> Ended:
+        """Return how many trials of a study have ended in which way."""
+        kind = _Trial.failure["kind"].as_string()
+        skipped = sa.func.count(sa.case((kind == DOMINATED, 1)))
+        query = sa.select(sa.func.count(), sa.func.count(_Trial.failure), skipped).where(_Trial.study == study)
         with self.engine.connect() as connection:
-            total, wrong = connection.execute(query).one()
-        return total - wrong, wrong
+            total, without, left_out = connection.execute(query).one()
+        return Ended(total - without, without - left_out, left_out)
 
     def studies(self) -> list[str]:
         """Return the names of all studies with a trial, the one that finished a trial last first."""
@@ -201,9 +210,9 @@ class Records:
     def frame(self, study: str) -> pd.DataFrame:
         """Return one row per finished trial, in the order of their numbers.
 
-        Columns are ``number``, ``state`` ("complete" or "failed"), the axes of the configuration, whatever the record
-        holds (``accuracy``, ``latency_ms``, ``size_bytes``, …), ``failed_stage``, ``failure_kind``, ``failure``,
-        ``configuration_id`` and ``seconds``.
+        Columns are ``number``, ``state`` ("complete", "failed" or "skipped"), the axes of the configuration, whatever
+        the record holds (``accuracy``, ``latency_ms``, ``size_bytes``, …), ``failed_stage``, ``failure_kind``,
+        ``failure``, ``configuration_id`` and ``seconds``.
         """
         import pandas as pd
 
@@ -240,9 +249,10 @@ def tune_sqlite(engine: sa.Engine) -> None:
 
 def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:
     failure = row["failure"] or {}
+    without = "skipped" if failure.get("kind") == DOMINATED else "failed"
     return {
         "number": row["number"],
-        "state": "failed" if failure else "complete",
+        "state": without if failure else "complete",
         **row["configuration"],
         **row["values"],
         "failed_stage": failure.get("stage"),

@@ -161,14 +161,20 @@ def stack_of(row: pd.Series[Any]) -> Stack:
     )
 
 
-def failures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per stage and kind of failure: how often, in which trials, and the first one's message."""
+def failures(frame: pd.DataFrame, state: str = "failed") -> pd.DataFrame:
+    """Return one row per stage and kind of failure: how often, in which trials, and the first one's message.
+
+    Parameters
+    ----------
+    state
+        ``"failed"``, or ``"skipped"`` for trials that were left out.
+    """
     import pandas as pd
 
     columns = ["failed_stage", "failure_kind", "trials", "numbers", "failure"]
     if frame.empty:
         return pd.DataFrame(columns=columns)
-    failed = frame[frame["state"] == "failed"]
+    failed = frame[frame["state"] == state]
     rows = [
         (stage, kind, len(group), group["number"].tolist(), group["failure"].iloc[0])
         for (stage, kind), group in failed.groupby(["failed_stage", "failure_kind"], sort=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -11,6 +11,21 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.configuration import digest
+
+EARLIER = "earlier"  # user attribute of a trial of an earlier study
+INTERVAL = "interval"  # user attribute of a complete trial: low and high ends of its values, one pair an objective
+
+
+def interval(trial: FrozenTrial) -> list[list[float]]:
+    """Return the 95 % interval of every objective of a complete trial; of an exact one both ends are its value."""
+    return trial.user_attrs.get(INTERVAL) or [[value, value] for value in trial.values]
+
+
+def trials(study: Study, numbers: Iterable[int]) -> Iterator[FrozenTrial]:
+    """Yield the trials of these `numbers`; `study.get_trials` would copy the list of all."""
+    storage = study._storage
+    for number in numbers:
+        yield storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
 
 
 class Seen:
@@ -25,7 +40,7 @@ class Seen:
 
     def before(self, study: Study, trial: FrozenTrial) -> set[str]:
         """Return the ids of the configurations of all trials before `trial`."""
-        new = study.get_trials(deepcopy=False)[self._read : trial.number]
+        new = trials(study, range(self._read, trial.number))
         self._ids.update(other.user_attrs["configuration"] for other in new if "configuration" in other.user_attrs)
         self._read = max(self._read, trial.number)
         return self._ids

@@ -37,11 +37,12 @@ class Observer(_devices.Observer, Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: trials on record, failed ones among them, and how many of them this run added."""
+    """How a run ended: trials on record, as they ended, and how many of them this run added."""
 
     study: str
     complete: int
     failed: int
+    skipped: int
     added: int
     exhausted: bool
 
@@ -96,12 +97,13 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         study = Study(space, workspace, records, found.digests())
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
+        if study.warm and plugins.literal("sampler", space.sampler, "LEARNS", default=False):
+            observer.note(f"the sampler begins with {study.warm} trials of earlier studies in the workspace")
         if before < space.trials:
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 _evaluate(study, engine, observer, wanted=space.trials - before)
-        complete, failed = records.count(space.name)
-        added = complete + failed - before
-        return Summary(space.name, complete, failed, added, exhausted=complete + failed < space.trials)
+        ended = records.count(space.name)
+        return Summary(space.name, *ended, added=sum(ended) - before, exhausted=sum(ended) < space.trials)
 
 
 def engine_of(
@@ -156,7 +158,8 @@ def _evaluate(study: Study, engine: StageEngine, observer: Observer, wanted: int
                 return
             number, configuration = asked
             start = time.perf_counter()
-            outcome = study.outcome(number) or trial.run(configuration, study.space.settings, engine)
+            settings, screen = study.space.settings, study.screen
+            outcome = study.outcome(number) or trial.run(configuration, settings, engine, screen)
             if stop.is_set():
                 return  # whatever it says comes of our stopping the workers; the next run takes the trial up again
             with engine.computing():

@@ -56,6 +56,11 @@ class Space:
         more have the next one; None if all budgets are searched alike.
     limits
         Bounds on measured quantities: stacks that keep all of them are preferred, and fronts are of those alone.
+    warm_start
+        Whether the sampler begins with what earlier studies of the workspace have on record.
+    latency_first
+        Whether stacks are measured before they are fine-tuned, and those that would stay dominated are not; see
+        `explorer.screening`.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Space:
     rungs: str | None = None
     reduction: int = 3
     limits: tuple[Limit, ...] = ()
+    warm_start: bool = True
+    latency_first: bool = False
 
     @cached_property
     def tree(self) -> Node:
@@ -89,7 +96,7 @@ class Space:
     @property
     def whole(self) -> Space:
         """The space as it is when all of it is evaluated: without an order in which that is done."""
-        return dataclasses.replace(self, sampler="grid", trials=self.count, rungs=None)
+        return dataclasses.replace(self, sampler="grid", trials=self.count, rungs=None, latency_first=False)
 
     @property
     def missing_devices(self) -> tuple[str, ...]:
@@ -212,6 +219,8 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
         rungs=search.rungs,
         reduction=search.reduction,
         limits=read_limits(file, search.limits, axes),
+        warm_start=search.warm_start,
+        latency_first=search.latency_first,
     )
     _check_choices(file, space)
     _check_rungs(file, space)

@@ -17,6 +17,11 @@ from explorer.toml_file import TomlFile
 Direction = Literal["maximize", "minimize"]
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
+# Quantity → where the ends of its 95 % interval are on record; the others are exact.
+INTERVALS: Mapping[str, tuple[str, str]] = {
+    "accuracy": ("accuracy_low", "accuracy_high"),
+    "latency_ms": ("latency_low_ms", "latency_high_ms"),
+}
 OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SETTINGS = tuple(Settings.model_fields)
 TABLES = ("axes", "objectives", "search", *SETTINGS)
@@ -29,7 +34,9 @@ class Search(BaseModel):
     """``[search]``: how the space is searched; without a number of trials, the space decides.
 
     With ``rungs``, a tuning budget, configurations are judged with the least of its choices first, and one in
-    ``reduction`` of them or more with the next one. `explorer.limits` reads ``limits``.
+    ``reduction`` of them or more with the next one. `explorer.limits` reads ``limits``. With ``latency_first``, stacks
+    are measured before they are fine-tuned, as far as their latency does not depend on that. With ``warm_start``, the
+    sampler begins with trials of the workspace's earlier studies.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +47,8 @@ class Search(BaseModel):
     rungs: str | None = None
     reduction: Annotated[int, Field(ge=2)] = 3
     limits: list[Any] = []
+    warm_start: bool = True
+    latency_first: bool = False
 
 
 def find(space: Path | str) -> Path:
@@ -102,6 +111,11 @@ def read_search(file: TomlFile) -> Search:
         raise file.error(
             "reduction says how many of the rungs' configurations are promoted: it needs rungs", "search", "reduction"
         )
+    if search.rungs is not None and search.latency_first:
+        raise file.error(
+            "latency_first leaves out stacks that rungs might promote, by how they do untuned: choose one of the two",
+            "search", "latency_first",
+        )  # fmt: skip
     return search
 
 

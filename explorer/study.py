@@ -12,18 +12,22 @@ import optuna
 import sqlalchemy as sa
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
-from explorer import encoding, plugins
+from explorer import earlier, encoding, plugins
 from explorer.configuration import Configuration, digest
 from explorer.errors import Failure, WorkspaceError
 from explorer.promotion import Finished, Ladder, Promotion
 from explorer.records import BUSY_SECONDS, Record, Records, tune_sqlite
+from explorer.sampling import EARLIER, INTERVAL
+from explorer.screening import Screen
 from explorer.space import Space, unseen
+from explorer.space_file import INTERVALS
 from explorer.workspace import Workspace
 
 CONFIGURATION = "configuration"  # user attribute of an Optuna trial: the id of what it evaluates
 PROPOSAL = "proposal"  # user attribute: how many proposals the sampler had made before this one
 PROMOTED = "promoted"  # user attribute of a promoted trial: from which one to which rung, and why; see `Promotion`
 QUESTION = "question"  # user attribute of the study: the space, in short
+CHOSEN = "earlier trials"  # user attribute of the study: those of earlier ones that its sampler begins with
 LIMITS = "limits"  # user attribute of the study: the limits of its latest run, as texts
 PAGE = 1000  # trials that are read from the database at once
 MAX_DUPLICATES = 5  # proposals in a row that are known already, before one is drawn that is not
@@ -46,6 +50,11 @@ class Study:
     from run to run. Optuna lets nobody change a finished trial, so those in the database keep the constraints that they
     were told with, and the mirror has those of now, by what is on record.
 
+    The mirror begins with complete trials of earlier studies, which are chosen once, when the study begins. They are
+    none of this study's: it may propose their configurations, which costs nothing.
+
+    A trial that was skipped is a pruned one in the database, and a failed one in the mirror: it has no values.
+
     Parameters
     ----------
     digests
@@ -67,7 +76,11 @@ class Study:
         study = optuna.create_study(
             study_name=space.name, storage=self._storage, directions=directions, load_if_exists=True
         )
-        _check_question(study, {**_question(space), **digests})
+        question = {**_question(space), **digests}
+        others = {other.study_name: other.user_attrs.get(QUESTION) for other in self._storage.get_all_studies()}
+        others.pop(space.name)
+        if _check_question(study, question) and space.warm_start:
+            study.set_user_attr(CHOSEN, earlier.choose(space.lowest, question, others, records))
         study.set_user_attr(LIMITS, [str(limit) for limit in space.limits])
         self._study = study
         self._study_id = self._storage.get_study_id_from_name(space.name)
@@ -79,9 +92,13 @@ class Study:
         self._seen: set[str] = set()
         self._proposed = 0  # of the seen ones, those on the lowest rung
         self._ladder = Ladder(space) if space.rungs else None
+        self.warm = 0  # trials of earlier studies that the sampler begins with
+        self._warm_up(study.user_attrs.get(CHOSEN, {}))
+        self.screen = Screen(space.objectives, space.limits) if space.latency_first else None
         constraints: dict[int, Mapping[str, float]] = {}
-        for number, configuration, record in records.complete(space.name) if self._ladder or space.limits else ():
-            self._climb(number, configuration, record)
+        reads = self._ladder or self.screen or space.limits
+        for number, configuration, record in records.complete(space.name) if reads else ():
+            self._learn(number, configuration, record)
             constraints[number] = self._constraints(configuration, record)
         self._cut_off: list[FrozenTrial] = []
         for trial in _stored(self._storage, self._study_id):
@@ -148,19 +165,35 @@ class Study:
             self._records.add_trial(self.space.name, number, configuration, outcome, seconds)
             trial_id, proposal = self._ids[number]
             state, values = TrialState.FAIL, None
+            if isinstance(outcome, Failure) and outcome.skipped:
+                state = TrialState.PRUNED
             if isinstance(outcome, Record):
                 state, values = TrialState.COMPLETE, [outcome.values[name] for name in self.space.objectives]
-                self._climb(number, configuration, outcome)
-                constraints = self._constraints(configuration, outcome)
+                self._learn(number, configuration, outcome)
+                constraints, interval = self._constraints(configuration, outcome), self._interval(outcome)
                 _constrain(self._study, trial_id, constraints)
+                self._storage.set_trial_user_attr(trial_id, INTERVAL, interval)
                 if proposal is not None:
                     mirrored = self._mirror._storage.get_trial_id_from_study_id_trial_number(
                         self._mirror._study_id, proposal
                     )
                     _constrain(self._mirror, mirrored, constraints)
+                    self._mirror._storage.set_trial_user_attr(mirrored, INTERVAL, interval)
             self._storage.set_trial_state_values(trial_id, state, values)
             if proposal is not None:
-                self._mirror.tell(proposal, values, state if values is None else None)
+                self._mirror.tell(proposal, values, TrialState.FAIL if values is None else None)
+
+    def _warm_up(self, chosen: earlier.Chosen) -> None:
+        """Put trials of earlier studies into the mirror."""
+        for configuration, parameters, record in earlier.trials(self.space.lowest, chosen, self._records):
+            trial = create_trial(
+                params={name: value for name, (_, value) in parameters.items()},
+                distributions={name: distribution for name, (distribution, _) in parameters.items()},
+                values=[record.values[name] for name in self.space.objectives],
+                user_attrs={EARLIER: True, INTERVAL: self._interval(record)},
+            )
+            self._add(_as_mirrored(trial, self._constraints(configuration, record)))
+            self.warm += 1
 
     def _propose(self, promotion: Promotion | None = None) -> tuple[int, Configuration] | None:
         """Ask the sampler once and store its proposal; return None if the study has that configuration already.
@@ -190,7 +223,7 @@ class Study:
         while self._mirrored < trial.user_attrs[PROPOSAL]:
             self._add(create_trial(state=TrialState.FAIL))
         promoted = PROMOTED in trial.user_attrs
-        self._add(create_trial(state=TrialState.FAIL) if promoted else _under(constraints, trial))
+        self._add(create_trial(state=TrialState.FAIL) if promoted else _as_mirrored(trial, constraints))
         self._ids.append((trial._trial_id, None if promoted else trial.user_attrs[PROPOSAL]))
         self._see(trial.user_attrs[CONFIGURATION], lowest=not promoted)
 
@@ -212,9 +245,17 @@ class Study:
         values, device = record.values, configuration.device
         return {str(limit): limit.violation(device, values[limit.quantity]) for limit in self.space.limits}
 
-    def _climb(self, number: int, configuration: Configuration, record: Record) -> None:
+    def _interval(self, record: Record) -> list[list[float]]:
+        """Return the 95 % interval of every objective; of an exact one both ends are its value."""
+        values, objectives = record.values, self.space.objectives
+        return [[values.get(end, values[name]) for end in INTERVALS.get(name, (name, name))] for name in objectives]
+
+    def _learn(self, number: int, configuration: Configuration, record: Record) -> None:
+        """Have what decides by complete trials know of one."""
         if self._ladder:
             self._ladder.add(Finished(number, configuration, record.values))
+        if self.screen:
+            self.screen.add(number, configuration, record.values)
 
 
 def _stored(storage: optuna.storages.RDBStorage, study_id: int) -> Iterator[FrozenTrial]:
@@ -242,9 +283,11 @@ def _constrain(study: optuna.Study, trial_id: int, constraints: Mapping[str, flo
             trial.set_constraint(name, violation)
 
 
-def _under(constraints: Mapping[str, float], trial: FrozenTrial) -> FrozenTrial:
-    """Return a copy of `trial` with `constraints` in place of those that it was told with."""
+def _as_mirrored(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTrial:
+    """Return a stored trial as the mirror has it, with `constraints` in place of those that it was told with."""
     changed = copy.copy(trial)
+    if changed.state == TrialState.PRUNED:
+        changed.state = TrialState.FAIL
     # Where Optuna keeps them, among what the samplers note there.
     attributes = trial.system_attrs.items()
     changed.system_attrs = {name: value for name, value in attributes if not name.startswith("constraints:")}
@@ -253,17 +296,19 @@ def _under(constraints: Mapping[str, float], trial: FrozenTrial) -> FrozenTrial:
     return changed
 
 
-def _check_question(study: optuna.Study, question: dict[str, Any]) -> None:
-    """Refuse to go on with a study whose trials answer another question."""
+def _check_question(study: optuna.Study, question: dict[str, Any]) -> bool:
+    """Refuse to go on with a study whose trials answer another question; tell whether it is a new one."""
     known = study.user_attrs.get(QUESTION)
     if known is None:
         study.set_user_attr(QUESTION, question)
-    elif digest(known) != digest(question):
+        return True
+    if digest(known) != digest(question):
         changed = sorted(key for key in {*known, *question} if known.get(key) != question.get(key))
         raise WorkspaceError(
             f"the workspace's study '{study.study_name}' was made with other {' and '.join(changed)}; "
             "choose another --workspace, or give the space another name"
         )
+    return False
 
 
 def _question(space: Space) -> dict[str, Any]:

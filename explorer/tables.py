@@ -132,24 +132,28 @@ def layers_table(layers: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def status_table(study: str, frame: pd.DataFrame, failures: pd.DataFrame, executions: pd.DataFrame) -> RenderableType:
-    """Return how far a study is: trials per device, failures by cause, and what the stages have cost."""
-    trials = _table("device", "complete", "failed", "best accuracy", "fastest (ms)")
+def status_table(
+    study: str, frame: pd.DataFrame, failures: pd.DataFrame, skipped: pd.DataFrame, executions: pd.DataFrame
+) -> RenderableType:
+    """Return how far a study is: trials per device, failures and skipped trials by cause, and what stages have cost."""
+    states = ("complete", "failed", *(["skipped"] if len(skipped) else []))
+    trials = _table("device", *states, "best accuracy", "fastest (ms)")
     for device, rows in frame.groupby("device"):
         complete = rows[rows["state"] == "complete"]
         reached = (
             (_share(complete["accuracy"].max()), f"{complete['latency_ms'].min():.3f}") if len(complete) else ("", "")
         )
-        trials.add_row(escape(str(device)), str(len(complete)), str(len(rows) - len(complete)), *reached)
+        trials.add_row(escape(str(device)), *(str((rows["state"] == state).sum()) for state in states), *reached)
     parts: list[RenderableType] = [f"[bold]study {escape(study)}[/]: {len(frame)} trials finished", trials]
-    if len(failures):
-        causes = _table("failed in", "cause", "trials", "numbers", "first message")
-        for row in failures.to_dict("records"):
+    for title, why in (("failed in", failures), ("skipped before", skipped)):
+        causes = _table(title, "cause", "trials", "numbers", "first message")
+        for row in why.to_dict("records"):
             numbers = ", ".join(map(str, row["numbers"][:MOST_NUMBERS]))
             more = ", …" if len(row["numbers"]) > MOST_NUMBERS else ""
             cause = (row["failed_stage"], row["failure_kind"], str(row["trials"]), numbers + more)
             causes.add_row(*cause, escape(row["failure"]))
-        parts.append(causes)
+        if len(why):
+            parts.append(causes)
     stages = _table("stage", "executions", "failed", "seconds")
     for stage, rows in executions.groupby("stage", sort=False):
         stages.add_row(str(stage), str(len(rows)), str(rows["failure"].notna().sum()), f"{rows['seconds'].sum():.1f}")

@@ -1,19 +1,20 @@
 """THE LINE: configuration → data → train → compress → lower → tune → build → evaluate → measure → Record.
 
 Between compress and lower, int8 quantizes the network, and an algorithm that selects among others plans and selects.
+Latency first, compress to measure come once more before, without fine-tuning, and what that gives is the latency.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from explorer import configuration, plugins
 from explorer.configuration import Configuration
-from explorer.errors import Failure, StageFailed
+from explorer.errors import DOMINATED, Failure, StageFailed
 from explorer.records import Record
-from explorer.settings import Settings
+from explorer.settings import CompressSettings, Settings
 from explorer.stage import Stage
 from explorer.statistics import Interval
 from explorer.store import Artifact
@@ -54,72 +55,148 @@ class Engine(Protocol):
         """The TVM target of the machine that stages run on."""
 
 
-def run(c: Configuration, settings: Settings, engine: Engine) -> Record | Failure:
-    """Take one configuration down the stack; whatever of it is in the store already is not computed again."""
+class Screen(Protocol):
+    """Who says which stacks need not be trained for what is removed from them."""
+
+    def why_not(self, configuration: Configuration, known: Mapping[str, Any]) -> str | None:
+        """Return why not, in one sentence, by what is `known` besides its accuracies; None if it has to be."""
+
+
+def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | None = None) -> Record | Failure:
+    """Take one configuration down the stack; whatever of it is in the store already is not computed again.
+
+    Parameters
+    ----------
+    screen
+        If given, a stack whose latency does not depend on its fine-tuning is measured before, and fine-tuned unless
+        the screen says why not.
+    """
     try:
-        return _line(c, settings, engine)
+        return _line(c, settings, engine, screen)
     except StageFailed as failed:
         return failed.failure
 
 
-def _line(c: Configuration, settings: Settings, engine: Engine) -> Record:
-    model = {"model": c.model, "width": c.width}
+def _line(c: Configuration, settings: Settings, engine: Engine, screen: Screen | None) -> Record:
     dtype = configuration.dtype(c.compression)
-    # What only stores in fewer bits leaves the float32 network as it is: one is compressed for all such dtypes.
-    changes = configuration.in_float32(c.compression)
-    fine_tuning = settings.compress.model_dump() if changes != "none" else {}
-    # As a number, so that devices with vectors of one width share the network.
-    multiple = engine.lanes(c.device) if c.channel_multiple == configuration.VECTOR else c.channel_multiple
+    target, here = dict(engine.target(c.device)), dict(engine.host)
     tolerance = {"tolerance": settings.measure.allowed(dtype)}
-
     outside = engine.outside(c)
     data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, outside["data"]))
     root = str(outside["data"]["source"].path)
     data = replace(data, values={**data.values, "root": root})  # where the images lie now, not in any key
-    trained = engine.run(Stage("train", {**model, **settings.train.model_dump()}, {"data": data, **outside["train"]}))
-    compression = {"compression": changes, "ratio": c.ratio, "channel_multiple": multiple, **model, **fine_tuning}
-    compressed = engine.run(Stage("compress", compression, {"data": data, "train": trained, **outside["compress"]}))
-    network = compressed
-    if dtype == "int8":
-        network = engine.run(Stage("quantize", settings.quantize.model_dump(), {"data": data, "compress": compressed}))
-    above = {"network": network, **_selected(c, network, engine)}
-    target, here = dict(engine.target(c.device)), dict(engine.host)
-    lowered = _lower(c, target, above, engine)
-    built = _build(c, target, lowered, engine, configuration.is_tuned(c.tuning_trials, c.tuning_seconds))
+    training = {"model": c.model, "width": c.width, **settings.train.model_dump()}
+    trained = engine.run(Stage("train", training, {"data": data, **outside["train"]}))
+    accuracy = {"trained_accuracy": trained.values["validation_accuracy"]}
+    above = {"data": data, "train": trained, **outside["compress"]}
+
+    latency = None
+    if screen and (shapes := _shapes(c, settings)) is not None:
+        untrained = _compiled(c, shapes, settings.compress.model_copy(update={"epochs": 0}), above, settings, engine)
+        latency = _measured(c, untrained, settings, engine)
+        if why := screen.why_not(c, {**accuracy, **_known(untrained), **latency.values}):
+            raise StageFailed(Failure("compress", DOMINATED, f"not trained, since {why}"))
+    # What only stores in fewer bits leaves the float32 network as it is: one is compressed for all such dtypes.
+    made = _compiled(c, configuration.in_float32(c.compression), settings.compress, above, settings, engine)
 
     # The accuracy on record is that of a compiled network, taken on this machine's cores, once for all networks that
     # compute the same up to rounding. For another target the network is compiled for this machine, too, and not tuned.
-    evaluable = lowered if target == here else _lower(c, here, above, engine)
+    evaluable = made.lowered if target == here else _lower(c, here, made.above, engine)
     evaluation = {"numerics": evaluable.values["numerics"], **tolerance, **settings.evaluate.model_dump()}
     evaluated = engine.run(
-        Stage("evaluate", evaluation, {"data": data, "compress": compressed, "network": network}),
+        Stage("evaluate", evaluation, {"data": data, "compress": made.compressed, "network": made.network}),
         lambda: {
             "lower": evaluable,
-            "build": built if target == here else _build(c, here, evaluable, engine, tuned=False),
+            "build": made.built if target == here else _build(c, here, evaluable, engine, tuned=False),
         },
     )
-    protocol = {"threads": c.threads, **settings.measure.protocol(), **tolerance}
-    measured = Stage("measure", protocol, {"network": network, "lower": lowered, "build": built})
-    latency = engine.measure(measured, c.device)
+    latency = latency or _measured(c, made, settings, engine)
     return Record(
         {
-            **_plain(compressed.values),
+            **accuracy,
             **_plain(evaluated.values),
-            "latency_ms": latency.median,
-            "latency_low_ms": latency.low,
-            "latency_high_ms": latency.high,
-            "size_bytes": built.values["size_bytes"],
-            **_plain(lowered.values),
+            **_known(made),
+            **latency.values,
             "dtype": dtype,
-            **{f"{made.stage}_note": made.values["note"] for made in (data, trained) if "note" in made.values},
+            **{f"{each.stage}_note": each.values["note"] for each in (data, trained) if "note" in each.values},
             "train_key": trained.key,
-            "compress_key": compressed.key,
-            "lower_key": lowered.key,
-            "build_key": built.key,
+            "compress_key": made.compressed.key,
+            "lower_key": made.lowered.key,
+            "build_key": made.built.key,
             "evaluate_key": evaluated.key,
-            "measure_key": measured.key,
+            "measure_key": latency.key,
         }
     )
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A compressed network and its library for the device; `above` are the parents of what lowers it."""
+
+    compressed: Artifact
+    network: Artifact
+    above: Mapping[str, Artifact]
+    lowered: Artifact
+    built: Artifact
+
+
+@dataclass(frozen=True)
+class _Latency:
+    """A latency on record, and the key that it is recorded under."""
+
+    key: str
+    values: Mapping[str, float]
+
+
+def _shapes(c: Configuration, settings: Settings) -> str | None:
+    """Return the parts of the compression that decide the latency, if others or fine-tuning are left out for it."""
+    if c.format != "dense" or configuration.in_float32(c.compression) == "none" or not settings.compress.epochs:
+        return None
+    return configuration.in_shapes(c.compression)
+
+
+def _compiled(
+    c: Configuration,
+    changes: str,
+    fine_tuning: CompressSettings,
+    above: Mapping[str, Artifact],
+    settings: Settings,
+    engine: Engine,
+) -> _Compiled:
+    """Return the library of the trained network with only `changes` of the configuration's compression."""
+    compression: dict[str, Any] = {"compression": changes, "ratio": None, "channel_multiple": None}
+    if configuration.takes_ratio(changes):
+        compression["ratio"] = c.ratio
+    if configuration.takes_channel_multiple(changes):
+        # As a number, so that devices with vectors of one width share the network.
+        multiple = engine.lanes(c.device) if c.channel_multiple == configuration.VECTOR else c.channel_multiple
+        compression["channel_multiple"] = multiple
+    compression |= {"model": c.model, "width": c.width, **(fine_tuning.model_dump() if changes != "none" else {})}
+    compressed = engine.run(Stage("compress", compression, above))
+    network = compressed
+    if configuration.dtype(c.compression) == "int8":
+        parents = {"data": above["data"], "compress": compressed}
+        network = engine.run(Stage("quantize", settings.quantize.model_dump(), parents))
+    selected = {"network": network, **_selected(c, network, engine)}
+    target = dict(engine.target(c.device))
+    lowered = _lower(c, target, selected, engine)
+    built = _build(c, target, lowered, engine, configuration.is_tuned(c.tuning_trials, c.tuning_seconds))
+    return _Compiled(compressed, network, selected, lowered, built)
+
+
+def _measured(c: Configuration, made: _Compiled, settings: Settings, engine: Engine) -> _Latency:
+    """Return the latency of a library on the configuration's device."""
+    tolerance = {"tolerance": settings.measure.allowed(configuration.dtype(c.compression))}
+    protocol = {"threads": c.threads, **settings.measure.protocol(), **tolerance}
+    stage = Stage("measure", protocol, {"network": made.network, "lower": made.lowered, "build": made.built})
+    found = engine.measure(stage, c.device)
+    return _Latency(stage.key, {"latency_ms": found.median, "latency_low_ms": found.low, "latency_high_ms": found.high})
+
+
+def _known(made: _Compiled) -> dict[str, Any]:
+    """Return what is on record of a library before it has run."""
+    size = {"size_bytes": made.built.values["size_bytes"]}
+    return {**_plain(made.compressed.values), **size, **_plain(made.lowered.values)}
 
 
 def _selected(c: Configuration, network: Artifact, engine: Engine) -> dict[str, Artifact]:

@@ -24,7 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("search", "progress", "figures", "planning"),
     ("study",),
     ("report", "pareto", "counting"),
-    ("promotion",),
+    ("promotion", "screening", "earlier"),
     ("samplers",),
     ("sampling", "trial", "engines"),
     ("origins",),

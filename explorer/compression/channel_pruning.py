@@ -13,6 +13,7 @@ from explorer.compression import FineTune, gradually
 from explorer.errors import Failure, StageFailed
 
 TAKES_RATIO = True
+CHANGES_SHAPES = True
 OPTIONS = ("channel_multiple", "norm", "steps")
 NORMS = {"l1": 1, "l2": 2}
 

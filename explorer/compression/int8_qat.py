@@ -11,6 +11,7 @@ from explorer.fake_quantization import freeze, inference_graph, quantized, stati
 TAKES_RATIO = False
 DTYPE = "int8"
 KEEPS_ZEROS = True
+CHANGES_SHAPES = False
 OBSERVING = 0.75  # share of the epochs in which statistics and ranges follow the weights; then they stay
 LEARNING_RATE = 0.5  # of the recipe's: the network is trained already
 FROZEN_LEARNING_RATE = 0.1  # nothing normalises any more

@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.sampling import PerTrialSeed
+from explorer.sampling import EARLIER, PerTrialSeed, trials
 from explorer.space import Space
 
 CROSSOVER = 0.9  # Deb et al., IEEE TEC 2002
@@ -38,17 +38,23 @@ class Generations:
         self._open: list[int] = []  # numbers of the trials that had not ended
         self._read = 0
 
-    def of(self, study: Study, key: str) -> dict[int, list[FrozenTrial]]:
-        """Return generation → its complete trials; a trial's attribute `key` says which one is its."""
-        trials = study.get_trials(deepcopy=False)
-        new, self._open = [*self._open, *range(self._read, len(trials))], []
-        self._read = len(trials)
-        for trial in (trials[number] for number in new):
-            if not trial.state.is_finished():
-                self._open.append(trial.number)
-            elif trial.state == TrialState.COMPLETE and key in trial.system_attrs:
-                self._trials.setdefault(trial.system_attrs[key], []).append(trial)
+    def before(self, study: Study, trial: FrozenTrial, key: str) -> dict[int, list[FrozenTrial]]:
+        """Return generation → its complete trials before `trial`; a trial's attribute `key` says which one is its.
+
+        Those of earlier studies are the first one's.
+        """
+        new, self._open = [*self._open, *range(self._read, trial.number)], []
+        self._read = max(self._read, trial.number)
+        for other in trials(study, new):
+            if not other.state.is_finished():
+                self._open.append(other.number)
+            elif other.state == TrialState.COMPLETE and (key in other.system_attrs or EARLIER in other.user_attrs):
+                self._trials.setdefault(other.system_attrs.get(key, 0), []).append(other)
         return self._trials
+
+    def __getitem__(self, generation: int) -> list[FrozenTrial]:
+        """Return the complete trials of a generation that were read, in the order of their numbers."""
+        return sorted(self._trials.get(generation, ()), key=lambda trial: trial.number)
 
 
 class Conditional(BaseSampler):
@@ -73,19 +79,18 @@ class Conditional(BaseSampler):
     def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
         """Return the trial's generation: the latest one or, if that is complete, the next."""
         key = self._get_generation_key()  # type: ignore[attr-defined]
-        if (known := trial.system_attrs.get(key)) is not None:
-            return int(known)
-        trials = self._generations.of(study, key)
-        latest = max(trials, default=0)
-        full = len(trials.get(latest, ())) >= self.population_size  # type: ignore[attr-defined]
+        if key in trial.system_attrs:
+            return int(trial.system_attrs[key])
+        known = self._generations.before(study, trial, key)
+        latest = max(known, default=0)
+        full = len(known.get(latest, ())) >= self.population_size  # type: ignore[attr-defined]
         found = latest + 1 if full else latest
         study._storage.set_trial_system_attr(trial._trial_id, key, found)
         return found
 
     def get_population(self, study: Study, generation: int) -> list[FrozenTrial]:
         """Return the complete trials of a generation, in the order of their numbers."""
-        key = self._get_generation_key()  # type: ignore[attr-defined]
-        return sorted(self._generations.of(study, key).get(generation, ()), key=lambda trial: trial.number)
+        return self._generations[generation]
 
     def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
         """Return the trials that a generation's may have as parents.

@@ -3,7 +3,8 @@
 Source: Knowles, "ParEGO", IEEE TEC 2006. Optuna's own models only parameters that all trials have, and needs torch,
 which stays in the workers.
 
-Trials that break a limit of the space count as worse than all that keep them, whatever they reach; see `scored`.
+Trials that break a limit of the space count as worse than all that keep them, whatever they reach; see `scored`. The
+process knows each trial's noise by the intervals of its values.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from explorer import encoding
 from explorer.axes import Axis
 from explorer.configuration import AXES, Configuration
-from explorer.sampling import PerTrialSeed, Seen
+from explorer.sampling import PerTrialSeed, Seen, interval
 from explorer.space import Space
+
+LEARNS = True
 
 # To fit takes time with the cube of the trials: the latest ones say most about where to go on.
 MOST_TRIALS = 300
 MOST_STEPS = 20  # of the search for the process' parameters
 CANDIDATES = 1000
+WIDTH = 2 * 1.96  # of a 95 % interval, in standard deviations
+JITTER = 1e-10  # least variance of a score, so that equal configurations leave the process solvable
 AUGMENTED = 0.05  # share of the sum in a scalarisation, as in the paper
 
 Array = NDArray[np.float64]
@@ -102,10 +107,12 @@ class _ParEGO(BaseSampler):
         weights = np.random.default_rng(self._seed).dirichlet(np.ones(len(directions)))
         values = np.array([trial.values for trial in complete])
         broken = np.array([sum(trial.constraints.values()) for trial in complete], dtype=float)
-        scores = scored(values, broken, directions, weights)
+        ends = np.array([interval(trial) for trial in complete])
+        scores, deviations = scored(values, ends, broken, directions, weights)
         improvement = expected_improvement(
             np.stack([self._features_of(trial) for trial in complete]),
             scores,
+            deviations,
             np.stack([features(candidate, self._space.axes) for candidate in candidates]),
         )
         return candidates[int(np.argmax(improvement))]
@@ -133,50 +140,63 @@ def features(configuration: Configuration, axes: Mapping[str, Axis]) -> Array:
     return np.array(found)
 
 
-def scored(values: Array, broken: Array, directions: Sequence[StudyDirection], weights: Array) -> Array:
-    """Return one number a trial, to be minimised: scalarised values, and behind them the trials that break a limit.
+def scored(
+    values: Array, ends: Array, broken: Array, directions: Sequence[StudyDirection], weights: Array
+) -> tuple[Array, Array]:
+    """Return one number a trial, to be minimised, with its standard deviation: scalarised values, then what is broken.
 
-    Those are ordered by their violations alone, so that nothing too slow attracts by its accuracy. Violations have no
-    bound and are squeezed into [0, 1): one far off would leave no differences between all others for the process.
+    Trials that break a limit are ordered by their violations alone, behind all others, so that nothing too slow
+    attracts by its accuracy. Violations have no bound and are squeezed into [0, 1): one far off would leave no
+    differences between all others for the process.
 
     Parameters
     ----------
     values : trials x objectives, as in `scalarised`
+    ends : trials x objectives x 2: the 95 % interval of each value
     broken : each trial's violation of all limits, 0 where it keeps them
     """
     kept = broken == 0
-    scores = np.zeros(len(values))
+    scores, deviations = np.zeros(len(values)), np.zeros(len(values))
     if kept.any():
-        scores[kept] = scalarised(values[kept], directions, weights)
+        scores[kept], deviations[kept] = scalarised(values[kept], ends[kept], directions, weights)
     scores[~kept] = scores.max() + broken[~kept] / (1 + broken[~kept])
-    return scores
+    return scores, deviations
 
 
-def scalarised(values: Array, directions: Sequence[StudyDirection], weights: Array) -> Array:
+def scalarised(values: Array, ends: Array, directions: Sequence[StudyDirection], weights: Array) -> tuple[Array, Array]:
     """Return one number a trial, to be minimised: the augmented Tchebycheff norm of its weighted, scaled objectives.
+
+    Its standard deviation is that of the objectives' weighted sum, which is never less than that of their maximum.
 
     Parameters
     ----------
     values : trials x objectives; those to be minimised are compared by their ratios where all are above 0
+    ends : trials x objectives x 2: the 95 % interval of each value
     """
-    columns = []
-    for column, direction in zip(values.T, directions, strict=True):
+    scaled, widths = [], []
+    for column, (low, high), direction in zip(values.T, ends.transpose(1, 2, 0), directions, strict=True):
         if direction == StudyDirection.MAXIMIZE:
             column = -column
-        elif column.min() > 0:
-            column = np.log(column)
-        columns.append((column - column.min()) / (np.ptp(column) or 1.0))
-    weighted = weights * np.stack(columns, axis=1)
+        elif min(column.min(), low.min()) > 0:
+            column, low, high = np.log(column), np.log(low), np.log(high)
+        spread = np.ptp(column) or 1.0
+        scaled.append((column - column.min()) / spread)
+        widths.append((high - low) / spread)
+    weighted = weights * np.stack(scaled, axis=1)
     scores: Array = weighted.max(axis=1) + AUGMENTED * weighted.sum(axis=1)
-    return scores
+    deviations: Array = (1 + AUGMENTED) * np.linalg.norm(weights * np.stack(widths, axis=1) / WIDTH, axis=1)
+    return scores, deviations
 
 
-def expected_improvement(known: Array, scores: Array, candidates: Array) -> Array:
-    """Return by how much each candidate is expected to fall below the least of the scores known.
+def expected_improvement(known: Array, scores: Array, deviations: Array, candidates: Array) -> Array:
+    """Return by how much each candidate is expected to fall below the least that is expected of the trials known.
+
+    Expected, not scored: the least of noisy scores is one that noise made small.
 
     Parameters
     ----------
     known, candidates : features, one row each
+    deviations : standard deviation of each score
     """
     from scipy.optimize import minimize
     from scipy.stats import norm
@@ -189,12 +209,13 @@ def expected_improvement(known: Array, scores: Array, candidates: Array) -> Arra
         return found.x, found.fun
 
     kernel = ConstantKernel() * Matern(np.full(known.shape[1], 2.0), (0.1, 100.0), nu=2.5) + WhiteKernel(1e-2)
-    process = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=fitted)
+    noise = (deviations / (scores.std() or 1.0)) ** 2  # of the scores as the process normalises them
+    process = GaussianProcessRegressor(kernel, alpha=np.maximum(noise, JITTER), normalize_y=True, optimizer=fitted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter at its bound: a choice that does not matter
         process.fit(known, scores)
     mean, deviation = process.predict(candidates, return_std=True)
-    gained = scores.min() - mean
+    gained = process.predict(known).min() - mean
     ratio = gained / np.maximum(deviation, 1e-12)
     improvement: Array = gained * norm.cdf(ratio) + deviation * norm.pdf(ratio)
     return improvement

@@ -7,6 +7,8 @@ from optuna.samplers import BaseSampler, NSGAIIISampler
 from explorer.samplers import _genetic
 from explorer.space import Space
 
+LEARNS = True
+
 
 class _Sampler(_genetic.Conditional, NSGAIIISampler):
     pass

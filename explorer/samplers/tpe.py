@@ -10,6 +10,8 @@ from optuna.samplers import BaseSampler, TPESampler
 from explorer.sampling import PerTrialSeed
 from explorer.space import Space
 
+LEARNS = True
+
 
 def build(space: Space, seed: int) -> BaseSampler:
     """Return the sampler for `space`."""

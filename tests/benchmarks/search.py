@@ -19,34 +19,26 @@ cores by the local engine and by Ray in turns, each time in a workspace of its o
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import moocore
 import numpy as np
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer import grids, plugins, progress, space
 from explorer import search as engines
-from explorer.configuration import Configuration
 from explorer.errors import Failure
-from explorer.records import Record, Records
 from explorer.space import Space
-from explorer.study import Study
 from explorer.workspace import Workspace
 from tests import studies
 from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.benchmarks.search_overhead import overhead_rows
+from tests.benchmarks.search_replay import outcomes, replay_rows, screen_rows
 
 GRID = """
 name = "grid"
@@ -67,31 +59,10 @@ size_bytes = "minimize"
 sampler = "grid"
 """
 
-# Of the hypervolume of the grid's front.
-REACHED = 0.95
-# Objectives are scaled to [0, 1] over the grid; beyond 1, so that its extreme points count, too.
-REFERENCE = 1.1
 # Of the networks that the engines train.
 ENGINE_EPOCHS = 60
 # That are asked for and told, of which the medians are taken.
 OVERHEAD_TRIALS = 30
-# What the searches are set up for; they go on until they have reached their share.
-TRIALS = 100
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the grid knows of a configuration.
-
-    Attributes
-    ----------
-    point : its objectives, all to be minimised and scaled; None if it failed
-    stages : key and seconds of every execution that it takes
-    """
-
-    result: Record | Failure
-    point: tuple[float, ...] | None
-    stages: tuple[tuple[str, float], ...]
 
 
 def grid_rows(searched: Space, workspace: Workspace) -> list[Row]:
@@ -103,7 +74,7 @@ def grid_rows(searched: Space, workspace: Workspace) -> list[Row]:
     spent = workspace.root / "seconds"
     before = float(spent.read_text()) if spent.exists() else 0.0
     spent.write_text(str(before + seconds))
-    table = outcomes(searched, workspace)
+    table = outcomes(searched, workspace, latency_first=False)
     alone = sum(own for outcome in table.values() for _, own in outcome.stages)
     failed = sum(isinstance(outcome.result, Failure) for outcome in table.values())
     total = before + seconds
@@ -113,89 +84,6 @@ def grid_rows(searched: Space, workspace: Workspace) -> list[Row]:
             "seconds_alone": round(alone, 1), "ratio": round(total / alone, 4),
         }
     ]  # fmt: skip
-
-
-def outcomes(searched: Space, workspace: Workspace) -> dict[str, Outcome]:
-    """Return configuration's id → what is on record of it."""
-    records = Records(workspace.url)
-    frame = records.frame(searched.name)
-    seconds = {key: own for _, key, own in records.succeeded()}
-    objectives = searched.objectives
-    signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
-    complete = frame[frame["state"] == "complete"]
-    points = complete[list(objectives)].to_numpy(dtype=float) * signs
-    low, spread = points.min(axis=0), np.ptp(points, axis=0)
-    found = {}
-    for row in frame.to_dict("records"):
-        result = records.outcome(searched.name, row["number"])
-        assert result is not None
-        point = None
-        stages: list[tuple[str, float]] = []
-        if isinstance(result, Record):
-            values = np.array([result.values[name] for name in objectives]) * signs
-            point = tuple((values - low) / spread)
-            keys = [str(value) for name, value in result.values.items() if name.endswith("_key")]
-            stages = [(key, seconds[key]) for key in keys if key in seconds]
-        found[row["configuration_id"]] = Outcome(result, point, tuple(stages))
-    return found
-
-
-def replay_rows(searched: Space, workspace: Workspace, samplers: list[str], seeds: int) -> list[Row]:
-    """Return for every sampler the shares of evaluations and of cost until its front has its hypervolume."""
-    table = outcomes(searched, workspace)
-    cost = sum(dict(stage for outcome in table.values() for stage in outcome.stages).values())
-    rows = []
-    with ProcessPoolExecutor(os.cpu_count()) as executor:
-        for sampler in samplers:
-            found = list(executor.map(partial(replay, searched, table, sampler), range(seeds)))
-            evaluations, costs = zip(*found, strict=True)
-            rows.append(
-                {
-                    "kind": "replay", "sampler": sampler, "seeds": seeds, "latency_first": False,
-                    "evaluations": median(evaluations),
-                    "share_of_evaluations": round(median(evaluations) / len(table), 4),
-                    "share_of_cost": round(median(costs) / cost, 4),
-                    "share_of_cost_low": round(float(np.quantile(costs, 0.1)) / cost, 4),
-                    "share_of_cost_high": round(float(np.quantile(costs, 0.9)) / cost, 4),
-                }
-            )  # fmt: skip
-            print_table(rows[-1:])
-    return rows
-
-
-def replay(searched: Space, table: Mapping[str, Outcome], sampler: str, seed: int) -> tuple[int, float]:
-    """Return how many evaluations a search takes, and seconds, until its front has 95 % of the grid's hypervolume."""
-    points = [outcome.point for outcome in table.values() if outcome.point is not None]
-    wanted = REACHED * hypervolume(points)
-    front: list[tuple[float, ...]] = []
-    executed: set[str] = set()
-    seconds = 0.0
-    for evaluations, (_, outcome) in enumerate(search(searched, table, sampler, seed), 1):
-        seconds += sum(own for key, own in outcome.stages if key not in executed)
-        executed |= {key for key, _ in outcome.stages}
-        if outcome.point is not None:
-            front.append(outcome.point)
-            if hypervolume(front) >= wanted:
-                return evaluations, seconds
-    raise RuntimeError(f"{sampler} with seed {seed} did not reach {REACHED:g} of the hypervolume")
-
-
-def search(
-    searched: Space, table: Mapping[str, Outcome], sampler: str, seed: int
-) -> Iterator[tuple[Configuration, Outcome]]:
-    """Yield what a study asks for, in its order, and what it is told."""
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder))
-        study = Study(searched.searched(sampler, TRIALS, seed), workspace, Records(workspace.url))
-        while (asked := study.ask()) is not None:
-            outcome = table[asked[1].id]
-            yield asked[1], outcome
-            study.tell(*asked, outcome.result, 0.0)
-
-
-def hypervolume(points: list[tuple[float, ...]]) -> float:
-    """Return the volume that scaled points dominate."""
-    return float(moocore.hypervolume(np.array(points), ref=REFERENCE))
 
 
 def engine_rows(rounds: int) -> list[Row]:
@@ -272,7 +160,9 @@ def main() -> None:
             elif kind == "replay":
                 if not workspace.database.exists():
                     parser.error("a replay needs the grid: --kinds grid replay, or its --workspace")
-                made = replay_rows(searched, workspace, arguments.samplers, arguments.seeds)
+                table = outcomes(searched, workspace, latency_first=True)
+                made = screen_rows(searched, table, arguments.seeds)
+                made += replay_rows(searched, table, arguments.samplers, arguments.seeds)
             elif kind == "engines":
                 made = engine_rows(arguments.rounds)
             elif kind == "overhead":

@@ -251,6 +251,18 @@ class TestCompression:
         assert sum(shares) <= 1 + 1e-9
         assert all(weight.is_leaf and weight.count_nonzero() for weight in weights_of(model))
 
+    def test_the_shapes_that_it_leaves_do_not_depend_on_fine_tuning(self, name: str, model_name: str) -> None:
+        changes = plugins.literal("compression", name, "CHANGES_SHAPES", default=None)
+        ratio = RATIOS[0] if takes_ratio(name) else None
+        expected = model_of(model_name)
+        if changes:
+            without = plugins.load("compression", name)
+            expected = without.compress(
+                expected, ratio, torch.zeros(1, 1, 8, 8), lambda model, share=1.0, pace=1.0: None
+            )
+        left = [weight.shape for weight in weights_of(compressed(name, model_name, ratio)[0])]
+        assert changes is None or left == [weight.shape for weight in weights_of(expected)]
+
     def test_a_higher_ratio_leaves_less(self, name: str, model_name: str) -> None:
         left = [
             sum(int(weight.count_nonzero()) for weight in weights_of(compressed(name, model_name, ratio)[0]))

@@ -79,7 +79,7 @@ def test_a_cluster_of_this_machine_alone_gives_what_the_local_engine_gives(tmp_p
     same = ["accuracy", "size_bytes", "macs", "train_key", "compress_key", "build_key", "measure_key"]
     assert frames["ray"][same].equals(frames["local"].loc[frames["ray"].index, same])
     grids.run(space.load(path).whole, Workspace(tmp_path / "ray"), studies.Events(), where=Where("ray"))
-    assert Records(Workspace(tmp_path / "ray").url).count("grid") == (CONFIGURATIONS, 0)
+    assert Records(Workspace(tmp_path / "ray").url).count("grid") == (CONFIGURATIONS, 0, 0)
 
 
 def test_a_device_that_no_node_has_is_named(cluster: Any, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_trial_is_recorded_once(records: Records) -> None:
     records.add_trial("s", 0, CONFIGURATION, Record({"accuracy": 0.9}), 1.0)
     records.add_trial("s", 0, CONFIGURATION, Record({"accuracy": 0.1}), 1.0)
     assert records.outcome("s", 0) == Record({"accuracy": 0.9})
-    assert records.count("s") == (1, 0)
+    assert records.count("s") == (1, 0, 0)
 
 
 def test_a_failure_comes_back_as_it_was(records: Records) -> None:
@@ -31,14 +31,14 @@ def test_a_failure_comes_back_as_it_was(records: Records) -> None:
     records.add_trial("s", 3, CONFIGURATION, failure, 1.0)
     assert records.outcome("s", 3) == failure
     assert records.outcome("s", 4) is None
-    assert records.count("s") == (0, 1)
+    assert records.count("s") == (0, 1, 0)
 
 
 def test_studies_do_not_mix_and_the_latest_is_first(records: Records) -> None:
     records.add_trial("early", 0, CONFIGURATION, Record({}), 1.0)
     records.add_trial("late", 0, CONFIGURATION, Record({}), 1.0)
     assert records.studies() == ["late", "early"]
-    assert records.count("early") == (1, 0)
+    assert records.count("early") == (1, 0, 0)
 
 
 def test_measurements_add_up_and_stay(records: Records) -> None:

@@ -216,11 +216,36 @@ def test_the_process_takes_what_breaks_a_limit_for_worse_than_all_else() -> None
     broken = np.array([0.0, 9.0, 0.0, 179.0, 0.0])
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
     weights = np.array([0.5, 0.5])
-    scores = gp.scored(values, broken, directions, weights)
+    ends = np.stack([0.99 * values, 1.01 * values], axis=2)
+    scores, deviations = gp.scored(values, ends, broken, directions, weights)
     kept = broken == 0
-    assert scores[kept] == pytest.approx(gp.scalarised(values[kept], directions, weights))
+    assert scores[kept] == pytest.approx(gp.scalarised(values[kept], ends[kept], directions, weights)[0])
+    assert deviations[kept] == pytest.approx(gp.scalarised(values[kept], ends[kept], directions, weights)[1])
     assert scores[kept].max() < scores[1] < scores[3] <= scores[kept].max() + 1
-    assert np.argsort(gp.scored(values, broken + 1, directions, weights))[-2:].tolist() == [1, 3]
+    assert np.argsort(gp.scored(values, ends, broken + 1, directions, weights)[0])[-2:].tolist() == [1, 3]
+
+
+def test_the_process_trusts_values_as_far_as_their_intervals_are_narrow() -> None:
+    """Of a straight line through noisy scores, the far end is the better one, and the lucky outlier is not."""
+    known = np.linspace(0, 1, 11)[:, np.newaxis]
+    scores = 1 - known[:, 0]
+    scores[2] = 0.0
+    candidates = np.array([[0.22], [0.98]])
+    trusted, doubted = (
+        gp.expected_improvement(known, scores, np.where(np.arange(11) == 2, noise, 1e-3), candidates)
+        for noise in (1e-3, 1.0)
+    )
+    assert np.argmax(doubted) == 1
+    assert trusted[0] / trusted.sum() > 2 * doubted[0] / doubted.sum()
+
+
+def test_deviations_are_those_of_the_weighted_objectives() -> None:
+    values = np.array([[0.9, 1.0], [0.8, 10.0]])
+    ends = np.array([[[0.88, 0.92], [1.0, 1.0]], [[0.8, 0.8], [9.0, 11.0]]])
+    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    _, deviations = gp.scalarised(values, ends, directions, np.array([0.5, 0.5]))
+    widths = np.array([0.04 / 0.1, np.log(11 / 9) / np.log(10)])
+    assert deviations == pytest.approx((1 + gp.AUGMENTED) * 0.5 * widths / (2 * 1.96))
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])

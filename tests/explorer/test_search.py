@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -136,6 +137,31 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
     assert records.groupby("key").size().max() == 1
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_studies_killed_at_50_random_moments_end_as_an_undisturbed_one(grid: Ran, tmp_path: Path) -> None:
+    drawn = random.Random(0)
+    kills = 0
+    while kills < 50:
+        workspace = tmp_path / f"after {kills} kills"
+        command = [sys.executable, "-m", "tests.studies", str(grid.space), str(workspace), "", "run"]
+        while True:
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            try:
+                errors = process.communicate(timeout=drawn.uniform(2, 12))[1]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+                continue
+            assert process.returncode == 0, errors
+            break
+        assert comparable(workspace, "grid").equals(comparable(grid.workspace, "grid"))
+        trials = study_of(workspace, "grid").trials
+        assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 24
+        assert Records(Workspace(workspace).url).executions().groupby("key").size().max() == 1
+
+
 def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturbed: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     dlas = Path(sys.executable).with_name("dlas")
@@ -150,7 +176,7 @@ def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturb
     assert errors == "interrupted; the same command goes on from here\n"
     assert len(children) > 1
     assert not psutil.wait_procs(children, timeout=20)[1]
-    assert Records(Workspace(workspace).url).count("small") == (0, 0)
+    assert Records(Workspace(workspace).url).count("small") == (0, 0, 0)
     summary = studies.run(undisturbed / "small.toml", workspace, Events())
     assert (summary.complete, summary.failed) == (4, 0)
 

@@ -221,6 +221,16 @@ def fail(folder: Path, text: str) -> str:
             '[search]\nlimits = "latency_ms <= 5"',
             "x.toml:9: limits = 'latency_ms <= 5' in [search] should be a valid list",
         ),
+        (
+            'device = "local"',
+            'tuning_trials = [0, 8]\n[search]\nrungs = "tuning_trials"\nlatency_first = true',
+            "x.toml:11: latency_first leaves out stacks that rungs might promote, by how they do untuned",
+        ),
+        (
+            'device = "local"',
+            '[search]\nlatency_first = "yes please"',
+            "x.toml:9: latency_first = 'yes please' in [search] should be a valid boolean",
+        ),
         ("[axes]", "axes = 3\n[other]", "x.toml:1: axes is a table: it starts with a line [axes]"),
         ("[axes]", "[axis]", "x.toml:1: unknown key 'axis' in a search-space file; allowed: name, axes, "),
         ("[axes]", "name = ''\n[axes]", "x.toml:1: name is a text, not ''"),

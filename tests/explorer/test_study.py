@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 import explorer
 from explorer import plugins
 from explorer.configuration import Configuration
-from explorer.errors import Failure, WorkspaceError
+from explorer.errors import DOMINATED, Failure, WorkspaceError
 from explorer.records import Record, Records
 from explorer.space import Space
 from explorer.study import Study
@@ -38,9 +38,11 @@ def opened(searched: Space, workspace: Workspace) -> Study:
 
 
 def outcome(number: int) -> Record | Failure:
-    """Return made-up values that depend on the trial alone; every fifth trial fails."""
+    """Return made-up values that depend on the trial alone; every fifth trial fails, and the eighth is skipped."""
     if number % 5 == 4:
         return Failure("measure", "crash", "gone")
+    if number == 7:
+        return Failure("compress", DOMINATED, "not trained")
     return Record({"accuracy": 0.9 + number / 100, "latency_ms": 1.0 + number % 3, "size_bytes": 1000 - number})
 
 
@@ -60,7 +62,7 @@ def test_every_configuration_comes_once_and_then_none(sampler: str, tmp_path: Pa
     assert study.ask() is None
     stored = optuna.load_study(study_name=searched.name, storage=workspace.url).trials
     assert len(stored) == searched.count, "known proposals stay out of the database"
-    assert {t.state for t in stored} == {TrialState.COMPLETE, TrialState.FAIL}
+    assert {t.state for t in stored} == {TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED}
 
 
 def searched_count(folder: Path) -> int:
@@ -105,7 +107,7 @@ def test_a_trial_cut_off_after_its_record_is_not_evaluated_again(tmp_path: Path,
     assert second.ask() == asked
     assert second.outcome(asked[0]) == outcome(0)
     second.tell(*asked, outcome(0), 0.1)
-    assert Records(workspace.url).count(searched.name) == (1, 0)
+    assert Records(workspace.url).count(searched.name) == (1, 0, 0)
     (stored,) = optuna.load_study(study_name=searched.name, storage=workspace.url).trials
     assert stored.values == [0.9, 1.0, 1000]
 
