@@ -47,6 +47,8 @@ class Configuration:
         What the candidates are taken from; None where nothing is tuned.
     threads
         Threads that the network runs on.
+    device
+        One, or several joined by ``+``: the stack is judged on all of them at once.
     """
 
     dataset: str
@@ -113,9 +115,9 @@ def _tagged(value: Any) -> Any:
     raise TypeError(f"{value!r} of type {type(value).__name__} has no canonical JSON")
 
 
-def parts(compression: str) -> tuple[str, ...]:
-    """Return the names of the compressions that `compression` combines, in the order that they are applied in."""
-    return tuple(compression.split("+"))
+def parts(choice: str) -> tuple[str, ...]:
+    """Return the names that a choice joins: of compressions, in the order that they are applied in, or of devices."""
+    return tuple(choice.split("+"))
 
 
 def takes_ratio(compression: str) -> bool:
@@ -192,6 +194,12 @@ def _parts_combine(c: Configuration) -> str | None:
     return None
 
 
+def _devices_differ(c: Configuration) -> str | None:
+    names = parts(c.device)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return f"device {c.device} names {twice} twice" if twice else None
+
+
 def _axes_that_exist(c: Configuration) -> str | None:
     for axis, (deciding, exists) in EXISTS.items():
         choices = [getattr(c, name) for name in deciding]
@@ -229,6 +237,7 @@ def _algorithm_has_dtype(c: Configuration) -> str | None:
 # Each rule returns the reason why a configuration makes no sense, or None.
 RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _parts_combine,
+    _devices_differ,
     _axes_that_exist,
     _csr_needs_zeros,
     _algorithm_has_format,

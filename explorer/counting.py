@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
 NATIVE: Mapping[str, Any] = {"target": "native"}
 # Stage → what the line reads of its artifact, besides `numerics`.
-VALUES: Mapping[str, Mapping[str, Any]] = {"train": {"validation_accuracy": 0.0}, "build": {"size_bytes": 0}}
+VALUES: Mapping[str, Mapping[str, Any]] = {
+    "train": {"validation_accuracy": 0.0},
+    "build": {"size_bytes": 0},
+    "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
+}
 DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "evaluate", "measure"}
 
 

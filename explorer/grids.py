@@ -235,7 +235,7 @@ class _Grid:
         self._known = Known(engine)
         self._waiting: dict[Key, list[_Pending]] = {}
         self._running: dict[Future[tuple[float, Failure | None]], _Job] = {}
-        devices = [str(name) for name in study.space.axes["device"].choices]
+        devices = study.space.device_names
         self._here = {name for name in devices if study.space.devices[name].is_here}
         sizes = {**engine.sizes, **dict.fromkeys(devices, 1)}
         self._queues = {name: _Queue(size) for name, size in sizes.items()}

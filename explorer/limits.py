@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.axes import Axis
+from explorer.configuration import parts
 from explorer.errors import did_you_mean
-from explorer.space_file import QUANTITIES
+from explorer.space_file import ON, PER_DEVICE, QUANTITIES
 from explorer.toml_file import TomlFile
 
 COMPARISONS = ("<=", ">=")
@@ -31,7 +32,8 @@ class Limit:
     number
         The bound; above 0, because violations are shares of it.
     device
-        Whose trials are held to it; None for those of all devices.
+        Whose trials are held to it; None for those of all devices. Of stacks on several devices, what counts is what
+        they reach on this one, and of a limit for all what they reach on the worst.
     """
 
     quantity: str
@@ -64,20 +66,29 @@ class Limit:
         where = f" on {self.device}" if self.device else ""
         return f"{self.quantity} {self.comparison} {self.number:.15g}{where}"
 
-    def violation(self, device: str, value: float) -> float:
-        """Return by which share of the bound `value` of a trial on `device` lies beyond it; 0 where it is kept.
+    def violation(self, device: str, values: Mapping[str, Any]) -> float:
+        """Return by which share of the bound a trial on `device` lies beyond it; 0 where it is kept.
 
         A share, so that violations of limits in different units add up.
+
+        Parameters
+        ----------
+        values
+            What is on record of the trial.
         """
-        if self.device not in (None, device):
-            return 0.0
+        quantity = self.quantity
+        if self.device is not None and self.device != device:
+            if self.device not in parts(device):
+                return 0.0
+            quantity = f"{quantity}{ON}{self.device}" if quantity in PER_DEVICE else quantity
+        value = float(values[quantity])
         above = (value - self.number) / self.number
         return max(0.0, above if self.comparison == "<=" else -above)
 
 
 def violation(limits: Iterable[Limit], device: str, values: Mapping[str, Any]) -> float:
     """Return by how much a trial on `device` with `values` on record breaks `limits`, in all."""
-    return sum((limit.violation(device, values[limit.quantity]) for limit in limits), 0.0)
+    return sum((limit.violation(device, values) for limit in limits), 0.0)
 
 
 def read_limits(file: TomlFile, texts: Sequence[Any], axes: Mapping[str, Axis]) -> tuple[Limit, ...]:
@@ -105,8 +116,9 @@ def _limit(file: TomlFile, text: Any, devices: Axis, index: int) -> Limit:
         limit = Limit.parse(text)
     except ValueError as error:
         raise file.error(str(error), *at) from None
-    if limit.device is not None and limit.device not in devices.choices:
-        hint = did_you_mean(limit.device, devices.choices)
+    known = tuple(dict.fromkeys(name for choice in devices.choices for name in (str(choice), *parts(str(choice)))))
+    if limit.device is not None and limit.device not in known:
+        hint = did_you_mean(limit.device, known)
         raise file.error(f"unknown device '{limit.device}' in limit {text!r}{hint}", *at)
     return limit
 

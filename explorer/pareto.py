@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from explorer.limits import Limit
-from explorer.space_file import Direction
+from explorer.limits import Limit, violation
+from explorer.space_file import ON, Direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,10 +61,13 @@ def nearest(frame: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:
 
 def violations(complete: pd.DataFrame, limits: Sequence[Limit]) -> pd.Series[float]:
     """Return by how much each row of `complete`, all complete trials, breaks `limits` in all."""
+    import numpy as np
     import pandas as pd
 
-    total = pd.Series(0.0, index=complete.index)
-    for limit in limits:
-        places = zip(complete["device"], complete[limit.quantity], strict=True)
-        total += [limit.violation(device, value) for device, value in places]
-    return total
+    if not limits:
+        return pd.Series(0.0, index=complete.index)
+    limited = {limit.quantity for limit in limits}
+    columns = [name for name in complete.columns if str(name).partition(ON)[0] in limited]
+    rows: list[dict[str, Any]] = complete[["device", *columns]].to_dict("records")  # type: ignore[assignment]
+    broken = [violation(limits, row["device"], row) for row in rows]
+    return pd.Series(np.array(broken), index=complete.index)

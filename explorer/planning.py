@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer import plugins
-from explorer.configuration import Configuration
+from explorer.configuration import Configuration, parts
 from explorer.counting import CountingEngine
 from explorer.records import Records
 from explorer.space import Space
@@ -163,5 +163,6 @@ def _elapsed(space: Space, left: Mapping[Kind, int], means: Mapping[Any, float])
             by_worker[plugins.literal("stage", stage, "WORKER")] += seconds
     # One network trains at a time; all else runs on every core.
     computing = max(by_worker["torch"], sum(by_worker.values()) / (os.cpu_count() or 1))
-    here = sum(seconds for name, seconds in by_device.items() if name in space.devices and space.devices[name].is_here)
+    local = {name for name, device in space.devices.items() if device.is_here}
+    here = sum(seconds for names, seconds in by_device.items() if local.intersection(parts(names)))
     return max(computing + here, *by_device.values(), 0.0)

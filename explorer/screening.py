@@ -20,8 +20,9 @@ ACCURACY = "accuracy"
 LATENCY = "latency_ms"
 INTERVAL = INTERVALS[LATENCY]
 
-# Fine-tuned trials before it is known what fine-tuning mends.
-MIN_FINE_TUNED = 10
+# Fine-tuned networks before it is known what fine-tuning mends. If they are alike, the next one mends more than all of
+# them once in as many times and one; it has to be among the best besides to be left out wrongly.
+MIN_FINE_TUNED = 20
 
 Values = Mapping[str, Any]
 
@@ -42,14 +43,14 @@ class Screen:
         self._limits = limits
         # Replaced as a whole, never changed: trials are held against it while others end.
         self._best: dict[str, tuple[tuple[int, Values], ...]] = {}
-        # Data set → of fine-tuned trials: their errors as a share of the trained network's.
-        self._errors_left: dict[str, list[float]] = defaultdict(list)
+        # Data set → fine-tuned network → its errors as a share of those before.
+        self._errors_left: dict[str, dict[str, float]] = defaultdict(dict)
 
     def add(self, number: int, configuration: Configuration, values: Values) -> None:
         """Hold later trials against a complete one, of which `values` are on record."""
         if in_float32(configuration.compression) != "none" and values.get("trained_accuracy", 1.0) < 1:
             left = (1 - values[ACCURACY]) / (1 - values["trained_accuracy"])
-            self._errors_left[configuration.dataset].append(left)
+            self._errors_left[configuration.dataset][values["compress_key"]] = left
         device = configuration.device
         if violation(self._limits, device, values):
             return
@@ -73,7 +74,7 @@ class Screen:
         for limit in self._limits if best else ():
             # A latency counts as the least that it may be.
             least = {**at_best, LATENCY: at_best[INTERVAL[0]]} if limit.comparison == "<=" else at_best
-            if limit.violation(device, least[limit.quantity]):
+            if limit.violation(device, least):
                 return f"at {_brief(at_best)} at best it breaks the limit {limit}, which trial {best[0][0]} keeps"
         for number, other in best:
             if self._beats(other, at_best):
@@ -82,7 +83,7 @@ class Screen:
 
     def _possible(self, dataset: str, trained: float) -> float:
         """Return the best accuracy that fine-tuning a network of accuracy `trained` is taken to reach."""
-        left = self._errors_left[dataset]
+        left = tuple(self._errors_left[dataset].values())
         return 1 - (1 - trained) * min(1.0, *left) if len(left) >= MIN_FINE_TUNED else 1.0
 
     def _beats(self, one: Values, other: Values) -> bool:

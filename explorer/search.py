@@ -124,7 +124,7 @@ def engine_of(
     origins.check(space, found, workspace)
     store = Store(workspace.artifacts)
     store.clean()
-    devices = {str(name): space.devices[str(name)] for name in space.axes["device"].choices}
+    devices = {name: space.devices[name] for name in space.device_names}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
     given = Surroundings(store, records, workspace.logs, found, devices, threads, observer)
     engine: StageEngine = plugins.load("engine", where.engine).build(given, where.address)

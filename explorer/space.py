@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer import devices, plugins, space_file
 from explorer.axes import Axis, Choice, Range, read_axes
-from explorer.configuration import AXES, EXISTS, Configuration
+from explorer.configuration import AXES, EXISTS, Configuration, parts
 from explorer.constraints import Constraint, read_constraints
 from explorer.devices import Device
 from explorer.errors import SpaceError, did_you_mean
@@ -102,6 +102,11 @@ class Space:
     def missing_devices(self) -> tuple[str, ...]:
         """Names on the axis `device` that have no entry in the devices file."""
         return _missing_devices(self.axes, self.devices)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """Every device that stacks are judged on, alone or together with others."""
+        return _device_names(self.axes)
 
     @property
     def count(self) -> int:
@@ -209,7 +214,7 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
         path=file.path,
         axes=axes,
         constraints=read_constraints(file, axes),
-        objectives=space_file.read_objectives(file),
+        objectives=space_file.read_objectives(file, [str(choice) for choice in axes["device"].choices]),
         sampler=search.sampler,
         trials=search.trials or 0,
         seed=search.seed,
@@ -256,7 +261,11 @@ def _draw(choice: Choice, generator: random.Random) -> Choice:
 
 
 def _missing_devices(axes: Mapping[str, Axis], entries: Collection[str]) -> tuple[str, ...]:
-    return tuple(str(name) for name in axes["device"].choices if name not in entries)
+    return tuple(name for name in _device_names(axes) if name not in entries)
+
+
+def _device_names(axes: Mapping[str, Axis]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for choice in axes["device"].choices for name in parts(str(choice))))
 
 
 def _unknown_devices(
@@ -273,8 +282,8 @@ def _unknown_devices(
     names = ", ".join(f"'{name}'" for name in missing)
     message = f"unknown device{'s' if others else ''} {names} on axis device{hint}"
     choices = file.content["axes"]["device"]
-    index = (choices.index(first),) if isinstance(choices, list) else ()
-    return file.error(message, "axes", "device", *index)
+    listed = choices if isinstance(choices, list) else []  # a single choice stands on the axis' own line
+    return file.error(message, "axes", "device", *[index for index, c in enumerate(listed) if first in parts(c)][:1])
 
 
 def _default_trials(space: Space) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from explorer import plugins
+from explorer.configuration import parts
 from explorer.errors import SpaceError, did_you_mean
 from explorer.settings import Settings
 from explorer.toml_file import TomlFile
@@ -17,6 +18,8 @@ from explorer.toml_file import TomlFile
 Direction = Literal["maximize", "minimize"]
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
+PER_DEVICE = ("accuracy", "latency_ms", "size_bytes")  # that a stack on several devices has on record for each
+ON = " on "  # between such a quantity and the device
 # Quantity → where the ends of its 95 % interval are on record; the others are exact.
 INTERVALS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("accuracy_low", "accuracy_high"),
@@ -119,15 +122,32 @@ def read_search(file: TomlFile) -> Search:
     return search
 
 
-def read_objectives(file: TomlFile) -> dict[str, Direction]:
-    """Return quantity → direction, in the order of the file."""
+def interval_of(quantity: str) -> tuple[str, str]:
+    """Return where the ends of the 95 % interval of `quantity` are on record: where it is itself if it is exact."""
+    name, on, device = quantity.partition(ON)
+    low, high = INTERVALS.get(name, (name, name))
+    return f"{low}{on}{device}", f"{high}{on}{device}"
+
+
+def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Direction]:
+    """Return quantity → direction, in the order of the file.
+
+    Parameters
+    ----------
+    devices
+        The choices on the axis `device`.
+    """
     table = file.content.get("objectives", OBJECTIVES)
     if not table:
         raise file.error("[objectives] lists none", "objectives")
     objectives: dict[str, Direction] = {}
     for name, value in table.items():
-        if name not in QUANTITIES:
-            raise file.error(f"unknown objective '{name}'{did_you_mean(name, QUANTITIES)}", "objectives", name)
+        quantity, _, device = name.partition(ON)
+        known = PER_DEVICE if device else QUANTITIES
+        if quantity not in known:
+            raise file.error(f"unknown objective '{quantity}'{did_you_mean(quantity, known)}", "objectives", name)
+        if device:
+            _check_device(file, name, device, devices)
         direction = next((known for known in DIRECTIONS if known == value), None)
         if direction is None:
             raise file.error(
@@ -135,6 +155,16 @@ def read_objectives(file: TomlFile) -> dict[str, Direction]:
             )
         objectives[name] = direction
     return objectives
+
+
+def _check_device(file: TomlFile, objective: str, device: str, choices: Sequence[str]) -> None:
+    """Refuse an objective on a device that some stacks are not judged on, or on their only one."""
+    if not all("+" in choice and device in parts(choice) for choice in choices):
+        raise file.error(
+            f"objective '{objective}' needs stacks that are all judged on several devices, {device} among them: "
+            f"choices such as '{device}+other' on axis device; it has {', '.join(choices)}",
+            "objectives", objective,
+        )  # fmt: skip
 
 
 def read_settings(file: TomlFile) -> Settings:

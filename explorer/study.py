@@ -20,7 +20,7 @@ from explorer.records import BUSY_SECONDS, Record, Records, tune_sqlite
 from explorer.sampling import EARLIER, INTERVAL
 from explorer.screening import Screen
 from explorer.space import Space, unseen
-from explorer.space_file import INTERVALS
+from explorer.space_file import interval_of
 from explorer.workspace import Workspace
 
 CONFIGURATION = "configuration"  # user attribute of an Optuna trial: the id of what it evaluates
@@ -242,13 +242,13 @@ class Study:
 
     def _constraints(self, configuration: Configuration, record: Record) -> dict[str, float]:
         """Return how far a complete trial lies beyond each limit, 0 where it keeps it, as Optuna's constraints."""
-        values, device = record.values, configuration.device
-        return {str(limit): limit.violation(device, values[limit.quantity]) for limit in self.space.limits}
+        device = configuration.device
+        return {str(limit): limit.violation(device, record.values) for limit in self.space.limits}
 
     def _interval(self, record: Record) -> list[list[float]]:
         """Return the 95 % interval of every objective; of an exact one both ends are its value."""
         values, objectives = record.values, self.space.objectives
-        return [[values.get(end, values[name]) for end in INTERVALS.get(name, (name, name))] for name in objectives]
+        return [[values.get(end, values[name]) for end in interval_of(name)] for name in objectives]
 
     def _learn(self, number: int, configuration: Configuration, record: Record) -> None:
         """Have what decides by complete trials know of one."""

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from explorer.configuration import AXES, LAYERS
 from explorer.figures import readable_bytes
+from explorer.space_file import ON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,12 +39,15 @@ def front_table(front: pd.DataFrame) -> RenderableType:
     # An axis that does not exist for some stacks and has one choice for all others tells none apart.
     choices = {axis: {c for stack in stacks if (c := stack.choices[axis]) is not None} for axis in AXES}
     varying = [axis for axis in AXES if axis == "device" or len(choices[axis]) > 1]
-    table = _table(*varying, "trial", "accuracy", "test", "latency (ms)", "95 % interval", "size")
-    for stack in stacks:
+    several = [name for name in front.columns if name.startswith(f"latency_ms{ON}") and front[name].notna().any()]
+    on_each = [f"(ms){ON}{escape(name.partition(ON)[2])}" for name in several]
+    table = _table(*varying, "trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size")
+    for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
         chosen = (_text(stack.choices[axis]) for axis in varying)
         interval = f"{stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f}"
         results = (_share(stack.accuracy), _share(stack.test_accuracy), f"{stack.latency_ms:.3f}", interval)
-        table.add_row(*chosen, str(stack.number), *results, readable_bytes(stack.size_bytes))
+        latencies = ("" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in several)
+        table.add_row(*chosen, str(stack.number), *results, *latencies, readable_bytes(stack.size_bytes))
     shared = [f"{axis} {_text(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
     return Group(table, f"all: {', '.join(shared)}") if shared else table
 

@@ -15,6 +15,7 @@ from explorer.configuration import Configuration
 from explorer.errors import DOMINATED, Failure, StageFailed
 from explorer.records import Record
 from explorer.settings import CompressSettings, Settings
+from explorer.space_file import ON, PER_DEVICE, interval_of
 from explorer.stage import Stage
 from explorer.statistics import Interval
 from explorer.store import Artifact
@@ -68,13 +69,36 @@ def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | N
     Parameters
     ----------
     screen
-        If given, a stack whose latency does not depend on its fine-tuning is measured before, and fine-tuned unless
-        the screen says why not.
+        If given, a stack on one device whose latency does not depend on its fine-tuning is measured before, and
+        fine-tuned unless the screen says why not.
     """
+    devices = configuration.parts(c.device)
     try:
-        return _line(c, settings, engine, screen)
+        if len(devices) == 1:
+            return _line(c, settings, engine, screen)
+        return _together({device: _line(replace(c, device=device), settings, engine, None) for device in devices})
     except StageFailed as failed:
         return failed.failure
+
+
+def _together(records: Mapping[str, Record]) -> Record:
+    """Return what a stack reaches on the device that is worst in each quantity, and beside it what on every device.
+
+    Of quantities that are not measured, and of the artifacts, the slowest device's are on record.
+    """
+
+    def worst(quantity: str, best: Callable[..., Record]) -> dict[str, Any]:
+        chosen = best(records.values(), key=lambda record: record.values[quantity])
+        return {name: chosen.values[name] for name in (quantity, *interval_of(quantity))}
+
+    slowest = max(records.values(), key=lambda record: record.values["latency_ms"])
+    kept = dict.fromkeys(name for quantity in PER_DEVICE for name in (quantity, *interval_of(quantity)))
+    each = {
+        f"{name}{ON}{device}": record.values[name]
+        for device, record in records.items()
+        for name in (*kept, "build_key", "measure_key")
+    }
+    return Record({**slowest.values, **worst("accuracy", min), **worst("size_bytes", max), **each})
 
 
 def _line(c: Configuration, settings: Settings, engine: Engine, screen: Screen | None) -> Record:

@@ -33,8 +33,10 @@ from tests.benchmarks.common import Row, print_table
 
 # Of the hypervolume of the grid's front.
 REACHED = 0.95
-# Objectives are scaled to [0, 1] over the grid; beyond 1, so that its extreme points count, too.
+# Objectives are scaled to [0, 1] over the grid, latencies and sizes by their logarithms: over a hundredfold range, their
+# shares of the largest make every small network reach most of the volume. Beyond 1, so that extreme points count, too.
 REFERENCE = 1.1
+LOGARITHMIC = ("latency_ms", "size_bytes")
 # What the searches are set up for; they go on until they have reached their share.
 TRIALS = 100
 
@@ -166,14 +168,19 @@ def _scale(frame: Any, searched: Space) -> Callable[[Record | Failure], Point | 
     """Return what gives a record's objectives, to be minimised and scaled to [0, 1] over the grid."""
     objectives = searched.objectives
     signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
-    points = frame[frame["state"] == "complete"][list(objectives)].to_numpy(dtype=float) * signs
+    logarithmic = np.array([name in LOGARITHMIC for name in objectives])
+
+    def losses(values: Any) -> Any:
+        return signs * np.where(logarithmic, np.log(values), values)
+
+    points = losses(frame[frame["state"] == "complete"][list(objectives)].to_numpy(dtype=float))
     low, spread = points.min(axis=0), np.ptp(points, axis=0)
 
     def scaled(result: Record | Failure) -> Point | None:
         if isinstance(result, Failure):
             return None
-        values = np.array([result.values[name] for name in objectives]) * signs
-        return tuple((values - low) / spread)
+        values = np.array([float(result.values[name]) for name in objectives])
+        return tuple((losses(values) - low) / spread)
 
     return scaled
 

@@ -69,10 +69,11 @@ def test_what_is_no_limit_says_why(text: str, message: str) -> None:
 @given(LIMITS, st.floats(0, 1e15))
 def test_it_is_violated_exactly_where_the_comparison_does_not_hold(limit: Limit, value: float) -> None:
     holds = value <= limit.number if limit.comparison == "<=" else value >= limit.number
-    broken = limit.violation(limit.device or "any", value)
+    values = {limit.quantity: value}
+    broken = limit.violation(limit.device or "any", values)
     assert (broken == 0) == holds
     assert broken >= 0
-    assert limit.violation("another", value) == (0 if limit.device else broken)
+    assert limit.violation("another", values) == (0 if limit.device else broken)
 
 
 def test_violations_are_shares_of_the_bounds_and_add_up() -> None:

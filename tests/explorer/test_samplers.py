@@ -193,7 +193,7 @@ def share_kept(space: Space, seed: int, trials: int, told: bool = True) -> float
         accuracy, latency = measured(configuration)
         values = {"accuracy": accuracy, "latency_ms": latency}
         for limit in space.limits if told else ():
-            trial.set_constraint(str(limit), limit.violation(configuration.device, values[limit.quantity]))
+            trial.set_constraint(str(limit), limit.violation(configuration.device, values))
         study.tell(trial, [accuracy, latency])
         kept.append(not violation(space.limits, configuration.device, values))
     return sum(kept[trials // 2 :]) / (trials - trials // 2)

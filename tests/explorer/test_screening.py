@@ -31,8 +31,9 @@ OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minim
 PRUNED = Configuration("digits", "resnet18", compression="channel_pruning", ratio=0.5, channel_multiple=8)
 
 
-def values(accuracy: float, latency: float, size: int = 1000, trained: float = 0.9) -> dict[str, Any]:
+def values(accuracy: float, latency: float, size: int = 1000, trained: float = 0.9, key: str = "") -> dict[str, Any]:
     return {
+        "compress_key": key,
         "trained_accuracy": trained, "accuracy": accuracy, "latency_ms": latency, "latency_low_ms": 0.9 * latency,
         "latency_high_ms": 1.1 * latency, "size_bytes": size,
     }  # fmt: skip
@@ -42,7 +43,7 @@ def screen(*trials: dict[str, Any], limits: tuple[str, ...] = ()) -> Screen:
     """Return a screen that knows these trials, and of many fine-tuned ones that they mended a tenth of the errors."""
     made = Screen(OBJECTIVES, [Limit.parse(text) for text in limits])
     for number in range(screening.MIN_FINE_TUNED):
-        made.add(number, PRUNED, values(0.91, 100.0, 10**9))
+        made.add(number, PRUNED, values(0.91, 100.0, 10**9, key=f"{number}"))
     for number, each in enumerate(trials, 100):
         made.add(number, Configuration("digits", "resnet18"), each)
     return made
@@ -50,7 +51,8 @@ def screen(*trials: dict[str, Any], limits: tuple[str, ...] = ()) -> Screen:
 
 def test_nothing_is_left_out_before_it_is_known_what_fine_tuning_mends() -> None:
     new = Screen(OBJECTIVES)
-    new.add(0, PRUNED, values(0.99, 1.0))
+    for number in range(screening.MIN_FINE_TUNED):
+        new.add(number, PRUNED, values(0.99, 1.0, key="one and the same"))
     assert new.why_not(PRUNED, values(0.0, 2.0)) is None
     assert screen(values(0.99, 1.0)).why_not(PRUNED, values(0.0, 2.0)) is not None
 
