@@ -13,12 +13,21 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.configuration import digest
 
 EARLIER = "earlier"  # user attribute of a trial of an earlier study
-INTERVAL = "interval"  # user attribute of a complete trial: low and high ends of its values, one pair an objective
+# User attribute of a trial that has ended: the ``seconds`` that it took and, if it is complete, the ``interval`` of its
+# values, low and high ends, one pair an objective.
+TOLD = "told"
 
 
 def interval(trial: FrozenTrial) -> list[list[float]]:
     """Return the 95 % interval of every objective of a complete trial; of an exact one both ends are its value."""
-    return trial.user_attrs.get(INTERVAL) or [[value, value] for value in trial.values]
+    found: list[list[float]] = trial.user_attrs.get(TOLD, {}).get("interval") or [[value] * 2 for value in trial.values]
+    return found
+
+
+def seconds(trial: FrozenTrial) -> float | None:
+    """Return what a trial took, None where it has not ended or was another study's."""
+    found: float | None = trial.user_attrs.get(TOLD, {}).get("seconds")
+    return found
 
 
 def trials(study: Study, numbers: Iterable[int]) -> Iterator[FrozenTrial]:

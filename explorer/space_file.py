@@ -44,7 +44,7 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sampler: str = "nsga2"
+    sampler: str = "auto"
     trials: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     rungs: str | None = None

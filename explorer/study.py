@@ -17,7 +17,7 @@ from explorer.configuration import Configuration, digest
 from explorer.errors import Failure, WorkspaceError
 from explorer.promotion import Finished, Ladder, Promotion
 from explorer.records import BUSY_SECONDS, Record, Records, tune_sqlite
-from explorer.sampling import EARLIER, INTERVAL
+from explorer.sampling import EARLIER, TOLD
 from explorer.screening import Screen
 from explorer.space import Space, unseen
 from explorer.space_file import interval_of
@@ -164,23 +164,21 @@ class Study:
         with self._lock:
             self._records.add_trial(self.space.name, number, configuration, outcome, seconds)
             trial_id, proposal = self._ids[number]
-            state, values = TrialState.FAIL, None
+            state, values, constraints = TrialState.FAIL, None, dict[str, float]()
+            told: dict[str, Any] = {"seconds": seconds}
             if isinstance(outcome, Failure) and outcome.skipped:
                 state = TrialState.PRUNED
             if isinstance(outcome, Record):
                 state, values = TrialState.COMPLETE, [outcome.values[name] for name in self.space.objectives]
+                told["interval"] = self._interval(outcome)
+                constraints = self._constraints(configuration, outcome)
                 self._learn(number, configuration, outcome)
-                constraints, interval = self._constraints(configuration, outcome), self._interval(outcome)
-                _constrain(self._study, trial_id, constraints)
-                self._storage.set_trial_user_attr(trial_id, INTERVAL, interval)
-                if proposal is not None:
-                    mirrored = self._mirror._storage.get_trial_id_from_study_id_trial_number(
-                        self._mirror._study_id, proposal
-                    )
-                    _constrain(self._mirror, mirrored, constraints)
-                    self._mirror._storage.set_trial_user_attr(mirrored, INTERVAL, interval)
+            _note(self._study, trial_id, told, constraints)
             self._storage.set_trial_state_values(trial_id, state, values)
             if proposal is not None:
+                storage, study_id = self._mirror._storage, self._mirror._study_id
+                mirrored = storage.get_trial_id_from_study_id_trial_number(study_id, proposal)
+                _note(self._mirror, mirrored, told, constraints)
                 self._mirror.tell(proposal, values, TrialState.FAIL if values is None else None)
 
     def _warm_up(self, chosen: earlier.Chosen) -> None:
@@ -190,7 +188,7 @@ class Study:
                 params={name: value for name, (_, value) in parameters.items()},
                 distributions={name: distribution for name, (distribution, _) in parameters.items()},
                 values=[record.values[name] for name in self.space.objectives],
-                user_attrs={EARLIER: True, INTERVAL: self._interval(record)},
+                user_attrs={EARLIER: True, TOLD: {"interval": self._interval(record)}},
             )
             self._add(_as_mirrored(trial, self._constraints(configuration, record)))
             self.warm += 1
@@ -272,12 +270,11 @@ def _stored(storage: optuna.storages.RDBStorage, study_id: int) -> Iterator[Froz
         yield from sorted(page, key=lambda trial: trial.number)
 
 
-def _constrain(study: optuna.Study, trial_id: int, constraints: Mapping[str, float]) -> None:
-    """Set those constraints of a running trial that it lacks; a run that was cut off in `tell` may have set some."""
-    if not constraints:
-        return
+def _note(study: optuna.Study, trial_id: int, told: Mapping[str, Any], constraints: Mapping[str, float]) -> None:
+    """Set what a running trial is told besides its values; a run that was cut off in `tell` may have done so."""
     trial = optuna.Trial(study, trial_id)
-    known = trial.constraints
+    trial.set_user_attr(TOLD, told)
+    known = trial.constraints if constraints else {}
     for name, violation in constraints.items():
         if name not in known:
             trial.set_constraint(name, violation)

@@ -19,11 +19,13 @@ from explorer.space import Space
 CROSSOVER = 0.9  # Deb et al., IEEE TEC 2002
 
 
-def build(sampler: Callable[[int, Generations, int], BaseSampler], space: Space, seed: int) -> BaseSampler:
+def build(
+    sampler: Callable[[int, Generations, int], BaseSampler], space: Space, seed: int, first: int = 0
+) -> BaseSampler:
     """Return what asks a `sampler`, which is made of a population's size, its generations and a seed, for `space`."""
     # The first generation is random. A quarter of the trials leaves three generations that learn from it; below 8
     # individuals crossover has nothing to recombine, and Optuna's default of 50 suits studies of 200 trials and more.
-    population, generations = max(8, min(50, space.trials // 4)), Generations()
+    population, generations = max(8, min(50, space.trials // 4)), Generations(first)
     return PerTrialSeed(lambda trial_seed: sampler(population, generations, trial_seed), seed)
 
 
@@ -31,9 +33,15 @@ class Generations:
     """The complete trials of one study by generation, of which only those that ended since the last look are read.
 
     Optuna's own samplers read all trials for each one that is asked for.
+
+    Parameters
+    ----------
+    first
+        How many trials are the first generation's, whoever proposed them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        self._first = first
         self._trials: dict[int, list[FrozenTrial]] = {}
         self._open: list[int] = []  # numbers of the trials that had not ended
         self._read = 0
@@ -48,9 +56,15 @@ class Generations:
         for other in trials(study, new):
             if not other.state.is_finished():
                 self._open.append(other.number)
-            elif other.state == TrialState.COMPLETE and (key in other.system_attrs or EARLIER in other.user_attrs):
-                self._trials.setdefault(other.system_attrs.get(key, 0), []).append(other)
+            elif other.state == TrialState.COMPLETE and (generation := self._generation(other, key)) is not None:
+                self._trials.setdefault(generation, []).append(other)
         return self._trials
+
+    def _generation(self, trial: FrozenTrial, key: str) -> int | None:
+        """Return the generation that a trial is of, None for one that was not proposed but had not been evaluated."""
+        if key in trial.system_attrs:
+            return int(trial.system_attrs[key])
+        return 0 if trial.number < self._first or EARLIER in trial.user_attrs else None
 
     def __getitem__(self, generation: int) -> list[FrozenTrial]:
         """Return the complete trials of a generation that were read, in the order of their numbers."""

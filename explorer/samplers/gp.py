@@ -1,7 +1,8 @@
-"""Gaussian process over whole configurations: expected improvement of random scalarisations of the objectives.
+"""Gaussian process over whole configurations: expected improvement a second of random scalarisations of the objectives.
 
-Source: Knowles, "ParEGO", IEEE TEC 2006. Optuna's own models only parameters that all trials have, and needs torch,
-which stays in the workers.
+Sources: Knowles, "ParEGO", IEEE TEC 2006; improvement a second: Snoek, Larochelle and Adams, "Practical Bayesian
+Optimization of Machine Learning Algorithms", NeurIPS 2012. Optuna's own models only parameters that all trials have,
+and needs torch, which stays in the workers.
 
 Trials that break a limit of the space count as worse than all that keep them, whatever they reach; see `scored`. The
 process knows each trial's noise by the intervals of its values.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,15 +25,18 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from explorer import encoding
 from explorer.axes import Axis
 from explorer.configuration import AXES, Configuration
-from explorer.sampling import PerTrialSeed, Seen, interval
+from explorer.costs import Costs
+from explorer.sampling import PerTrialSeed, Seen, interval, seconds
 from explorer.space import Space
 
 LEARNS = True
 
 # To fit takes time with the cube of the trials: the latest ones say most about where to go on.
 MOST_TRIALS = 300
+STARTUP = 4  # trials at random before: they share little with one another and so are the dearest
 MOST_STEPS = 20  # of the search for the process' parameters
 CANDIDATES = 1000
+COSTED = 200  # candidates whose costs are looked at
 WIDTH = 2 * 1.96  # of a 95 % interval, in standard deviations
 JITTER = 1e-10  # least variance of a score, so that equal configurations leave the process solvable
 AUGMENTED = 0.05  # share of the sum in a scalarisation, as in the paper
@@ -43,40 +46,50 @@ Array = NDArray[np.float64]
 
 def build(space: Space, seed: int) -> BaseSampler:
     """Return the sampler for `space`."""
-    # As for `tpe`: the process needs some random trials, a short study cannot spare more.
-    startup = max(4, min(10, space.trials // 5))
-    known: dict[int, Array] = {}
-    seen = Seen()
-    return PerTrialSeed(lambda trial_seed: _ParEGO(space, startup, known, seen, trial_seed), seed)
+    memory = _Memory(space)
+    return PerTrialSeed(lambda trial_seed: _ParEGO(memory, trial_seed), seed)
+
+
+class _Memory:
+    """What is known of the trials of one study, each looked at once."""
+
+    def __init__(self, space: Space) -> None:
+        self.space, self.seen, self.costs = space, Seen(), Costs(space)
+        self._configurations: dict[int, Configuration] = {}
+        self._features: dict[int, Array] = {}
+
+    def configuration(self, trial: FrozenTrial) -> Configuration:
+        """Return what a trial evaluates."""
+        if trial.number not in self._configurations:
+            self._configurations[trial.number] = self.space.suggest(FixedTrial(trial.params, trial.number))
+        return self._configurations[trial.number]
+
+    def features(self, trial: FrozenTrial) -> Array:
+        """Return the features of what a trial evaluates."""
+        if trial.number not in self._features:
+            self._features[trial.number] = features(self.configuration(trial), self.space.axes)
+        return self._features[trial.number]
 
 
 class _ParEGO(BaseSampler):
-    """Proposes the configuration of which most improvement is expected.
+    """Proposes the configuration of which most improvement is expected for the seconds that it takes."""
 
-    Parameters
-    ----------
-    startup
-        Number of trials that are drawn at random.
-    known
-        Trial's number → the features of its configuration; filled here.
-    seen
-        What other trials evaluate.
-    """
-
-    def __init__(self, space: Space, startup: int, known: dict[int, Array], seen: Seen, seed: int) -> None:
-        self._space, self._startup, self._known, self._seen, self._seed = space, startup, known, seen, seed
+    def __init__(self, memory: _Memory, seed: int) -> None:
+        self._memory, self._space, self._seed = memory, memory.space, seed
         self._after = RandomSampler(seed=seed)
         self._parameters: dict[str, tuple[BaseDistribution, Any]] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the configuration to propose, which fixes all of them."""
-        latest = (each for each in reversed(study.get_trials(deepcopy=False)) if each.state == TrialState.COMPLETE)
-        complete = list(islice(latest, MOST_TRIALS))[::-1]
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        complete = [each for each in before if each.state == TrialState.COMPLETE][-MOST_TRIALS:]
         drawn = random.Random(self._seed)
         chosen = self._space.draw(drawn)
-        if len(complete) >= self._startup:
-            seen = self._seen.before(study, trial)
-            chosen = self._most_promising(study.directions, complete, seen, drawn) or chosen
+        if len(complete) >= STARTUP:
+            candidates = self._candidates(self._memory.seen.before(study, trial), drawn)
+            if candidates:
+                improvement = self._improvement(study.directions, complete, candidates)
+                chosen = self._most_promising(before, candidates, improvement)
         self._parameters = encoding.distributions(self._space, chosen)
         return {name: distribution for name, (distribution, _) in self._parameters.items()}
 
@@ -92,36 +105,35 @@ class _ParEGO(BaseSampler):
         """Return a random value."""
         return self._after.sample_independent(study, trial, param_name, param_distribution)
 
-    def _most_promising(
-        self,
-        directions: Sequence[StudyDirection],
-        complete: Sequence[FrozenTrial],
-        seen: set[str],
-        drawn: random.Random,
-    ) -> Configuration | None:
-        """Return the candidate of most expected improvement, None where all that were drawn are known."""
+    def _candidates(self, seen: set[str], drawn: random.Random) -> list[Configuration]:
+        """Return configurations that no trial evaluates; none where all that were drawn are known."""
         every = {c.id: c for c in (self._space.draw(drawn) for _ in range(CANDIDATES))}
-        candidates = [candidate for name, candidate in every.items() if name not in seen]
-        if not candidates:
-            return None
+        return [candidate for name, candidate in every.items() if name not in seen]
+
+    def _improvement(
+        self, directions: Sequence[StudyDirection], complete: Sequence[FrozenTrial], candidates: Sequence[Configuration]
+    ) -> Array:
+        """Return by how much each candidate is expected to improve on the complete trials, by weights at random."""
         weights = np.random.default_rng(self._seed).dirichlet(np.ones(len(directions)))
         values = np.array([trial.values for trial in complete])
-        broken = np.array([sum(trial.constraints.values()) for trial in complete], dtype=float)
         ends = np.array([interval(trial) for trial in complete])
+        broken = np.array([sum(trial.constraints.values()) for trial in complete], dtype=float)
         scores, deviations = scored(values, ends, broken, directions, weights)
-        improvement = expected_improvement(
-            np.stack([self._features_of(trial) for trial in complete]),
+        return expected_improvement(
+            np.stack([self._memory.features(trial) for trial in complete]),
             scores,
             deviations,
             np.stack([features(candidate, self._space.axes) for candidate in candidates]),
         )
-        return candidates[int(np.argmax(improvement))]
 
-    def _features_of(self, trial: FrozenTrial) -> Array:
-        if trial.number not in self._known:
-            configuration = self._space.suggest(FixedTrial(trial.params, trial.number))
-            self._known[trial.number] = features(configuration, self._space.axes)
-        return self._known[trial.number]
+    def _most_promising(
+        self, before: Sequence[FrozenTrial], candidates: Sequence[Configuration], improvement: Array
+    ) -> Configuration:
+        """Return the candidate of most expected improvement a second, of the `COSTED` that improve most."""
+        best = np.argsort(-improvement, kind="stable")[:COSTED]
+        tried = [(self._memory.configuration(trial), seconds(trial)) for trial in before if trial.params]
+        costs = self._memory.costs.seconds(tried, [candidates[place] for place in best])
+        return candidates[int(best[np.argmax(improvement[best] / costs)])]
 
 
 def features(configuration: Configuration, axes: Mapping[str, Axis]) -> Array:

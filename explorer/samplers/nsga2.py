@@ -14,6 +14,6 @@ class _Sampler(_genetic.Conditional, NSGAIISampler):
     pass
 
 
-def build(space: Space, seed: int) -> BaseSampler:
-    """Return the sampler for `space`."""
-    return _genetic.build(_Sampler, space, seed)
+def build(space: Space, seed: int, first: int = 0) -> BaseSampler:
+    """Return the sampler for `space`, whose first generation is, or begins with, the `first` trials of the study."""
+    return _genetic.build(_Sampler, space, seed, first)

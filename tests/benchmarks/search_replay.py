@@ -33,8 +33,8 @@ from tests.benchmarks.common import Row, print_table
 
 # Of the hypervolume of the grid's front.
 REACHED = 0.95
-# Objectives are scaled to [0, 1] over the grid, latencies and sizes by their logarithms: over a hundredfold range, their
-# shares of the largest make every small network reach most of the volume. Beyond 1, so that extreme points count, too.
+# Objectives are scaled to [0, 1] over the grid, latencies and sizes by their logarithms: over a hundredfold range, by
+# their shares of the largest, every small network reaches most of the volume. Beyond 1, so that extreme points count.
 REFERENCE = 1.1
 LOGARITHMIC = ("latency_ms", "size_bytes")
 # What the searches are set up for; they go on until they have reached their share.

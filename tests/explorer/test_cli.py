@@ -226,7 +226,7 @@ def test_the_papers_devices_are_missing_when_it_is_run(capsys: pytest.CaptureFix
     [
         (("run", "quikstart"), "error: unknown search space 'quikstart'; allowed: cifar10, dlas_paper, quickstart"),
         (("spaces", "dlas_papr"), "error: unknown search space 'dlas_papr'; allowed: cifar10, dlas_paper, quickstart"),
-        (("run", "quickstart", "--sampler", "tp"), "error: unknown sampler 'tp'; allowed: gp, grid, nsga2, "),
+        (("run", "quickstart", "--sampler", "tp"), "error: unknown sampler 'tp'; allowed: auto, gp, grid, nsga2, "),
         (("run", "quickstart", "--trials", "0"), "error: trials 0 is below 1"),
         (("front", "--workspace", "/nowhere"), "error: no study in workspace '/nowhere'; start one with"),
         (("devices", "--file", "/nowhere.toml"), "error: /nowhere.toml: no such file"),

@@ -273,6 +273,6 @@ def test_without_a_number_of_trials_the_space_decides(tmp_path: Path) -> None:
 
 def test_the_quickstart_is_a_space_of_its_own_devices() -> None:
     quickstart = space.load(Path("quickstart"))
-    assert (quickstart.name, quickstart.trials, quickstart.sampler, quickstart.seed) == ("quickstart", 36, "nsga2", 0)
+    assert (quickstart.name, quickstart.trials, quickstart.sampler, quickstart.seed) == ("quickstart", 36, "auto", 0)
     assert quickstart.count > 36
     assert {configuration.device for configuration in quickstart.configurations()} == {"local"}

@@ -139,7 +139,7 @@ def fail(folder: Path, text: str) -> str:
         (
             'device = "local"',
             "[search]\nsampler = 'tpee'",
-            "x.toml:9: unknown sampler 'tpee'; allowed: gp, grid, nsga2, ",
+            "x.toml:9: unknown sampler 'tpee'; allowed: auto, gp, grid, nsga2, ",
         ),
         ('device = "local"', "[search]\ntrials = 0", "x.toml:9: trials = 0 in [search] should be greater than "),
         ('device = "local"', "[search]\ntrials = '3'", "x.toml:9: trials = '3' in [search] should be a valid integer"),
