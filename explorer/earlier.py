@@ -42,9 +42,8 @@ def choose(space: Space, question: Mapping[str, Any], studies: Mapping[str, Any]
 def trials(space: Space, chosen: Chosen, records: Records) -> Iterator[tuple[Configuration, Parameters, Record]]:
     """Yield configuration, parameters in `space` and record of every trial that was chosen for it."""
     for name, numbers in chosen.items():
-        known = set(numbers)
-        complete = (each for each in records.complete(name) if each[0] in known)
-        yield from ((configuration, found, record) for _, (configuration, found), record in _within(space, complete))
+        for _, (configuration, parameters), record in _within(space, records.complete(name, numbers)):
+            yield configuration, parameters, record
 
 
 def _is_comparable(question: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -130,10 +130,18 @@ class Records:
             return None
         return Record(row[0]) if row[1] is None else Failure(**row[1])
 
-    def complete(self, study: str) -> list[tuple[int, Configuration, Record]]:
-        """Return number, configuration and record of every complete trial of a study, in the order of the numbers."""
+    def complete(self, study: str, numbers: Sequence[int] | None = None) -> list[tuple[int, Configuration, Record]]:
+        """Return number, configuration and record of the complete trials of a study, in the order of the numbers.
+
+        Parameters
+        ----------
+        numbers
+            Of those to return, at most some thousands; all unless given.
+        """
         columns = _Trial.number, _Trial.configuration, _Trial.values
         query = sa.select(*columns).where(_Trial.study == study, _Trial.failure.is_(None)).order_by(_Trial.number)
+        if numbers is not None:
+            query = query.where(_Trial.number.in_(numbers))
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
         return [(number, Configuration.from_dict(axes), Record(values)) for number, axes, values in rows]

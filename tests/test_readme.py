@@ -65,7 +65,7 @@ def test_a_model_of_the_users_own_goes_down_the_line_and_an_edit_is_noticed(tmp_
         return subprocess.run([DLAS, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     _, nets, _ = blocks("python")
-    _, searched, *_ = blocks("toml")
+    _, _, _, searched, *_ = blocks("toml")
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "nets.py").write_text(nets)
@@ -102,15 +102,22 @@ def test_the_table_of_axes_is_complete() -> None:
 
 
 def test_the_toml_blocks_are_accepted(tmp_path: Path) -> None:
-    constraint, _, weights, data, device = blocks("toml")
+    constraint, objectives, search, _, weights, data, device = blocks("toml")
     path = tmp_path / "own.toml"
-    path.write_text((ROOT / "search_spaces" / "quickstart.toml").read_text() + constraint + weights + data)
+    quickstart = (ROOT / "search_spaces" / "quickstart.toml").read_text()
+    path.write_text(quickstart + constraint + weights + data)
     (tmp_path / "devices.toml").write_text(device)
     loaded = space.load(path)
     assert loaded.settings.train.weights == "checkpoints/{model}-{width}.pt"
     assert loaded.settings.data.image_folder == "/srv/data/flowers"
     assert loaded.devices["rpi4"].tracker == "192.168.1.10:9190"
     assert {c.threads for c in loaded.configurations() if c.model == "mobilenetv2"} == {1}
+    axes, _, _ = quickstart.partition("[objectives]")
+    path.write_text(axes.replace('"local"', '"rpi4+local"') + objectives + search)
+    both = space.load(path)
+    assert list(both.objectives) == ["accuracy", "latency_ms on rpi4", "latency_ms on local"]
+    assert (both.sampler, both.trials, len(both.limits)) == ("auto", 100, 3)
+    assert (both.latency_first, both.warm_start) == (loaded.latency_first, loaded.warm_start) == (False, True)
 
 
 def test_the_files_it_names_exist() -> None:

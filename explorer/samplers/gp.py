@@ -131,7 +131,9 @@ class _ParEGO(BaseSampler):
     ) -> Configuration:
         """Return the candidate of most expected improvement a second, of the `COSTED` that improve most."""
         best = np.argsort(-improvement, kind="stable")[:COSTED]
-        tried = [(self._memory.configuration(trial), seconds(trial)) for trial in before if trial.params]
+        # What others took says nothing of stages that they did not come to, though these may be in the store by now.
+        taken = {trial.number: seconds(trial) for trial in before if trial.state == TrialState.COMPLETE}
+        tried = [(self._memory.configuration(trial), taken.get(trial.number)) for trial in before if trial.params]
         costs = self._memory.costs.seconds(tried, [candidates[place] for place in best])
         return candidates[int(best[np.argmax(improvement[best] / costs)])]
 

@@ -38,7 +38,7 @@ from explorer.workspace import Workspace
 from tests import studies
 from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.benchmarks.search_overhead import overhead_rows
-from tests.benchmarks.search_replay import outcomes, replay_rows, screen_rows
+from tests.benchmarks.search_replay import Table, outcomes, replay_rows, screen_rows
 
 GRID = """
 name = "grid"
@@ -59,6 +59,7 @@ size_bytes = "minimize"
 sampler = "grid"
 """
 
+KINDS = ("grid", "latency_first", "replay", "engines", "overhead", "front")
 # Of the networks that the engines train.
 ENGINE_EPOCHS = 60
 # That are asked for and told, of which the medians are taken.
@@ -138,7 +139,9 @@ def _console() -> Any:
 def main() -> None:
     """Parse the arguments, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=["grid", "replay", "engines", "overhead", "front"])
+    parser.add_argument(
+        "--kinds", nargs="+", default=["grid", "latency_first", "replay", "engines", "overhead", "front"]
+    )
     parser.add_argument("--samplers", nargs="+", default=list(plugins.names("sampler")))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="of the engines")
@@ -149,6 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     facts = environment(("optuna", "moocore", "apache-tvm", "torch", "numpy"))
     rows: list[Row] = []
+    table: Table = {}
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.workspace or Path(folder) / "workspace"
         file = Path(folder) / "grid.toml"
@@ -157,12 +161,14 @@ def main() -> None:
         for kind in arguments.kinds:
             if kind == "grid":
                 made = grid_rows(searched, workspace)
-            elif kind == "replay":
+            elif kind in ("latency_first", "replay"):
                 if not workspace.database.exists():
-                    parser.error("a replay needs the grid: --kinds grid replay, or its --workspace")
-                table = outcomes(searched, workspace, latency_first=True)
-                made = screen_rows(searched, table, arguments.seeds)
-                made += replay_rows(searched, table, arguments.samplers, arguments.seeds)
+                    parser.error("this needs the grid: --kinds grid replay, or its --workspace")
+                table = table or outcomes(searched, workspace, latency_first=True)
+                if kind == "replay":
+                    made = replay_rows(searched, table, arguments.samplers, arguments.seeds)
+                else:
+                    made = screen_rows(searched, table, arguments.seeds)
             elif kind == "engines":
                 made = engine_rows(arguments.rounds)
             elif kind == "overhead":
