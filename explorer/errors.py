@@ -16,7 +16,7 @@ class SpaceError(ExplorerError):
 
 
 class WorkspaceError(ExplorerError):
-    """A workspace that is held by another process, or whose study does not fit the search space."""
+    """A workspace without a study, or whose study does not fit the search space."""
 
 
 class DeviceError(ExplorerError):

@@ -85,7 +85,7 @@ ALL = Shard()
 
 def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL, where: Where = HERE) -> Summary:
     """Bring every configuration of `space`, or of a shard of it, on record; see `search.run` for errors."""
-    with workspace.held():
+    with workspace.held(observer.note):
         found = origins.find(space, workspace)
         records = Records(workspace.url)
         study = Study(space, workspace, records, found.digests())

@@ -81,17 +81,19 @@ HERE = Where()
 def run(space: Space, workspace: Workspace, observer: Observer, where: Where = HERE) -> Summary:
     """Bring the study of `space` in `workspace` to the number of trials that the space asks for.
 
+    One process at a time does so: another one waits, and goes on if there is something left.
+
     Raises
     ------
     WorkspaceError
-        If another process holds the workspace, or holds a study of this name over another space.
+        If the workspace has a study of this name over another space.
     SpaceError
         If the files of a data set are not where they should be, or code of the user's own cannot be imported; nothing
         has been computed then.
     DeviceError
         If a device cannot be reached; nothing has been computed then.
     """
-    with workspace.held():
+    with workspace.held(observer.note):
         found = origins.find(space, workspace)
         records = Records(workspace.url)
         study = Study(space, workspace, records, found.digests())

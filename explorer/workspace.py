@@ -7,10 +7,14 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from explorer.errors import WorkspaceError
+
+POLL_SECONDS = 0.5
 
 
 class Workspace:
@@ -48,20 +52,24 @@ class Workspace:
         return self
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the workspace for running a study; the kernel lets go when the process dies, however it dies.
+    def held(self, told: Callable[[str], None]) -> Iterator[None]:
+        """Hold the workspace for running a study, once no other process does.
 
-        Raises
-        ------
-        WorkspaceError
-            If another process holds it; the message names the process and its command.
+        The kernel lets go when the one that holds it ends, however it ends, and then one of those that wait goes on.
+
+        Parameters
+        ----------
+        told
+            Of each process that is waited for, with its command.
         """
         self.root.mkdir(parents=True, exist_ok=True)
+        waited_for = ""
         with self.lock.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise WorkspaceError(f"workspace '{self.root}' is in use by {self._holder()}") from None
+            while not _taken(handle):
+                if (holder := self._holder()) != waited_for:
+                    told(f"{holder} works in workspace '{self.root}'; this one goes on with what is left when it ends")
+                    waited_for = holder
+                time.sleep(POLL_SECONDS)  # not a call that blocks, so that Ctrl-C ends it
             handle.truncate(0)
             handle.write(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}))
             handle.flush()
@@ -70,6 +78,15 @@ class Workspace:
     def _holder(self) -> str:
         try:
             holder = json.loads(self.lock.read_text())
-            return f"process {holder['pid']} ({holder['command']}); wait for it or end it"
+            return f"process {holder['pid']} ({holder['command']})"
         except (ValueError, KeyError):  # it took the lock this very moment and has yet to write its name
-            return "another process; wait for it or end it"
+            return "another process"
+
+
+def _taken(handle: IO[str]) -> bool:
+    """Take the lock of an open file unless somebody has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -72,7 +72,7 @@ class StageEngine(DeviceEngine):
                 values, seconds = self._execute(whole, key, draft, None)
                 if note := values.get("note"):
                     self._observer.note(note)
-                return self._store.publish(stage.name, key, draft, values, seconds)
+                return self._publish(stage, key, draft, values, seconds)
 
     def _find(self, stage: str, key: str) -> Artifact | None:
         # Verifying digests is a computation, too. It must not be held while waiting for a key: whoever builds that key
@@ -93,9 +93,10 @@ class StageEngine(DeviceEngine):
             if known := self._records.latency(key, device):
                 return known[0]
             with self._store.draft() as draft:
-                values, _ = self._execute_on(device, stage, key, draft)
+                values, seconds = self._execute_on(device, stage, key, draft)
             samples = values.pop("samples_ms")
             self._records.add_measurement(key, device, samples, {**values, "parameters": self._located(stage, device)})
+            self._records.add_execution(stage.name, key, seconds)
         known = self._records.latency(key, device)
         assert known is not None
         return known[0]
@@ -133,7 +134,7 @@ class StageEngine(DeviceEngine):
                 for name, times in new.items():
                     self._records.add_measurement(own[name], device, times, details)
             values |= {"problems": len(keys), "measured": sum(map(bool, samples))}
-            return self._store.publish(stage.name, key, draft, values, seconds)
+            return self._publish(stage, key, draft, values, seconds)
 
     def tune(self, stage: Stage, device: str) -> Artifact:
         """Return the artifact of a stage that builds candidates and measures them on a leased device.
@@ -159,7 +160,13 @@ class StageEngine(DeviceEngine):
             located = {"database": str(database), "reconnect": reconnect}
             informed = replace(stage, parameters={**stage.parameters, **located})
             values, seconds = self._execute_on(device, informed, key, draft, lambda: _bytes(database))
-            return self._store.publish(stage.name, key, draft, values, seconds)
+            return self._publish(stage, key, draft, values, seconds)
+
+    def _publish(self, stage: Stage, key: str, draft: Path, values: Mapping[str, Any], seconds: float) -> Artifact:
+        """Publish an artifact and then count its execution: killed in between, one is not counted rather than lost."""
+        artifact = self._store.publish(stage.name, key, draft, values, seconds)
+        self._records.add_execution(stage.name, key, seconds)
+        return artifact
 
     def _candidates(self, stage: Stage, device: str) -> dict[str, Artifact]:
         """Return the built candidates that a select stage has to measure on `device`, or nothing if there are none."""
@@ -228,9 +235,7 @@ class StageEngine(DeviceEngine):
                 self._failures[key] = failed
                 self._records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
                 raise
-        seconds = time.perf_counter() - start
-        self._records.add_execution(stage.name, key, seconds)
-        return values, seconds
+        return values, time.perf_counter() - start
 
     def _hear(self, worker: str, word: Mapping[str, Any]) -> None:
         if "progress" in word:

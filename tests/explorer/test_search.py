@@ -301,10 +301,37 @@ def test_a_multiple_named_vector_is_that_of_the_target_and_shares_its_network(tm
     assert studies.executions(tmp_path / "workspace")["compress"] == 3
 
 
-def test_a_held_workspace_is_refused_with_its_holder(grid: Ran) -> None:
+def test_a_second_process_goes_on_when_the_first_one_is_killed(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    arguments = ["run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
+    dlas = str(Path(sys.executable).with_name("dlas"))
+    first = subprocess.Popen([dlas, *arguments], stdout=subprocess.DEVNULL)
+    while not (workspace / "artifacts" / "data").exists():  # from then on it trains
+        time.sleep(0.05)
+    second = subprocess.Popen([dlas, *arguments], stdout=subprocess.PIPE, text=True)
+    assert second.stdout
+    for line in second.stdout:
+        if f"process {first.pid}" in line:
+            break
+    first.kill()
+    first.wait()
+    said = second.stdout.read()
+    assert second.wait() == 0
+    assert "4 trials;" in said
+    assert comparable(workspace, "small").equals(comparable(undisturbed / "workspace", "small"))
+
+
+def test_a_process_that_waits_can_be_interrupted(grid: Ran) -> None:
     workspace = Workspace(grid.workspace)
-    with workspace.held(), pytest.raises(WorkspaceError, match=r"in use by process \d+"):
-        studies.run(grid.space, grid.workspace, Events())
+    command = [sys.executable, "-m", "tests.studies", str(grid.space), str(grid.workspace), "", "run"]
+    with workspace.held(print):
+        waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        time.sleep(5)
+        assert waiting.poll() is None
+        waiting.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in waiting.communicate()[1]
+    with workspace.held(pytest.fail):
+        pass
 
 
 def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
