@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-quickstart: install ## search 36 small stacks on the digits, 2 to 3 minutes
+quickstart: install ## search 36 small stacks on the digits, about 2 minutes
 	$(BIN)/dlas run search_spaces/quickstart.toml
 
 test: install ## run the tests
