@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from explorer.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 # Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
 if TYPE_CHECKING:
     import pandas as pd
+    from optuna.trial import BaseTrial
 
     from explorer.counting import StageCount
     from explorer.limits import Limit
@@ -32,6 +33,7 @@ __all__ = [
     "DEFAULT_WORKSPACE",
     "best",
     "count",
+    "evaluate",
     "figure",
     "frame",
     "front",
@@ -43,6 +45,7 @@ __all__ = [
     "run",
     "study_limits",
     "study_records",
+    "tune_space",
 ]
 
 DEFAULT_WORKSPACE = "workspace"
@@ -124,6 +127,66 @@ def grid(
     whole, part = load(Path(space)).whole, grids.Shard.parse(shard)
     with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
         return grids.run(whole, Workspace(Path(workspace)), told, part, where)
+
+
+def evaluate(
+    space: Path | str,
+    configuration: Mapping[str, Any],
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Take one configuration of `space` down the stack and return what a trial would have on record of it.
+
+    It becomes no trial of the study; what the workspace has of its stages and measurements is not computed again, and
+    what is computed now is there for later studies.
+
+    Parameters
+    ----------
+    configuration
+        Axis → choice, as in the columns of `frame`; axes that are left out have their defaults.
+    space, workspace, engine, address, observer
+        As in `run`.
+
+    Raises
+    ------
+    ExplorerError
+        If the configuration is not in the space, a stage fails, or anything cannot be used.
+    """
+    from explorer import origins, search, trial
+    from explorer.records import Records
+    from explorer.space import load
+    from explorer.workspace import Workspace
+
+    where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(Path(space))
+    wanted = searched.configuration(configuration)
+    with _observed(observer, f"{searched.name}: one configuration") as told, place.held(told.note):
+        found, records = origins.find(searched, place), Records(place.url)
+        with search.engine_of(searched, place, records, found, told, where) as running:
+            outcome = trial.run(wanted, searched.settings, running)
+    if isinstance(outcome, Failure):
+        raise ExplorerError(f"{outcome.stage} failed ({outcome.kind}): {outcome.message}")
+    return dict(outcome.values)
+
+
+def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
+    """Return `space` as Ray Tune's `OptunaSearch` takes it; a trial's ``config["configuration"]`` is one to `evaluate`.
+
+    Raises
+    ------
+    SpaceError
+        If the space cannot be used; devices need no entry.
+    """
+    from explorer.space import load
+
+    searched = load(Path(space), to_run=False)
+
+    def define(trial: BaseTrial) -> dict[str, Any]:
+        return {"configuration": searched.suggest(trial).as_dict()}
+
+    return define
 
 
 def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:

@@ -44,6 +44,9 @@ class Inversions:
     pairs: int
     inverted: int
 
+    def __add__(self, other: Inversions) -> Inversions:
+        return Inversions(self.pairs + other.pairs, self.inverted + other.inverted)
+
     @property
     def share(self) -> float:
         """Share of inverted pairs, a few pairs in order added; 0.5 is what an order at random gives."""
@@ -73,6 +76,29 @@ class Promotion:
         return {"from": self.source, "rung": self.rung, "kept": self.kept, **asdict(self.inversions)}
 
 
+class _Rung:
+    """The trials that stand on one rung on one device, and how their order compares with that on the next."""
+
+    def __init__(self) -> None:
+        self.trials: list[Finished] = []
+        self.inversions = Inversions(0, 0)
+        self._stacks: dict[Configuration, Finished] = {}
+        self._climbed: list[tuple[Finished, Finished]] = []
+
+    def add(self, trial: Finished, axis: str) -> None:
+        """Put a trial on the rung."""
+        self.trials.append(trial)
+        self._stacks[_stack(trial.configuration, axis, trial.configuration.tuner)] = trial
+
+    def promoted(self, trial: Finished, axis: str) -> None:
+        """Compare a trial of the next rung, if its stack stands on this one, with those that were before it."""
+        if (origin := _origin(trial, self._stacks, axis)) is None:
+            return
+        pair = origin, trial
+        self.inversions = sum((_compared(pair, other) for other in self._climbed), self.inversions)
+        self._climbed.append(pair)
+
+
 class Ladder:
     """The rungs of a space, and the trials that stand on them."""
 
@@ -80,11 +106,20 @@ class Ladder:
         assert space.rungs is not None
         self._space, self._axis = space, space.rungs
         self._budgets = sorted(int(str(choice)) for choice in space.axes[space.rungs].choices)
-        self._trials: dict[int, Finished] = {}
+        # By device: latencies on different ones have no order.
+        self._rungs: list[dict[str, _Rung]] = [{} for _ in self._budgets]
+        self._added: set[int] = set()
 
     def add(self, trial: Finished) -> None:
-        """Put a complete trial on its rung."""
-        self._trials[trial.number] = trial
+        """Put a complete trial on its rung, once; one that was promoted comes after the one it was promoted from."""
+        if trial.number in self._added:
+            return
+        self._added.add(trial.number)
+        device = trial.configuration.device
+        place = self._budgets.index(getattr(trial.configuration, self._axis))
+        self._rungs[place].setdefault(device, _Rung()).add(trial, self._axis)
+        if place and device in self._rungs[place - 1]:
+            self._rungs[place - 1][device].promoted(trial, self._axis)
 
     def promotion(self, seen: Collection[str]) -> Promotion | None:
         """Return what to promote, from the highest rung that allows it; None if there is nothing.
@@ -94,25 +129,15 @@ class Ladder:
         seen
             Ids of the configurations that are, or have been, under way.
         """
-        for rung in reversed(range(len(self._budgets) - 1)):
-            above = self._on(rung + 1)
-            for device, trials in self._on(rung).items():
-                found = inversions(trials, above.get(device, []), self._axis)
-                kept = share_kept(self._space.reduction, found)
-                best = ranked(trials, self._space.objectives, self._space.limits)
-                for trial in best[: int(kept * len(trials) + 1e-9)]:
-                    for configuration in self._successors(trial.configuration, rung + 1):
+        for place in reversed(range(len(self._budgets) - 1)):
+            for rung in self._rungs[place].values():
+                kept = share_kept(self._space.reduction, rung.inversions)
+                best = ranked(rung.trials, self._space.objectives, self._space.limits)
+                for trial in best[: int(kept * len(rung.trials) + 1e-9)]:
+                    for configuration in self._successors(trial.configuration, place + 1):
                         if configuration.id not in seen:
-                            return Promotion(configuration, trial.number, rung + 1, kept, found)
+                            return Promotion(configuration, trial.number, place + 1, kept, rung.inversions)
         return None
-
-    def _on(self, rung: int) -> dict[str, list[Finished]]:
-        """Return the trials on a rung by device: latencies on different ones have no order."""
-        found: dict[str, list[Finished]] = {}
-        for trial in self._trials.values():
-            if getattr(trial.configuration, self._axis) == self._budgets[rung]:
-                found.setdefault(trial.configuration.device, []).append(trial)
-        return found
 
     def _successors(self, configuration: Configuration, rung: int) -> list[Configuration]:
         """Return the same stack with the next budget, once for every tuner if it was not tuned, as far as valid."""
@@ -135,24 +160,14 @@ def inversions(lower: Sequence[Finished], upper: Sequence[Finished], axis: str) 
     axis
         Of the budget.
     """
-    pairs = inverted = 0
-    for (one_below, one_above), (other_below, other_above) in combinations(climbed(lower, upper, axis), 2):
-        before, after = _order(one_below, other_below), _order(one_above, other_above)
-        pairs += bool(before and after)
-        inverted += bool(before and after and before != after)
-    return Inversions(pairs, inverted)
+    pairs = combinations(climbed(lower, upper, axis), 2)
+    return sum((_compared(one, other) for one, other in pairs), Inversions(0, 0))
 
 
 def climbed(lower: Sequence[Finished], upper: Sequence[Finished], axis: str) -> list[tuple[Finished, Finished]]:
     """Return the trials of `upper` with those of the same stack in `lower`."""
     below = {_stack(trial.configuration, axis, trial.configuration.tuner): trial for trial in lower}
-    found = []
-    for trial in upper:
-        for tuner in dict.fromkeys((trial.configuration.tuner, None)):
-            if origin := below.get(_stack(trial.configuration, axis, tuner)):
-                found.append((origin, trial))
-                break
-    return found
+    return [(origin, trial) for trial in upper if (origin := _origin(trial, below, axis))]
 
 
 def ranked(
@@ -186,6 +201,19 @@ def _by_front(trials: Sequence[Finished], objectives: Mapping[str, Direction]) -
         added[own] = moocore.hv_contributions(points[own], ref=REFERENCE)
     order = sorted(range(len(trials)), key=lambda index: (ranks[index], -added[index], trials[index].number))
     return [trials[index] for index in order]
+
+
+def _origin(trial: Finished, below: Mapping[Configuration, Finished], axis: str) -> Finished | None:
+    """Return the trial of the same stack among those `below`, tuned by the same tuner or not at all."""
+    stacks = (_stack(trial.configuration, axis, tuner) for tuner in (trial.configuration.tuner, None))
+    return next((below[stack] for stack in stacks if stack in below), None)
+
+
+def _compared(one: tuple[Finished, Finished], other: tuple[Finished, Finished]) -> Inversions:
+    """Compare the order of two stacks with the smaller budget and with the larger one."""
+    before, after = _order(one[0], other[0]), _order(one[1], other[1])
+    apart = bool(before and after)
+    return Inversions(int(apart), int(apart and before != after))
 
 
 def _stack(configuration: Configuration, axis: str, tuner: Any) -> Configuration:

@@ -161,6 +161,27 @@ class Space:
 
         return {name: value for name, (_, value) in encoding.distributions(self, configuration).items()}
 
+    def configuration(self, choices: Mapping[str, Any]) -> Configuration:
+        """Return the configuration with these `choices`, by axis; NaN, which tables have for None, counts as such.
+
+        Raises
+        ------
+        SpaceError
+            If there is no such axis, or no such configuration in the space.
+        """
+        from optuna.trial import FixedTrial
+
+        for name in choices:
+            if name not in AXES:
+                raise SpaceError(f"unknown axis '{name}' of a configuration{did_you_mean(name, AXES)}")
+        for name in ("dataset", "model"):
+            if name not in choices:
+                raise SpaceError(f"a configuration without a {name}: {dict(choices)}")
+        missing = {name for name, value in choices.items() if isinstance(value, float) and math.isnan(value)}
+        values = {name: None if name in missing else value for name, value in choices.items()}
+        # As the axes write their choices: 8 where a table has 8.0.
+        return self.suggest(FixedTrial(self.parameters(Configuration.from_dict(values))))
+
     def searched(self, sampler: str | None = None, trials: int | None = None, seed: int | None = None) -> Space:
         """Return the space with the given parts of its ``[search]`` replaced.
 

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from explorer import plugins, space
@@ -40,16 +41,25 @@ def test_the_commands_run(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "workspace" / "quickstart.html").stat().st_size > 1_000_000, "plotly.js is inside"
     assert (tmp_path / "trials.csv").read_text().count("\n") == 1 + int(TRIALS)
-    study, _, _ = blocks("python")
+    study, tuned, _, _ = blocks("python")
     script = study.replace("trials=36", f"trials={TRIALS}") + "\nprint(explorer.front('workspace')['latency_ms'])\n"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "latency_ms" in done.stdout
+    script = tuned.replace("/srv/shared/workspace", str(tmp_path / "workspace"))
+    script = script.replace("num_samples=20", "num_samples=2").replace(
+        ".fit()", ".fit().get_dataframe().to_csv('t.csv')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    tried = pd.read_csv(tmp_path / "t.csv")
+    assert len(tried) == 2
+    assert (tried["latency_ms"] > 0).all()
 
 
 @pytest.mark.slow
 def test_dlas_ops_agrees_with_torch(tmp_path: Path) -> None:
-    _, _, alone = blocks("python")
+    *_, alone = blocks("python")
     check = "\ntorch.testing.assert_close(torch.from_numpy(logits), network(image), rtol=1e-3, atol=1e-3)\n"
     done = subprocess.run([sys.executable, "-c", alone + check], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -64,7 +74,7 @@ def test_a_model_of_the_users_own_goes_down_the_line_and_an_edit_is_noticed(tmp_
         arguments = ["run", str(folder / "mine.toml"), "--sampler", "grid", "--trials", "2"]
         return subprocess.run([DLAS, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    _, nets, _ = blocks("python")
+    _, _, nets, _ = blocks("python")
     _, _, _, searched, *_ = blocks("toml")
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -16,7 +16,7 @@ from explorer import plugins, space
 from explorer.configuration import Configuration
 from explorer.errors import Failure, SpaceError, WorkspaceError
 from explorer.limits import Limit
-from explorer.promotion import Finished, Inversions, inversions, ranked, share_kept
+from explorer.promotion import Finished, Inversions, Ladder, inversions, ranked, share_kept
 from explorer.records import Record, Records
 from explorer.space import Space
 from explorer.study import PROMOTED, Study
@@ -170,6 +170,24 @@ def finished(number: int, budget: int, latency: float, spread: float = 0.0) -> F
 
 
 @settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_the_ladder_counts_what_a_look_at_all_trials_finds(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    searched = ladder(tmp_path_factory.getbasetemp())
+    every = [c for c in searched.configurations() if c.tuning_trials < 64 and c.tuner in (None, "template")]
+    chosen = data.draw(st.lists(st.sampled_from(every), unique_by=lambda c: c.id))
+    chosen.sort(key=lambda c: c.tuning_trials)  # what is promoted comes later
+    trials = [Finished(n, c, result(data.draw(st.floats(0.5, 2.0))).values) for n, c in enumerate(chosen)]
+    made = Ladder(searched)
+    for trial in [*trials, *trials]:  # one that was cut off comes twice
+        made.add(trial)
+    lower, upper = ([t for t in trials if t.configuration.tuning_trials == budget] for budget in (0, 16))
+    rungs = made._rungs[0].values()
+    assert [rung.inversions for rung in rungs] == [inversions(lower, upper, "tuning_trials")] * len(rungs)
+    assert sum(len(rung.trials) for rung in rungs) == len(lower)
+
+
 @given(LATENCIES)
 def test_orders_that_last_are_no_inversions_and_reversed_ones_are(latencies: list[int]) -> None:
     lower = [finished(number, 0, latency) for number, latency in enumerate(latencies)]
