@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from explorer.records import Records
     from explorer.report import Best
     from explorer.search import Observer, Summary
+    from explorer.space import Space
     from explorer.space_file import Direction
 
 __all__ = [
@@ -181,12 +183,11 @@ def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
     """
     from explorer.space import load
 
-    searched = load(Path(space), to_run=False)
+    return partial(_suggested, load(Path(space), to_run=False))  # which Ray can pickle
 
-    def define(trial: BaseTrial) -> dict[str, Any]:
-        return {"configuration": searched.suggest(trial).as_dict()}
 
-    return define
+def _suggested(space: Space, trial: BaseTrial) -> dict[str, Any]:
+    return {"configuration": space.suggest(trial).as_dict()}
 
 
 def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:

@@ -100,7 +100,8 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
         if study.warm and plugins.literal("sampler", space.sampler, "LEARNS", default=False):
-            observer.note(f"the sampler begins with {study.warm} trials of earlier studies in the workspace")
+            trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
+            observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
         if before < space.trials:
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 _evaluate(study, engine, observer, wanted=space.trials - before)

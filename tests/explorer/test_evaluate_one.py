@@ -67,6 +67,7 @@ def test_ray_tunes_searcher_draws_configurations_of_the_space(tmp_path: Path) ->
     path = write(tmp_path, SMALL)
     valid = {configuration.id for configuration in space.load(path).configurations()}
     search = OptunaSearch(explorer.tune_space(path), metric=["accuracy", "latency_ms"], mode=["max", "min"])
+    search.save(str(tmp_path / "searcher"))  # as Ray does after every trial
     drawn = set()
     for number in range(20):
         config = search.suggest(f"{number}")

@@ -162,7 +162,8 @@ def test_a_study_over_a_folder_goes_on_when_the_folder_moved_and_anew_when_an_im
     root = root.rename(tmp_path / "b")
     stages, values = run(root, "second")
     assert {"data", "train", "compress", "build"}.isdisjoint(stages)
-    assert (notes, values["data_note"]) == ([], note), "told once, and on record"
+    assert note not in notes
+    assert values["data_note"] == note, "told once, and on record"
     (root / "train" / "dog" / "00.jpg").write_bytes((root / "train" / "dog" / "01.jpg").read_bytes())
     assert {"data", "train", "compress"} <= set(run(root, "third")[0])
 
