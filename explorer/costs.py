@@ -36,15 +36,15 @@ class Costs:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._engine = _Listing(space.devices)
-        self._known: dict[str, frozenset[Execution]] = {}
+        self._known: dict[Configuration, frozenset[Execution]] = {}
 
     def executions(self, configuration: Configuration) -> frozenset[Execution]:
         """Return what is executed for a configuration if nothing is in the store."""
-        if configuration.id not in self._known:
+        if configuration not in self._known:
             self._engine.listed.clear()
             trial.run(configuration, self._space.settings, self._engine)
-            self._known[configuration.id] = frozenset(self._engine.listed)
-        return self._known[configuration.id]
+            self._known[configuration] = frozenset(self._engine.listed)
+        return self._known[configuration]
 
     def seconds(
         self, tried: Sequence[tuple[Configuration, float | None]], candidates: Sequence[Configuration]

@@ -13,7 +13,7 @@ from explorer.errors import SpaceError
 from explorer.records import Record, Records
 from explorer.space import Space
 
-# Those that ended last are chosen: a sampler that learns takes longer for each.
+# The last ones of the studies that began last: a sampler that learns takes longer for each.
 MOST_TRIALS = 1000
 
 # A study's name → numbers of its trials.

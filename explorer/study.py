@@ -77,9 +77,9 @@ class Study:
             study_name=space.name, storage=self._storage, directions=directions, load_if_exists=True
         )
         question = {**_question(space), **digests}
-        others = {other.study_name: other.user_attrs.get(QUESTION) for other in self._storage.get_all_studies()}
-        others.pop(space.name)
         if _check_question(study, question) and space.warm_start:
+            others = {other.study_name: other.user_attrs.get(QUESTION) for other in self._storage.get_all_studies()}
+            others.pop(space.name)
             study.set_user_attr(CHOSEN, earlier.choose(space.lowest, question, others, records))
         study.set_user_attr(LIMITS, [str(limit) for limit in space.limits])
         self._study = study

@@ -76,9 +76,18 @@ def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | N
     try:
         if len(devices) == 1:
             return _line(c, settings, engine, screen)
-        return _together({device: _line(replace(c, device=device), settings, engine, None) for device in devices})
+        return _together({device: _line_on(device, c, settings, engine) for device in devices})
     except StageFailed as failed:
         return failed.failure
+
+
+def _line_on(device: str, c: Configuration, settings: Settings, engine: Engine) -> Record:
+    """Take a stack that is judged on several devices down the line for one of them, which a failure names."""
+    try:
+        return _line(replace(c, device=device), settings, engine, None)
+    except StageFailed as failed:
+        message = f"on {device}: {failed.failure.message}"
+        raise StageFailed(replace(failed.failure, message=message)) from failed
 
 
 def _together(records: Mapping[str, Record]) -> Record:

@@ -26,7 +26,7 @@ from explorer import encoding
 from explorer.axes import Axis
 from explorer.configuration import AXES, Configuration
 from explorer.costs import Costs
-from explorer.sampling import PerTrialSeed, Seen, interval, seconds
+from explorer.sampling import EARLIER, PerTrialSeed, interval, seconds
 from explorer.space import Space
 
 LEARNS = True
@@ -54,7 +54,7 @@ class _Memory:
     """What is known of the trials of one study, each looked at once."""
 
     def __init__(self, space: Space) -> None:
-        self.space, self.seen, self.costs = space, Seen(), Costs(space)
+        self.space, self.costs = space, Costs(space)
         self._configurations: dict[int, Configuration] = {}
         self._features: dict[int, Array] = {}
 
@@ -86,7 +86,7 @@ class _ParEGO(BaseSampler):
         drawn = random.Random(self._seed)
         chosen = self._space.draw(drawn)
         if len(complete) >= STARTUP:
-            candidates = self._candidates(self._memory.seen.before(study, trial), drawn)
+            candidates = self._candidates(before, drawn)
             if candidates:
                 improvement = self._improvement(study.directions, complete, candidates)
                 chosen = self._most_promising(before, candidates, improvement)
@@ -105,10 +105,12 @@ class _ParEGO(BaseSampler):
         """Return a random value."""
         return self._after.sample_independent(study, trial, param_name, param_distribution)
 
-    def _candidates(self, seen: set[str], drawn: random.Random) -> list[Configuration]:
-        """Return configurations that no trial evaluates; none where all that were drawn are known."""
-        every = {c.id: c for c in (self._space.draw(drawn) for _ in range(CANDIDATES))}
-        return [candidate for name, candidate in every.items() if name not in seen]
+    def _candidates(self, before: Sequence[FrozenTrial], drawn: random.Random) -> list[Configuration]:
+        """Return configurations that no trial of the study evaluates; none where all that were drawn are known."""
+        own = (trial for trial in before if trial.params and EARLIER not in trial.user_attrs)
+        seen = {self._memory.configuration(trial) for trial in own}
+        every = dict.fromkeys(self._space.draw(drawn) for _ in range(CANDIDATES))
+        return [candidate for candidate in every if candidate not in seen]
 
     def _improvement(
         self, directions: Sequence[StudyDirection], complete: Sequence[FrozenTrial], candidates: Sequence[Configuration]

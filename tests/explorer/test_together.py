@@ -10,9 +10,12 @@ import pytest
 import explorer
 from explorer import cli, configuration, counting, pareto, planning, space, trial
 from explorer.configuration import Configuration
-from explorer.errors import SpaceError
+from explorer.errors import Failure, SpaceError, StageFailed
 from explorer.limits import Limit, violation
 from explorer.records import Record, Records
+from explorer.settings import Settings
+from explorer.stage import Stage
+from explorer.statistics import Interval
 from explorer.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran
@@ -112,6 +115,17 @@ def test_each_device_measures_and_targets_share_what_is_built(tmp_path: Path) ->
     counts = {each.stage: each.distinct for each in counting.count(space.load(write(tmp_path)))}
     assert (counts["train"], counts["build"], counts["measure"]) == (1, 2, 4)
     assert configuration.why_invalid(Configuration("digits", "resnet18", device="a+a")) == "device a+a names a twice"
+
+
+def test_a_failure_names_the_device() -> None:
+    class Engine(counting.CountingEngine):
+        def measure(self, stage: Stage, device: str) -> Interval:
+            if device == "right":
+                raise StageFailed(Failure("measure", "device", "it is gone"))
+            return super().measure(stage, device)
+
+    c = Configuration("digits", "resnet18", device="left+right")
+    assert trial.run(c, Settings(), Engine({})) == Failure("measure", "device", "on right: it is gone")
 
 
 @pytest.fixture(scope="module")
