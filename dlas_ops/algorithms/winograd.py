@@ -12,14 +12,12 @@ m = 4 are those that keep rounding small among the symmetric ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, prod, sqrt
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlas_ops.convolution import Conv
 from dlas_ops.packing import in_vectors
@@ -38,15 +36,11 @@ from dlas_ops.schedules import (
 )
 from dlas_ops.targets import Cpu
 from dlas_ops.tiling import Tile, register_tile
+from dlas_ops.transforms import POINTS, derive, entry, matrices
 from dlas_ops.tunables import Choice, Space, rule_first
 
 FORMATS = ("dense",)
 DTYPES = ("float32",)
-
-Matrix = NDArray[np.float64]
-
-# Where the polynomials are evaluated, infinity aside, by m. Opposite points let two rows share their sums.
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0))}
 
 # Largest error relative to the largest output that the tests accept, by m.
 ERROR = {2: 2e-6, 4: 8e-6}
@@ -74,26 +68,6 @@ def supports(conv: Conv, target: Any) -> str | None:
 def block(channels: int, cpu: Cpu) -> int:
     """Return the channel block of the activations that this algorithm reads and writes."""
     return cpu.lanes()
-
-
-def matrices(m: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Return the transforms of F(m x m, 3 x 3), by the Toom-Cook construction.
-
-    Returns
-    -------
-    Of the outputs (m, m + 2), of the kernel (m + 2, 3) and of the input (m + 2, m + 2): A^T, G and B^T of the paper.
-    """
-    points = POINTS[m]
-    size = m + 2
-    outputs, kernel, inputs = np.zeros((m, size)), np.zeros((size, 3)), np.zeros((size, size))
-    for row, point in enumerate(points):
-        others = [other for other in points if other != point]
-        outputs[:, row] = np.power(point, np.arange(m))
-        kernel[row] = np.power(point, np.arange(3)) / np.prod([point - other for other in others])
-        inputs[row, :-1] = np.poly(others)[::-1]
-    outputs[-1, -1] = kernel[-1, -1] = 1
-    inputs[-1] = np.poly(points)[::-1]
-    return outputs.round(12), kernel, inputs.round(12)
 
 
 @dataclass(frozen=True)
@@ -181,14 +155,14 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     pairs = [range(1), *(range(first, first + 2) for first in range(1, size - 1, 2)), range(size - 1, size)]
 
     def half_transformed(n: Any, c: Any, h: Any, w: Any, a: Any, x: Any, v: Any) -> Any:
-        return _row(forward, even_odd, a, [source[n, c, h * m + r, w * m + x, v] for r in range(size)])
+        return entry(forward, even_odd, a, [source[n, c, h * m + r, w * m + x, v] for r in range(size)])
 
     half = te.compute(
         (conv.batch, in_blocks, work.height, work.width, size, size, lanes), half_transformed, name="half_transformed"
     )
     tiles = te.compute(
         (size, size, conv.batch, in_blocks, work.height, work.width, lanes),
-        lambda a, b, n, c, h, w, v: _row(forward, even_odd, b, [half[n, c, h, w, a, x, v] for x in range(size)]),
+        lambda a, b, n, c, h, w, v: entry(forward, even_odd, b, [half[n, c, h, w, a, x, v] for x in range(size)]),
         name="transformed",
     )
     inner = lanes if conv.in_channels % lanes == 0 else conv.in_channels
@@ -207,12 +181,12 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     )
     half_back = te.compute(
         (conv.batch, work.vectors, work.height, work.width, m, size, lanes),
-        lambda n, o, h, w, i, b, v: _row(backward, pairs, i, [sums[a, b, n, o, h, w, v] for a in range(size)]),
+        lambda n, o, h, w, i, b, v: entry(backward, pairs, i, [sums[a, b, n, o, h, w, v] for a in range(size)]),
         name="half_inverse",
     )
 
     def point(n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
-        return _row(backward, pairs, w % m, [half_back[n, o, h // m, w // m, h % m, b, v] for b in range(size)])
+        return entry(backward, pairs, w % m, [half_back[n, o, h // m, w // m, h % m, b, v] for b in range(size)])
 
     points = te.compute((conv.batch, work.vectors, work.height * m, work.width * m, lanes), point, name="inverse")
     shape = (conv.batch, work.vectors, conv.out_height, conv.out_width, lanes)
@@ -225,13 +199,15 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     ``tile`` is (rows, columns, channel vectors) of sums in registers; ``panel`` is how many of those tiles, at
     most, are transformed before they are multiplied; ``groups`` is into how many parts at most, run in parallel, the
     output channels of a panel are split; ``unroll`` is how many steps of the reduction are unrolled; ``prefetch`` is
-    how many KiB ahead the weights are asked for.
+    how many KiB ahead the weights are asked for; ``derived`` is for how many input channels at a time all but 9
+    elements of transformed kernels are computed from these 9, 0 being that all are read. The rules read all: what it is
+    worth to read less depends on the memory beyond the L2 cache, which a target does not describe.
     """
     work, tile = _work_of(sch, block), tile_of(sch, block)
     tiles = [
         (h, w, v)
         for h, w, v in product(divisors(work.height), divisors(work.width), divisors(work.vectors))
-        if h * w * v > 1 and Tile(h, w, v).registers <= cpu.tile_registers
+        if Tile(h, w, v).registers <= cpu.tile_registers
     ]
     _, count, groups = work.plan(tile, cpu)
     counts = [1 << power for power in range((work.height * work.width).bit_length())]
@@ -241,6 +217,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
         "groups": rule_first(groups, divisors(work.vectors)),
         "unroll": unrollable(extents(sch, block)[-2:]),
         "prefetch": AHEAD_KIB,
+        "derived": [0, *(size for size in (4, 8, 16) if extents(sch, block)[-1] % size == 0)],
     }
 
 
@@ -263,7 +240,8 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     sch.set_scope(inverse, 0, "local")
     _transform(sch, inverse, half_inverse, oi, cpu)
     epilogue.vectorize(5, cpu.lanes())
-    reduction = _multiply(sch, block, oo, tile, cpu)
+    multiply = _multiply_derived if choice["derived"] else _multiply
+    sums = multiply(sch, block, oo, tile, cpu, choice)
     sch.compute_at(transformed, panel, preserve_unit_loops=True)
     a, b, n, c, h, w, v = sch.get_loops(transformed)[1:]
     sch.reorder(n, c, h, w, a, b, v)
@@ -276,9 +254,9 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     for held in (transformed, sch.get_producers(half_inverse)[0]):
         sch.storage_align(held, 0, 1, 2 * cpu.lanes(), cpu.lanes())
     parallel(sch, panel, cpu)
-    first = sch.decompose_reduction(block, reduction[0])
-    vectorize_inner(sch, first, sch.get_loops(first)[3:], cpu.lanes())
-    fetch_ahead(sch, unrolled(sch, reduction, choice["unroll"]), choice["prefetch"])
+    for summed, depth in sums:
+        first = sch.decompose_reduction(summed, sch.get_loops(summed)[depth])
+        vectorize_inner(sch, first, sch.get_loops(first)[depth:], cpu.lanes(), unroll=depth > 2)
 
 
 def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
@@ -290,8 +268,12 @@ def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
     sch.set_scope(half, 0, "local")
 
 
-def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu) -> tuple[Any, Any]:
-    """Compute the products of a panel at `loop`, a register tile at a time; return the reduction's loops."""
+# Blocks that sum products, with how many loops are around the first of their reductions.
+Sums = list[tuple[Any, int]]
+
+
+def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
+    """Compute the products of a panel at `loop`, a register tile at a time."""
     sch.compute_at(block, loop, preserve_unit_loops=True)
     sums = sch.cache_write(block, 0, "local")
     a, b, n, o, h, w, v, co, ci = sch.get_loops(block)[2:]
@@ -304,7 +286,49 @@ def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu) -> tuple[An
     for inner in (hi, wi, o):
         sch.unroll(inner)
     vectorize_inner(sch, sums, sch.get_loops(sums)[3:], cpu.lanes())
-    return co, ci
+    fetch_ahead(sch, unrolled(sch, (co, ci), choice["unroll"]), choice["prefetch"])
+    return [(block, 3)]
+
+
+def _multiply_derived(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
+    """Compute the products of a panel at `loop` for some input channels at a time, whose kernels are derived before.
+
+    These kernels stay in the L1 cache. Sums over all channels pass by it in between, a register tile at a time: of a
+    row of a transformed tile if that fits, since sums over few channels end before many of them are under way.
+    """
+    size = extents(sch, block)[0]
+    *_, co, ci = sch.get_loops(block)
+    co_inner, _ = sch.split(ci, [None, choice["derived"]])
+    part = sch.rfactor(sch.fuse(co, co_inner), 0)
+    kernels = sch.cache_read(part, 1, "local")
+    derive(sch, kernels)
+    sch.compute_at(block, loop, preserve_unit_loops=True)
+    step, a, b, n, o, h, w, v = sch.get_loops(block)[2:]
+    ho, hi = sch.split(h, [None, tile.height])
+    wo, wi = sch.split(w, [None, tile.width])
+    sch.reorder(step, a, n, ho, wo, b, hi, wi, o, v)
+    row = size * tile.accumulators <= cpu.tile_registers
+    tiles = sch.fuse(a, n, ho, wo) if row else sch.fuse(a, n, ho, wo, b)
+    sch.compute_at(part, tiles, preserve_unit_loops=True)
+    sch.set_scope(part, 0, "local")
+    *inner, lane = sch.get_loops(part)[6:12]
+    reduction = sch.get_loops(part)[12:]
+    sch.reorder(*reduction, *inner, lane)
+    for vector in (v, lane):
+        sch.vectorize(vector)
+    for loop in (*inner, *([b] if row else []), hi, wi, o):
+        sch.unroll(loop)
+    unrolled(sch, reduction, choice["unroll"])
+    sch.compute_at(kernels, step, preserve_unit_loops=True)
+    vectors, a, b, channel, lane = sch.get_loops(kernels)[3:]
+    # Of a loop over single channels LLVM would turn what is only copied into calls of memcpy.
+    channel, pair = sch.split(channel, [None, 2])
+    sch.reorder(vectors, channel, pair, a, b, lane)
+    sch.vectorize(lane)
+    for loop in (pair, a, b):
+        sch.unroll(loop)
+    fetch_ahead(sch, channel, choice["prefetch"])
+    return [(block, 2), (part, 6)]
 
 
 def most(size: int, limit: int) -> int:
@@ -315,34 +339,3 @@ def most(size: int, limit: int) -> int:
 def _work_of(sch: Any, block: Any) -> Work:
     size, _, batch, vectors, height, width, _, *reduction = extents(sch, block)
     return Work(size - 2, batch, prod(reduction), vectors, height, width)
-
-
-def _row(matrix: Matrix, groups: Sequence[Sequence[int]], row: Any, values: Sequence[Any]) -> Any:
-    """Return entry `row` of `matrix` times `values`, as straight-line code once `row` is a number."""
-    from dlas_ops._tvm import tvm
-
-    *entries, chosen = [_combination(coefficients, groups, values) for coefficients in matrix]
-    for index in reversed(range(len(entries))):
-        chosen = tvm.tirx.if_then_else(row == index, entries[index], chosen)
-    return chosen
-
-
-def _combination(coefficients: Matrix, groups: Sequence[Sequence[int]], values: Sequence[Any]) -> Any:
-    """Return the sum of coefficient x value: of each group the sum, its first coefficient taken out of it."""
-    total = None
-    for group in groups:
-        used = [index for index in group if coefficients[index]]
-        part = None
-        for index in used:
-            part = _plus(part, coefficients[index] / coefficients[used[0]], values[index])
-        if used:
-            total = _plus(total, coefficients[used[0]], part)
-    return total
-
-
-def _plus(total: Any, factor: float, value: Any) -> Any:
-    """Return `total`, None at first, + `factor` x `value`."""
-    term = value if abs(factor) == 1 else value * np.float32(abs(factor)).item()
-    if total is None:
-        return term if factor > 0 else -term
-    return total + term if factor > 0 else total - term

@@ -74,7 +74,8 @@ def numerics(layers: Sequence[Layer], target: Any) -> dict[str, Any]:
     """Return what decides a network's outputs beyond the rounding of sums: networks of equal numerics share accuracies.
 
     Direct, gemm and spatial_pack sum the same products in another order, and csr leaves out those that are zero; a
-    schedule, tuned or not, and threads only split the work. None of that is in here. What is:
+    schedule, tuned or not, and threads only split the work, or round Winograd's kernels to float32 once more. None of
+    that is in here. What is:
 
     - the dtype that a layer stores its weights and input in, which are rounded to it. Products of 8-bit integers are
       summed exactly, whatever instruction does it;

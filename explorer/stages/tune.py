@@ -29,7 +29,7 @@ from explorer.tuning.database import Database
 from explorer.tuning.layer import Layer
 from explorer.tuning.runner import Runner
 
-VERSION = 7
+VERSION = 8
 WORKER = "tvm"
 SCHEDULED = "scheduled.json"  # the programs that are not scheduled by the rules, as an IRModule
 LAYERS = "tuned.json"

@@ -10,9 +10,15 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops import reference
+from dlas_ops._tvm import tvm
 from dlas_ops.algorithms import winograd
+from dlas_ops.candidates import programs
 from dlas_ops.convolution import Conv
+from dlas_ops.graph import Problem
+from dlas_ops.pipeline import PIPELINE
+from dlas_ops.scheduling import schedule_function
 from dlas_ops.targets import describe
+from dlas_ops.transforms import POINTS, matrices
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.shapes import SETTINGS, convolutions
 from tests.dlas_ops.test_algorithms import check
@@ -20,23 +26,23 @@ from tests.dlas_ops.test_algorithms import check
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave no choice but m x m outputs per tile."""
-    monkeypatch.setattr(winograd, "POINTS", {m: winograd.POINTS[m]})
+    monkeypatch.setattr(winograd, "POINTS", {m: POINTS[m]})
 
 
 def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
     return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
 
 
-@pytest.mark.parametrize("m", winograd.POINTS)
+@pytest.mark.parametrize("m", POINTS)
 def test_the_transforms_convolve(m: int) -> None:
-    outputs, kernel, inputs = winograd.matrices(m)
+    outputs, kernel, inputs = matrices(m)
     data, weight = networks.random((m + 2,)).astype(np.float64), networks.random((3,), 2).astype(np.float64)
     actual = outputs @ ((kernel @ weight) * (inputs @ data))
     np.testing.assert_allclose(actual, np.correlate(data, weight), atol=1e-12)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("m", winograd.POINTS)
+@pytest.mark.parametrize("m", POINTS)
 def test_drawn_shapes(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     only(m, monkeypatch)
 
@@ -60,6 +66,33 @@ def test_the_error_stays_within_the_stated_bound(
     network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
     actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm="winograd"), data)
     networks.assert_close(actual, reference.conv2d(data, weight, conv), bound)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("derived", [4, 16])
+@pytest.mark.parametrize("channels", [16, 512])
+@pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
+def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
+    m: int, bound: float, channels: int, derived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(m, monkeypatch)
+    conv, cpu = conv3x3(channels, 8, 32), describe(networks.target())
+    weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
+    packed = winograd.pack(weight, conv, cpu)
+    packed[:, 2:-1] = packed[:, :, 2:-1] = np.nan  # whoever reads one of these is found out
+    function = programs(Problem(conv.operator, conv), networks.target())["winograd/dense"].function
+    scheduled = schedule_function(function, cpu, {"derived": derived})
+    library = tvm.compile(
+        tvm.IRModule({"layer": scheduled.with_attr("global_symbol", "layer")}), networks.target(), tir_pipeline=PIPELINE
+    )
+    shapes = [[int(size) for size in parameter.ty.shape] for parameter in function.params]
+    blocked = data.reshape(1, -1, cpu.lanes(), *data.shape[2:]).transpose(0, 1, 3, 4, 2)
+    arrays = [np.ascontiguousarray(blocked), packed, np.zeros(shapes[2], np.float32), np.zeros(shapes[3], np.float32)]
+    arguments = [tvm.runtime.tensor(array) for array in arrays]
+    library.jit()["layer"](*arguments)
+    actual = arguments[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(conv.batch, -1, conv.out_height, conv.out_width)
+    expected = reference.conv2d(data, weight, conv)
+    networks.assert_close(actual, np.maximum(expected, 0), bound)
 
 
 def test_large_weights_get_small_tiles() -> None:
