@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from explorer import origins, plugins, trial
-from explorer.configuration import Configuration
+from explorer import helping, origins, plugins, trial
 from explorer.engines import _devices
 from explorer.engines._devices import Surroundings
 from explorer.engines._stages import StageEngine
-from explorer.errors import ExplorerError, Failure, did_you_mean
-from explorer.records import Record, Records
+from explorer.errors import ExplorerError, did_you_mean
+from explorer.records import Records
 from explorer.space import Space
 from explorer.store import Store
-from explorer.study import Study
-from explorer.workspace import Workspace
-
-# How often a thread that waits for another one's trial looks whether all is to stop.
-POLL_SECONDS = 1.0
+from explorer.study import Study, question_of
+from explorer.turns import TrialObserver, Turns
+from explorer.workspace import Holder, Workspace
 
 
-class Observer(_devices.Observer, Protocol):
+class Observer(_devices.Observer, TrialObserver, Protocol):
     """Who is told how the study goes."""
 
     def begin(self, done: int, wanted: int) -> None:
         """`done` of `wanted` trials are on record."""
-
-    def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
-        """A trial ended."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,8 @@ HERE = Where()
 def run(space: Space, workspace: Workspace, observer: Observer, where: Where = HERE) -> Summary:
     """Bring the study of `space` in `workspace` to the number of trials that the space asks for.
 
-    One process at a time does so: another one waits, and goes on if there is something left.
+    One process leads the study. Another one of this machine helps it, if both run stages here, and else waits; when the
+    one that leads ends, it goes on if there is something left.
 
     Raises
     ------
@@ -93,7 +88,14 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
     DeviceError
         If a device cannot be reached; nothing has been computed then.
     """
-    with workspace.held(observer.note):
+    helped = 0
+
+    def help_out(holder: Holder) -> None:
+        nonlocal helped
+        if where == HERE and holder.address:
+            helped += _help(space, workspace, observer, holder)
+
+    with workspace.held(observer.note, help_out) as hold:
         found = origins.find(space, workspace)
         records = Records(workspace.url)
         study = Study(space, workspace, records, found.digests())
@@ -102,11 +104,36 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         if study.warm and plugins.literal("sampler", space.sampler, "LEARNS", default=False):
             trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
             observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
-        if before < space.trials:
+        if wanted := max(0, space.trials - before) + study.untold:
             with engine_of(space, workspace, records, found, observer, where) as engine:
-                _evaluate(study, engine, observer, wanted=space.trials - before)
+                turns = Turns(study, engine.computing, observer, wanted)
+                with contextlib.ExitStack() as stack:
+                    if where == HERE:
+                        hold.tell(stack.enter_context(helping.led(turns, _identity(space, found))))
+                    _evaluate(turns, engine)
         ended = records.count(space.name)
-        return Summary(space.name, *ended, added=sum(ended) - before, exhausted=sum(ended) < space.trials)
+        added = helped + sum(ended) - before
+        return Summary(space.name, *ended, added=added, exhausted=sum(ended) < space.trials)
+
+
+def _help(space: Space, workspace: Workspace, observer: Observer, leader: Holder) -> int:
+    """Run trials for the process that leads a study, if it is this one; return how many were run."""
+    found = origins.find(space, workspace)
+    study = _identity(space, found)
+    if refused := helping.refusal(leader.address, study):
+        observer.note(f"it cannot be helped, since it runs {refused}")
+    if refused != "":
+        return 0
+    observer.note(f"helping it with study '{space.name}'")
+    records = Records(workspace.url)
+    observer.begin(sum(records.count(space.name)), space.trials)
+    with engine_of(space, workspace, records, found, observer, HERE, helps=True) as engine:
+        return helping.help_out(leader.address, study, space, engine, records, observer)
+
+
+def _identity(space: Space, found: origins.Origins) -> dict[str, Any]:
+    """Return what two processes must have in common to run trials of one study."""
+    return {"name": space.name, **question_of(space, found.digests())}
 
 
 def engine_of(
@@ -116,8 +143,14 @@ def engine_of(
     found: origins.Origins,
     observer: _devices.Observer,
     where: Where,
+    helps: bool = False,
 ) -> StageEngine:
     """Return the engine that runs the trials of `space`, once what they take from outside was looked at.
+
+    Parameters
+    ----------
+    helps
+        Whether another process leads the study.
 
     Raises
     ------
@@ -129,63 +162,29 @@ def engine_of(
     store.clean()
     devices = {name: space.devices[name] for name in space.device_names}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
-    given = Surroundings(store, records, workspace.logs, found, devices, threads, observer)
+    logs = workspace.logs / f"helping-{os.getpid()}" if helps else workspace.logs
+    given = Surroundings(store, records, logs, found, devices, threads, observer, helps)
     engine: StageEngine = plugins.load("engine", where.engine).build(given, where.address)
     return engine
 
 
-def _evaluate(study: Study, engine: StageEngine, observer: Observer, wanted: int) -> None:
-    """Evaluate up to `wanted` configurations, a few at a time, so that one compiles while another trains."""
-    tickets = iter(range(wanted))
-    under_way = 0
-    ended = threading.Condition()
-
-    def ask() -> tuple[int, Configuration] | None:
-        """Return the next trial; None if there is none and what is under way cannot bring about another one."""
-        nonlocal under_way
-        with ended:
-            while not stop.is_set():
-                with engine.computing():
-                    asked = study.ask()
-                if asked is not None:
-                    under_way += 1
-                if asked is not None or not (under_way and study.promotes):
-                    return asked
-                ended.wait(POLL_SECONDS)
-            return None
+def _evaluate(turns: Turns, engine: StageEngine) -> None:
+    """Evaluate configurations until there are no more, a few at a time, so that one compiles while another trains."""
+    study = turns.study
 
     def work() -> None:
-        nonlocal under_way
-        for _ in _until_interrupted(tickets, stop):
-            if (asked := ask()) is None:
-                return
-            number, configuration = asked
+        while (asked := turns.ask()) is not None:
             start = time.perf_counter()
-            settings, screen = study.space.settings, study.screen
-            outcome = study.outcome(number) or trial.run(configuration, settings, engine, screen)
-            if stop.is_set():
-                return  # whatever it says comes of our stopping the workers; the next run takes the trial up again
-            with engine.computing():
-                study.tell(number, configuration, outcome, time.perf_counter() - start)
-                observer.ended(number, configuration, outcome)
-            with ended:
-                under_way -= 1
-                ended.notify_all()
+            number, configuration = asked
+            outcome = study.outcome(number) or trial.run(configuration, study.space.settings, engine, study.screen)
+            turns.tell(asked, outcome, time.perf_counter() - start)
 
-    stop = threading.Event()
     with ThreadPoolExecutor(max_workers=engine.concurrency) as executor:
         workers = [executor.submit(work) for _ in range(engine.concurrency)]
         try:
             for worker in as_completed(workers):
                 worker.result()
         except BaseException:
-            stop.set()
+            turns.stop()
             engine.stop()  # threads that wait for a worker get none, or see it die, and end
             raise
-
-
-def _until_interrupted(tickets: Iterator[int], stop: threading.Event) -> Iterator[int]:
-    for ticket in tickets:
-        if stop.is_set():
-            return
-        yield ticket

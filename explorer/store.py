@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from explorer import locks
 
 META = "meta.json"
 CHUNK = 1 << 20
@@ -107,16 +108,19 @@ class Store:
         return meta
 
     @contextlib.contextmanager
-    def locked(self, key: str) -> Iterator[None]:
-        """Hold the lock of `key`, waiting for whoever has it; the kernel frees it when a holder dies."""
-        with (self.root / "locks" / f"{key}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    def locked(self, key: str, stopping: threading.Event | None = None) -> Iterator[None]:
+        """Hold the lock of `key`, waiting for whoever has it until `stopping` is set; see `locks.held`."""
+        with locks.held(self.lock(key), stopping or threading.Event()):
             yield
+
+    def lock(self, name: str) -> Path:
+        """Return the file whose lock processes on this folder have one at a time, for a key or another `name`."""
+        return self.root / "locks" / f"{name}.lock"
 
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
         """Give a fresh folder on the store's filesystem to write into; whatever is not published is removed."""
-        path = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
+        path = Path(tempfile.mkdtemp(dir=self.root / "tmp", prefix=f"{os.getpid()}-"))
         try:
             yield path
         finally:
@@ -164,9 +168,15 @@ class Store:
         return Artifact(stage, key, path, dict(values), seconds)
 
     def clean(self) -> None:
-        """Remove drafts that a killed process left; only for the one process that holds the workspace."""
+        """Remove drafts of processes that have ended; one that helps may be writing into its own."""
         for path in (self.root / "tmp").iterdir():
-            shutil.rmtree(path, ignore_errors=True)
+            if not _runs(path.name.partition("-")[0]):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    """Tell whether there is a process of this number."""
+    return process.isdecimal() and Path("/proc", process).exists()
 
 
 def _digest_of_values(values: Mapping[str, Any]) -> str:

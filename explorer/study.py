@@ -76,7 +76,7 @@ class Study:
         study = optuna.create_study(
             study_name=space.name, storage=self._storage, directions=directions, load_if_exists=True
         )
-        question = {**_question(space), **digests}
+        question = question_of(space, digests)
         if _check_question(study, question) and space.warm_start:
             others = {other.study_name: other.user_attrs.get(QUESTION) for other in self._storage.get_all_studies()}
             others.pop(space.name)
@@ -105,6 +105,8 @@ class Study:
             self._reflect(trial, constraints.get(trial.number, {}))
             if trial.state == TrialState.RUNNING:
                 self._cut_off.append(trial)
+        # Of those that were cut off, the ones whose outcome is on record: Optuna is still to be told of it.
+        self.untold = sum(self.outcome(trial.number) is not None for trial in self._cut_off)
 
     def ask(self) -> tuple[int, Configuration] | None:
         """Return the number and configuration of the next trial, never one that the study has; None when all are in."""
@@ -308,7 +310,7 @@ def _check_question(study: optuna.Study, question: dict[str, Any]) -> bool:
     return False
 
 
-def _question(space: Space) -> dict[str, Any]:
+def question_of(space: Space, digests: Mapping[str, str]) -> dict[str, Any]:
     """Return what must stay the same for two runs to be of one study; how it is searched may change."""
     return {
         "axes": {name: [str(choice) for choice in axis.choices] for name, axis in space.axes.items()},
@@ -316,4 +318,5 @@ def _question(space: Space) -> dict[str, Any]:
         "objectives": [list(objective) for objective in space.objectives.items()],
         "settings": space.settings.model_dump(),
         **({"rungs": space.rungs} if space.rungs else {}),
+        **digests,
     }

@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from explorer import locks
 from explorer.errors import WorkspaceError
 
 POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a workspace.
+
+    Parameters
+    ----------
+    process
+        With its command; "" of one that has yet to write it.
+    address
+        Of its socket, if it takes help.
+    """
+
+    process: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        return self.process or "another process"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a process has that holds a workspace: the open file that it has the lock of."""
+
+    file: IO[str]
+
+    def tell(self, address: str = "") -> None:
+        """Write into the file who holds it and, if it takes help, at which address."""
+        self.file.truncate(0)
+        self.file.write(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), "address": address}))
+        self.file.flush()
 
 
 class Workspace:
@@ -52,7 +85,9 @@ class Workspace:
         return self
 
     @contextlib.contextmanager
-    def held(self, told: Callable[[str], None]) -> Iterator[None]:
+    def held(
+        self, told: Callable[[str], None], meanwhile: Callable[[Holder], None] = lambda holder: None
+    ) -> Iterator[Hold]:
         """Hold the workspace for running a study, once no other process does.
 
         The kernel lets go when the one that holds it ends, however it ends, and then one of those that wait goes on.
@@ -61,32 +96,27 @@ class Workspace:
         ----------
         told
             Of each process that is waited for, with its command.
+        meanwhile
+            Called once for each that holds it, and again when that has an address.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        waited_for = ""
+        known: set[Holder] = set()
         with self.lock.open("a+") as handle:
-            while not _taken(handle):
-                if (holder := self._holder()) != waited_for:
+            while not locks.taken(handle):
+                holder = self._holder()
+                if holder.process not in {other.process for other in known}:
                     told(f"{holder} works in workspace '{self.root}'; this one goes on with what is left when it ends")
-                    waited_for = holder
+                if holder not in known:
+                    known.add(holder)
+                    meanwhile(holder)
                 time.sleep(POLL_SECONDS)  # not a call that blocks, so that Ctrl-C ends it
-            handle.truncate(0)
-            handle.write(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}))
-            handle.flush()
-            yield
+            hold = Hold(handle)
+            hold.tell()
+            yield hold
 
-    def _holder(self) -> str:
+    def _holder(self) -> Holder:
         try:
             holder = json.loads(self.lock.read_text())
-            return f"process {holder['pid']} ({holder['command']})"
+            return Holder(f"process {holder['pid']} ({holder['command']})", holder["address"])
         except (ValueError, KeyError):  # it took the lock this very moment and has yet to write its name
-            return "another process"
-
-
-def _taken(handle: IO[str]) -> bool:
-    """Take the lock of an open file unless somebody has it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            return Holder()

@@ -74,6 +74,15 @@ class Events:
         self.configurations[number] = configuration
 
 
+class Printed(Events):
+    """Prints the number of every trial that ends, too."""
+
+    def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
+        super().ended(number, configuration, outcome)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
+
+
 def write_space(
     folder: Path,
     name: str = "grid",
@@ -107,4 +116,4 @@ def executions(workspace: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":  # space, workspace, stage to be killed in, name of one of the functions above
-    globals()[sys.argv[4]](Path(sys.argv[1]), Path(sys.argv[2]), Events(sys.argv[3]))
+    globals()[sys.argv[4]](Path(sys.argv[1]), Path(sys.argv[2]), Printed(sys.argv[3]))

@@ -22,6 +22,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("",),  # the package itself: the Python API
     ("grids",),
     ("search", "progress", "figures", "planning"),
+    ("helping",),
+    ("turns",),
     ("study",),
     ("report", "pareto"),
     ("promotion", "screening", "earlier"),
@@ -43,7 +45,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("toml_file",),
     ("toml_lines", "settings", "records", "stage"),
     ("statistics", "store", "digests", "execution"),
-    ("configuration",),
+    ("configuration", "locks"),
     ("plugins",),
     ("errors",),
 )

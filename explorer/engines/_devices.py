@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
+from urllib.parse import quote
 
+from explorer import locks
 from explorer.configuration import Configuration
 from explorer.devices import Device
 from explorer.errors import DeviceError, StageFailed
@@ -61,6 +63,7 @@ class Surroundings:
     origins : what trials take from outside of the line
     devices : the devices that the study measures on, by name
     threads : the most threads that the study asks of each device
+    helping : whether another process leads the study, which has workers on this machine, too
     """
 
     store: Store
@@ -70,6 +73,7 @@ class Surroundings:
     devices: Mapping[str, Device]
     threads: int
     observer: Observer
+    helping: bool = False
 
 
 class DeviceEngine(ABC):
@@ -162,6 +166,13 @@ class DeviceEngine(ABC):
     def host(self) -> Mapping[str, Any]:
         """The TVM target of this machine, whose workers run the stages."""
         return self._host
+
+    @contextlib.contextmanager
+    def _leased(self, device: str) -> Iterator[None]:
+        """Have `device` alone, of all threads and processes on this workspace."""
+        lock = self._store.lock(f"device-{quote(device, safe='')}")
+        with self._leases[device], locks.held(lock, self._cores.stopping):
+            yield
 
     @contextlib.contextmanager
     def _working(self, kind: str, stage: str, device: str = "") -> Iterator[Answers]:

@@ -58,7 +58,7 @@ class StageEngine(DeviceEngine):
         key = stage.key
         if artifact := self._find(stage.name, key):
             return artifact
-        with self._store.locked(key):
+        with self._store.locked(key, self._cores.stopping):
             if artifact := self._find(stage.name, key):
                 return artifact
             if key in self._failures:
@@ -89,7 +89,7 @@ class StageEngine(DeviceEngine):
             If the device or the network failed.
         """
         key = stage.key
-        with self._leases[device]:
+        with self._leased(device):
             if known := self._records.latency(key, device):
                 return known[0]
             with self._store.draft() as draft:
@@ -115,7 +115,7 @@ class StageEngine(DeviceEngine):
         if artifact := self._find(stage.name, key):
             return artifact
         built = self._candidates(stage, device)
-        with self._store.locked(key), self._leases[device], self._store.draft() as draft:
+        with self._store.locked(key, self._cores.stopping), self._leased(device), self._store.draft() as draft:
             if artifact := self._find(stage.name, key):
                 return artifact
             if key in self._failures:
@@ -149,7 +149,7 @@ class StageEngine(DeviceEngine):
         key = stage.key
         if artifact := self._find(stage.name, key):
             return artifact
-        with self._store.locked(key), self._leases[device], self._store.draft() as draft:
+        with self._store.locked(key, self._cores.stopping), self._leased(device), self._store.draft() as draft:
             if artifact := self._find(stage.name, key):
                 return artifact
             if key in self._failures:

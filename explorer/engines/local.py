@@ -10,7 +10,7 @@ from explorer import loopback
 from explorer.devices import Device
 from explorer.engines._devices import Answers, Surroundings
 from explorer.engines._stages import ALONE, StageEngine
-from explorer.workers import Cores, Pool
+from explorer.workers import Pool, SharedCores
 
 
 def build(given: Surroundings, address: str | None) -> StageEngine:
@@ -22,7 +22,8 @@ class LocalEngine(StageEngine):
     """Runs stages in worker processes of this machine."""
 
     def __init__(self, given: Surroundings) -> None:
-        super().__init__(given, Cores())
+        super().__init__(given, SharedCores(given.store.lock("cores"), given.store.lock("turn")))
+        self._helping = given.helping
         logs = given.logs
         cores = os.cpu_count() or 1
         # A small network trains on half of the cores while others compile on one core each. OpenMP's threads wait for
@@ -38,15 +39,17 @@ class LocalEngine(StageEngine):
     @property
     def concurrency(self) -> int:
         """How many trials are worth being under way at once: one that trains while the others compile."""
-        return 1 + (os.cpu_count() or 1)
+        return sum(self.sizes.values())
 
     @property
     def sizes(self) -> Mapping[str, int]:
         """Kind of worker → how many stages of that kind are executed at once."""
-        return {"torch": 1, "tvm": os.cpu_count() or 1}
+        # Compiling takes one core each, and whoever leads the study has a worker for each core already.
+        return {"torch": 1, "tvm": 1 if self._helping else os.cpu_count() or 1}
 
     def stop(self) -> None:
         """End all workers; whoever waits for one sees it die."""
+        self._cores.stopping.set()
         for pool in self._pools.values():
             pool.stop()
 

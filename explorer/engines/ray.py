@@ -85,6 +85,7 @@ class RayEngine(StageEngine):
     def stop(self) -> None:
         """End all tasks; whoever waits for one sees it die."""
         self._stopped = True
+        self._cores.stopping.set()
         for task in list(self._tasks):
             self._ray.cancel(task, force=True)
 

@@ -23,6 +23,7 @@ from explorer import counting, loopback, plugins, space
 from explorer.errors import DeviceError, Failure, WorkspaceError
 from explorer.records import Records
 from explorer.store import Store
+from explorer.study import Study
 from explorer.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran
@@ -139,27 +140,25 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-def test_studies_killed_at_50_random_moments_end_as_an_undisturbed_one(grid: Ran, tmp_path: Path) -> None:
+def test_a_study_killed_at_50_random_moments_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    models = ("mobilenetv1", "mobilenetv2", "resnet18", "vgg16")
+    path = studies.write_space(tmp_path, models=models, algorithms=("direct", "gemm", "spatial_pack"))
+    path.write_text(path.read_text().replace("ratio = 0.5", "ratio = [0.3, 0.5, 0.7]"))
+    whole, workspace = tmp_path / "undisturbed", tmp_path / "killed"
+    studies.run(path, whole, Events())
     drawn = random.Random(0)
-    kills = 0
-    while kills < 50:
-        workspace = tmp_path / f"after {kills} kills"
-        command = [sys.executable, "-m", "tests.studies", str(grid.space), str(workspace), "", "run"]
-        while True:
-            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-            try:
-                errors = process.communicate(timeout=drawn.uniform(2, 12))[1]
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                kills += 1
-                continue
-            assert process.returncode == 0, errors
-            break
-        assert comparable(workspace, "grid").equals(comparable(grid.workspace, "grid"))
-        trials = study_of(workspace, "grid").trials
-        assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 24
-        assert Records(Workspace(workspace).url).executions().groupby("key").size().max() == 1
+    command = [sys.executable, "-m", "tests.studies", str(path), str(workspace), "", "run"]
+    for _ in range(50):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(drawn.uniform(1, 8))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it ended before it was killed 50 times"
+    assert sum(Records(Workspace(workspace).url).count("grid")) < 96
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    assert comparable(workspace, "grid").equals(comparable(whole, "grid"))
+    trials = study_of(workspace, "grid").trials
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 96
+    assert Records(Workspace(workspace).url).executions().groupby("key").size().max() == 1
 
 
 def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturbed: Path, tmp_path: Path) -> None:
@@ -229,6 +228,23 @@ def copied(folder: Path, into: Path) -> Path:
     """Return a workspace with the artifacts of another one and nothing on record."""
     shutil.copytree(folder / "workspace" / "artifacts", into / "workspace" / "artifacts")
     return into / "workspace"
+
+
+def test_a_study_killed_between_its_record_and_optuna_ends_with_all_its_trials(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    path = undisturbed / "small.toml"
+    workspace = Workspace(copied(undisturbed, tmp_path))
+    records = Records(workspace.url)
+    asked = Study(space.load(path), workspace, records).ask()
+    assert asked
+    [outcome] = [
+        record for _, c, record in Records(Workspace(undisturbed / "workspace").url).complete("small") if c == asked[1]
+    ]
+    records.add_trial("small", *asked, outcome, 1.0)
+    summary = studies.run(path, workspace.root, Events())
+    assert (summary.complete, summary.added) == (4, 3)
+    assert [trial.state for trial in study_of(workspace.root, "small").trials] == [optuna.trial.TrialState.COMPLETE] * 4
 
 
 def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) -> None:

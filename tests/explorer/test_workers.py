@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,15 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from explorer import locks
 from explorer.errors import StageFailed
 from explorer.execution import current
-from explorer.workers import Cores, Pool, Worker, _cause, temporary
+from explorer.workers import Cores, Pool, SharedCores, Worker, _cause, temporary
 
 
 @pytest.fixture
@@ -158,3 +161,44 @@ def test_a_measurement_has_the_cores_alone_and_goes_first() -> None:
         "measurement ends",
         "later computation begins",
     ]
+
+
+def test_processes_share_the_cores_as_threads_do(tmp_path: Path) -> None:
+    one, other = (SharedCores(tmp_path / "cores", tmp_path / "turn") for _ in range(2))  # as of two processes
+    order: list[str] = []
+    with ThreadPoolExecutor() as executor, contextlib.ExitStack() as computing:
+        computing.enter_context(one.computing())
+
+        def measure() -> None:
+            with other.alone():
+                order.append("measured")
+
+        def compute(cores: SharedCores, name: str) -> None:
+            with cores.computing():
+                order.append(name)
+
+        executor.submit(compute, other, "beside it").result()
+        measuring = executor.submit(measure)
+        while not _locked(tmp_path / "turn"):
+            time.sleep(0.01)
+        later = [executor.submit(compute, cores, "later") for cores in (one, other)]
+        time.sleep(0.2)
+        assert order == ["beside it"], "a measurement waits for what computes, and what comes later for it"
+        computing.close()
+        for future in (measuring, *later):
+            future.result()
+    assert order == ["beside it", "measured", "later", "later"]
+
+
+def test_who_waits_for_cores_ends_with_the_explorer(tmp_path: Path) -> None:
+    one, other = (SharedCores(tmp_path / "cores", tmp_path / "turn") for _ in range(2))
+    with ThreadPoolExecutor() as executor, one.alone():
+        waiting = executor.submit(lambda: other.computing().__enter__())
+        other.stopping.set()
+        with pytest.raises(StageFailed, match="stopped"):
+            waiting.result()
+
+
+def _locked(path: Path) -> bool:
+    with path.open("a") as handle:
+        return not locks.taken(handle)
