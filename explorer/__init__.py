@@ -63,6 +63,7 @@ def run(
     seed: int | None = None,
     engine: str = "local",
     address: str | None = None,
+    database: str | None = None,
     observer: Observer | None = None,
 ) -> Summary:
     """Search `space` until its study has all trials; one that was interrupted goes on where it stopped.
@@ -78,6 +79,9 @@ def run(
     engine, address
         Where stages run: ``"local"``, on this machine, or ``"ray"``, on the cluster whose head has `address`; without
         one, on a cluster of this machine alone.
+    database
+        SQLAlchemy URL of the database that the workspace's studies are in from now on, such as one of PostgreSQL that
+        several machines reach; a file in the workspace unless given.
     observer
         Is told how the study goes; progress on the terminal unless given.
 
@@ -95,7 +99,7 @@ def run(
     with _observed(
         observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
     ) as told:
-        return search.run(searched, Workspace(Path(workspace)), told, where)
+        return search.run(searched, Workspace(Path(workspace)).on(database), told, where)
 
 
 def grid(
@@ -105,6 +109,7 @@ def grid(
     shard: str = "1/1",
     engine: str = "local",
     address: str | None = None,
+    database: str | None = None,
     observer: Observer | None = None,
 ) -> Summary:
     """Evaluate every configuration of `space`; a grid that was interrupted goes on where it stopped.
@@ -113,7 +118,7 @@ def grid(
     ----------
     shard
         ``"i/n"``: the i-th of n equal parts of the grid.
-    space, workspace, engine, address, observer
+    space, workspace, engine, address, database, observer
         As in `run`.
 
     Raises
@@ -128,7 +133,7 @@ def grid(
     where = search.Where(engine, address)
     whole, part = load(Path(space)).whole, grids.Shard.parse(shard)
     with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
-        return grids.run(whole, Workspace(Path(workspace)), told, part, where)
+        return grids.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
 
 
 def evaluate(
@@ -164,10 +169,13 @@ def evaluate(
 
     where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(Path(space))
     wanted = searched.configuration(configuration)
-    with _observed(observer, f"{searched.name}: one configuration") as told, place.held(told.note):
-        found, records = origins.find(searched, place), Records(place.url)
-        with search.engine_of(searched, place, records, found, told, where) as running:
-            outcome = trial.run(wanted, searched.settings, running)
+    with (
+        _observed(observer, f"{searched.name}: one configuration") as told,
+        place.held(told.note),
+        Records(place.url).led(told.note) as records,
+        search.engine_of(searched, place, records, origins.find(searched, place), told, where) as running,
+    ):
+        outcome = trial.run(wanted, searched.settings, running)
     if isinstance(outcome, Failure):
         raise ExplorerError(f"{outcome.stage} failed ({outcome.kind}): {outcome.message}")
     return dict(outcome.values)
@@ -204,7 +212,7 @@ def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard:
     from explorer.workspace import Workspace
 
     whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
-    records = Records(place.url) if place.database.exists() else None
+    records = Records(place.url) if place.has_studies else None
     return planning.plan(whole, grids.Shard.parse(shard).configurations(whole), records)
 
 

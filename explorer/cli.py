@@ -42,6 +42,10 @@ OnEngine = Annotated[str, typer.Option("--engine", help="Where stages run: local
 AtAddress = Annotated[
     str | None, typer.Option("--address", help="Head of the Ray cluster, host:port; this machine alone if not given.")
 ]
+InDatabase = Annotated[
+    str | None,
+    typer.Option("--database", help="SQLAlchemy URL of the studies' database; a file in the workspace if not given."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 WORKSPACE = Path(explorer.DEFAULT_WORKSPACE)
 
@@ -55,11 +59,19 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    database: InDatabase = None,
 ) -> None:
     """Search a space; the same command goes on with a study that was interrupted."""
     with _resumable():
         summary = explorer.run(
-            space, workspace, trials=trials, sampler=sampler, seed=seed, engine=engine, address=address
+            space,
+            workspace,
+            trials=trials,
+            sampler=sampler,
+            seed=seed,
+            engine=engine,
+            address=address,
+            database=database,
         )
     _print_summary(summary, workspace)
 
@@ -75,6 +87,7 @@ def grid(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --dry-run.")] = False,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    database: InDatabase = None,
 ) -> None:
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
     if as_json and not dry_run:
@@ -89,7 +102,7 @@ def grid(
     if dry_run:
         return
     with _resumable():
-        summary = explorer.grid(space, workspace, shard=shard, engine=engine, address=address)
+        summary = explorer.grid(space, workspace, shard=shard, engine=engine, address=address, database=database)
     _print_summary(summary, workspace)
 
 

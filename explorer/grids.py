@@ -85,9 +85,8 @@ ALL = Shard()
 
 def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL, where: Where = HERE) -> Summary:
     """Bring every configuration of `space`, or of a shard of it, on record; see `search.run` for errors."""
-    with workspace.held(observer.note):
+    with workspace.held(observer.note), Records(workspace.url).led(observer.note) as records:
         found = origins.find(space, workspace)
-        records = Records(workspace.url)
         study = Study(space, workspace, records, found.digests())
         left = [_Pending(*each) for each in study.missing(shard.configurations(space))]
         before = sum(records.count(space.name))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from explorer.configuration import Configuration
-from explorer.errors import DOMINATED, Failure
+from explorer.errors import DOMINATED, Failure, WorkspaceError
 from explorer.statistics import Interval, median_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LEADS = 0x646C6173  # the number of the lock that PostgreSQL gives to one process at a time
+POLL_SECONDS = 1.0
 
 BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
 
@@ -102,6 +106,31 @@ class Records:
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
         _Table.metadata.create_all(self.engine)
+
+    @contextlib.contextmanager
+    def led(self, told: Callable[[str], None]) -> Iterator[Records]:
+        """Give itself, while no other machine runs studies in the database, if it is on a server that several reach.
+
+        The server takes that back when the connection ends, however it ends. An SQLite file is its workspace's, which
+        is held already.
+
+        Parameters
+        ----------
+        told
+            Of another machine that has it, once, if one is waited for.
+        """
+        if self.engine.dialect.name != "postgresql":
+            yield self
+            return
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            waiting = False
+            while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS))):
+                if not waiting:
+                    told("another machine runs a study in the database; this one goes on with what is left then")
+                waiting = True
+                time.sleep(POLL_SECONDS)
+            yield self
+            connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))
 
     def add_trial(
         self, study: str, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float
@@ -232,12 +261,33 @@ class Records:
 
 
 def connect(url: str) -> sa.Engine:
-    """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on."""
+    """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on.
+
+    Raises
+    ------
+    WorkspaceError
+        If `url` is none, its driver is not installed, or its server does not answer.
+    """
     if not url.startswith("sqlite"):
-        return sa.create_engine(url)
+        return _reached(url)
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     tune_sqlite(engine)
     return engine
+
+
+def _reached(url: str) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+        with engine.connect():
+            return engine
+    except sa.exc.ArgumentError:
+        raise WorkspaceError(f"'{url}' is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from None
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
+        message = f"there is no driver for {url.partition(':')[0]}: {error}; for PostgreSQL: "
+        raise WorkspaceError(f"{message}pip install 'dlas-explorer[postgresql]'") from None
+    except sa.exc.OperationalError as error:
+        shown = sa.make_url(url).render_as_string(hide_password=True)
+        raise WorkspaceError(f"the database {shown} does not answer: {str(error.orig).strip()}") from None
 
 
 def tune_sqlite(engine: sa.Engine) -> None:

@@ -11,14 +11,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.configuration import Configuration, in_float32
+from explorer.configuration import Configuration, in_float32, parts
 from explorer.limits import Limit, violation
-from explorer.space_file import INTERVALS, Direction
+from explorer.space_file import ON, Direction, interval_of
 
 # Only training tells it; all other quantities are known before.
 ACCURACY = "accuracy"
 LATENCY = "latency_ms"
-INTERVAL = INTERVALS[LATENCY]
 
 # Fine-tuned networks before it is known what fine-tuning mends. If they are alike, the next one mends more than all of
 # them once in as many times and one; it has to be among the best besides to be left out wrongly.
@@ -69,11 +68,13 @@ class Screen:
             validation images before anything was removed.
         """
         device = configuration.device
-        at_best = {**known, ACCURACY: self._possible(configuration.dataset, known["trained_accuracy"])}
+        possible = self._possible(configuration.dataset, known["trained_accuracy"])
+        at_best = {**known, **dict.fromkeys(_everywhere(ACCURACY, device), possible)}
         best = self._best.get(device, ())
         for limit in self._limits if best else ():
             # A latency counts as the least that it may be.
-            least = {**at_best, LATENCY: at_best[INTERVAL[0]]} if limit.comparison == "<=" else at_best
+            least = {name: at_best[interval_of(name)[0]] for name in _everywhere(LATENCY, device)}
+            least = {**at_best, **(least if limit.comparison == "<=" else {})}
             if limit.violation(device, least):
                 return f"at {_brief(at_best)} at best it breaks the limit {limit}, which trial {best[0][0]} keeps"
         for number, other in best:
@@ -92,14 +93,21 @@ class Screen:
         return None not in better and any(better)
 
 
+def _everywhere(quantity: str, device: str) -> list[str]:
+    """Return what `quantity` is on record as: on the worst of several devices and on each, or on the only one."""
+    devices = parts(device)
+    return [quantity, *(f"{quantity}{ON}{each}" for each in devices if len(devices) > 1)]
+
+
 def _certainly(one: Values, other: Values, quantity: str, direction: Direction) -> bool | None:
     """Return whether `one` is better, False if both are equal, None if it may be worse.
 
     Of latencies the 95 % intervals have to lie apart, unless it is one and the same measurement.
     """
     own, others = float(one[quantity]), float(other[quantity])
-    if quantity == LATENCY and any(one[name] != other[name] for name in INTERVAL):
-        low, high = INTERVAL if direction == "minimize" else reversed(INTERVAL)
+    interval = interval_of(quantity)
+    if quantity.partition(ON)[0] == LATENCY and any(one[name] != other[name] for name in interval):
+        low, high = interval if direction == "minimize" else reversed(interval)
         own, others = float(one[high]), float(other[low])
     if direction == "maximize":
         own, others = -own, -others

@@ -95,9 +95,10 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         if where == HERE and holder.address:
             helped += _help(space, workspace, observer, holder)
 
-    with workspace.held(observer.note, help_out) as hold:
+    with contextlib.ExitStack() as stack:
+        hold = stack.enter_context(workspace.held(observer.note, help_out))
         found = origins.find(space, workspace)
-        records = Records(workspace.url)
+        records = stack.enter_context(Records(workspace.url).led(observer.note))
         study = Study(space, workspace, records, found.digests())
         before = sum(records.count(space.name))
         observer.begin(before, space.trials)
@@ -107,9 +108,9 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         if wanted := max(0, space.trials - before) + study.untold:
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 turns = Turns(study, engine.computing, observer, wanted)
-                with contextlib.ExitStack() as stack:
+                with contextlib.ExitStack() as listening:
                     if where == HERE:
-                        hold.tell(stack.enter_context(helping.led(turns, _identity(space, found))))
+                        hold.tell(listening.enter_context(helping.led(turns, _identity(space, found))))
                     _evaluate(turns, engine)
         ended = records.count(space.name)
         added = helped + sum(ended) - before

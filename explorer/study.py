@@ -68,10 +68,7 @@ class Study:
         self._records = records
         self._lock = threading.Lock()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._storage = optuna.storages.RDBStorage(
-            workspace.url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}}
-        )
-        tune_sqlite(self._storage.engine)
+        self._storage = _storage(workspace.url)
         directions = list(space.objectives.values())
         study = optuna.create_study(
             study_name=space.name, storage=self._storage, directions=directions, load_if_exists=True
@@ -256,6 +253,15 @@ class Study:
             self._ladder.add(Finished(number, configuration, record.values))
         if self.screen:
             self.screen.add(number, configuration, record.values)
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    """Return Optuna's tables in the database at `url`."""
+    if not url.startswith("sqlite"):
+        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
+    tune_sqlite(storage.engine)
+    return storage
 
 
 def _stored(storage: optuna.storages.RDBStorage, study_id: int) -> Iterator[FrozenTrial]:

@@ -6,7 +6,8 @@ Latency first, compress to measure come once more before, without fine-tuning, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -69,31 +70,61 @@ def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | N
     Parameters
     ----------
     screen
-        If given, a stack on one device whose latency does not depend on its fine-tuning is measured before, and
-        fine-tuned unless the screen says why not.
+        If given, a stack whose latency does not depend on its fine-tuning is measured before, and fine-tuned unless the
+        screen says why not.
     """
-    devices = configuration.parts(c.device)
     try:
-        if len(devices) == 1:
-            return _line(c, settings, engine, screen)
-        return _together({device: _line_on(device, c, settings, engine) for device in devices})
+        measured = _before_fine_tuning(c, settings, engine, screen) if screen else {}
+        records = {}
+        for device in configuration.parts(c.device):
+            with _naming(device, c):
+                records[device] = _line(replace(c, device=device), settings, engine, measured.get(device))
+        return _together(records) if len(records) > 1 else records[c.device]
     except StageFailed as failed:
         return failed.failure
 
 
-def _line_on(device: str, c: Configuration, settings: Settings, engine: Engine) -> Record:
-    """Take a stack that is judged on several devices down the line for one of them, which a failure names."""
+@contextlib.contextmanager
+def _naming(device: str, c: Configuration) -> Iterator[None]:
+    """Have a failure of a stack that is judged on several devices name this one."""
     try:
-        return _line(replace(c, device=device), settings, engine, None)
+        yield
     except StageFailed as failed:
+        if device == c.device:
+            raise
         message = f"on {device}: {failed.failure.message}"
         raise StageFailed(replace(failed.failure, message=message)) from failed
+
+
+def _before_fine_tuning(c: Configuration, settings: Settings, engine: Engine, screen: Screen) -> dict[str, _Latency]:
+    """Return the latency on every device of a stack that takes as long without its fine-tuning; of another one nothing.
+
+    Raises
+    ------
+    StageFailed
+        If the screen says why it need not be fine-tuned.
+    """
+    if (shapes := _shapes(c, settings)) is None:
+        return {}
+    fine_tuning = settings.compress.model_copy(update={"epochs": 0})
+    latencies, known = {}, {}
+    for device in configuration.parts(c.device):
+        own = replace(c, device=device)
+        with _naming(device, c):
+            trained = _trained(own, settings, engine)
+            made = _compiled(own, shapes, fine_tuning, trained.above, settings, engine)
+            latencies[device] = _measured(own, made, settings, engine)
+        known[device] = Record({**trained.accuracy, **_known(made), **latencies[device].values})
+    if why := screen.why_not(c, (_together(known) if len(known) > 1 else known[c.device]).values):
+        raise StageFailed(Failure("compress", DOMINATED, f"not trained, since {why}"))
+    return latencies
 
 
 def _together(records: Mapping[str, Record]) -> Record:
     """Return what a stack reaches on the device that is worst in each quantity, and beside it what on every device.
 
-    Of quantities that are not measured, and of the artifacts, the slowest device's are on record.
+    Of quantities that are not measured, and of the artifacts, the slowest device's are on record. Before a network is
+    trained, nothing is known of its accuracy.
     """
 
     def worst(quantity: str, best: Callable[..., Record]) -> dict[str, Any]:
@@ -106,38 +137,50 @@ def _together(records: Mapping[str, Record]) -> Record:
         f"{name}{ON}{device}": record.values[name]
         for device, record in records.items()
         for name in (*kept, "build_key", "measure_key")
+        if name in record.values
     }
-    return Record({**slowest.values, **worst("accuracy", min), **worst("size_bytes", max), **each})
+    accuracy = worst("accuracy", min) if "accuracy" in slowest.values else {}
+    return Record({**slowest.values, **accuracy, **worst("size_bytes", max), **each})
 
 
-def _line(c: Configuration, settings: Settings, engine: Engine, screen: Screen | None) -> Record:
-    dtype = configuration.dtype(c.compression)
-    target, here = dict(engine.target(c.device)), dict(engine.host)
-    tolerance = {"tolerance": settings.measure.allowed(dtype)}
+@dataclass(frozen=True)
+class _Trained:
+    """A trained network, its accuracy on record, and the parents of what compresses it."""
+
+    data: Artifact
+    network: Artifact
+    accuracy: Mapping[str, float]
+    above: Mapping[str, Artifact]
+
+
+def _trained(c: Configuration, settings: Settings, engine: Engine) -> _Trained:
+    """Return the configuration's network before anything is removed from it."""
     outside = engine.outside(c)
     data = engine.run(Stage("data", {"dataset": c.dataset, **settings.data.model_dump()}, outside["data"]))
     root = str(outside["data"]["source"].path)
     data = replace(data, values={**data.values, "root": root})  # where the images lie now, not in any key
     training = {"model": c.model, "width": c.width, **settings.train.model_dump()}
-    trained = engine.run(Stage("train", training, {"data": data, **outside["train"]}))
-    accuracy = {"trained_accuracy": trained.values["validation_accuracy"]}
-    above = {"data": data, "train": trained, **outside["compress"]}
+    network = engine.run(Stage("train", training, {"data": data, **outside["train"]}))
+    accuracy = {"trained_accuracy": network.values["validation_accuracy"]}
+    return _Trained(data, network, accuracy, {"data": data, "train": network, **outside["compress"]})
 
-    latency = None
-    if screen and (shapes := _shapes(c, settings)) is not None:
-        untrained = _compiled(c, shapes, settings.compress.model_copy(update={"epochs": 0}), above, settings, engine)
-        latency = _measured(c, untrained, settings, engine)
-        if why := screen.why_not(c, {**accuracy, **_known(untrained), **latency.values}):
-            raise StageFailed(Failure("compress", DOMINATED, f"not trained, since {why}"))
+
+def _line(c: Configuration, settings: Settings, engine: Engine, latency: _Latency | None) -> Record:
+    """Take a stack on one device down the line; `latency` is what it takes, if that was measured before."""
+    dtype = configuration.dtype(c.compression)
+    target, here = dict(engine.target(c.device)), dict(engine.host)
+    tolerance = {"tolerance": settings.measure.allowed(dtype)}
+    trained = _trained(c, settings, engine)
     # What only stores in fewer bits leaves the float32 network as it is: one is compressed for all such dtypes.
-    made = _compiled(c, configuration.in_float32(c.compression), settings.compress, above, settings, engine)
+    changes = configuration.in_float32(c.compression)
+    made = _compiled(c, changes, settings.compress, trained.above, settings, engine)
 
     # The accuracy on record is that of a compiled network, taken on this machine's cores, once for all networks that
     # compute the same up to rounding. For another target the network is compiled for this machine, too, and not tuned.
     evaluable = made.lowered if target == here else _lower(c, here, made.above, engine)
     evaluation = {"numerics": evaluable.values["numerics"], **tolerance, **settings.evaluate.model_dump()}
     evaluated = engine.run(
-        Stage("evaluate", evaluation, {"data": data, "compress": made.compressed, "network": made.network}),
+        Stage("evaluate", evaluation, {"data": trained.data, "compress": made.compressed, "network": made.network}),
         lambda: {
             "lower": evaluable,
             "build": made.built if target == here else _build(c, here, evaluable, engine, tuned=False),
@@ -146,13 +189,17 @@ def _line(c: Configuration, settings: Settings, engine: Engine, screen: Screen |
     latency = latency or _measured(c, made, settings, engine)
     return Record(
         {
-            **accuracy,
+            **trained.accuracy,
             **_plain(evaluated.values),
             **_known(made),
             **latency.values,
             "dtype": dtype,
-            **{f"{each.stage}_note": each.values["note"] for each in (data, trained) if "note" in each.values},
-            "train_key": trained.key,
+            **{
+                f"{each.stage}_note": each.values["note"]
+                for each in (trained.data, trained.network)
+                if "note" in each.values
+            },
+            "train_key": trained.network.key,
             "compress_key": made.compressed.key,
             "lower_key": made.lowered.key,
             "build_key": made.built.key,

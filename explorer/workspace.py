@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,13 +59,39 @@ class Workspace:
         self.artifacts = root / "artifacts"
         self.logs = root / "logs"
         self.database = root / "study.db"
+        self.server = root / "database"
         self.lock = root / "lock"
         self.digests = root / "digests.db"
 
     @property
     def url(self) -> str:
         """The SQLAlchemy URL of the database, for Optuna and ``optuna-dashboard`` too."""
-        return f"sqlite:///{self.database}"
+        return self.server.read_text() if self.server.exists() else f"sqlite:///{self.database}"
+
+    def on(self, url: str | None) -> Workspace:
+        """Return itself, its studies in the database at `url` from now on; where they are, if that is None.
+
+        Raises
+        ------
+        WorkspaceError
+            If it has studies in another database, or there is none at `url`.
+        """
+        from explorer.records import connect
+
+        if url is None or (self.has_studies and url == self.url):
+            return self
+        if self.has_studies:
+            raise WorkspaceError(f"the studies of workspace '{self.root}' are in another database, {_shown(self.url)}")
+        connect(url).dispose()
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.server.touch(mode=0o600)  # a URL may have a password
+        self.server.write_text(url)
+        return self
+
+    @property
+    def has_studies(self) -> bool:
+        """Whether there is a database of studies, or a word on where it is."""
+        return self.database.exists() or self.server.exists()
 
     def figure(self, study: str) -> Path:
         """Return where the figure of a study's fronts lies."""
@@ -78,7 +105,7 @@ class Workspace:
         WorkspaceError
             If there is no study in the folder.
         """
-        if not self.database.exists():
+        if not self.has_studies:
             raise WorkspaceError(
                 f"no study in workspace '{self.root}'; start one with 'dlas run SPACE.toml --workspace {self.root}'"
             )
@@ -120,3 +147,8 @@ class Workspace:
             return Holder(f"process {holder['pid']} ({holder['command']})", holder["address"])
         except (ValueError, KeyError):  # it took the lock this very moment and has yet to write its name
             return Holder()
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password."""
+    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", url)

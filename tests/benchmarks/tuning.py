@@ -1,29 +1,32 @@
 """Auto-scheduling: candidates per second, tuned networks against untuned ones and ONNX Runtime, and transfer.
 
-Claim: of a 3x3 layer of ResNet18, 9.0 candidates are built and measured per second, 17 times as many as by
-MetaSchedule's own builder and runner (0.52). Tuned networks take this much of the time of untuned ones:
+Claim: of a 3x3 layer of ResNet18, 7.1 candidates are built and measured per second, 12 times as many as by
+MetaSchedule's own builder and runner (0.59). Tuned networks take this much of the time of untuned ones:
 
     network      winograd  direct  the best untuned and tuned, to ONNX Runtime
-    resnet18     0.72      0.84    winograd 0.97  winograd 0.70
-    vgg16        0.71      0.84    direct 1.03    direct 0.86
-    mobilenetv1  0.89      0.89    winograd 0.95  winograd 0.85
-    mobilenetv2  0.95      0.98    direct 0.84    winograd 0.81
-    mean         0.81      0.89    0.94           0.80
+    resnet18     0.71      0.90    winograd 0.89  winograd 0.62
+    vgg16        0.56      0.83    direct 1.02    winograd 0.67
+    mobilenetv1  0.85      0.90    direct 0.95    winograd 0.82
+    mobilenetv2  0.97      0.95    direct 0.83    direct 0.79
+    mean         0.76      0.89    0.92           0.72
 
-after 600 candidates of the template, in 77 to 183 s a network. Another run gave 0.83 and 0.87 in the mean. Both
-compared three finalists of a layer; with six, as now, winograd took 0.75 and 0.82 on ResNet18 and VGG16, the only
-networks that were run so. What a tuned network takes varies by some percent, an untuned one's time by a quarter. With
-gemm and spatial_pack, 300 candidates that were timed behind a copy of memory, before they could ask for blocks, made
-0.89 and 0.92 in the mean. 300 generated schedules of direct, which ask for nothing ahead, made 0.95 of ResNet18's time
-and 0.99 of MobileNetV2's. With what was on record of ResNet18, a tenth of the trials reached 0.65 of the gain of full
-tuning on a ResNet18 with a third of its channels pruned; without it, 0.21. These, and the rate, are of that time, too.
+after 600 candidates of the template, in 90 to 216 s a network. Before tuned Winograd could derive kernels, it took 0.75,
+0.76, 0.88 and 0.90 on the same machine, and 0.72, 0.71, 0.89 and 0.95 on another day: what a tuned network takes varies
+by some percent, an untuned one's time by a quarter. MobileNets have nothing for Winograd, whose layers run as
+spatial_pack there. With gemm and spatial_pack, 300 candidates that were timed behind a copy of memory, before they could
+ask for blocks, made 0.89 and 0.92 in the mean. 300 generated schedules of direct, which ask for nothing ahead, made 0.95
+of ResNet18's time and 0.99 of MobileNetV2's; these are of that time, too. With what was on record of ResNet18, a tenth of
+the trials brought 0.11 of the time of a ResNet18 with a third of its channels pruned, where full tuning from scratch
+brought 0.06 and a tenth from scratch 0.02.
 
 ResNet18 and VGG16 gain as much as the host leaves them little of its L3 cache: their untuned times varied between 3.1
-and 4.0 and between 2.8 and 3.7 ms with winograd, their tuned ones between 2.5 and 2.7 and between 2.3 and 2.5. Tuned,
-ResNet18's layers of 512 channels read their weights at 54 GB/s, where a loop that does nothing else reads at 36 to 56.
-MobileNetV1's layers of 512 x 512 channels do 420 GFLOP/s tuned with all they read in the L2 cache, where multiply-adds
-on registers do 460; in the network they take a fifth longer, as their weights come from the L3 cache and half of their
-input from the other core. (The loops are no rows of this script: they were measured aside.) All on apache-tvm
+and 4.0 and between 2.8 and 3.7 ms with winograd. What bounds them is how fast transformed kernels arrive: a layer of
+512 x 512 channels has 16.8 MB of them. Behind 96 MiB that are read in between, it takes 554 us by the rules, 331 with
+kernels asked for 8 KiB ahead, and 260 to 285 with 9 of 16 elements read, on a map of 4x4; on one of 2x2 it takes 372 to
+416, 307 to 321 and 193 to 202. To read 9.4 MB takes 170 to 200 us on both cores there. MobileNetV1's layers of
+512 x 512 channels do 420 GFLOP/s tuned with all they read in the L2 cache, where multiply-adds on registers do 460; in
+the network they take a fifth longer, as their weights come from the L3 cache and half of their input from the other
+core. (The single layers and loops are no rows of this script: they were measured aside.) All on apache-tvm
 0.27.0.post1, onnxruntime 1.32.0, 2 cores of a Xeon with AVX-512 and 2 MiB of L2 cache each.
 
 Sample: `rate` builds and measures as many candidates of one 3x3 layer of ResNet18 with our builders and runner and

@@ -118,6 +118,29 @@ def test_where_fine_tuning_mends_what_it_did_before_no_point_of_the_front_is_lef
     assert not skipped & set(front.index[front])
 
 
+def together(left: float, right: float, accuracy: float = 0.0, size: int = 1000) -> dict[str, Any]:
+    """Return what is on record of a stack that takes so long on two devices."""
+    each = {"left": values(accuracy, left, size), "right": values(accuracy, right, size)}
+    both = {f"{name} on {device}": value for device, known in each.items() for name, value in known.items()}
+    return {**values(accuracy, max(left, right), size), **both}
+
+
+def test_of_stacks_on_several_devices_every_objective_counts() -> None:
+    both = replace(PRUNED, device="left+right")
+    made = Screen({"accuracy on left": "maximize", "latency_ms on right": "minimize"})
+    for number in range(screening.MIN_FINE_TUNED):
+        made.add(number, both, {**together(99.0, 99.0, 0.91, 10**9), "compress_key": f"{number}"})
+    made.add(100, both, together(2.0, 1.0, 0.95, 900))
+    assert made.why_not(both, together(3.0, 2.0)) is not None
+    assert made.why_not(both, together(3.0, 0.5)) is None, "it is faster on the right"
+    assert made.why_not(both, together(3.0, 1.1)) is None, "it may be as fast there"
+    assert made.why_not(replace(PRUNED, device="left"), together(3.0, 2.0)) is None
+    limited = Screen(OBJECTIVES, [Limit.parse("latency_ms <= 5 on left"), Limit.parse("accuracy >= 0.5 on left")])
+    limited.add(0, both, together(2.0, 1.0, 0.95))
+    assert "it breaks the limit latency_ms <= 5 on left" in str(limited.why_not(both, together(6.0, 0.1, size=1)))
+    assert limited.why_not(both, together(5.4, 0.1, size=1)) is None, "its interval begins within"
+
+
 class Patient:
     """Leaves nothing out and remembers who it was asked about."""
 
@@ -155,6 +178,14 @@ def test_only_other_shapes_are_compressed_and_measured_apart(
     assert screen.asked == [c]
     executed = engine.distinct - before
     assert (executed["compress"], executed["measure"]) == (networks, measurements)
+
+
+def test_a_stack_on_several_devices_is_measured_on_each_before_it_is_fine_tuned() -> None:
+    engine, screen = counting.CountingEngine({}), Patient()
+    both = replace(PRUNED, device="left+right")
+    trial.run(both, Settings(), engine, screen)
+    assert screen.asked == [both]
+    assert (engine.distinct["compress"], engine.distinct["measure"]) == (2, 2)
 
 
 def test_which_weights_are_zero_decides_how_long_csr_takes() -> None:
