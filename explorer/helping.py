@@ -1,9 +1,9 @@
-"""Several processes of a machine on one study: one leads it, and gives trials to the others, which help.
+"""Several processes on one study: one leads it, and gives trials to the others, which help.
 
-The one that holds the workspace leads: only it asks the sampler and tells outcomes. It listens on a socket, whose
-address stands in the workspace's lock, and those that wait for that lock connect to it, once for each trial that they
-can have under way. Trials and their outcomes pass through these connections and nothing else: artifacts, measurements
-and executions go into the store and the records, which know several processes.
+The one that holds the workspace leads: only it asks the sampler and tells outcomes. It listens where the workspace's
+lock says, and those that wait for that lock connect to it, once for each trial that they can have under way. Trials and
+their outcomes pass through these connections and nothing else: artifacts, measurements and executions go into the store
+and the records, which know several processes.
 
 A connection that ends in the middle of a trial gives it back. Who led and ended, however, is succeeded by one of those
 that helped.
@@ -12,12 +12,16 @@ that helped.
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
@@ -28,54 +32,120 @@ from explorer.engines._stages import StageEngine
 from explorer.errors import Failure
 from explorer.records import Record, Records
 from explorer.space import Space
+from explorer.store import HOST
 from explorer.turns import Asked, TrialObserver, Turns
+from explorer.workspace import Address, Holder
 
 # What a process that helps says once it can run trials, and of one that it was given: what it knows of a stack that may
 # be left out; the outcome with the seconds that it took, and that it can run another one.
 READY, KNOWN, OUTCOME = "ready", "known", "outcome"
 
-GONE = (EOFError, OSError)  # what a connection raises whose other end is no more
+GONE = (EOFError, OSError, AuthenticationError)  # what a connection raises whose other end is no more
+
+
+# The kernel asks the other machine for a sign of life after so many silent seconds, so often, and as many times.
+KEEP_ALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
+
+
+class _Connections:
+    """Connections that a thread each serves, and that another one can end.
+
+    To close what another thread reads from, or closes itself, may close a file that was opened meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: list[Connection] = []
+
+    @contextlib.contextmanager
+    def served(self, connection: Connection) -> Iterator[None]:
+        """Close a connection afterwards."""
+        with self._lock:
+            self._open.append(connection)
+        try:
+            _keep_alive(connection)
+            yield
+        finally:
+            with self._lock:
+                self._open.remove(connection)
+                connection.close()
+
+    def end(self) -> None:
+        """Have those who wait for a word from one of the connections see its end."""
+        with self._lock:
+            for connection in self._open:
+                with socket.socket(fileno=os.dup(connection.fileno())) as same, contextlib.suppress(OSError):
+                    same.shutdown(socket.SHUT_RDWR)  # which fails where the other end is gone
 
 
 @contextlib.contextmanager
-def led(turns: Turns, study: Mapping[str, Any]) -> Iterator[str]:
+def led(turns: Turns, study: Mapping[str, Any], anywhere: bool) -> Iterator[Address]:
     """Give trials to whoever connects and has the same `study`; yield the address to connect to.
 
     Parameters
     ----------
     study
         Its name, and what must stay the same for two runs to be of one study, as plain JSON values.
+    anywhere
+        Whether to listen to other machines, too.
     """
-    # A socket's path may have 107 characters, and a workspace's has more. Nobody else may enter this folder.
-    connections: list[Connection] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="dlas-") as folder,
-        Listener(address := str(Path(folder, "socket")), "AF_UNIX") as listener,
-    ):
+    connections = _Connections()
+    with _listening(anywhere) as (listener, address):
         desk = threading.Thread(target=_admit, args=(listener, connections, turns, study), daemon=True)
         desk.start()
         try:
             yield address
         finally:
             turns.stop()
-            for connection in connections:
-                connection.close()
+            connections.end()
             with contextlib.suppress(*GONE):  # to close a listener does not wake the thread that waits for it
-                Client(address).close()
+                _connected(address, HOST).close()
             desk.join()
 
 
-def _admit(listener: Listener, connections: list[Connection], turns: Turns, study: Mapping[str, Any]) -> None:
+@contextlib.contextmanager
+def _listening(anywhere: bool) -> Iterator[tuple[Listener, Address]]:
+    if anywhere:  # whoever does not know the key is not listened to
+        key = secrets.token_hex(32)
+        with Listener(("", 0), "AF_INET", authkey=bytes.fromhex(key)) as listener:
+            yield listener, Address(HOST, listener.address[1], key)
+        return
+    # A socket's path may have 107 characters, and a workspace's has more. Nobody else may enter this folder.
+    with tempfile.TemporaryDirectory(prefix="dlas-") as folder:
+        path = str(Path(folder, "socket"))
+        with Listener(path, "AF_UNIX") as listener:
+            yield listener, Address(path)
+
+
+def _connected(address: Address, host: str) -> Connection:
+    """Return a connection to a process on `host`; raise one of `GONE` if there is none."""
+    if address.port is None:
+        return Client(address.socket, "AF_UNIX")
+    name = "127.0.0.1" if host == HOST else address.socket
+    connection = Client((name, address.port), "AF_INET", authkey=bytes.fromhex(address.key))
+    _keep_alive(connection)
+    return connection
+
+
+def _keep_alive(connection: Connection) -> None:
+    """Have a connection end, within minutes, if the machine at its other end is lost without a word."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        if same.family == socket.AF_INET:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEP_ALIVE.items():
+                same.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _admit(listener: Listener, connections: _Connections, turns: Turns, study: Mapping[str, Any]) -> None:
     while not turns.stopped:
         with contextlib.suppress(*GONE):
-            connection = listener.accept()
-            connections.append(connection)
-            threading.Thread(target=_give, args=(connection, turns, study), daemon=True).start()
+            arguments = (listener.accept(), connections, turns, study)
+            threading.Thread(target=_give, args=arguments, daemon=True).start()
 
 
-def _give(connection: Connection, turns: Turns, study: Mapping[str, Any]) -> None:
+def _give(connection: Connection, connections: _Connections, turns: Turns, study: Mapping[str, Any]) -> None:
     """Give trials to one connection until there are none, or it ends."""
-    with contextlib.suppress(*GONE), connection:
+    with contextlib.suppress(*GONE), connections.served(connection):
         if digest(connection.recv()) != digest(study):
             connection.send("another study, or this one with other axes or settings")
             return
@@ -117,10 +187,12 @@ class _Screen:
         return answer
 
 
-def refusal(address: str, study: Mapping[str, Any]) -> str | None:
-    """Return what the process at `address` runs if that is not `study`; "" if it is, None if nobody is there."""
+def refusal(leader: Holder, study: Mapping[str, Any]) -> str | None:
+    """Return what `leader` runs if that is not `study`; "" if it is, None if nobody is there."""
+    if leader.address is None:
+        return None
     try:
-        with Client(address) as connection:
+        with _connected(leader.address, leader.host) as connection:
             connection.send(study)
             answer: str = connection.recv()
             return answer
@@ -129,13 +201,21 @@ def refusal(address: str, study: Mapping[str, Any]) -> str | None:
 
 
 def help_out(
-    address: str, study: Mapping[str, Any], space: Space, engine: StageEngine, records: Records, observer: TrialObserver
+    leader: Holder,
+    study: Mapping[str, Any],
+    space: Space,
+    engine: StageEngine,
+    records: Records,
+    observer: TrialObserver,
 ) -> int:
-    """Run trials of `space` for the process at `address` until it has no more, or ends; return how many were run."""
+    """Run trials of `space` for `leader` until it has no more, or ends; return how many were run."""
+    address = leader.address
+    if address is None:
+        return 0
 
     def work() -> int:
         ended = 0
-        with contextlib.suppress(*GONE), Client(address) as connection:
+        with contextlib.suppress(*GONE), _connected(address, leader.host) as connection:
             connection.send(study)
             if connection.recv():
                 return 0

@@ -16,7 +16,7 @@ from explorer.engines._stages import StageEngine
 from explorer.errors import ExplorerError, did_you_mean
 from explorer.records import Records
 from explorer.space import Space
-from explorer.store import Store
+from explorer.store import HOST, Store
 from explorer.study import Study, question_of
 from explorer.turns import TrialObserver, Turns
 from explorer.workspace import Holder, Workspace
@@ -75,8 +75,8 @@ HERE = Where()
 def run(space: Space, workspace: Workspace, observer: Observer, where: Where = HERE) -> Summary:
     """Bring the study of `space` in `workspace` to the number of trials that the space asks for.
 
-    One process leads the study. Another one of this machine helps it, if both run stages here, and else waits; when the
-    one that leads ends, it goes on if there is something left.
+    One process leads the study. Another one helps it, if both run stages in processes of their own machine, and else
+    waits; when the one that leads ends, it goes on if there is something left.
 
     Raises
     ------
@@ -108,9 +108,9 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         if wanted := max(0, space.trials - before) + study.untold:
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 turns = Turns(study, engine.computing, observer, wanted)
-                with contextlib.ExitStack() as listening:
-                    if where == HERE:
-                        hold.tell(listening.enter_context(helping.led(turns, _identity(space, found))))
+                helped_by = helping.led(turns, _identity(space, found), workspace.is_shared)
+                with helped_by if where == HERE else contextlib.nullcontext() as address:
+                    hold.tell(address)
                     _evaluate(turns, engine)
         ended = records.count(space.name)
         added = helped + sum(ended) - before
@@ -119,9 +119,13 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
 
 def _help(space: Space, workspace: Workspace, observer: Observer, leader: Holder) -> int:
     """Run trials for the process that leads a study, if it is this one; return how many were run."""
+    own = [name for name in space.device_names if space.devices[name].is_here]
+    if own and leader.host != HOST:
+        observer.note(f"it cannot be helped from here, since device '{own[0]}' is {leader.host} itself")
+        return 0
     found = origins.find(space, workspace)
     study = _identity(space, found)
-    if refused := helping.refusal(leader.address, study):
+    if refused := helping.refusal(leader, study):
         observer.note(f"it cannot be helped, since it runs {refused}")
     if refused != "":
         return 0
@@ -129,7 +133,7 @@ def _help(space: Space, workspace: Workspace, observer: Observer, leader: Holder
     records = Records(workspace.url)
     observer.begin(sum(records.count(space.name)), space.trials)
     with engine_of(space, workspace, records, found, observer, HERE, helps=True) as engine:
-        return helping.help_out(leader.address, study, space, engine, records, observer)
+        return helping.help_out(leader, study, space, engine, records, observer)
 
 
 def _identity(space: Space, found: origins.Origins) -> dict[str, Any]:
@@ -163,7 +167,7 @@ def engine_of(
     store.clean()
     devices = {name: space.devices[name] for name in space.device_names}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
-    logs = workspace.logs / f"helping-{os.getpid()}" if helps else workspace.logs
+    logs = workspace.logs / f"helping-{os.getpid()}@{HOST}" if helps else workspace.logs
     given = Surroundings(store, records, logs, found, devices, threads, observer, helps)
     engine: StageEngine = plugins.load("engine", where.engine).build(given, where.address)
     return engine

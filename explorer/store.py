@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 
 from explorer import locks
 
+HOST = platform.node()  # this machine, on a filesystem that several share
 META = "meta.json"
 CHUNK = 1 << 20
 
@@ -120,7 +122,7 @@ class Store:
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
         """Give a fresh folder on the store's filesystem to write into; whatever is not published is removed."""
-        path = Path(tempfile.mkdtemp(dir=self.root / "tmp", prefix=f"{os.getpid()}-"))
+        path = Path(tempfile.mkdtemp(dir=self.root / "tmp", prefix=f"{os.getpid()}@{HOST}."))
         try:
             yield path
         finally:
@@ -168,9 +170,10 @@ class Store:
         return Artifact(stage, key, path, dict(values), seconds)
 
     def clean(self) -> None:
-        """Remove drafts of processes that have ended; one that helps may be writing into its own."""
+        """Remove drafts of this machine's processes that have ended; one that helps may be writing into its own."""
         for path in (self.root / "tmp").iterdir():
-            if not _runs(path.name.partition("-")[0]):
+            process, _, rest = path.name.partition("@")
+            if rest.rpartition(".")[0] in ("", HOST) and not _runs(process):
                 shutil.rmtree(path, ignore_errors=True)
 
 

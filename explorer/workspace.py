@@ -9,14 +9,32 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from explorer import locks
 from explorer.errors import WorkspaceError
+from explorer.store import HOST
 
 POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a process listens.
+
+    Parameters
+    ----------
+    socket
+        A path on its machine or, if `port` is given, that machine's name.
+    key
+        Hexadecimal; what whoever connects to a port has to know.
+    """
+
+    socket: str
+    port: int | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,12 +45,15 @@ class Holder:
     ----------
     process
         With its command; "" of one that has yet to write it.
+    host
+        The machine that it runs on.
     address
-        Of its socket, if it takes help.
+        Where it listens, if it takes help.
     """
 
     process: str = ""
-    address: str = ""
+    host: str = ""
+    address: Address | None = None
 
     def __str__(self) -> str:
         return self.process or "another process"
@@ -44,10 +65,13 @@ class Hold:
 
     file: IO[str]
 
-    def tell(self, address: str = "") -> None:
+    def tell(self, address: Address | None = None) -> None:
         """Write into the file who holds it and, if it takes help, at which address."""
+        holder = Holder(f"process {os.getpid()} ({' '.join(sys.argv)})", HOST, address)
+        if address and address.key:
+            os.fchmod(self.file.fileno(), 0o600)
         self.file.truncate(0)
-        self.file.write(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), "address": address}))
+        self.file.write(json.dumps(asdict(holder)))
         self.file.flush()
 
 
@@ -67,6 +91,11 @@ class Workspace:
     def url(self) -> str:
         """The SQLAlchemy URL of the database, for Optuna and ``optuna-dashboard`` too."""
         return self.server.read_text() if self.server.exists() else f"sqlite:///{self.database}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its studies are on a server, which other machines may reach."""
+        return self.server.exists()
 
     def on(self, url: str | None) -> Workspace:
         """Return itself, its studies in the database at `url` from now on; where they are, if that is None.
@@ -144,8 +173,9 @@ class Workspace:
     def _holder(self) -> Holder:
         try:
             holder = json.loads(self.lock.read_text())
-            return Holder(f"process {holder['pid']} ({holder['command']})", holder["address"])
-        except (ValueError, KeyError):  # it took the lock this very moment and has yet to write its name
+            address = holder["address"] and Address(**holder["address"])
+            return Holder(holder["process"], holder["host"], address)
+        except (ValueError, TypeError, KeyError):  # it took the lock this very moment and has yet to write its name
             return Holder()
 
 

@@ -10,6 +10,7 @@ from explorer import loopback
 from explorer.devices import Device
 from explorer.engines._devices import Answers, Surroundings
 from explorer.engines._stages import ALONE, StageEngine
+from explorer.store import HOST
 from explorer.workers import Pool, SharedCores
 
 
@@ -22,7 +23,7 @@ class LocalEngine(StageEngine):
     """Runs stages in worker processes of this machine."""
 
     def __init__(self, given: Surroundings) -> None:
-        super().__init__(given, SharedCores(given.store.lock("cores"), given.store.lock("turn")))
+        super().__init__(given, SharedCores(given.store.lock(f"cores-{HOST}"), given.store.lock(f"turn-{HOST}")))
         self._helping = given.helping
         logs = given.logs
         cores = os.cpu_count() or 1

@@ -14,7 +14,7 @@ import pytest
 
 from explorer import helping
 from explorer.records import Records
-from explorer.workspace import Workspace
+from explorer.workspace import Address, Holder, Workspace
 from tests import studies
 from tests.conftest import Ran
 from tests.explorer.test_search import comparable
@@ -31,7 +31,8 @@ def address_in(workspace: Path, after: str = "") -> str:
     while address in ("", after):
         time.sleep(0.05)
         with contextlib.suppress(OSError, ValueError):  # not there yet, or being written
-            address = json.loads((workspace / "lock").read_text())["address"]
+            told = json.loads((workspace / "lock").read_text())["address"]
+            address = told["socket"] if told else ""
     return address
 
 
@@ -43,7 +44,7 @@ def ended(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.slow
-def test_helpers_and_leaders_may_die(grid: Ran, tmp_path: Path) -> None:
+def test_helpers_may_be_killed_and_leaders_interrupted(grid: Ran, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     leader = start(grid.space, workspace)
     address = address_in(workspace)
@@ -52,7 +53,7 @@ def test_helpers_and_leaders_may_die(grid: Ran, tmp_path: Path) -> None:
     assert killed.wait() == -signal.SIGKILL
     while not Records(Workspace(workspace).url).count("grid")[0] >= 8:
         time.sleep(0.1)
-    leader.send_signal(signal.SIGKILL)
+    leader.send_signal(signal.SIGINT)
     before = set(map(int, leader.communicate()[0].split()))
     address_in(workspace, after=address)  # of the one that helped
     late = start(grid.space, workspace)
@@ -75,7 +76,7 @@ def test_who_runs_another_study_is_not_helped_but_waited_for(tmp_path: Path) -> 
     )
     leader = start(one, workspace)
     address = address_in(workspace)
-    assert "another study" in str(helping.refusal(address, {"name": "other"}))
+    assert "another study" in str(helping.refusal(Holder(address=Address(address)), {"name": "other"}))
     events = studies.Events()
     summary = studies.run(other, workspace, events)
     assert (summary.complete, summary.added) == (4, 4)
@@ -84,4 +85,5 @@ def test_who_runs_another_study_is_not_helped_but_waited_for(tmp_path: Path) -> 
 
 
 def test_nobody_at_an_address_is_no_refusal(tmp_path: Path) -> None:
-    assert helping.refusal(str(tmp_path / "socket"), {}) is None
+    assert helping.refusal(Holder(address=Address(str(tmp_path / "socket"))), {}) is None
+    assert helping.refusal(Holder(address=Address("nowhere.invalid", 1, "00")), {}) is None

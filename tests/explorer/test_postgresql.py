@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +21,11 @@ import pytest
 import sqlalchemy as sa
 
 import explorer
-from explorer import search, space
+from explorer import counting, loopback, search, space
 from explorer.errors import WorkspaceError
-from explorer.records import Records
-from explorer.workspace import Workspace
+from explorer.records import Records, connect
+from explorer.store import HOST
+from explorer.workspace import Address, Holder, Workspace
 from tests import studies
 from tests.conftest import Ran
 from tests.studies import Events
@@ -41,6 +43,14 @@ def programs() -> Path:
     return places[0].parent
 
 
+def answers(url: str) -> bool:
+    try:
+        connect(url).dispose()
+    except WorkspaceError:  # it is starting up
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The URL, without a database, of a server that listens on a socket in a folder of its own."""
@@ -52,11 +62,12 @@ def server() -> Iterator[str]:
         serve = [str(programs() / "postgres"), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
         running = subprocess.Popen(serve, user=user, cwd=folder, stderr=subprocess.DEVNULL)
         try:
-            while not list(Path(folder).glob(".s.PGSQL.*")):
+            url = f"postgresql+psycopg://tester@/{{}}?host={folder}"
+            while not answers(url.format("postgres")):
                 time.sleep(0.05)
-            yield f"postgresql+psycopg://tester@/{{}}?host={folder}"
+            yield url
         finally:
-            running.send_signal(signal.SIGINT)
+            running.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed again
             running.wait()
 
 
@@ -118,6 +129,49 @@ def test_another_machine_waits_and_goes_on_with_what_is_left(url: str, small: Pa
     first.kill()
     waiting.join()
     assert len(events.outcomes) == 4
+
+
+@pytest.fixture
+def elsewhere() -> list[str]:
+    """The start of a command that runs on a machine of another name."""
+    command = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', ""]
+    try:
+        socket.gethostbyname(HOST)
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no other machine can be had here: {error}")
+    return command
+
+
+@pytest.mark.slow
+def test_a_process_on_another_machine_helps(url: str, elsewhere: list[str], tmp_path: Path) -> None:
+    """Machines that differ in their names alone, share a folder and reach the same device."""
+    path = studies.write_space(tmp_path, models=("resnet18",))
+    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
+    place = Workspace(tmp_path / "workspace").on(url)
+    command = [sys.executable, "-m", "tests.studies", str(path), str(place.root), "", "run"]
+    with loopback.server("board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+        port = tracker.partition(":")[2]
+        (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "0.0.0.0:{port}"\n')
+        counted = counting.count(space.load(path))
+        leader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        helper = subprocess.Popen([*elsewhere, *command], stdout=subprocess.PIPE, text=True)
+        told, helped = (set(process.communicate()[0].split()) for process in (leader, helper))
+    assert (leader.returncode, helper.returncode) == (0, 0)
+    assert (place.root / "lock").stat().st_mode & 0o777 == 0o600
+    assert helped
+    assert told | helped == set(map(str, range(12)))
+    assert Records(url).count("grid") == (12, 0, 0)
+    assert studies.executions(place.root) == {each.stage: each.distinct for each in counted}
+
+
+@pytest.mark.slow
+def test_a_device_that_is_another_machine_itself_is_not_measured_here(url: str, small: Path, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "workspace").on(url)
+    events = Events()
+    leader = Holder("process 1 (dlas run)", "far-away", Address("far-away", 1, "00"))
+    assert search._help(space.load(small), place, events, leader) == 0
+    assert events.notes == ["it cannot be helped from here, since device 'local' is far-away itself"]
 
 
 def test_a_workspace_stays_with_its_database(url: str, server: str, grid: Ran, tmp_path: Path) -> None:
