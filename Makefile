@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Two at a time: each process holds torch and TVM, and what they run takes a core or two. A file's fixtures are made once.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast test-all check lint bench clean

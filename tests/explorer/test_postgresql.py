@@ -109,26 +109,28 @@ def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path,
     assert Records(url).executions().groupby("key").size().max() == 1
 
 
-@pytest.mark.slow
-def test_another_machine_waits_and_goes_on_with_what_is_left(url: str, small: Path, tmp_path: Path) -> None:
-    """A workspace of its own stands for a machine: the database is all that they have in common."""
-    hold = (
-        f"import time; from explorer.records import Records\nwith Records('{url}').led(print): print(); time.sleep(999)"
+def test_another_machine_waits_until_the_one_that_runs_studies_ends(url: str) -> None:
+    lead = (
+        f"import time; from explorer.records import Records\nwith Records('{url}').led(print): print(), time.sleep(99)"
     )
-    first = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
+    first = subprocess.Popen([sys.executable, "-u", "-c", lead], stdout=subprocess.PIPE)
     assert first.stdout
     first.stdout.readline()
-    events = Events()
-    place = Workspace(tmp_path / "second").on(url)
-    waiting = threading.Thread(target=search.run, args=(space.load(small), place, events))
+    notes: list[str] = []
+    leads = threading.Event()
+
+    def wait() -> None:
+        with Records(url).led(notes.append):
+            leads.set()
+
+    waiting = threading.Thread(target=wait)
     waiting.start()
-    while not events.notes:
-        time.sleep(0.05)
-    assert "another machine runs a study" in events.notes[0]
-    assert not events.stages
+    assert not leads.wait(2)
+    assert notes == ["another machine runs a study in the database; this one goes on with what is left then"]
     first.kill()
+    first.wait()
     waiting.join()
-    assert len(events.outcomes) == 4
+    assert leads.is_set()
 
 
 @pytest.fixture
