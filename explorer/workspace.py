@@ -67,7 +67,7 @@ class Hold:
 
     def tell(self, address: Address | None = None) -> None:
         """Write into the file who holds it and, if it takes help, at which address."""
-        holder = Holder(f"process {os.getpid()} ({' '.join(sys.argv)})", HOST, address)
+        holder = Holder(f"process {os.getpid()} ({_shown(' '.join(sys.argv))})", HOST, address)
         if address and address.key:
             os.fchmod(self.file.fileno(), 0o600)
         self.file.truncate(0)
@@ -179,6 +179,6 @@ class Workspace:
             return Holder()
 
 
-def _shown(url: str) -> str:
-    """Return a URL without its password."""
-    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", url)
+def _shown(text: str) -> str:
+    """Return a text without the passwords of the URLs in it."""
+    return re.sub(r"(?<=:)[^:@/\s]+(?=@)", "***", text)

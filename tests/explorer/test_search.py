@@ -350,6 +350,16 @@ def test_a_process_that_waits_can_be_interrupted(grid: Ran) -> None:
         pass
 
 
+def test_whoever_holds_a_workspace_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dlas", "run", "x.toml", "--database", "postgresql://me:secret@host/name"])
+    workspace = Workspace(tmp_path)
+    with workspace.held(pytest.fail):
+        assert "postgresql://me:***@host/name" in workspace.lock.read_text()
+        assert "secret" not in workspace.lock.read_text()
+
+
 def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
     path = studies.write_space(tmp_path, name="grid", models=("resnet18",))
     with pytest.raises(WorkspaceError, match="other axes"):
