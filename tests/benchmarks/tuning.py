@@ -10,14 +10,14 @@ MetaSchedule's own builder and runner (0.59). Tuned networks take this much of t
     mobilenetv2  0.97      0.95    direct 0.83    direct 0.79
     mean         0.76      0.89    0.92           0.72
 
-after 600 candidates of the template, in 90 to 216 s a network; another run made 0.74 and 0.65 of ResNet18 and VGG16 with
-winograd. Before that could derive kernels, it took 0.75, 0.76, 0.88 and 0.90 on the same machine, and 0.72, 0.71, 0.89
-and 0.95 on another day: what a tuned network takes varies by some percent, an untuned one's time by a quarter. MobileNets have nothing for Winograd, whose layers run as
-spatial_pack there. With gemm and spatial_pack, 300 candidates that were timed behind a copy of memory, before they
-could ask for blocks, made 0.89 and 0.92 in the mean. 300 generated schedules of direct, which ask for nothing ahead,
-made 0.95 of ResNet18's time and 0.99 of MobileNetV2's; these are of that time, too. With what was on record of
-ResNet18, a tenth of the trials brought 0.11 of the time of a ResNet18 with a third of its channels pruned, where full
-tuning from scratch brought 0.06 and a tenth from scratch 0.02.
+after 600 candidates of the template, in 90 to 216 s a network; another run made 0.74 and 0.65 of ResNet18 and VGG16
+with winograd. Before that could derive kernels, it took 0.75, 0.76, 0.88 and 0.90 on the same machine, and 0.72, 0.71,
+0.89 and 0.95 on another day: what a tuned network takes varies by some percent, an untuned one's time by a quarter.
+MobileNets have nothing for Winograd, whose layers run as spatial_pack there. With gemm and spatial_pack, 300 candidates
+that were timed behind a copy of memory, before they could ask for blocks, made 0.89 and 0.92 in the mean. 300 generated
+schedules of direct, which ask for nothing ahead, made 0.95 of ResNet18's time and 0.99 of MobileNetV2's; these are of
+that time, too. With what was on record of ResNet18, a tenth of the trials brought 0.11 of the time of a ResNet18 with a
+third of its channels pruned, where full tuning from scratch brought 0.06 and a tenth from scratch 0.02.
 
 ResNet18 and VGG16 gain as much as the host leaves them little of its L3 cache: their untuned times varied between 3.1
 and 4.0 and between 2.8 and 3.7 ms with winograd. What bounds them is how fast transformed kernels arrive: a layer of
