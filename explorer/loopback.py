@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 
 from explorer.errors import DeviceError
@@ -86,4 +87,8 @@ def _end(cause: BaseException | None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])
+    try:
+        main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])
+    except Exception as error:  # such as that whoever asked for the port is gone; the tracker's threads would go on
+        traceback.print_exc()
+        _end(error)

@@ -90,3 +90,20 @@ def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     server.wait(timeout=20)
+
+
+def test_the_server_ends_if_its_parent_died_while_it_started(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "explorer.loopback", "local", "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert server.stdin
+    assert server.stdout
+    server.stdin.close()
+    server.stdout.close()  # nobody is there to be told the port
+    assert server.wait(timeout=60) == -signal.SIGKILL
+    assert "ended by BrokenPipeError" in (tmp_path / "log").read_text()
