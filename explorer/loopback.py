@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from explorer.errors import DeviceError
 from explorer.worker import without_torch
 
 HOST = "127.0.0.1"
 PORTS = (19190, 19990)
+STARTS = 10
 
 
 @contextlib.contextmanager
@@ -66,8 +70,8 @@ def main(key: str, cores: Sequence[int]) -> None:
     # When a session dies by a signal, TVM 0.27's listening thread dies of it and leaves the client waiting on an open
     # socket. Ending everything tells the client, and the next measurement starts a new server.
     threading.excepthook = lambda thread: _end(thread.exc_value)
-    tracker = PopenTrackerServerState(HOST, *PORTS, silent=True)
-    PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True)
+    tracker = listening(lambda: PopenTrackerServerState(HOST, *PORTS, silent=True))
+    listening(lambda: PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True))
     connection = rpc.connect_tracker(HOST, tracker.port)
     while not connection.summary()["server_info"]:
         time.sleep(0.01)
@@ -77,6 +81,22 @@ def main(key: str, cores: Sequence[int]) -> None:
     while os.read(0, 1):
         pass
     _end(None)
+
+
+def listening(start: Callable[[], Any]) -> Any:
+    """Return what `start` starts, once it has a port to itself.
+
+    Of two processes that start at once both may bind one port, and one cannot listen at it then. TVM 0.27 takes another
+    port only where the first cannot be bound.
+    """
+    for _ in range(STARTS):
+        try:
+            return start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(random.uniform(0, 0.1))
+    return start()
 
 
 def _end(cause: BaseException | None) -> None:

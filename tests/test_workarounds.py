@@ -33,6 +33,35 @@ sys.exit(int(tvm.get_global_func("runtime.NumThreads")()) == os.cpu_count())
     assert run(script).returncode == 0
 
 
+def test_the_tracker_still_gives_up_at_a_port_that_another_process_listens_at_first() -> None:
+    """`explorer.loopback.listening` starts it anew: TVM 0.27 takes another port only where one cannot be bound."""
+    script = """
+import errno, socket, sys
+sys.modules["torch"] = None
+from tvm.rpc.tracker import PopenTrackerServerState
+from explorer import loopback
+class Late(socket.socket):
+    times = 0
+    def listen(self, *backlog):
+        Late.times += 1
+        if Late.times % 2:
+            raise OSError(errno.EADDRINUSE, "another process listens")
+        super().listen(*backlog)
+socket.socket = Late
+start = lambda: PopenTrackerServerState("127.0.0.1", *loopback.PORTS, silent=True)
+try:
+    start()
+except OSError:
+    print("gave up", flush=True)
+Late.times = 0
+print(loopback.listening(start).port, flush=True)
+import os; os._exit(0)
+"""
+    gave_up, port = run(script).stdout.split("\n")[:2]
+    assert gave_up == "gave up"
+    assert int(port) >= 19190
+
+
 def test_the_rpc_server_still_needs_packages_that_tvm_does_not_require() -> None:
     """pyproject.toml lists cloudpickle, psutil and tornado for apache-tvm."""
     required = " ".join(r for r in importlib.metadata.requires("apache-tvm") or [] if "extra ==" not in r)
