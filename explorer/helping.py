@@ -181,10 +181,24 @@ class _Screen:
     connection: Connection
 
     def why_not(self, configuration: Any, known: Mapping[str, Any]) -> str | None:
-        """Return why not; None if it has to be."""
-        self.connection.send((KNOWN, known))
-        answer: str | None = self.connection.recv()
+        """Return why not; None if it has to be, or nobody is there to ask."""
+        answer: str | None = _hear(self.connection) if _say(self.connection, (KNOWN, known)) else None
         return answer
+
+
+def _say(connection: Connection, word: Any) -> bool:
+    """Send a word; return whether its other end is still there."""
+    with contextlib.suppress(*GONE):
+        connection.send(word)
+        return True
+    return False
+
+
+def _hear(connection: Connection) -> Any:
+    """Return the next word, None if the other end is gone."""
+    with contextlib.suppress(*GONE):
+        return connection.recv()
+    return None
 
 
 def refusal(leader: Holder, study: Mapping[str, Any]) -> str | None:
@@ -213,32 +227,35 @@ def help_out(
     if address is None:
         return 0
 
+    connections, stop = _Connections(), threading.Event()
+
     def work() -> int:
         ended = 0
-        with contextlib.suppress(*GONE), _connected(address, leader.host) as connection:
-            connection.send(study)
-            if connection.recv():
-                return 0
-            connection.send((READY,))
+        try:
+            connection = _connected(address, leader.host)
+        except GONE:
+            return ended
+        with connections.served(connection):
+            going = _say(connection, study) and _hear(connection) == "" and _say(connection, (READY,))
             screen = _Screen(connection) if space.latency_first else None
-            while (asked := connection.recv()) is not None:
+            while going and (asked := _hear(connection)) is not None:
                 number, configuration = asked
                 start = time.perf_counter()
                 outcome = records.outcome(space.name, number)
                 outcome = outcome or trial.run(configuration, space.settings, engine, screen)
                 if stop.is_set():
-                    return ended
-                connection.send((OUTCOME, outcome, time.perf_counter() - start))
-                observer.ended(number, configuration, outcome)
-                ended += 1
+                    break
+                if going := _say(connection, (OUTCOME, outcome, time.perf_counter() - start)):
+                    observer.ended(number, configuration, outcome)
+                    ended += 1
         return ended
 
-    stop = threading.Event()
     with ThreadPoolExecutor(max_workers=engine.concurrency) as executor:
         workers = [executor.submit(work) for _ in range(engine.concurrency)]
         try:
             return sum(worker.result() for worker in as_completed(workers))
         except BaseException:
             stop.set()
+            connections.end()  # threads that wait for a trial get none
             engine.stop()
             raise

@@ -129,8 +129,10 @@ class Records:
                     told("another machine runs a study in the database; this one goes on with what is left then")
                 waiting = True
                 time.sleep(POLL_SECONDS)
-            yield self
-            connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))
+            try:
+                yield self
+            finally:  # a connection that goes back to its pool keeps what it has locked
+                connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))
 
     def add_trial(
         self, study: str, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float

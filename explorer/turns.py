@@ -39,7 +39,7 @@ class Turns:
     def __init__(
         self, study: Study, computing: Callable[[], AbstractContextManager[None]], observer: TrialObserver, wanted: int
     ) -> None:
-        self.study, self.wanted = study, wanted
+        self.study = study
         self._computing, self._observer = computing, observer
         self._left = wanted
         self._under_way = 0

@@ -105,12 +105,12 @@ class Workspace:
         WorkspaceError
             If it has studies in another database, or there is none at `url`.
         """
-        from explorer.records import connect
-
         if url is None or (self.has_studies and url == self.url):
             return self
         if self.has_studies:
             raise WorkspaceError(f"the studies of workspace '{self.root}' are in another database, {_shown(self.url)}")
+        from explorer.records import connect
+
         connect(url).dispose()
         self.root.mkdir(parents=True, exist_ok=True)
         self.server.touch(mode=0o600)  # a URL may have a password

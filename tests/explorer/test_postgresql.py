@@ -133,6 +133,14 @@ def test_another_machine_waits_until_the_one_that_runs_studies_ends(url: str) ->
     assert leads.is_set()
 
 
+def test_a_run_that_fails_leaves_the_database_to_others(url: str) -> None:
+    records = Records(url)  # whose pool keeps the connection
+    with pytest.raises(KeyboardInterrupt), records.led(pytest.fail):
+        raise KeyboardInterrupt
+    with Records(url).led(pytest.fail):
+        pass
+
+
 @pytest.fixture
 def elsewhere() -> list[str]:
     """The start of a command that runs on a machine of another name."""
