@@ -32,10 +32,11 @@ test-fast: install ## run the tests that take seconds
 test-all: install ## run every test, the nightly ones too
 	$(PYTEST)
 
-lint: install ## ruff and mypy
+lint: install ## ruff, mypy and the order of packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 check: lint test ## what CI runs
 

@@ -8,13 +8,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlas_ops.asked import Selection
-    from dlas_ops.compiler import Compiled, Lowered, build, compile, load, lower, plan, save, select
-    from dlas_ops.layers import Layer
+    from dlas_ops.compiler import Compiled, build, compile, lower, plan, quantize, select
+    from dlas_ops.kernels.registry import Selection
+    from dlas_ops.lowering import Lowered, load, save
+    from dlas_ops.placement.account import Layer
 
-__all__ = ["Compiled", "Layer", "Lowered", "Selection", "build", "compile", "load", "lower", "plan", "save", "select"]
+__all__ = [
+    "Compiled",
+    "Layer",
+    "Lowered",
+    "Selection",
+    "build",
+    "compile",
+    "load",
+    "lower",
+    "plan",
+    "quantize",
+    "save",
+    "select",
+]
 
-_HOMES = {"Layer": "dlas_ops.layers", "Selection": "dlas_ops.asked"}
+_HOMES = {  # of what the compiler does not define itself
+    "Layer": "dlas_ops.placement.account",
+    "Lowered": "dlas_ops.lowering",
+    "Selection": "dlas_ops.kernels.registry",
+    "load": "dlas_ops.lowering",
+    "save": "dlas_ops.lowering",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,21 +11,20 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from dlas_ops import lowering
 from dlas_ops._tvm import tvm
-from dlas_ops.asked import Asked, Choices, Selection, implemented, selects
-from dlas_ops.candidates import names
-from dlas_ops.eviction import evicted_bytes
-from dlas_ops.exported import as_onnx
-from dlas_ops.graph import Graph
-from dlas_ops.layers import Layer
-from dlas_ops.names import WeightNames
-from dlas_ops.pipeline import PIPELINE
-from dlas_ops.placement import Placement
-from dlas_ops.quantization import is_quantized, quantize
-from dlas_ops.scheduling import schedule
-from dlas_ops.selection import Measure, choose, here
-from dlas_ops.tables import FuseTables
-from dlas_ops.targets import describe
+from dlas_ops.kernels.registry import Asked, Choices, Selection, implemented, selects
+from dlas_ops.kernels.scheduling import schedule
+from dlas_ops.lowering import Lowered
+from dlas_ops.onnx import quantization
+from dlas_ops.onnx.exported import as_onnx
+from dlas_ops.passes.eviction import evicted_bytes
+from dlas_ops.passes.pipeline import PIPELINE
+from dlas_ops.placement.account import Layer
+from dlas_ops.placement.graph import Graph
+from dlas_ops.processor.targets import describe, native_target
+from dlas_ops.selection.candidates import names
+from dlas_ops.selection.selection import Measure, choose, here
 
 DTYPES = ("float32", "float16", "int8")
 
@@ -35,14 +32,6 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 Model: TypeAlias = "onnx.ModelProto | ExportedProgram"
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A network with its algorithms placed, weights packed and element-wise operators fused; not yet scheduled."""
-
-    module: Any
-    layers: list[Layer]
 
 
 @dataclass(frozen=True)
@@ -70,15 +59,15 @@ def lower(
         ``torch.export.export(model.eval(), …)``, which is taken by way of ONNX with its batch norms folded. A QDQ
         model, QuantizeLinear and DequantizeLinear around its operators, runs in int8 where they have programs for it.
     target : the ``tvm.target.Target`` to run on
-    algorithm : name of a file in ``dlas_ops/algorithms``, ``algorithm/format`` by layer name (see `Choices`), or what
-        `select` returned
+    algorithm : name of a file in ``dlas_ops/kernels/algorithms``, ``algorithm/format`` by layer name (see `Choices`),
+        or what `select` returned
     format : weight format; what an algorithm does not implement falls back to dense, and the account says so
     dtype : of weights and activations as stored. With float16 the network's input and output stay float32. Where the
         processor has the arithmetic, convolutions multiply in float16 and sum a bounded number of products in it, and
-        those sums in float32 (see `dlas_ops.half`). Everything else is computed in float32: operands are converted when
-        they are read, results rounded when they are stored. The account tells which, layer by layer
+        those sums in float32 (see `dlas_ops.processor.half`). Everything else is computed in float32: operands are
+        converted when they are read, results rounded when they are stored. The account tells which, layer by layer
     calibration : for int8 of a float network, inputs whose activations its scales must hold, (images, channels, height,
-        width); see `dlas_ops.quantization`
+        width); see `dlas_ops.onnx.quantization`
 
     Raises
     ------
@@ -88,23 +77,7 @@ def lower(
     TypeError
         If `model` is none of both.
     """
-    model = _network(model, dtype, calibration)
-    module, placement = _placed(model, target, Choices(algorithm, format), dtype)
-    transform = tvm.relax.transform
-    with target:
-        passes = [
-            transform.DeadCodeElimination(),  # what a dead operator reads would not fuse with its living reader
-            transform.DecomposeOpsForInference(),
-            transform.LegalizeOps(),
-            transform.FoldConstant(),
-            transform.AnnotateTIROpPattern(),
-            FuseTables(),
-            transform.FuseOps(),
-            transform.FuseTIR(),
-            transform.DeadCodeElimination(),
-        ]
-        module = tvm.transform.Sequential(passes)(module)
-    return Lowered(module, placement.layers)
+    return lowering.lower(_network(model, dtype, calibration), target, Choices(algorithm, format), dtype)
 
 
 def plan(model: Model, target: Any, *, format: str = "dense", dtype: str = "float32") -> Graph:
@@ -113,7 +86,8 @@ def plan(model: Model, target: Any, *, format: str = "dense", dtype: str = "floa
     For int8 the model must be quantized.
     """
     # Whatever is placed, the layers and where their layouts meet are the same.
-    graph = _placed(_network(model, dtype), target, Choices(implemented()[0], format), dtype)[1].recorder.graph()
+    _, placement = lowering.placed(_network(model, dtype), target, Choices(implemented()[0], format), dtype)
+    graph = placement.recorder.graph()
     # Few channels are one block in every layout: nothing is ever converted.
     return replace(graph, joins=[join for join in graph.joins if names(join.problem, target)])
 
@@ -179,41 +153,33 @@ def compile(
     return Compiled(build(lowered, target), lowered.layers)
 
 
+def quantize(model: onnx.ModelProto, images: NDArray[np.float32], *, percentile: float = 100.0) -> onnx.ModelProto:
+    """Return `model` as a QDQ network with scales for what it computes of `images` on this machine.
+
+    See `dlas_ops.onnx.quantization.quantize` for the parameters and errors.
+    """
+    return quantization.quantize(model, images, _runner, percentile=percentile)
+
+
+def _runner(model: onnx.ModelProto) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return a function that runs `model` on this machine: a batch → its outputs."""
+    library = compile(model, tvm.target.Target(native_target()), algorithm="spatial_pack").library
+    machine = tvm.relax.VirtualMachine(library, tvm.cpu())
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        outputs = machine["main"](tvm.runtime.tensor(batch))
+        return [output.numpy() for output in ([outputs] if len(model.graph.output) == 1 else outputs)]
+
+    return run
+
+
 def _network(model: Model, dtype: str, calibration: NDArray[np.float32] | None = None) -> onnx.ModelProto:
     """Return `model` in ONNX, quantized if `dtype` asks for it; see `lower`."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype} is not implemented; there are {', '.join(DTYPES)}")
     network = as_onnx(model)
-    if dtype != "int8" or is_quantized(network):
+    if dtype != "int8" or quantization.is_quantized(network):
         return network
     if calibration is None:
         raise ValueError("int8 needs calibration images, or a QDQ model")
     return quantize(network, calibration)
-
-
-def _placed(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> tuple[Any, Placement]:
-    """Return `model` with its operators placed, and how."""
-    if dtype == "float16" and not describe(target).half_loads:
-        raise ValueError(f"{target} has no instruction that converts vectors of float16")
-    from tvm.relax.frontend.onnx import from_onnx
-
-    module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
-    with target:
-        placement = Placement(module, target, choices, WeightNames(model), dtype == "float16")
-        return placement.run(), placement
-
-
-def save(lowered: Lowered, folder: str | Path) -> None:
-    """Write `lowered` into `folder`, as module.json and layers.json."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "module.json").write_text(tvm.ir.save_json(lowered.module))
-    (folder / "layers.json").write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
-
-
-def load(folder: str | Path) -> Lowered:
-    """Read what `save` wrote."""
-    folder = Path(folder)
-    module = tvm.ir.load_json((folder / "module.json").read_text())
-    layers = json.loads((folder / "layers.json").read_text())
-    return Lowered(module, [Layer.from_json(layer) for layer in layers])

@@ -15,21 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
+from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 
 # Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
 if TYPE_CHECKING:
     import pandas as pd
     from optuna.trial import BaseTrial
 
-    from explorer.counting import StageCount
-    from explorer.limits import Limit
-    from explorer.planning import Plan
-    from explorer.records import Records
-    from explorer.report import Best
-    from explorer.search import Observer, Summary
-    from explorer.space import Space
-    from explorer.space_file import Direction
+    from explorer.line.dry_run import StageCount
+    from explorer.results.report import Best
+    from explorer.search.planning import Plan
+    from explorer.search.search import Observer, Summary
+    from explorer.space.limits import Limit
+    from explorer.space.space import Space
+    from explorer.space.space_file import Direction
+    from explorer.workspace.records import Records
 
 __all__ = [
     "DEFAULT_WORKSPACE",
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 DEFAULT_WORKSPACE = "workspace"
-LAYERS = "layers.json"  # in a build artifact; explorer.stages.build, which writes it, imports TVM
+LAYERS = "layers.json"  # in a build artifact; explorer.line.stages.build, which writes it, imports TVM
 
 
 def run(
@@ -90,9 +90,9 @@ def run(
     ExplorerError
         If the space, the workspace or a device cannot be used.
     """
-    from explorer import search
-    from explorer.space import load
-    from explorer.workspace import Workspace
+    from explorer.search import search
+    from explorer.space.space import load
+    from explorer.workspace.workspace import Workspace
 
     where = search.Where(engine, address)
     searched = load(Path(space)).searched(sampler, trials, seed)
@@ -126,14 +126,14 @@ def grid(
     ExplorerError
         If the space, the shard, the workspace or a device cannot be used.
     """
-    from explorer import grids, search
-    from explorer.space import load
-    from explorer.workspace import Workspace
+    from explorer.search import grid, search
+    from explorer.space.space import load
+    from explorer.workspace.workspace import Workspace
 
     where = search.Where(engine, address)
-    whole, part = load(Path(space)).whole, grids.Shard.parse(shard)
+    whole, part = load(Path(space)).whole, grid.Shard.parse(shard)
     with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
-        return grids.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
+        return grid.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
 
 
 def evaluate(
@@ -162,10 +162,12 @@ def evaluate(
     ExplorerError
         If the configuration is not in the space, a stage fails, or anything cannot be used.
     """
-    from explorer import origins, search, trial
-    from explorer.records import Records
-    from explorer.space import load
-    from explorer.workspace import Workspace
+    from explorer.inputs import external
+    from explorer.line import trial
+    from explorer.search import search
+    from explorer.space.space import load
+    from explorer.workspace.records import Records
+    from explorer.workspace.workspace import Workspace
 
     where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(Path(space))
     wanted = searched.configuration(configuration)
@@ -173,7 +175,7 @@ def evaluate(
         _observed(observer, f"{searched.name}: one configuration") as told,
         place.held(told.note),
         Records(place.url).led(told.note) as records,
-        search.engine_of(searched, place, records, origins.find(searched, place), told, where) as running,
+        search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
     ):
         outcome = trial.run(wanted, searched.settings, running)
     if isinstance(outcome, Failure):
@@ -189,7 +191,7 @@ def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
     SpaceError
         If the space cannot be used; devices need no entry.
     """
-    from explorer.space import load
+    from explorer.space.space import load
 
     return partial(_suggested, load(Path(space), to_run=False))  # which Ray can pickle
 
@@ -206,14 +208,14 @@ def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard:
     ExplorerError
         If the space or the shard cannot be used; devices need no entry.
     """
-    from explorer import grids, planning
-    from explorer.records import Records
-    from explorer.space import load
-    from explorer.workspace import Workspace
+    from explorer.search import grid, planning
+    from explorer.space.space import load
+    from explorer.workspace.records import Records
+    from explorer.workspace.workspace import Workspace
 
     whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
     records = Records(place.url) if place.has_studies else None
-    return planning.plan(whole, grids.Shard.parse(shard).configurations(whole), records)
+    return planning.plan(whole, grid.Shard.parse(shard).configurations(whole), records)
 
 
 @contextlib.contextmanager
@@ -224,7 +226,7 @@ def _observed(observer: Observer | None, title: str) -> Iterator[Observer]:
         return
     from rich.console import Console
 
-    from explorer.progress import Progress
+    from explorer.results.progress import Progress
 
     console = Console(highlight=False)
     console.print(title)
@@ -240,10 +242,10 @@ def count(space: Path | str) -> tuple[StageCount, ...]:
     SpaceError
         If the space cannot be used, or has a continuous axis; devices need no entry.
     """
-    from explorer import counting
-    from explorer.space import load
+    from explorer.line import dry_run
+    from explorer.space.space import load
 
-    return counting.count(load(Path(space), to_run=False))
+    return dry_run.count(load(Path(space), to_run=False))
 
 
 def frame(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> pd.DataFrame:
@@ -272,7 +274,7 @@ def front(
     ExplorerError
         If no trial has run on `device`.
     """
-    from explorer import pareto
+    from explorer.results import pareto
 
     trials = _frame_of(device, workspace, study)
     return pareto.front(trials, objectives(workspace, study), study_limits(workspace, study))
@@ -282,7 +284,7 @@ def nearest(
     workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
 ) -> pd.DataFrame:
     """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
-    from explorer import pareto
+    from explorer.results import pareto
 
     return pareto.nearest(_frame_of(device, workspace, study), study_limits(workspace, study))
 
@@ -303,8 +305,8 @@ def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | N
 
     It is empty for a trial that failed, and where the artifact is gone.
     """
-    from explorer.store import Store
-    from explorer.workspace import Workspace
+    from explorer.workspace.store import Store
+    from explorer.workspace.workspace import Workspace
 
     records, name = study_records(workspace, study)
     outcome = records.outcome(name, trial)
@@ -330,7 +332,7 @@ def best(
     min_accuracy
         Share of the validation images below which no stack is an answer.
     """
-    from explorer import report
+    from explorer.results import report
 
     trials = frame(workspace, study)
     devices = sorted(trials["device"].unique())
@@ -346,7 +348,7 @@ def figure(
     latency_ms: float | None = None,
 ) -> Path:
     """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path."""
-    from explorer import figures
+    from explorer.results import figures
 
     records, name = study_records(workspace, study)
     drawn = figures.fronts(records.frame(name), name, latency_ms, study_limits(workspace, study))
@@ -361,16 +363,16 @@ def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = No
 
 def study_limits(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Limit, ...]:
     """Return the bounds on measured quantities that the study's latest run was given."""
-    from explorer.limits import Limit
+    from explorer.space.limits import Limit
 
     return tuple(Limit.parse(text) for text in _attributes(workspace, study).get("limits", ()))
 
 
 def _attributes(workspace: Path | str, study: str | None) -> dict[str, Any]:
-    """Return what a run notes of its space in the Optuna study; see `explorer.study`."""
+    """Return what a run notes of its space in the Optuna study; see `explorer.search.study`."""
     import optuna
 
-    from explorer.workspace import Workspace
+    from explorer.workspace.workspace import Workspace
 
     _, name = study_records(workspace, study)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -387,8 +389,8 @@ def study_records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None =
     """
     import sqlalchemy as sa
 
-    from explorer.records import Records
-    from explorer.workspace import Workspace
+    from explorer.workspace.records import Records
+    from explorer.workspace.workspace import Workspace
 
     place = Workspace(Path(workspace)).must_exist()
     try:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import explorer
-from explorer.errors import ExplorerError, Failure
+from explorer.core.errors import ExplorerError, Failure
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, RenderableType
 
-    from explorer.axes import Choice
-    from explorer.search import Summary
-    from explorer.space import Space
+    from explorer.search.search import Summary
+    from explorer.space.axes import Choice
+    from explorer.space.space import Space
 
 PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 columns
 
@@ -96,7 +96,7 @@ def grid(
     if as_json:
         _print_json(asdict(plan))
         return
-    from explorer import tables
+    from explorer.results import tables
 
     _print(tables.plan_table(plan))
     if dry_run:
@@ -117,7 +117,7 @@ def _resumable() -> Iterator[None]:
 
 
 def _print_summary(summary: Summary, workspace: Path) -> None:
-    from explorer.workspace import Workspace
+    from explorer.workspace.workspace import Workspace
 
     console = _console()
     page = explorer.figure(Workspace(workspace).figure(summary.study), workspace, summary.study)
@@ -148,7 +148,7 @@ def best(
     if as_json:
         _print_json(answer.as_dict())
     else:
-        from explorer import tables
+        from explorer.results import tables
 
         _print(tables.best_text(answer))
     if answer.stack is None:
@@ -177,8 +177,8 @@ def front(
 @app.command()
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
     """Print how far a study is, what failed and why, what the stages have cost and what tuning changes in the order."""
-    from explorer import report, tables
-    from explorer.promotion import Finished
+    from explorer.results import report, tables
+    from explorer.search.successive_halving import Finished
 
     records, name = explorer.study_records(workspace, study)
     frame, executions = records.frame(name), records.executions()
@@ -215,7 +215,7 @@ def show(
     if as_json:
         _print_json({**row, "layers": layers, "log": log})
         return
-    from explorer import tables
+    from explorer.results import tables
 
     _print(tables.trial_table(row))
     _print(tables.costs_table(row))
@@ -235,7 +235,7 @@ def export(
     """Write all finished trials as a table."""
     if output is None and format == "parquet":
         raise ExplorerError("parquet needs a file: --output trials.parquet")
-    from explorer.axes import WORDS
+    from explorer.space.axes import WORDS
 
     frame = explorer.frame(workspace, study)
     try:
@@ -257,8 +257,9 @@ def spaces(
     as_json: AsJson = False,
 ) -> None:
     """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
-    from explorer import space_file, tables
-    from explorer.space import load
+    from explorer.results import tables
+    from explorer.space import space_file
+    from explorer.space.space import load
 
     if space is not None:
         _print_space(load(Path(space), to_run=False), as_json)
@@ -276,8 +277,9 @@ def devices(
     as_json: AsJson = False,
 ) -> None:
     """Print the devices that a search space may name."""
-    from explorer import space_file, tables
-    from explorer.devices import load
+    from explorer.results import tables
+    from explorer.space import space_file
+    from explorer.space.devices import load
 
     if file is not None and not file.exists():
         raise ExplorerError(f"{file}: no such file")
@@ -299,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fronts(stacks: pd.DataFrame, workspace: Path, study: str | None, device: str | None = None) -> RenderableType:
     """Return the fronts' `stacks` as a table and, of devices where none keeps the limits, the nearest."""
-    from explorer import tables
+    from explorer.results import tables
 
     nearest = explorer.nearest(workspace, study, device)
     return tables.fronts_table(stacks, nearest, explorer.study_limits(workspace, study))
@@ -315,11 +317,12 @@ def _next_command(stacks: pd.DataFrame, workspace: Path) -> str:
 
 
 def _print_space(space: Space, as_json: bool) -> None:
-    from explorer import counting, tables
+    from explorer.line import dry_run
+    from explorer.results import tables
 
     if not as_json:
         _print(tables.space_table(space))  # at once: to count the stages of a large grid takes a while
-    stages = None if space.continuous else counting.count(space)
+    stages = None if space.continuous else dry_run.count(space)
     if as_json:
         axes = {name: [_choice(choice) for choice in axis.choices] for name, axis in space.axes.items()}
         counts = None if stages is None else [asdict(each) for each in stages]

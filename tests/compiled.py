@@ -11,8 +11,7 @@ import tvm
 from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
-from dlas_ops import quantization
-from dlas_ops.targets import native_target
+from dlas_ops.processor.targets import native_target
 
 
 def run_direct(folder: str, format: str, dtype: str) -> list[str]:
@@ -28,7 +27,7 @@ def run_direct(folder: str, format: str, dtype: str) -> list[str]:
     network = onnx.load(Path(folder) / "network.onnx")
     images = np.load(Path(folder) / "images.npy")
     if dtype == "int8":
-        network = quantization.quantize(network, images)
+        network = dlas_ops.quantize(network, images)
         evaluator: Any = ReferenceEvaluator(network)
         expected = [evaluator.run(None, {"image": image[np.newaxis]})[0] for image in images]
         np.save(Path(folder) / "logits.npy", np.concatenate(expected))

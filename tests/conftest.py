@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.store import Artifact
+from explorer.core.artifact import Artifact
 from tests import studies
 
 

@@ -9,11 +9,12 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from explorer import grids, search, space
-from explorer.configuration import Configuration
-from explorer.errors import Failure
-from explorer.records import Record, Records
-from explorer.workspace import Workspace
+from explorer.core.configuration import Configuration
+from explorer.core.errors import Failure
+from explorer.search import grid, search
+from explorer.space import space
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
 
 # 2 models x (none, channel_pruning at one ratio) x 3 algorithms x 2 thread counts = 24 configurations.
 GRID = """
@@ -107,7 +108,7 @@ def run(path: Path, workspace: Path, events: Events, trials: int | None = None) 
 
 def run_grid(path: Path, workspace: Path, events: Events, shard: str = "1/1") -> search.Summary:
     """Bring a shard of the grid over the space at `path` on record in this process."""
-    return grids.run(space.load(path).whole, Workspace(workspace), events, grids.Shard.parse(shard))
+    return grid.run(space.load(path).whole, Workspace(workspace), events, grid.Shard.parse(shard))
 
 
 def executions(workspace: Path) -> dict[str, int]:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from explorer import plugins, space
-from explorer.configuration import AXES
+from explorer.core import plugins
+from explorer.core.configuration import AXES
+from explorer.space import space
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DLAS = Path(sys.executable).with_name("dlas")
 TRIALS = "3"  # of the quickstart's 36; the rest would show nothing more here

@@ -15,12 +15,12 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_tvm_still_imports_torch_by_itself() -> None:
-    """`explorer.worker.without_torch`: apache-tvm-ffi 0.1.14 imports torch wherever it is installed."""
+    """`explorer.processes.worker.without_torch`: apache-tvm-ffi 0.1.14 imports torch wherever it is installed."""
     assert run("import sys, tvm; sys.exit('torch' in sys.modules)").returncode == 1
 
 
 def test_tvm_still_has_no_default_of_all_cores() -> None:
-    """`explorer.loopback.server` sets TVM_NUM_THREADS: TVM 0.27 takes half of the cores it sees on x86."""
+    """`explorer.processes.loopback.server` sets TVM_NUM_THREADS: TVM 0.27 takes half of the cores it sees on x86."""
     script = """
 import os, sys
 os.environ.pop("TVM_NUM_THREADS", None); os.environ.pop("OMP_NUM_THREADS", None)
@@ -34,7 +34,7 @@ sys.exit(int(tvm.get_global_func("runtime.NumThreads")()) == os.cpu_count())
 
 
 def test_the_tracker_still_gives_up_at_a_port_that_another_process_listens_at_first() -> None:
-    """`explorer.loopback.listening` starts it anew: TVM 0.27 takes another port only where one cannot be bound."""
+    """`loopback.listening` starts it anew: TVM 0.27 takes another port only where one cannot be bound."""
     script = """
 import errno, socket, sys
 sys.modules["torch"] = None
@@ -79,7 +79,7 @@ def test_the_pin_of_tvm_ffi_is_the_version_installed() -> None:
 
 
 def test_tvm_still_sees_no_element_wise_operator_where_data_is_an_index() -> None:
-    """`dlas_ops.tables.FuseTables`: the analysis of TVM 0.27 says so itself of what it is told to be element-wise."""
+    """`placement.tables.FuseTables`: the analysis of TVM 0.27 says so itself of what it is told to be element-wise."""
     from dlas_ops._tvm import tvm
 
     te, relax = tvm.te, tvm.relax
@@ -90,7 +90,7 @@ def test_tvm_still_sees_no_element_wise_operator_where_data_is_an_index() -> Non
 
 
 def test_tvm_still_binds_a_thread_that_computes_alone_to_the_first_core() -> None:
-    """`explorer.stages.evaluate._alone` undoes what TVM 0.27 does to a thread that is to start no others."""
+    """`explorer.line.stages.evaluate._alone` undoes what TVM 0.27 does to a thread that is to start no others."""
     script = """
 import os, sys
 sys.modules["torch"] = None

@@ -13,9 +13,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from explorer import plugins
-from explorer.settings import CompressSettings, DataSettings, TrainSettings
-from explorer.store import Artifact
+from explorer.core import plugins
+from explorer.core.artifact import Artifact
+from explorer.core.settings import CompressSettings, DataSettings, TrainSettings
 
 # As the engine gives its torch worker on a small machine: OpenMP threads that share their cores with other processes
 # wait for one another at every operator, which makes two slower than one.

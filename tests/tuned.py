@@ -9,12 +9,12 @@ import onnx
 import tvm
 
 import dlas_ops
-from dlas_ops import tuning
-from dlas_ops.targets import native_target
-from explorer.tuning.builders import Builders
-from explorer.tuning.runner import Program, Runner
+from dlas_ops.processor.targets import native_target
+from dlas_ops.tuning import task_extraction
+from explorer.line.tuning.builders import Builders
+from explorer.line.tuning.runner import Program, Runner
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.test_tuning import CONV, network
+from tests.dlas_ops.tuning.test_task_extraction import CONV, network
 
 TARGET = native_target()
 
@@ -27,7 +27,7 @@ def write_network(folder: str) -> dict[str, Any]:
 
 def error_of_tuned(lowered: str, tuned: str) -> float:
     """Return how far the outputs of the tuned network lie from those of the untuned one, relative to the largest."""
-    from explorer.stages.tune import load_scheduled
+    from explorer.line.stages.tune import load_scheduled
 
     made, target = dlas_ops.load(lowered), tvm.target.Target(TARGET)
     data = networks.random(networks.shape_of(CONV))
@@ -39,7 +39,7 @@ def error_of_tuned(lowered: str, tuned: str) -> float:
 def measured(lowered: str, folder: str, tracker: str, key: str) -> dict[str, Any]:
     """Return what the runner says of a right candidate, and of one whose results are compared with others' results."""
     target = tvm.target.Target(TARGET)
-    task = tuning.tasks(dlas_ops.load(lowered), "template", target)[0]
+    task = task_extraction.tasks(dlas_ops.load(lowered), "template", target)[0]
     source = Path(folder) / "task.json"
     source.write_text(tvm.ir.save_json(task.function))
     runner = Runner(tracker, key, 1, 1 << 20, 0)
@@ -54,9 +54,9 @@ def measured(lowered: str, folder: str, tracker: str, key: str) -> dict[str, Any
 
 def built(lowered: str, folder: str, wrong: Any, kill: bool, seconds: float | None) -> dict[str, Any]:
     """Return what builders make of a right and a `wrong` decision, killed before or given so many seconds."""
-    from explorer.tuning import builders as module
+    from explorer.line.tuning import builders as module
 
-    task = tuning.tasks(dlas_ops.load(lowered), "template", tvm.target.Target(TARGET))[0]
+    task = task_extraction.tasks(dlas_ops.load(lowered), "template", tvm.target.Target(TARGET))[0]
     source = Path(folder) / "task.json"
     source.write_text(tvm.ir.save_json(task.function))
     with Builders(TARGET, "template", 1) as builders:

@@ -10,7 +10,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from explorer.compression import FineTune, gradually
-from explorer.errors import Failure, StageFailed
+from explorer.core.errors import Failure, StageFailed
 
 TAKES_RATIO = True
 CHANGES_SHAPES = True

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from explorer.compression import FineTune, keep_zeros
-from explorer.fake_quantization import freeze, inference_graph, quantized, statistics
+from explorer.compression._fake_quantization import freeze, inference_graph, quantized, statistics
 
 TAKES_RATIO = False
 DTYPE = "int8"

@@ -2,11 +2,13 @@
 
 A data set is one file with one function, ``load(options) -> Splits``, and literals that are read without importing it:
 
-- ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.sources`; a data set without them needs none;
+- ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.inputs.dataset_files`; a data set without them needs
+  none;
 - ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
 - ``CHECKS = True``: it has a function ``check(root)`` that says before anything is computed, and without reading every
   file, what is wrong with the files, in one sentence, or None;
-- ``AUGMENT``: how training images are varied, names from `explorer.augmentation`; ``("shift",)`` unless it says.
+- ``AUGMENT``: how training images are varied, names from `explorer.line.training.augmentation`; ``("shift",)`` unless
+  it says.
 
 Of a data set of the user's own, written ``module:function``, no literals are read, and its code is digested, not its
 files.
@@ -21,7 +23,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import Failure, StageFailed
+from explorer.core.errors import Failure, StageFailed
 
 SPLITS = ("train", "validation", "test")
 CHUNK = 256  # images that are looked at in one go

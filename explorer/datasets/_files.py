@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Indices, Pixels, channel_sums, unusable
-from explorer.errors import StageFailed
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 CHANNELS = 3

@@ -1,0 +1,1 @@
+"""An engine is one file that brings workers to stages; its name is the file's."""

@@ -12,14 +12,15 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
-from explorer import locks
-from explorer.configuration import Configuration
-from explorer.devices import Device
-from explorer.errors import DeviceError, StageFailed
-from explorer.origins import Origins
-from explorer.records import Records
-from explorer.store import Artifact, Store
-from explorer.workers import Cores
+from explorer.core import locks
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration
+from explorer.core.errors import DeviceError, StageFailed
+from explorer.inputs.external import Origins
+from explorer.processes.cores import Cores
+from explorer.space.devices import Device
+from explorer.workspace.records import Records
+from explorer.workspace.store import Store
 
 PROBE_TIMEOUT = 90
 
@@ -51,7 +52,7 @@ class Answers(Protocol):
         timeout: float | None = None,
         hear: Callable[[Mapping[str, Any]], None] = lambda word: None,
     ) -> Any:
-        """Return the reply's values; see `explorer.workers.Worker.request`."""
+        """Return the reply's values; see `explorer.processes.pool.Worker.request`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ class DeviceEngine(ABC):
             for name, device in list(self._devices.items()):
                 self._targets[name] = self._describe(self._serve(device) if device.is_loopback else device)
             with self._worker("tvm") as worker:
-                self._host = worker.request({"call": "dlas_ops.targets:native_target", "arguments": {}}, PROBE_TIMEOUT)
+                self._host = worker.request(
+                    {"call": "dlas_ops.processor.targets:native_target", "arguments": {}}, PROBE_TIMEOUT
+                )
             self._exit = self._exit.pop_all()
         return self
 
@@ -151,7 +154,7 @@ class DeviceEngine(ABC):
         self._exit.close()
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return for each stage its parents that no stage makes; see `explorer.origins`."""
+        """Return for each stage its parents that no stage makes; see `explorer.inputs.external`."""
         return self._origins.parents(c)
 
     def target(self, device: str) -> Mapping[str, Any]:
@@ -212,7 +215,7 @@ class DeviceEngine(ABC):
         }
         try:
             with self._working("tvm", f"reach {device.name}", device.name) as worker:
-                answer = worker.request({"call": "explorer.rpc:describe", "arguments": arguments}, PROBE_TIMEOUT)
+                answer = worker.request({"call": "explorer.line.rpc:describe", "arguments": arguments}, PROBE_TIMEOUT)
         except StageFailed as failed:
             raise DeviceError(failed.failure.message) from failed
         self._lanes[device.name] = answer["lanes"]

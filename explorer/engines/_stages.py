@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from explorer.core.artifact import Artifact
+from explorer.core.errors import StageFailed
+from explorer.core.statistics import Interval
 from explorer.engines._devices import DeviceEngine, Surroundings
-from explorer.errors import StageFailed
-from explorer.stage import Stage
-from explorer.statistics import Interval
-from explorer.store import Artifact
-from explorer.workers import Cores
+from explorer.line.stage import Stage
+from explorer.processes.cores import Cores
 
 MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
 RECONNECT_SECONDS = 60  # that a device which is gone is waited for

@@ -6,12 +6,13 @@ import contextlib
 import os
 from collections.abc import Mapping
 
-from explorer import loopback
-from explorer.devices import Device
 from explorer.engines._devices import Answers, Surroundings
 from explorer.engines._stages import ALONE, StageEngine
-from explorer.store import HOST
-from explorer.workers import Pool, SharedCores
+from explorer.processes import loopback
+from explorer.processes.cores import SharedCores
+from explorer.processes.pool import Pool
+from explorer.space.devices import Device
+from explorer.workspace.store import HOST
 
 
 def build(given: Surroundings, address: str | None) -> StageEngine:

@@ -18,12 +18,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from explorer import loopback
-from explorer.devices import Device
+from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFailed
 from explorer.engines._devices import Answers, Surroundings
 from explorer.engines._stages import ALONE, RECONNECT_SECONDS, StageEngine
-from explorer.errors import DeviceError, ExplorerError, Failure, StageFailed
-from explorer.workers import Cores, Worker
+from explorer.processes import loopback
+from explorer.processes.cores import Cores
+from explorer.processes.pool import Worker
+from explorer.space.devices import Device
 
 ADDRESSED = True
 

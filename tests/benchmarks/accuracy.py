@@ -31,9 +31,9 @@ from typing import Any, cast
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import explorer
-from explorer.errors import ExplorerError
-from explorer.store import Store
-from explorer.workspace import Workspace
+from explorer.core.errors import ExplorerError
+from explorer.workspace.store import Store
+from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row, environment, print_table, write_json
 
 ARCHIVE = Path(__file__).parents[3] / "shared/data/cifar10-jpeg.tar.xz"

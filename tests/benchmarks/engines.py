@@ -112,7 +112,7 @@ def compile_library(folder: Path, variant: Variant, threads: int, library: Path)
 
     import dlas_ops
     from dlas_ops._tvm import tvm
-    from dlas_ops.targets import native_target
+    from dlas_ops.processor.targets import native_target
 
     model = onnx.load(zoo.onnx_path(folder, variant.sparsity, variant.dtype))
     target = tvm.target.Target({**native_target(), "num-cores": threads})

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from dlas_ops.convolution import Conv
+from dlas_ops.kernels.shared.convolution import Conv
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def shapes_of(spec: str, models: Path | None) -> list[Shape]:
 
 def refusals(variants: Sequence[Variant], threads: int) -> dict[Variant, str]:
     """Return why this version does not compile a variant, for those that it does not."""
-    from dlas_ops.convolution import Conv
+    from dlas_ops.kernels.shared.convolution import Conv
 
     layer, target, reasons = Shape(Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1))), _target(threads), {}
     for variant in variants:
@@ -89,8 +89,8 @@ def programs(layers: Sequence[Shape], variants: Sequence[Variant], threads: int)
     """Compile `layers` in every variant; return a timed function per "number of the layer|variant|ran"."""
     os.environ["TVM_NUM_THREADS"] = str(threads)
     from dlas_ops._tvm import tvm
-    from dlas_ops.pipeline import PIPELINE
-    from dlas_ops.scheduling import schedule
+    from dlas_ops.kernels.scheduling import schedule
+    from dlas_ops.passes.pipeline import PIPELINE
 
     target = _target(threads)
     timed: dict[str, Timed] = {}
@@ -208,7 +208,7 @@ def main() -> None:
 
 def _target(threads: int) -> Any:
     from dlas_ops._tvm import tvm
-    from dlas_ops.targets import native_target
+    from dlas_ops.processor.targets import native_target
 
     return tvm.target.Target({**native_target(), "num-cores": threads})
 

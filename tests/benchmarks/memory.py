@@ -30,16 +30,17 @@ from PIL import Image
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer import trial
-from explorer.configuration import Configuration
-from explorer.errors import ExplorerError, Failure
-from explorer.settings import DataSettings, Settings, TrainSettings
-from explorer.sources import source
-from explorer.stage import Stage
-from explorer.statistics import Interval
-from explorer.store import Artifact, Store
-from explorer.workers import Worker, temporary
-from explorer.workspace import Workspace
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration
+from explorer.core.errors import ExplorerError, Failure
+from explorer.core.settings import DataSettings, Settings, TrainSettings
+from explorer.core.statistics import Interval
+from explorer.inputs.dataset_files import source
+from explorer.line import trial
+from explorer.line.stage import Stage
+from explorer.processes.pool import Worker, temporary
+from explorer.workspace.store import Store
+from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row, environment, print_table, write_json
 
 CLASSES = 10
@@ -48,7 +49,7 @@ HELD_BACK = 0.02  # of the images, in either split
 SIDE = 256  # px, of which the middle 224 are cut out
 TELL_SECONDS = 60.0
 STRIDED = "tests.benchmarks.memory:strided"
-NATIVE_TARGET = "dlas_ops.targets:native_target"
+NATIVE_TARGET = "dlas_ops.processor.targets:native_target"
 PACKAGES = ("torch", "torchvision", "apache-tvm", "numpy", "pillow")
 
 

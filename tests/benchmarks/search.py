@@ -38,11 +38,14 @@ import numpy as np
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer import grids, plugins, progress, space
-from explorer import search as engines
-from explorer.errors import Failure
-from explorer.space import Space
-from explorer.workspace import Workspace
+from explorer.core import plugins
+from explorer.core.errors import Failure
+from explorer.results import progress
+from explorer.search import grid
+from explorer.search import search as engines
+from explorer.space import space
+from explorer.space.space import Space
+from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.benchmarks.search_overhead import overhead_rows
@@ -78,7 +81,7 @@ def grid_rows(searched: Space, workspace: Workspace) -> list[Row]:
     """Evaluate the grid; return how long that took and how long each configuration alone would have taken."""
     start = time.perf_counter()
     with progress.Progress(_console()) as told:
-        grids.run(searched, workspace, told)
+        grid.run(searched, workspace, told)
     seconds = time.perf_counter() - start
     spent = workspace.root / "seconds"
     before = float(spent.read_text()) if spent.exists() else 0.0
@@ -121,7 +124,7 @@ def front_rows(count: int) -> list[Row]:
     """Return how long the front of so many records takes."""
     import pandas as pd
 
-    from explorer import pareto
+    from explorer.results import pareto
 
     drawn = np.random.default_rng(0)
     objectives = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}

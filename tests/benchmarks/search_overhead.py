@@ -18,14 +18,15 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from explorer import encoding, records, space
-from explorer.configuration import Configuration
-from explorer.counting import CountingEngine
-from explorer.records import Record, Records
-from explorer.samplers.nsga2 import _Sampler
-from explorer.space import Space
-from explorer.study import CONFIGURATION, PROPOSAL, Study
-from explorer.workspace import Workspace
+from explorer.core.configuration import Configuration
+from explorer.line.dry_run import CountingEngine
+from explorer.search.samplers.nsga2 import _Sampler
+from explorer.search.study import CONFIGURATION, PROPOSAL, Study
+from explorer.space import space
+from explorer.space.space import Space
+from explorer.workspace import records
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row
 
 # More configurations than there are to be trials.
@@ -131,7 +132,7 @@ def fill(searched: Space, workspace: Workspace, count: int) -> None:
             models.TrialModel, trial_id=trial_id, number=number, study_id=study_id, state=TrialState.COMPLETE,
             datetime_start=now, datetime_complete=now,
         )  # fmt: skip
-        for name, (distribution, value) in encoding.distributions(searched, configuration).items():
+        for name, (distribution, value) in searched.distributions(configuration).items():
             put(
                 models.TrialParamModel, trial_id=trial_id, param_name=name,
                 param_value=distribution.to_internal_repr(value), distribution_json=distribution_to_json(distribution),

@@ -16,19 +16,22 @@ from typing import Any
 import moocore
 import numpy as np
 
-from explorer import grids, origins, progress, trial
-from explorer import search as engines
-from explorer.configuration import Configuration
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration
+from explorer.core.errors import DOMINATED, Failure
+from explorer.core.statistics import Interval
 from explorer.engines._stages import StageEngine
-from explorer.errors import DOMINATED, Failure
-from explorer.records import Record, Records
-from explorer.screening import Screen
-from explorer.space import Space
-from explorer.stage import Stage
-from explorer.statistics import Interval
-from explorer.store import Artifact
-from explorer.study import Study
-from explorer.workspace import Workspace
+from explorer.inputs import external
+from explorer.line import trial
+from explorer.line.stage import Stage
+from explorer.results import progress
+from explorer.search import grid
+from explorer.search import search as engines
+from explorer.search.latency_first import Screen
+from explorer.search.study import Study
+from explorer.space.space import Space
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row, print_table
 
 # Of the hypervolume of the grid's front.
@@ -80,7 +83,7 @@ class Outcome:
 Table = Mapping[str, Outcome]
 
 
-class _Noting(grids.Known):
+class _Noting(grid.Known):
     """Notes the keys of what the line asks for."""
 
     def __init__(self, engine: StageEngine) -> None:
@@ -119,7 +122,7 @@ def outcomes(searched: Space, workspace: Workspace, latency_first: bool) -> dict
     """
     from rich.console import Console
 
-    records, found = Records(workspace.url), origins.find(searched, workspace)
+    records, found = Records(workspace.url), external.find(searched, workspace)
     frame = records.frame(searched.name)
     told = progress.Progress(Console(highlight=False))
     with engines.engine_of(searched, workspace, records, found, told, engines.HERE) as engine:
@@ -156,7 +159,7 @@ def _line(
     noting.asked.clear()
     try:
         return trial.run(configuration, searched.settings, noting, screen)
-    except grids.Lacking:
+    except grid.Lacking:
         return None
 
 

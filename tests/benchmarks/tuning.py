@@ -55,8 +55,8 @@ from typing import Any
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer import loopback
-from explorer.workers import Worker, temporary
+from explorer.processes import loopback
+from explorer.processes.pool import Worker, temporary
 from tests.benchmarks import engines, networks, tuning_caches, zoo
 from tests.benchmarks.common import (
     Contender,
@@ -90,7 +90,7 @@ class Tuning:
     def __init__(self, worker: Worker, tracker: str, threads: int, folder: Path) -> None:
         self._worker, self._threads, self._folder = worker, threads, folder
         self.tracker = tracker
-        target = worker.request({"call": "dlas_ops.targets:native_target", "arguments": {}})
+        target = worker.request({"call": "dlas_ops.processor.targets:native_target", "arguments": {}})
         self.target = {**target, "num-cores": threads}
 
     def lower(self, network: Path, algorithm: str) -> Path:

@@ -28,14 +28,16 @@ def rows(spec: str, network: Path, algorithm: str, threads: int) -> list[Row]:
     import onnx
 
     import dlas_ops
-    from dlas_ops import eviction, scheduling, tuning
     from dlas_ops._tvm import tvm
-    from dlas_ops.candidates import FILL
-    from dlas_ops.targets import describe, native_target
+    from dlas_ops.kernels import scheduling
+    from dlas_ops.passes import eviction
+    from dlas_ops.processor.targets import describe, native_target
+    from dlas_ops.selection.candidates import FILL
+    from dlas_ops.tuning import task_extraction
 
     target = tvm.target.Target({**native_target(), "num-cores": threads})
     lowered = dlas_ops.lower(onnx.load(zoo.onnx_path(network)), target, algorithm=algorithm)
-    tasks = tuning.tasks(lowered, "template", target)
+    tasks = task_extraction.tasks(lowered, "template", target)
     fill = tvm.get_global_func(FILL)
     found: list[Row] = []
     for ahead in AHEAD_KIB:
@@ -46,11 +48,11 @@ def rows(spec: str, network: Path, algorithm: str, threads: int) -> list[Row]:
             for name in task.names
         }
         shared: Row = {"kind": "caches", "network": spec, "algorithm": algorithm, "ahead_kib": ahead}
-        shared["constants_mb"] = round(tuning.constant_bytes(lowered) / 1e6, 1)
+        shared["constants_mb"] = round(task_extraction.constant_bytes(lowered) / 1e6, 1)
         within = _in_network(dlas_ops.build(lowered, target, programs).jit(), engines.image(spec), set(programs))
         found.append({**shared, "evicted_mib": "by the network", "kernels_ms": round(within, 3)})
         built = [
-            tuning.build(task.function, target, "template", [choice])
+            task_extraction.build(task.function, target, "template", [choice])
             for task, choice in zip(tasks, choices, strict=True)
         ]
         libraries = [each.library.jit() for each in built]

@@ -9,19 +9,19 @@ from typing import Any
 import tvm
 
 import dlas_ops
-from dlas_ops import tuners, tuning
-from dlas_ops.eviction import evicted_bytes
-from dlas_ops.targets import describe
-from explorer.tuning.builders import Builders
-from explorer.tuning.runner import ROUNDS, RUNS, Runner
+from dlas_ops.passes.eviction import evicted_bytes
+from dlas_ops.processor.targets import describe
+from dlas_ops.tuning import task_extraction, tuners
+from explorer.line.tuning.builders import Builders
+from explorer.line.tuning.runner import ROUNDS, RUNS, Runner
 
 LAYER = "(1, 1, 16, 16, 128)"  # the input of ResNet18's second group of 3x3 convolutions, in NHWC
 TUNER = "template"
 
 
-def task_of(lowered: str, target: Any) -> tuning.Task:
+def task_of(lowered: str, target: Any) -> task_extraction.Task:
     """Return the 3x3 convolution of 128 channels on a 16x16 map."""
-    tasks = tuning.tasks(dlas_ops.load(Path(lowered)), TUNER, target)
+    tasks = task_extraction.tasks(dlas_ops.load(Path(lowered)), TUNER, target)
     return next(task for task in tasks if str(task.arguments[0][0]) == LAYER and task.arguments[1][0][1] == 3)
 
 
@@ -36,7 +36,7 @@ def explorer(
     task = task_of(lowered, compiled_for)
     source = Path(folder) / "task.json"
     source.write_text(tvm.ir.save_json(task.function))
-    evicted = evicted_bytes(tuning.constant_bytes(dlas_ops.load(Path(lowered))), describe(compiled_for))
+    evicted = evicted_bytes(task_extraction.constant_bytes(dlas_ops.load(Path(lowered))), describe(compiled_for))
     runner = Runner(tracker, key, threads, evicted, 0)
     decisions = tuners.load(TUNER).search(task.function, compiled_for, 0).propose(count)
     measured = 0
@@ -70,7 +70,7 @@ def metaschedule(
     builder = LocalBuilder(max_workers=len(_cores()), timeout_sec=600)
     runner = RPCRunner(config, evaluator, max_workers=1)
     programs = [
-        tvm.IRModule({"main": tuning.scheduled_by(task.function, compiled_for, TUNER, decision).with_attr(
+        tvm.IRModule({"main": task_extraction.scheduled_by(task.function, compiled_for, TUNER, decision).with_attr(
             "global_symbol", "main")})
         for decision in decisions
     ]  # fmt: skip

@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from explorer import accounting, plugins, prepared
-from explorer.augmentation import AUGMENTATIONS
 from explorer.compression import channel_pruning
-from explorer.configuration import dtype, in_float32, parts, takes_ratio
+from explorer.core import plugins
+from explorer.core.configuration import dtype, in_float32, parts, takes_ratio
+from explorer.core.settings import MeasureSettings
 from explorer.datasets import SPLITS, Options, Splits, channel_sums
-from explorer.onnx_export import export
-from explorer.settings import MeasureSettings
-from explorer.workers import Worker
+from explorer.line import prepared
+from explorer.line.training import accounting
+from explorer.line.training.augmentation import AUGMENTATIONS
+from explorer.line.training.onnx_export import export
+from explorer.processes.pool import Worker
 from tests import data_sets
 from tests.torch_stages import onnx_outputs
 

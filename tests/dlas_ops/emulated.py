@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 import dlas_ops
 from dlas_ops._tvm import tvm
-from dlas_ops.compiler import Lowered
-from dlas_ops.value import shape_of
+from dlas_ops.lowering import Lowered
+from dlas_ops.placement.value import shape_of
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 HARNESS = Path(__file__).with_name("harness.c")

@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from dlas_ops import reference
-from dlas_ops.convolution import Conv
+from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 
 

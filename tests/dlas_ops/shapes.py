@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from dlas_ops.asked import Asked
-from dlas_ops.convolution import Conv
+from dlas_ops.kernels.registry import Asked
+from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dlas_ops._tvm import tvm
 from dlas_ops.compiler import Compiled
-from dlas_ops.convolution import Conv
-from dlas_ops.targets import native_target
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.targets import native_target
 
 Array = NDArray[np.float32]
 

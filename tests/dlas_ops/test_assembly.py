@@ -11,7 +11,7 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops._tvm import tvm
-from dlas_ops.convolution import Conv
+from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import assembly
 from tests.dlas_ops import small_networks as networks
 

@@ -15,17 +15,18 @@ from hypothesis import given, settings
 from onnx import helper
 
 import dlas_ops
-from dlas_ops import half, reference
 from dlas_ops._tvm import tvm
-from dlas_ops.algorithms import gemm
-from dlas_ops.convolution import Conv
-from dlas_ops.scheduling import schedule
-from dlas_ops.targets import describe
+from dlas_ops.kernels.algorithms import gemm
+from dlas_ops.kernels.scheduling import schedule
+from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor import half
+from dlas_ops.processor.targets import describe
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.kernels.test_operators import CASES, after_convolution
 from tests.dlas_ops.shapes import SETTINGS, convolutions
 from tests.dlas_ops.test_networks import exported  # noqa: F401
-from tests.dlas_ops.test_operators import CASES, after_convolution
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 # Of the largest output. Rounding weights, inputs and outputs to 11 bits costs up to 5e-4 each, sums of 64 products in

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import dlas_ops
 from dlas_ops._tvm import tvm
-from dlas_ops.convolution import Conv
+from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.qdq import Layer, Network, Scale

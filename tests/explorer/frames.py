@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.configuration import Configuration
+from explorer.core.configuration import Configuration
 
 
 def complete(number: int, accuracy: float, latency_ms: float, size_bytes: int = 1000, **axes: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from explorer import space
-from explorer.space import Space
+from explorer.space import space
+from explorer.space.space import Space
 
 SMALL: Mapping[str, Any] = {
     "dataset": ["digits"],

@@ -11,10 +11,10 @@ import pytest
 
 import explorer
 from explorer import cli
-from explorer.errors import Failure
-from explorer.records import Record, Records
-from explorer.study import Study
-from explorer.workspace import Workspace
+from explorer.core.errors import Failure
+from explorer.search.study import Study
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
 from tests.explorer.frames import complete
 from tests.explorer.spaces import SMALL, make
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import explorer
-from explorer import space
-from explorer.configuration import AXES, Configuration
-from explorer.errors import ExplorerError, SpaceError
-from explorer.records import Record, Records
-from explorer.workspace import Workspace
+from explorer.core.configuration import AXES, Configuration
+from explorer.core.errors import ExplorerError, SpaceError
+from explorer.space import space
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran
 from tests.explorer.spaces import SMALL, write

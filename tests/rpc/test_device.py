@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from explorer import loopback
-from explorer.errors import StageFailed
-from explorer.workers import Worker
+from explorer.core.errors import StageFailed
+from explorer.processes import loopback
+from explorer.processes.pool import Worker
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -29,7 +29,9 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 def describe(worker: Worker, tracker: str, key: str = "local", threads: int = 1) -> dict[str, object]:
     arguments = {"tracker": tracker, "key": key, "target": "native", "threads": threads}
-    answer: dict[str, object] = worker.request({"call": "explorer.rpc:describe", "arguments": arguments}, timeout=90)
+    answer: dict[str, object] = worker.request(
+        {"call": "explorer.line.rpc:describe", "arguments": arguments}, timeout=90
+    )
     return answer
 
 
@@ -95,7 +97,7 @@ def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
 def test_the_server_ends_if_its_parent_died_while_it_started(tmp_path: Path) -> None:
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "explorer.loopback", "local", "0"],
+            [sys.executable, "-m", "explorer.processes.loopback", "local", "0"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

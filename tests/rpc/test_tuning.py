@@ -14,18 +14,19 @@ from typing import Any
 import psutil
 import pytest
 
-from explorer import loopback
-from explorer.devices import Device
+from explorer.core.artifact import Artifact
+from explorer.core.errors import StageFailed
 from explorer.engines import local
 from explorer.engines._devices import Surroundings
-from explorer.errors import StageFailed
-from explorer.origins import Origins
-from explorer.records import Records
-from explorer.stage import Stage
-from explorer.store import Artifact, Store
-from explorer.tuning.database import Log
-from explorer.workers import Worker
-from explorer.workspace import Workspace
+from explorer.inputs.external import Origins
+from explorer.line.stage import Stage
+from explorer.line.tuning.database import Log
+from explorer.processes import loopback
+from explorer.processes.pool import Worker
+from explorer.space.devices import Device
+from explorer.workspace.records import Records
+from explorer.workspace.store import Store
+from explorer.workspace.workspace import Workspace
 from tests import studies
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -193,7 +194,7 @@ class Killer(studies.Events):
             self.killed = True
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):  # builders come and go meanwhile
-                    if "explorer.loopback" in child.cmdline():
+                    if "explorer.processes.loopback" in child.cmdline():
                         child.kill()
 
 

@@ -1,0 +1,86 @@
+"""Direct convolution on NHWC: the loops of the definition, tiled for registers; nothing is copied but the border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.steps import copy_stage, extents, register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.tiling import register_tile
+from dlas_ops.schedule.tunables import Choice, Space
+
+FORMATS = ("dense", "csr")
+DTYPES = ("float32", "float16", "int8")
+
+# Multiplies float16 in float16 where the processor can.
+HALF = True
+
+
+def supports(conv: Conv, target: Any) -> str | None:
+    """Return why this algorithm cannot run `conv` on `target`, or None."""
+    if conv.groups > 1:
+        return "direct vectorises over the output channels of ungrouped convolutions only"
+    return None
+
+
+def block(channels: int, cpu: Cpu) -> int:
+    """Return the channel block of the activations that this algorithm reads and writes: all channels, hence NHWC."""
+    return -(-channels // cpu.lanes()) * cpu.lanes()
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+    """Pack OIHW weights as (output block, height, width, input channel, output channel), padded to whole blocks.
+
+    Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
+    """
+    return in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu, HALF))
+
+
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+    """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.kernels.shared.blocks import padded
+    from dlas_ops.kernels.shared.sums import summed
+
+    dot, lanes = dot_of(str(data.dtype), cpu, HALF), cpu.lanes()
+    out_blocks, kh, kw, depth, *_ = (int(size) for size in weight.shape)
+    tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
+    channels = int(data.shape[4]) if len(data.shape) == 5 else depth * dot.values
+    source = padded(data, conv, rows, columns, channels, border, dot.data)
+
+    def operands(index: Sequence[Any], step: Sequence[Any], value: Sequence[Any]) -> tuple[Any, Any]:
+        n, b, h, w, c = index
+        kh, kw, ci = step
+        row = h * conv.stride[0] + kh * conv.dilation[0]
+        column = w * conv.stride[1] + kw * conv.dilation[1]
+        held = source[n, b, row, column, sum(value, ci * dot.values)]
+        return held, weight[c // lanes, kh, kw, ci, c % lanes, *value]
+
+    channels = out_blocks * lanes
+    reduction = {"kh": kh, "kw": kw, "ci": depth}
+    sums = summed((conv.batch, 1, rows, columns, channels), operands, reduction, dot, "direct", tile)
+    shape = (conv.batch, 1, conv.out_height, conv.out_width, channels)
+    return tvm.te.compute(shape, lambda *index: sums[index], name="output")
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`."""
+    n, b, h, w, c, kh, kw, ci, *_ = extents(sch, block)
+    return tiled_space(sch, block, (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (kh, kw, ci), cpu)
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
+    for producer in sources(sch, block):
+        copy_stage(sch, producer, cpu)
+    n, b, h, w, c, kh, kw, ci, *value = sch.get_loops(block)
+    o, v = sch.split(c, [None, cpu.lanes()])
+    register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (kh, kw, ci), cpu, choice, value)
+    sum_values(sch, block, v, value, cpu)

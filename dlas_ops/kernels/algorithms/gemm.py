@@ -1,0 +1,131 @@
+"""Convolution as a matrix product: im2col gathers each output point's inputs, a blocked GEMM multiplies by weights.
+
+Source: Chellapilla et al., "High Performance Convolutional Neural Networks for Document Processing", IWFHR 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.dot import Dot, dot_of
+from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.steps import (
+    copy_stage,
+    extents,
+    register_tiled,
+    sources,
+    sum_values,
+    tiled_space,
+    vectorize_last,
+)
+from dlas_ops.schedule.tiling import register_tile
+from dlas_ops.schedule.tunables import Choice, Space
+
+FORMATS = ("dense", "csr")
+DTYPES = ("float32", "float16", "int8")
+
+# Multiplies float16 in float16 where the processor can.
+HALF = True
+
+
+def supports(conv: Conv, target: Any) -> str | None:
+    """Return why this algorithm cannot run `conv` on `target`, or None."""
+    if conv.groups > 1:
+        return "gemm multiplies by one matrix; a grouped convolution has one per group"
+    return None
+
+
+def block(channels: int, cpu: Cpu) -> int:
+    """Return the channel block of the activations that this algorithm reads and writes: all channels, hence NHWC."""
+    return -(-channels // cpu.lanes()) * cpu.lanes()
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+    """Pack OIHW weights as panels (output block, height x width x input channel, output channel).
+
+    Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
+    """
+    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu, HALF))
+    return panels.reshape(len(panels), -1, *panels.shape[4:])
+
+
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+    """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.kernels.shared.sums import summed
+
+    dot, lanes = dot_of(str(data.dtype), cpu, HALF), cpu.lanes()
+    out_blocks, depth = int(weight.shape[0]), int(weight.shape[1])
+    tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
+    matrix = _im2col(conv, data, rows, columns, dot, border)
+    channels = out_blocks * lanes
+
+    def operands(index: Sequence[Any], step: Sequence[Any], value: Sequence[Any]) -> tuple[Any, Any]:
+        (n, _, h, w, c), (k,) = index, step
+        return matrix(n, h, w, k, value), weight[c // lanes, k, c % lanes, *value]
+
+    sums = summed((conv.batch, 1, rows, columns, channels), operands, {"k": depth}, dot, "gemm", tile)
+    shape = (conv.batch, 1, conv.out_height, conv.out_width, channels)
+    return tvm.te.compute(shape, lambda *index: sums[index], name="output")
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`."""
+    n, b, h, w, c, k, *_ = extents(sch, block)
+    return tiled_space(sch, block, (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (k,), cpu)
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Hold a tile of matrix rows x channel vectors in registers; run over the tiles in parallel."""
+    gathered = sources(sch, block)
+    n, b, h, w, c, k, *value = sch.get_loops(block)
+    o, v = sch.split(c, [None, cpu.lanes()])
+    points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu, choice, value)
+    for producer in gathered:
+        if channels is None:
+            copy_stage(sch, producer, cpu)
+        else:
+            # The rows of the matrix that one tile needs stay in the L1 cache while all panels of weights pass by.
+            sch.compute_at(producer, points)
+            vectorize_last(sch, producer, cpu)
+    sum_values(sch, block, v, value, cpu)
+
+
+def _im2col(conv: Conv, data: Any, rows: int, columns: int, dot: Dot, border: int) -> Any:
+    """Return a reader of the im2col matrix: row (image, height, width), column (kernel row, kernel column, channel).
+
+    It takes a column as the group of channels that are summed at once and, if there are several, which of them.
+    """
+    from dlas_ops._tvm import tvm
+    from dlas_ops.kernels.shared.blocks import read_channel
+
+    as_it_is = conv.is_pointwise and len(data.shape) == 5 and data.dtype == dot.data
+    if as_it_is and (rows, columns) == (conv.height, conv.width):
+        return lambda n, h, w, k, value: data[n, 0, h, w, sum(value, k * dot.values)]
+
+    def element(n: Any, h: Any, w: Any, kh: Any, kw: Any, ci: Any) -> Any:
+        row = h * conv.stride[0] + kh * conv.dilation[0] - conv.padding[0]
+        column = w * conv.stride[1] + kw * conv.dilation[1] - conv.padding[1]
+        inside = [row >= 0, row < conv.height, column >= 0, column < conv.width]
+        if depth > channels:
+            inside.append(ci < channels)
+        held = read_channel(data, n, ci, row, column).astype(dot.data)
+        return tvm.tirx.if_then_else(tvm.tirx.all(*inside), held, tvm.tirx.const(border, dot.data))
+
+    height, width = conv.kernel
+    channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[4])
+    groups = -(-conv.in_channels // dot.values)
+    depth = groups * dot.values
+    matrix = tvm.te.compute((conv.batch, rows, columns, height, width, depth), element, name="im2col")
+
+    def read(n: Any, h: Any, w: Any, k: Any, value: Sequence[Any]) -> Any:
+        channel = sum(value, k % groups * dot.values)
+        return matrix[n, h, w, k // (width * groups), k // groups % width, channel]
+
+    return read

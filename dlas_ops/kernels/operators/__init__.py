@@ -1,0 +1,1 @@
+"""Operators other than convolutions of one group, and changes of layout."""

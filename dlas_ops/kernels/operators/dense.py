@@ -1,0 +1,102 @@
+"""Dense layer: weights packed in panels of one vector of outputs, a few panels and rows at a time in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.blocks import annotation, multiplied, value_axis
+from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.steps import (
+    AHEAD_KIB,
+    divisors,
+    extents,
+    fetch_ahead,
+    inline_rest,
+    parallel,
+    sum_values,
+    tile_of,
+    vectorize_inner,
+)
+from dlas_ops.schedule.tiling import Tile, register_tile
+from dlas_ops.schedule.tunables import Choice, Space, rule_first
+
+
+def pack(weight: np.ndarray, cpu: Cpu) -> np.ndarray:
+    """Pack (inputs, outputs) weights as (output block, input, output), padded with zeros to whole vectors.
+
+    Inputs that one instruction sums lie together, after the output; see `packing.in_panels`.
+    """
+    return in_panels(weight.T[:, :, None, None], cpu.lanes(), dot_of(str(weight.dtype), cpu))[:, 0, 0]
+
+
+def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
+    """Return `data` (rows, inputs) times packed `weight`, as (rows, outputs)."""
+    te, dot = tvm.te, dot_of(str(data.dtype), cpu)
+    blocks, groups, lanes, *_ = (int(size) for size in weight.shape)
+    rows, inputs = (int(size) for size in data.shape)
+    depth = groups * dot.values
+    tile = register_tile(1, rows, blocks, 1, cpu)
+    _, padded_rows = tile.covers(1, rows)
+    if padded_rows > rows or depth > inputs or data.dtype != dot.data:
+        filled = te.compute(
+            (padded_rows, depth),
+            lambda r, k: tvm.tirx.if_then_else(
+                tvm.tirx.all(r < rows, k < inputs), data[r, k].astype(dot.data), tvm.tirx.const(0, dot.data)
+            ),
+            name="padded",
+        )
+    else:
+        filled = data
+    k, value = te.reduce_axis((0, groups), "k"), value_axis(dot)
+
+    def point(o: Any, r: Any, v: Any) -> Any:
+        held = filled[r, sum(value, k * dot.values)]
+        return te.sum(multiplied(held, weight[o, k, v, *value], dot), axis=[k, *value])
+
+    sums = te.compute((blocks, padded_rows, lanes), point, name="dense", attrs=annotation("dense", tile))
+    return te.compute((rows, outputs), lambda r, c: sums[c // lanes, r, c % lanes], name="output")
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`.
+
+    ``tile`` is (rows, panels) of sums in registers; ``prefetch`` is how many KiB ahead the weights are asked for.
+    """
+    tile = tile_of(sch, block)
+    panels, rows, *_ = extents(sch, block)
+    tiles = [(r, o) for r in divisors(rows) for o in divisors(panels) if Tile(1, r, o).registers <= cpu.tile_registers]
+    return {"tile": rule_first((tile.width, tile.vectors), tiles), "prefetch": AHEAD_KIB}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Hold the sums of a few panels in registers; the small result is copied out, with its epilogue, at the end."""
+    rows, panels = choice["tile"]
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    for producer in sch.get_producers(block):
+        parallel(sch, sch.get_loops(producer)[0], cpu)
+    sums = sch.cache_write(block, 0, "local")
+    o, r, v, k, *value = sch.get_loops(block)
+    lanes = int(sch.get(v).extent)
+    oo, oi = sch.split(o, [None, panels])
+    ro, ri = sch.split(r, [None, rows])
+    sch.reorder(oo, ro, k, oi, ri, v, *value)
+    tiles = sch.fuse(oo, ro)
+    sch.reverse_compute_at(sums, tiles)
+    parallel(sch, tiles, cpu)
+    if not value:
+        sch.vectorize(v)
+    sch.unroll(oi)
+    sch.unroll(ri)
+    vectorize_inner(sch, sums, sch.get_loops(sums)[1:], lanes)
+    first = sch.decompose_reduction(block, k)
+    vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
+    sum_values(sch, block, v, value, cpu)
+    fetch_ahead(sch, k, choice["prefetch"])
+    *_, columns = sch.get_loops(last)
+    if int(sch.get(columns).extent) % lanes == 0:
+        sch.vectorize(sch.split(columns, [None, lanes])[1])

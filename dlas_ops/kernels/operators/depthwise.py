@@ -1,0 +1,114 @@
+"""Depthwise convolution in channel blocks: one vector holds one point of as many channels as it has lanes."""
+
+from __future__ import annotations
+
+from math import gcd, prod
+from typing import Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.blocks import annotation, multiplied, padded, wide
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.steps import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
+from dlas_ops.schedule.tiling import Tile
+from dlas_ops.schedule.tunables import Choice, Space, rule_first
+
+# Products that a float16 sum may take: of 25 of positive inputs, an error of 2.4e-3 of the largest output was seen.
+MOST_HALF = 16
+
+
+def in_half(conv: Conv, dtype: str, cpu: Cpu) -> bool:
+    """Tell whether `conv` of activations stored in `dtype` is computed in float16."""
+    return dot_of(dtype, cpu, prod(conv.kernel) <= MOST_HALF).sums == "float16"
+
+
+def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
+    """Pack (channel, 1, height, width) weights as (channel block, height, width, channel), padded with zeros."""
+    filled = np.zeros((blocks * block, *weight.shape[2:]), weight.dtype)
+    filled[: weight.shape[0]] = weight[:, 0]
+    return np.ascontiguousarray(filled.reshape(blocks, block, *weight.shape[2:]).transpose(0, 2, 3, 1))
+
+
+def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+    """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
+    te, dot = tvm.te, dot_of(str(data.dtype), cpu, in_half(conv, str(data.dtype), cpu))
+    blocks, *_, block = (int(size) for size in weight.shape)
+    tile = window_tile(conv.out_height, conv.out_width, cpu)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
+    held = dot.data if dot.sums == "float16" else wide(str(data.dtype))
+    source = padded(data, conv, rows, columns, block, border, held)
+    kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
+
+    def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        row = h * conv.stride[0] + kh * conv.dilation[0]
+        column = w * conv.stride[1] + kw * conv.dilation[1]
+        return te.sum(multiplied(source[n, co, row, column, ci], weight[co, kh, kw, ci], dot), axis=[kh, kw])
+
+    sums = te.compute(
+        (conv.batch, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
+    )
+    shape = (conv.batch, blocks, conv.out_height, conv.out_width, block)
+    result = wide(dot.sums)
+    return te.compute(shape, lambda *index: sums[index].astype(result), name="output")
+
+
+def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
+    """Return the tile of output points whose sums one step of a sliding window holds in registers."""
+    limit = cpu.vector_registers // 2
+    widths = [size for size in range(1, min(width, limit) + 1) if width % size == 0]
+    best = max(widths) if max(widths) > 2 or width <= 2 else min(width, limit // 2)
+    rows = [size for size in range(1, min(height, limit // best) + 1) if height % size == 0]
+    return Tile(max(rows), best, 1)
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`.
+
+    ``tile`` is (rows, columns) of sums in registers; ``outer`` says what the parallel loop runs over first: channels or
+    rows of points.
+    """
+    tile = tile_of(sch, block)
+    _, blocks, rows, columns, *_ = extents(sch, block)
+    tiles = [(h, w) for h in divisors(rows) for w in divisors(columns) if h * w < cpu.tile_registers]
+    # As the activations lie in memory: a core then reads what it wrote as the convolution before, from its own cache.
+    # In networks of NHWC that makes MobileNetV2 8 % faster, and in blocked ones rows would make MobileNetV1 3 % slower.
+    outer = ["points", "channels"] if blocks == 1 else ["channels", "points"]
+    return {"tile": rule_first((tile.height, tile.width), tiles), "outer": outer}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Sum a tile of points in registers, one vector of channels at a time, over all such tiles in parallel."""
+    height, width = choice["tile"]
+    epilogue = Epilogue(sch, block)
+    n, co, h, w, ci, kh, kw = sch.get_loops(block)
+    lanes = gcd(cpu.lanes(_bits(sch, block)), int(sch.get(ci).extent))
+    cio, v = sch.split(ci, [None, lanes])
+    ho, hi = sch.split(h, [None, height])
+    wo, wi = sch.split(w, [None, width])
+    points_outside = choice["outer"] == "points"
+    order = (n, ho, co, cio) if points_outside else (n, co, cio)
+    sch.reorder(*order, *([] if points_outside else [ho]), wo, kh, kw, hi, wi, v)
+    outer = sch.fuse(*order)
+    producers = sch.get_producers(block)
+    sch.set_scope(block, 0, "local")
+    epilogue.place(wo)
+    parallel(sch, outer, cpu)
+    sch.vectorize(v)
+    for loop in (kh, kw, hi, wi):
+        sch.unroll(loop)
+    for producer in producers:
+        sch.compute_at(producer, outer)
+        *_, inner = sch.get_loops(producer)
+        sch.vectorize(inner)
+    depth = 2 if points_outside else 3
+    epilogue.vectorize(depth, lanes)
+    first = sch.decompose_reduction(block, kh)
+    vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
+
+
+def _bits(sch: Any, block: Any) -> int:
+    """Return the width of one element of what `block` computes."""
+    return int(tvm.DataType(str(sch.get(block).writes[0].source.dtype)).bits)

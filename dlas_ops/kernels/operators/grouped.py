@@ -1,0 +1,128 @@
+"""Grouped convolution: every group's channels gathered side by side, then a register-tiled convolution per group."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.blocks import annotation, multiplied, read_channel, value_axis
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.steps import (
+    copy_stage,
+    divisors,
+    extents,
+    inline_rest,
+    parallel,
+    sum_values,
+    tile_of,
+    vectorize_inner,
+)
+from dlas_ops.schedule.tiling import Tile, register_tile
+from dlas_ops.schedule.tunables import Choice, Space, rule_first
+
+FEWEST_LANES = 4
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+    """Pack OIHW weights as (group, output block, height, width, input channel, output channel).
+
+    The output block is the smallest power of two that holds a group's output channels, at most one vector. Channels
+    that one instruction sums lie together, after the output channel; see `packing.in_panels`.
+    """
+    out, dot = conv.out_channels // conv.groups, dot_of(str(weight.dtype), cpu)
+    # The narrowest vector that instructions sum into.
+    lanes = max(min(cpu.lanes(), 1 << (out - 1).bit_length()), FEWEST_LANES if dot.values > 1 else 1)
+    groups = weight.reshape(conv.groups, out, *weight.shape[1:])
+    return np.stack([in_panels(group, lanes, dot) for group in groups])
+
+
+def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: int = 0) -> Any:
+    """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
+    te, tirx, dot = tvm.te, tvm.tirx, dot_of(str(data.dtype), cpu)
+    groups, blocks, _, _, steps, lanes, *_ = (int(size) for size in weight.shape)
+    depth = conv.group_channels
+    tile = register_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, cpu)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
+    height = (rows - 1) * conv.stride[0] + conv.extent[0]
+    width = (columns - 1) * conv.stride[1] + conv.extent[1]
+    top, left = conv.padding[:2]
+
+    def gathered(n: Any, g: Any, h: Any, w: Any, c: Any) -> Any:
+        inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
+        if steps * dot.values > depth:
+            inside.append(c < depth)
+        held = read_channel(data, n, g * depth + c, h - top, w - left).astype(dot.data)
+        return tirx.if_then_else(tirx.all(*inside), held, tirx.const(border, dot.data))
+
+    source = te.compute((conv.batch, groups, height, width, steps * dot.values), gathered, name="gathered")
+    kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
+    ci, value = te.reduce_axis((0, steps), "ci"), value_axis(dot)
+
+    def point(n: Any, g: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+        row = h * conv.stride[0] + kh * conv.dilation[0]
+        column = w * conv.stride[1] + kw * conv.dilation[1]
+        held = source[n, g, row, column, sum(value, ci * dot.values)]
+        return te.sum(multiplied(held, weight[g, o, kh, kw, ci, v, *value], dot), axis=[kh, kw, ci, *value])
+
+    sums = te.compute(
+        (conv.batch, groups, blocks, rows, columns, lanes), point, name="grouped", attrs=annotation("grouped", tile)
+    )
+    outputs = conv.out_channels // groups
+    out_blocks = -(-conv.out_channels // block)
+
+    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        channel = co * block + ci
+        own = channel % outputs
+        held = sums[n, channel // outputs, own // lanes, h, w, own % lanes]
+        if out_blocks * block == conv.out_channels:
+            return held
+        return tirx.if_then_else(channel < conv.out_channels, held, tirx.const(0, dot.sums))
+
+    shape = (conv.batch, out_blocks, conv.out_height, conv.out_width, block)
+    return te.compute(shape, element, name="output")
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`: ``tile`` is (rows, columns, channel vectors) of sums in registers."""
+    tile = tile_of(sch, block)
+    _, _, vectors, rows, columns, *_ = extents(sch, block)
+    tiles = [
+        (h, w, v)
+        for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors))
+        if Tile(h, w, v).registers <= cpu.tile_registers
+    ]
+    return {"tile": rule_first((tile.height, tile.width, tile.vectors), tiles)}
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
+    tile = Tile(*choice["tile"])
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    for producer in sch.get_producers(block):
+        copy_stage(sch, producer, cpu)
+    scatter = sch.get_loops(last)
+    parallel(sch, sch.fuse(*scatter[:3]), cpu)
+    sums = sch.cache_write(block, 0, "local")
+    n, g, o, h, w, v, kh, kw, ci, *value = sch.get_loops(block)
+    lanes = int(sch.get(v).extent)
+    oo, oi = sch.split(o, [None, tile.vectors])
+    ho, hi = sch.split(h, [None, tile.height])
+    wo, wi = sch.split(w, [None, tile.width])
+    sch.reorder(n, g, oo, ho, wo, kh, kw, ci, oi, hi, wi, v, *value)
+    tiles = sch.fuse(n, g, oo, ho, wo)
+    sch.reverse_compute_at(sums, tiles)
+    parallel(sch, tiles, cpu)
+    if not value:
+        sch.vectorize(v)
+    for loop in (oi, hi, wi):
+        sch.unroll(loop)
+    vectorize_inner(sch, sums, sch.get_loops(sums)[1:], lanes)
+    first = sch.decompose_reduction(block, kh)
+    vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
+    sum_values(sch, block, v, value, cpu)

@@ -1,0 +1,82 @@
+"""Layout changes: NCHW ↔ channel blocks, and concatenation along channels in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.blocks import annotation, read_channel
+from dlas_ops.schedule.steps import copy_stage, inline_rest, parallel
+from dlas_ops.schedule.tunables import Choice
+
+te, tirx = tvm.te, tvm.tirx
+
+
+def pack(data: Any, shape: tuple[int, ...], block: int) -> Any:
+    """Return `data`, NCHW of `shape` or in other blocks, as (batch, channels / block, height, width, block)."""
+    batch, channels, height, width = shape
+    blocks = -(-channels // block)
+
+    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        channel = co * block + ci
+        held = read_channel(data, n, channel, h, w)
+        if blocks * block == channels:
+            return held
+        return tirx.if_then_else(channel < channels, held, tirx.const(0.0, data.dtype))
+
+    return te.compute((batch, blocks, height, width, block), element, name="packed")
+
+
+def unpack(data: Any, shape: tuple[int, ...]) -> Any:
+    """Return blocked `data` as NCHW of `shape`."""
+    return te.compute(shape, lambda *index: read_channel(data, *index), name="unpacked")
+
+
+def concatenate(parts: Sequence[Any], channels: Sequence[int], block: int, lanes: int) -> Any:
+    """Return blocked `parts` of `channels` channels each, one after the other along channels, in blocks of `block`.
+
+    Where every part is whole vectors of channels, all lanes of a vector come from one part, and the copy vectorises.
+    """
+    batch, _, height, width, _ = (int(size) for size in parts[0].shape)
+    total = sum(channels)
+    unit = gcd(lanes, *channels)
+    offsets = np.cumsum([0, *channels]).tolist()
+
+    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        channel = co * block + ci
+        held = tirx.const(0.0, parts[0].dtype)
+        for part, begin, end in reversed(list(zip(parts, offsets[:-1], offsets[1:], strict=True))):
+            mine = read_channel(part, n, channel - begin, h, w)
+            held = tirx.if_then_else(channel // unit < end // unit, mine, held)
+        return held
+
+    kind = annotation("copy") if unit == lanes else annotation("scalar_copy")
+    return te.compute((batch, -(-total // block), height, width, block), element, name="concatenated", attrs=kind)
+
+
+def schedule(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
+    """Copy vectors of channels, rows in parallel."""
+    copy_stage(sch, inline_rest(sch, block, None), cpu)
+
+
+def schedule_scalar(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
+    """Copy one element at a time, rows in parallel: a vector may come from two parts."""
+    last = inline_rest(sch, block, None)
+    parallel(sch, sch.fuse(*sch.get_loops(last)[:3]), cpu)
+
+
+def pack_constant(array: NDArray[Any], block: int) -> NDArray[Any]:
+    """Return a constant that broadcasts against NCHW such that it broadcasts against channel blocks."""
+    full = array.reshape((1,) * (4 - array.ndim) + array.shape)
+    if full.shape[1] == 1:
+        return full[..., None]
+    batch, channels, height, width = full.shape
+    blocks = -(-channels // block)
+    filled = np.zeros((batch, blocks * block, height, width), array.dtype)
+    filled[:, :channels] = full
+    return np.ascontiguousarray(filled.reshape(batch, blocks, block, height, width).transpose(0, 1, 3, 4, 2))

@@ -1,0 +1,77 @@
+"""Stages that convolutions share: reading blocked activations, the padded input and the epilogue's entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.dot import Dot
+from dlas_ops.schedule.tiling import Tile
+
+te = tvm.te
+
+# Pattern kind of Relax's operator fusion for "element-wise operators may follow in the same function".
+FUSES_EPILOGUE = 4
+
+# On a block: too long to unroll; as a convolution's epilogue it runs as a loop over the finished tile.
+LOOPED = {"dlas.looped": 1}
+
+
+def annotation(kind: str, tile: Tile | None = None) -> dict[str, Any]:
+    """Return the attributes that tell `scheduling` which schedule a block wants and the tile it starts from."""
+    attributes: dict[str, Any] = {"dlas.schedule": kind}
+    if tile:
+        attributes["dlas.tile"] = [tile.height, tile.width, tile.vectors]
+    return attributes
+
+
+def read_channel(data: Any, image: Any, channel: Any, row: Any, column: Any) -> Any:
+    """Read one element of `data`, blocked (batch, channels / block, height, width, block) or plain NCHW."""
+    if len(data.shape) == 4:
+        return data[image, channel, row, column]
+    block = int(data.shape[4])
+    return data[image, channel // block, row, column, channel % block]
+
+
+def padded(
+    data: Any, conv: Conv, rows: int, columns: int, block: int, value: float = 0.0, dtype: str | None = None
+) -> Any:
+    """Return the input with its border, wide enough for `rows` x `columns` outputs, in channel blocks of `block`.
+
+    Without a border to add or a `dtype` to widen to, `data` itself comes back.
+    """
+    dtype = dtype or str(data.dtype)
+    top, left = conv.padding[:2]
+    height = (rows - 1) * conv.stride[0] + conv.extent[0]
+    width = (columns - 1) * conv.stride[1] + conv.extent[1]
+    fits = top == left == 0 and height <= conv.height and width <= conv.width
+    if fits and len(data.shape) == 5 and int(data.shape[4]) == block and data.dtype == dtype:
+        return data
+    blocks = -(-conv.in_channels // block)
+    channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[1]) * int(data.shape[4])
+
+    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+        channel = co * block + ci
+        inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
+        if blocks * block > channels:
+            inside.append(channel < channels)
+        held = read_channel(data, n, channel, h - top, w - left)
+        return tvm.tirx.if_then_else(tvm.tirx.all(*inside), held.astype(dtype), tvm.tirx.const(value, dtype))
+
+    return te.compute((conv.batch, blocks, height, width, block), element, name="padded")
+
+
+def wide(dtype: str) -> str:
+    """Return the dtype that tensors stored in `dtype` are computed with, one by one: float16 in float32."""
+    return "float32" if dtype == "float16" else dtype
+
+
+def value_axis(dot: Dot) -> list[Any]:
+    """Return the reduction axis over the values that the instruction sums into one lane, if there are several."""
+    return [te.reduce_axis((0, dot.values), "q")] if dot.values > 1 else []
+
+
+def multiplied(data: Any, weight: Any, dot: Dot) -> Any:
+    """Return the product of two elements in the dtype of the sums."""
+    return data.astype(dot.sums) * weight.astype(dot.sums)

@@ -1,0 +1,1 @@
+"""The algorithms' kernels for weights in CSR, and what these share."""

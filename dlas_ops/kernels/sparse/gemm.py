@@ -1,0 +1,115 @@
+"""Sparse matrix product: im2col with points innermost, times weights in CSR; 1x1 convolutions copy nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.operators import points_innermost
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.sparse import row_sums, tasks
+from dlas_ops.kernels.sparse.csr import Csr, compress
+from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.steps import BYTES, divisors
+from dlas_ops.schedule.tunables import Choice, Space
+
+te = tvm.te
+
+DTYPES = ("float32",)
+
+# Of points in registers: more would leave the L1 cache room for too few rows of the matrix.
+MOST_VECTORS = 8
+
+
+def supports(conv: Conv, target: Any) -> str | None:
+    """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
+    return None
+
+
+def block(channels: int, cpu: Cpu) -> int:
+    """Return the layout of the activations that this algorithm reads and writes: points innermost."""
+    return points_innermost.POINTS
+
+
+def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
+    """Pack OIHW weights as CSR whose indices are rows of the im2col matrix: input channel, height, width."""
+    depth = conv.in_channels * conv.kernel[0] * conv.kernel[1]
+    places = np.arange(depth).reshape(conv.groups, conv.group_channels, *conv.kernel)
+    return compress(weight, places, _block(conv, cpu))
+
+
+def _tile(conv: Conv, copied: bool, cpu: Cpu) -> row_sums.Tile:
+    pitch = points_innermost.pitch(conv.out_height * conv.out_width, cpu)
+    lanes = min(cpu.lanes(), pitch)
+    vectors = max(size for size in divisors(pitch // lanes) if size <= MOST_VECTORS)
+    filters = row_sums.filters_of(conv.out_channels, conv.batch * pitch // (vectors * lanes), vectors * lanes, cpu)
+    return row_sums.Tile(filters, vectors, lanes, vectors * lanes, packed=int(copied))
+
+
+def _block(conv: Conv, cpu: Cpu) -> int:
+    """Return how many rows of the matrix are a block of columns of the weights."""
+    return row_sums.columns_in_cache(_tile(conv, True, cpu).points * BYTES, cpu)
+
+
+def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
+    """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
+    copied = not conv.is_pointwise or len(data.shape) != 3
+    tile, block = _tile(conv, copied, cpu), _block(conv, cpu)
+    source = _im2col(conv, data, tile, cpu) if copied else data
+    shape = (conv.batch, conv.out_channels, points_innermost.pitch(conv.out_height * conv.out_width, cpu))
+    weight = Csr(values, indices, pointers)
+    sums = row_sums.sums_of(source, weight, shape, tile, _load(block)(tile), "gemm", attributes={"dlas.block": block})
+    return te.compute(shape, lambda *index: sums[index], name="output")
+
+
+def _load(block: int) -> Callable[[row_sums.Tile], row_sums.Load]:
+    """Return how a row of the matrix and an output point find their input."""
+
+    def load(tile: row_sums.Tile) -> row_sums.Load:
+        def vector(matrix: Any, n: Any, b: Any, index: Any, t: Any, v: int) -> Any:
+            row, point = b * block + index, v * tile.lanes
+            if tile.packed:
+                return matrix[n, t, row_sums.ramp(row * tile.points + point, tile.lanes)]
+            return matrix[n, row, row_sums.ramp(t * tile.points + point, tile.lanes)]
+
+        return vector
+
+    return load
+
+
+def _im2col(conv: Conv, data: Any, tile: row_sums.Tile, cpu: Cpu) -> Any:
+    """Return the im2col matrix by image and tile of points, row by row."""
+    height, width = conv.kernel
+    pitch = points_innermost.pitch(conv.out_height * conv.out_width, cpu)
+    source = points_innermost.bordered(data, conv, -(-pitch // conv.out_width))
+
+    def element(n: Any, t: Any, place: Any) -> Any:
+        k, point = place // tile.points, t * tile.points + place % tile.points
+        row = point // conv.out_width * conv.stride[0] + k // width % height * conv.dilation[0]
+        column = point % conv.out_width * conv.stride[1] + k % width * conv.dilation[1]
+        return source[n, k // (height * width), row, column]
+
+    shape = (conv.batch, pitch // tile.points, conv.in_channels * height * width * tile.points)
+    return te.compute(shape, element, name="im2col", attrs={tasks.STRETCH: [tile.points, conv.out_width]})
+
+
+def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+    """Return the choices of `schedule`."""
+    return tasks.tunables(sch, block, cpu)
+
+
+def tiled(sch: Any, block: Any, choice: Choice) -> Any:
+    """Put loops, as `choice` has them, in the place of the definition; return the block that sums."""
+    return tasks.tiled(sch, block, choice, _load(int(sch.get(block).annotations["dlas.block"])))
+
+
+def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+    """Gather the matrix, then sum."""
+    tile = tasks.tile_of(sch, block)
+    block = tiled(sch, block, choice)
+    task = tasks.schedule(sch, block, tile.lanes, cpu)
+    for copy in sch.get_producers(block):
+        tasks.schedule_copies(sch, copy, task, cpu)

@@ -1,0 +1,74 @@
+"""ONNX network, target and what is asked for its layers → tensor programs, placed and fused but not yet scheduled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.registry import Choices
+from dlas_ops.onnx.names import WeightNames
+from dlas_ops.placement.account import Layer
+from dlas_ops.placement.tables import FuseTables
+from dlas_ops.placement.walk import Placement
+from dlas_ops.processor.targets import describe
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A network with its algorithms placed, weights packed and element-wise operators fused; not yet scheduled."""
+
+    module: Any
+    layers: list[Layer]
+
+
+def lower(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> Lowered:
+    """Return `model` with `choices` placed on its layers; see `dlas_ops.lower`."""
+    module, placement = placed(model, target, choices, dtype)
+    transform = tvm.relax.transform
+    with target:
+        passes = [
+            transform.DeadCodeElimination(),  # what a dead operator reads would not fuse with its living reader
+            transform.DecomposeOpsForInference(),
+            transform.LegalizeOps(),
+            transform.FoldConstant(),
+            transform.AnnotateTIROpPattern(),
+            FuseTables(),
+            transform.FuseOps(),
+            transform.FuseTIR(),
+            transform.DeadCodeElimination(),
+        ]
+        module = tvm.transform.Sequential(passes)(module)
+    return Lowered(module, placement.layers)
+
+
+def placed(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> tuple[Any, Placement]:
+    """Return `model` with its operators placed, and how."""
+    if dtype == "float16" and not describe(target).half_loads:
+        raise ValueError(f"{target} has no instruction that converts vectors of float16")
+    from tvm.relax.frontend.onnx import from_onnx
+
+    module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
+    with target:
+        placement = Placement(module, target, choices, WeightNames(model), dtype == "float16")
+        return placement.run(), placement
+
+
+def save(lowered: Lowered, folder: str | Path) -> None:
+    """Write `lowered` into `folder`, as module.json and layers.json."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "module.json").write_text(tvm.ir.save_json(lowered.module))
+    (folder / "layers.json").write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
+
+
+def load(folder: str | Path) -> Lowered:
+    """Read what `save` wrote."""
+    folder = Path(folder)
+    module = tvm.ir.load_json((folder / "module.json").read_text())
+    layers = json.loads((folder / "layers.json").read_text())
+    return Lowered(module, [Layer.from_json(layer) for layer in layers])

@@ -1,0 +1,277 @@
+"""Float ONNX network + calibration images → the QDQ network whose weights and activations are 8-bit integers.
+
+Activations get one asymmetric scale per tensor (uint8), weights one symmetric scale per output channel (int8), biases
+the product of the two (int32), as in Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+Array = NDArray[np.float32]
+Range = tuple[float, float]
+# Compiles a network for this machine: a batch → its outputs, in the order of the network's.
+Runner: TypeAlias = Callable[[onnx.ModelProto], Callable[[Array], Sequence[Array]]]
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+# Their outputs are values of their inputs, hence stand on the same scale.
+SAME_RANGE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
+# They become bounds of the operator before them.
+BOUNDS = ("Relu", "Clip")
+QUANTIZED = (
+    *WEIGHTED, *SAME_RANGE, *BOUNDS, "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean",
+    "Sigmoid", "HardSigmoid", "HardSwish",
+)  # fmt: skip
+BINS = 2048
+OPSET = 13  # the first whose DequantizeLinear knows channels
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Return whether `model` has quantized tensors."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
+def quantize(model: onnx.ModelProto, images: Array, runner: Runner, *, percentile: float = 100.0) -> onnx.ModelProto:
+    """Return `model` as a QDQ network, its batch norms folded into its convolutions.
+
+    Parameters
+    ----------
+    model : a float32 network of one input and static shapes, at least of opset 13
+    images : calibration inputs, (images, channels, height, width), a multiple of the network's batch
+    runner : runs the network on the images, to see what its activations are
+    percentile : how many of an activation's values its scale must hold, half of the others lying at either end; 100 for
+        all, hence minimum and maximum
+
+    Raises
+    ------
+    ValueError
+        If the model is of an older opset or quantized already, or if the images do not fit its input.
+    """
+    version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)
+    if version < OPSET:
+        raise ValueError(f"the network is of opset {version}; int8 needs {OPSET} or later")
+    if is_quantized(model):
+        raise ValueError("the network is quantized already; compile it without calibration images")
+    folded = fold_batch_norms(model)
+    names = _activations(folded)
+    ranges = observe(folded, names, images, runner, percentile)
+    return _Writer(folded, names, ranges).model()
+
+
+def observe(
+    model: onnx.ModelProto, names: list[str], images: Array, runner: Runner, percentile: float = 100.0
+) -> dict[str, Range]:
+    """Run `model` on `images`, on this machine; return the range that holds `percentile` of each tensor's values."""
+    ranges = dict.fromkeys(names, (0.0, 0.0))
+    for tensors in _run(model, names, images, runner):
+        for name, values in tensors.items():
+            low, high = ranges[name]
+            ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
+    if percentile >= 100:
+        return ranges
+    counts = {name: np.zeros(BINS, np.int64) for name in names}
+    for tensors in _run(model, names, images, runner):
+        for name, values in tensors.items():
+            counts[name] += np.histogram(values, BINS, ranges[name])[0]
+    return {name: _inner(ranges[name], counts[name], percentile) for name in names}
+
+
+def _inner(whole: Range, counts: NDArray[np.int64], percentile: float) -> Range:
+    """Return the part of a range that holds the middle `percentile` of the values counted in its bins."""
+    edges = np.linspace(*whole, BINS + 1)
+    outside = (1 - percentile / 100) / 2 * counts.sum()
+    below = np.cumsum(counts)
+    first, last = np.searchsorted(below, outside, "right"), np.searchsorted(below, counts.sum() - outside, "left")
+    return min(0.0, float(edges[first])), max(0.0, float(edges[min(last, BINS - 1) + 1]))
+
+
+def _run(model: onnx.ModelProto, names: list[str], images: Array, runner: Runner) -> Iterator[dict[str, Array]]:
+    """Yield the tensors `names` of one batch of images after the other."""
+    (source,) = _inputs(model)
+    batch, *image = (size.dim_value for size in source.type.tensor_type.shape.dim)
+    if not len(images) or len(images) % batch or list(images.shape[1:]) != image:
+        raise ValueError(f"calibration images are {images.shape}; the network takes {(batch, *image)}")
+    observed = onnx.shape_inference.infer_shapes(model)
+    known = {info.name: info for info in (*observed.graph.value_info, *observed.graph.output)}
+    inner = [name for name in names if name != source.name]
+    del observed.graph.output[:]
+    observed.graph.output.extend(known[name] for name in inner)
+    run = runner(observed)
+    for first in range(0, len(images), batch):
+        data = np.ascontiguousarray(images[first : first + batch], np.float32)
+        yield {source.name: data, **dict(zip(inner, run(data), strict=True))}
+
+
+def _activations(model: onnx.ModelProto) -> list[str]:
+    """Return the tensors to quantize: what quantized operators read, but for what a bound follows at once."""
+    graph, constants = model.graph, _constants(model)
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    floats = {
+        info.name
+        for info in (*inferred.value_info, *inferred.input, *inferred.output)
+        if info.type.tensor_type.elem_type == TensorProto.FLOAT
+    }
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    produced = {name: node for node in graph.node for name in node.output}
+    outputs = {output.name for output in graph.output}
+    found = []
+    for name in [*(source.name for source in _inputs(model)), *produced]:
+        reading = [node.op_type for node in readers.get(name, [])]
+        bounded = len(reading) == 1 and reading[0] in BOUNDS and name in produced and name not in outputs
+        bounded = bounded and produced[name].op_type in QUANTIZED
+        if name in floats and name not in constants and not bounded and set(reading) & set(QUANTIZED):
+            found.append(name)
+    return found
+
+
+class _Writer:
+    """Writes the QDQ network: quantized constants, and every quantized activation through a pair of operators."""
+
+    def __init__(self, model: onnx.ModelProto, names: list[str], ranges: Mapping[str, Range]) -> None:
+        self.source, self.names = model, set(names)
+        self.constants = _constants(model)
+        self.scales = self._activation_scales(ranges)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, NDArray[Any]] = {}
+        self.uses = Counter(name for node in model.graph.node for name in node.input)
+
+    def model(self) -> onnx.ModelProto:
+        """Return the network."""
+        for source in _inputs(self.source):
+            self._pair(source.name)
+        for node in self.source.graph.node:
+            written = onnx.NodeProto()
+            written.CopyFrom(node)
+            written.input[:] = [self._dequantized(name) if name in self.names else name for name in node.input]
+            if node.op_type in WEIGHTED and node.input[0] in self.names and node.input[1] in self.constants:
+                self._weights(node, written)
+            self.nodes.append(written)
+            for name in node.output:
+                self._pair(name)
+        result = onnx.ModelProto()
+        result.CopyFrom(self.source)
+        used = {name for node in self.nodes for name in node.input}
+        del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
+        result.graph.node.extend(self.nodes)
+        arrays = {**self.constants, **self.initializers}
+        result.graph.initializer.extend(numpy_helper.from_array(arrays[name], name) for name in arrays if name in used)
+        return onnx.shape_inference.infer_shapes(result)
+
+    def _activation_scales(self, ranges: Mapping[str, Range]) -> dict[str, tuple[np.float32, np.uint8]]:
+        scales = {}
+        for name in ranges:
+            low, high = ranges[name]
+            scale = np.float32((high - low) / 255) or np.float32(1)
+            scales[name] = scale, np.uint8(np.clip(np.rint(-low / scale), 0, 255))
+        for node in self.source.graph.node:  # in order, so that a scale passes through several operators
+            if node.op_type in SAME_RANGE and node.output[0] in scales and node.input[0] in scales:
+                scales[node.output[0]] = scales[node.input[0]]
+        return scales
+
+    def _pair(self, name: str) -> None:
+        """Write the pair of operators that quantizes and dequantizes activation `name`, if that is to be quantized."""
+        if name not in self.names:
+            return
+        parameters = [f"{name}_scale", f"{name}_zero_point"]
+        self.initializers.update(zip(parameters, map(np.asarray, self.scales[name]), strict=True))
+        quantized = f"{name}_QuantizeLinear_Output"
+        self.nodes.append(helper.make_node("QuantizeLinear", [name, *parameters], [quantized]))
+        self.nodes.append(helper.make_node("DequantizeLinear", [quantized, *parameters], [self._dequantized(name)]))
+
+    def _weights(self, node: onnx.NodeProto, written: onnx.NodeProto) -> None:
+        """Quantize the weights and the bias that `node` owns, and let `written` read them."""
+        attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        weight = self.constants[node.input[1]]
+        if weight.ndim < 2 or attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
+            return
+        axis = 0 if node.op_type == "Conv" or attributes.get("transB") else weight.ndim - 1
+        others = tuple(each for each in range(weight.ndim) if each != axis)
+        data = self.scales[node.input[0]][0]
+        scale = np.abs(weight).max(axis=others) / np.float32(127)
+        bias = self.constants.get(node.input[2]) if len(node.input) > 2 else None
+        if bias is not None and bias.shape == scale.shape:
+            scale = np.maximum(scale, np.abs(bias) / data / 2**30)  # so that the bias fits 32 bits
+        scale = np.where(scale > 0, scale, 1).astype(np.float32)
+        column = np.expand_dims(scale, others)
+        integers = np.clip(np.rint(weight / column), -127, 127).astype(np.int8)
+        written.input[1] = self._constant(node.input[1], integers, scale, axis)
+        if bias is not None and bias.shape == scale.shape:
+            scale = (data * scale).astype(np.float32)
+            integers = np.rint(bias.astype(np.float64) / scale).astype(np.int32)
+            # A bias may serve several operators, each with scales of its own.
+            written.input[2] = self._constant(f"{node.input[2]}_of_{node.output[0]}", integers, scale, 0)
+
+    def _constant(self, name: str, integers: NDArray[Any], scale: Array, axis: int) -> str:
+        """Write `integers` with the operator that dequantizes them along `axis`; return its output."""
+        output = self._dequantized(name)
+        names = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
+        if names[0] not in self.initializers:
+            zeros = np.zeros(scale.shape, integers.dtype)
+            self.initializers.update(zip(names, (integers, scale, zeros), strict=True))
+            self.nodes.append(helper.make_node("DequantizeLinear", names, [output], axis=axis))
+        return output
+
+    @staticmethod
+    def _dequantized(name: str) -> str:
+        return f"{name}_DequantizeLinear_Output"
+
+
+def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model` with every batch norm that follows a convolution, and nothing else does, folded into it."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph, constants = result.graph, _constants(model)
+    uses = Counter([name for node in graph.node for name in node.input] + [output.name for output in graph.output])
+    convolutions = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        conv = convolutions.get(node.input[0]) if node.op_type == "BatchNormalization" else None
+        known = conv is not None and all(name in constants for name in (*node.input[1:], *conv.input[1:]))
+        if conv is None or not known or uses[node.input[0]] > 1:
+            kept.append(node)
+            continue
+        gamma, beta, mean, variance = (constants[name].astype(np.float64) for name in node.input[1:5])
+        epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), 1e-5)
+        factor = gamma / np.sqrt(variance + epsilon)
+        bias = constants[conv.input[2]] if len(conv.input) > 2 else 0.0
+        # Named after the layer's own weights, which nothing else reads any more, unless two layers share them.
+        weight = conv.input[1] if uses[conv.input[1]] == 1 else f"{conv.input[1]}_of_{node.output[0]}"
+        folded = constants[conv.input[1]] * factor.reshape(-1, 1, 1, 1)
+        constants[weight] = folded.astype(np.float32)
+        constants[f"{weight}_bias"] = (beta + (bias - mean) * factor).astype(np.float32)
+        conv.input[1:] = [weight, f"{weight}_bias"]
+        conv.output[0] = node.output[0]
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    used = {name for node in nodes for name in node.input}
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(node for node in nodes if node.op_type != "Constant")
+    graph.initializer.extend(numpy_helper.from_array(constants[name], name) for name in constants if name in used)
+    return onnx.shape_inference.infer_shapes(result)
+
+
+def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Return the initializers and what Constant operators hold, by name."""
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            value = helper.get_attribute_value(node.attribute[0])
+            held = numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+            found[node.output[0]] = held
+    return found
+
+
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return what is given to every run: the inputs that are no initializers."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [source for source in model.graph.input if source.name not in constants]

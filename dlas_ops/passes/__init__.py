@@ -1,0 +1,1 @@
+"""TVM's lowering of scheduled tensor programs, with passes of our own."""

@@ -1,0 +1,122 @@
+"""Scheduled tensor program → the same, every other call of which evicts the caches, as the rest of a network would.
+
+In a network, the other layers' weights have passed through the caches since a layer's own were last read. Before a run,
+TVM's time_evaluator can only copy memory, or run what it times: a copy leaves lines that are written back while the
+program runs, and a network only reads its weights.
+
+In ResNet18 by Winograd's algorithm, which reads 79 MB of weights, the kernels take 3.1 to 3.6 ms, and 2.4 to 2.5 with
+weights asked for 4 KiB ahead. By themselves they come to 2.5 to 2.6 and 2.3 to 2.4 ms with 4 MiB read between runs, to
+2.8 to 3.2 and 2.5 ms with 64 MiB, and to 3.5 to 4.2 and 2.7 to 3.0 ms with 96 MiB (`tests/benchmarks/tuning.py --kinds
+caches`, two runs on 2 cores with 2 MiB of L2 cache each and a share of 480 MiB of L3 cache).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.processor.targets import Cpu
+
+te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir
+
+# What the next call does.
+EVICTS, RUNS = 0, 1
+
+# Floats in a line of the caches.
+LINE = 16
+
+# The L2 cache is evicted by so many times its size, whatever the network.
+LEAST_L2 = 2
+# That takes more than 2 ms a run, and there are boards with 512 MiB of memory.
+MOST = 128 << 20
+
+
+def in_turns(function: Any) -> Any:
+    """Return `function` with three more arguments, for `Eviction` to call: turn, memory and sums.
+
+    A call whose ``turn``, (1,) of int32, is `EVICTS` sums ``memory``, (parts, lines, `LINE`) of float32, by parts in
+    parallel into ``sums``, (parts, `LINE`), instead of what the function does. Every call sets the turn to the other.
+    """
+    root, evicting = function.body.block, _evicting()
+    turn = te.placeholder((1,), "int32", "turn")
+    turn = te.create_prim_func([turn, te.compute((1,), lambda i: turn[i])]).params[0]
+    evict = [evicting.body.block.body, tirx.BufferStore(turn, tirx.const(RUNS, "int32"), [0])]
+    run = [root.body, tirx.BufferStore(turn, tirx.const(EVICTS, "int32"), [0])]
+    either = tirx.IfThenElse(tirx.BufferLoad(turn, [0]) == EVICTS, tirx.SeqStmt(evict), tirx.SeqStmt(run))
+    body = s_tir.SBlockRealize([], True, s_tir.SBlock([], [], [], "root", either, alloc_buffers=root.alloc_buffers))
+    whole = tirx.PrimFunc([*function.params, turn, *evicting.params], body, function.ret_type)
+    return whole.with_attrs(dict(function.attrs.items()))
+
+
+def _evicting() -> Any:
+    """Return the program that sums memory."""
+    parts, lines = te.var("parts"), te.var("lines")
+    memory = te.placeholder((parts, lines, LINE), "float32", "memory")
+    line = te.reduce_axis((0, lines), "line")
+    sums = te.compute((parts, LINE), lambda part, v: te.sum(memory[part, line, v], axis=line), name="sums")
+    sch = s_tir.Schedule(tvm.IRModule({"main": te.create_prim_func([memory, sums])}))
+    block = sch.get_sblock("sums")
+    part, v, line = sch.get_loops(block)
+    sch.reorder(part, line, v)
+    sch.parallel(part)
+    sch.vectorize(v)
+    sch.decompose_reduction(block, line)
+    return sch.mod["main"]
+
+
+def evicted_bytes(constant_bytes: int, cpu: Cpu) -> int:
+    """Return how much is read between two runs of a layer of a network with so many bytes of constants: all of them.
+
+    It is the next power of two, or one and a half times one, so that networks of similar sizes share what is measured.
+    """
+    power = 1 << max(constant_bytes - 1, 1).bit_length()
+    fitting = power * 3 // 4 if power * 3 // 4 >= constant_bytes else power
+    return min(max(fitting, LEAST_L2 * cpu.l2_bytes), MOST)
+
+
+class Eviction:
+    """Runs and times functions that `in_turns` made, on a device.
+
+    Parameters
+    ----------
+    evicted
+        Bytes to read before each run; see `evicted_bytes`.
+    parts
+        Threads that read them.
+    fill
+        The device's function that fills an array with random numbers: memory that was never written is one page.
+    """
+
+    def __init__(self, evicted: int, parts: int, device: Any, fill: Callable[[Any], Any]) -> None:
+        self._device, self._fill = device, fill
+        self._turn = tvm.runtime.empty((1,), "int32", device)
+        memory = self.array((parts, evicted // (4 * LINE * parts), LINE), "float32")
+        self._arguments = [self._turn, memory, tvm.runtime.empty((parts, LINE), "float32", device)]
+
+    def array(self, shape: Sequence[int], dtype: str) -> Any:
+        """Return an array of random numbers on the device."""
+        made = tvm.runtime.empty(tuple(shape), dtype, self._device)
+        self._fill(made)
+        return made
+
+    def run(self, function: Any, arrays: Sequence[Any]) -> None:
+        """Run `function` once."""
+        self._next(RUNS)
+        function(*arrays, *self._arguments)
+
+    def timer(self, library: Any, symbol: str, runs: int) -> Callable[[Sequence[Any]], list[float]]:
+        """Return what takes the arrays that a function runs on and returns the seconds of `runs` runs."""
+        # The first call is not timed: it evicts. Then runs and evictions take turns.
+        evaluator = library.time_evaluator(symbol, self._device, number=1, repeat=2 * runs - 1)
+
+        def timed(arrays: Sequence[Any]) -> list[float]:
+            self._next(EVICTS)
+            return [float(seconds) for seconds in evaluator(*arrays, *self._arguments).results[::2]]
+
+        return timed
+
+    def _next(self, turn: int) -> None:
+        self._turn.copyfrom(np.array([turn], np.int32))

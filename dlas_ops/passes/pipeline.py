@@ -1,0 +1,65 @@
+"""TVM's lowering of scheduled tensor programs, but with sums and tables in registers and weights asked for ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dlas_ops._tvm import tvm
+from dlas_ops.passes.permutation import permuted
+from dlas_ops.passes.prefetching import prefetched
+
+tirx = tvm.tirx
+
+PIPELINE = "dlas"
+
+
+def _on_stack(statement: Any) -> Any:
+    """Return `statement` with every buffer of scope "local" marked as a plain stack variable.
+
+    TVM takes buffers of 1 KiB and more from a heap; LLVM can then not keep the sums of a tile in registers.
+    """
+    match statement:
+        case tirx.AllocBuffer() if statement.buffer.scope() == "local":
+            annotations = {**dict(statement.annotations), "disable_lower_builtin": tirx.IntImm("int32", 1)}
+            return tirx.AllocBuffer(statement.buffer, annotations)
+        case tirx.SeqStmt():
+            return tirx.SeqStmt([_on_stack(child) for child in statement.seq])
+        case tirx.AttrStmt():
+            return tirx.AttrStmt(statement.node, statement.attr_key, statement.value, _on_stack(statement.body))
+        case tirx.For():
+            return tirx.For(
+                statement.loop_var, statement.min, statement.extent, statement.kind, _on_stack(statement.body),
+                statement.thread_binding, statement.annotations, statement.step,
+            )  # fmt: skip
+        case tirx.IfThenElse():
+            other = _on_stack(statement.else_case) if statement.else_case is not None else None
+            return tirx.IfThenElse(statement.condition, _on_stack(statement.then_case), other)
+        case _:
+            return statement
+
+
+def _for_functions(rewrite: Callable[[Any], Any]) -> Any:
+    """Return the pass that rewrites every tensor program."""
+
+    def transform(function: Any, _module: Any, _context: Any) -> Any:
+        return rewrite(function)
+
+    return tirx.transform.prim_func_pass(transform, opt_level=0)
+
+
+def _sums_on_stack(function: Any) -> Any:
+    return function.with_body(_on_stack(function.body))
+
+
+def _pipeline() -> tuple[Any, Any, Any]:
+    lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
+
+    def finalize() -> Any:
+        own = [_for_functions(rewrite) for rewrite in (_sums_on_stack, prefetched, permuted)]
+        return tvm.transform.Sequential([*own, finalize_host()])
+
+    return lower, finalize, finalize_device
+
+
+tvm.tirx.register_tir_pipeline(PIPELINE, _pipeline)

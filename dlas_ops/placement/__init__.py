@@ -1,0 +1,1 @@
+"""Relax module of framework operators → tensor programs in blocked layouts, with an account of its layers."""

@@ -1,0 +1,89 @@
+"""An expression of the network, with the layout that it holds its tensor in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlas_ops._tvm import tvm
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """What integers stand for: min(max(`scale` * (integer - `zero`), `low`), `high`).
+
+    `scale` and `zero` broadcast against the tensor: one number or, of weights and of a convolution's sums, one per
+    output channel. A convolution's sums carry its bias and its input's zero point in `zero`, and the ReLU or clip that
+    follows in `low` and `high`, which come to nothing when the sums are requantized.
+    """
+
+    scale: NDArray[np.float32]
+    zero: NDArray[np.int32] = field(default_factory=lambda: np.zeros((), np.int32))
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def per_tensor(self) -> bool:
+        """Whether one scale and zero point serve the whole tensor."""
+        return self.scale.size == self.zero.size == 1
+
+    def __eq__(self, other: object) -> bool:
+        """Compare numbers, not shapes that broadcast alike."""
+        return (
+            isinstance(other, Quantization)
+            and np.array_equal(self.scale.ravel(), other.scale.ravel())
+            and np.array_equal(self.zero.ravel(), other.zero.ravel())
+            and (self.low, self.high) == (other.low, other.high)
+        )
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
+
+    `block` 0 means that `expression` holds it as it is, `POINTS` (of `operators.points_innermost`) with its points
+    innermost, otherwise in channel blocks of that size. With a `quantization`, `expression` holds integers that stand
+    for the tensor. `wide`, where there is one, holds the tensor in the same layout as it was computed, before it was
+    rounded to be stored. `layer` names the convolution whose algorithm decided the block; "" is what decides for those
+    that have none of their own. `table`, where there is one, says of which integers the tensor is a function element by
+    element.
+    """
+
+    expression: Any
+    shape: tuple[int, ...]
+    block: int = 0
+    quantization: Quantization | None = None
+    layer: str = ""
+    wide: Any = None
+    table: Table | None = None
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that `expression` holds."""
+        return str(self.expression.ty.dtype.dtype)
+
+    @property
+    def constant(self) -> NDArray[Any] | None:
+        """The array, if the value is a constant."""
+        known = isinstance(self.expression, tvm.ir.GenericConst)
+        return np.asarray(self.expression.value.numpy()) if known else None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A function of 8-bit integers: `entries` holds what becomes of each, the least first, where `source` has it.
+
+    The entries are reals in float32 or, of a quantized tensor, the integers that stand for them.
+    """
+
+    source: Value
+    entries: NDArray[Any]
+
+
+def shape_of(expression: Any) -> tuple[int, ...]:
+    """Return the static shape of a Relax expression; () for scalars and for what is no tensor."""
+    shape = getattr(expression.ty, "shape", None)
+    return tuple(int(size) for size in shape) if shape is not None else ()

@@ -1,0 +1,1 @@
+"""A TVM target → what schedules must know: vectors, caches, instructions for products."""

@@ -1,0 +1,127 @@
+"""Processor and dtype → how products are summed: values per lane, operand dtypes and the instruction, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from dlas_ops.processor.half import PAIR
+from dlas_ops.processor.targets import Cpu
+
+
+@dataclass(frozen=True)
+class Dot:
+    """Multiplication of a broadcast group of input values by weights, summed in the lanes of a vector.
+
+    Attributes
+    ----------
+    values : neighbouring products that are added into one lane, 1 for an ordinary multiply-add
+    data, weight : dtypes of the operands; activations are kept in `data` or, where that is wider, widened for the
+        instruction when they are copied
+    sums : dtype of the sums
+    instruction : name of the instruction, "" for an ordinary multiply-add
+    """
+
+    values: int = 1
+    data: str = "float32"
+    weight: str = "float32"
+    sums: str = "float32"
+    instruction: str = ""
+
+
+_INT8 = {
+    "vpdpbusd": Dot(4, "uint8", "int8", "int32", "vpdpbusd"),
+    # Exact, unlike vpmaddubsw, whose sums of two products saturate at 16 bits.
+    "vpmaddwd": Dot(2, "int16", "int16", "int32", "vpmaddwd"),
+    "sdot": Dot(4, "int8", "int8", "int32", "sdot"),
+    "": Dot(1, "uint8", "int8", "int32"),
+}
+
+
+# Two sums in each lane, of which `half` makes one.
+_HALF = Dot(PAIR, "float16", "float16", "float16")
+
+
+def dot_of(dtype: str, cpu: Cpu, half: bool = False) -> Dot:
+    """Return how `cpu` multiplies activations stored in `dtype`; with `half`, float16 in float16 where it can."""
+    if dtype == "float16" and half and cpu.half:
+        return _HALF
+    return Dot() if dtype.startswith("float") else _INT8[cpu.dot]
+
+
+def stored(cpu: Cpu) -> str:
+    """Return the 8-bit dtype that `cpu` keeps activations in: what its instruction reads."""
+    return "int8" if _INT8[cpu.dot].data == "int8" else "uint8"
+
+
+@cache
+def tensorized(dot: Dot, lanes: int, broadcast: bool = True, scope: str = "local") -> str:
+    """Return the name of the tensor intrinsic that adds `lanes` groups of `dot.values` products to `lanes` sums.
+
+    Parameters
+    ----------
+    broadcast : whether one group of data serves all lanes, as in a convolution, or each lane has its own, as in a
+        depthwise one
+    scope : of the buffer of sums
+    """
+    from dlas_ops._tvm import tvm
+
+    name = f"dlas.{dot.instruction}.{lanes}.{'broadcast' if broadcast else 'lanes'}.{scope}"
+    functions = (_function(dot, lanes, broadcast, body, scope) for body in (_by_element, _by_instruction))
+    tvm.s_tir.TensorIntrin.register(name, *functions, override=True)
+    return name
+
+
+def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None], scope: str) -> Any:
+    """Return a function of data, weights and sums whose block does `body`."""
+    from tvm.script.ir_builder import IRBuilder
+    from tvm.tirx.script import builder as T
+
+    values = dot.values
+    with IRBuilder() as script, T.prim_func(s_tir=True):
+        data_shape = (values,) if broadcast else (lanes, values)
+        arguments = [T.arg(name, T.handle()) for name in ("a", "b", "c")]
+        data = T.match_buffer(arguments[0], data_shape, dot.data, offset_factor=1)
+        weight = T.match_buffer(arguments[1], (lanes, values), dot.weight, offset_factor=1)
+        sums = T.match_buffer(arguments[2], (lanes,), dot.sums, scope=scope, offset_factor=1)
+        with T.sblock("root"):
+            T.reads([sums[0:lanes], data[tuple(slice(0, size) for size in data_shape)], weight[0:lanes, 0:values]])
+            T.writes([sums[0:lanes]])
+            body(T, dot, lanes, broadcast, data, weight, sums)
+    return script.get()
+
+
+def _by_element(T: Any, dot: Dot, lanes: int, broadcast: bool, data: Any, weight: Any, sums: Any) -> None:
+    """Say what the instruction computes, for the scheduler to compare with the loops that it replaces."""
+    with T.grid(lanes, dot.values) as (lane, value), T.sblock("update"):
+        i, q = T.axis.spatial(lanes, lane), T.axis.reduce(dot.values, value)
+        held = data[q] if broadcast else data[i, q]
+        T.buffer_store(sums, sums[i] + T.cast(held, dot.sums) * T.cast(weight[i, q], dot.sums), [i])
+
+
+def _by_instruction(T: Any, dot: Dot, lanes: int, broadcast: bool, data: Any, weight: Any, sums: Any) -> None:
+    width = lanes * dot.values
+    if broadcast:
+        group = T.reinterpret(data.vload([0], f"{dot.data}x{dot.values}"), dtype="int32")
+        held = T.reinterpret(T.broadcast(group, lanes), dtype=f"{dot.data}x{width}")
+    else:
+        held = data.vload([0, 0], f"{dot.data}x{width}")
+    weights, before = weight.vload([0, 0], f"{dot.weight}x{width}"), sums.vload([0], f"{dot.sums}x{lanes}")
+    name, adds = _intrinsic(dot, lanes)
+    operands = (before, held, weights) if adds else (held, weights)
+    result = T.call_llvm_pure_intrin(f"{dot.sums}x{lanes}", name, *operands)
+    T.buffer_store(sums, result if adds else before + result, [T.ramp(0, 1, lanes)])
+
+
+def _intrinsic(dot: Dot, lanes: int) -> tuple[str, bool]:
+    """Return LLVM's name of the instruction for `lanes` sums, and whether its first operand is sums to add to."""
+    match dot.instruction:
+        case "vpdpbusd":
+            return f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", True
+        case "vpmaddwd":
+            names = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}
+            return names[lanes], False
+        case _:
+            return "llvm.aarch64.neon.sdot", True

@@ -1,0 +1,1 @@
+"""Layers → candidates, measured, and of these the algorithm for each layer."""

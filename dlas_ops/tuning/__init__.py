@@ -1,0 +1,1 @@
+"""Lowered network → its tensor programs to tune, and tuners that search their schedules."""

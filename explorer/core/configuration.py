@@ -1,0 +1,253 @@
+"""One frozen point of the Deep Learning Acceleration Stack, its canonical JSON, and the rules that make it valid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from explorer.core import plugins
+
+# The DLAS layers, top to bottom, and the axes on each (Gibson et al., arXiv 2311.08909, figure 1).
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    "Datasets & Problem Spaces": ("dataset",),
+    "Models & Neural Architectures": ("model", "width"),
+    "Model Optimizations": ("compression", "ratio", "channel_multiple"),
+    "Algorithms & Data Formats": ("algorithm", "format"),
+    "Systems Software": ("tuning_trials", "tuning_seconds", "tuner", "threads"),
+    "Hardware": ("device",),
+}
+AXES: tuple[str, ...] = tuple(axis for axes in LAYERS.values() for axis in axes)
+FORMATS: tuple[str, ...] = ("dense", "csr")
+VECTOR = "vector"  # the channel multiple that is as many float32 as the target's vector registers hold
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One choice on every axis of the stack.
+
+    Parameters
+    ----------
+    width
+        Multiplier of the model's channel counts.
+    compression
+        One, or several joined by ``+`` in the order that they are applied in.
+    ratio
+        Share of weights or channels that every part of the compression removes, in (0, 1); None where nothing is.
+    channel_multiple
+        What the channels that a compression keeps are a multiple of: a number or `VECTOR`; None where none are removed.
+    tuning_trials
+        Candidates that the auto-scheduler measures for the network; 0 means no limit or, if there is none in seconds
+        either, the rule-based schedules.
+    tuning_seconds
+        Seconds that it takes to build and measure candidates; 0 likewise.
+    tuner
+        What the candidates are taken from; None where nothing is tuned.
+    threads
+        Threads that the network runs on.
+    device
+        One, or several joined by ``+``: the stack is judged on all of them at once.
+    """
+
+    dataset: str
+    model: str
+    width: float = 1.0
+    compression: str = "none"
+    ratio: float | None = None
+    channel_multiple: int | str | None = None
+    algorithm: str = "direct"
+    format: str = "dense"
+    tuning_trials: int = 0
+    tuning_seconds: int = 0
+    tuner: str | None = None
+    threads: int = 1
+    device: str = "local"
+
+    @property
+    def id(self) -> str:
+        """Hexadecimal SHA-256 of the canonical JSON: equal exactly for equal configurations."""
+        return digest(asdict(self))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the axes as plain values, in the stack's order."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Configuration:
+        """Return the configuration whose axes `values` gives; keys that are no axis are an error."""
+        return Configuration(**values)
+
+
+def canonical(value: Any) -> str:
+    """Return `value` as canonical JSON: keys sorted, every scalar tagged with its type, so that 1, 1.0 and true differ.
+
+    Raises
+    ------
+    TypeError
+        For a value that is not made of dict, list, tuple, str, int, float, bool and None.
+    """
+    return json.dumps(_tagged(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the hexadecimal SHA-256 of ``canonical(value)``."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def _tagged(value: Any) -> Any:
+    match value:
+        case None:
+            return None
+        case bool():
+            return {"bool": value}
+        case int():
+            return {"int": value}
+        case float():
+            return {"float": value.hex()}
+        case str():
+            return {"str": value}
+        case list() | tuple():
+            return [_tagged(item) for item in value]
+        case dict() if all(isinstance(key, str) for key in value):
+            return {"dict": {key: _tagged(item) for key, item in value.items()}}
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no canonical JSON")
+
+
+def parts(choice: str) -> tuple[str, ...]:
+    """Return the names that a choice joins: of compressions, in the order that they are applied in, or of devices."""
+    return tuple(choice.split("+"))
+
+
+def takes_ratio(compression: str) -> bool:
+    """Tell whether `compression` removes a share of something, so that `ratio` exists."""
+    return any(plugins.literal("compression", part, "TAKES_RATIO", default=True) for part in parts(compression))
+
+
+def takes_channel_multiple(compression: str) -> bool:
+    """Tell whether `compression` removes channels, so that `channel_multiple` exists."""
+    options = (plugins.literal("compression", part, "OPTIONS", default=()) for part in parts(compression))
+    return any("channel_multiple" in names for names in options)
+
+
+def is_tuned(trials: int, seconds: int) -> bool:
+    """Tell whether a budget for the tuner is above 0, so that `tuner` exists."""
+    return trials > 0 or seconds > 0
+
+
+# Axis → the axes above it that decide whether it exists, and how; the others always do.
+EXISTS: Mapping[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
+    "ratio": (("compression",), takes_ratio),
+    "channel_multiple": (("compression",), takes_channel_multiple),
+    "tuner": (("tuning_trials", "tuning_seconds"), is_tuned),
+}
+
+
+def dtype(compression: str) -> str:
+    """Return the dtype that a network ends in: the one of its compression's last part."""
+    return _dtype(parts(compression)[-1])
+
+
+def in_float32(compression: str) -> str:
+    """Return the parts of `compression` that change the float32 network, ``none`` if there are none."""
+    return "+".join(part for part in parts(compression) if _changes(part)) or "none"
+
+
+def in_shapes(compression: str) -> str | None:
+    """Return the parts of `compression` that change layers' shapes, ``none`` if none does; None if one may or may not.
+
+    Those parts decide the shapes without any fine-tuning. So a network of dense kernels takes as long when it is
+    compressed by them alone, before it is trained for what is removed.
+    """
+    changing = {
+        part: plugins.literal("compression", part, "CHANGES_SHAPES", default=None)
+        for part in parts(compression)
+        if _changes(part)
+    }
+    if None in changing.values():
+        return None
+    return "+".join(part for part, changes in changing.items() if changes) or "none"
+
+
+def _changes(part: str) -> bool:
+    return plugins.defines("compression", part, "compress")
+
+
+def _dtype(part: str) -> str:
+    return str(plugins.literal("compression", part, "DTYPE", default="float32"))
+
+
+def _parts_combine(c: Configuration) -> str | None:
+    names = parts(c.compression)
+    for name in names:
+        if names.count(name) > 1:
+            return f"compression {c.compression} applies {name} twice"
+    if "none" in names and len(names) > 1:
+        return f"compression {c.compression}: none stands alone"
+    for name in names[:-1]:
+        if _dtype(name) != "float32":
+            return f"compression {c.compression}: {name} decides the dtype of the whole network and stands last"
+    for name in names[names.index("weight_pruning") + 1 :] if "weight_pruning" in names else ():
+        if _changes(name) and not plugins.literal("compression", name, "KEEPS_ZEROS", default=False):
+            return f"compression {c.compression}: {name} trains on and fills the zeros of weight_pruning before it"
+    return None
+
+
+def _devices_differ(c: Configuration) -> str | None:
+    names = parts(c.device)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return f"device {c.device} names {twice} twice" if twice else None
+
+
+def _axes_that_exist(c: Configuration) -> str | None:
+    for axis, (deciding, exists) in EXISTS.items():
+        choices = [getattr(c, name) for name in deciding]
+        decided = " and ".join(f"{name} {choice}" for name, choice in zip(deciding, choices, strict=True))
+        if exists(*choices) and getattr(c, axis) is None:
+            return f"{decided} needs a {axis}"
+        if not exists(*choices) and getattr(c, axis) is not None:
+            return f"{decided} takes no {axis}"
+    return None
+
+
+def _csr_needs_zeros(c: Configuration) -> str | None:
+    if c.format == "csr" and "weight_pruning" not in parts(c.compression):
+        return f"format csr needs weight_pruning: {c.compression} leaves no zeros to skip"
+    return None
+
+
+def _algorithm_has_format(c: Configuration) -> str | None:
+    formats = plugins.literal("algorithm", c.algorithm, "FORMATS")
+    return None if c.format in formats else f"algorithm {c.algorithm} has no kernels for format {c.format}"
+
+
+def _algorithm_has_dtype(c: Configuration) -> str | None:
+    wanted = dtype(c.compression)
+    dense = plugins.literal("algorithm", c.algorithm, "DTYPES")
+    if c.format == "dense":
+        return None if wanted in dense else f"algorithm {c.algorithm} has no kernels for {wanted}"
+    every = plugins.names("sparse")
+    kernels = (c.algorithm,) if c.algorithm in every else every  # one that selects has what it selects from
+    if any(wanted in plugins.literal("sparse", name, "DTYPES", default=()) for name in kernels):
+        return None
+    return f"algorithm {c.algorithm} has no kernels for {wanted} in format {c.format}"
+
+
+# Each rule returns the reason why a configuration makes no sense, or None.
+RULES: tuple[Callable[[Configuration], str | None], ...] = (
+    _parts_combine,
+    _devices_differ,
+    _axes_that_exist,
+    _csr_needs_zeros,
+    _algorithm_has_format,
+    _algorithm_has_dtype,
+)
+
+
+def why_invalid(configuration: Configuration) -> str | None:
+    """Return the first reason why `configuration` makes no sense on the stack, or None where it does."""
+    return next((reason for rule in RULES if (reason := rule(configuration))), None)
+
+
+assert tuple(field.name for field in fields(Configuration)) == AXES, "LAYERS and Configuration name the same axes"

@@ -1,0 +1,45 @@
+"""File → a lock between processes and threads, which the kernel frees when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from explorer.core.errors import Failure, StageFailed
+
+# Between two looks at a lock that somebody else has: short at first, and seldom enough for a long training or a
+# measurement not to notice. A call that blocks would not end with the explorer.
+FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
+
+
+def taken(handle: IO[str], shared: bool = False) -> bool:
+    """Take the lock of an open file unless somebody has it; `shared` with others that share it."""
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def held(path: Path, stopping: threading.Event, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of the file at `path`, which is made if there is none, waiting for whoever has it.
+
+    Raises
+    ------
+    StageFailed
+        Of kind ``stopped`` if `stopping` is set meanwhile.
+    """
+    with path.open("a") as handle:
+        pause = FIRST_PAUSE
+        while not taken(handle, shared):
+            if stopping.is_set():
+                raise StageFailed(Failure("", "stopped", "the explorer was stopped"))
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        yield

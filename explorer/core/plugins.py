@@ -1,0 +1,152 @@
+"""Kind of plug-in and name → module: one file per choice, the file's name is the choice's name.
+
+Listing names and reading literals (``VERSION = 1``) imports nothing, so that the process that parses the command line
+never loads torch or TVM for it; `load` imports and belongs in the worker that needs the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from explorer.core.errors import ExplorerError, did_you_mean
+
+PACKAGES = {
+    "dataset": "explorer.datasets",
+    "model": "explorer.models",
+    "compression": "explorer.compression",
+    "sampler": "explorer.search.samplers",
+    "engine": "explorer.engines",
+    "stage": "explorer.line.stages",
+    "algorithm": "dlas_ops.kernels.algorithms",
+    "tuner": "dlas_ops.tuning.tuners",
+    "sparse": "dlas_ops.kernels.sparse",  # the algorithms' kernels for weights in csr
+}
+
+# What functions of the user's own are called with, by kind.
+SIGNATURES = {
+    "dataset": ("options",),
+    "model": ("width", "classes", "shape"),
+    "compression": ("model", "ratio", "example", "fine_tune"),
+}
+
+# CPython 3.11 counts the depth of syntax trees for all threads together: two that parse at once raise SystemError.
+_PARSING = threading.Lock()
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Return the names of all plug-ins of `kind`, sorted, without importing any of them."""
+    return tuple(sorted(found.name for found in pkgutil.iter_modules([str(_folder(kind))]) if found.name[0] != "_"))
+
+
+def is_custom(name: str) -> bool:
+    """Tell whether `name` is the user's own, written ``module:function``."""
+    return ":" in name
+
+
+@cache
+def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
+    """Return the value of the top-level literal `constant` in the plug-in's source, without importing it.
+
+    A plug-in of the user's own (``module:function``) and one that does not define the constant give `default`.
+    """
+    if is_custom(name):
+        return default
+    for node in _body(kind, name):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == constant:
+                return ast.literal_eval(value)
+            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == constant:
+                return ast.literal_eval(value)
+    return default
+
+
+@cache
+def defines(kind: str, name: str, function: str) -> bool:
+    """Tell whether the plug-in's source defines `function` at its top level; one of the user's own is a function."""
+    if is_custom(name):
+        return True
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _body(kind, name))
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Import and return the module of plug-in `name`.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such plug-in; the message lists those there are.
+    """
+    if name not in names(kind):
+        raise ExplorerError(f"unknown {kind} '{name}'{did_you_mean(name, names(kind))}")
+    return importlib.import_module(f"{PACKAGES[kind]}.{name}")
+
+
+def load_custom(name: str) -> Any:
+    """Return the object that ``module:function`` names.
+
+    Raises
+    ------
+    ExplorerError
+        If the module cannot be imported or does not define the function.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ExplorerError(f"cannot import '{module_name}' of '{name}': {reason}") from error
+    if not hasattr(module, attribute):
+        where = getattr(module, "__file__", None) or "built in"
+        raise ExplorerError(f"module '{module_name}' of '{name}' ({where}) defines no '{attribute}'")
+    return getattr(module, attribute)
+
+
+def make_importable(folder: Path) -> None:
+    """Have modules of the user's own in `folder` found before any other of their name."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def check_custom(kind: str, name: str, folder: str) -> str | None:
+    """Return what is wrong with a plug-in of the user's own in one sentence, None if it can be called.
+
+    Parameters
+    ----------
+    folder
+        That its module is imported from.
+    """
+    make_importable(Path(folder))
+    try:
+        function = load_custom(name)
+    except ExplorerError as error:
+        return str(error)
+    try:
+        inspect.signature(function).bind(*SIGNATURES[kind])
+    except (TypeError, ValueError) as error:
+        return f"'{name}' cannot be called as {name.partition(':')[2]}({', '.join(SIGNATURES[kind])}): {error}"
+    return None
+
+
+def _body(kind: str, name: str) -> list[ast.stmt]:
+    source = (_folder(kind) / f"{name}.py").read_text()
+    with _PARSING:
+        return ast.parse(source).body
+
+
+@cache
+def _folder(kind: str) -> Path:
+    spec = importlib.util.find_spec(PACKAGES[kind])
+    if spec is None or not spec.submodule_search_locations:
+        raise ExplorerError(f"package {PACKAGES[kind]} is not installed")
+    return Path(next(iter(spec.submodule_search_locations)))

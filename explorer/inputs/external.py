@@ -1,0 +1,119 @@
+"""Space → what its trials take from outside of the line, as artifacts whose keys are digests of contents.
+
+These are the files of data sets, initial weights, and code of the user's own. All are looked at before anything is
+computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.core import plugins
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration, parts
+from explorer.core.errors import SpaceError, StageFailed
+from explorer.inputs import initial_weights, user_code
+from explorer.inputs.dataset_files import source
+from explorer.inputs.initial_weights import Start
+from explorer.processes.pool import temporary
+from explorer.space.space import Space
+from explorer.workspace.workspace import Workspace
+
+KINDS = ("dataset", "model", "compression")  # axes that take code of the user's own
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The artifacts that no stage makes.
+
+    Parameters
+    ----------
+    datasets
+        Data set's name → the folder of its files; without files the digest is of nothing.
+    weights
+        Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
+    code
+        ``module:function`` → the folder that its module is imported from.
+    """
+
+    datasets: Mapping[str, Artifact]
+    weights: Mapping[Start, Artifact]
+    code: Mapping[str, Artifact]
+
+    def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
+        """Return for each stage of `c` that has such parents their names and artifacts."""
+        model = self._code(c.model)
+        start = self.weights.get((c.dataset, c.model, c.width))
+        return {
+            "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
+            "train": {**model, **({"weights": start} if start else {})},
+            "compress": {**model, **self._code(*parts(c.compression))},
+        }
+
+    def digests(self) -> dict[str, str]:
+        """Return what a study's answers depend on besides its space: in words → digest of the contents."""
+        files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
+        weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
+        named = {"files of data set": files, "weights of": weights, "code of": self.code}
+        return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
+
+    def _code(self, *names: str) -> dict[str, Artifact]:
+        return {f"code of {name}": self.code[name] for name in names if plugins.is_custom(name)}
+
+
+def find(space: Space, workspace: Workspace) -> Origins:
+    """Return everything that the trials of `space` take from outside; data sets that are missing are downloaded.
+
+    Raises
+    ------
+    SpaceError
+        If something is not where it should be.
+    """
+    datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
+    folders = (space.path.parent, Path.cwd())
+    code = {name: user_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
+    return Origins(datasets, initial_weights.find(space, workspace), code)
+
+
+def check(space: Space, origins: Origins, workspace: Workspace) -> None:
+    """Have a worker import the code, read the weights and look at the data sets' folders.
+
+    This process loads neither torch nor TVM.
+
+    Raises
+    ------
+    SpaceError
+        If code cannot be imported, a function is missing or cannot be called as the explorer does, a file holds no
+        weights, or a data set's folders are not those of its classes.
+    """
+    calls: list[tuple[str, str, dict[str, str]]] = [
+        (f"data set {name}: ", f"explorer.datasets.{name}:check", {"root": str(found.path)})
+        for name, found in origins.datasets.items()
+        if plugins.literal("dataset", name, "CHECKS", default=False)
+    ]
+    calls += [
+        (f"{kind}: ", "explorer.core.plugins:check_custom", {"kind": kind, "name": name, "folder": str(found.path)})
+        for kind, name in dict.fromkeys(_custom(space))
+        if (found := origins.code[name])
+    ]
+    paths = dict.fromkeys(str(found.path) for found in origins.weights.values())
+    calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
+    if not calls:
+        return
+    with temporary("torch", "check", workspace.logs) as worker:
+        for subject, call, arguments in calls:
+            try:
+                message = worker.request({"call": call, "arguments": arguments})
+            except StageFailed as failed:
+                message = f"{call} failed: {failed.failure.message}"
+            if message:
+                raise SpaceError(f"{space.path}: {subject}{message}")
+
+
+def _custom(space: Space) -> Iterator[tuple[str, str]]:
+    """Yield axis and name of everything that is the user's own."""
+    for axis in KINDS:
+        for choice in map(str, space.axes[axis].choices):
+            yield from ((axis, name) for name in parts(choice) if plugins.is_custom(name))

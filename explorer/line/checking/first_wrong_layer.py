@@ -1,0 +1,173 @@
+"""Network whose compiled outputs are wrong, and an image → the first layer whose output departs from what ONNX says.
+
+Looked for only after a failure: parts of the network, each up to one tensor, are compiled as the whole was and compared
+with onnx's reference operators, which compute in NumPy. It takes about log2(tensors) compilations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tvm
+from numpy.typing import NDArray
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+import dlas_ops
+from explorer.core.artifact import Artifact
+from explorer.core.errors import Failure, StageFailed
+from explorer.line.checking.reference import Reference
+
+Array = NDArray[Any]
+Run = Callable[[Any, Array], Array]
+Upstream = Mapping[str, frozenset[str]]
+
+PLACEMENT = "placement.json"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """With what a network was lowered; see `dlas_ops.lower`."""
+
+    algorithm: str | dlas_ops.Selection
+    format: str
+    dtype: str
+    target: Mapping[str, Any]
+
+    def lower(self, network: onnx.ModelProto) -> dlas_ops.Lowered:
+        """Lower `network`."""
+        target = tvm.target.Target(dict(self.target))
+        return dlas_ops.lower(network, target, algorithm=self.algorithm, format=self.format, dtype=self.dtype)
+
+    def build(self, lowered: dlas_ops.Lowered) -> Any:
+        """Return the library of what was lowered."""
+        return dlas_ops.build(lowered, tvm.target.Target(dict(self.target)))
+
+    def save(self, folder: Path) -> None:
+        """Write ``placement.json``."""
+        (folder / PLACEMENT).write_text(json.dumps(asdict(self), indent=1))
+
+    @staticmethod
+    def load(folder: Path) -> Placement:
+        """Read what `save` wrote."""
+        fields = json.loads((folder / PLACEMENT).read_text())
+        if isinstance(fields["algorithm"], dict):
+            fields["algorithm"] = dlas_ops.Selection.from_json(fields["algorithm"])
+        return Placement(**fields)
+
+
+def compare(stage: str, parents: Mapping[str, Artifact], logits: Array, tolerance: float, run: Run) -> float:
+    """Return how far `logits` lie from the reference at most, as a share of its range.
+
+    Parameters
+    ----------
+    parents
+        ``network`` with its reference and ``lower``, what was made of it.
+    logits
+        Of the reference's first images, shape (N, classes).
+    run
+        Gives the outputs of a library on an image, see `parting`.
+
+    Raises
+    ------
+    StageFailed
+        Of kind ``wrong_output`` if that is more than the tolerance.
+    """
+    network, reference = parents["network"], Reference.load(parents["network"].path)
+    deviations = reference.deviations(logits)
+    worst = int(deviations.argmax())  # a NaN, if there is one
+    if not deviations[worst] <= tolerance:
+        whose = "torch's" if network.stage == "compress" else "those of the quantized network in NumPy"
+        message = f"outputs differ from {whose} by {deviations[worst]:.2g} of their range; allowed: {tolerance:g}"
+        where = located(parents, reference.images[worst : worst + 1], tolerance, run)
+        raise StageFailed(Failure(stage, "wrong_output", f"{message}; {where}"))
+    return float(deviations[worst])
+
+
+def located(parents: Mapping[str, Artifact], image: Array, tolerance: float, run: Run) -> str:
+    """Return at which layer outputs on `image` depart, see `parting`, or why that is not known."""
+    network = onnx.load(parents["network"].path / "network.onnx")
+    try:
+        return parting(network, Placement.load(parents["lower"].path), image, tolerance, run)
+    except Exception as error:  # whatever it is, it must not take the place of the failure that is explained
+        return f"which layer departs could not be found out: {type(error).__name__}: {error}"
+
+
+def parting(network: onnx.ModelProto, placement: Placement, image: Array, tolerance: float, run: Run) -> str:
+    """Return at which layer the compiled `network` departs from the reference, as the end of a sentence.
+
+    Parameters
+    ----------
+    image
+        One on which the outputs of the whole are wrong, float32, shape (1, C, H, W).
+    tolerance
+        How far a tensor may lie from the reference, as a share of its largest value.
+    run
+        Gives the outputs of a library for ``placement.target`` on images.
+    """
+    (source,), (output,) = ([value.name for value in values] for values in (network.graph.input, network.graph.output))
+    with np.errstate(all="ignore"):
+        expected: Any = ReferenceEvaluator(network).run(None, {source: image}, intermediate=True)
+    nodes = {name: node for node in network.graph.node for name in node.output}
+    found: dict[str, str] = {}
+
+    def departs(tensor: str) -> bool:
+        lowered = placement.lower(_up_to(network, tensor, expected[tensor].shape))
+        outputs = run(placement.build(lowered), image)
+        deviation, largest = np.abs(outputs - expected[tensor]).max(), np.abs(expected[tensor]).max()
+        # What follows a layer element by element is no layer of its own, and runs as part of it.
+        layer = lowered.layers[-1] if lowered.layers else None
+        where = f"in layer '{layer.name}' ({layer.ran}, {layer.dtype})" if layer else "before the first layer"
+        found[tensor] = f"{where}, at its {nodes[tensor].op_type}: off by up to {deviation:.2g} of {largest:.2g}"
+        return not deviation <= tolerance * largest
+
+    if not departs(output):
+        return "compiled once more the network computes what it should: the library may be damaged"
+    return f"outputs part {found[bisect(_upstream(network, source, expected), output, departs)]}"
+
+
+def bisect(upstream: Upstream, bad: str, departs: Callable[[str], bool]) -> str:
+    """Return a tensor that departs while nothing departs that it is computed of.
+
+    Parameters
+    ----------
+    upstream
+        Tensor → the tensors that it is computed of, itself among them; in the network's order.
+    bad
+        One that departs.
+    """
+    suspects = upstream[bad]
+    while others := [tensor for tensor in upstream if tensor in suspects and tensor != bad]:
+        middle = min(others, key=lambda tensor: abs(len(suspects) - 2 * len(upstream[tensor] & suspects)))
+        if departs(middle):
+            bad, suspects = middle, suspects & upstream[middle]
+        else:
+            suspects -= upstream[middle]
+    return bad
+
+
+def _upstream(network: onnx.ModelProto, source: str, values: Mapping[str, Array]) -> Upstream:
+    """Return every float tensor computed of the input → the others that it is computed of, and itself."""
+    known: dict[str, frozenset[str]] = {source: frozenset()}
+    for node in network.graph.node:
+        reading = [known[name] for name in node.input if name in known]
+        if reading:
+            for name in filter(None, node.output):
+                own = [name] if np.issubdtype(values[name].dtype, np.floating) else []
+                known[name] = frozenset(own).union(*reading)
+    return {name: tensors for name, tensors in known.items() if name in tensors}
+
+
+def _up_to(network: onnx.ModelProto, tensor: str, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """Return `network` with the float `tensor` as its output: the operators behind it are dead code, never compiled."""
+    part = onnx.ModelProto()
+    part.CopyFrom(network)
+    del part.graph.output[:]
+    part.graph.output.append(helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, shape))
+    return part

@@ -1,0 +1,212 @@
+"""Search space → how often each stage is executed, by every configuration alone and by all together.
+
+The line itself is run, by an engine that computes nothing: what it would execute twice has a key that it has seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.core import plugins
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration
+from explorer.core.settings import Settings
+from explorer.core.statistics import Interval
+from explorer.line import trial
+from explorer.line.stage import Stage
+from explorer.space.devices import Device
+
+if TYPE_CHECKING:
+    from explorer.space.space import Space
+
+# By `explorer.line.stages.lower.numerics`, these differ in the order of sums, which is not in the key of `evaluate`.
+SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
+NATIVE: Mapping[str, Any] = {"target": "native"}
+# Stage → what the line reads of its artifact, besides `numerics`.
+VALUES: Mapping[str, Mapping[str, Any]] = {
+    "train": {"validation_accuracy": 0.0},
+    "build": {"size_bytes": 0},
+    "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
+}
+DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "evaluate", "measure"}
+
+
+@dataclass(frozen=True)
+class StageCount:
+    """How often a stage is executed if nothing fails.
+
+    Parameters
+    ----------
+    alone
+        Executions if every configuration started with an empty store.
+    distinct
+        Executions if all configurations share a store, as in a study.
+    at_most
+        Whether `distinct` is an upper bound, because only an execution above can tell what there is to do.
+    """
+
+    stage: str
+    alone: int
+    distinct: int
+    at_most: bool
+
+
+def count(space: Space) -> tuple[StageCount, ...]:
+    """Return the executions of every stage that the grid over `space` needs, in the order of the line.
+
+    A device without an entry counts as having a target of its own, one with an entry as having the target that it
+    says; of two entries without a target both have this machine's.
+
+    Raises
+    ------
+    SpaceError
+        If an axis is continuous.
+    """
+    engine = CountingEngine(space.devices)
+    places: dict[str, int] = {}  # the furthest that each stage has stood in a configuration's line
+    for configuration in space.configurations():
+        engine.asked.clear()
+        engine.count(configuration, space.settings)
+        for place, stage in enumerate(engine.asked):
+            places[stage] = max(place, places.get(stage, 0))
+    return tuple(
+        StageCount(stage, engine.alone[stage], engine.distinct[stage], stage in engine.at_most)
+        for stage in sorted(places, key=places.__getitem__)
+    )
+
+
+class CountingEngine:
+    """Answers every stage with an artifact that has its key and the values that the line reads.
+
+    Parameters
+    ----------
+    devices
+        The entries of the devices file, by name.
+    """
+
+    def __init__(self, devices: Mapping[str, Device]) -> None:
+        self.asked: dict[str, None] = {}  # the stages asked for since this was cleared, in order
+        self.alone = Counter[str]()
+        self.distinct = Counter[str]()
+        self.at_most: set[str] = set()
+        self._devices = devices
+        self._sharing = True
+        self._executed: set[tuple[str, object]] = set()
+        self._known: dict[tuple[str, ...], str] = {}
+
+    def count(self, configuration: Configuration, settings: Settings) -> tuple[Counter[str], Counter[str]]:
+        """Count for one more configuration; return what it executes alone, and what with the store of all before."""
+        alone, distinct = self.alone.copy(), self.distinct.copy()
+        trial.run(configuration, settings, self)
+        return self.alone - alone, self.distinct - distinct
+
+    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+        """Count the stage, and what `equivalent` asks for where it would be executed."""
+        key = self._key(stage)
+        executed = self._count(stage.name, key)
+        if equivalent:
+            before = self.alone.copy()
+            with contextlib.nullcontext() if executed else self._not_sharing():
+                equivalent()
+            if stage.name in self.at_most:
+                self.at_most |= (self.alone - before).keys()
+        return Artifact(stage.name, key, Path(), self._values(stage))
+
+    def measure(self, stage: Stage, device: str) -> Interval:
+        """Count the measurement, which every device makes itself."""
+        self._count(stage.name, (self._key(stage), device))
+        return Interval(0.0, 0.0, 0.0)
+
+    def select(self, stage: Stage, device: str) -> Artifact:
+        """Count the selection and, before it, the building of candidates, which happens where any are not on record."""
+        key = self._key(stage)
+        self._count("candidates", key)
+        self._count(stage.name, key)
+        self.at_most.add("candidates")
+        return Artifact(stage.name, key, Path())
+
+    def tune(self, stage: Stage, device: str) -> Artifact:
+        """Count the tuning, which every device makes itself."""
+        key = self._key(stage)
+        self._count(stage.name, key)
+        return Artifact(stage.name, key, Path())
+
+    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
+        """Return what stands for the data set's files; weights and code follow from the choices, which are in keys."""
+        return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}
+
+    def lanes(self, device: str) -> int:
+        """Return what is equal for devices of equal targets: TVM, which knows how wide vectors are, is not asked."""
+        targets = [self.target(name) for name in (*self._devices, device)]
+        self.at_most |= DEPEND_ON_LANES  # widths that are equal, or that another configuration names, count apart
+        return -1 - targets.index(self.target(device))
+
+    def target(self, device: str) -> Mapping[str, Any]:
+        """Return what has the same key for devices that compile for the same target."""
+        entry = self._devices.get(device)
+        if entry is None:
+            return {"device": device}
+        return entry.target if isinstance(entry.target, dict) else NATIVE
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """What stands for this machine's target."""
+        return NATIVE
+
+    def _key(self, stage: Stage) -> str:
+        """Return the stage's key, which most stages were asked for before: it is hashed once."""
+        parents = (text for name, parent in stage.parents.items() for text in (name, parent.key))
+        known = (stage.name, json.dumps(stage.parameters), *parents)
+        if known not in self._known:
+            self._known[known] = stage.key
+        return self._known[known]
+
+    def _count(self, stage: str, key: object) -> bool:
+        """Count one execution and return whether the store, shared by all configurations, lacks its result."""
+        self.asked[stage] = None
+        self.alone[stage] += 1
+        if (stage, key) in self._executed or not self._sharing:
+            return False
+        self._executed.add((stage, key))
+        self.distinct[stage] += 1
+        return True
+
+    @contextlib.contextmanager
+    def _not_sharing(self) -> Iterator[None]:
+        """Count for the configuration alone, which would have executed what the store has."""
+        self._sharing = False
+        yield
+        self._sharing = True
+
+    def _values(self, stage: Stage) -> Mapping[str, Any]:
+        if stage.name == "lower":
+            return {"numerics": self._numerics(stage)}
+        return VALUES.get(stage.name, {})
+
+    def _numerics(self, stage: Stage) -> dict[str, Any]:
+        """Return what is equal for networks that are known to be evaluated once, before they are lowered."""
+        algorithm, dtype = stage.parameters["algorithm"], stage.parameters["dtype"]
+        if algorithm in SUMMING:
+            return {"dtype": dtype}
+        if "select" not in stage.parents:
+            return {"dtype": dtype, "algorithm": algorithm}
+        if _selectable(dtype) <= SUMMING:
+            return {"dtype": dtype}
+        self.at_most.add("evaluate")  # which algorithms were selected decides
+        return {"dtype": dtype, "selected": stage.parents["select"].key}
+
+
+def _selectable(dtype: str) -> frozenset[str]:
+    """Return the algorithms with kernels of their own for `dtype`."""
+    return frozenset(
+        name
+        for name in plugins.names("algorithm")
+        if not plugins.literal("algorithm", name, "SELECTS", default=False)
+        and dtype in plugins.literal("algorithm", name, "DTYPES")
+    )

@@ -1,0 +1,92 @@
+"""Device's tracker address → RPC session on the device; runs in a TVM worker."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import tvm
+from tvm import rpc
+
+from dlas_ops.processor import targets
+from explorer.core.errors import DeviceError, Failure, StageFailed
+
+CONNECT_SECONDS = 5.0
+
+
+def connect(tracker: str, key: str, seconds: int) -> Any:
+    """Return a session on a server registered as `key`, which the server ends after `seconds`.
+
+    Raises
+    ------
+    DeviceError
+        If the tracker does not answer or has no server of that key.
+    """
+    connection = _tracker(tracker, key)
+    if not any(server["key"] == f"server:{key}" for server in connection.summary()["server_info"]):
+        raise DeviceError(f"the tracker at {tracker} has no server for device '{key}'; {how_to_serve(tracker, key)}")
+    # A second try would wait a minute for a tracker that is gone.
+    return connection.request(key, session_timeout=seconds, max_retry=1)
+
+
+def set_threads(session: Any, threads: int, stage: str, key: str) -> None:
+    """Make the device compute on as many threads as `stage` asks for.
+
+    Raises
+    ------
+    StageFailed
+        If device `key` has fewer.
+    """
+    session.get_function("runtime.config_threadpool")(1, threads)
+    if (offered := int(session.get_function("runtime.NumThreads")())) != threads:
+        message = f"device '{key}' runs {offered} threads where {threads} are asked for: raise its TVM_NUM_THREADS"
+        raise StageFailed(Failure(stage, "too_few_threads", message))
+
+
+def describe(tracker: str, key: str, target: dict[str, Any] | str, threads: int) -> dict[str, Any]:
+    """Return ``{"target": {...}, "threads": n, "lanes": m}`` of a device that answers.
+
+    Its thread pool offers n threads, and a vector register of the target holds m float32.
+
+    Parameters
+    ----------
+    target
+        A TVM target as a dict, or ``"native"`` for this machine's own processor.
+    threads
+        The most threads that the study asks of the device.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not answer, or offers fewer threads.
+    """
+    session = connect(tracker, key, seconds=60)
+    offered = int(session.get_function("runtime.NumThreads")())
+    if offered < threads:
+        raise DeviceError(
+            f"device '{key}' at {tracker} runs {offered} threads and the search space asks for {threads}; "
+            f"{how_to_serve(tracker, key, threads)}"
+        )
+    compiled_for = targets.native_target() if target == "native" else target
+    lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
+    return {"target": compiled_for, "threads": offered, "lanes": lanes}
+
+
+def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
+    """Return the sentence with the commands that bring the device up."""
+    host, _, port = tracker.rpartition(":")
+    environment = f"TVM_NUM_THREADS={threads} " if threads else ""
+    return (
+        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port}' and, on the device, "
+        f"'{environment}python -m tvm.exec.rpc_server --tracker {tracker} --key {key} --port 9090 --port-end 9199'"
+    )
+
+
+def _tracker(address: str, key: str) -> Any:
+    host, _, port = address.rpartition(":")
+    try:
+        # rpc.connect_tracker tries a refused connection again for a minute; the answer is wanted now.
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        return rpc.connect_tracker(host, int(port))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DeviceError(f"no RPC tracker answers at {address} ({error}); {how_to_serve(address, key)}") from error

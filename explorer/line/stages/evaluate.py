@@ -1,0 +1,179 @@
+"""Library compiled for this machine and labelled images → the accuracy of what runs, and how far it agrees with torch.
+
+The network runs image by image, a share of the images on each core: a second export in batches would be another library
+than the one that is measured.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+from tvm import relax
+
+from explorer.core.artifact import Artifact
+from explorer.core.errors import Failure, StageFailed
+from explorer.core.statistics import share_interval
+from explorer.line.checking import first_wrong_layer
+from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
+from explorer.line.prepared import Inputs, Prepared
+from explorer.line.stages.build import LIBRARY
+
+VERSION = 2
+WORKER = "tvm"
+
+# A float32 network computes what torch does up to rounding.
+LEAST_AGREEMENT = 0.999
+
+CHUNK = 64  # images that a core reads at once
+
+
+def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+    """Classify validation and test images with the library; write which ones and their classes into ``answers.npz``.
+
+    Parameters
+    ----------
+    parameters
+        ``numerics`` of the network lowered for this machine, see `explorer.line.stages.lower.numerics`; ``tolerance``,
+        how far outputs may lie from the reference, as a share of its range; and the fields of
+        `explorer.core.settings.EvaluateSettings`.
+    parents
+        ``data`` for images and labels, ``compress`` for torch's answers, ``network`` for the reference, and ``lower``
+        and ``build`` for the library: any whose numerics these are, so that they do not enter the key.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` on the validation split with ``accuracy_low`` and ``accuracy_high``, its 95 % interval,
+        ``test_accuracy``, ``validation_images``, ``test_images``, and ``agreement``, the share of the images of both
+        splits that torch puts into the same class.
+
+    Raises
+    ------
+    StageFailed
+        Of kind ``wrong_output``, with the layer at which they part, if outputs lie further from the reference than the
+        tolerance, or if a float32 network disagrees with torch on more images than rounding explains.
+    """
+    machines = _machines(parents["build"].path / LIBRARY)
+    reference = Reference.load(parents["network"].path)
+    first_wrong_layer.compare(
+        "evaluate", parents, _outputs(machines[0], reference.images), parameters["tolerance"], _run_part
+    )
+
+    prepared = Prepared.load(parents["data"])
+    splits = {split: getattr(prepared, split) for split in SPLITS}
+    drawn = {split: draw(splits[split].labels, parameters["images"], parameters["seed"]) for split in SPLITS}
+    answers = {split: _classes(machines, splits[split], drawn[split]) for split in SPLITS}
+    indices = {f"{split}_images": drawn[split] for split in SPLITS}
+    np.savez(out / ANSWERS, allow_pickle=False, **answers, **indices)
+    with np.load(parents["compress"].path / ANSWERS) as torchs:
+        same = {split: answers[split] == torchs[split][drawn[split]] for split in SPLITS}
+        margins = {split: torchs[f"{split}_margins"][drawn[split]] for split in SPLITS}
+    if parameters["numerics"]["dtype"] == "float32":
+        # Two logits that each move by the tolerance change places if less than twice that lies between them.
+        rounding = 2 * parameters["tolerance"] * reference.range
+        wrong = {split: drawn[split][~same[split] & (margins[split] > rounding)] for split in SPLITS}
+        _refuse(wrong, splits, sum(map(len, drawn.values())), parameters["tolerance"], parents)
+    hits = {split: answers[split] == splits[split].labels[drawn[split]] for split in SPLITS}
+    low, high = share_interval(int(hits["validation"].sum()), hits["validation"].size)
+    return {
+        "accuracy": float(hits["validation"].mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "test_accuracy": float(hits["test"].mean()),
+        "validation_images": hits["validation"].size,
+        "test_images": hits["test"].size,
+        "agreement": float(np.concatenate([*same.values()]).mean()),
+    }
+
+
+def draw(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Return which of the labelled images to take, ascending: `count`, of every class about the same share, or all.
+
+    Parameters
+    ----------
+    count
+        0 means all, and so does any number that there are not.
+    """
+    if not 0 < count < len(labels):
+        return np.arange(len(labels))
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    ranks = np.empty(len(labels))  # of each image within its class, from 0 to 1
+    for label in np.unique(labels):
+        own = order[labels[order] == label]
+        ranks[own] = (np.arange(len(own)) + random.random()) / len(own)
+    return np.sort(np.argsort(ranks, kind="stable")[:count])
+
+
+def _refuse(
+    wrong: Mapping[str, NDArray[np.int64]],
+    splits: Mapping[str, Inputs],
+    images: int,
+    tolerance: float,
+    parents: Mapping[str, Artifact],
+) -> None:
+    """Raise if the images of which torch thinks otherwise, and clearly so, are too many of `images`."""
+    count = sum(map(len, wrong.values()))
+    if count <= (1 - LEAST_AGREEMENT) * images:
+        return
+    split = next(split for split in wrong if len(wrong[split]))
+    image = splits[split].normalised(splits[split].pixels(wrong[split][:1]))
+    message = (
+        f"the compiled network puts {count} of {images} images into another class than torch, beyond what rounding "
+        f"explains; allowed: {1 - LEAST_AGREEMENT:.1%}; "
+        f"{first_wrong_layer.located(parents, image, tolerance, _run_part)}"
+    )
+    raise StageFailed(Failure("evaluate", "wrong_output", message))
+
+
+def _machines(library: Path) -> list[Any]:
+    """Return a virtual machine of a library for this machine for each core."""
+    with tempfile.TemporaryDirectory() as folder:  # it is linked beside where it lies
+        module = tvm.runtime.load_module(shutil.copy(library, folder))
+        return [relax.VirtualMachine(module, tvm.cpu()) for _ in os.sched_getaffinity(0)]
+
+
+def _classes(machines: list[Any], images: Inputs, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the class of each image at `indices`; no more than `CHUNK` images a core are in memory."""
+    free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for machine in machines:
+        free.put(machine)
+
+    def classify(chunk: NDArray[np.int64]) -> NDArray[np.int64]:
+        machine = free.get()
+        try:
+            classes: NDArray[np.int64] = _outputs(machine, images.normalised(images.pixels(chunk))).argmax(1)
+            return classes
+        finally:
+            free.put(machine)
+
+    chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
+    # A core that another process uses holds up nobody: the network of one thread waits for no other.
+    with ThreadPoolExecutor(len(machines), initializer=_alone) as pool:
+        return np.concatenate(list(pool.map(classify, chunks)))
+
+
+def _alone() -> None:
+    """Make the calling thread run networks by itself; TVM's threads belong to the one that calls."""
+    cores = os.sched_getaffinity(0)
+    tvm.get_global_func("runtime.config_threadpool")(1, 1)
+    os.sched_setaffinity(0, cores)  # TVM 0.27 has bound the thread to the first core, and so every other one
+
+
+def _outputs(machine: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a network for this machine makes of `images`, shape (N, classes)."""
+    return np.concatenate([machine["main"](tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images])
+
+
+def _run_part(library: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _outputs(relax.VirtualMachine(library, tvm.cpu()), images)

@@ -1,0 +1,1 @@
+"""Everything that trains, measures or exports a torch model."""

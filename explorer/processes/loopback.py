@@ -1,0 +1,114 @@
+"""Cores → a TVM RPC tracker and server on this machine, both in one process, gone when standard input closes.
+
+``python -m explorer.processes.loopback KEY 0,1`` pins itself to the cores and prints the tracker's port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from explorer.core.errors import DeviceError
+from explorer.processes.worker import without_torch
+
+HOST = "127.0.0.1"
+PORTS = (19190, 19990)
+STARTS = 10
+
+
+@contextlib.contextmanager
+def server(key: str, cores: Sequence[int], log: os.PathLike[str]) -> Iterator[str]:
+    """Run a tracker and a server registered as `key`, pinned to `cores`; give the tracker's ``host:port``.
+
+    Raises
+    ------
+    DeviceError
+        If the server does not come up; the message names its log.
+    """
+    with open(log, "ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "explorer.processes.loopback", key, ",".join(map(str, cores))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            # TVM's default is half the cores it sees, on the assumption of two threads a core.
+            env={**os.environ, "TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"},
+        )
+    assert process.stdout is not None
+    try:
+        port = process.stdout.readline().decode().strip()
+        if not port:
+            raise DeviceError(f"the RPC server on {HOST} for device '{key}' did not start; its log is {log}")
+        yield f"{HOST}:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def main(key: str, cores: Sequence[int]) -> None:
+    """Serve until standard input closes, then end together with the session that is being served."""
+    os.sched_setaffinity(0, cores)
+    without_torch()
+    # rpc.Tracker and rpc.Server would each start a process of their own that imports torch first and outlives a
+    # SIGKILL of its parent; these are the objects that they start there.
+    from tvm import rpc
+    from tvm.rpc.server import PopenRPCServerState
+    from tvm.rpc.tracker import PopenTrackerServerState
+
+    # When a session dies by a signal, TVM 0.27's listening thread dies of it and leaves the client waiting on an open
+    # socket. Ending everything tells the client, and the next measurement starts a new server.
+    threading.excepthook = lambda thread: _end(thread.exc_value)
+    tracker = listening(lambda: PopenTrackerServerState(HOST, *PORTS, silent=True))
+    listening(lambda: PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True))
+    connection = rpc.connect_tracker(HOST, tracker.port)
+    while not connection.summary()["server_info"]:
+        time.sleep(0.01)
+    connection.close()
+    print(tracker.port, flush=True)
+    # Not sys.stdin: the server forks, and the child would wait for ever for the lock that a pending read holds.
+    while os.read(0, 1):
+        pass
+    _end(None)
+
+
+def listening(start: Callable[[], Any]) -> Any:
+    """Return what `start` starts, once it has a port to itself.
+
+    Of two processes that start at once both may bind one port, and one cannot listen at it then. TVM 0.27 takes another
+    port only where the first cannot be bound.
+    """
+    for _ in range(STARTS):
+        try:
+            return start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(random.uniform(0, 0.1))
+    return start()
+
+
+def _end(cause: BaseException | None) -> None:
+    """End this process and the session that it serves, whatever they do."""
+    if cause:
+        print(f"ended by {type(cause).__name__}: {cause}", file=sys.stderr, flush=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])
+    except Exception as error:  # such as that whoever asked for the port is gone; the tracker's threads would go on
+        traceback.print_exc()
+        _end(error)

@@ -1,0 +1,183 @@
+"""Kind of worker → a pool of processes, started on first use, replaced when they die."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from explorer.core.errors import Failure, StageFailed
+
+CHUNK = 1 << 16
+LOG_TAIL = 4000  # characters of a dead worker's log that its failure keeps
+
+
+class Worker:
+    """One process of `explorer.processes.worker`; the first request starts it, as does the first after its death.
+
+    Parameters
+    ----------
+    folder
+        That it works in; where this process does unless given.
+    """
+
+    def __init__(self, kind: str, name: str, log: Path, threads: int, folder: Path | None = None) -> None:
+        self.kind = kind
+        self.threads = threads
+        self.name = name
+        self.log = log
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+
+    def request(
+        self,
+        request: Mapping[str, Any],
+        timeout: float | None = None,
+        hear: Callable[[Mapping[str, Any]], None] = lambda word: None,
+    ) -> Any:
+        """Send one request, wait for its reply and return the values in it.
+
+        Parameters
+        ----------
+        timeout
+            Seconds of silence after which the process is killed; None waits for ever.
+        hear
+            Takes what the worker says before its reply: how far it is, and notes; see `serve` of the worker.
+
+        Raises
+        ------
+        StageFailed
+            With what the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
+        """
+        process = self._running()
+        subject = str(request.get("stage", request.get("call")))
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            line = self._line(process, timeout)
+            while line and not {"values", "failure"} & (word := json.loads(line)).keys():
+                hear(word)
+                line = self._line(process, timeout)
+        except TimeoutError:
+            raise self._gone(subject, "timeout", f"no answer within {timeout:g} s") from None
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            raise self._gone(subject, "crash", f"the {self.kind} worker {_cause(process, request)}")
+        reply = json.loads(line)
+        if "failure" in reply:
+            raise StageFailed(Failure(**reply["failure"]))
+        return reply["values"]
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._unread = b""
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "explorer.processes.worker", self.kind],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=self.folder,
+                    env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
+                    # Ctrl-C is the explorer's: it decides what becomes of its workers.
+                    start_new_session=True,
+                )
+        return self._process
+
+    def _line(self, process: subprocess.Popen[bytes], timeout: float | None) -> bytes:
+        """Return the next line, or nothing if the process has closed its end."""
+        assert process.stdout is not None
+        while b"\n" not in self._unread:  # read without a buffer, whose lines `select` would not see
+            if not select.select([process.stdout], [], [], timeout)[0]:
+                raise TimeoutError
+            chunk = os.read(process.stdout.fileno(), CHUNK)
+            if not chunk:
+                return b""
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _gone(self, subject: str, kind: str, message: str) -> StageFailed:
+        self.stop()
+        log = self.log.read_text(errors="replace")[-LOG_TAIL:] if self.log.exists() else ""
+        return StageFailed(Failure(subject, kind, message, log))
+
+
+@contextlib.contextmanager
+def temporary(kind: str, name: str, logs: Path) -> Iterator[Worker]:
+    """Give a worker with one compute thread that ends with the context."""
+    logs.mkdir(parents=True, exist_ok=True)
+    worker = Worker(kind, name, logs / f"{name}.log", 1)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+class Pool:
+    """Workers of one kind, each with as many compute threads, that threads of the explorer borrow."""
+
+    def __init__(self, kind: str, size: int, logs: Path, threads: int, name: str | None = None) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        names = [name or f"{kind} {i + 1}" for i in range(size)]
+        self._workers = [Worker(kind, name, logs / f"{name.replace(' ', '-')}.log", threads) for name in names]
+        self._stopped = False
+        # Last in, first out: a worker that already imported its library is preferred to one that has yet to start.
+        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
+        for worker in reversed(self._workers):
+            self._free.put(worker)
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[Worker]:
+        """Give a free worker, waiting for one if need be.
+
+        Raises
+        ------
+        StageFailed
+            If the pool was stopped.
+        """
+        worker = self._free.get()
+        try:
+            if self._stopped:
+                raise StageFailed(Failure("", "stopped", "the explorer was stopped"))
+            yield worker
+        finally:
+            self._free.put(worker)
+
+    def stop(self) -> None:
+        """End every process of the pool, for good."""
+        self._stopped = True
+        for worker in self._workers:
+            worker.stop()
+
+
+def _cause(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> str:
+    status = process.wait()
+    if status >= 0:
+        return f"ended with exit code {status}"
+    hint = f" (if memory was short, {advice})" if (advice := _advice(request)) else " (was memory short?)"
+    return f"was ended by {signal.Signals(-status).name}{hint if -status == signal.SIGKILL else ''}"
+
+
+def _advice(request: Mapping[str, Any]) -> str:
+    """Return what makes a request that trains take less memory."""
+    batch = request.get("parameters", {}).get("batch_size")
+    return f"lower [{request['stage']}] batch_size (now {batch})" if batch else ""

@@ -1,0 +1,117 @@
+"""Requests on standard input → stage executions → replies on standard output: the process that loads torch or TVM.
+
+``python -m explorer.processes.worker torch`` reads one JSON object a line and answers each with one. It ends, in the
+middle of whatever it does, as soon as its standard input closes: that is how it notices that the explorer was killed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import IO, Any
+
+from explorer.core import plugins
+from explorer.core.artifact import Artifact
+from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line.execution import Execution, executing
+
+
+def serve(kind: str) -> None:
+    """Answer requests until standard input closes.
+
+    Requests are ``{"stage": name, "parameters": {...}, "parents": {name: artifact}, "out": folder}`` or
+    ``{"call": "module:function", "arguments": {...}}``; replies ``{"values": ...}`` or ``{"failure": {...}}``. Before
+    its reply, a request that takes long may be followed by lines ``{"progress": {...}}`` and ``{"note": "..."}``.
+    """
+    replies = _private_stdout()
+    if kind == "tvm":
+        without_torch()
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, requests), daemon=True).start()
+
+    def write(line: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(line).encode() + b"\n")
+        replies.flush()
+
+    while True:
+        request = requests.get()
+        scratch = Path(request["scratch"]) if "scratch" in request else None
+        with executing(Execution(scratch, write)):
+            reply = _answer(request)
+        write(reply)
+
+
+class _WithoutTorch(MetaPathFinder):
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError("a worker for TVM does without torch", name=name)
+
+
+def without_torch() -> None:
+    """Make ``import torch`` fail in this process.
+
+    apache-tvm-ffi 0.1.14 imports torch wherever it is installed, which makes ``import tvm`` five times as slow and
+    loads two OpenMP run times into one process. None as the module would do so, too, but scikit-learn 1.9 takes any
+    module of that name for torch.
+    """
+    if "torch" not in sys.modules:
+        sys.meta_path.insert(0, _WithoutTorch())
+
+
+def _private_stdout() -> IO[bytes]:
+    """Keep standard output for replies: whatever a library prints goes to standard error, which is the worker's log."""
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return replies
+
+
+def _read(stream: IO[bytes], requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+    for line in stream:
+        requests.put(json.loads(line))
+    os._exit(0)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if "stage" in request:
+            return {"values": _run_stage(request)}
+        module, _, function = request["call"].partition(":")
+        return {"values": getattr(importlib.import_module(module), function)(**request["arguments"])}
+    except StageFailed as failed:
+        return {"failure": asdict(failed.failure)}
+    except DeviceError as error:
+        return {"failure": asdict(_failure(request, "device", str(error)))}
+    except MemoryError:
+        return {"failure": asdict(_failure(request, "out_of_memory", "the worker ran out of memory"))}
+    except Exception as error:  # the study goes on: whatever a stage raises is the trial's failure, with its traceback
+        return {"failure": asdict(_failure(request, "exception", f"{type(error).__name__}: {error}"))}
+
+
+def _failure(request: dict[str, Any], kind: str, message: str) -> Failure:
+    return Failure(request.get("stage", request.get("call", "")), kind, message, traceback.format_exc())
+
+
+def _run_stage(request: dict[str, Any]) -> dict[str, Any]:
+    parents = {
+        name: Artifact(parent["stage"], parent["key"], Path(parent["path"]), parent["values"], parent["seconds"])
+        for name, parent in request["parents"].items()
+    }
+    for parent in parents.values():
+        if parent.stage == "code":
+            plugins.make_importable(parent.path)
+    stage = plugins.load("stage", request["stage"])
+    values: dict[str, Any] = stage.run(request["parameters"], parents, Path(request["out"]))
+    return values
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -1,0 +1,1 @@
+"""Finished trials → what a reader takes away: fronts, answers, tables, figures, progress."""

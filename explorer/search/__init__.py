@@ -1,0 +1,1 @@
+"""Space and workspace → trials: asked for, run and told, one by one or as a whole grid."""

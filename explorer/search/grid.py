@@ -1,0 +1,313 @@
+"""Space and workspace → every configuration of it on record: what several of them lack is executed once, for all.
+
+The line is run for each configuration by an engine that has only what the store and the records have, and that stops
+it at the first stage they lack. Configurations that lack the same execution wait for it together. So a model is
+trained while another one compiles, whatever the order of the configurations, and what most of them wait for is first.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
+
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration
+from explorer.core.errors import Failure, SpaceError, StageFailed
+from explorer.core.statistics import Interval
+from explorer.engines._stages import StageEngine
+from explorer.inputs import external
+from explorer.line import trial
+from explorer.line.stage import Stage
+from explorer.search import search
+from explorer.search.search import HERE, Observer, Summary, Where
+from explorer.search.study import Study
+from explorer.space.space import Space
+from explorer.workspace.records import Records
+from explorer.workspace.workspace import Workspace
+
+# Of an execution: the stage's key and the device that it occupies, if it does.
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal parts of a grid, each for a machine of its own.
+
+    Neighbours in the grid's order share the most, so that a part is a run of them.
+
+    Parameters
+    ----------
+    index
+        From 1 to `of`.
+    """
+
+    index: int = 1
+    of: int = 1
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """Return the shard that ``"i/n"`` names.
+
+        Raises
+        ------
+        SpaceError
+            If it names none.
+        """
+        index, _, of = text.partition("/")
+        if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
+            raise SpaceError(f"shard '{text}' is not i/n with 1 <= i <= n, such as 1/4")
+        return Shard(int(index), int(of))
+
+    def configurations(self, space: Space) -> Iterator[Configuration]:
+        """Yield the shard's configurations of `space`.
+
+        Raises
+        ------
+        SpaceError
+            If an axis is continuous.
+        """
+        return islice(space.configurations(), *self._bounds(space.count))
+
+    def size(self, space: Space) -> int:
+        """Return how many they are."""
+        start, stop = self._bounds(space.count)
+        return stop - start
+
+    def _bounds(self, total: int) -> tuple[int, int]:
+        return total * (self.index - 1) // self.of, total * self.index // self.of
+
+
+ALL = Shard()
+
+
+def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL, where: Where = HERE) -> Summary:
+    """Bring every configuration of `space`, or of a shard of it, on record; see `search.run` for errors."""
+    with workspace.held(observer.note), Records(workspace.url).led(observer.note) as records:
+        found = external.find(space, workspace)
+        study = Study(space, workspace, records, found.digests())
+        left = [_Pending(*each) for each in study.missing(shard.configurations(space))]
+        before = sum(records.count(space.name))
+        observer.begin(shard.size(space) - len(left), shard.size(space))
+        if left:
+            with search.engine_of(space, workspace, records, found, observer, where) as engine:
+                _Grid(study, engine, observer).run(left)
+        ended = records.count(space.name)
+        return Summary(space.name, *ended, added=sum(ended) - before, exhausted=False)
+
+
+@dataclass
+class _Pending:
+    """A configuration on its way down the line.
+
+    Parameters
+    ----------
+    number
+        Of its trial, where that was cut off.
+    seconds
+        That executions took for which it was the first to wait.
+    """
+
+    number: int | None
+    configuration: Configuration
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An execution that configurations lack.
+
+    Parameters
+    ----------
+    queue
+        What it occupies: a kind of worker or, while it measures, a device.
+    """
+
+    key: Key
+    queue: str
+    execute: Callable[[], object]
+
+
+class Lacking(Exception):
+    """Stops the line at an execution whose result is not there."""
+
+    def __init__(self, job: _Job) -> None:
+        super().__init__(job.key)
+        self.job = job
+
+
+class Known:
+    """An engine that executes nothing: it raises `Lacking` instead, and what came of executions that failed."""
+
+    def __init__(self, engine: StageEngine) -> None:
+        self._engine = engine
+        self._artifacts: dict[str, Artifact] = {}
+        self.failures: dict[Key, Failure] = {}
+        self.outside, self.lanes, self.target = engine.outside, engine.lanes, engine.target
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """The TVM target of the machine that stages run on."""
+        return self._engine.host
+
+    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+        """Return the stage's artifact from the store; raise `Lacking` where it is not there."""
+        if artifact := self._look(stage):
+            return artifact
+        parents = equivalent() if equivalent else {}
+        given = (lambda: parents) if equivalent else None
+        raise self._lacking(stage, "", lambda: self._engine.run(stage, given))
+
+    def select(self, stage: Stage, device: str) -> Artifact:
+        """Return the stage's artifact likewise."""
+        if artifact := self._look(stage):
+            return artifact
+        raise self._lacking(stage, device, lambda: self._engine.select(stage, device))
+
+    def tune(self, stage: Stage, device: str) -> Artifact:
+        """Return the stage's artifact likewise."""
+        if artifact := self._look(stage):
+            return artifact
+        raise self._lacking(stage, device, lambda: self._engine.tune(stage, device))
+
+    def measure(self, stage: Stage, device: str) -> Interval:
+        """Return the latency on record; raise `Lacking` where there is none."""
+        if latency := self._engine.known(stage, device):
+            return latency
+        raise self._lacking(stage, device, lambda: self._engine.measure(stage, device))
+
+    def _look(self, stage: Stage) -> Artifact | None:
+        key = stage.key
+        if key not in self._artifacts and (artifact := self._engine.look(stage)):
+            self._artifacts[key] = artifact
+        return self._artifacts.get(key)
+
+    def _lacking(self, stage: Stage, device: str, execute: Callable[[], object]) -> Exception:
+        key = stage.key, device
+        if key in self.failures:
+            return StageFailed(self.failures[key])
+        return Lacking(_Job(key, device or stage.worker, execute))
+
+
+class _Queue:
+    """Jobs for one kind of worker or one device: the one that most configurations wait for comes first."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._heap: list[tuple[int, int, _Job]] = []
+        self._order = count()
+        self._begun: set[Key] = set()
+
+    def put(self, job: _Job, waiting: int) -> None:
+        """Queue a job, or raise its rank if it is queued; one that has begun is left alone."""
+        if job.key not in self._begun:
+            heapq.heappush(self._heap, (-waiting, next(self._order), job))
+
+    def take(self) -> _Job | None:
+        """Return the next job if there is one and somebody is free for it."""
+        if not self._free or not self.waiting:
+            return None
+        self._free -= 1
+        job = heapq.heappop(self._heap)[2]
+        self._begun.add(job.key)
+        return job
+
+    def give_back(self) -> None:
+        """Say that a job has ended."""
+        self._free += 1
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a job waits."""
+        while self._heap and self._heap[0][2].key in self._begun:  # it had been queued with a lower rank, too
+            heapq.heappop(self._heap)
+        return bool(self._heap)
+
+
+class _Grid:
+    """Executes what configurations lack, as many at once as there are workers and devices."""
+
+    def __init__(self, study: Study, engine: StageEngine, observer: Observer) -> None:
+        self._study, self._engine, self._observer = study, engine, observer
+        self._known = Known(engine)
+        self._waiting: dict[Key, list[_Pending]] = {}
+        self._running: dict[Future[tuple[float, Failure | None]], _Job] = {}
+        devices = study.space.device_names
+        self._here = {name for name in devices if study.space.devices[name].is_here}
+        sizes = {**engine.sizes, **dict.fromkeys(devices, 1)}
+        self._queues = {name: _Queue(size) for name, size in sizes.items()}
+        self._size = sum(sizes.values())
+
+    def run(self, pending: Sequence[_Pending]) -> None:
+        """Bring every one of `pending` on record."""
+        with ThreadPoolExecutor(max_workers=self._size) as executor:
+            try:
+                for each in pending:
+                    self._advance(each)
+                while self._start(executor):
+                    for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                        self._end(future)
+            except BaseException:
+                self._engine.stop()  # threads that wait for a worker see it die, and end
+                raise
+
+    def _advance(self, pending: _Pending) -> None:
+        """Run the line as far as it goes: to its end, or to an execution to wait for."""
+        c = pending.configuration
+        try:
+            outcome = trial.run(c, self._study.space.settings, self._known)
+        except Lacking as lacking:
+            job = lacking.job
+            waiting = self._waiting.setdefault(job.key, [])
+            waiting.append(pending)
+            self._queues[job.queue].put(job, len(waiting))
+            return
+        with self._engine.computing():
+            number = self._study.begin(c) if pending.number is None else pending.number
+            self._study.tell(number, c, outcome, pending.seconds)
+            self._observer.ended(number, c, outcome)
+
+    def _start(self, executor: ThreadPoolExecutor) -> bool:
+        """Start what can be; tell whether anything runs.
+
+        A measurement on this machine's cores waits until there is nothing to compute on them.
+        """
+        for name, queue in self._queues.items():
+            while not (name in self._here and self._computing) and (job := queue.take()):
+                self._running[executor.submit(_timed, job)] = job
+        return bool(self._running)
+
+    @property
+    def _computing(self) -> bool:
+        kinds = self._engine.sizes
+        return any(self._queues[kind].waiting for kind in kinds) or any(
+            job.queue in kinds for job in self._running.values()
+        )
+
+    def _end(self, future: Future[tuple[float, Failure | None]]) -> None:
+        """Take the configurations further that waited for an execution."""
+        job = self._running.pop(future)
+        self._queues[job.queue].give_back()
+        seconds, failed = future.result()
+        if failed:
+            self._known.failures[job.key] = failed
+        waiting = self._waiting.pop(job.key)
+        waiting[0].seconds += seconds
+        for pending in waiting:
+            self._advance(pending)
+        if job.key in self._waiting:
+            raise RuntimeError(f"the result of {job.key[0]} is not there, though its execution did not fail")
+
+
+def _timed(job: _Job) -> tuple[float, Failure | None]:
+    """Execute a job; return the seconds that it took and its failure, if it failed."""
+    start = time.perf_counter()
+    try:
+        job.execute()
+    except StageFailed as failed:
+        return time.perf_counter() - start, failed.failure
+    return time.perf_counter() - start, None

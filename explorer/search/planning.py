@@ -1,0 +1,168 @@
+"""Configurations and a workspace → what is left to execute of them, how long that takes, and what sharing saves."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.core import plugins
+from explorer.core.configuration import Configuration, parts
+from explorer.line.dry_run import CountingEngine
+from explorer.space.space import Space
+from explorer.workspace.records import Records
+
+# What of a configuration decides most about how long an execution takes, besides its stage; all of a stage otherwise.
+Kind = tuple[str, str, str, str]
+DECIDING = ("dataset", "model", "device")
+ON_DEVICE = ("select", "tune", "measure")
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The executions of one stage.
+
+    Parameters
+    ----------
+    alone
+        If every configuration of the plan started with an empty store.
+    left
+        Those that what is on record of the study lacks, all configurations sharing a store.
+    at_most
+        Whether `left` is an upper bound, because only an execution above can tell what there is to do.
+    seconds_alone, seconds_left
+        What they take by the executions on record; None if there is none of the stage.
+    """
+
+    stage: str
+    alone: int
+    left: int
+    at_most: bool
+    seconds_alone: float | None
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What it takes to bring configurations on record.
+
+    Parameters
+    ----------
+    configurations, on_record
+        How many there are, and how many of them have an outcome.
+    stages
+        In the order of the line.
+    seconds
+        Until all are on record, as far as known: computations share this machine's cores, measurements on them come
+        on top, and those on other machines go on meanwhile.
+    unknown
+        The stages that are left and were never executed in the workspace, of which no time is known.
+    """
+
+    configurations: int
+    on_record: int
+    stages: tuple[StagePlan, ...]
+    seconds: float
+    unknown: tuple[str, ...]
+
+    @property
+    def share(self) -> float | None:
+        """Time that is left as a share of what the configurations left would take, each on its own; None if unknown."""
+        known = [each for each in self.stages if each.seconds_alone is not None and each.seconds_left is not None]
+        alone = sum(each.seconds_alone or 0.0 for each in known)
+        return sum(each.seconds_left or 0.0 for each in known) / alone if alone else None
+
+
+def plan(space: Space, configurations: Iterable[Configuration], records: Records | None) -> Plan:
+    """Return what is left to execute of `configurations` of `space`.
+
+    Parameters
+    ----------
+    records
+        Of the workspace; None where there is none yet.
+    """
+    known = records.configurations(space.name) if records else []
+    ids = {configuration.id for configuration in known}
+    engine = CountingEngine(space.devices)
+    for configuration in known:
+        engine.count(configuration, space.settings)
+    alone, left, places = Counter[Kind](), Counter[Kind](), dict[str, int]()
+    total = on_record = 0
+    for configuration in configurations:
+        total += 1
+        if configuration.id in ids:
+            on_record += 1
+            continue
+        engine.asked.clear()
+        own, shared = engine.count(configuration, space.settings)
+        for place, stage in enumerate(engine.asked):
+            places[stage] = max(place, places.get(stage, 0))
+        alone.update({_kind(stage, configuration): number for stage, number in own.items()})
+        left.update({_kind(stage, configuration): number for stage, number in shared.items()})
+    means = _means(records) if records else {}
+    stages = tuple(
+        StagePlan(
+            stage,
+            _executions(alone, stage),
+            _executions(left, stage),
+            stage in engine.at_most,
+            _seconds(alone, stage, means),
+            _seconds(left, stage, means),
+        )
+        for stage in sorted(places, key=places.__getitem__)
+    )
+    unknown = tuple(each.stage for each in stages if each.left and each.seconds_left is None)
+    return Plan(total, on_record, stages, _elapsed(space, left, means), unknown)
+
+
+def _kind(stage: str, configuration: Configuration) -> Kind:
+    """Return what executions of a stage are alike in; those that run on no device are so on all."""
+    device = configuration.device if stage in ON_DEVICE else ""
+    return stage, configuration.dataset, configuration.model, device
+
+
+def _means(records: Records) -> dict[Kind | str, float]:
+    """Return the mean seconds of an execution, by kind where configurations on record tell it, and by stage."""
+    seconds: dict[Kind | str, list[float]] = defaultdict(list)
+    kinds: dict[tuple[str, str], Kind] = {}
+    for configuration, values in records.values():
+        for name, key in values.items():
+            stage, _, suffix = name.rpartition("_")
+            if suffix == "key":
+                kinds[stage, key] = _kind(stage, configuration)
+    for stage, key, own in records.succeeded():
+        seconds[stage].append(own)
+        if (stage, key) in kinds:
+            seconds[kinds[stage, key]].append(own)
+    return {kind: sum(own) / len(own) for kind, own in seconds.items()}
+
+
+def _executions(counted: Mapping[Kind, int], stage: str) -> int:
+    return sum(number for kind, number in counted.items() if kind[0] == stage)
+
+
+def _seconds(counted: Mapping[Kind, int], stage: str, means: Mapping[Any, float]) -> float | None:
+    """Return what the counted executions of a stage take, None if none of it is on record."""
+    if stage not in means:
+        return None
+    return sum(number * means.get(kind, means[stage]) for kind, number in counted.items() if kind[0] == stage)
+
+
+def _elapsed(space: Space, left: Mapping[Kind, int], means: Mapping[Any, float]) -> float:
+    """Return the seconds until all executions left have ended, those of which nothing is known left out."""
+    by_worker: dict[str, float] = defaultdict(float)
+    by_device: dict[str, float] = defaultdict(float)
+    for kind, number in left.items():
+        stage, device = kind[0], kind[-1]
+        seconds = number * means.get(kind, means.get(stage, 0.0))
+        if stage in ON_DEVICE:
+            by_device[device] += seconds
+        else:
+            by_worker[plugins.literal("stage", stage, "WORKER")] += seconds
+    # One network trains at a time; all else runs on every core.
+    computing = max(by_worker["torch"], sum(by_worker.values()) / (os.cpu_count() or 1))
+    local = {name for name, device in space.devices.items() if device.is_here}
+    here = sum(seconds for names, seconds in by_device.items() if local.intersection(parts(names)))
+    return max(computing + here, *by_device.values(), 0.0)

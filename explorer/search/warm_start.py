@@ -1,0 +1,68 @@
+"""Earlier studies of a workspace → their complete trials, which the sampler of a new study begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from explorer.core.configuration import Configuration
+from explorer.core.errors import SpaceError
+from explorer.space.space import Space
+from explorer.workspace.records import Record, Records
+
+# The last ones of the studies that began last: a sampler that learns takes longer for each.
+MOST_TRIALS = 1000
+
+# A study's name → numbers of its trials.
+Chosen = Mapping[str, list[int]]
+Parameters = Mapping[str, tuple[BaseDistribution, Any]]
+
+
+def choose(space: Space, question: Mapping[str, Any], studies: Mapping[str, Any], records: Records) -> Chosen:
+    """Return the trials that say what a stack of `space` reaches: trained, compressed and measured as it would be.
+
+    Parameters
+    ----------
+    question
+        What the new study's trials depend on; see `explorer.search.study`.
+    studies
+        Name → the same of every other study.
+    """
+    same = [name for name, other in studies.items() if other and _is_comparable(question, other)]
+    found = [(name, number) for name in same for number, _, _ in _within(space, records.complete(name))]
+    chosen: dict[str, list[int]] = {}
+    for name, number in found[-MOST_TRIALS:]:
+        chosen.setdefault(name, []).append(number)
+    return chosen
+
+
+def trials(space: Space, chosen: Chosen, records: Records) -> Iterator[tuple[Configuration, Parameters, Record]]:
+    """Yield configuration, parameters in `space` and record of every trial that was chosen for it."""
+    for name, numbers in chosen.items():
+        for _, (configuration, parameters), record in _within(space, records.complete(name, numbers)):
+            yield configuration, parameters, record
+
+
+def _is_comparable(question: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two studies have the same settings of stages and, where they use the same files, the same content.
+
+    How each is searched, and for what, may differ.
+    """
+    differ = ("axes", "constraints", "objectives", "rungs")
+    return all(value == other.get(key, value) for key, value in question.items() if key not in differ)
+
+
+def _within(
+    space: Space, complete: Iterable[tuple[int, Configuration, Record]]
+) -> Iterator[tuple[int, tuple[Configuration, Parameters], Record]]:
+    """Yield those trials whose configuration is in `space` and that have all of its objectives."""
+    for number, configuration, record in complete:
+        if not record.values.keys() >= space.objectives.keys():
+            continue
+        try:
+            parameters = space.distributions(configuration)
+        except SpaceError:
+            continue
+        yield number, (configuration, parameters), record

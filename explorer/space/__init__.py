@@ -1,0 +1,1 @@
+"""Search-space and devices files → configurations, and Optuna's parameters for them."""

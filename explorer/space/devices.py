@@ -1,0 +1,107 @@
+"""A devices.toml file → the devices that a search may measure on, by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from explorer.core.errors import did_you_mean
+from explorer.space.toml_file import TomlFile
+
+LOOPBACK = "loopback"
+TARGET_KINDS = ("llvm",)  # dlas_ops schedules processors only, and `measure` runs on them
+Core = Annotated[int, Field(ge=0)]
+
+
+class Device(BaseModel):
+    """One entry of the devices file.
+
+    Parameters
+    ----------
+    name
+        Name of the entry, as the axis `device` uses it.
+    tracker
+        ``"host:port"`` of the TVM RPC tracker that the device is registered with, or ``"loopback"``: a tracker and
+        server that the study starts on this machine.
+    key
+        Key under which the tracker knows the device; the device's name unless given.
+    target
+        What to compile for, as `tvm.target.Target` takes it, or ``"native"``: the CPU of the machine that compiles.
+    cores
+        Cores that a loopback server runs on; None means all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+    tracker: str = LOOPBACK
+    key: str
+    target: dict[str, Any] | Literal["native"] = "native"
+    cores: tuple[Core, ...] | None = None
+    description: str = ""
+
+    @field_validator("tracker")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value != LOOPBACK and not ((match := re.fullmatch(r"[^\s:]+:(\d+)", value)) and 0 < int(match[1]) < 65536):
+            raise ValueError(f"tracker '{value}' is neither 'host:port' nor 'loopback'")
+        return value
+
+    @field_validator("target")
+    @classmethod
+    def _target_kind(cls, value: dict[str, Any] | str) -> dict[str, Any] | str:
+        if isinstance(value, dict) and "kind" not in value:
+            raise ValueError("a target needs its kind, such as kind = 'llvm'")
+        if isinstance(value, dict) and value["kind"] not in TARGET_KINDS:
+            raise ValueError(
+                f"there are no schedules for targets of kind '{value['kind']}'"
+                f"{did_you_mean(value['kind'], TARGET_KINDS)}"
+            )
+        return value
+
+    @field_validator("cores", mode="before")
+    @classmethod
+    def _core_list(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            if not value:
+                raise ValueError("cores is empty; leave it out to use all cores")
+            return tuple(value)
+        return value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the study itself starts the device's tracker and server."""
+        return self.tracker == LOOPBACK
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the device's server runs on this machine, so that our own work would disturb a measurement on it."""
+        host = self.tracker.rpartition(":")[0]
+        return self.is_loopback or host in ("localhost", "::1") or host.startswith("127.")
+
+
+LOCAL = Device(name="local", key="local", description="this machine, over a loopback tracker")
+
+
+def load(path: Path) -> dict[str, Device]:
+    """Return the devices of the file at `path`, by name; ``local`` is always among them.
+
+    A file that does not exist has no entries: then there is ``local`` alone.
+
+    Raises
+    ------
+    SpaceError
+        If the file cannot be used; the message names the line.
+    """
+    devices = {LOCAL.name: LOCAL}
+    if not path.exists():
+        return devices
+    file = TomlFile.read(path)
+    for name, entry in file.content.items():
+        if not isinstance(entry, dict):
+            raise file.error(f"'{name}' is no table; a device starts with a line [{name}]", name)
+        devices[name] = file.validate(Device, {"key": name, **entry, "name": name}, (name,))
+    return devices

@@ -1,0 +1,133 @@
+"""``limits`` of a search-space file → bounds on measured quantities, and by how much a trial breaks them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.core.configuration import parts
+from explorer.core.errors import did_you_mean
+from explorer.space.axes import Axis
+from explorer.space.space_file import ON, PER_DEVICE, QUANTITIES
+from explorer.space.toml_file import TomlFile
+
+COMPARISONS = ("<=", ">=")
+_LIMIT = re.compile(r"\s*([^\s<>=!]+)\s*([<>=!]+)\s*(.*?)(?:\s+on\s+(.+?))?\s*")
+_FORM = "QUANTITY <= NUMBER or QUANTITY >= NUMBER, or either with ' on DEVICE' behind it"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound on a measured quantity, inclusive.
+
+    Parameters
+    ----------
+    quantity
+        One of `QUANTITIES`, in the unit that it has on record.
+    comparison
+        ``"<="`` or ``">="``.
+    number
+        The bound; above 0, because violations are shares of it.
+    device
+        Whose trials are held to it; None for those of all devices. Of stacks on several devices, what counts is what
+        they reach on this one, and of a limit for all what they reach on the worst.
+    """
+
+    quantity: str
+    comparison: str
+    number: float
+    device: str | None = None
+
+    @staticmethod
+    def parse(text: str) -> Limit:
+        """Return the limit that `text` says, such as ``"latency_ms <= 5 on rpi4"``.
+
+        Raises
+        ------
+        ValueError
+            With a sentence on what is wrong with `text`; that the device is one of the space's is not checked.
+        """
+        if not (parts := _LIMIT.fullmatch(text)):
+            raise ValueError(f"limit {text!r} is not {_FORM}")
+        quantity, comparison, number, device = parts.groups()
+        if quantity not in QUANTITIES:
+            raise ValueError(f"unknown quantity '{quantity}' in limit {text!r}{did_you_mean(quantity, QUANTITIES)}")
+        if comparison not in COMPARISONS:
+            raise ValueError(f"unknown comparison '{comparison}' in limit {text!r}; allowed: {', '.join(COMPARISONS)}")
+        limit = Limit(quantity, comparison, _number(number, text), device)
+        if quantity == "accuracy" and limit.number > 1:
+            raise ValueError(f"accuracy in limit {text!r} is a share of the images, at most 1")
+        return limit
+
+    def __str__(self) -> str:
+        where = f" on {self.device}" if self.device else ""
+        return f"{self.quantity} {self.comparison} {self.number:.15g}{where}"
+
+    def violation(self, device: str, values: Mapping[str, Any]) -> float:
+        """Return by which share of the bound a trial on `device` lies beyond it; 0 where it is kept.
+
+        A share, so that violations of limits in different units add up.
+
+        Parameters
+        ----------
+        values
+            What is on record of the trial.
+        """
+        quantity = self.quantity
+        if self.device is not None and self.device != device:
+            if self.device not in parts(device):
+                return 0.0
+            quantity = f"{quantity}{ON}{self.device}" if quantity in PER_DEVICE else quantity
+        value = float(values[quantity])
+        above = (value - self.number) / self.number
+        return max(0.0, above if self.comparison == "<=" else -above)
+
+
+def violation(limits: Iterable[Limit], device: str, values: Mapping[str, Any]) -> float:
+    """Return by how much a trial on `device` with `values` on record breaks `limits`, in all."""
+    return sum((limit.violation(device, values) for limit in limits), 0.0)
+
+
+def read_limits(file: TomlFile, texts: Sequence[Any], axes: Mapping[str, Axis]) -> tuple[Limit, ...]:
+    """Return the limits that are `texts` in ``[search]`` of the file.
+
+    Raises
+    ------
+    SpaceError
+        For a text that is no limit, a device that the axis `device` does not list, and one bound given twice.
+    """
+    found: dict[tuple[str, str, str | None], Limit] = {}
+    for index, text in enumerate(texts):
+        limit = _limit(file, text, axes["device"], index)
+        first = found.setdefault((limit.quantity, limit.comparison, limit.device), limit)
+        if first is not limit:
+            raise file.error(f"limits '{first}' and '{limit}' are the same bound twice", "search", "limits", index)
+    return tuple(found.values())
+
+
+def _limit(file: TomlFile, text: Any, devices: Axis, index: int) -> Limit:
+    at = ("search", "limits", index)
+    if not isinstance(text, str):
+        raise file.error(f"limits lists texts such as 'latency_ms <= 5', not {text!r}", *at)
+    try:
+        limit = Limit.parse(text)
+    except ValueError as error:
+        raise file.error(str(error), *at) from None
+    known = tuple(dict.fromkeys(name for choice in devices.choices for name in (str(choice), *parts(str(choice)))))
+    if limit.device is not None and limit.device not in known:
+        hint = did_you_mean(limit.device, known)
+        raise file.error(f"unknown device '{limit.device}' in limit {text!r}{hint}", *at)
+    return limit
+
+
+def _number(text: str, limit: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' in limit {limit!r} is no number") from None
+    if not 0 < number < math.inf:
+        raise ValueError(f"limit {limit!r} needs a number above 0, not {text}")
+    return number

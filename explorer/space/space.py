@@ -1,0 +1,372 @@
+"""A search-space file → the configurations that it allows: counted, listed, drawn, and as Optuna's parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.core import plugins
+from explorer.core.configuration import AXES, EXISTS, Configuration, parts
+from explorer.core.errors import SpaceError, did_you_mean
+from explorer.core.settings import Settings
+from explorer.space import devices, space_file
+from explorer.space.axes import Axis, Choice, Range, read_axes
+from explorer.space.constraints import Constraint, read_constraints
+from explorer.space.devices import Device
+from explorer.space.limits import Limit, read_limits
+from explorer.space.prefix_tree import Node, grow
+from explorer.space.space_file import Direction, find
+from explorer.space.toml_file import TomlFile
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
+
+__all__ = ["Direction", "Space", "find", "load", "unseen"]
+
+MOST_COMBINATIONS = 1_000_000  # growing the tree of more takes longer than a user waits for an answer
+DRAWS = 100  # before `unseen` lists what is left
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search-space file says.
+
+    Parameters
+    ----------
+    axes
+        Every axis of the stack, in the stack's order.
+    objectives
+        Quantity → ``"maximize"`` or ``"minimize"``, in the order of the file.
+    sampler, trials, seed
+        How the space is searched.
+    settings
+        Of the stages that train, compress and measure.
+    devices
+        The entries of the devices file beside the space, by name.
+    devices_file
+        Where that is or would be.
+    rungs, reduction
+        The tuning budget that decides how well a configuration is judged, and the least of which 1 / `reduction` or
+        more have the next one; None if all budgets are searched alike.
+    limits
+        Bounds on measured quantities: stacks that keep all of them are preferred, and fronts are of those alone.
+    warm_start
+        Whether the sampler begins with what earlier studies of the workspace have on record.
+    latency_first
+        Whether stacks are measured before they are fine-tuned, and those that would stay dominated are not; see
+        `explorer.search.latency_first`.
+    """
+
+    name: str
+    path: Path
+    axes: Mapping[str, Axis]
+    constraints: tuple[Constraint, ...]
+    objectives: Mapping[str, Direction]
+    sampler: str
+    trials: int
+    seed: int
+    settings: Settings
+    devices: Mapping[str, Device]
+    devices_file: Path
+    rungs: str | None = None
+    reduction: int = 3
+    limits: tuple[Limit, ...] = ()
+    warm_start: bool = True
+    latency_first: bool = False
+
+    @cached_property
+    def tree(self) -> Node:
+        """The valid configurations as a prefix tree, one level per axis."""
+        return grow(self.axes, self.constraints)
+
+    @cached_property
+    def lowest(self) -> Space:
+        """The part of the space on the lowest of its rungs, from which all others are promoted; all of it without."""
+        if self.rungs is None:
+            return self
+        least = Axis(self.rungs, (min(self.axes[self.rungs].choices, key=lambda choice: float(str(choice))),))
+        return dataclasses.replace(self, axes={**self.axes, self.rungs: least}, rungs=None)
+
+    @property
+    def whole(self) -> Space:
+        """The space as it is when all of it is evaluated: without an order in which that is done."""
+        return dataclasses.replace(self, sampler="grid", trials=self.count, rungs=None, latency_first=False)
+
+    @property
+    def missing_devices(self) -> tuple[str, ...]:
+        """Names on the axis `device` that have no entry in the devices file."""
+        return _missing_devices(self.axes, self.devices)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """Every device that stacks are judged on, alone or together with others."""
+        return _device_names(self.axes)
+
+    @property
+    def count(self) -> int:
+        """Number of valid configurations; a continuous axis counts as one choice."""
+        return self.tree.count
+
+    @property
+    def continuous(self) -> tuple[str, ...]:
+        """Names of the continuous axes."""
+        return tuple(name for name, axis in self.axes.items() if axis.continuous)
+
+    @property
+    def size(self) -> str:
+        """The count in words, such as ``"72 configurations x continuous ratio"``."""
+        noun = "configuration" if self.count == 1 else "configurations"
+        return " x continuous ".join((f"{self.count:,} {noun}", *self.continuous))
+
+    def configurations(self) -> Iterator[Configuration]:
+        """Yield every valid configuration, in lexicographic order of the axes' choices.
+
+        Raises
+        ------
+        SpaceError
+            If an axis is continuous.
+        """
+        for name in self.continuous:
+            raise SpaceError(f"{self.path}: axis {name} is continuous; give its range a step to list configurations")
+        for choices in self.tree.leaves():
+            yield Configuration.from_dict(dict(zip(AXES, choices, strict=True)))
+
+    def draw(self, generator: random.Random) -> Configuration:
+        """Return a configuration drawn uniformly; a number of a logarithmic range uniformly by its logarithm."""
+        choices = self.tree.leaf(generator.randrange(self.count))
+        values = (_draw(choice, generator) for choice in choices)
+        return Configuration.from_dict(dict(zip(AXES, values, strict=True)))
+
+    def suggest(self, trial: BaseTrial) -> Configuration:
+        """Return a valid configuration, each choice that those above leave open suggested by `trial`."""
+        from explorer.space import optuna_parameters  # Optuna, which listing spaces on the command line does without
+
+        return optuna_parameters.suggest(self.axes, self.tree, trial)
+
+    def distributions(self, configuration: Configuration) -> dict[str, tuple[BaseDistribution, Any]]:
+        """Return the distribution and value of every parameter under which `suggest` gives `configuration`.
+
+        Raises
+        ------
+        SpaceError
+            If the configuration is not in the space.
+        """
+        from explorer.space import optuna_parameters
+
+        try:
+            return optuna_parameters.distributions(self.axes, self.tree, configuration)
+        except SpaceError as error:
+            raise SpaceError(f"{self.path}: {error}") from None
+
+    def parameters(self, configuration: Configuration) -> dict[str, Any]:
+        """Return the Optuna parameters under which `suggest` gives `configuration`, to enqueue it.
+
+        Raises
+        ------
+        SpaceError
+            If the configuration is not in the space.
+        """
+        return {name: value for name, (_, value) in self.distributions(configuration).items()}
+
+    def configuration(self, choices: Mapping[str, Any]) -> Configuration:
+        """Return the configuration with these `choices`, by axis; NaN, which tables have for None, counts as such.
+
+        Raises
+        ------
+        SpaceError
+            If there is no such axis, or no such configuration in the space.
+        """
+        from optuna.trial import FixedTrial
+
+        for name in choices:
+            if name not in AXES:
+                raise SpaceError(f"unknown axis '{name}' of a configuration{did_you_mean(name, AXES)}")
+        for name in ("dataset", "model"):
+            if name not in choices:
+                raise SpaceError(f"a configuration without a {name}: {dict(choices)}")
+        missing = {name for name, value in choices.items() if isinstance(value, float) and math.isnan(value)}
+        values = {name: None if name in missing else value for name, value in choices.items()}
+        # As the axes write their choices: 8 where a table has 8.0.
+        return self.suggest(FixedTrial(self.parameters(Configuration.from_dict(values))))
+
+    def searched(self, sampler: str | None = None, trials: int | None = None, seed: int | None = None) -> Space:
+        """Return the space with the given parts of its ``[search]`` replaced.
+
+        Raises
+        ------
+        SpaceError
+            For an unknown sampler, a number of trials below 1 or a negative seed.
+        """
+        if sampler is not None and sampler not in plugins.names("sampler"):
+            raise SpaceError(f"unknown sampler '{sampler}'{did_you_mean(sampler, plugins.names('sampler'))}")
+        if trials is not None and trials < 1:
+            raise SpaceError(f"trials {trials} is below 1")
+        if seed is not None and seed < 0:
+            raise SpaceError(f"seed {seed} is negative")
+        return dataclasses.replace(
+            self,
+            sampler=self.sampler if sampler is None else sampler,
+            trials=self.trials if trials is None else trials,
+            seed=self.seed if seed is None else seed,
+        )
+
+
+def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -> Space:
+    """Return the search space of the file at `path`.
+
+    Parameters
+    ----------
+    devices_file
+        The devices that the axis `device` may name; ``devices.toml`` beside the space unless given.
+    to_run
+        Whether every device must have an entry; a space can be counted without.
+
+    Raises
+    ------
+    SpaceError
+        If either file cannot be used; the message names the file and, where known, the line.
+    """
+    file = TomlFile.read(find(path))
+    devices_path = devices_file or file.path.with_name(space_file.DEVICES_FILE)
+    entries = devices.load(devices_path)
+    space_file.check_tables(file)
+    axes = read_axes(file, entries)
+    if to_run and (missing := _missing_devices(axes, entries)):
+        raise _unknown_devices(file, missing, entries, devices_path)
+    combinations = math.prod(len(axis.choices) for axis in axes.values())
+    if combinations > MOST_COMBINATIONS:
+        raise file.error(f"the axes have {combinations:,} combinations, more than {MOST_COMBINATIONS:,}", "axes")
+    search = space_file.read_search(file)
+    space = Space(
+        name=space_file.read_name(file),
+        path=file.path,
+        axes=axes,
+        constraints=read_constraints(file, axes),
+        objectives=space_file.read_objectives(file, [str(choice) for choice in axes["device"].choices]),
+        sampler=search.sampler,
+        trials=search.trials or 0,
+        seed=search.seed,
+        settings=space_file.read_settings(file),
+        devices=entries,
+        devices_file=devices_path,
+        rungs=search.rungs,
+        reduction=search.reduction,
+        limits=read_limits(file, search.limits, axes),
+        warm_start=search.warm_start,
+        latency_first=search.latency_first,
+    )
+    _check_choices(file, space)
+    _check_rungs(file, space)
+    if search.trials is None:
+        space = dataclasses.replace(space, trials=_default_trials(space))
+    return space
+
+
+def unseen(space: Space, seen_ids: Collection[str], seed: int) -> Configuration | None:
+    """Return a configuration whose id is not among `seen_ids`, drawn uniformly; None where all were seen.
+
+    The same arguments give the same configuration. A continuous axis is drawn uniformly from its range, on a
+    logarithmic scale where the range has one.
+    """
+    generator = random.Random(seed)
+    for _ in range(DRAWS):
+        drawn = space.draw(generator)
+        if drawn.id not in seen_ids:
+            return drawn
+    if space.continuous:
+        return None
+    left = [configuration for configuration in space.configurations() if configuration.id not in seen_ids]
+    return generator.choice(left) if left else None
+
+
+def _draw(choice: Choice, generator: random.Random) -> Choice:
+    if not isinstance(choice, Range):
+        return choice
+    if choice.log:
+        drawn = math.exp(generator.uniform(math.log(choice.low), math.log(choice.high)))
+        return min(max(drawn, choice.low), choice.high)  # exp(log(x)) may miss x by a rounding
+    return generator.uniform(choice.low, choice.high)
+
+
+def _missing_devices(axes: Mapping[str, Axis], entries: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in _device_names(axes) if name not in entries)
+
+
+def _device_names(axes: Mapping[str, Axis]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for choice in axes["device"].choices for name in parts(str(choice))))
+
+
+def _unknown_devices(
+    file: TomlFile, missing: tuple[str, ...], entries: Collection[str], devices_path: Path
+) -> SpaceError:
+    """Return the error about devices without an entry: what is missing and, unless it is a slip, what to write."""
+    first, *others = missing
+    hint = did_you_mean(first, entries)
+    if others or not hint.endswith("?"):  # names that are no slip of an entry's
+        hint = (
+            f"; allowed: {', '.join(entries)}; a device needs an entry such as [{first}] in {devices_path}, with its "
+            f"tracker and target, and this version has schedules for {' and '.join(devices.TARGET_KINDS)} targets only"
+        )
+    names = ", ".join(f"'{name}'" for name in missing)
+    message = f"unknown device{'s' if others else ''} {names} on axis device{hint}"
+    choices = file.content["axes"]["device"]
+    listed = choices if isinstance(choices, list) else []  # a single choice stands on the axis' own line
+    return file.error(message, "axes", "device", *[index for index, c in enumerate(listed) if first in parts(c)][:1])
+
+
+def _default_trials(space: Space) -> int:
+    """Return all configurations for a grid, and at most 100 for the samplers that choose."""
+    return space.count if space.sampler == "grid" or (space.count < 100 and not space.continuous) else 100
+
+
+def _check_choices(file: TomlFile, space: Space) -> None:
+    """Refuse a space that is empty, or that lists a choice which no configuration can have.
+
+    Such a choice would be left out of the study without a word.
+    """
+    if not space.count:
+        reasons = Counter[str]()
+        grow(space.axes, space.constraints, reasons)
+        raise file.error(f"the space has no valid configuration: {reasons.most_common(1)[0][0]}", "axes")
+    for (name, axis), used in zip(space.axes.items(), space.tree.used(), strict=True):
+        for index, choice in enumerate(axis.choices):
+            if axis.range is None and choice not in used:
+                reason = _why_never(space, name, choice)
+                raise file.error(f"no valid configuration has {name} {choice}: {reason}", "axes", name, index)
+
+
+def _check_rungs(file: TomlFile, space: Space) -> None:
+    """Refuse rungs of less than two budgets, and choices that cannot be had with the least of them."""
+    if space.rungs is None:
+        return
+    axis = space.axes[space.rungs]
+    if axis.continuous or len(axis.choices) < 2:
+        raise file.error(
+            f"rungs '{axis.name}' needs a list of two budgets or more on axis {axis.name}", "search", "rungs"
+        )
+    below = space.lowest
+    for (name, own), used in zip(below.axes.items(), below.tree.used() or [set()] * len(AXES), strict=True):
+        missing = [choice for choice in own.choices if name != "tuner" and own.range is None and choice not in used]
+        if missing:
+            least = below.axes[axis.name].choices[0]
+            raise file.error(
+                f"rungs '{axis.name}' begin with {least}, with which no valid configuration has {name} {missing[0]}",
+                "search", "rungs",
+            )  # fmt: skip
+
+
+def _why_never(space: Space, name: str, choice: Choice) -> str:
+    """Return the most common reason for which no configuration has `choice` on axis `name`."""
+    reasons = Counter[str]()
+    grow({**space.axes, name: Axis(name, (choice,))}, space.constraints, reasons)
+    if not reasons:  # an axis that exists with some choices only was passed over
+        return f"no {' and '.join(EXISTS[name][0])} of the space takes a {name}"
+    return reasons.most_common(1)[0][0]

@@ -1,0 +1,172 @@
+"""The tables of a search-space file besides its axes and constraints → checked values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from explorer.core import plugins
+from explorer.core.configuration import parts
+from explorer.core.errors import SpaceError, did_you_mean
+from explorer.core.settings import Settings
+from explorer.space.toml_file import TomlFile
+
+Direction = Literal["maximize", "minimize"]
+DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
+QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
+PER_DEVICE = ("accuracy", "latency_ms", "size_bytes")  # that a stack on several devices has on record for each
+ON = " on "  # between such a quantity and the device
+# Quantity → where the ends of its 95 % interval are on record; the others are exact.
+INTERVALS: Mapping[str, tuple[str, str]] = {
+    "accuracy": ("accuracy_low", "accuracy_high"),
+    "latency_ms": ("latency_low_ms", "latency_high_ms"),
+}
+OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
+SETTINGS = tuple(Settings.model_fields)
+TABLES = ("axes", "objectives", "search", *SETTINGS)
+RUNGS = ("tuning_trials", "tuning_seconds")
+DEVICES_FILE = "devices.toml"
+BUNDLED = Path(__file__).parent.parent / "search_spaces"
+
+
+class Search(BaseModel):
+    """``[search]``: how the space is searched; without a number of trials, the space decides.
+
+    With ``rungs``, a tuning budget, configurations are judged with the least of its choices first, and one in
+    ``reduction`` of them or more with the next one. `explorer.space.limits` reads ``limits``. With ``latency_first``,
+    stacks are measured before they are fine-tuned, as far as their latency does not depend on that. With
+    ``warm_start``, the sampler begins with trials of the workspace's earlier studies.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sampler: str = "auto"
+    trials: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    rungs: str | None = None
+    reduction: Annotated[int, Field(ge=2)] = 3
+    limits: list[Any] = []
+    warm_start: bool = True
+    latency_first: bool = False
+
+
+def find(space: Path | str) -> Path:
+    """Return the file of `space`, a path or the name of a space in ``search_spaces``.
+
+    Raises
+    ------
+    SpaceError
+        If there is no such file; the message lists the spaces there are.
+    """
+    path = Path(space)
+    if path.is_file():
+        return path
+    spaces = {known.stem: known for known in bundled()}
+    if str(space) in spaces:
+        return spaces[str(space)]
+    if path.suffix:
+        siblings = [sibling.name for sibling in path.parent.glob("*.toml") if sibling.name != DEVICES_FILE]
+        near = difflib.get_close_matches(path.name, siblings, n=1)
+        raise SpaceError(f"{path}: no such file" + (f"; did you mean '{path.with_name(near[0])}'?" if near else ""))
+    raise SpaceError(f"unknown search space '{space}'{did_you_mean(space, spaces)}")
+
+
+def bundled() -> list[Path]:
+    """Return the search-space files that come with the explorer, sorted by name."""
+    return sorted(path for path in BUNDLED.glob("*.toml") if path.name != DEVICES_FILE)
+
+
+def check_tables(file: TomlFile) -> None:
+    """Refuse keys and tables that a search-space file does not have."""
+    known = ("name", *TABLES, "constraints")
+    for key, value in file.content.items():
+        if key not in known:
+            raise file.error(f"unknown key '{key}' in a search-space file{did_you_mean(key, known)}", key)
+        if key in TABLES and not isinstance(value, dict):
+            raise file.error(f"{key} is a table: it starts with a line [{key}]", key)
+
+
+def read_name(file: TomlFile) -> str:
+    """Return the space's name: the file's stem unless given."""
+    name = file.content.get("name", file.path.stem)
+    if not isinstance(name, str) or not name.strip():
+        raise file.error(f"name is a text, not {name!r}", "name")
+    return name
+
+
+def read_search(file: TomlFile) -> Search:
+    """Return how the space is searched."""
+    search = file.validate(Search, file.content.get("search", {}), ("search",))
+    samplers = plugins.names("sampler")
+    if search.sampler not in samplers:
+        raise file.error(
+            f"unknown sampler '{search.sampler}'{did_you_mean(search.sampler, samplers)}", "search", "sampler"
+        )
+    if search.rungs is not None and search.rungs not in RUNGS:
+        raise file.error(
+            f"rungs '{search.rungs}' is no tuning budget{did_you_mean(search.rungs, RUNGS)}", "search", "rungs"
+        )
+    if search.rungs is None and "reduction" in search.model_fields_set:
+        raise file.error(
+            "reduction says how many of the rungs' configurations are promoted: it needs rungs", "search", "reduction"
+        )
+    if search.rungs is not None and search.latency_first:
+        raise file.error(
+            "latency_first leaves out stacks that rungs might promote, by how they do untuned: choose one of the two",
+            "search", "latency_first",
+        )  # fmt: skip
+    return search
+
+
+def interval_of(quantity: str) -> tuple[str, str]:
+    """Return where the ends of the 95 % interval of `quantity` are on record: where it is itself if it is exact."""
+    name, on, device = quantity.partition(ON)
+    low, high = INTERVALS.get(name, (name, name))
+    return f"{low}{on}{device}", f"{high}{on}{device}"
+
+
+def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Direction]:
+    """Return quantity → direction, in the order of the file.
+
+    Parameters
+    ----------
+    devices
+        The choices on the axis `device`.
+    """
+    table = file.content.get("objectives", OBJECTIVES)
+    if not table:
+        raise file.error("[objectives] lists none", "objectives")
+    objectives: dict[str, Direction] = {}
+    for name, value in table.items():
+        quantity, _, device = name.partition(ON)
+        known = PER_DEVICE if device else QUANTITIES
+        if quantity not in known:
+            raise file.error(f"unknown objective '{quantity}'{did_you_mean(quantity, known)}", "objectives", name)
+        if device:
+            _check_device(file, name, device, devices)
+        direction = next((known for known in DIRECTIONS if known == value), None)
+        if direction is None:
+            raise file.error(
+                f"unknown direction {value!r} of objective {name}{did_you_mean(value, DIRECTIONS)}", "objectives", name
+            )
+        objectives[name] = direction
+    return objectives
+
+
+def _check_device(file: TomlFile, objective: str, device: str, choices: Sequence[str]) -> None:
+    """Refuse an objective on a device that some stacks are not judged on, or on their only one."""
+    if not all("+" in choice and device in parts(choice) for choice in choices):
+        raise file.error(
+            f"objective '{objective}' needs stacks that are all judged on several devices, {device} among them: "
+            f"choices such as '{device}+other' on axis device; it has {', '.join(choices)}",
+            "objectives", objective,
+        )  # fmt: skip
+
+
+def read_settings(file: TomlFile) -> Settings:
+    """Return the settings of the stages."""
+    return file.validate(Settings, {key: file.content[key] for key in SETTINGS if key in file.content}, ())

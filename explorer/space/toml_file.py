@@ -1,0 +1,95 @@
+"""A TOML file → its content, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from explorer.core.errors import SpaceError, did_you_mean
+from explorer.space.toml_lines import KeyPath, key_lines
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class TomlFile:
+    """A file that was read: where it lies, what it says and on which lines."""
+
+    path: Path
+    content: Mapping[str, Any]
+    lines: Mapping[KeyPath, int]
+
+    @staticmethod
+    def read(path: Path) -> TomlFile:
+        """Read and parse the file at `path`.
+
+        Raises
+        ------
+        SpaceError
+            If the file cannot be read or is no TOML.
+        """
+        try:
+            text = path.read_bytes().decode()
+            return TomlFile(path, tomllib.loads(text), key_lines(text.replace("\r\n", "\n")))
+        except UnicodeDecodeError:
+            raise SpaceError(f"{path}: the file is not UTF-8 text") from None
+        except OSError as error:
+            raise SpaceError(f"{path}: cannot be read: {error.strerror}") from None
+        except tomllib.TOMLDecodeError as error:
+            at = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error), re.DOTALL)
+            if at:
+                raise SpaceError(f"{path}:{at[2]}: not valid TOML, column {at[3]}: {at[1]}") from None
+            raise SpaceError(f"{path}: not valid TOML: {error}") from None
+
+    def error(self, message: str, *key: str | int) -> SpaceError:
+        """Return `message` as an error about `key`, with the line of its nearest known parent."""
+        for end in range(len(key), 0, -1):
+            if line := self.lines.get(key[:end]):
+                return SpaceError(f"{self.path}:{line}: {message}")
+        return SpaceError(f"{self.path}: {message}")
+
+    def validate(self, model: type[Model], values: Mapping[str, Any], at: KeyPath) -> Model:
+        """Return `values`, found at key `at` of the file, as a `model`.
+
+        Raises
+        ------
+        SpaceError
+            For the first value that `model` does not take.
+        """
+        try:
+            return model.model_validate(dict(values), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise self.error(_sentence(first, model, at), *at, *first["loc"]) from None
+
+
+def _sentence(error: Any, model: type[BaseModel], at: KeyPath) -> str:
+    """Return pydantic's `error` as one sentence in the words of the file."""
+    # Pydantic appends the branch of a union, such as 'literal', to the location; the file knows string keys only.
+    *parents, key = [str(part) for part in (*at, *error["loc"])]
+    where = f" in [{'.'.join(parents)}]" if parents else ""
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key '{key}'{where}{did_you_mean(key, _fields(model, error['loc'][:-1]))}"
+        case "missing":
+            return f"key '{key}' is missing{where}"
+        case "value_error":
+            return str(error["ctx"]["error"])
+    message = error["msg"].replace("Input should", "should")
+    return f"{key} = {error['input']!r}{where} {message[0].lower()}{message[1:]}"
+
+
+def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Return the keys of the table at `path` inside `model`."""
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""One folder and one database → all that studies leave behind."""

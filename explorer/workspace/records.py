@@ -1,0 +1,327 @@
+"""Trials, measurements and stage executions → tables of the study's database, beside the Optuna study in it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from explorer.core.configuration import Configuration
+from explorer.core.errors import DOMINATED, Failure, WorkspaceError
+from explorer.core.statistics import Interval, median_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEADS = 0x646C6173  # the number of the lock that PostgreSQL gives to one process at a time
+POLL_SECONDS = 1.0
+
+BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
+
+
+class _Table(DeclarativeBase):
+    # Without none_as_null an absent failure would be stored as the JSON text 'null', which SQL counts as a value.
+    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[float]: sa.JSON}
+
+
+class _Trial(_Table):
+    """One configuration of one study, with its outcome."""
+
+    __tablename__ = "dlas_trials"
+    __table_args__ = (sa.UniqueConstraint("study", "configuration_id"),)
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    configuration_id: Mapped[str]
+    configuration: Mapped[dict[str, Any]]
+    values: Mapped[dict[str, Any]]
+    failure: Mapped[dict[str, Any] | None]
+    seconds: Mapped[float]
+    finished: Mapped[datetime.datetime]
+
+
+class _Measurement(_Table):
+    """One observation of a library's latency on a device; never changed afterwards."""
+
+    __tablename__ = "dlas_measurements"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(index=True)
+    device: Mapped[str]
+    samples_ms: Mapped[list[float]]
+    details: Mapped[dict[str, Any]]
+    taken: Mapped[datetime.datetime]
+
+
+class _Execution(_Table):
+    """One execution of a stage, so that nobody needs to guess what was reused."""
+
+    __tablename__ = "dlas_executions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    stage: Mapped[str]
+    key: Mapped[str]
+    seconds: Mapped[float]
+    failure: Mapped[dict[str, Any] | None]
+    finished: Mapped[datetime.datetime]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a trial that went well is remembered by.
+
+    Parameters
+    ----------
+    values
+        Flat plain values: accuracies as shares in [0, 1], sizes in bytes, latencies in ms, and the keys of the
+        artifacts they come from.
+    """
+
+    values: Mapping[str, Any]
+
+
+class Ended(NamedTuple):
+    """Numbers of trials, by how they ended; those skipped would have been dominated."""
+
+    complete: int
+    failed: int
+    skipped: int
+
+
+class Records:
+    """The explorer's own tables in one database.
+
+    Parameters
+    ----------
+    url
+        An SQLAlchemy URL; SQLite files are used in write-ahead mode, so that readers never block the study.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = connect(url)
+        _Table.metadata.create_all(self.engine)
+
+    @contextlib.contextmanager
+    def led(self, told: Callable[[str], None]) -> Iterator[Records]:
+        """Give itself, while no other machine runs studies in the database, if it is on a server that several reach.
+
+        The server takes that back when the connection ends, however it ends. An SQLite file is its workspace's, which
+        is held already.
+
+        Parameters
+        ----------
+        told
+            Of another machine that has it, once, if one is waited for.
+        """
+        if self.engine.dialect.name != "postgresql":
+            yield self
+            return
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            waiting = False
+            while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS))):
+                if not waiting:
+                    told("another machine runs a study in the database; this one goes on with what is left then")
+                waiting = True
+                time.sleep(POLL_SECONDS)
+            try:
+                yield self
+            finally:  # a connection that goes back to its pool keeps what it has locked
+                connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))
+
+    def add_trial(
+        self, study: str, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float
+    ) -> None:
+        """Record the outcome of a trial, once: a second call for the same trial changes nothing."""
+        failure = vars(outcome) if isinstance(outcome, Failure) else None
+        row = {
+            "study": study,
+            "number": number,
+            "configuration_id": configuration.id,
+            "configuration": configuration.as_dict(),
+            "values": dict(outcome.values) if isinstance(outcome, Record) else {},
+            "failure": failure,
+            "seconds": seconds,
+            "finished": _now(),
+        }
+        with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
+            connection.execute(sa.insert(_Trial).values(**row))
+
+    def outcome(self, study: str, number: int) -> Record | Failure | None:
+        """Return how a trial ended, or None if it has not."""
+        query = sa.select(_Trial.values, _Trial.failure).where(_Trial.study == study, _Trial.number == number)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return Record(row[0]) if row[1] is None else Failure(**row[1])
+
+    def complete(self, study: str, numbers: Sequence[int] | None = None) -> list[tuple[int, Configuration, Record]]:
+        """Return number, configuration and record of the complete trials of a study, in the order of the numbers.
+
+        Parameters
+        ----------
+        numbers
+            Of those to return, at most some thousands; all unless given.
+        """
+        columns = _Trial.number, _Trial.configuration, _Trial.values
+        query = sa.select(*columns).where(_Trial.study == study, _Trial.failure.is_(None)).order_by(_Trial.number)
+        if numbers is not None:
+            query = query.where(_Trial.number.in_(numbers))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [(number, Configuration.from_dict(axes), Record(values)) for number, axes, values in rows]
+
+    def configurations(self, study: str) -> list[Configuration]:
+        """Return the configurations of a study that have an outcome, in the order of the trials' numbers."""
+        query = sa.select(_Trial.configuration).where(_Trial.study == study).order_by(_Trial.number)
+        with self.engine.connect() as connection:
+            return [Configuration.from_dict(axes) for axes in connection.execute(query).scalars()]
+
+    def values(self) -> Iterator[tuple[Configuration, dict[str, Any]]]:
+        """Yield configuration and values of every complete trial of all studies."""
+        query = sa.select(_Trial.configuration, _Trial.values).where(_Trial.failure.is_(None))
+        with self.engine.connect() as connection:
+            for axes, values in connection.execute(query):
+                yield Configuration.from_dict(axes), values
+
+    def count(self, study: str) -> Ended:
+        """Return how many trials of a study have ended in which way."""
+        kind = _Trial.failure["kind"].as_string()
+        skipped = sa.func.count(sa.case((kind == DOMINATED, 1)))
+        query = sa.select(sa.func.count(), sa.func.count(_Trial.failure), skipped).where(_Trial.study == study)
+        with self.engine.connect() as connection:
+            total, without, left_out = connection.execute(query).one()
+        return Ended(total - without, without - left_out, left_out)
+
+    def studies(self) -> list[str]:
+        """Return the names of all studies with a trial, the one that finished a trial last first."""
+        query = sa.select(_Trial.study).group_by(_Trial.study).order_by(sa.func.max(_Trial.finished).desc())
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, Any]) -> int:
+        """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
+        row = {"key": key, "device": device, "samples_ms": samples_ms, "details": dict(details), "taken": _now()}
+        with self.engine.begin() as connection:
+            inserted = connection.execute(sa.insert(_Measurement).values(**row)).inserted_primary_key
+        assert inserted is not None
+        return int(inserted[0])
+
+    def latency(self, key: str, device: str) -> tuple[Interval, int] | None:
+        """Return median and 95 % interval in ms over all samples of `key` on `device`, and their number, if any."""
+        query = sa.select(_Measurement.samples_ms).where(_Measurement.key == key, _Measurement.device == device)
+        with self.engine.connect() as connection:
+            samples = [sample for row in connection.execute(query).scalars() for sample in row]
+        return (median_interval(samples), len(samples)) if samples else None
+
+    def measurements(self, key: str, device: str) -> list[dict[str, Any]]:
+        """Return every observation of `key` on `device` with its raw samples, oldest first."""
+        table = _Measurement.__table__
+        query = sa.select(table).where(table.c.key == key, table.c.device == device).order_by(table.c.id)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def add_execution(self, stage: str, key: str, seconds: float, failure: Failure | None = None) -> None:
+        """Count one execution of a stage."""
+        row = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
+        with self.engine.begin() as connection:
+            connection.execute(sa.insert(_Execution).values(**row, failure=vars(failure) if failure else None))
+
+    def succeeded(self) -> list[tuple[str, str, float]]:
+        """Return stage, key and seconds of every execution that did not fail."""
+        columns = _Execution.stage, _Execution.key, _Execution.seconds
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).where(_Execution.failure.is_(None))).all()
+        return [(stage, key, seconds) for stage, key, seconds in rows]
+
+    def executions(self) -> pd.DataFrame:
+        """Return one row per execution: stage, key, seconds, failure, finished."""
+        import pandas as pd
+
+        return pd.read_sql(sa.select(_Execution.__table__), self.engine)
+
+    def frame(self, study: str) -> pd.DataFrame:
+        """Return one row per finished trial, in the order of their numbers.
+
+        Columns are ``number``, ``state`` ("complete", "failed" or "skipped"), the axes of the configuration, whatever
+        the record holds (``accuracy``, ``latency_ms``, ``size_bytes``, …), ``failed_stage``, ``failure_kind``,
+        ``failure``, ``configuration_id`` and ``seconds``.
+        """
+        import pandas as pd
+
+        table = _Trial.__table__
+        query = sa.select(table).where(table.c.study == study).order_by(table.c.number)
+        with self.engine.connect() as connection:
+            rows = [_flat(row) for row in connection.execute(query).mappings()]
+        return pd.DataFrame(rows)
+
+
+def connect(url: str) -> sa.Engine:
+    """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on.
+
+    Raises
+    ------
+    WorkspaceError
+        If `url` is none, its driver is not installed, or its server does not answer.
+    """
+    if not url.startswith("sqlite"):
+        return _reached(url)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    tune_sqlite(engine)
+    return engine
+
+
+def _reached(url: str) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+        with engine.connect():
+            return engine
+    except sa.exc.ArgumentError:
+        raise WorkspaceError(f"'{url}' is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from None
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
+        message = f"there is no driver for {url.partition(':')[0]}: {error}; for PostgreSQL: "
+        raise WorkspaceError(f"{message}pip install 'dlas-explorer[postgresql]'") from None
+    except sa.exc.OperationalError as error:
+        shown = sa.make_url(url).render_as_string(hide_password=True)
+        raise WorkspaceError(f"the database {shown} does not answer: {str(error.orig).strip()}") from None
+
+
+def tune_sqlite(engine: sa.Engine) -> None:
+    """Put every connection of an SQLite engine into write-ahead mode, without an fsync per transaction.
+
+    With WAL, ``synchronous = NORMAL`` keeps the database consistent through a killed process and through a loss of
+    power; the latter may cost the last transactions (sqlite.org/wal.html).
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    engine.dispose()  # connections that were made before
+
+
+def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:
+    failure = row["failure"] or {}
+    without = "skipped" if failure.get("kind") == DOMINATED else "failed"
+    return {
+        "number": row["number"],
+        "state": without if failure else "complete",
+        **row["configuration"],
+        **row["values"],
+        "failed_stage": failure.get("stage"),
+        "failure_kind": failure.get("kind"),
+        "failure": failure.get("message"),
+        "configuration_id": row["configuration_id"],
+        "seconds": row["seconds"],
+    }
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,134 @@
+"""Winograd convolution: the transforms, the error that they add, the variant by shape and what cannot be had."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.algorithms import winograd
+from dlas_ops.kernels.algorithms._transforms import POINTS, matrices
+from dlas_ops.kernels.scheduling import schedule_function
+from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.passes.pipeline import PIPELINE
+from dlas_ops.placement.graph import Problem
+from dlas_ops.processor.targets import describe
+from dlas_ops.selection.candidates import programs
+from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.kernels.test_algorithms import check
+from tests.dlas_ops.shapes import SETTINGS, convolutions
+
+
+def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no choice but m x m outputs per tile."""
+    monkeypatch.setattr(winograd, "POINTS", {m: POINTS[m]})
+
+
+def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
+    return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("m", POINTS)
+def test_the_transforms_convolve(m: int) -> None:
+    outputs, kernel, inputs = matrices(m)
+    data, weight = networks.random((m + 2,)).astype(np.float64), networks.random((3,), 2).astype(np.float64)
+    actual = outputs @ ((kernel @ weight) * (inputs @ data))
+    np.testing.assert_allclose(actual, np.correlate(data, weight), atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("m", POINTS)
+def test_drawn_shapes(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(m, monkeypatch)
+
+    @settings(SETTINGS, max_examples=25)
+    @given(convolutions("winograd"), st.booleans())
+    def cases(conv: Conv, blocked: bool) -> None:
+        check(conv, "winograd", blocked)
+
+    cases()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [16, 64, 512])
+@pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
+def test_the_error_stays_within_the_stated_bound(
+    m: int, bound: float, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(m, monkeypatch)
+    conv = conv3x3(channels, 16, 64)
+    weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
+    network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
+    actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm="winograd"), data)
+    networks.assert_close(actual, reference.conv2d(data, weight, conv), bound)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("derived", [4, 16])
+@pytest.mark.parametrize("channels", [16, 512])
+@pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
+def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
+    m: int, bound: float, channels: int, derived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(m, monkeypatch)
+    conv, cpu = conv3x3(channels, 8, 32), describe(networks.target())
+    weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
+    packed = winograd.pack(weight, conv, cpu)
+    packed[:, 2:-1] = packed[:, :, 2:-1] = np.nan  # whoever reads one of these is found out
+    function = programs(Problem(conv.operator, conv), networks.target())["winograd/dense"].function
+    scheduled = schedule_function(function, cpu, {"derived": derived})
+    library = tvm.compile(
+        tvm.IRModule({"layer": scheduled.with_attr("global_symbol", "layer")}), networks.target(), tir_pipeline=PIPELINE
+    )
+    shapes = [[int(size) for size in parameter.ty.shape] for parameter in function.params]
+    blocked = data.reshape(1, -1, cpu.lanes(), *data.shape[2:]).transpose(0, 1, 3, 4, 2)
+    arrays = [np.ascontiguousarray(blocked), packed, np.zeros(shapes[2], np.float32), np.zeros(shapes[3], np.float32)]
+    arguments = [tvm.runtime.tensor(array) for array in arrays]
+    library.jit()["layer"](*arguments)
+    actual = arguments[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(conv.batch, -1, conv.out_height, conv.out_width)
+    expected = reference.conv2d(data, weight, conv)
+    networks.assert_close(actual, np.maximum(expected, 0), bound)
+
+
+def test_large_weights_get_small_tiles() -> None:
+    """F(4x4) reads 2.25 times the transformed weights of F(2x2): too many on a small map of many channels."""
+    cpu = describe(networks.target())
+    assert winograd.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
+    assert winograd.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
+
+
+@pytest.mark.parametrize(
+    ("conv", "word"),
+    [
+        (Conv(1, 8, 9, 9, 8, (3, 3), (2, 2)), "stride"),
+        (Conv(1, 8, 9, 9, 8, (3, 3), dilation=(2, 2)), "dilation"),
+        (Conv(1, 8, 9, 9, 8, (5, 5)), "5x5"),
+        (Conv(1, 8, 9, 9, 8, (1, 3)), "1x3"),
+        (Conv(1, 8, 9, 9, 8, (3, 3), groups=2), "grouped"),
+    ],
+)
+def test_says_what_it_cannot_do(conv: Conv, word: str) -> None:
+    assert word in str(winograd.supports(conv, networks.target()))
+
+
+def test_falls_back_and_the_account_shows_both() -> None:
+    strided, plain = Conv(1, 8, 9, 9, 16, (3, 3), (2, 2)), Conv(1, 16, 4, 4, 8, (3, 3))
+    weights = {"strided.weight": networks.weights_of(strided), "plain.weight": networks.weights_of(plain, 1)}
+    nodes = [
+        networks.conv_node(strided, ["x", "strided.weight"], "a"),
+        helper.make_node("Relu", ["a"], ["b"]),
+        networks.conv_node(plain, ["b", "plain.weight"], "y"),
+    ]
+    data = networks.random(networks.shape_of(strided))
+    compiled = dlas_ops.compile(networks.model(nodes, data.shape, weights), networks.target(), algorithm="winograd")
+    first, second = compiled.layers
+    assert (first.asked, first.ran) == ("winograd/dense", "spatial_pack/dense")
+    assert "stride" in first.reason
+    assert (second.asked, second.ran, second.reason) == ("winograd/dense", "winograd/dense", "")
+    middle = np.maximum(reference.conv2d(data, weights["strided.weight"], strided), 0)
+    networks.assert_close(networks.run(compiled, data), reference.conv2d(middle, weights["plain.weight"], plain), 1e-5)

@@ -1,0 +1,253 @@
+"""Convolutions with weights in CSR: against the NumPy reference over drawn shapes and patterns, and what they store."""
+
+from __future__ import annotations
+
+import platform
+import tarfile
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.compiler import build
+from dlas_ops.kernels.registry import Asked
+from dlas_ops.kernels.scheduling import spaces
+from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.sparse.csr import Csr, compress
+from dlas_ops.lowering import Lowered
+from dlas_ops.processor.targets import describe
+from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.shapes import SETTINGS, convolutions
+
+ALGORITHMS = ["direct", "gemm", "spatial_pack"]
+SPARSITIES = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
+LARGE = Conv(1, 64, 16, 16, 96, (3, 3), padding=(1, 1, 1, 1))
+
+
+def pruned(conv: Conv, sparsity: float, seed: int = 0) -> networks.Array:
+    """Return weights of which a share is zero, and with them one whole filter."""
+    weight = networks.weights_of(conv, seed)
+    weight[np.random.default_rng(seed).random(weight.shape) < sparsity] = 0
+    if sparsity:
+        weight[len(weight) // 2] = 0
+    return weight
+
+
+def one_layer(conv: Conv, weight: networks.Array) -> onnx.ModelProto:
+    return networks.model([networks.conv_node(conv, ["x", "w"], "y")], networks.shape_of(conv), {"w": weight})
+
+
+def check(conv: Conv, sparsity: float, algorithm: str) -> None:
+    """Run the convolution with bias and ReLU, then a pointwise one with a residual, from sparse to sparse layout."""
+    weight, bias, data = (
+        pruned(conv, sparsity),
+        networks.random([conv.out_channels]),
+        networks.random(networks.shape_of(conv)),
+    )
+    nodes = [
+        networks.conv_node(conv, ["x", "w", "b"], "c"),
+        helper.make_node("Relu", ["c"], ["a"]),
+        helper.make_node("Conv", ["a", "point"], ["p"]),
+        helper.make_node("Add", ["p", "a"], ["y"]),
+    ]
+    height, width = conv.out_height, conv.out_width
+    pointwise = Conv(conv.batch, conv.out_channels, height, width, conv.out_channels, (1, 1))
+    point = pruned(pointwise, sparsity, 3)
+    network = networks.model(nodes, networks.shape_of(conv), {"w": weight, "b": bias, "point": point})
+    compiled = dlas_ops.compile(network, networks.target(), algorithm=algorithm, format="csr")
+    assert [layer.ran for layer in compiled.layers] == [f"{algorithm}/csr"] * 2
+    middle = np.maximum(reference.conv2d(data, weight, conv) + bias[:, None, None], 0)
+    expected = reference.conv2d(middle, point, pointwise) + middle
+    # Where the map is a few points, all may happen to be far below the deviation of the sums.
+    scale = max(float(np.abs(expected).max()), sqrt(conv.macs / middle.size))
+    np.testing.assert_allclose(networks.run(compiled, data), expected, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_drawn_shapes(algorithm: str) -> None:
+    @settings(SETTINGS, max_examples=50)
+    @given(convolutions(), SPARSITIES)
+    def cases(conv: Conv, sparsity: float) -> None:
+        check(conv, sparsity, algorithm)
+
+    cases()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_many_drawn_shapes(algorithm: str) -> None:
+    @settings(SETTINGS, max_examples=2000, derandomize=False)
+    @given(convolutions(), SPARSITIES)
+    def cases(conv: Conv, sparsity: float) -> None:
+        check(conv, sparsity, algorithm)
+
+    cases()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "conv",
+    [
+        Conv(2, 8, 1, 1, 8, (1, 1)),
+        Conv(1, 8, 2, 2, 17, (3, 3), padding=(1, 1, 1, 1)),
+        Conv(1, 8, 16, 32, 8, (3, 3), (1, 2), (1, 1, 1, 1)),
+        Conv(1, 5, 17, 56, 7, (3, 5), padding=(1, 2, 1, 2)),
+        Conv(3, 6, 40, 33, 4, (3, 3), (3, 1), (0, 1, 2, 3), (1, 2)),
+        Conv(1, 4, 2, 600, 5, (2, 3), (1, 2), (1, 1, 0, 1)),
+        Conv(1, 4, 3, 3, 5, (1, 1), padding=(2, 2, 2, 2)),
+        Conv(1, 64, 1, 1, 64, (1, 1), (3, 3), (1, 1, 1, 1)),
+    ],
+)
+def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
+    check(conv, 0.7, algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_sparse_and_dense_layers_mix(algorithm: str) -> None:
+    """Pools, a dense convolution, a concatenation and a scaling by channel take the sparse layers' layout and back."""
+    first, second = Conv(1, 3, 12, 12, 20, (3, 3), padding=(1, 1, 1, 1)), Conv(1, 20, 6, 6, 20, (3, 3), groups=20)
+    weights = {"w": pruned(first, 0.8), "d": pruned(second, 0.5), "s": networks.random([1, 20, 1, 1]),
+               "m": networks.random([1, 1, 4, 4])}  # fmt: skip
+    nodes = [
+        networks.conv_node(first, ["x", "w"], "a"),
+        helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], strides=[2, 2]),
+        networks.conv_node(second, ["b", "d"], "c"),
+        helper.make_node("Mul", ["c", "s"], ["e"]),
+        helper.make_node("Add", ["e", "m"], ["f"]),
+        helper.make_node("Concat", ["f", "c"], ["g"], axis=1),
+        helper.make_node("GlobalAveragePool", ["g"], ["y"]),
+    ]
+    network, data = networks.model(nodes, networks.shape_of(first), weights), networks.random(networks.shape_of(first))
+    expected = networks.run_onnxruntime(network, data)
+    for asked in ({"w": f"{algorithm}/csr"}, {"d": f"{algorithm}/csr"}, {"": f"{algorithm}/csr"}):
+        actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm=asked), data)
+        networks.assert_close(actual, expected, 1e-5)
+
+
+def test_the_account_says_what_runs_sparse() -> None:
+    choices = {"": "direct", "w": "gemm/csr"}
+    [layer] = dlas_ops.lower(one_layer(LARGE, pruned(LARGE, 0.9)), networks.target(), algorithm=choices).layers
+    assert (layer.asked, layer.ran, layer.reason) == ("gemm/csr", "gemm/csr", "")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_grouped_convolution_is_a_sparser_matrix(algorithm: str) -> None:
+    conv = Conv(1, 32, 9, 9, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
+    lowered = dlas_ops.lower(one_layer(conv, pruned(conv, 0.5)), networks.target(), algorithm=algorithm, format="csr")
+    assert [layer.ran for layer in lowered.layers] == [f"{algorithm}/csr"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_artifact_shrinks_with_sparsity(algorithm: str, tmp_path: Path) -> None:
+    sizes = {}
+    for sparsity in (0.0, 0.5, 0.9, 1.0):
+        network = one_layer(LARGE, pruned(LARGE, sparsity))
+        library = dlas_ops.compile(network, networks.target(), algorithm=algorithm, format="csr").library
+        library.export_library(str(tmp_path / "network.tar"))
+        with tarfile.open(tmp_path / "network.tar") as archive:
+            sizes[sparsity] = sum(member.size for member in archive.getmembers())
+    matrix = Asked(algorithm, "csr").module.pack(pruned(LARGE, 0.0), LARGE, describe(networks.target()))
+    assert matrix.indices.itemsize <= 2
+    stored = LARGE.out_channels * LARGE.in_channels * 9 * (4 + matrix.indices.itemsize)
+    assert sizes[0.0] - sizes[1.0] == pytest.approx(stored, rel=0.05)
+    assert sizes[0.0] - sizes[0.5] == pytest.approx(stored * 0.5, rel=0.05)
+    assert sizes[0.0] - sizes[0.9] == pytest.approx(stored * 0.9, rel=0.05)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_code_is_the_same_for_every_pattern(algorithm: str) -> None:
+    """Patterns with as many non-zeros give programs that differ in nothing."""
+    programs = []
+    for seed in (0, 1):
+        weight = np.zeros(LARGE.out_channels * LARGE.in_channels * 9, np.float32)
+        weight[np.random.default_rng(seed).permutation(len(weight))[:500]] = 1 + seed
+        network = one_layer(LARGE, weight.reshape(LARGE.out_channels, LARGE.in_channels, 3, 3))
+        lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, format="csr")
+        programs += [f for f in lowered.module.functions.values() if "gemm" in str(f) or "direct" in str(f)
+                     or "spatial_pack" in str(f)]  # fmt: skip
+    programs = [function for function in programs if isinstance(function, tvm.tirx.PrimFunc)]
+    assert len(programs) == 2
+    tvm.ir.assert_structural_equal(*programs)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_choice_computes_the_same(algorithm: str) -> None:
+    weight, data = pruned(LARGE, 0.8), networks.random(networks.shape_of(LARGE))
+    lowered = dlas_ops.lower(one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
+    expected = reference.conv2d(data, weight, LARGE)
+    [(program, space)] = spaces(lowered.module, networks.target()).items()
+    assert {"filters", "unroll", "vectors"} == set(space)
+    for name, values in space.items():
+        assert len(values) == len(set(values))
+        for value in values[1::3]:
+            library = build(lowered, networks.target(), {program: {name: value}})
+            networks.assert_close(networks.run_library(library, data), expected, 1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_saved_network_builds_alike(algorithm: str, tmp_path: Path) -> None:
+    weight, data = pruned(LARGE, 0.9), networks.random(networks.shape_of(LARGE))
+    lowered = dlas_ops.lower(one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
+    dlas_ops.save(lowered, tmp_path)
+    loaded: Lowered = dlas_ops.load(tmp_path)
+    actual = networks.run_library(build(loaded, networks.target()), data)
+    networks.assert_close(actual, reference.conv2d(data, weight, LARGE), 1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("mcpu", ["x86-64-v3", "x86-64-v2"])
+def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("not an x86 processor")
+    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    wide = Conv(1, 3, 4, 240, 5, (3, 3), (1, 2), (1, 1, 1, 1))  # a row does not fit the registers
+    for conv in (LARGE, wide, Conv(2, 19, 13, 11, 40, (3, 3), (2, 1), (1, 1, 1, 1))):
+        weight, data = pruned(conv, 0.8), networks.random(networks.shape_of(conv))
+        compiled = dlas_ops.compile(one_layer(conv, weight), target, algorithm=algorithm, format="csr")
+        networks.assert_close(networks.run(compiled, data), reference.conv2d(data, weight, conv), 1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_builds_for_arm(algorithm: str, tmp_path: Path) -> None:
+    target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4})
+    library = dlas_ops.compile(one_layer(LARGE, pruned(LARGE, 0.9)), target, algorithm=algorithm, format="csr").library
+    library.export_library(str(tmp_path / "network.tar"))
+    assert (tmp_path / "network.tar").stat().st_size > 0
+
+
+def test_rows_come_in_blocks_of_columns() -> None:
+    """Write a matrix out of its CSR again, block by block."""
+    weight = np.random.default_rng(0).standard_normal((6, 4, 1, 3)).astype(np.float32)
+    weight[weight < 0.5] = 0
+    places = np.arange(12).reshape(1, 4, 1, 3)[:, ::-1] * 30
+    matrix: Csr = compress(weight, places, 150)
+    assert matrix.indices.dtype == np.uint8
+    dense = np.zeros((6, 12 * 30), np.float32)
+    for line in range(3 * 6):
+        for at in range(*matrix.pointers[line : line + 2]):
+            dense[line % 6, line // 6 * 150 + int(matrix.indices[at])] = matrix.values[at]
+    np.testing.assert_array_equal(dense[:, ::30].reshape(6, 4, 1, 3)[:, ::-1], weight)
+
+
+def test_a_filter_can_have_several_rows() -> None:
+    """Each kernel column is a row of its own; what the middle one holds is left out."""
+    weight = np.arange(1, 13, dtype=np.float32).reshape(2, 2, 1, 3)
+    places = np.arange(2).reshape(1, 2, 1, 1).repeat(3, axis=3)
+    matrix = compress(weight, places, rows=np.array([[1, -1, 0]]))
+    assert matrix.pointers.tolist() == [0, 2, 4, 6, 8]
+    assert matrix.values.tolist() == [3, 6, 1, 4, 9, 12, 7, 10]
+    assert matrix.indices.tolist() == [0, 1] * 4
+
+
+def test_no_weights_at_all_take_no_room() -> None:
+    matrix = compress(np.zeros((4, 2, 3, 3), np.float32), np.arange(18).reshape(1, 2, 3, 3), 18)
+    assert (len(matrix.values), matrix.pointers.tolist()) == (1, [0] * 5)

@@ -1,0 +1,153 @@
+"""Calibration: a trained digits network and its int8 form agree, scales hold what was observed, misuse is refused."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+import dlas_ops
+from dlas_ops import compiler
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.onnx import quantization
+from tests.dlas_ops import small_networks as networks
+
+FIRST = Conv(1, 1, 8, 8, 24, (3, 3), padding=(1, 1, 1, 1))
+SECOND = Conv(1, 24, 8, 8, 32, (3, 3), (2, 2), (1, 1, 1, 1))
+CALIBRATION = 64
+Labels = NDArray[np.int64]
+
+
+@cache
+def digits() -> tuple[networks.Array, Labels]:
+    """Return scikit-learn's handwritten digits in random order: 8x8 images and labels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(images))
+    return (images[order].reshape(-1, 1, 8, 8) / 16).astype(np.float32), labels[order]
+
+
+@cache
+def network() -> onnx.ModelProto:
+    """Return two random convolutions with batch norms, and a dense layer fitted to half of the digits.
+
+    Random features and a least-squares classifier: as accurate as it needs to be, and quick.
+    """
+    weights: dict[str, Any] = {"w": networks.weights_of(FIRST), "v": networks.weights_of(SECOND, 1) / 8}
+    for layer, conv in (("1", FIRST), ("2", SECOND)):
+        for seed, name in enumerate("abmv"):
+            drawn = networks.random([conv.out_channels], seed) / 4
+            weights[f"{name}{layer}"] = np.abs(drawn) + 0.5 if name in "av" else drawn
+    nodes = [
+        networks.conv_node(FIRST, ["x", "w"], "c"),
+        helper.make_node("BatchNormalization", ["c", "a1", "b1", "m1", "v1"], ["n"]),
+        helper.make_node("Relu", ["n"], ["r"]),
+        networks.conv_node(SECOND, ["r", "v"], "d"),
+        helper.make_node("BatchNormalization", ["d", "a2", "b2", "m2", "v2"], ["o"]),
+        helper.make_node("Relu", ["o"], ["s"]),
+        helper.make_node("MaxPool", ["s"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+    ]
+    images, labels = digits()
+    half = len(images) // 2
+    features = outputs(networks.model(nodes, (1, 1, 8, 8), weights, "f"), images[:half])
+    filled = np.hstack([features, np.ones((half, 1), np.float32)])
+    fitted = np.linalg.solve(filled.T @ filled + 0.1 * np.eye(filled.shape[1]), filled.T @ np.eye(10)[labels[:half]])
+    weights |= {"dense": fitted[:-1].astype(np.float32), "bias": fitted[-1].astype(np.float32)}
+    nodes.append(helper.make_node("Gemm", ["f", "dense", "bias"], ["y"]))
+    return networks.model(nodes, (1, 1, 8, 8), weights)
+
+
+def outputs(model: onnx.ModelProto, images: networks.Array, **options: Any) -> networks.Array:
+    """Compile `model` and return its output for every image."""
+    return run(dlas_ops.compile(model, networks.target(), algorithm="spatial_pack", **options), images)
+
+
+def run(compiled: dlas_ops.Compiled, images: networks.Array) -> networks.Array:
+    machine = tvm.relax.VirtualMachine(compiled.library, tvm.cpu())
+    return np.concatenate([machine["main"](tvm.runtime.tensor(image[None])).numpy() for image in images])
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
+def test_int8_classifies_as_float32_does(algorithm: str) -> None:
+    images, labels = digits()
+    half = len(images) // 2
+    compiled = dlas_ops.compile(
+        network(), networks.target(), algorithm=algorithm, dtype="int8", calibration=images[:CALIBRATION]
+    )
+    assert [(layer.operator, layer.dtype) for layer in compiled.layers] == [
+        ("conv2d", "int8"), ("conv2d", "int8"), ("max_pool2d", "int8"), ("dense", "int8"),
+    ]  # fmt: skip
+    assert [layer.name for layer in compiled.layers if layer.weight] == ["w", "v", "dense"]
+    expected = outputs(network(), images[half:])
+    actual = run(compiled, images[half:])
+    accuracy = [float((scores.argmax(1) == labels[half:]).mean()) for scores in (expected, actual)]
+    assert accuracy[0] > 0.9
+    assert accuracy[1] > accuracy[0] - 0.02
+    assert (actual.argmax(1) == expected.argmax(1)).mean() > 0.97
+
+
+def test_the_quantized_network_is_onnx_that_onnxruntime_runs() -> None:
+    images, _ = digits()
+    quantized = dlas_ops.quantize(network(), images[:CALIBRATION])
+    onnx.checker.check_model(quantized, full_check=True)
+    assert not {"BatchNormalization"} & {node.op_type for node in quantized.graph.node}
+    compiled = dlas_ops.compile(quantized, networks.target(), algorithm="direct")
+    for image in images[-20:]:
+        expected = networks.run_onnxruntime(quantized, image[None])
+        # The output is not quantized: its sums are exact, and one quantum of the features may differ.
+        networks.assert_close(networks.run(compiled, image[None]), expected, 0.02)
+
+
+def test_ranges_are_what_was_observed() -> None:
+    images, _ = digits()
+    folded = quantization.fold_batch_norms(network())
+    whole = quantization.observe(folded, ["x", "r", "s"], images[:CALIBRATION], compiler._runner)
+    assert whole["x"] == (0.0, 1.0)
+    first = networks.model([*network().graph.node[:3]], (1, 1, 8, 8), weights_of(network()), "r")
+    reached = outputs(first, images[:CALIBRATION])
+    np.testing.assert_allclose(whole["r"], (0, reached.max()), rtol=1e-5)
+    part = quantization.observe(folded, ["x", "r", "s"], images[:CALIBRATION], compiler._runner, percentile=99.0)
+    exact = float(np.percentile(reached, 99.5))
+    assert part["r"][1] == pytest.approx(exact, abs=2 * float(reached.max()) / quantization.BINS)
+    assert part["s"][1] < whole["s"][1]
+
+
+def weights_of(model: onnx.ModelProto) -> dict[str, Any]:
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def test_folded_batch_norms_compute_the_same() -> None:
+    images, _ = digits()
+    folded = quantization.fold_batch_norms(network())
+    networks.assert_close(outputs(folded, images[:10]), outputs(network(), images[:10]), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (None, "int8 needs calibration images, or a QDQ model"),
+        (
+            np.zeros((0, 1, 8, 8), np.float32),
+            r"images are \(0, 1, 8, 8\); the network takes \(1, 1, 8, 8\)",
+        ),
+        (np.zeros((4, 3, 8, 8), np.float32), r"calibration images are \(4, 3, 8, 8\)"),
+    ],
+)
+def test_says_what_is_missing(images: networks.Array | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dlas_ops.compile(network(), networks.target(), algorithm="direct", dtype="int8", calibration=images)
+
+
+def test_refuses_to_quantize_twice() -> None:
+    images, _ = digits()
+    quantized = dlas_ops.quantize(network(), images[:1])
+    with pytest.raises(ValueError, match="quantized already"):
+        dlas_ops.quantize(quantized, images[:1])

@@ -1,0 +1,143 @@
+"""What the per-layer account says, and that the compiled module holds what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+import dlas_ops
+from dlas_ops import Layer
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared.convolution import Conv
+from tests.dlas_ops import small_networks as networks
+
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
+FIRST = Conv(1, 3, 9, 9, 16, (3, 3), padding=(1, 1, 1, 1))
+DEPTHWISE = Conv(1, 16, 9, 9, 16, (3, 3), (2, 2), (1, 1, 1, 1), groups=16)
+GROUPED = Conv(1, 16, 5, 5, 24, (3, 3), groups=4)
+
+
+@pytest.fixture(scope="module")
+def network() -> onnx.ModelProto:
+    """Return a network with one layer of every kind."""
+    weights = {
+        "first.weight": networks.weights_of(FIRST),
+        "depthwise.weight": networks.weights_of(DEPTHWISE),
+        "grouped.weight": networks.weights_of(GROUPED),
+        "dense.weight": networks.random([10, 24]),
+        "dense.bias": networks.random([10]),
+    }
+    nodes = [
+        networks.conv_node(FIRST, ["x", "first.weight"], "a"),
+        networks.conv_node(DEPTHWISE, ["a", "depthwise.weight"], "b"),
+        networks.conv_node(GROUPED, ["b", "grouped.weight"], "c"),
+        helper.make_node("MaxPool", ["c"], ["d"], kernel_shape=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["d"], ["e"]),
+        helper.make_node("Flatten", ["e"], ["f"]),
+        helper.make_node("Gemm", ["f", "dense.weight", "dense.bias"], ["y"], transB=1),
+    ]
+    return networks.model(nodes, networks.shape_of(FIRST), weights)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_names_every_layer_and_what_ran(algorithm: str, network: onnx.ModelProto) -> None:
+    layers = dlas_ops.lower(network, networks.target(), algorithm=algorithm).layers
+    assert [(layer.name, layer.operator, layer.ran) for layer in layers[:4]] == [
+        ("first.weight", "conv2d", f"{algorithm}/dense"),
+        ("depthwise.weight", "depthwise_conv2d", "depthwise/dense"),
+        ("grouped.weight", "grouped_conv2d", "grouped/dense"),
+        ("max_pool2d_0", "max_pool2d", "window"),
+    ]
+    assert (layers[-1].name, layers[-1].operator) == ("dense.weight", "dense")
+    assert all(layer.asked == f"{algorithm}/dense" for layer in layers[:3])
+
+
+def test_says_why_a_layer_did_not_run_as_asked(network: onnx.ModelProto) -> None:
+    layers = dlas_ops.lower(network, networks.target(), algorithm="gemm").layers
+    assert all((layer.asked != layer.ran) == bool(layer.reason) for layer in layers)
+    assert "group" in layers[1].reason
+
+
+def test_a_format_that_is_not_implemented_runs_dense_and_says_so(network: onnx.ModelProto) -> None:
+    first, *_ = dlas_ops.lower(network, networks.target(), algorithm="winograd", format="csr").layers
+    assert (first.asked, first.ran) == ("winograd/csr", "winograd/dense")
+    assert "csr" in first.reason
+
+
+def test_describes_shapes_and_work(network: onnx.ModelProto) -> None:
+    first, depthwise, grouped, *_, dense = dlas_ops.lower(network, networks.target(), algorithm="direct").layers
+    assert (first.input, first.weight, first.output) == ((1, 3, 9, 9), (16, 3, 3, 3), (1, 16, 9, 9))
+    assert first.macs == 16 * 9 * 9 * 3 * 9
+    assert (depthwise.stride, depthwise.padding, depthwise.groups) == ((2, 2), (1, 1, 1, 1), 16)
+    assert depthwise.macs == 16 * 5 * 5 * 9
+    assert grouped.macs == 24 * 3 * 3 * 4 * 9
+    assert (dense.weight, dense.macs) == ((10, 24), 240)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_module_holds_the_algorithm(algorithm: str, network: onnx.ModelProto) -> None:
+    """Look for each algorithm's own block in the lowered programs, not for the name of a function."""
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm)
+    text = lowered.module.script(show_meta=False)
+    held = {name for name in [*ALGORITHMS, "im2col", "depthwise", "grouped"] if f'T.sblock("{name}")' in text}
+    assert held == {algorithm, "depthwise", "grouped"} | ({"im2col"} if algorithm == "gemm" else set())
+
+
+def constants(lowered: dlas_ops.Lowered) -> list[NDArray[Any]]:
+    """Return the arrays that a lowered network holds."""
+    found: list[NDArray[Any]] = []
+
+    def note(node: Any) -> None:
+        if isinstance(node, tvm.ir.expr.GenericConst):
+            found.append(node.value.numpy())
+
+    tvm.relax.analysis.post_order_visit(lowered.module["main"], note)
+    return found
+
+
+@pytest.mark.parametrize(("dtype", "format"), [("float32", "dense"), ("float16", "dense"), ("float32", "csr")])
+@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
+def test_stored_bytes_are_those_of_all_that_the_module_holds_but_biases(
+    algorithm: str, dtype: str, format: str, network: onnx.ModelProto
+) -> None:
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, format=format, dtype=dtype)
+    bias = 10 * 4
+    assert sum(layer.stored_bytes for layer in lowered.layers) == sum(a.nbytes for a in constants(lowered)) - bias
+    assert all((layer.stored_bytes > 0) == bool(layer.weight) for layer in lowered.layers)
+
+
+def test_stored_bytes_of_int8_are_those_of_all_small_integers_that_the_module_holds(network: onnx.ModelProto) -> None:
+    images = networks.random([8, *networks.shape_of(FIRST)[1:]])
+    lowered = dlas_ops.lower(network, networks.target(), algorithm="gemm", dtype="int8", calibration=images)
+    held = sum(array.nbytes for array in constants(lowered) if array.dtype == np.int8)
+    assert sum(layer.stored_bytes for layer in lowered.layers if layer.weight) == held > 0
+
+
+def test_layers_survive_json() -> None:
+    layer = Layer("w", "conv2d", (1, 2), (3,), (4,), "gemm/dense", "depthwise/dense", "why", stride=(1, 1), groups=2)
+    assert Layer.from_json(json.loads(json.dumps(layer.to_json()))) == layer
+
+
+def test_saved_and_loaded_networks_build_alike(network: onnx.ModelProto, tmp_path: Path) -> None:
+    lowered = dlas_ops.lower(network, networks.target(), algorithm="spatial_pack")
+    dlas_ops.save(lowered, tmp_path / "lowered")
+    loaded = dlas_ops.load(tmp_path / "lowered")
+    data = networks.random(networks.shape_of(FIRST))
+    assert loaded.layers == lowered.layers
+    expected = networks.run_library(dlas_ops.build(lowered, networks.target()), data)
+    actual = networks.run_library(dlas_ops.build(loaded, networks.target()), data)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_unknown_algorithm_and_dtype_are_refused(network: onnx.ModelProto) -> None:
+    with pytest.raises(ValueError, match="spatial_pack"):
+        dlas_ops.lower(network, networks.target(), algorithm="fft")
+    with pytest.raises(ValueError, match="float32"):
+        dlas_ops.compile(network, networks.target(), algorithm="direct", dtype="bfloat16")

@@ -1,0 +1,108 @@
+"""What schedules learn about processors, and that builds for processors other than this one are right."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.targets import describe, native_target
+from dlas_ops.schedule.tiling import Tile, register_tile
+from tests.dlas_ops import emulated
+from tests.dlas_ops import small_networks as networks
+
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
+CONVS = [
+    Conv(1, 19, 13, 11, 40, (3, 3), padding=(1, 1, 1, 1)),
+    Conv(2, 24, 9, 9, 24, (3, 3), (2, 2), (1, 1, 1, 1), groups=24),
+    Conv(1, 16, 7, 7, 24, (3, 3), groups=2),
+]
+
+
+def test_native_target_is_a_tvm_target() -> None:
+    assert tvm.target.Target(native_target()).kind.name == "llvm"
+
+
+@pytest.mark.parametrize(
+    ("fields", "bits", "registers"),
+    [
+        ({"mcpu": "skylake-avx512"}, 512, 32),
+        ({"mcpu": "znver3"}, 256, 16),
+        ({"mcpu": "x86-64-v2"}, 128, 16),
+        ({"mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"}, 128, 32),
+        ({"mtriple": "arm-linux-gnueabihf", "mcpu": "cortex-a7"}, 128, 16),
+        ({}, 128, 16),
+    ],
+)
+def test_describes_processors(fields: dict[str, str], bits: int, registers: int) -> None:
+    cpu = describe(tvm.target.Target({"kind": "llvm", "num-cores": 3, **fields}))
+    assert (cpu.vector_bits, cpu.vector_registers, cpu.cores) == (bits, registers, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "dot", "half", "half_loads"),
+    [
+        ({"mcpu": "sapphirerapids"}, "vpdpbusd", True, True),
+        ({"mcpu": "znver4"}, "vpdpbusd", False, True),
+        ({"mcpu": "cascadelake"}, "vpdpbusd", False, True),
+        ({"mcpu": "x86-64-v4"}, "vpmaddwd", False, True),
+        ({"mcpu": "alderlake"}, "vpdpbusd", False, True),
+        ({"mcpu": "x86-64-v3"}, "vpmaddwd", False, True),
+        ({"mcpu": "x86-64-v2"}, "vpmaddwd", False, False),
+        ({"mtriple": "aarch64-linux-gnu", "mcpu": "neoverse-n1"}, "sdot", True, True),
+        ({"mtriple": "aarch64-linux-gnu", "mattr": ["+dotprod"]}, "sdot", False, True),
+        ({"mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"}, "", False, True),
+        ({"mtriple": "riscv64-linux-gnu"}, "", False, False),
+    ],
+)
+def test_knows_small_arithmetic(fields: dict[str, str], dot: str, half: bool, half_loads: bool) -> None:
+    cpu = describe(tvm.target.Target({"kind": "llvm", **fields}))
+    assert (cpu.dot, cpu.half, cpu.half_loads) == (dot, half, half_loads)
+
+
+@pytest.mark.parametrize("mcpu", ["skylake-avx512", "znver3", "x86-64-v2"])
+@pytest.mark.parametrize("size", [1, 4, 7, 8, 13, 56, 113])
+@pytest.mark.parametrize("vectors", [1, 3, 4, 32])
+def test_tiles_fit_the_registers(mcpu: str, size: int, vectors: int) -> None:
+    cpu = describe(tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2}))
+    tile = register_tile(size, size, vectors, 1, cpu)
+    assert tile.registers <= cpu.vector_registers - (2 if mcpu == "x86-64-v2" else 0)
+    assert vectors % tile.vectors == 0
+
+
+def test_a_tile_covers_more_than_the_edge() -> None:
+    assert Tile(2, 3, 1).covers(5, 7) == (6, 9)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("mcpu", ["x86-64-v3", "x86-64-v2"])
+def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("not an x86 processor")
+    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    for conv in CONVS:
+        weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
+        network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
+        actual = networks.run(dlas_ops.compile(network, target, algorithm=algorithm), data)
+        networks.assert_close(actual, reference.conv2d(data, weight, conv), 1e-5)
+
+
+@pytest.mark.skipif(not emulated.available(), reason="gcc-aarch64-linux-gnu or qemu-user-static is not installed")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("mcpu", ["cortex-a72", "neoverse-n1"])
+def test_arm_is_right(mcpu: str, algorithm: str, tmp_path: Path) -> None:
+    target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": mcpu, "num-cores": 4})
+    for conv in CONVS:
+        weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
+        nodes = [networks.conv_node(conv, ["x", "w"], "c"), helper.make_node("Relu", ["c"], ["y"])]
+        network = networks.model(nodes, data.shape, {"w": weight})
+        lowered = dlas_ops.lower(network, target, algorithm=algorithm)
+        actual = emulated.run(lowered, target, data, tmp_path)
+        networks.assert_close(actual, np.maximum(reference.conv2d(data, weight, conv), 0), 1e-5)

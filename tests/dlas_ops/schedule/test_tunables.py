@@ -1,0 +1,104 @@
+"""Every schedule's declared choices: the rule-based one first, each one right, others refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tvm_ffi
+
+import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.algorithms import direct
+from dlas_ops.kernels.scheduling import schedule, schedule_function, spaces
+from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.lowering import Lowered
+from dlas_ops.processor.dot import stored as stored_int8
+from dlas_ops.processor.targets import describe
+from dlas_ops.schedule.steps import partial_sums, weight_bytes
+from dlas_ops.schedule.tunables import Choice, chosen
+from tests.dlas_ops import small_networks as networks
+
+CASES = {
+    "direct": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "gemm": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "spatial_pack": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "winograd": Conv(1, 32, 14, 16, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "depthwise": Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32),
+    "grouped": Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2),
+}
+ERROR = {"float32": 1e-5, "float16": 2e-3}
+MOST_VALUES = 6  # of one tunable that a test compiles; a tile has dozens
+
+
+def lowered_of(kind: str, dtype: str = "float32") -> Lowered:
+    conv = CASES[kind]
+    network = networks.model(
+        [networks.conv_node(conv, ["x", "w"], "y")], networks.shape_of(conv), {"w": networks.weights_of(conv)}
+    )
+    algorithm = kind if conv.groups == 1 else "spatial_pack"
+    return dlas_ops.lower(network, networks.target(), algorithm=algorithm, dtype=dtype)
+
+
+def chosen_in(lowered: Lowered, choice: Choice) -> dict[str, Any]:
+    """Return the one program of a network that has tunables, scheduled with `choice`."""
+    [program] = spaces(lowered.module, networks.target())
+    return {program: schedule_function(lowered.module[program], describe(networks.target()), choice)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [*((kind, "float32") for kind in CASES), *((kind, "float16") for kind in ("direct", "gemm", "spatial_pack"))],
+)
+def test_every_choice_computes_the_same(kind: str, dtype: str) -> None:
+    conv, lowered = CASES[kind], lowered_of(kind, dtype)
+    data = networks.random(networks.shape_of(conv))
+    expected = reference.conv2d(data, networks.weights_of(conv), conv)
+    [space] = spaces(lowered.module, networks.target()).values()
+    assert "tile" in space
+    for name, values in space.items():
+        assert len(values) == len(set(values))
+        for value in values[:: max(1, len(values) // MOST_VALUES)]:
+            library = dlas_ops.compiler.build(lowered, networks.target(), chosen_in(lowered, {name: value}))
+            networks.assert_close(networks.run_library(library, data), expected, ERROR[dtype])
+
+
+@pytest.mark.parametrize("mcpu", ["sapphirerapids", "x86-64-v3"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_weights_count_as_they_are_stored(mcpu: str, dtype: str) -> None:
+    conv, cpu = CASES["direct"], describe(tvm.target.Target({"kind": "llvm", "mcpu": mcpu}))
+    packed = direct.pack(networks.weights_of(conv).astype(dtype), conv, cpu)
+    # Without arithmetic in float16, weights are stored in it and packed for arithmetic in float32.
+    stored = dtype if dtype.startswith("float") else str(packed.dtype)
+    data = tvm.te.placeholder((1, 1, conv.height, conv.width, 16), dtype if dtype != "int8" else stored_int8(cpu), "x")
+    weight = tvm.te.placeholder(packed.shape, stored, "w")
+    sch = tvm.s_tir.Schedule(tvm.te.create_prim_func([data, weight, direct.compute(conv, data, weight, cpu)]))
+    block = sch.get_sblock("direct")
+    assert weight_bytes(sch, partial_sums(sch, block) or block) == packed.astype(stored).nbytes
+
+
+def test_the_first_values_are_the_rules() -> None:
+    lowered = lowered_of("spatial_pack")
+    [space] = spaces(lowered.module, networks.target()).values()
+    rules = schedule(lowered.module, networks.target())
+    spelled_out = schedule(lowered.module, networks.target(), chosen_in(lowered, chosen(space)))
+    other = schedule(lowered.module, networks.target(), chosen_in(lowered, {"tile": space["tile"][1]}))
+    assert tvm_ffi.structural_equal(rules, spelled_out)
+    assert not tvm_ffi.structural_equal(rules, other)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"tiles": (1, 1, 1)}, "unknown tunable 'tiles'; there are outer, prefetch, tile, unroll"),
+        ({"outer": "rows"}, r"outer = 'rows' is not allowed; one of \['.*'\] is"),
+    ],
+)
+def test_refuses_what_is_not_in_the_space(choices: dict[str, object], message: str) -> None:
+    lowered = lowered_of("direct")
+    with pytest.raises(ValueError, match=message):
+        chosen_in(lowered, choices)
+    [program] = chosen_in(lowered, {}).values()
+    with pytest.raises(ValueError, match="no tensor program is called nothing"):
+        schedule(lowered.module, networks.target(), {"nothing": program})

@@ -1,0 +1,82 @@
+"""Which combinations of compressions, algorithms and formats make sense, and why the others do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from explorer.core import configuration, plugins
+from explorer.core.configuration import Configuration
+
+PLAIN = Configuration("digits", "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("compression", "reason"),
+    [
+        ("int8+int8", "applies int8 twice"),
+        ("none+int8", "none stands alone"),
+        ("float16+int8", "float16 decides the dtype of the whole network and stands last"),
+        ("int8+weight_pruning", "int8 decides the dtype of the whole network and stands last"),
+        ("weight_pruning+channel_pruning", "channel_pruning trains on and fills the zeros of weight_pruning before it"),
+        ("int8_qat+channel_pruning", "int8_qat decides the dtype of the whole network and stands last"),
+        ("int8_qat+int8", "int8_qat decides the dtype of the whole network and stands last"),
+        ("weight_pruning+my.module:tuned+int8", "my.module:tuned trains on and fills the zeros of weight_pruning"),
+    ],
+)
+def test_parts_that_do_not_combine(compression: str, reason: str) -> None:
+    invalid = configuration.why_invalid(replace(PLAIN, compression=compression))
+    assert invalid
+    assert invalid.startswith(f"compression {compression}")
+    assert reason in invalid
+
+
+@pytest.mark.parametrize(
+    ("compression", "ratio", "dtype", "in_float32"),
+    [
+        ("none", None, "float32", "none"),
+        ("int8", None, "int8", "none"),
+        ("channel_pruning+int8", 0.5, "int8", "channel_pruning"),
+        ("channel_pruning+weight_pruning+float16", 0.5, "float16", "channel_pruning+weight_pruning"),
+        ("int8_qat", None, "int8", "int8_qat"),
+        ("channel_pruning+int8_qat", 0.5, "int8", "channel_pruning+int8_qat"),
+        ("channel_pruning+weight_pruning+int8_qat", 0.5, "int8", "channel_pruning+weight_pruning+int8_qat"),
+        ("my.module:tuned+int8", 0.5, "int8", "my.module:tuned"),
+    ],
+)
+def test_parts_that_combine(compression: str, ratio: float | None, dtype: str, in_float32: str) -> None:
+    multiple = 8 if "channel_pruning" in compression else None
+    stack = replace(PLAIN, compression=compression, ratio=ratio, channel_multiple=multiple)
+    assert configuration.why_invalid(stack) is None
+    assert (configuration.dtype(compression), configuration.in_float32(compression)) == (dtype, in_float32)
+    other = replace(stack, ratio=0.5 if ratio is None else None)
+    assert "ratio" in (configuration.why_invalid(other) or "")
+    other = replace(stack, channel_multiple=8 if multiple is None else None)
+    verb = "takes no" if multiple is None else "needs a"
+    assert configuration.why_invalid(other) == f"compression {compression} {verb} channel_multiple"
+
+
+def test_an_algorithm_needs_kernels_for_the_dtype_in_the_format() -> None:
+    stack = replace(PLAIN, compression="weight_pruning+int8", ratio=0.5, algorithm="winograd")
+    assert configuration.why_invalid(stack) == "algorithm winograd has no kernels for int8"
+    for dtype in ("float32", "float16", "int8"):
+        for algorithm in ("direct", "gemm", "spatial_pack", "auto"):
+            compression = "weight_pruning" if dtype == "float32" else f"weight_pruning+{dtype}"
+            stack = replace(PLAIN, compression=compression, ratio=0.5, algorithm=algorithm)
+            assert configuration.why_invalid(stack) is None
+            kernels = ("direct", "gemm", "spatial_pack") if algorithm == "auto" else (algorithm,)
+            expected = None
+            if not any(dtype in plugins.literal("sparse", name, "DTYPES") for name in kernels):
+                expected = f"algorithm {algorithm} has no kernels for {dtype} in format csr"
+            assert configuration.why_invalid(replace(stack, format="csr")) == expected
+
+
+def test_zeros_of_any_part_will_do_for_csr() -> None:
+    pruning = {"compression": "channel_pruning+weight_pruning", "ratio": 0.5, "channel_multiple": 8}
+    stack = replace(PLAIN, **pruning, format="csr")  # type: ignore[arg-type]
+    assert configuration.why_invalid(stack) is None
+    without = replace(stack, compression="channel_pruning")
+    assert (
+        configuration.why_invalid(without) == "format csr needs weight_pruning: channel_pruning leaves no zeros to skip"
+    )

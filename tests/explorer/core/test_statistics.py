@@ -1,0 +1,57 @@
+"""The intervals of a median and a share: exact values, and the coverage that they promise."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer.core.statistics import median_interval, share_interval
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high"),
+    # Ranks of the 95 % interval for the median, from the binomial distribution's table.
+    [(6, 1, 6), (10, 2, 9), (20, 6, 15), (30, 10, 21), (40, 14, 27), (100, 40, 61)],
+)
+def test_ranks(n: int, low: int, high: int) -> None:
+    interval = median_interval([float(i) for i in range(1, n + 1)])
+    assert interval == ((n + 1) / 2, low, high)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.randoms())
+def test_order_of_samples_is_irrelevant_and_the_median_inside(samples: list[float], generator: random.Random) -> None:
+    interval = median_interval(samples)
+    assert min(samples) <= interval.low <= interval.median <= interval.high <= max(samples)
+    shuffled = generator.sample(samples, len(samples))
+    assert median_interval(shuffled) == interval
+
+
+def test_coverage_on_a_skewed_distribution() -> None:
+    generator = random.Random(0)
+    true_median = 2.0**0.5  # of the Pareto distribution with shape 2
+    intervals = [median_interval([generator.paretovariate(2) for _ in range(30)]) for _ in range(4000)]
+    covered = sum(low <= true_median <= high for _, low, high in intervals) / len(intervals)
+    assert 0.945 <= covered <= 0.97
+
+
+def test_no_samples() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        median_interval([])
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    # Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_shares(hits: int, count: int, low: float, high: float) -> None:
+    assert share_interval(hits, count) == pytest.approx((low, high), abs=5e-5)
+    assert share_interval(count - hits, count) == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_no_trials() -> None:
+    with pytest.raises(ValueError, match="no trials"):
+        share_interval(0, 0)

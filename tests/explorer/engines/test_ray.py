@@ -1,0 +1,110 @@
+"""The Ray engine on a real cluster of two nodes on this machine, one of which dies in the middle of a study."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer.core.errors import DeviceError, ExplorerError
+from explorer.search import grid, search
+from explorer.search.search import Where
+from explorer.space import space
+from explorer.workspace.records import Records
+from explorer.workspace.workspace import Workspace
+from tests import studies
+
+pytestmark = pytest.mark.slow
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+ALGORITHMS = ("direct", "gemm")
+CONFIGURATIONS = 8  # resnet18 x (none, channel_pruning) x 2 algorithms x 2 thread counts
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that has the device, and nothing to compute with but what a measurement takes."""
+    made = cluster_utils.Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "resources": {"device:local": 1}, "include_dashboard": False},
+    )
+    yield made
+    made.shutdown()
+
+
+class Killer(studies.Events):
+    """Ends a node a moment after the first network has begun to be built."""
+
+    def __init__(self, cluster: Any, node: Any) -> None:
+        super().__init__()
+        self.end = threading.Timer(0.5, cluster.remove_node, (node,), {"allow_graceful": False})
+
+    def started(self, worker: str, stage: str) -> None:
+        super().started(worker, stage)
+        if stage == "build" and not self.end.is_alive() and not self.end.finished.is_set():
+            self.end.start()
+
+
+def written(folder: Path) -> Path:
+    return studies.write_space(folder, models=("resnet18",), algorithms=ALGORITHMS)
+
+
+def test_a_study_outlives_a_node(cluster: Any, tmp_path: Path) -> None:
+    path, workspace = written(tmp_path), Workspace(tmp_path / "workspace")
+    events = Killer(cluster, cluster.add_node(num_cpus=2))
+    summary = search.run(space.load(path), workspace, events, Where("ray", cluster.address))
+    assert events.end.finished.is_set(), "the node was ended"
+    assert (summary.complete, summary.failed) == (CONFIGURATIONS, 0)
+    records = Records(workspace.url)
+    expected = {configuration.id for configuration in space.load(path).configurations()}
+    assert {configuration.id for configuration in records.configurations("grid")} == expected
+    assert records.executions().groupby("key").size().max() == 1
+    assert studies.executions(workspace.root)["train"] == 1
+
+    again = studies.Events()
+    studies.run(path, workspace.root, again, trials=CONFIGURATIONS)
+    assert again.stages == [], "the local engine goes on with the study: all is on record"
+
+
+def test_a_cluster_of_this_machine_alone_gives_what_the_local_engine_gives(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    frames = {}
+    for engine in ("ray", "local"):
+        workspace = Workspace(tmp_path / engine)
+        summary = search.run(space.load(path).searched(trials=3), workspace, studies.Events(), Where(engine))
+        assert (summary.complete, summary.failed) == (3, 0)
+        frames[engine] = Records(workspace.url).frame("grid").set_index("configuration_id")
+    same = ["accuracy", "size_bytes", "macs", "train_key", "compress_key", "build_key", "measure_key"]
+    assert frames["ray"][same].equals(frames["local"].loc[frames["ray"].index, same])
+    grid.run(space.load(path).whole, Workspace(tmp_path / "ray"), studies.Events(), where=Where("ray"))
+    assert Records(Workspace(tmp_path / "ray").url).count("grid") == (CONFIGURATIONS, 0, 0)
+
+
+def test_a_device_that_no_node_has_is_named(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "devices.toml").write_text('[board]\ntracker = "127.0.0.1:9190"\n')
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("threads = [1, 2]", 'threads = 1\ndevice = "board"'))
+    with pytest.raises(DeviceError, match=r"no node .* has the resource 'device:board'; start one with ray start .*"):
+        search.run(space.load(path), Workspace(tmp_path / "w"), studies.Events(), Where("ray", cluster.address))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1': .*refused"),
+        ("head", "address 'head' is neither host:port nor auto"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_sentence(address: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExplorerError, match=message):
+        search.run(space.load(written(tmp_path)), Workspace(tmp_path / "w"), studies.Events(), Where("ray", address))
+
+
+def test_what_is_no_engine_is_refused() -> None:
+    with pytest.raises(ExplorerError, match=r"unknown engine 'rya'; allowed: local, ray; did you mean 'ray'\?"):
+        Where("rya")
+    with pytest.raises(ExplorerError, match="engine local takes no address, and 'head:6379' is one: add --engine ray"):
+        Where("local", "head:6379")

@@ -1,0 +1,134 @@
+"""Studies in float16 and int8: one float32 network for all dtypes, and the accuracy of what is stored in fewer bits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import explorer
+from dlas_ops.kernels.algorithms import gemm as kernels
+from explorer.core.artifact import Artifact
+from explorer.core.errors import StageFailed
+from explorer.core.settings import MeasureSettings
+from explorer.line import dry_run
+from explorer.line.stages import measure
+from explorer.processes import loopback
+from explorer.space import space
+from explorer.workspace.records import Records
+from explorer.workspace.store import Store
+from explorer.workspace.workspace import Workspace
+from tests import studies
+
+pytestmark = pytest.mark.slow
+
+COMPRESSIONS = ["none", "float16", "int8", "channel_pruning+weight_pruning", "channel_pruning+weight_pruning+int8"]
+AUTO = '[[constraints]]\nwhen = { algorithm = "auto" }\nrequire = { compression = ["float16", "int8"] }\n'
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of one network in three dtypes."""
+    folder = tmp_path_factory.mktemp("narrow")
+    path = studies.write_space(folder, name="narrow", models=("resnet18",), algorithms=("gemm", "auto"), epochs=5)
+    text = path.read_text().replace('["none", "channel_pruning"]', str(COMPRESSIONS))
+    text = text.replace("threads = [1, 2]", "threads = 1").replace("[objectives]", f"{AUTO}[objectives]")
+    path.write_text(text.replace("ratio = 0.5", "ratio = 0.5\nwidth = 0.125").replace("width = 0.25\n", ""))
+    summary = studies.run(path, folder / "workspace", studies.Events())
+    assert (summary.complete, summary.failed) == (7, 0)
+    return folder / "workspace"
+
+
+@pytest.fixture(scope="module")
+def gemm(narrow: Path) -> pd.DataFrame:
+    frame = Records(Workspace(narrow).url).frame("narrow")
+    return frame[frame["algorithm"] == "gemm"].set_index("compression")
+
+
+def test_dtypes_share_the_float32_network(narrow: Path, gemm: pd.DataFrame) -> None:
+    executed = studies.executions(narrow)
+    assert {name: executed[name] for name in ("data", "train", "compress", "quantize")} == {
+        "data": 1,
+        "train": 1,
+        "compress": 2,
+        "quantize": 2,
+    }
+    assert gemm["compress_key"].nunique() == 2
+    assert gemm["dtype"].to_list() == ["float32", "float16", "int8", "float32", "int8"]
+
+
+def test_stages_are_executed_as_often_as_counted(narrow: Path) -> None:
+    counts = dry_run.count(space.load(narrow.parent / "narrow.toml"))
+    executed = studies.executions(narrow)
+    assert {each.stage for each in counts} == set(executed)
+    for each in counts:
+        assert executed[each.stage] == each.distinct or (each.at_most and executed[each.stage] < each.distinct)
+    assert {each.stage for each in counts if each.at_most} == {"candidates"}
+
+
+def test_the_accuracy_is_that_of_the_dtype(narrow: Path, gemm: pd.DataFrame) -> None:
+    assert studies.executions(narrow)["evaluate"] == 5, "auto shares the accuracy of gemm"
+    assert (gemm["agreement"] >= 0.95).all()
+    assert gemm.loc[["none", "channel_pruning+weight_pruning"], "agreement"].eq(1).all()
+    assert (gemm["accuracy"] - gemm["torch_accuracy"]).abs().max() < 0.03
+    assert gemm["evaluate_key"].nunique() == 5
+
+
+def test_fewer_bits_take_less_room(gemm: pd.DataFrame) -> None:
+    size = gemm["size_bytes"]
+    assert size["int8"] < 0.8 * size["float16"] < 0.8 * size["none"]
+    assert size["channel_pruning+weight_pruning+int8"] < size["channel_pruning+weight_pruning"]
+
+
+def test_every_convolution_is_stored_in_the_dtype(narrow: Path, gemm: pd.DataFrame) -> None:
+    for number, dtype in zip(gemm["number"], gemm["dtype"], strict=True):
+        layers = explorer.layers(number, narrow, "narrow")
+        convolutions = [layer for layer in layers if layer["operator"] == "conv2d"]
+        assert len(convolutions) > 10
+        assert {layer["dtype"] for layer in convolutions} == {dtype}
+        assert all(layer["ran"] == "gemm/dense" for layer in convolutions)
+
+
+def test_auto_selects_among_kernels_of_the_dtype(narrow: Path) -> None:
+    frame = Records(Workspace(narrow).url).frame("narrow")
+    auto = frame[frame["algorithm"] == "auto"]
+    assert sorted(auto["dtype"]) == ["float16", "int8"]
+    for number, dtype in zip(auto["number"], auto["dtype"], strict=True):
+        convolutions = [own for own in explorer.layers(number, narrow, "narrow") if own["operator"] == "conv2d"]
+        assert {own["dtype"] for own in convolutions} == {dtype}
+        assert all(own["ran"] in own["measured"] and "winograd/dense" not in own["measured"] for own in convolutions)
+
+
+def test_outputs_on_the_device_are_compared_with_those_of_the_quantized_network(
+    narrow: Path, gemm: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, pack = Store(Workspace(narrow).artifacts), kernels.pack
+    build = store.find("build", str(gemm.loc["int8", "build_key"]))
+    lower = store.find("lower", str(gemm.loc["int8", "lower_key"]))
+    assert build
+    assert lower
+    found = [store.find("quantize", path.name) for path in (Workspace(narrow).artifacts / "quantize").glob("*/*")]
+    networks = [network for network in found if network]
+    assert len(networks) == 2
+    protocol = MeasureSettings(samples=10, sample_ms=0.5, warmup_ms=0.5)
+    settings = {"threads": 1, **protocol.protocol(), "tolerance": protocol.allowed("int8")}
+    with loopback.server("local", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+
+        def said(network: Artifact) -> str:
+            """Return why the library is not measured where it is taken for `network`'s, "" if it is."""
+            parents = {"build": build, "lower": lower, "network": network}
+            try:
+                values = measure.run({**settings, "tracker": tracker, "key": "local"}, parents, tmp_path)
+            except StageFailed as failed:
+                return f"{failed.failure.kind}: {failed.failure.message}"
+            assert values["relative_error"] <= protocol.allowed("int8")
+            return ""
+
+        (other,) = (network for network in networks if said(network))
+        message = said(other)
+        assert message.startswith("wrong_output: outputs differ from those of the quantized network in NumPy by")
+        assert "compiled once more the network computes what it should" in message
+        monkeypatch.setattr(kernels, "pack", lambda weight, conv, cpu: pack(weight // 2, conv, cpu))
+        assert "outputs part in layer 'conv1.weight' (gemm/dense, int8), at its Conv" in said(other)

@@ -1,0 +1,78 @@
+"""What is on record of a program: kept line by line, also through a kill, with what was lost and who came first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from explorer.line.tuning.database import Database, Log, Trial
+
+DECISIONS = st.dictionaries(st.sampled_from("ab"), st.integers(0, 3), min_size=1) | st.lists(st.integers(), max_size=3)
+TRIALS = st.builds(
+    Trial,
+    decision=DECISIONS,
+    samples_ms=st.lists(st.floats(0.001, 100), min_size=1, max_size=4).map(tuple),
+    failure=st.none(),
+    seconds=st.floats(0, 9).map(lambda seconds: round(seconds, 4)),
+) | st.builds(Trial, decision=DECISIONS, failure=st.tuples(st.sampled_from(["run", "crash"]), st.text(max_size=5)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(TRIALS, min_size=1, max_size=5), st.data())
+def test_a_file_cut_anywhere_keeps_all_whole_lines(trials: list[Trial], data: st.DataObject) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.jsonl"
+        log = Log(path)
+        for trial in trials:
+            log.add([trial])
+        assert Log(path).trials == log.trials == trials
+        content = path.read_bytes()
+        cut = data.draw(st.integers(0, len(content)))
+        path.write_bytes(content[:cut])
+        whole = content[:cut].count(b"\n")
+        assert Log(path).trials == trials[:whole]
+        Log(path).add(trials[whole:])
+        assert path.read_bytes() == content
+
+
+def test_the_rule_based_schedule_is_no_trial(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.add([Trial(None, (2.0, 1.0, 3.0)), Trial({"tile": 1}, (1.0,))])
+    again = Log(tmp_path / "log.jsonl")
+    assert again.rule is not None
+    assert again.rule.ms == 2.0
+    assert [trial.decision for trial in again.trials] == [{"tile": 1}]
+
+
+def test_what_was_lost_is_known_until_it_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Log(path).lose([{"tile": [1, 2]}, None])
+    Log(path).lose([{"tile": [1, 2]}])
+    log = Log(path)
+    assert log.losses({"tile": [1, 2]}) == 2
+    assert log.losses(None) == 1
+    assert log.unfinished() == [{"tile": [1, 2]}, None]
+    log.add([Trial({"tile": [1, 2]}, (), ("crash", "gone"))])
+    assert Log(path).unfinished() == [None]
+
+
+def test_finals_are_those_of_exactly_these(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.add_finals([None, {"tile": 1}], [[3.0], [1.0, 2.0]], 0.5)
+    again = Log(tmp_path / "log.jsonl")
+    assert again.finals([{"tile": 1}, None]) == ([[1.0, 2.0], [3.0]], 0.5)
+    assert again.finals([None]) is None
+    assert again.trials == []
+
+
+def test_a_database_names_the_others_that_were_measured(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    database.log("template", "one", {"schedule": "direct/dense"}).add([Trial({}, (1.0,))])
+    database.log("template", "two", {"schedule": "gemm/dense"})  # nothing measured yet
+    database.log("generated", "three", {}).add([Trial([], (1.0,))])
+    assert [found for found, _ in database.others("template", "two")] == [{"schedule": "direct/dense"}]
+    assert database.others("template", "one") == []

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from explorer.results import figures, pareto
+from explorer.space.limits import Limit
+from tests.explorer.frames import complete, failed, frame_of, study
+
+
+def points(figure: Any) -> list[Any]:
+    return [trace for trace in figure.data if trace.mode == "markers" and trace.text]
+
+
+def test_every_measured_stack_is_a_point_and_the_front_is_outlined() -> None:
+    frame = study(("local", "board"))
+    drawn = points(figures.fronts(frame, "x"))
+    assert sum(len(trace.x) for trace in drawn) == (frame["state"] == "complete").sum()
+    outlined = {(x, y) for trace in drawn if trace.opacity == 1 for x, y in zip(trace.x, trace.y, strict=True)}
+    front = pareto.front(frame, figures.FRONT)
+    assert outlined == set(zip(front["latency_ms"], front["accuracy"], strict=True))
+
+
+def test_the_front_is_of_stacks_that_keep_the_limits() -> None:
+    frame = frame_of(complete(0, 0.99, 9.0), complete(1, 0.9, 2.0), complete(2, 0.8, 3.0))
+    figure = figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 5.0)])
+    drawn = points(figure)
+    assert {x for trace in drawn if trace.opacity == 1 for x in trace.x} == set(figure.data[0].x) == {2.0}
+    standings = {text.partition("</b>, ")[2].partition("<")[0] for trace in drawn for text in trace.text}
+    assert standings == {"on the front", "dominated", "beyond a limit"}
+    assert "3 stacks measured, 2 within the limits latency_ms &lt;= 5" in figure.layout.title.text
+    assert len(figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 1.0)]).data[0].x) == 0
+
+
+def test_the_bars_are_the_interval() -> None:
+    (trace,) = points(figures.fronts(frame_of(complete(0, 0.9, 2.0)), "x"))
+    assert trace.x[0] + trace.error_x.array[0] == pytest.approx(2.1)
+    assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(1.96)
+
+
+def test_hovering_shows_the_whole_stack() -> None:
+    frame = frame_of(complete(7, 0.9, 2.0, 1_234_567, compression="weight_pruning", ratio=0.5, model="my.net:<b>"))
+    (trace,) = points(figures.fronts(frame, "x"))
+    text = trace.text[0]
+    for part in (
+        "trial 7",
+        "2.000 ms",
+        "90.00%",
+        "test 89.00%",
+        "1.23 MB",
+        "weight_pruning, ratio 0.5",
+        "device local",
+    ):
+        assert part in text
+    assert "my.net:&lt;b&gt;" in text
+
+
+def test_the_front_is_a_staircase_of_what_is_reached() -> None:
+    figure = figures.fronts(study(), "x")
+    line = figure.data[0]
+    assert line.line.shape == "hv"
+    assert list(line.x) == sorted(line.x)
+    assert list(line.y) == sorted(line.y)
+
+
+def test_the_budget_is_a_line_on_every_device() -> None:
+    figure = figures.fronts(study(("local", "board")), "x", budget_ms=1.5)
+    lines = [shape for shape in figure.layout.shapes if shape.x0 == shape.x1 == 1.5]
+    assert len({line.xref for line in lines}) == 2
+    assert not figures.fronts(study(), "x").layout.shapes
+
+
+def test_failures_are_counted_in_the_title() -> None:
+    assert "34 stacks measured, 2 failed" in figures.fronts(study(), "x").layout.title.text
+
+
+def test_the_page_is_whole_without_a_network(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.html"
+    figures.write(figures.fronts(study(), "x"), path)
+    page = path.read_text()
+    assert len(page) > 1_000_000  # Plotly itself
+    assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), frame_of(failed(0))])
+def test_a_study_without_a_complete_trial_says_so(frame: pd.DataFrame) -> None:
+    assert "no trial is complete yet" in [note.text for note in figures.fronts(frame, "x").layout.annotations]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(12, "12 B"), (34_512, "34.5 kB"), (2_100_000, "2.1 MB"), (3_000_000_000, "3 GB")]
+)
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert figures.readable_bytes(size) == text

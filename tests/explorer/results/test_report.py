@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer.core.configuration import Configuration
+from explorer.core.errors import ExplorerError
+from explorer.results import report
+from explorer.search.successive_halving import Finished
+from tests.explorer.frames import complete, failed, frame_of, study
+
+FRAME = frame_of(
+    complete(0, 0.90, 1.0, compression="weight_pruning", ratio=0.5, threads=2),
+    complete(1, 0.95, 2.0),
+    failed(2),
+    complete(3, 0.97, 3.0),
+    complete(4, 0.97, 4.0),
+    complete(5, 0.99, 0.1, device="board"),
+)
+
+
+def numbers(answer: report.Best) -> tuple[int | None, ...]:
+    stacks = (answer.stack, answer.next_better, answer.nearest)
+    return tuple(stack.number if stack else None for stack in stacks)
+
+
+@pytest.mark.parametrize(
+    ("budget", "min_accuracy", "expected"),
+    [
+        (2.5, None, (1, 3, None)),
+        (2.0, None, (1, 3, None)),  # the budget itself fits
+        (1.9, None, (0, 1, None)),
+        (9.0, None, (3, None, None)),  # as accurate as trial 4, and faster
+        (9.0, 0.96, (3, None, None)),
+        (2.5, 0.96, (None, None, 3)),  # the fastest that is accurate enough
+        (0.5, None, (None, None, 0)),
+        (2.5, 0.98, (None, None, 1)),  # none is accurate enough: the most accurate within the budget
+        (0.5, 0.98, (None, None, 0)),
+    ],
+)
+def test_the_most_accurate_stack_within_the_budget(
+    budget: float, min_accuracy: float | None, expected: tuple[int | None, ...]
+) -> None:
+    answer = report.best(FRAME, "local", budget, min_accuracy)
+    assert numbers(answer) == expected
+    assert (answer.considered, answer.failed) == (4, 1)
+
+
+@given(st.floats(0.05, 5), st.sampled_from([None, 0.95, 0.97, 0.98]))
+def test_no_stack_that_fits_is_better(budget: float, min_accuracy: float | None) -> None:
+    frame = study()
+    answer = report.best(frame, "local", budget, min_accuracy)
+    fits = frame[(frame["latency_ms"] <= budget) & (frame["accuracy"] >= (min_accuracy or 0))]
+    if answer.stack is None:
+        assert fits.empty
+    else:
+        assert answer.stack.accuracy == fits["accuracy"].max()
+        assert answer.stack.number in fits["number"].tolist()
+
+
+def test_what_more_accuracy_would_cost() -> None:
+    assert report.best(FRAME, "local", 2.5).next_costs_ms == pytest.approx(1.0)
+    assert report.best(FRAME, "local", 9).next_costs_ms is None
+
+
+def test_an_interval_beyond_the_budget_is_told() -> None:
+    assert report.best(FRAME, "local", 2.05).crosses_budget  # the interval ends at 2.1
+    assert not report.best(FRAME, "local", 2.15).crosses_budget
+
+
+def test_the_stack_has_every_layer_and_plain_values() -> None:
+    stack = report.best(FRAME, "local", 1.5).stack
+    assert stack is not None
+    assert stack.layers["Model Optimizations"] == {
+        "compression": "weight_pruning",
+        "ratio": 0.5,
+        "channel_multiple": None,
+    }
+    assert stack.choices["threads"] == 2
+    assert (stack.placed, stack.convolutions, stack.test_images) == (20, 21, 450)
+    other = report.best(FRAME, "local", 2.5).stack
+    assert other is not None
+    assert other.choices["ratio"] is None
+
+
+def test_the_answer_is_json() -> None:
+    for budget in (0.5, 2.5):
+        answer = report.best(FRAME, "local", budget).as_dict()
+        assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+
+
+def test_a_device_without_trials_is_an_error() -> None:
+    with pytest.raises(ExplorerError, match="no trial has run on device 'bord'; allowed: board, local; did you mean"):
+        report.best(FRAME, "bord", 1.0)
+    with pytest.raises(ExplorerError, match="no trial has run"):
+        report.best(pd.DataFrame(), "local", 1.0)
+
+
+def test_a_device_whose_trials_all_failed_has_no_answer() -> None:
+    for frame in (frame_of(failed(0)), frame_of(failed(0), complete(1, 0.9, 1.0, device="board"))):
+        answer = report.best(frame, "local", 1.0)
+        assert numbers(answer) == (None, None, None)
+        assert (answer.considered, answer.failed) == (0, 1)
+
+
+def test_failures_are_counted_by_stage_and_kind() -> None:
+    frame = frame_of(failed(0, "build", "crash"), failed(1), failed(2), complete(3, 0.9, 1.0))
+    rows = report.failures(frame).to_dict("records")
+    assert [(row["failed_stage"], row["trials"], row["numbers"]) for row in rows] == [
+        ("measure", 2, [1, 2]),
+        ("build", 1, [0]),
+    ]
+    assert rows[0]["failure"] == "the worker of trial 1 ended"
+    assert report.failures(pd.DataFrame()).empty
+    assert report.failures(frame_of(complete(0, 0.9, 1.0))).empty
+
+
+def judged(number: int, width: float, budget: int, latency: float, device: str = "local") -> Finished:
+    tuner = "template" if budget else None
+    stack = Configuration("digits", "resnet18", width, tuning_trials=budget, tuner=tuner, device=device)
+    return Finished(number, stack, {"latency_ms": latency, "latency_low_ms": latency, "latency_high_ms": latency})
+
+
+def test_ranks_tell_how_often_and_whom_a_larger_budget_puts_first() -> None:
+    trials = [
+        judged(0, 1.0, 0, 3.0), judged(1, 2.0, 0, 2.0), judged(2, 3.0, 0, 1.0), judged(3, 4.0, 0, 0.1),
+        judged(4, 1.0, 8, 2.9), judged(5, 2.0, 8, 0.5), judged(6, 3.0, 8, 0.9),
+        judged(7, 2.0, 64, 0.4), judged(8, 3.0, 64, 0.8),
+        judged(9, 1.0, 0, 1.0, "board"),
+    ]  # fmt: skip
+    first, second = report.ranks(trials)
+    assert (first.smaller, first.larger, first.stacks, first.pairs, first.inverted) == (0, 8, 3, 3, 1)
+    assert (first.winner, first.tuned_winner, first.winner_changes) == (2, 5, True)  # trial 3 was not judged with both
+    assert (second.smaller, second.larger, second.pairs, second.inverted) == (8, 64, 1, 0)
+    assert (second.winner, second.tuned_winner, second.winner_changes) == (5, 7, False)
+    assert report.ranks(trials[:4]) == []

@@ -1,0 +1,200 @@
+"""Full grids: what configurations share is executed once and first, whatever fails or is on record already."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import explorer
+from explorer.core.configuration import Configuration
+from explorer.core.errors import Failure, SpaceError
+from explorer.line import dry_run
+from explorer.search import grid
+from explorer.search.grid import Shard
+from explorer.space import space
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
+from tests import studies
+from tests.conftest import Ran
+from tests.explorer.spaces import SMALL, make
+from tests.studies import Events
+
+COMPUTED = ("data", "train", "compress", "lower", "build", "evaluate")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("whole")
+    ran = Ran(studies.write_space(folder), folder / "workspace", Events())
+    studies.run_grid(ran.space, ran.workspace, ran.events)
+    return ran
+
+
+def results(workspace: Path, name: str = "grid") -> Any:
+    """Return what must be equal however a grid came on record, by configuration."""
+    frame = Records(Workspace(workspace).url).frame(name)
+    changing = ["number", "seconds", "latency_ms", "latency_low_ms", "latency_high_ms"]
+    return frame.drop(columns=changing).sort_values("configuration_id", ignore_index=True)
+
+
+@pytest.mark.slow
+def test_every_configuration_is_on_record_and_each_stage_executed_as_often_as_counted(whole: Ran) -> None:
+    searched = space.load(whole.space)
+    assert {c.id for c in whole.events.configurations.values()} == {c.id for c in searched.configurations()}
+    assert not any(isinstance(outcome, Failure) for outcome in whole.events.outcomes.values())
+    counts = {each.stage: each.distinct for each in dry_run.count(searched)}
+    assert studies.executions(whole.workspace) == counts
+    stored = optuna.load_study(study_name="grid", storage=Workspace(whole.workspace).url).trials
+    frame = Records(Workspace(whole.workspace).url).frame("grid")
+    assert [trial.number for trial in stored] == frame["number"].to_list() == list(range(24))
+    for trial, row in zip(stored, frame.to_dict("records"), strict=True):
+        assert trial.values == [row["accuracy"], row["latency_ms"], row["size_bytes"]]
+
+
+@pytest.mark.slow
+def test_it_gives_what_a_search_of_the_grid_gives(whole: Ran, grid: Ran) -> None:
+    assert results(whole.workspace).equals(results(grid.workspace))
+
+
+@pytest.mark.slow
+def test_nothing_is_computed_between_the_measurements_of_this_machine(whole: Ran) -> None:
+    stages = [stage for stage in whole.events.stages if stage == "measure" or stage in COMPUTED]
+    assert stages[-24:] == ["measure"] * 24
+    assert stages.index("lower") < max(index for index, stage in enumerate(stages) if stage in ("train", "compress"))
+
+
+@pytest.mark.slow
+def test_a_search_and_a_grid_of_one_study_go_on_with_each_other(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, models=("resnet18",), algorithms=("gemm",))
+    studies.run(path, tmp_path / "w", Events(), trials=1)
+    events = Events()
+    summary = studies.run_grid(path, tmp_path / "w", events, "1/2")
+    assert (events.done, events.wanted, summary.added) == (1, 2, 1)
+    summary = studies.run(path, tmp_path / "w", Events(), trials=3)
+    assert (summary.added, summary.complete) == (1, 3)
+    plan = explorer.plan(path, tmp_path / "w")
+    assert (plan.configurations, plan.on_record) == (4, 3)
+    assert sum(each.left for each in plan.stages) <= 2, "its library, of which one exists, and a measurement"
+    assert plan.seconds > 0
+    assert plan.unknown == ()
+    assert studies.run_grid(path, tmp_path / "w", Events()).complete == 4
+    frame = Records(Workspace(tmp_path / "w").url).frame("grid")
+    assert frame["configuration_id"].nunique() == len(frame) == 4
+    assert explorer.plan(path, tmp_path / "w").stages == ()
+
+
+@pytest.mark.slow
+def test_a_grid_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    for stage in (*COMPUTED, "measure"):
+        command = [sys.executable, "-m", "tests.studies", str(path), str(tmp_path / "killed"), stage, "run_grid"]
+        killed = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert studies.run_grid(path, tmp_path / "killed", Events()).complete == 4
+    studies.run_grid(path, tmp_path / "undisturbed", Events())
+    assert results(tmp_path / "killed", "small").equals(results(tmp_path / "undisturbed", "small"))
+    executions = Records(Workspace(tmp_path / "killed").url).executions()
+    assert executions.groupby("key").size().max() == 1
+
+
+@pytest.mark.slow
+def test_what_several_configurations_share_fails_once_for_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def build(width, classes, shape):\n    raise ValueError('no such network')\n")
+    path = studies.write_space(tmp_path, models=("broken:build", "resnet18"), algorithms=("gemm",))
+    events = Events()
+    summary = studies.run_grid(path, tmp_path / "w", events)
+    assert (summary.complete, summary.failed) == (4, 4)
+    failed = [outcome for outcome in events.outcomes.values() if isinstance(outcome, Failure)]
+    assert {failure.stage for failure in failed} == {"train"}
+    assert events.stages.count("train") == 2
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3"])
+def test_refuses_what_is_no_shard(text: str) -> None:
+    with pytest.raises(SpaceError, match="is not i/n"):
+        Shard.parse(text)
+
+
+@given(of=st.integers(1, 60))
+def test_shards_part_the_grid_into_equal_runs(of: int) -> None:
+    shards = [Shard.parse(f"{index}/{of}") for index in range(1, of + 1)]
+    parts = [list(shard.configurations(PARTED)) for shard in shards]
+    assert [configuration for part in parts for configuration in part] == list(PARTED.configurations())
+    assert [len(part) for part in parts] == [shard.size(PARTED) for shard in shards]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _parted(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global PARTED
+    PARTED = make(tmp_path_factory.mktemp("parted"), SMALL)
+
+
+PARTED: space.Space
+
+
+def test_what_most_configurations_wait_for_comes_first_and_what_has_begun_never_again() -> None:
+    queue = grid._Queue(2)
+    jobs = [grid._Job((name, ""), "tvm", lambda: None) for name in "abc"]
+    for job in jobs:
+        queue.put(job, 1)
+    queue.put(jobs[2], 2)
+    assert queue.take() == jobs[2]
+    queue.put(jobs[2], 3)
+    assert queue.take() == jobs[0]
+    assert queue.take() is None, "nobody is free"
+    queue.give_back()
+    assert queue.take() == jobs[1]
+    queue.give_back()
+    assert not queue.waiting
+    assert queue.take() is None
+
+
+def test_a_continuous_axis_has_no_grid(tmp_path: Path) -> None:
+    path = make(tmp_path, {**SMALL, "ratio": {"low": 0.3, "high": 0.9}}).path
+    with pytest.raises(SpaceError, match="continuous"):
+        explorer.grid(path, tmp_path / "w", observer=Events())
+    assert not (tmp_path / "w" / "artifacts").exists()
+
+
+def test_a_plan_of_an_empty_workspace_counts_and_knows_no_times(tmp_path: Path) -> None:
+    path = make(tmp_path, SMALL).path
+    plan = explorer.plan(path, tmp_path / "w")
+    counts = explorer.count(path)
+    assert [(each.stage, each.alone, each.left) for each in plan.stages] == [
+        (each.stage, each.alone, each.distinct) for each in counts
+    ]
+    assert plan.unknown == tuple(each.stage for each in counts)
+    assert (plan.seconds, plan.share) == (0.0, None)
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_times_of_a_plan_are_those_of_such_executions(tmp_path: Path) -> None:
+    searched = make(tmp_path, SMALL)
+    workspace = Workspace(tmp_path / "w")
+    workspace.root.mkdir()
+    records = Records(workspace.url)
+    seconds = {"mobilenetv2": 10.0, "resnet18": 30.0}
+    for number, (model, own) in enumerate(seconds.items()):
+        configuration = Configuration("digits", model, device="local")
+        values = {"train_key": model, "latency_ms": 1.0}
+        records.add_trial("another", number, configuration, Record(values), 0.0)
+        records.add_execution("train", model, own)
+        records.add_execution("measure", model, 2.0)
+    records.add_execution("train", "failed", 1000.0, Failure("train", "crash", "gone"))
+    plan = explorer.plan(searched.path, workspace.root)
+    found = {each.stage: each for each in plan.stages}
+    assert found["train"].seconds_left == 40.0
+    assert found["train"].seconds_alone == 20.0 * searched.count
+    assert found["measure"].seconds_left == 2.0 * searched.count
+    assert plan.seconds == 40.0 + 2.0 * searched.count, "one trains after another, and then they are measured"
+    assert found["build"].seconds_left is None
+    assert "build" in plan.unknown

@@ -1,0 +1,422 @@
+"""Whole studies: nothing computed twice, resumed after SIGKILL in any stage, failures recorded, damage mended."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+
+import explorer
+from explorer.core import plugins
+from explorer.core.errors import DeviceError, Failure, WorkspaceError
+from explorer.line import dry_run
+from explorer.processes import loopback
+from explorer.search.study import Study
+from explorer.space import space
+from explorer.workspace.records import Records
+from explorer.workspace.store import Store
+from explorer.workspace.workspace import Workspace
+from tests import studies
+from tests.conftest import Ran
+from tests.studies import Events
+
+pytestmark = pytest.mark.slow
+
+SELECTING = {"plan", "candidates", "select"}  # only for an algorithm that selects; see test_select
+QUANTIZING = {"quantize"}  # only for int8; see test_narrow
+
+
+def study_of(ran_workspace: Path, name: str) -> Any:
+    return optuna.load_study(study_name=name, storage=Workspace(ran_workspace).url)
+
+
+def comparable(workspace: Path, name: str) -> Any:
+    """Return what must be equal in two runs of a study: everything but latencies and times."""
+    frame = Records(Workspace(workspace).url).frame(name)
+    return frame.drop(columns=["seconds", "latency_ms", "latency_low_ms", "latency_high_ms"])
+
+
+def test_a_grid_over_two_models_trains_two(grid: Ran) -> None:
+    assert len(grid.events.outcomes) == 24
+    assert not any(isinstance(outcome, Failure) for outcome in grid.events.outcomes.values())
+    expected = {"data": 1, "train": 2, "compress": 4, "lower": 12, "build": 12}
+    expected |= {"evaluate": 4, "measure": 24}
+    assert studies.executions(grid.workspace) == expected
+
+
+def test_every_configuration_once_and_optuna_has_the_same_values(grid: Ran) -> None:
+    frame = Records(Workspace(grid.workspace).url).frame("grid")
+    assert frame["configuration_id"].nunique() == len(frame) == 24
+    trials = study_of(grid.workspace, "grid").trials
+    assert [t.number for t in trials] == frame["number"].to_list()
+    for t, row in zip(trials, frame.to_dict("records"), strict=True):
+        assert t.values == [row["accuracy"], row["latency_ms"], row["size_bytes"]]
+        assert t.user_attrs["configuration"] == row["configuration_id"]
+
+
+def test_records_are_plausible(grid: Ran) -> None:
+    frame = Records(Workspace(grid.workspace).url).frame("grid")
+    assert ((frame["latency_low_ms"] <= frame["latency_ms"]) & (frame["latency_ms"] <= frame["latency_high_ms"])).all()
+    assert (frame["latency_ms"] > 0).all()
+    by_network = frame.groupby(["model", "compression"])
+    assert (by_network["accuracy"].nunique() == 1).all(), "algorithms of one network share its accuracy"
+    assert (frame["accuracy"] == frame["torch_accuracy"]).all()
+    assert ((frame["accuracy_low"] < frame["accuracy"]) & (frame["accuracy"] < frame["accuracy_high"])).all()
+    assert (frame["agreement"] == 1).all()
+    sizes = by_network["size_bytes"].median().unstack()
+    assert (sizes["channel_pruning"] < sizes["none"]).all()
+
+
+def test_a_second_run_executes_nothing(grid: Ran) -> None:
+    before = studies.executions(grid.workspace)
+    events = Events()
+    summary = studies.run(grid.space, grid.workspace, events)
+    assert (summary.added, summary.complete, summary.failed) == (0, 24, 0)
+    assert not events.stages
+    assert studies.executions(grid.workspace) == before
+
+
+def test_another_study_in_the_workspace_reuses_everything(grid: Ran, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(grid.workspace, workspace)
+    before = studies.executions(workspace)
+    summary = studies.run(studies.write_space(tmp_path, name="again"), workspace, Events())
+    assert summary.complete == 24
+    assert studies.executions(workspace) == before
+
+
+def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(grid.workspace, workspace)
+    library = next((workspace / "artifacts" / "build").rglob("network.tar"))
+    library.write_bytes(library.read_bytes()[:-1] + b"x")
+    events = Events()
+    studies.run(studies.write_space(tmp_path, name="again"), workspace, events)
+    assert [note for note in events.notes if "corrupt" in note and str(library) in note]
+    assert studies.executions(workspace)["build"] == 13
+    assert Store(workspace / "artifacts").damage("build", library.parent.name) is None
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = studies.write_space(folder, name="small", models=("resnet18",), algorithms=("gemm",))
+    studies.run(path, folder / "workspace", Events())
+    return folder
+
+
+def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    stages = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
+    assert set(stages) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune"}
+    for stage in stages:
+        command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage, "run"]
+        killed = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    summary = studies.run(undisturbed / "small.toml", workspace, Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+
+    expected = comparable(undisturbed / "workspace", "small")
+    assert comparable(workspace, "small").equals(expected)
+    trials = study_of(workspace, "small").trials
+    assert [t.state for t in trials] == [optuna.trial.TrialState.COMPLETE] * 4
+    # A kill costs at most the stages that were being executed at that moment, three at a time: none is executed again
+    # once it was published, so every key was published once.
+    artifacts = [folder.name for folder in (workspace / "artifacts").glob("*/??/*")]
+    undisturbed_artifacts = [folder.name for folder in (undisturbed / "workspace" / "artifacts").glob("*/??/*")]
+    assert sorted(artifacts) == sorted(undisturbed_artifacts)
+    records = Records(Workspace(workspace).url).executions()
+    assert records.groupby("key").size().max() == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_a_study_killed_at_50_random_moments_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    models = ("mobilenetv1", "mobilenetv2", "resnet18", "vgg16")
+    path = studies.write_space(tmp_path, models=models, algorithms=("direct", "gemm", "spatial_pack"))
+    path.write_text(path.read_text().replace("ratio = 0.5", "ratio = [0.3, 0.5, 0.7]"))
+    whole, workspace = tmp_path / "undisturbed", tmp_path / "killed"
+    studies.run(path, whole, Events())
+    drawn = random.Random(0)
+    command = [sys.executable, "-m", "tests.studies", str(path), str(workspace), "", "run"]
+    for _ in range(50):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(drawn.uniform(1, 8))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it ended before it was killed 50 times"
+    assert sum(Records(Workspace(workspace).url).count("grid")) < 96
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    assert comparable(workspace, "grid").equals(comparable(whole, "grid"))
+    trials = study_of(workspace, "grid").trials
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 96
+    assert Records(Workspace(workspace).url).executions().groupby("key").size().max() == 1
+
+
+def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    dlas = Path(sys.executable).with_name("dlas")
+    command = [str(dlas), "run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (workspace / "artifacts" / "data").exists():  # from then on it trains
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors == "interrupted; the same command goes on from here\n"
+    assert len(children) > 1
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert Records(Workspace(workspace).url).count("small") == (0, 0, 0)
+    summary = studies.run(undisturbed / "small.toml", workspace, Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+
+
+class KillsServer(Events):
+    """Kills the loopback device's process, or the session that it serves, when the first measurement begins."""
+
+    def __init__(self, session: bool) -> None:
+        super().__init__()
+        self._session = session
+        self.killed = threading.Event()
+
+    def started(self, worker: str, stage: str) -> None:
+        super().started(worker, stage)
+        if stage == "measure" and not self.killed.is_set():
+            threading.Thread(target=self._kill).start()
+            if not self._session:
+                self.killed.wait()
+
+    def _kill(self) -> None:
+        (server,) = (p for p in psutil.Process().children() if "explorer.processes.loopback" in p.cmdline())
+        if self._session:
+            while not (sessions := server.children()):
+                time.sleep(0.001)
+            sessions[0].kill()
+        else:
+            server.kill()
+            server.wait()
+        self.killed.set()
+
+
+def test_a_dead_server_is_started_again(undisturbed: Path, tmp_path: Path) -> None:
+    events = KillsServer(session=False)
+    summary = studies.run(undisturbed / "small.toml", copied(undisturbed, tmp_path), events)
+    assert events.killed.is_set()
+    assert (summary.complete, summary.failed) == (4, 0)
+    assert [note for note in events.notes if "starting it again" in note]
+
+
+def test_a_network_that_kills_the_server_fails_alone(undisturbed: Path, tmp_path: Path) -> None:
+    events = KillsServer(session=True)
+    summary = studies.run(undisturbed / "small.toml", copied(undisturbed, tmp_path), events)
+    assert events.killed.is_set()
+    assert (summary.complete, summary.failed) == (3, 1)
+    (failure,) = (outcome for outcome in events.outcomes.values() if isinstance(outcome, Failure))
+    assert failure.stage == "measure"
+
+
+def copied(folder: Path, into: Path) -> Path:
+    """Return a workspace with the artifacts of another one and nothing on record."""
+    shutil.copytree(folder / "workspace" / "artifacts", into / "workspace" / "artifacts")
+    return into / "workspace"
+
+
+def test_a_study_killed_between_its_record_and_optuna_ends_with_all_its_trials(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    path = undisturbed / "small.toml"
+    workspace = Workspace(copied(undisturbed, tmp_path))
+    records = Records(workspace.url)
+    asked = Study(space.load(path), workspace, records).ask()
+    assert asked
+    [outcome] = [
+        record for _, c, record in Records(Workspace(undisturbed / "workspace").url).complete("small") if c == asked[1]
+    ]
+    records.add_trial("small", *asked, outcome, 1.0)
+    summary = studies.run(path, workspace.root, Events())
+    assert (summary.complete, summary.added) == (4, 3)
+    assert [trial.state for trial in study_of(workspace.root, "small").trials] == [optuna.trial.TrialState.COMPLETE] * 4
+
+
+def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) -> None:
+    path = studies.write_space(
+        tmp_path, models=("resnet18",), algorithms=("gemm",), more_training="learning_rate = 1e30"
+    )
+    events = Events()
+    summary = studies.run(path, tmp_path / "workspace", events)
+    assert (summary.complete, summary.failed) == (0, 4)
+    assert {(o.stage, o.kind) for o in events.outcomes.values() if isinstance(o, Failure)} == {("train", "not_finite")}
+    assert studies.executions(tmp_path / "workspace")["train"] == 1, "the shared failure is not provoked four times"
+    states = {t.state for t in study_of(tmp_path / "workspace", "grid").trials}
+    assert states == {optuna.trial.TrialState.FAIL}
+
+
+def test_what_cannot_be_had_fails_with_its_reason(undisturbed: Path, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    path.write_text(path.read_text().replace("samples = 10", "samples = 10\ntolerance = 1e-12"))
+    events = Events()
+    summary = studies.run(path, copied(undisturbed, tmp_path), events)
+    assert summary.complete == 0
+    assert summary.failed >= 2
+    for outcome in events.outcomes.values():
+        assert isinstance(outcome, Failure)
+        assert (outcome.stage, outcome.kind) == ("evaluate", "wrong_output")
+        assert "allowed: 1e-12; outputs part in layer" in outcome.message
+
+
+def test_an_algorithm_that_no_layer_can_run_fails_with_its_reason(tmp_path: Path) -> None:
+    model = "tests.custom_plugins:halving"
+    path = studies.write_space(tmp_path, name="small", models=(model,), algorithms=("winograd",))
+    path.write_text(path.read_text().replace('["none", "channel_pruning"]\nratio = 0.5', '"none"'))
+    events = Events()
+    assert studies.run(path, tmp_path / "workspace", events).failed == 2
+    for outcome in events.outcomes.values():
+        assert isinstance(outcome, Failure)
+        assert (outcome.stage, outcome.kind) == ("lower", "not_applicable")
+        assert outcome.message == (
+            "no convolution can run as winograd in format dense: winograd is for stride 1 and dilation 1"
+        )
+
+
+def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    pruned = 'compression = "weight_pruning"\nformat = ["dense", "csr"]'
+    text = path.read_text().replace('compression = ["none", "channel_pruning"]', pruned)
+    path.write_text(text.replace("ratio = 0.5", "ratio = 0.9").replace("threads = [1, 2]", "threads = 1"))
+    summary = studies.run(path, tmp_path / "workspace", Events())
+    assert (summary.complete, summary.failed) == (2, 0)
+    trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("format")
+    for size in (trials["size_bytes"], trials["weight_bytes"]):
+        assert size["csr"] < 0.5 * size["dense"]
+    assert trials["weight_bytes_before"].eq(4 * trials["weights"]).all()
+    assert (trials["weight_bytes"] < trials["size_bytes"]).all()
+    stored = sum(layer["stored_bytes"] for layer in explorer.layers(1, tmp_path / "workspace", "small"))
+    assert stored == trials["weight_bytes"].iloc[1]
+
+
+def test_a_multiple_named_vector_is_that_of_the_target_and_shares_its_network(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    pruned = 'compression = "channel_pruning"\nchannel_multiple = [4, 8, 16, "vector"]'
+    text = path.read_text().replace('compression = ["none", "channel_pruning"]', pruned)
+    path.write_text(text.replace("threads = [1, 2]", "threads = 1"))
+    summary = studies.run(path, tmp_path / "workspace", Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+    trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("channel_multiple")
+    lanes = int(trials["kept_in_multiples_of"]["vector"])
+    assert lanes in (4, 8, 16)
+    assert trials["compress_key"].to_dict()["vector"] == trials["compress_key"].to_dict()[lanes]
+    assert studies.executions(tmp_path / "workspace")["compress"] == 3
+
+
+def test_a_second_process_goes_on_when_the_first_one_is_killed(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    arguments = ["run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
+    dlas = str(Path(sys.executable).with_name("dlas"))
+    first = subprocess.Popen([dlas, *arguments], stdout=subprocess.DEVNULL)
+    while not (workspace / "artifacts" / "data").exists():  # from then on it trains
+        time.sleep(0.05)
+    second = subprocess.Popen([dlas, *arguments], stdout=subprocess.PIPE, text=True)
+    assert second.stdout
+    for line in second.stdout:
+        if f"process {first.pid}" in line:
+            break
+    first.kill()
+    first.wait()
+    said = second.stdout.read()
+    assert second.wait() == 0
+    assert "4 trials;" in said
+    assert comparable(workspace, "small").equals(comparable(undisturbed / "workspace", "small"))
+
+
+def test_a_process_that_waits_can_be_interrupted(grid: Ran) -> None:
+    workspace = Workspace(grid.workspace)
+    command = [sys.executable, "-m", "tests.studies", str(grid.space), str(grid.workspace), "", "run"]
+    with workspace.held(print):
+        waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        time.sleep(5)
+        assert waiting.poll() is None
+        waiting.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in waiting.communicate()[1]
+    with workspace.held(pytest.fail):
+        pass
+
+
+def test_whoever_holds_a_workspace_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dlas", "run", "x.toml", "--database", "postgresql://me:secret@host/name"])
+    workspace = Workspace(tmp_path)
+    with workspace.held(pytest.fail):
+        assert "postgresql://me:***@host/name" in workspace.lock.read_text()
+        assert "secret" not in workspace.lock.read_text()
+
+
+def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="grid", models=("resnet18",))
+    with pytest.raises(WorkspaceError, match="other axes"):
+        studies.run(path, grid.workspace, Events())
+
+
+def test_a_device_behind_a_tracker_of_its_own_is_used_in_the_same_way(undisturbed: Path, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    path.write_text(path.read_text().replace("[objectives]", 'device = ["local", "board"]\n[objectives]'))
+    workspace = copied(undisturbed, tmp_path)
+    with loopback.server("key-of-board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+        (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "{tracker}"\nkey = "key-of-board"\n')
+        summary = studies.run(path, workspace, Events())
+    assert (summary.complete, summary.failed) == (8, 0)
+    frame = Records(Workspace(workspace).url).frame("small")
+    assert frame.groupby("device").size().to_dict() == {"local": 4, "board": 4}
+    # Both devices have this machine's processor, so everything but the measurement is shared.
+    assert studies.executions(workspace) == {"measure": 8}
+
+
+def test_the_accuracy_for_another_target_is_taken_on_this_machine(undisturbed: Path, tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
+    workspace = copied(undisturbed, tmp_path)
+    shutil.rmtree(workspace / "artifacts" / "evaluate")
+    target = '{ kind = "llvm", mcpu = "x86-64", num-cores = 2 }'
+    (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "loopback"\ntarget = {target}\n')
+    summary = studies.run(path, workspace, Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+    # What the undisturbed study compiled for this machine is evaluated for the other target as well.
+    executed = {"lower": 2, "build": 2, "evaluate": 2, "measure": 4}
+    assert studies.executions(workspace) == executed
+    found = Counter(folder.parts[-3] for folder in (workspace / "artifacts").glob("*/??/*"))
+    counts = {each.stage: each.distinct for each in dry_run.count(space.load(path))}
+    assert counts == {**found, "measure": executed["measure"]}
+    frame = Records(Workspace(workspace).url).frame("small")
+    assert (frame["accuracy"] == frame["torch_accuracy"]).all()
+
+
+def test_more_threads_than_the_local_device_has_cores(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path)
+    path.write_text(path.read_text().replace("threads = [1, 2]", "threads = [1, 4096]"))
+    with pytest.raises(DeviceError, match=r"asks for 4096 threads and device 'local' has \d+ cores; allowed"):
+        studies.run(path, tmp_path / "workspace", Events())
+
+
+def test_an_unreachable_device_is_an_error_before_anything_is_trained(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path)
+    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
+    (tmp_path / "devices.toml").write_text(
+        '[board]\ntracker = "127.0.0.1:1"\ntarget = { kind = "llvm", mcpu = "x86-64", num-cores = 2 }\n'
+    )
+    events = Events()
+    with pytest.raises(DeviceError, match=r"127\.0\.0\.1:1.*rpc_server"):
+        studies.run(path, tmp_path / "workspace", events)
+    assert events.stages == ["reach board"]
+    assert not studies.executions(tmp_path / "workspace")

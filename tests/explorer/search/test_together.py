@@ -1,0 +1,192 @@
+"""Stacks that are judged on several devices at once: measured on each, on record by the worst and by each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import explorer
+from explorer import cli
+from explorer.core import configuration
+from explorer.core.configuration import Configuration
+from explorer.core.errors import Failure, SpaceError, StageFailed
+from explorer.core.settings import Settings
+from explorer.core.statistics import Interval
+from explorer.line import dry_run, trial
+from explorer.line.stage import Stage
+from explorer.results import pareto
+from explorer.search import planning
+from explorer.space import space
+from explorer.space.limits import Limit, violation
+from explorer.workspace.records import Record, Records
+from explorer.workspace.workspace import Workspace
+from tests import studies
+from tests.conftest import Ran
+from tests.explorer.frames import frame_of
+from tests.studies import Events
+
+DEVICES = """
+[left]
+cores = [0]
+[right]
+cores = [1]
+"""
+SPACE = """
+name = "together"
+[axes]
+dataset = "digits"
+model = "resnet18"
+width = 0.125
+algorithm = ["direct", "gemm"]
+device = ["left+right", "left"]
+[objectives]
+accuracy = "maximize"
+latency_ms = "minimize"
+[search]
+sampler = "grid"
+limits = ["latency_ms <= 1e6 on right", "latency_ms <= 1e6"]
+[train]
+epochs = 1
+[measure]
+samples = 10
+sample_ms = 0.5
+warmup_ms = 0.5
+"""
+BOTH = SPACE.replace('["left+right", "left"]', '"left+right"')
+
+
+def write(folder: Path, text: str = SPACE) -> Path:
+    (folder / "devices.toml").write_text(DEVICES)
+    path = folder / "together.toml"
+    path.write_text(text)
+    return path
+
+
+def record(accuracy: float, latency: float, size: int, key: str) -> Record:
+    return Record(
+        {
+            "accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.1,
+            "latency_ms": latency, "latency_low_ms": latency - 0.1, "latency_high_ms": latency + 0.1,
+            "size_bytes": size, "macs": 5, "build_key": key, "measure_key": f"m{key}",
+        }
+    )  # fmt: skip
+
+
+def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> None:
+    both = trial._together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    assert (both["accuracy"], both["accuracy_low"], both["accuracy_high"]) == (0.8, 0.8 - 0.1, 0.8 + 0.1)
+    assert (both["latency_ms"], both["latency_low_ms"], both["latency_high_ms"]) == (2.0, 1.9, 2.1)
+    assert (both["size_bytes"], both["macs"], both["build_key"]) == (40, 5, "x")
+    assert (both["latency_ms on a"], both["latency_ms on b"], both["latency_low_ms on b"]) == (2.0, 1.0, 0.9)
+    assert (both["accuracy on a"], both["size_bytes on a"], both["build_key on b"]) == (0.9, 30, "y")
+
+
+def test_a_limit_on_one_device_counts_what_is_reached_there() -> None:
+    values = trial._together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    assert violation([Limit("latency_ms", "<=", 1.5, "b")], "a+b", values) == 0
+    assert violation([Limit("latency_ms", "<=", 1.0, "a")], "a+b", values) == 1
+    assert violation([Limit("latency_ms", "<=", 1.0)], "a+b", values) == 1
+    assert violation([Limit("latency_ms", "<=", 1.0, "c")], "a+b", values) == 0
+    assert violation([Limit("macs", "<=", 2.5, "a")], "a+b", values) == 1
+    rows = [{"state": "complete", "device": "a+b", **values}, {"state": "complete", "device": "b", **values}]
+    assert pareto.violations(frame_of(*rows), [Limit("latency_ms", "<=", 1.0, "a")]).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"left+right", "left"', '"left+rigth"', "unknown device 'rigth' on axis device"),
+        ('"left+right", "left"', '"left+right+left", "left"', "device left+right+left names left twice"),
+        (
+            "latency_ms = ",
+            '"latency_ms on left" = ',
+            "together.toml:11: objective 'latency_ms on left' needs stacks that are all judged on several devices, "
+            "left among them: choices such as 'left+other' on axis device; it has left+right, left",
+        ),
+        ("latency_ms = ", '"macs on left" = ', "unknown objective 'macs'; allowed: accuracy, latency_ms, size_bytes"),
+        ("1e6 on right", "1e6 on rigth", "unknown device 'rigth' in limit 'latency_ms <= 1e6 on rigth'; allowed: "),
+    ],
+)
+def test_a_mistake_is_one_sentence(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in SPACE
+    with pytest.raises(SpaceError) as error:
+        space.load(write(tmp_path, SPACE.replace(old, new)))
+    assert message in str(error.value)
+
+
+def test_each_device_measures_and_targets_share_what_is_built(tmp_path: Path) -> None:
+    counts = {each.stage: each.distinct for each in dry_run.count(space.load(write(tmp_path)))}
+    assert (counts["train"], counts["build"], counts["measure"]) == (1, 2, 4)
+    assert configuration.why_invalid(Configuration("digits", "resnet18", device="a+a")) == "device a+a names a twice"
+
+
+def test_a_failure_names_the_device() -> None:
+    class Engine(dry_run.CountingEngine):
+        def measure(self, stage: Stage, device: str) -> Interval:
+            if device == "right":
+                raise StageFailed(Failure("measure", "device", "it is gone"))
+            return super().measure(stage, device)
+
+    c = Configuration("digits", "resnet18", device="left+right")
+    assert trial.run(c, Settings(), Engine({})) == Failure("measure", "device", "on right: it is gone")
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("together")
+    ran = Ran(write(folder), folder / "workspace", Events())
+    studies.run(ran.space, ran.workspace, ran.events)
+    return ran
+
+
+@pytest.mark.slow
+def test_a_study_judges_stacks_on_both_devices_and_on_one(together: Ran) -> None:
+    frame: Any = explorer.frame(together.workspace).set_index(["algorithm", "device"])
+    assert set(frame["state"]) == {"complete"}
+    for algorithm in ("direct", "gemm"):
+        both, left = frame.loc[(algorithm, "left+right")], frame.loc[(algorithm, "left")]
+        assert both["latency_ms on left"] == left["latency_ms"], "it is measured once"
+        assert both["latency_ms"] == max(both["latency_ms on left"], both["latency_ms on right"])
+        assert both["latency_ms on right"] > 0
+        assert both["measure_key on left"] == both["measure_key on right"], "both have the same library"
+    assert studies.executions(together.workspace)["measure"] == 4
+    front = explorer.front(together.workspace)
+    assert set(front["device"]) == {"left+right", "left"}
+
+
+@pytest.mark.slow
+def test_both_latencies_are_objectives_and_shown(together: Ran, capsys: pytest.CaptureFixture[str]) -> None:
+    text = BOTH.replace("latency_ms = ", '"latency_ms on left" = "minimize"\n"latency_ms on right" = ')
+    searched = space.load(write(together.space.parent, text.replace('"together"', '"each"')))
+    path = together.space.parent / "each.toml"
+    path.write_text(text.replace('"together"', '"each"'))
+    events = Events()
+    studies.run(path, together.workspace, events)
+    assert events.stages == ["reach left", "reach right"], "everything was measured for the other study"
+    trials: Any = explorer.frame(together.workspace, "each")
+    front = explorer.front(together.workspace, "each")
+    assert list(explorer.objectives(together.workspace, "each")) == [
+        "accuracy", "latency_ms on left", "latency_ms on right",
+    ]  # fmt: skip
+    assert len(trials) == searched.count == 2
+    fastest = {trials.loc[trials[f"latency_ms on {device}"].idxmin(), "number"] for device in ("left", "right")}
+    assert fastest <= set(front["number"])
+    with pytest.raises(SystemExit):
+        cli.main(["front", "-w", str(together.workspace), "--study", "each"])
+    assert "(ms) on left  (ms) on right" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_grid_and_its_plan_take_stacks_on_several_devices(together: Ran) -> None:
+    path = together.space.parent / "whole.toml"
+    path.write_text(SPACE.replace('"together"', '"whole"'))
+    searched = space.load(path).whole
+    planned = planning.plan(searched, searched.configurations(), Records(Workspace(together.workspace).url))
+    assert planned.configurations == 4
+    assert not planned.unknown
+    events = Events()
+    studies.run_grid(path, together.workspace, events)
+    assert events.stages == ["reach left", "reach right"]
+    assert Records(Workspace(together.workspace).url).count("whole") == (4, 0, 0)

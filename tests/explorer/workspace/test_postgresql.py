@@ -1,0 +1,215 @@
+"""Studies in a PostgreSQL server's database: as in a file, and one machine at a time runs them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+
+import explorer
+from explorer.core.errors import WorkspaceError
+from explorer.line import dry_run
+from explorer.processes import loopback
+from explorer.search import search
+from explorer.space import space
+from explorer.workspace.records import Records, connect
+from explorer.workspace.store import HOST
+from explorer.workspace.workspace import Address, Holder, Workspace
+from tests import studies
+from tests.conftest import Ran
+from tests.studies import Events
+
+pytest.importorskip("psycopg", reason="pip install 'dlas-explorer[postgresql]'")
+
+NUMBERS = count()
+
+
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, which Debian does not put on the path."""
+    places = [*map(Path, filter(None, [shutil.which("initdb")])), *Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if not places:
+        pytest.skip("no PostgreSQL server is installed")
+    return places[0].parent
+
+
+def answers(url: str) -> bool:
+    try:
+        connect(url).dispose()
+    except WorkspaceError:  # it is starting up
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL, without a database, of a server that listens on a socket in a folder of its own."""
+    user = "postgres" if os.getuid() == 0 else getpass.getuser()  # it refuses to run as root
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.chown(folder, user)
+        initdb = [str(programs() / "initdb"), "-D", f"{folder}/data", "-U", "tester", "-A", "trust"]
+        subprocess.run(initdb, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        serve = [str(programs() / "postgres"), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
+        running = subprocess.Popen(serve, user=user, cwd=folder, stderr=subprocess.DEVNULL)
+        try:
+            url = f"postgresql+psycopg://tester@/{{}}?host={folder}"
+            while not answers(url.format("postgres")):
+                time.sleep(0.05)
+            yield url
+        finally:
+            running.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed again
+            running.wait()
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """The URL of a fresh database."""
+    name = f"studies{next(NUMBERS)}"
+    engine = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    return server.format(name)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",))
+
+
+@pytest.mark.slow
+def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path, grid: Ran) -> None:
+    folder = tmp_path / "workspace"
+    summary = explorer.run(small, folder, database=url, trials=3, observer=Events())
+    assert (summary.complete, summary.added) == (3, 3)
+    summary = explorer.run(small, folder, observer=Events())
+    assert (summary.complete, summary.added) == (4, 1)
+    assert not Workspace(folder).database.exists()
+    assert (folder / "database").stat().st_mode & 0o777 == 0o600
+
+    frame, in_file = (
+        explorer.frame(folder, "small"),
+        explorer.frame(grid.workspace, "grid").set_index("configuration_id"),
+    )
+    same = ["accuracy", "size_bytes", "train_key", "build_key", "evaluate_key", "measure_key"]
+    assert frame[same].equals(in_file.loc[frame["configuration_id"], same].reset_index(drop=True))
+    assert len(explorer.front(folder))
+    assert explorer.best(1e9, workspace=folder).as_dict()
+    trials = optuna.load_study(study_name="small", storage=url).trials
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 4
+    assert Records(url).executions().groupby("key").size().max() == 1
+
+
+def test_another_machine_waits_until_the_one_that_runs_studies_ends(url: str) -> None:
+    lead = f"""
+import time
+from explorer.workspace.records import Records
+with Records('{url}').led(print): print(), time.sleep(99)
+"""
+    first = subprocess.Popen([sys.executable, "-u", "-c", lead], stdout=subprocess.PIPE)
+    assert first.stdout
+    first.stdout.readline()
+    notes: list[str] = []
+    leads = threading.Event()
+
+    def wait() -> None:
+        with Records(url).led(notes.append):
+            leads.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not leads.wait(2)
+    assert notes == ["another machine runs a study in the database; this one goes on with what is left then"]
+    first.kill()
+    first.wait()
+    waiting.join()
+    assert leads.is_set()
+
+
+def test_a_run_that_fails_leaves_the_database_to_others(url: str) -> None:
+    records = Records(url)  # whose pool keeps the connection
+    with pytest.raises(KeyboardInterrupt), records.led(pytest.fail):
+        raise KeyboardInterrupt
+    with Records(url).led(pytest.fail):
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> list[str]:
+    """The start of a command that runs on a machine of another name."""
+    command = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', ""]
+    try:
+        socket.gethostbyname(HOST)
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no other machine can be had here: {error}")
+    return command
+
+
+@pytest.mark.slow
+def test_a_process_on_another_machine_helps(url: str, elsewhere: list[str], tmp_path: Path) -> None:
+    """Machines that differ in their names alone, share a folder and reach the same device."""
+    path = studies.write_space(tmp_path, models=("resnet18",))
+    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
+    place = Workspace(tmp_path / "workspace").on(url)
+    command = [sys.executable, "-m", "tests.studies", str(path), str(place.root), "", "run"]
+    with loopback.server("board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+        port = tracker.partition(":")[2]
+        (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "0.0.0.0:{port}"\n')
+        counted = dry_run.count(space.load(path))
+        leader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        helper = subprocess.Popen([*elsewhere, *command], stdout=subprocess.PIPE, text=True)
+        told, helped = (set(process.communicate()[0].split()) for process in (leader, helper))
+    assert (leader.returncode, helper.returncode) == (0, 0)
+    assert (place.root / "lock").stat().st_mode & 0o777 == 0o600
+    assert helped
+    assert told | helped == set(map(str, range(12)))
+    assert Records(url).count("grid") == (12, 0, 0)
+    assert studies.executions(place.root) == {each.stage: each.distinct for each in counted}
+
+
+@pytest.mark.slow
+def test_a_device_that_is_another_machine_itself_is_not_measured_here(url: str, small: Path, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "workspace").on(url)
+    events = Events()
+    leader = Holder("process 1 (dlas run)", "far-away", Address("far-away", 1, "00"))
+    assert search._help(space.load(small), place, events, leader) == 0
+    assert events.notes == ["it cannot be helped from here, since device 'local' is far-away itself"]
+
+
+def test_a_workspace_stays_with_its_database(url: str, server: str, grid: Ran, tmp_path: Path) -> None:
+    place = Workspace(tmp_path).on(url)
+    assert place.on(url).on(None).url == url
+    for has_studies in (place, Workspace(grid.workspace)):
+        with pytest.raises(WorkspaceError, match="are in another database, "):
+            has_studies.on(server.format("postgres"))
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ("postgres", "'postgres' is no SQLAlchemy URL"),
+        (
+            "postgresql+psycopg://me:secret@/none?host=/nowhere",
+            r"database postgresql\+psycopg://me:\*\*\*@.* does not answer",
+        ),
+        ("oracle://host/name", "no driver for oracle"),
+    ],
+)
+def test_says_what_is_wrong_with_a_url_and_forgets_it(given: str, word: str, tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=word) as raised:
+        Workspace(tmp_path).on(given)
+    assert "secret" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
