@@ -39,7 +39,7 @@ def test_the_tracker_still_gives_up_at_a_port_that_another_process_listens_at_fi
 import errno, socket, sys
 sys.modules["torch"] = None
 from tvm.rpc.tracker import PopenTrackerServerState
-from explorer import loopback
+from explorer.processes import loopback
 class Late(socket.socket):
     times = 0
     def listen(self, *backlog):

@@ -20,7 +20,7 @@ TARGET = native_target()
 
 
 def write_network(folder: str) -> dict[str, Any]:
-    """Write the network of `tests.dlas_ops.test_tuning`; return the target."""
+    """Write the network of `tests.dlas_ops.tuning.test_task_extraction`; return the target."""
     onnx.save(network(), Path(folder) / "network.onnx")
     return TARGET
 

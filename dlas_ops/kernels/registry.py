@@ -44,7 +44,7 @@ class Asked:
     @property
     def module(self) -> ModuleType:
         """The module of the algorithm in this format or, if it is not implemented in it, in dense."""
-        package = "sparse" if self.format == "csr" and self.implemented else "algorithms"
+        package = "kernels.sparse" if self.format == "csr" and self.implemented else "kernels.algorithms"
         return importlib.import_module(f"dlas_ops.{package}.{self.algorithm}")
 
     @property

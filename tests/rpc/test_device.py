@@ -77,7 +77,7 @@ def test_an_unreachable_tracker_is_named_with_the_commands_to_start_one(worker: 
 PARENT = """
 import sys, time
 from pathlib import Path
-from explorer import loopback
+from explorer.processes import loopback
 with loopback.server("local", [0], Path(sys.argv[1]) / "log") as tracker:
     print(tracker, flush=True)
     time.sleep(600)

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from dlas_ops.kernels.algorithms._transforms import POINTS, derive, entry, matrices
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_vectors
+from dlas_ops.kernels.shared.winograd_transforms import POINTS, derive, entry, matrices
 from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,

@@ -11,10 +11,10 @@ from onnx import helper
 import dlas_ops
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.algorithms import winograd
-from dlas_ops.kernels.algorithms._transforms import POINTS, matrices
 from dlas_ops.kernels.scheduling import schedule_function
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.winograd_transforms import POINTS, matrices
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe

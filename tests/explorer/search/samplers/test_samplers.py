@@ -119,7 +119,8 @@ def test_proposals_do_not_depend_on_the_process(sampler: str, tmp_path: Path) ->
     """Sets of strings are ordered differently in every process."""
     make(tmp_path, SMALL, CONSTRAINTS, sampler=sampler, trials=24)
     code = (
-        "from pathlib import Path; from explorer import space; from tests.explorer.test_samplers import *;"
+        "from pathlib import Path; from explorer.space import space;"
+        "from tests.explorer.search.samplers.test_samplers import *;"
         f"s = space.load(Path({toml(str(tmp_path / 'drawn.toml'))})); print(search(s, study_of(s), 20))"
     )
     outputs = {
