@@ -75,7 +75,7 @@ def schedule_function(function: Any, cpu: Cpu, choice: Choice | None = None) -> 
     ValueError
         If `choice` is not of the function's `space`.
     """
-    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    sch = _schedule_of(function)
     if found := _annotated(sch):
         block, kind = found
         kind.schedule(sch, block, cpu, chosen(kind.tunables(sch, block, cpu), choice))
@@ -87,7 +87,7 @@ def schedule_function(function: Any, cpu: Cpu, choice: Choice | None = None) -> 
 
 def space(function: Any, cpu: Cpu) -> Space:
     """Return the tunables of one tensor program and the values that each may take, the rule-based one first."""
-    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    sch = _schedule_of(function)
     found = _annotated(sch)
     return found[1].tunables(sch, found[0], cpu) if found else {}
 
@@ -107,13 +107,26 @@ def opened(function: Any, cpu: Cpu, choice: Choice) -> Any:
     ValueError
         If `choice` is not of the function's `space`.
     """
-    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    sch = _schedule_of(function)
     found = _asking(sch)
     assert found is not None
     block, name = found
     block = Asked.parse(name).module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
     tasks.open_copies(sch, block, cpu)
     return sch.mod["main"]
+
+
+def _schedule_of(function: Any) -> Any:
+    """Return a schedule of `function` alone.
+
+    Lowering gives every loop 64-bit indices. Sums over CSR weights become loops with 32-bit ones, and what is computed
+    inside such a loop has to have the same: TVM's simplifier raises an error where a condition compares both.
+    """
+    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    found = _asking(sch)
+    if found is None or not found[1].endswith("/csr"):
+        return sch
+    return tvm.s_tir.Schedule(tvm.tirx.transform.ForceNarrowIndexToInt32()(sch.mod))
 
 
 def asked_schedule(function: Any) -> str:

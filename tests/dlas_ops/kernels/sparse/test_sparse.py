@@ -71,6 +71,11 @@ def check(conv: Conv, sparsity: float, algorithm: str) -> None:
     np.testing.assert_allclose(networks.run(compiled, data), expected, rtol=0, atol=1e-5 * scale)
 
 
+def test_a_task_of_one_filter_splits_its_own_input() -> None:
+    """The loops that split the input stand inside those that sum: their indices are of one type."""
+    check(Conv(1, 1, 7, 37, 1, (1, 1), stride=(2, 1)), 0.0, "direct")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_drawn_shapes(algorithm: str) -> None:
