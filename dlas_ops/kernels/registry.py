@@ -45,7 +45,7 @@ class Asked:
     def module(self) -> ModuleType:
         """The module of the algorithm in this format or, if it is not implemented in it, in dense."""
         package = "sparse" if self.format == "csr" and self.implemented else "algorithms"
-        return importlib.import_module(f"dlas_ops.{package}.{self.algorithm}")
+        return importlib.import_module(f"dlas_ops.kernels.{package}.{self.algorithm}")
 
     @property
     def implemented(self) -> bool:
