@@ -24,7 +24,7 @@ from dlas_ops.placement.operators import extremum
 from dlas_ops.placement.rules.convolutions import Convolution, conv_of, convolved
 from dlas_ops.placement.rules.pooling import is_even, is_over_maps, window_of
 from dlas_ops.placement.rules.rule import places
-from dlas_ops.placement.value import Quantization, Value
+from dlas_ops.placement.value import Quantization, Value, shape_of
 from dlas_ops.processor.dot import dot_of
 
 relax = tvm.relax
@@ -145,7 +145,7 @@ def reshape(context: Context, call: Call, shape: Shape) -> Value | None:
     if held is None:
         return None
     if array is not None:
-        axes = call.attrs.axes if call.op.name == "relax.permute_dims" else None
+        axes = _axes(call) if call.op.name == "relax.permute_dims" else None
         moved, scale, zero = (_moved(each, array.shape, axes, shape) for each in (array, held.scale, held.zero))
         if moved is None or scale is None or zero is None:
             return None
@@ -155,12 +155,18 @@ def reshape(context: Context, call: Call, shape: Shape) -> Value | None:
     return Value(context.builder.emit(relax.op.reshape(context.plain(value), shape)), shape, 0, held)
 
 
+def _axes(transposition: Call) -> list[int]:
+    """Return the order of the axes that a transposition states or, where it states none, the reverse."""
+    stated = transposition.attrs.axes or reversed(range(len(shape_of(transposition))))
+    return [int(axis) for axis in stated]
+
+
 def _moved(array: Array, old: Shape, axes: Sequence[int] | None, shape: Shape) -> Array | None:
     """Return a constant, or what broadcasts against it, transposed by `axes` or reshaped to `shape`."""
     if array.size == 1:
         return array.reshape([1] * len(shape))
     if axes is not None:
-        return array.transpose([int(axis) for axis in axes])
+        return array.transpose(axes)
     return array.reshape(shape) if array.size == prod(old) else None
 
 

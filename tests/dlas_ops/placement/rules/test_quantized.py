@@ -186,14 +186,22 @@ def test_a_part_of_floats_keeps_others_from_being_concatenated_as_integers() -> 
     case.is_left(quantized.concat, relax.op.concat(relax.Tuple(parts), axis=1))
 
 
-def test_constants_are_transposed_with_their_scales() -> None:
-    case = Case()
-    weight, scale = WEIGHT[:, :, 0, 0], SCALES.reshape(24, 1)
-    call = relax.op.permute_dims(constant(case, weight, Quantization(scale)))
+@pytest.mark.parametrize("axes", [None, (1, 0)])
+@pytest.mark.parametrize("scale", [SCALES.reshape(24, 1), SCALED.scale])
+def test_constants_are_transposed_with_their_scales(axes: tuple[int, int] | None, scale: Any) -> None:
+    case, weight = Case(), WEIGHT[:, :, 0, 0]
+    call = relax.op.permute_dims(constant(case, weight, Quantization(scale)), axes)
     moved = np.ascontiguousarray(weight.T)
     value = case.becomes(quantized.reshape, call, lambda builder: relax.const(moved))
     assert value.quantization is not None
-    np.testing.assert_array_equal(value.quantization.scale, scale.T)
+    np.testing.assert_array_equal(value.quantization.scale, scale.T.reshape(1, -1))
+
+
+def test_constants_are_reshaped_with_one_scale() -> None:
+    case, weight = Case(), WEIGHT[:, :, 0, 0]
+    call = relax.op.reshape(constant(case, weight, SCALED), (16, 24))
+    value = case.becomes(quantized.reshape, call, lambda builder: relax.const(weight.reshape(16, 24)))
+    assert value.quantization == SCALED
 
 
 def test_a_tensor_of_one_scale_is_reshaped_and_not_transposed() -> None:
