@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.operators import points_innermost
@@ -27,10 +28,17 @@ TARGET = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2}
 NAMES = WeightNames(onnx.ModelProto())
 EPILOGUE = {"op_pattern": FUSES_EPILOGUE}
 
-# One scale and zero point for a whole tensor.
-SCALED = Quantization(np.float32(0.5).reshape(()), np.int32(3).reshape(()))
-
 Expected = Callable[..., Any]  # block builder, parameters → the result
+
+
+def quantization(scale: ArrayLike, zero: ArrayLike = 0, low: float = -np.inf, high: float = np.inf) -> Quantization:
+    """Return what integers of one `scale` and `zero` point stand for or, if these are lists, of one per channel."""
+    shape = (1, -1, 1, 1) if np.ndim(scale) else ()
+    scales, zeros = np.asarray(scale, np.float32), np.asarray(zero, np.int32)
+    return Quantization(scales.reshape(shape), zeros.reshape(shape), low, high)
+
+
+SCALED = quantization(0.5, 3)
 
 
 def tensor(shape: tuple[int, ...], dtype: str = "float32") -> Any:

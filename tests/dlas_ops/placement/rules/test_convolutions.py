@@ -83,7 +83,7 @@ def test_a_depthwise_convolution_keeps_the_block_of_its_input() -> None:
     call = call_of(DEPTHWISE, case.argument(networks.shape_of(DEPTHWISE), 8, layer="before"), relax.const(weight))
     value = case.becomes(
         convolutions.conv2d, call, lambda builder, x: builder.emit_te(
-            lambda x, w: depthwise.compute(DEPTHWISE, x, w, CPU, 0), x, relax.const(depthwise.pack(weight, 2, 8)),
+            lambda x, w: depthwise.compute(DEPTHWISE, x, w, CPU), x, relax.const(depthwise.pack(weight, 2, 8)),
             primfunc_name_hint="depthwise_conv2d", primfunc_attrs=EPILOGUE,
         ),
     )  # fmt: skip
@@ -99,7 +99,7 @@ def test_a_grouped_convolution_reads_any_channel_blocks() -> None:
     block = case.context.block(24)
     value = case.becomes(
         convolutions.conv2d, call, lambda builder, x: builder.emit_te(
-            lambda x, w: grouped.compute(GROUPED, x, w, block, CPU, 0), x, relax.const(grouped.pack(weight, GROUPED, CPU)),
+            lambda x, w: grouped.compute(GROUPED, x, w, block, CPU), x, relax.const(grouped.pack(weight, GROUPED, CPU)),
             primfunc_name_hint="grouped_conv2d", primfunc_attrs=EPILOGUE,
         ),
     )  # fmt: skip

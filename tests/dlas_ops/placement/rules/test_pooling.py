@@ -54,9 +54,7 @@ def test_any_other_layout_is_brought_into_channel_blocks(block: int, convert: An
 @pytest.mark.parametrize("count", [False, True])
 def test_average_pooling_counts_the_border_where_asked(count: bool) -> None:
     case = Case()
-    call = relax.op.nn.avg_pool2d(
-        case.argument(SHAPE, 8), (3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=count
-    )
+    call = relax.op.nn.avg_pool2d(case.argument(SHAPE, 8), (3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=count)
     case.becomes(pooling.avg_pool2d, call, lambda builder, x: pooled(builder, x, "avg", count=count))
 
 

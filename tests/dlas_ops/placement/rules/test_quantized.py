@@ -15,7 +15,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.rules import quantized
 from dlas_ops.placement.value import Quantization
 from dlas_ops.processor.targets import describe
-from tests.dlas_ops.placement.before_after import EPILOGUE, SCALED, TARGET, Case, bounded, with_bound
+from tests.dlas_ops.placement.before_after import EPILOGUE, SCALED, TARGET, Case, bounded, quantization, with_bound
 
 relax = tvm.relax
 
@@ -24,16 +24,16 @@ SHAPE = (1, 16, 6, 6)
 CONV = Conv(1, 16, 6, 6, 24, (3, 3), padding=(1, 1, 1, 1))
 WEIGHT = np.random.default_rng(0).integers(-128, 128, (24, 16, 3, 3)).astype(np.int8)
 SCALES = np.random.default_rng(1).uniform(0.01, 0.02, (24, 1, 1, 1)).astype(np.float32)
-SUMS = Quantization(np.float32([0.5, 0.25]).reshape(1, 2, 1, 1), np.int32([3, 4]).reshape(1, 2, 1, 1))
-OTHER = Quantization(np.float32(0.25).reshape(()), np.int32(9).reshape(()))
+SUMS = quantization([0.5, 0.25], [3, 4])
+OTHER = quantization(0.25, 9)
 
 
-def constant(case: Case, array: Any, quantization: Quantization) -> Any:
+def constant(case: Case, array: Any, stands_for: Quantization) -> Any:
     """Return a variable of the network that stands for a quantized constant."""
-    variable = case.argument(array.shape, 0, str(array.dtype), quantization=quantization)
+    variable = case.argument(array.shape, 0, str(array.dtype), quantization=stands_for)
     case.parameters.pop()
     held = case.context.values[variable]
-    case.context.values[variable] = type(held)(relax.const(array), array.shape, 0, quantization)
+    case.context.values[variable] = type(held)(relax.const(array), array.shape, 0, stands_for)
     return variable
 
 
@@ -64,10 +64,10 @@ def test_a_convolution_of_floats_is_left() -> None:
 
 
 def test_a_bias_moves_the_zero_of_sums() -> None:
-    case, bias = Case(), np.float32([1, -2]).reshape(1, 2, 1, 1)
+    case, bias = Case(), np.array([1, -2], np.float32).reshape(1, 2, 1, 1)
     call = relax.op.add(case.argument((1, 2, 6, 6), 8, "int32", quantization=SUMS), relax.const(bias))
     value = case.becomes(quantized.add, call, lambda builder, x: x)
-    assert value.quantization == Quantization(SUMS.scale, np.int32([3 - 2, 4 + 8]).reshape(1, 2, 1, 1))
+    assert value.quantization == quantization([0.5, 0.25], [3 - 2, 4 + 8])
 
 
 def test_relu_and_clip_bound_sums() -> None:
@@ -141,8 +141,7 @@ def test_pooling_of_integers(kind: str) -> None:
         ),
     )  # fmt: skip
     # An average is a sum of 4 integers.
-    averaged = Quantization(SCALED.scale / 4, SCALED.zero * 4)
-    assert value.quantization == (SCALED if kind == "max" else averaged)
+    assert value.quantization == (SCALED if kind == "max" else quantization(0.5 / 4, 3 * 4))
 
 
 def test_an_average_that_does_not_count_the_border_is_left() -> None:
@@ -159,7 +158,7 @@ def test_a_mean_is_a_sum() -> None:
             lambda x: pooling.mean(x, 16, CPU), x, primfunc_name_hint="global_avg_pool2d", primfunc_attrs=EPILOGUE
         ),
     )  # fmt: skip
-    assert value.quantization == Quantization(np.float32(SCALED.scale / np.float32(36)), SCALED.zero * 36)
+    assert value.quantization == quantization(0.5 / 36, 3 * 36)
 
 
 @pytest.mark.parametrize("second", [SCALED, OTHER])

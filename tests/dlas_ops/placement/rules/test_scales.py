@@ -11,10 +11,9 @@ from dlas_ops._tvm import tvm
 from dlas_ops.kernels.operators import quantize as kernel
 from dlas_ops.kernels.operators.points_innermost import POINTS, scatter
 from dlas_ops.placement.rules import scales
-from dlas_ops.placement.value import Quantization
 from dlas_ops.processor.dot import stored
 from dlas_ops.processor.targets import describe
-from tests.dlas_ops.placement.before_after import SCALED, TARGET, Case
+from tests.dlas_ops.placement.before_after import SCALED, TARGET, Case, quantization
 
 relax = tvm.relax
 
@@ -68,7 +67,7 @@ def test_points_innermost_are_brought_into_the_plain_layout_first() -> None:
 
 def test_sums_become_integers_of_another_scale_within_their_bounds() -> None:
     case = Case()
-    sums = Quantization(np.float32(0.25).reshape(()), np.int32(7).reshape(()), low=0.0, high=6.0)
+    sums = quantization(0.25, 7, low=0.0, high=6.0)
     call = quantized(case.argument(SHAPE, 8, "int32", quantization=sums), 0.5, 3)
 
     def expected(builder: Any, x: Any) -> Any:
