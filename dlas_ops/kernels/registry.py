@@ -44,8 +44,8 @@ class Asked:
     @property
     def module(self) -> ModuleType:
         """The module of the algorithm in this format or, if it is not implemented in it, in dense."""
-        package = "kernels.sparse" if self.format == "csr" and self.implemented else "kernels.algorithms"
-        return importlib.import_module(f"dlas_ops.{package}.{self.algorithm}")
+        package = "sparse" if self.format == "csr" and self.implemented else "algorithms"
+        return importlib.import_module(f"dlas_ops.kernels.{package}.{self.algorithm}")
 
     @property
     def implemented(self) -> bool:
@@ -69,7 +69,7 @@ class Asked:
 
 def names() -> list[str]:
     """Return the names of all algorithms, those that select among the others too, sorted."""
-    return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__))
+    return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__) if not found.name.startswith("_"))
 
 
 def implemented() -> list[str]:
