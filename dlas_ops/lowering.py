@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, Target
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement.account import Layer
@@ -22,11 +22,11 @@ from dlas_ops.processor.targets import describe
 class Lowered:
     """A network with its algorithms placed, weights packed and element-wise operators fused; not yet scheduled."""
 
-    module: Any
+    module: IRModule
     layers: list[Layer]
 
 
-def lower(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> Lowered:
+def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> Lowered:
     """Return `model` with `choices` placed on its layers; see `dlas_ops.lower`."""
     module, placement = placed(model, target, choices, dtype)
     transform = tvm.relax.transform
@@ -46,7 +46,7 @@ def lower(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> 
     return Lowered(module, placement.layers)
 
 
-def placed(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> tuple[Any, Placement]:
+def placed(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> tuple[IRModule, Placement]:
     """Return `model` with its operators placed, and how."""
     if dtype == "float16" and not describe(target).half_loads:
         raise ValueError(f"{target} has no instruction that converts vectors of float16")

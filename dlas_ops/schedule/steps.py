@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor import half
 from dlas_ops.processor.dot import dot_of, tensorized
 from dlas_ops.processor.half import PARTIAL
@@ -19,7 +19,7 @@ from dlas_ops.schedule.tunables import Choice, Space, rule_first
 BYTES = 4
 
 
-def tile_of(sch: Any, block: Any) -> Tile:
+def tile_of(sch: Schedule, block: SBlock) -> Tile:
     """Return the register tile that the computation of `block` was laid out for."""
     return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
 
@@ -50,23 +50,23 @@ TILES = "dlas.tiles"
 TILES_PER_CORE = 4
 
 
-def extents(sch: Any, block: Any) -> list[int]:
+def extents(sch: Schedule, block: SBlock) -> list[int]:
     """Return the extents of the loops over `block`, outermost first."""
     return [int(sch.get(loop).extent) for loop in sch.get_loops(block)]
 
 
-def partial_sums(sch: Any, block: Any) -> Any | None:
+def partial_sums(sch: Schedule, block: SBlock) -> SBlock | None:
     """Return the block of the float16 sums that `block` adds to its float32 ones, if it does."""
     found = [other for other in sch.get_producers(block) if PARTIAL in sch.get(other).annotations]
     return found[-1] if found else None  # the first may set them to zero
 
 
-def sources(sch: Any, block: Any) -> list[Any]:
+def sources(sch: Schedule, block: SBlock) -> list[SBlock]:
     """Return the blocks that the products of `block` read."""
     return list(sch.get_producers(partial_sums(sch, block) or block))
 
 
-def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequence[int], cpu: Cpu) -> Space:
+def tiled_space(sch: Schedule, block: SBlock, spatial: Sequence[int], reduction: Sequence[int], cpu: Cpu) -> Space:
     """Return the tunables of `register_tiled` for loops over `block` of these extents.
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out;
@@ -95,25 +95,25 @@ def tiled_space(sch: Any, block: Any, spatial: Sequence[int], reduction: Sequenc
     }
 
 
-def weight_bytes(sch: Any, block: Any) -> int:
+def weight_bytes(sch: Schedule, block: SBlock) -> int:
     """Return the size of the weights that `block` reads."""
     return _weights(sch, block) * np.dtype(str(sch.get(block).reads[-1].source.dtype)).itemsize
 
 
-def _weights(sch: Any, block: Any) -> int:
+def _weights(sch: Schedule, block: SBlock) -> int:
     """Return the number of weights, which `block` reads last."""
     return prod(int(size) for size in sch.get(block).reads[-1].source.shape)
 
 
 def register_tiled(
-    sch: Any,
-    block: Any,
-    spatial: Sequence[Any],
-    reduction: Sequence[Any],
+    sch: Schedule,
+    block: SBlock,
+    spatial: Sequence[Loop],
+    reduction: Sequence[Loop],
     cpu: Cpu,
     choice: Choice,
-    value: Sequence[Any] = (),
-) -> tuple[Any, Any | None]:
+    value: Sequence[Loop] = (),
+) -> tuple[Loop, Loop | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
 
     Parameters
@@ -163,7 +163,7 @@ def register_tiled(
     return outer, oo if points_outside else None
 
 
-def fetch_ahead(sch: Any, loop: Any, kibibytes: int) -> None:
+def fetch_ahead(sch: Schedule, loop: Loop, kibibytes: int) -> None:
     """Mark `loop`, the innermost one that is not unrolled, to ask for what it will read `kibibytes` later, if any."""
     if kibibytes:
         sch.annotate(loop, AHEAD, kibibytes)
@@ -179,7 +179,7 @@ def unrollable(reduction: Sequence[int]) -> list[int]:
     return sorted(count for count in found if count <= MOST_UNROLLED and (count < inside or count == 1))
 
 
-def unrolled(sch: Any, reduction: Sequence[Any], steps: int) -> Any:
+def unrolled(sch: Schedule, reduction: Sequence[Loop], steps: int) -> Loop:
     """Unroll so many steps of the loops, innermost last; return the innermost loop that is left."""
     for loop in reversed(reduction):
         extent = int(sch.get(loop).extent)
@@ -195,7 +195,7 @@ def unrolled(sch: Any, reduction: Sequence[Any], steps: int) -> Any:
     return left
 
 
-def _place_partial(sch: Any, partial: Any, reduction: Sequence[Any], lanes: int) -> list[Any]:
+def _place_partial(sch: Schedule, partial: SBlock, reduction: Sequence[Loop], lanes: int) -> list[Loop]:
     """Sum a tile of `partial` in float16 for each step of the float32 `reduction`; return the loops of that sum."""
     depth = len(sch.get_loops(partial)) - len(reduction)
     sch.compute_at(partial, reduction[-1], preserve_unit_loops=True)
@@ -211,7 +211,7 @@ def _place_partial(sch: Any, partial: Any, reduction: Sequence[Any], lanes: int)
     return list(inside)
 
 
-def _zero_partial(sch: Any, partial: Any, inside: Any) -> None:
+def _zero_partial(sch: Schedule, partial: SBlock, inside: Loop) -> None:
     """Set the sums of `partial` to zero before the loop `inside`, in whole vectors."""
     first = sch.decompose_reduction(partial, inside)
     *_, v, value = sch.get_loops(first)
@@ -221,7 +221,7 @@ def _zero_partial(sch: Any, partial: Any, inside: Any) -> None:
     sch.vectorize(sch.fuse(v, value))
 
 
-def sum_values(sch: Any, block: Any, lane: Any, value: Sequence[Any], cpu: Cpu) -> None:
+def sum_values(sch: Schedule, block: SBlock, lane: Loop, value: Sequence[Loop], cpu: Cpu) -> None:
     """Replace the loops over `lane` and the `value` in it, if there is one, by the processor's instruction.
 
     Nothing can be moved to the block afterwards.
@@ -239,13 +239,13 @@ def divisors(size: int) -> list[int]:
     return [divisor for divisor in range(1, size + 1) if size % divisor == 0]
 
 
-def parallel(sch: Any, loop: Any, cpu: Cpu) -> None:
+def parallel(sch: Schedule, loop: Loop, cpu: Cpu) -> None:
     """Run `loop` in parallel, unless all the iterations in it are less work than to wake the other cores."""
     if _iterations(sch, loop) >= cpu.least_parallel:
         sch.parallel(loop)
 
 
-def _iterations(sch: Any, loop: Any) -> int:
+def _iterations(sch: Schedule, loop: Loop) -> int:
     """Return how many innermost iterations `loop` comes to, by the longest nest in it."""
     below = []
     for block in sch.get_child_blocks(loop):
@@ -255,7 +255,7 @@ def _iterations(sch: Any, loop: Any) -> int:
     return max(below, default=0)
 
 
-def inline_rest(sch: Any, block: Any, source: Any | None) -> Any:
+def inline_rest(sch: Schedule, block: SBlock, source: SBlock | None) -> SBlock:
     """Inline `block`, which follows `source` if any, and every block after it into the last, and return the last.
 
     What else the last one reads, element-wise functions of other arguments, is inlined too.
@@ -268,7 +268,7 @@ def inline_rest(sch: Any, block: Any, source: Any | None) -> Any:
     return block
 
 
-def _same(sch: Any, one: Any, other: Any) -> bool:
+def _same(sch: Schedule, one: SBlock, other: SBlock) -> bool:
     return bool(sch.get(one).same_as(sch.get(other)))
 
 
@@ -279,7 +279,7 @@ class Epilogue:
     sums are first copied to memory, because a loop cannot index registers.
     """
 
-    def __init__(self, sch: Any, block: Any) -> None:
+    def __init__(self, sch: Schedule, block: SBlock) -> None:
         self.sch = sch
         output = sch.get_consumers(block)[0]
         followers = _chain(sch, output)
@@ -289,7 +289,7 @@ class Epilogue:
         else:
             self.blocks = [inline_rest(sch, output, block)]
 
-    def place(self, loop: Any) -> None:
+    def place(self, loop: Loop) -> None:
         """Compute the epilogue of a tile at `loop`, as soon as the tile is summed."""
         for block in self.blocks:
             self.sch.reverse_compute_at(block, loop)
@@ -302,7 +302,7 @@ class Epilogue:
             vectorize_inner(self.sch, block, self.sch.get_loops(block)[depth:], lanes, unroll=index == 0)
 
 
-def _chain(sch: Any, block: Any) -> list[Any]:
+def _chain(sch: Schedule, block: SBlock) -> list[SBlock]:
     """Return `block` and all that depends on it."""
     found = [block]
     for consumer in sch.get_consumers(block):
@@ -310,7 +310,7 @@ def _chain(sch: Any, block: Any) -> list[Any]:
     return found
 
 
-def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int, unroll: bool = True) -> None:
+def vectorize_inner(sch: Schedule, block: SBlock, loops: Sequence[Loop], lanes: int, unroll: bool = True) -> None:
     """Vectorise the innermost of `loops` by `lanes` and unroll the others."""
     if not loops:  # around a single number
         return
@@ -323,13 +323,13 @@ def vectorize_inner(sch: Any, block: Any, loops: Sequence[Any], lanes: int, unro
         sch.unroll(loop)
 
 
-def copy_stage(sch: Any, block: Any, cpu: Cpu) -> None:
+def copy_stage(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     """Run `block` (border, im2col) as a parallel loop of its own, a vector of channels at a time."""
     parallel(sch, sch.fuse(*sch.get_loops(block)[:3]), cpu)
     vectorize_last(sch, block, cpu)
 
 
-def vectorize_last(sch: Any, block: Any, cpu: Cpu) -> None:
+def vectorize_last(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     """Vectorise the innermost loop of `block`, channels, if it is whole vectors of them."""
     channels = sch.get_loops(block)[-1]
     if int(sch.get(channels).extent) % cpu.lanes() == 0:

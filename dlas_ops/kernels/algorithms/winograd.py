@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 
+from dlas_ops._types import Expr, Loop, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_vectors
 from dlas_ops.kernels.shared.winograd_transforms import POINTS, derive, entry, matrices
@@ -54,7 +54,7 @@ WEIGHT_BYTES_PER_CYCLE = 8
 PANEL_OF_L2 = 0.5
 
 
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None."""
     if conv.groups > 1:
         return "winograd multiplies all input by all output channels, and a grouped convolution only some"
@@ -138,7 +138,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return transformed.astype(np.float32).reshape(blocks, len(kernel), len(kernel), channels, lanes)
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu) -> Tensor:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import annotation, padded
@@ -154,7 +154,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     even_odd = [range(size - 2, -1, -2), range(size - 1, -1, -2)]
     pairs = [range(1), *(range(first, first + 2) for first in range(1, size - 1, 2)), range(size - 1, size)]
 
-    def half_transformed(n: Any, c: Any, h: Any, w: Any, a: Any, x: Any, v: Any) -> Any:
+    def half_transformed(n: Expr, c: Expr, h: Expr, w: Expr, a: Expr, x: Tensor, v: Expr) -> Expr:
         return entry(forward, even_odd, a, [source[n, c, h * m + r, w * m + x, v] for r in range(size)])
 
     half = te.compute(
@@ -168,7 +168,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     inner = lanes if conv.in_channels % lanes == 0 else conv.in_channels
     co, ci = te.reduce_axis((0, conv.in_channels // inner), "co"), te.reduce_axis((0, inner), "ci")
 
-    def sum_of_products(a: Any, b: Any, n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+    def sum_of_products(a: Expr, b: Expr, n: Expr, o: Expr, h: Expr, w: Expr, v: Expr) -> Expr:
         channel = co * inner + ci
         held = tiles[a, b, n, channel // lanes, h, w, channel % lanes]
         return te.sum(held * weight[o, a, b, channel, v], axis=[co, ci])
@@ -185,7 +185,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
         name="half_inverse",
     )
 
-    def point(n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+    def point(n: Expr, o: Expr, h: Expr, w: Expr, v: Expr) -> Expr:
         return entry(backward, pairs, w % m, [half_back[n, o, h // m, w // m, h % m, b, v] for b in range(size)])
 
     points = te.compute((conv.batch, work.vectors, work.height * m, work.width * m, lanes), point, name="inverse")
@@ -193,7 +193,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     return te.compute(shape, lambda *index: points[index], name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`.
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers; ``panel`` is how many of those tiles, at
@@ -221,7 +221,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     }
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Take a panel of tiles at a time, panels in parallel, through both transforms and the product between them."""
     work, tile = _work_of(sch, block), Tile(*choice["tile"])
     rows, columns = work.panel(tile, choice["panel"])
@@ -259,7 +259,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
         vectorize_inner(sch, first, sch.get_loops(first)[depth:], cpu.lanes(), unroll=depth > 2)
 
 
-def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
+def _transform(sch: Schedule, whole: SBlock, half: SBlock, loop: Loop, cpu: Cpu) -> None:
     """Compute `half`, the transform of columns, and `whole`, that of rows too, unrolled for one tile at `loop`."""
     sch.compute_at(half, loop)
     depth = len(sch.get_loops(whole)) - 3
@@ -269,10 +269,10 @@ def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
 
 
 # Blocks that sum products, with how many loops are around the first of their reductions.
-Sums = list[tuple[Any, int]]
+Sums = list[tuple[SBlock, int]]
 
 
-def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
+def _multiply(sch: Schedule, block: SBlock, loop: Loop, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
     """Compute the products of a panel at `loop`, a register tile at a time."""
     sch.compute_at(block, loop, preserve_unit_loops=True)
     sums = sch.cache_write(block, 0, "local")
@@ -290,7 +290,7 @@ def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Cho
     return [(block, 3)]
 
 
-def _multiply_derived(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
+def _multiply_derived(sch: Schedule, block: SBlock, loop: Loop, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
     """Compute the products of a panel at `loop` for some input channels at a time, whose kernels are derived before.
 
     These kernels stay in the L1 cache. Sums over all channels pass by it in between, a register tile at a time: of a
@@ -336,6 +336,6 @@ def most(size: int, limit: int) -> int:
     return max(divisor for divisor in divisors(size) if divisor <= max(limit, 1))
 
 
-def _work_of(sch: Any, block: Any) -> Work:
+def _work_of(sch: Schedule, block: SBlock) -> Work:
     size, _, batch, vectors, height, width, _, *reduction = extents(sch, block)
     return Work(size - 2, batch, prod(reduction), vectors, height, width)
