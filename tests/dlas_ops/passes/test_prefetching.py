@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import PrimFunc, Stmt
+from dlas_ops._types import BufferLoad, Expr, PrimFunc, Stmt, Var
 from dlas_ops.kernels.scheduling import schedule_function, space
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.passes.pipeline import PIPELINE
@@ -45,8 +43,9 @@ def text_of(mcpu: str, algorithm: str, dtype: str, choice: Choice) -> str:
 def asking(mcpu: str, algorithm: str, choice: Choice, conv: Conv = CONV) -> PrimFunc:
     """Return the program as the pass leaves it: what comes before it in TVM's lowering, and then the pass alone."""
     module = tvm.IRModule({"main": scheduled_for(mcpu, algorithm, choice, conv=conv)})
+    target = named(mcpu)
     lower, _, _ = tirx.get_tir_pipeline(PIPELINE)
-    [function] = lower(tirx.transform.BindTarget(named(mcpu))(module)).functions.values()
+    [function] = lower(tirx.transform.BindTarget(target.with_host(target))(module)).functions.values()
     return prefetched(function)
 
 
@@ -107,49 +106,51 @@ def asked_and_read(mcpu: str, algorithm: str, conv: Conv, choice: Choice) -> tup
     """Return where the program asks for weights and reads them, in elements, and how often it asks."""
     asked: list[int] = []
     read: set[int] = set()
-    run(asking(mcpu, algorithm, choice, conv).body, {}, asked, read)
+    lines = source_of(asking(mcpu, algorithm, choice, conv).body, {})
+    exec("\n".join(lines), {"asked": asked, "read": read})
     return set(asked), read, len(asked)
 
 
-def run(statement: Any, values: dict[Any, int], asked: list[int], read: set[int]) -> None:
-    """Run a program's loops, noting which weights it asks for and which vectors of them it reads."""
+def source_of(statement: Stmt, names: dict[Var, str]) -> list[str]:
+    """Return Python code that runs a program's loops, noting what weights it asks for and what vectors it reads."""
     match statement:
         case tirx.For():
-            for value in range(int(statement.extent)):
-                run(statement.body, values | {statement.loop_var: value}, asked, read)
+            name = names.setdefault(statement.loop_var, f"v{len(names)}")
+            inside = [f"  {line}" for line in source_of(statement.body, names)]
+            return [f"for {name} in range({int(statement.extent)}):", *inside, "  pass"]
         case tirx.SeqStmt():
-            values = dict(values)
-            for each in statement.seq:
-                if isinstance(each, tirx.Bind):
-                    if not isinstance(each.value, tvm.ir.Call):  # which unpacks the arguments
-                        values[each.var] = number(each.value, values)
-                else:
-                    run(each, values, asked, read)
+            return [line for each in statement.seq for line in source_of(each, names)]
+        case tirx.Bind() if not isinstance(statement.value, tvm.ir.Call):  # which unpacks the arguments
+            name = names.setdefault(statement.var, f"v{len(names)}")
+            return [f"{name} = {number(statement.value, names)}"]
         case tirx.AttrStmt():
-            run(statement.body, values, asked, read)
+            return source_of(statement.body, names)
         case tirx.Evaluate() if "llvm_intrin" in str(statement.value.op):
             load = statement.value.args[1].args[0]
-            asked.append(number(load.indices[0], values))
+            return [f"asked.append({number(load.indices[0], names)})"]
         case tirx.BufferStore():
+            lines: list[str] = []
 
-            def visit(load: Any) -> None:
+            def visit(load: BufferLoad) -> None:
                 if load.source.name.startswith("weight"):
-                    read.add(number(load.indices[0].base, values))
+                    lines.append(f"read.add({number(load.indices[0].base, names)})")
 
             tvm_ffi.structural_walk(statement.value, (tvm.ir.TensorLoad, visit))
+            return lines
+        case _:
+            return []
 
 
-OPERATIONS = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul, "FloorDiv": operator.floordiv,
-              "FloorMod": operator.mod, "Div": operator.floordiv, "Mod": operator.mod}  # fmt: skip
+OPERATIONS = {"Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%", "Div": "//", "Mod": "%"}
 
 
-def number(expression: Any, values: dict[Any, int]) -> int:
+def number(expression: Expr, names: dict[Var, str]) -> str:
     if isinstance(expression, tirx.Var):
-        return values[expression]
+        return names[expression]
     if isinstance(expression, tirx.IntImm):
-        return int(expression)
+        return str(int(expression))
     operation = OPERATIONS[type(expression).__name__]
-    return int(operation(number(expression.a, values), number(expression.b, values)))
+    return f"({number(expression.a, names)} {operation} {number(expression.b, names)})"
 
 
 # One target of each width of vectors; the tiles fit the registers of all.

@@ -69,19 +69,20 @@ def test_the_error_stays_within_the_stated_bound(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("derived", [4, 16])
+@pytest.mark.parametrize("derived", ["4", "a vector"])
 @pytest.mark.parametrize("channels", [16, 512])
 @pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
 def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
-    m: int, bound: float, channels: int, derived: int, monkeypatch: pytest.MonkeyPatch
+    m: int, bound: float, channels: int, derived: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(m, monkeypatch)
     conv, cpu = conv3x3(channels, 8, 32), describe(networks.target())
+    count = cpu.lanes() if derived == "a vector" else int(derived)
     weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
     packed = winograd.pack(weight, conv, cpu)
     packed[:, 2:-1] = packed[:, :, 2:-1] = np.nan  # whoever reads one of these is found out
     function = programs(Problem(conv.operator, conv), networks.target())["winograd/dense"].function
-    scheduled = schedule_function(function, cpu, {"derived": derived})
+    scheduled = schedule_function(function, cpu, {"derived": count})
     library = tvm.compile(
         tvm.IRModule({"layer": scheduled.with_attr("global_symbol", "layer")}), networks.target(), tir_pipeline=PIPELINE
     )
