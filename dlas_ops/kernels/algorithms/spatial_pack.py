@@ -14,7 +14,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
-from dlas_ops.schedule.steps import copy_stage, extents, register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.steps import copy_stage, extents
 from dlas_ops.schedule.tiling import register_tile
 from dlas_ops.schedule.tunables import Choice, Space
 

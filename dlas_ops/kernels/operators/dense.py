@@ -10,6 +10,7 @@ from dlas_ops.kernels.shared.blocks import annotation, multiplied, value_axis
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.register_tiles import sum_values
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
     divisors,
@@ -17,7 +18,6 @@ from dlas_ops.schedule.steps import (
     fetch_ahead,
     inline_rest,
     parallel,
-    sum_values,
     tile_of,
     vectorize_inner,
 )

@@ -13,16 +13,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
-from dlas_ops.schedule.steps import (
-    copy_stage,
-    divisors,
-    extents,
-    inline_rest,
-    parallel,
-    sum_values,
-    tile_of,
-    vectorize_inner,
-)
+from dlas_ops.schedule.register_tiles import sum_values
+from dlas_ops.schedule.steps import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
 from dlas_ops.schedule.tiling import Tile, register_tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 

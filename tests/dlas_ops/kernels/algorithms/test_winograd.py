@@ -12,7 +12,7 @@ import dlas_ops
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.algorithms import winograd
 from dlas_ops.kernels.scheduling import schedule_function
-from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared import reference, winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.winograd_transforms import POINTS, matrices
 from dlas_ops.passes.pipeline import PIPELINE
@@ -26,7 +26,7 @@ from tests.dlas_ops.shapes import SETTINGS, convolutions
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave no choice but m x m outputs per tile."""
-    monkeypatch.setattr(winograd, "POINTS", {m: POINTS[m]})
+    monkeypatch.setattr(winograd_plan, "POINTS", {m: POINTS[m]})
 
 
 def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
@@ -99,8 +99,8 @@ def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
 def test_large_weights_get_small_tiles() -> None:
     """F(4x4) reads 2.25 times the transformed weights of F(2x2): too many on a small map of many channels."""
     cpu = describe(networks.target())
-    assert winograd.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
-    assert winograd.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
+    assert winograd_plan.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
+    assert winograd_plan.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
 
 
 @pytest.mark.parametrize(
