@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, Target
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement import walk
@@ -22,11 +23,11 @@ from dlas_ops.processor.targets import describe
 class Lowered:
     """A network with its algorithms placed, weights packed and element-wise operators fused; not yet scheduled."""
 
-    module: tvm.IRModule
+    module: IRModule
     layers: list[Layer]
 
 
-def lower(model: onnx.ModelProto, target: tvm.target.Target, choices: Choices, dtype: str) -> Lowered:
+def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> Lowered:
     """Return `model` with `choices` placed on its layers; see `dlas_ops.lower`."""
     module, context = placed(model, target, choices, dtype)
     transform = tvm.relax.transform
@@ -46,9 +47,7 @@ def lower(model: onnx.ModelProto, target: tvm.target.Target, choices: Choices, d
     return Lowered(module, context.layers)
 
 
-def placed(
-    model: onnx.ModelProto, target: tvm.target.Target, choices: Choices, dtype: str
-) -> tuple[tvm.IRModule, Context]:
+def placed(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> tuple[IRModule, Context]:
     """Return `model` with its operators placed, and the context of its placement: the account and what was recorded."""
     if dtype == "float16" and not describe(target).half_loads:
         raise ValueError(f"{target} has no instruction that converts vectors of float16")

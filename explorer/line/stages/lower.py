@@ -12,7 +12,7 @@ import onnx
 import tvm
 
 import dlas_ops
-from dlas_ops.kernels.algorithms import winograd
+from dlas_ops.kernels.shared import winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Layer
 from dlas_ops.processor.targets import describe
@@ -98,7 +98,7 @@ def numerics(layers: Sequence[Layer], target: Any) -> dict[str, Any]:
 def _arithmetic(layer: Layer, target: Any) -> str:
     """Return the class of a layer's arithmetic; see `numerics`."""
     if layer.ran.startswith("winograd"):
-        return f"winograd F({winograd.variant(_conv(layer), describe(target))[0].m}, 3)"
+        return f"winograd F({winograd_plan.variant(_conv(layer), describe(target))[0].m}, 3)"
     if layer.dtype == "float16":
         return "float16" if layer.arithmetic.startswith("float16") else "float16, widened"
     return layer.dtype

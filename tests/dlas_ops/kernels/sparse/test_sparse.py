@@ -160,7 +160,7 @@ def test_the_artifact_shrinks_with_sparsity(algorithm: str, tmp_path: Path) -> N
         library.export_library(str(tmp_path / "network.tar"))
         with tarfile.open(tmp_path / "network.tar") as archive:
             sizes[sparsity] = sum(member.size for member in archive.getmembers())
-    matrix = Asked(algorithm, "csr").module.pack(pruned(LARGE, 0.0), LARGE, describe(networks.target()))
+    matrix = Asked(algorithm, "csr").sparse_module.pack(pruned(LARGE, 0.0), LARGE, describe(networks.target()))
     assert matrix.indices.itemsize <= 2
     stored = LARGE.out_channels * LARGE.in_channels * 9 * (4 + matrix.indices.itemsize)
     assert sizes[0.0] - sizes[1.0] == pytest.approx(stored, rel=0.05)
