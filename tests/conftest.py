@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from explorer.core.artifact import Artifact
-from tests import studies
+from tests import ROOT, studies
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,21 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     ran = Ran(studies.write_space(folder), folder / "workspace", studies.Events())
     studies.run(ran.space, ran.workspace, ran.events)
     return ran
+
+
+@pytest.fixture(scope="session")
+def documented(grid: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the pages' commands run in: bundled spaces, examples, and a workspace with the grid's stages.
+
+    The quickstart there trains as the grid does, so that it finds its networks trained.
+    """
+    folder = tmp_path_factory.mktemp("documented")
+    shutil.copytree(grid.workspace, folder / "workspace")
+    shutil.copytree(ROOT / "search_spaces", folder / "search_spaces")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    with (folder / "search_spaces" / "quickstart.toml").open("a") as file:
+        file.write(studies.SHORT)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,18 @@ sample_ms = 0.5
 warmup_ms = 0.5
 """
 
+# Settings under which another space of the grid's data set and models finds its networks trained.
+SHORT = """
+[train]
+epochs = 1
+[compress]
+epochs = 1
+[measure]
+samples = 10
+sample_ms = 0.5
+warmup_ms = 0.5
+"""
+
 
 class Events:
     """Remembers what it is told; `kill_in` ends the process by SIGKILL a moment after that stage has begun."""

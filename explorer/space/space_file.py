@@ -30,7 +30,7 @@ SETTINGS = tuple(Settings.model_fields)
 TABLES = ("axes", "objectives", "search", *SETTINGS)
 RUNGS = ("tuning_trials", "tuning_seconds")
 DEVICES_FILE = "devices.toml"
-BUNDLED = Path(__file__).parent.parent / "search_spaces"
+BUNDLED = Path(__file__).parents[2] / "search_spaces"
 
 
 class Search(BaseModel):
