@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.settings import CompressSettings, DataSettings, TrainSettings
+from explorer.line import contracts
 
 # As the engine gives its torch worker on a small machine: OpenMP threads that share their cores with other processes
 # wait for one another at every operator, which makes two slower than one.
@@ -28,7 +29,7 @@ def execute(stage: str, folder: Path, parameters: Mapping[str, Any], **parents: 
     """Run one stage as a worker does: what it returns has to survive JSON."""
     out = folder / stage
     out.mkdir(parents=True, exist_ok=True)
-    values = plugins.load("stage", stage).run(parameters, parents, out)
+    values = plugins.load("stage", stage).run(*contracts.parse(stage, parameters, parents), out)
     return Artifact(stage, stage, out, json.loads(json.dumps(values, allow_nan=False)))
 
 

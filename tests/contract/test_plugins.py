@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from explorer.compression import channel_pruning
 from explorer.core import plugins
-from explorer.core.configuration import dtype, in_float32, parts, takes_ratio
+from explorer.core.configuration import Configuration, parts, takes_ratio
 from explorer.core.settings import MeasureSettings
 from explorer.datasets import SPLITS, Options, Splits, channel_sums
 from explorer.line import prepared
@@ -201,10 +201,11 @@ MATRIX = [
 def test_what_is_compressed_compiles(
     compression: str, name: str, shape: tuple[int, int, int], worker: Worker, tmp_path: Path
 ) -> None:
+    stack = Configuration("digits", name, compression=compression)
     example = torch.zeros(1, *shape)
     model = model_of(name, shape=shape)
     before = accounting.account(model, example)
-    for part in parts(in_float32(compression)):
+    for part in parts(stack.in_float32):
         ratio = 0.8 if part == "weight_pruning" else 0.5 if takes_ratio(part) else None
         model = plugins.load("compression", part).compress(
             model, ratio, example, lambda model, share=1.0, pace=1.0: None
@@ -212,7 +213,7 @@ def test_what_is_compressed_compiles(
     left = accounting.total(accounting.account(model, example), "nonzeros") / accounting.total(before, "nonzeros")
     assert left < 0.6 if takes_ratio(compression) else left == 1
     exported(settle(model, shape), shape, tmp_path)
-    stored = dtype(compression)
+    stored = stack.dtype
     for format in ("dense", "csr") if "weight_pruning" in compression and stored == "float32" else ("dense",):
         outputs = compiled_outputs(worker, tmp_path, format, stored)
         assert error_of(tmp_path, outputs) < MeasureSettings().allowed(stored)
@@ -305,6 +306,10 @@ def perturb(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
     """Change which channels are the least, as fine-tuning does."""
     for parameter in model.parameters():
         parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
+
+
+def dtype(compression: str) -> str:
+    return Configuration("digits", "resnet18", compression=compression).dtype
 
 
 @pytest.mark.parametrize("name", [name for name in plugins.names("compression") if dtype(name) != "float32"])

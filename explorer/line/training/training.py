@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from explorer.core import plugins
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.settings import CompressSettings, TrainSettings
 from explorer.line import execution
 from explorer.line.prepared import Inputs
 from explorer.line.training import checkpoint
 from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
+from explorer.models import builder
 
 EVALUATION_BATCH = 256
 EVALUATION_PIXELS = 1 << 20  # of a batch of large images, which is smaller: activations are many times the image
@@ -61,9 +62,9 @@ class Recipe:
     label_smoothing: float = 0.0
 
     @staticmethod
-    def of(parameters: Mapping[str, Any]) -> Recipe:
-        """Return the recipe that a stage's parameters hold among others."""
-        return Recipe(**{field.name: parameters[field.name] for field in fields(Recipe) if field.name in parameters})
+    def of(settings: TrainSettings | CompressSettings) -> Recipe:
+        """Return the recipe that a stage's settings hold among others."""
+        return Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[
     StageFailed
         If the model cannot take images of this shape, or gives another output.
     """
-    build = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("model", name).build
+    build = builder(name)
     try:
-        model: nn.Module = build(width, classes, shape)
+        model = build(width, classes, shape)
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *shape))
     except (RuntimeError, ValueError) as error:

@@ -49,7 +49,7 @@ def test_parts_that_combine(compression: str, ratio: float | None, dtype: str, i
     multiple = 8 if "channel_pruning" in compression else None
     stack = replace(PLAIN, compression=compression, ratio=ratio, channel_multiple=multiple)
     assert configuration.why_invalid(stack) is None
-    assert (configuration.dtype(compression), configuration.in_float32(compression)) == (dtype, in_float32)
+    assert (stack.dtype, stack.in_float32) == (dtype, in_float32)
     other = replace(stack, ratio=0.5 if ratio is None else None)
     assert "ratio" in (configuration.why_invalid(other) or "")
     other = replace(stack, channel_multiple=8 if multiple is None else None)

@@ -114,8 +114,7 @@ def test_the_steps_share_out_all_epochs_and_the_last_gets_most(
 ) -> None:
     spent: list[int] = []
     monkeypatch.setattr(training, "fit", lambda stage, model, images, recipe, epochs: spent.append(epochs))
-    parameters = CompressSettings(epochs=epochs).model_dump()
-    fine_tune = stage.fine_tuning(parameters, Prepared.load(digits))
+    fine_tune = stage.fine_tuning(CompressSettings(epochs=epochs), Prepared.load(digits))
     for step in gradually(steps):
         fine_tune(nn.Identity(), step.fine_tuning)
     assert len(spent) == steps

@@ -136,7 +136,7 @@ def test_a_folder_may_move(tmp_path: Path, root: Path) -> None:
     artifact = folder(tmp_path, root)
     before = Prepared.load(artifact).test[:]
     moved = root.rename(tmp_path / "elsewhere")
-    there = Artifact("data", "data", artifact.path, {**artifact.values, "root": str(moved)})
+    there: Artifact = Artifact("data", "data", artifact.path, {**artifact.values, "root": str(moved)})
     np.testing.assert_array_equal(Prepared.load(there).test[:], before)
     with pytest.raises(StageFailed, match="was an image when the data set was read"):
         Prepared.load(artifact).test[:]
