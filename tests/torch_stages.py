@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
@@ -67,6 +68,11 @@ def compress(
     choice = {"model": model, "width": width, "compression": compression, "ratio": ratio, "channel_multiple": 8}
     recipe = CompressSettings(**settings).model_dump() if compression != "none" else {}
     return execute("compress", folder, {**choice, **recipe}, data=data, train=train)
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    """Return the weights of all convolutions and linear layers."""
+    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
 def onnx_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from explorer.core.settings import CompressSettings
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
 from explorer.line.contracts.compress import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, training
+from explorer.line.training import accounting, predictions, training
 from explorer.line.training.onnx_export import export
 
 VERSION = 4
@@ -50,8 +50,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
     images = Reference.inputs(splits)
-    Reference(images, training.logits(model, images).numpy()).save(out)
-    decided = {split: training.decisions(model, getattr(splits, split)) for split in SPLITS}
+    Reference(images, predictions.logits(model, images).numpy()).save(out)
+    decided = {split: predictions.decisions(model, getattr(splits, split)) for split in SPLITS}
     answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
     np.savez(out / ANSWERS, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
     whole, left = partial(accounting.total, before), partial(accounting.total, after)

@@ -9,7 +9,7 @@ import torch
 
 from explorer.line.contracts.train import Initialised, Parameters, Parents, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, training, weights
+from explorer.line.training import accounting, predictions, training, weights
 
 VERSION = 3
 WORKER = "torch"
@@ -36,8 +36,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
     return {
-        "train_accuracy": training.accuracy(model, splits.train),
-        "validation_accuracy": training.accuracy(model, splits.validation),
+        "train_accuracy": predictions.accuracy(model, splits.train),
+        "validation_accuracy": predictions.accuracy(model, splits.validation),
         "parameters": accounting.parameters(model),
         "seconds": seconds,
         "threads": torch.get_num_threads(),

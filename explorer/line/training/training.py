@@ -1,4 +1,4 @@
-"""Model, images and a recipe → trained weights, accuracies and logits; the same ones on the same machine."""
+"""Model, images and a recipe → trained weights; the same ones on the same machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from explorer.core.errors import Failure, StageFailed
@@ -25,8 +23,6 @@ from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
 from explorer.models import builder
 
-EVALUATION_BATCH = 256
-EVALUATION_PIXELS = 1 << 20  # of a batch of large images, which is smaller: activations are many times the image
 MOMENTUM = 0.9
 ACTIVATION_BYTES = 3 << 29  # of a batch that trains at once: with gradients and weights, below 4 GiB in all
 KEEP_SECONDS = 10.0  # of training, at least, between two states that are kept
@@ -293,32 +289,3 @@ def _parts(batch: int, kept: int) -> int:
     """Return into how many parts a batch is split so that activations of `kept` bytes per image stay bounded."""
     most = max(2, ACTIVATION_BYTES // max(1, kept))  # batch norm needs more than one image
     return max(1, min(math.ceil(batch / most), batch // 2))
-
-
-@torch.no_grad()
-def logits(model: nn.Module, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
-    """Return the model's outputs in evaluation mode, float32, shape (N, classes)."""
-    model.eval()
-    batches = torch.from_numpy(pixels).split(_evaluation_batch(pixels.shape[2:]))  # type: ignore[no-untyped-call]
-    return torch.cat([model(batch) for batch in batches])
-
-
-def decisions(model: nn.Module, images: Inputs) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the class that `model` puts each image into, and by how much its logit exceeds the second; shape (N,).
-
-    No more than one batch is in memory.
-    """
-    batch = _evaluation_batch(images.shape[1:])
-    parts = [logits(model, images[start : start + batch]) for start in range(0, len(images), batch)]
-    first, second = torch.cat(parts).topk(2).values.unbind(1)
-    return torch.cat(parts).argmax(1).numpy(), (first - second).numpy()
-
-
-def accuracy(model: nn.Module, images: Inputs) -> float:
-    """Return the share of `images` that `model` classifies correctly."""
-    return float((decisions(model, images)[0] == images.labels).mean())
-
-
-def _evaluation_batch(size: tuple[int, ...]) -> int:
-    """Return how many images of (height, width) are evaluated at once."""
-    return min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // math.prod(size)))
