@@ -1,4 +1,4 @@
-"""What every compression is given: the trained model, a ratio, an example input, and the means to fine-tune.
+"""Trained model, ratio and example input → the compressed model; the Protocols that every compression follows.
 
 A compression is one file with literals that are read without importing it:
 

@@ -243,7 +243,7 @@ def _algorithm_has_dtype(c: Configuration) -> str | None:
     if c.format == "dense":
         return None if wanted in dense else f"algorithm {c.algorithm} has no kernels for {wanted}"
     every = plugins.names("sparse")
-    kernels = (c.algorithm,) if c.algorithm in every else every  # one that selects has what it selects from
+    kernels = (c.algorithm,) if c.algorithm in every else every  # one that selects has those of all others
     if any(wanted in plugins.literal("sparse", name, "DTYPES", default=()) for name in kernels):
         return None
     return f"algorithm {c.algorithm} has no kernels for {wanted} in format {c.format}"

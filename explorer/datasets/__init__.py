@@ -1,4 +1,4 @@
-"""What every data set hands over: labelled 8-bit images in three disjoint splits, and the way there from one set.
+"""Options → labelled 8-bit images in three disjoint splits: the types of every data set, and the way from one set.
 
 A data set is one file, a `Dataset`, with literals that are read without importing it:
 
@@ -34,7 +34,7 @@ Indices = NDArray[np.int64]
 
 
 class Options(NamedTuple):
-    """What a data set is loaded with: the fields of ``[data]``, and where its files were found.
+    """Options that a data set is loaded with: the fields of ``[data]``, and where its files were found.
 
     Parameters
     ----------

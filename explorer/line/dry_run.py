@@ -1,6 +1,6 @@
 """Search space → how often each stage is executed, by every configuration alone and by all together.
 
-The line itself is run, by an engine that computes nothing: what it would execute twice has a key that it has seen.
+An engine that computes nothing runs the line itself: an execution that would happen twice has a key that it has seen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # By `explorer.line.stages.lower.numerics`, these differ in the order of sums, which is not in the key of `evaluate`.
 SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
 NATIVE: Target = {"target": "native"}
-# Stage → what the line reads of its artifact, besides `numerics`.
+# Stage → the values that the line reads of its artifact, except for `numerics`.
 VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.0},
     "build": {"size_bytes": 0},
@@ -138,17 +138,17 @@ class CountingEngine:
         return Artifact(stage.name, key, Path())
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return what stands for the data set's files; weights and code follow from the choices, which are in keys."""
+        """Return a parent that stands for the data set's files; weights and code follow from choices that keys have."""
         return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}
 
     def lanes(self, device: str) -> int:
-        """Return what is equal for devices of equal targets: TVM, which knows how wide vectors are, is not asked."""
+        """Return a number that is equal for devices of equal targets; TVM, which knows the width, is not asked."""
         targets = [self.target(name) for name in (*self._devices, device)]
         self.at_most |= DEPEND_ON_LANES  # widths that are equal, or that another configuration names, count apart
         return -1 - targets.index(self.target(device))
 
     def target(self, device: str) -> Target:
-        """Return what has the same key for devices that compile for the same target."""
+        """Return a target that is equal for devices that compile for the same one."""
         entry = self._devices.get(device)
         if entry is None:
             return {"device": device}
@@ -156,7 +156,7 @@ class CountingEngine:
 
     @property
     def host(self) -> Target:
-        """What stands for this machine's target."""
+        """A target that stands for this machine's."""
         return NATIVE
 
     def _key(self, stage: Stage) -> str:
@@ -190,7 +190,7 @@ class CountingEngine:
         return VALUES.get(stage.name, {})
 
     def _numerics(self, stage: contracts.lower.Stage) -> dict[str, str]:
-        """Return what is equal for networks that are known to be evaluated once, before they are lowered."""
+        """Return numerics that are equal for networks which share an evaluation, as far as known before lowering."""
         algorithm, dtype = stage.parameters.algorithm, stage.parameters.dtype
         if algorithm in SUMMING:
             return {"dtype": dtype}

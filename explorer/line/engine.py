@@ -1,4 +1,4 @@
-"""What the line asks of an engine, which executes stages, counts them, or looks for their results."""
+"""Protocol of engines: they execute stages for the line, count them, or look for their results."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Engine(Protocol):
         """Return the latency in ms on `device`, from the records or by measuring; raise StageFailed likewise."""
 
     def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
-        """Return the artifact of a stage that chooses by what was, or now is, measured of candidates on `device`.
+        """Return the artifact of a stage that chooses by earlier and new measurements of candidates on `device`.
 
-        The stage ``candidates`` builds those first that nothing is on record of.
+        The stage ``candidates`` first builds those without a record.
         """
 
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:

@@ -19,7 +19,7 @@ class Screen(Protocol):
     """Decides whether a stack still needs fine-tuning."""
 
     def why_not(self, configuration: Configuration, known: Mapping[str, Any]) -> str | None:
-        """Return why not, in one sentence, by what is `known` besides its accuracies; None if it does."""
+        """Return in one sentence why it does not, by all that is `known` but its accuracies; None if it does."""
 
 
 def measured(c: Configuration, settings: Settings, engine: Engine, screen: Screen) -> dict[str, Latency]:

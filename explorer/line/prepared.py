@@ -55,7 +55,7 @@ class Inputs:
 
     @property
     def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What 8-bit pixels are multiplied by and what is then subtracted, float32, shape (C, 1, 1) each."""
+        """Factor of 8-bit pixels, and offset that is subtracted afterwards; float32, shape (C, 1, 1) each."""
         scale = (1 / np.where(self.std > FLAT, self.std, 1.0))[:, np.newaxis, np.newaxis]
         return (scale / WHITE).astype(np.float32), (self.mean[:, np.newaxis, np.newaxis] * scale).astype(np.float32)
 
@@ -73,7 +73,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a data stage left, ready for networks."""
+    """The splits of a data stage, ready for networks."""
 
     train: Inputs
     validation: Inputs

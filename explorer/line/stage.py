@@ -30,7 +30,7 @@ from explorer.core import plugins
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import digest
 
-# What decides the result besides our own code: the library that a kind of worker is built around.
+# The library that a kind of worker is built around; with our own code it decides a stage's result.
 LIBRARIES = {"torch": "torch", "tvm": "apache-tvm"}
 
 # Metadata of a field that the engine fills in at execution: it decides nothing of the result and is in no key.
@@ -41,7 +41,7 @@ Target = Mapping[str, object]  # a TVM target
 
 @dataclass(frozen=True)
 class Parameters:
-    """What decides a stage's result together with its parents and, outside of its key, what its execution needs.
+    """Choices that decide a stage's result together with its parents and, outside of its key, needs of its execution.
 
     In JSON, the settings that a field holds stand among the other fields. A field without settings leaves none there.
     """

@@ -14,7 +14,7 @@ from explorer.line.engine import Engine
 from explorer.line.stage import Target
 from explorer.workspace.records import Record
 
-# What each stage leaves behind.
+# The artifact of each stage.
 Data = Artifact[contracts.data.Values]
 Trained = Artifact[contracts.train.Values]
 Compressed = Artifact[contracts.compress.Values]
@@ -194,7 +194,7 @@ def record_of(
     evaluated: Evaluated,
     latency: Latency,
 ) -> Record:
-    """Return what is put on record of a stack that came to the end of the line."""
+    """Return the record of a stack that came to the end of the line."""
     notes = {"data_note": data.values.get("note"), "train_note": trained.values.get("note")}
     return Record(
         {
@@ -215,10 +215,10 @@ def record_of(
 
 
 def known_of(compressed: Compressed, lowered: Lowered, built: Built) -> dict[str, object]:
-    """Return what is on record of a library before it has run."""
+    """Return the part of a record that is known before the library runs."""
     return {**_plain(compressed.values), "size_bytes": built.values["size_bytes"], **_plain(lowered.values)}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:
-    """Return what fits a column of a table."""
+    """Return the values that fit a column of a table."""
     return {name: value for name, value in values.items() if not isinstance(value, (list, dict))}

@@ -20,7 +20,7 @@ from explorer.workspace.records import Record
 
 
 def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | None = None) -> Record | Failure:
-    """Take one configuration down the stack; whatever of it is in the store already is not computed again.
+    """Take one configuration down the stack; artifacts that the store has are not computed again.
 
     Parameters
     ----------

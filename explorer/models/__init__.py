@@ -1,4 +1,4 @@
-"""What the models share: channel counts under a width multiplier, and strides that fit small images.
+"""Width, classes, image shape → an untrained network: the Protocol of models, channel counts, and fitted strides.
 
 A model is one file, a `Model`. Where torchvision has weights for it at width 1, trained on ImageNet, the literal
 ``PRETRAINED`` is their address, which torchvision's enumeration of weights has, too.

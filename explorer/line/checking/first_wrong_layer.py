@@ -34,7 +34,7 @@ PLACEMENT = "placement.json"
 
 @dataclass(frozen=True)
 class Placement:
-    """With what a network was lowered; see `dlas_ops.lower`."""
+    """The arguments that a network was lowered with; see `dlas_ops.lower`."""
 
     algorithm: str | dlas_ops.Selection
     format: str
@@ -47,7 +47,7 @@ class Placement:
         return dlas_ops.lower(network, target, algorithm=self.algorithm, format=self.format, dtype=self.dtype)
 
     def build(self, lowered: dlas_ops.Lowered) -> Any:
-        """Return the library of what was lowered."""
+        """Return the library of `lowered`."""
         return dlas_ops.build(lowered, tvm.target.Target(dict(self.target)))
 
     def save(self, folder: Path) -> None:
@@ -72,7 +72,7 @@ class Checked:
     network
         With its reference.
     lowered
-        What was made of it.
+        The same, lowered.
     tolerance
         How far outputs may lie from the reference, as a share of its range.
     run
@@ -114,7 +114,7 @@ class Checked:
         network = onnx.load(self.network.path / "network.onnx")
         try:
             return parting(network, Placement.load(self.lowered.path), image, self.tolerance, self.run)
-        except Exception as error:  # whatever it is, it must not take the place of the failure that is explained
+        except Exception as error:  # no error may take the place of the failure that is explained
             return f"which layer departs could not be found out: {type(error).__name__}: {error}"
 
 
@@ -140,7 +140,7 @@ def parting(network: onnx.ModelProto, placement: Placement, image: Array, tolera
         lowered = placement.lower(_up_to(network, tensor, expected[tensor].shape))
         outputs = run(placement.build(lowered), image)
         deviation, largest = np.abs(outputs - expected[tensor]).max(), np.abs(expected[tensor]).max()
-        # What follows a layer element by element is no layer of its own, and runs as part of it.
+        # An operator that follows a layer element by element is no layer of its own, and runs as part of it.
         layer = lowered.layers[-1] if lowered.layers else None
         where = f"in layer '{layer.name}' ({layer.ran}, {layer.dtype})" if layer else "before the first layer"
         found[tensor] = f"{where}, at its {nodes[tensor].op_type}: off by up to {deviation:.2g} of {largest:.2g}"

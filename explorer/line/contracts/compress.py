@@ -22,7 +22,7 @@ class LayerCosts(TypedDict):
 
 
 class Values(TypedDict):
-    """What the stage returns; names that end in ``_before`` are of the trained network.
+    """The values that the stage returns; names that end in ``_before`` are of the trained network.
 
     Attributes
     ----------

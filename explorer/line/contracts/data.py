@@ -11,7 +11,7 @@ from explorer.line import stage
 
 
 class Written(TypedDict):
-    """What is known of the splits once they are written.
+    """Facts of the splits that are known once they are written.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Written(TypedDict):
 
 
 class Values(Written):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

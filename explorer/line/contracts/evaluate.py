@@ -13,7 +13,7 @@ from explorer.line.contracts.compress import Network
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

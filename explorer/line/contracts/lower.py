@@ -12,7 +12,7 @@ from explorer.line.contracts.compress import Network
 
 
 class Numerics(TypedDict):
-    """What decides a network's outputs beyond the rounding of sums; see `explorer.line.stages.lower.numerics`.
+    """All that decides a network's outputs beyond the rounding of sums; see `explorer.line.stages.lower.numerics`.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Numerics(TypedDict):
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ from explorer.line.contracts.on_device import OnDevice
 
 
 class Disturbance(TypedDict):
-    """What may have disturbed a measurement on this machine: the time, and the load average of the last minute."""
+    """Possible causes of a disturbed measurement on this machine: the time, and the load average of a minute."""
 
     time: float
     load: float
@@ -31,7 +31,7 @@ class State(TypedDict):
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the stages that run on a device share: the device's address, which the engine adds at execution."""
+"""Parameters that the stages on a device share: the device's address, which the engine adds at execution."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Planned(TypedDict):
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from explorer.line.contracts.on_device import OnDevice
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from explorer.line.contracts import data
 
 
 class Initialised(TypedDict, total=False):
-    """What initial weights left to chance.
+    """The tensors that initial weights left to chance.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Initialised(TypedDict, total=False):
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from explorer.line.contracts.on_device import OnDevice
 
 
 class Values(TypedDict):
-    """What the stage returns.
+    """The values that the stage returns.
 
     Attributes
     ----------
@@ -74,5 +74,5 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
 
 
 def database_key(target: stage.Target, threads: int, device: str) -> str:
-    """Return the key of what is on record of a device's candidates, whatever the network, tuner and budget."""
+    """Return the key of the candidates on record for a device, which any network, tuner and budget share."""
     return stage.content_key("tune", {"target": target, "threads": threads, "device": device}, {})

@@ -1,4 +1,4 @@
-"""What layers compute → a library with every candidate kernel for them, for an algorithm that selects."""
+"""Problems of layers → a library with every candidate kernel for them, for an algorithm that selects."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _refuse(
     images: int,
     checked: Checked,
 ) -> None:
-    """Raise if the images of which torch thinks otherwise, and clearly so, are too many of `images`."""
+    """Raise StageFailed if torch clearly disagrees on too many of `images`, which `wrong` lists by split."""
     count = sum(map(len, wrong.values()))
     if count <= (1 - LEAST_AGREEMENT) * images:
         return

@@ -60,17 +60,17 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 
 
 def numerics(layers: Sequence[Layer], target: Any) -> Numerics:
-    """Return what decides a network's outputs beyond the rounding of sums: networks of equal numerics share accuracies.
+    """Return all that decides a network's outputs beyond the rounding of sums; equal numerics share an accuracy.
 
     Direct, gemm and spatial_pack sum the same products in another order, and csr leaves out those that are zero; a
     schedule, tuned or not, and threads only split the work, or round Winograd's kernels to float32 once more. None of
-    that is in here. What is:
+    that counts. Three things do:
 
     - the dtype that a layer stores its weights and input in, which are rounded to it. Products of 8-bit integers are
-      summed exactly, whatever instruction does it;
+      summed exactly by any instruction;
     - whether a layer of float16 multiplies in float16 or widens to float32 first: sums of products in float16 have a
       coarser grid than the numbers that they are stored as;
-    - Winograd's transforms, of which the larger lose more digits: an error that depends on the activations, not only on
+    - Winograd's transforms. The larger ones lose more digits: an error that depends on the activations, not only on
       the order of sums.
     """
     kinds = {layer.name: _arithmetic(layer, target) for layer in layers}

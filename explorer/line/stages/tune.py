@@ -1,6 +1,6 @@
 """Lowered module and a budget of measured candidates → scheduled tensor programs, the best that were found.
 
-What is measured goes into a database that all networks and studies of a workspace share, at once: a network with a
+Each measurement goes at once into a database that all networks and studies of a workspace share: a network with a
 layer that another one had, a larger budget and a tuning that was cut off all go on from there.
 """
 
@@ -93,7 +93,7 @@ def load_scheduled(folder: Path) -> dict[str, Any]:
 def _spend(layers: Sequence[Layer], most: int, limit: float) -> tuple[int, float]:
     """Give candidates to the layers until the budget is spent; return how many, and the seconds that they took.
 
-    What is on record counts as if it were measured now, so that a budget means the same whatever was tuned before.
+    A candidate on record counts as if it were measured now, so that a budget means the same in any order of tunings.
     """
     trials, seconds, start = 0, 0.0, time.monotonic()
     for number, layer in enumerate(layers):

@@ -126,7 +126,7 @@ def fit(
     Parameters
     ----------
     stage
-        Whose failure it is, and the table of the search space that has the recipe.
+        Name that a failure carries, and the table of the search space that has the recipe.
     epochs
         Instead of the recipe's.
     device
@@ -156,7 +156,7 @@ def fit(
 
 
 class _Training:
-    """A training under way: what decides how it goes on, besides torch's generator."""
+    """A training under way: all that decides how it goes on, except for torch's generator."""
 
     def __init__(self, model: nn.Module, images: Inputs, recipe: Recipe, epochs: int, device: Device) -> None:
         self.model, self.images, self.recipe, self.epochs, self.device = model, images, recipe, epochs, device

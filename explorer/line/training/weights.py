@@ -49,7 +49,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a file that is no checkpoint it raises whatever it stumbles over
+    except Exception as error:  # for a file that is no checkpoint torch raises errors of any kind
         raise ExplorerError(f"{path} {_why_unreadable(path, str(error))}") from error
     content = content if isinstance(content, Mapping) else {}
     content = next((content[key] for key in NESTED if isinstance(content.get(key), Mapping)), content)
