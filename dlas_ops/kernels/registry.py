@@ -75,7 +75,7 @@ class Asked:
 
 def names() -> list[str]:
     """Return the names of all algorithms, those that select among the others too, sorted."""
-    return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__))
+    return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__) if not found.name.startswith("_"))
 
 
 def implemented() -> list[str]:

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line import contracts
 from explorer.line.execution import Execution, executing
 
 
@@ -100,17 +101,17 @@ def _failure(request: dict[str, Any], kind: str, message: str) -> Failure:
     return Failure(request.get("stage", request.get("call", "")), kind, message, traceback.format_exc())
 
 
-def _run_stage(request: dict[str, Any]) -> dict[str, Any]:
-    parents = {
+def _run_stage(request: dict[str, Any]) -> Mapping[str, object]:
+    named = {
         name: Artifact(parent["stage"], parent["key"], Path(parent["path"]), parent["values"], parent["seconds"])
         for name, parent in request["parents"].items()
     }
-    for parent in parents.values():
+    for parent in named.values():
         if parent.stage == "code":
             plugins.make_importable(parent.path)
-    stage = plugins.load("stage", request["stage"])
-    values: dict[str, Any] = stage.run(request["parameters"], parents, Path(request["out"]))
-    return values
+    parameters, parents = contracts.parse(request["stage"], request["parameters"], named)
+    stage = cast(contracts.StageModule, plugins.load("stage", request["stage"]))
+    return stage.run(parameters, parents, Path(request["out"]))
 
 
 if __name__ == "__main__":

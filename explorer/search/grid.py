@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
 
-from explorer.core.artifact import Artifact
+from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.core.statistics import Interval
 from explorer.engines._stages import StageEngine
 from explorer.inputs import external
-from explorer.line import trial
-from explorer.line.stage import Stage
+from explorer.line import contracts, trial
+from explorer.line.stage import A, P, Stage, Target
 from explorer.search import search
 from explorer.search.search import HERE, Observer, Summary, Where
 from explorer.search.study import Study
@@ -150,37 +149,38 @@ class Known:
         self.outside, self.lanes, self.target = engine.outside, engine.lanes, engine.target
 
     @property
-    def host(self) -> Mapping[str, Any]:
+    def host(self) -> Target:
         """The TVM target of the machine that stages run on."""
         return self._engine.host
 
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+    def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
         """Return the stage's artifact from the store; raise `Lacking` where it is not there."""
         if artifact := self._look(stage):
             return artifact
-        parents = equivalent() if equivalent else {}
-        given = (lambda: parents) if equivalent else None
-        raise self._lacking(stage, "", lambda: self._engine.run(stage, given))
+        if equivalent is None:
+            raise self._lacking(stage, "", lambda: self._engine.run(stage))
+        parents = equivalent()
+        raise self._lacking(stage, "", lambda: self._engine.run(stage, lambda: parents))
 
-    def select(self, stage: Stage, device: str) -> Artifact:
+    def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
         """Return the stage's artifact likewise."""
         if artifact := self._look(stage):
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.select(stage, device))
 
-    def tune(self, stage: Stage, device: str) -> Artifact:
+    def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Return the stage's artifact likewise."""
         if artifact := self._look(stage):
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.tune(stage, device))
 
-    def measure(self, stage: Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
         """Return the latency on record; raise `Lacking` where there is none."""
         if latency := self._engine.known(stage, device):
             return latency
         raise self._lacking(stage, device, lambda: self._engine.measure(stage, device))
 
-    def _look(self, stage: Stage) -> Artifact | None:
+    def _look(self, stage: Stage[P, A, V]) -> Artifact[V] | None:
         key = stage.key
         if key not in self._artifacts and (artifact := self._engine.look(stage)):
             self._artifacts[key] = artifact

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.core.configuration import Configuration, in_float32, parts
+from explorer.core.configuration import Configuration, parts
 from explorer.space.limits import Limit, violation
 from explorer.space.space_file import ON, Direction, interval_of
 
@@ -47,7 +47,7 @@ class Screen:
 
     def add(self, number: int, configuration: Configuration, values: Values) -> None:
         """Hold later trials against a complete one, of which `values` are on record."""
-        if in_float32(configuration.compression) != "none" and values.get("trained_accuracy", 1.0) < 1:
+        if configuration.in_float32 != "none" and values.get("trained_accuracy", 1.0) < 1:
             left = (1 - values[ACCURACY]) / (1 - values["trained_accuracy"])
             self._errors_left[configuration.dataset][values["compress_key"]] = left
         device = configuration.device

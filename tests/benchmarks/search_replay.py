@@ -16,14 +16,15 @@ from typing import Any
 import moocore
 import numpy as np
 
-from explorer.core.artifact import Artifact
+from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.statistics import Interval
 from explorer.engines._stages import StageEngine
 from explorer.inputs import external
 from explorer.line import trial
-from explorer.line.stage import Stage
+from explorer.line.contracts import measure
+from explorer.line.stage import A, P, Stage
 from explorer.results import progress
 from explorer.search import grid
 from explorer.search import search as engines
@@ -90,11 +91,11 @@ class _Noting(grid.Known):
         super().__init__(engine)
         self.asked: list[str] = []
 
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+    def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
         self.asked.append(stage.key)
         return super().run(stage, equivalent)
 
-    def measure(self, stage: Stage, device: str) -> Interval:
+    def measure(self, stage: measure.Stage, device: str) -> Interval:
         self.asked.append(stage.key)
         return super().measure(stage, device)
 

@@ -19,7 +19,7 @@ from explorer.core.errors import StageFailed
 from explorer.engines import local
 from explorer.engines._devices import Surroundings
 from explorer.inputs.external import Origins
-from explorer.line.stage import Stage
+from explorer.line.contracts import tune
 from explorer.line.tuning.database import Log
 from explorer.processes import loopback
 from explorer.processes.pool import Worker
@@ -52,7 +52,8 @@ class Tuner:
     ) -> tuple[dict[str, Any], Path]:
         parameters = {
             "tuner": "template", "tuning_trials": trials, "tuning_seconds": 0, "target": self.target, "threads": 1,
-            "tracker": self.tracker, "key": "local", "database": str(database), "reconnect": 0, **other,
+            "device": "local", "tracker": self.tracker, "key": "local", "database": str(database), "reconnect": 0,
+            **other,
         }  # fmt: skip
         out = database.with_name(f"{database.name}-{trials}-out")
         shutil.rmtree(out, ignore_errors=True)
@@ -207,9 +208,8 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
         Surroundings(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), devices, 1, events)
     )
     lowered = Artifact("lower", "key", tuner.lowered)
-    budget = {"tuner": "template", "tuning_trials": 18, "tuning_seconds": 0}
     with engine:
-        stage = Stage("tune", {**budget, "target": tuner.target, "threads": 1, "device": "local"}, {"lower": lowered})
+        stage = tune.Stage(tune.Parameters("template", 18, 0, tuner.target, 1, "local"), tune.Parents(lowered))
         tuned = engine.tune(stage, "local")
     assert events.killed
     assert any("the server of device 'local' is gone" in note for note in events.notes)

@@ -13,7 +13,8 @@ from dlas_ops.kernels.algorithms import gemm as kernels
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.core.settings import MeasureSettings
-from explorer.line import dry_run
+from explorer.line import contracts, dry_run
+from explorer.line.contracts.on_device import Address
 from explorer.line.stages import measure
 from explorer.processes import loopback
 from explorer.space import space
@@ -112,15 +113,17 @@ def test_outputs_on_the_device_are_compared_with_those_of_the_quantized_network(
     found = [store.find("quantize", path.name) for path in (Workspace(narrow).artifacts / "quantize").glob("*/*")]
     networks = [network for network in found if network]
     assert len(networks) == 2
-    protocol = MeasureSettings(samples=10, sample_ms=0.5, warmup_ms=0.5)
-    settings = {"threads": 1, **protocol.protocol(), "tolerance": protocol.allowed("int8")}
+    protocol = MeasureSettings()
     with loopback.server("local", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+        parameters = contracts.measure.Parameters(
+            1, 10, 0.5, 0.5, protocol.allowed("int8"), address=Address(tracker=tracker, key="local")
+        )
 
         def said(network: Artifact) -> str:
             """Return why the library is not measured where it is taken for `network`'s, "" if it is."""
-            parents = {"build": build, "lower": lower, "network": network}
+            parents = contracts.measure.Parents(network, lower, build)
             try:
-                values = measure.run({**settings, "tracker": tracker, "key": "local"}, parents, tmp_path)
+                values = measure.run(parameters, parents, tmp_path)
             except StageFailed as failed:
                 return f"{failed.failure.kind}: {failed.failure.message}"
             assert values["relative_error"] <= protocol.allowed("int8")

@@ -14,8 +14,8 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
-from explorer.line import dry_run, trial
-from explorer.line.stage import Stage
+from explorer.line import dry_run, several_devices, trial
+from explorer.line.contracts import measure
 from explorer.results import pareto
 from explorer.search import planning
 from explorer.space import space
@@ -75,7 +75,7 @@ def record(accuracy: float, latency: float, size: int, key: str) -> Record:
 
 
 def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> None:
-    both = trial._together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    both = several_devices.together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
     assert (both["accuracy"], both["accuracy_low"], both["accuracy_high"]) == (0.8, 0.8 - 0.1, 0.8 + 0.1)
     assert (both["latency_ms"], both["latency_low_ms"], both["latency_high_ms"]) == (2.0, 1.9, 2.1)
     assert (both["size_bytes"], both["macs"], both["build_key"]) == (40, 5, "x")
@@ -84,7 +84,7 @@ def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> No
 
 
 def test_a_limit_on_one_device_counts_what_is_reached_there() -> None:
-    values = trial._together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    values = several_devices.together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
     assert violation([Limit("latency_ms", "<=", 1.5, "b")], "a+b", values) == 0
     assert violation([Limit("latency_ms", "<=", 1.0, "a")], "a+b", values) == 1
     assert violation([Limit("latency_ms", "<=", 1.0)], "a+b", values) == 1
@@ -124,7 +124,7 @@ def test_each_device_measures_and_targets_share_what_is_built(tmp_path: Path) ->
 
 def test_a_failure_names_the_device() -> None:
     class Engine(dry_run.CountingEngine):
-        def measure(self, stage: Stage, device: str) -> Interval:
+        def measure(self, stage: measure.Stage, device: str) -> Interval:
             if device == "right":
                 raise StageFailed(Failure("measure", "device", "it is gone"))
             return super().measure(stage, device)
