@@ -30,4 +30,5 @@ def stack(config: dict[str, dict[str, object]]) -> dict[str, object]:
 search = OptunaSearch(explorer.tune_space(given.space), metric=["accuracy", "latency_ms"], mode=["max", "min"])
 results = tune.Tuner(stack, tune_config=tune.TuneConfig(search_alg=search, num_samples=given.samples)).fit()
 for result in results:
-    print(f"{result.metrics['accuracy']:.2%} in {result.metrics['latency_ms']:.3f} ms: {result.config}")
+    reached, choices = result.metrics, result.config["configuration"]
+    print(f"{reached['accuracy']:.2%} in {reached['latency_ms']:.3f} ms: {choices}")

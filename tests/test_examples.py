@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from explorer import cli
-from tests import ROOT
+from tests import ROOT, studies
 
 EXAMPLES = ROOT / "examples"
 FILES = sorted(path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.*") if path.suffix in (".py", ".toml"))
@@ -69,11 +69,15 @@ def test_a_model_of_the_users_own_goes_down_the_line_and_an_edit_is_noticed(
 
 @pytest.mark.slow
 def test_a_space_of_the_users_own_is_searched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    documented: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    space = EXAMPLES / "own_space.toml"
-    code, output, errors = dlas(capsys, "spaces", space)
+    monkeypatch.chdir(documented)
+    space = documented / "own_space.toml"
+    text = (EXAMPLES / "own_space.toml").read_text()
+    own, _, training = text.partition("[train]")
+    assert training == "\nepochs = 5\n"
+    space.write_text(own + studies.SHORT)
+    code, output, errors = dlas(capsys, "spaces", EXAMPLES / "own_space.toml")
     assert code == 0, errors
     assert "under 1 constraints" in output
     assert "limits: latency_ms <= 1, accuracy >= 0.9" in output
@@ -87,7 +91,7 @@ def test_ray_tune_searches_a_space(documented: Path) -> None:
     pytest.importorskip("ray.tune")
     quickstart = documented / "search_spaces" / "quickstart.toml"
     output = python(documented, "examples/ray_tune.py", "--samples", 2, "--space", quickstart)
-    tried = re.findall(r"^[\d.]+% in ([\d.]+) ms: {'configuration': ", output, re.MULTILINE)
+    tried = re.findall(r"^[\d.]+% in ([\d.]+) ms: {'dataset': 'digits'", output, re.MULTILINE)
     assert len(tried) == 2
     assert min(map(float, tried)) > 0
 
