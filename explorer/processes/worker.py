@@ -60,10 +60,10 @@ class _WithoutTorch(MetaPathFinder):
 def without_torch() -> None:
     """Make ``import torch`` fail in this process.
 
-    apache-tvm-ffi 0.1.14 imports torch wherever it is installed, which makes ``import tvm`` five times as slow and
-    loads two OpenMP run times into one process. None as the module would do so, too, but scikit-learn 1.9 takes any
-    module of that name for torch.
+    None as the module would do so, too, but scikit-learn 1.9 takes any module of that name for torch.
     """
+    # Workaround: apache-tvm-ffi 0.1.14: it imports torch wherever that is installed, which makes ``import tvm`` five
+    # times as slow and loads two OpenMP run times into one process; tests/test_workarounds.py
     if "torch" not in sys.modules:
         sys.meta_path.insert(0, _WithoutTorch())
 

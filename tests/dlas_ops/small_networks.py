@@ -55,6 +55,20 @@ def conv_node(conv: Conv, inputs: Sequence[str], output: str) -> onnx.NodeProto:
     )  # fmt: skip
 
 
+REPEATED = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
+
+
+def repeated() -> onnx.ModelProto:
+    """Return three convolutions of one shape, the last one without what the others are fused with."""
+    nodes = [
+        conv_node(REPEATED, ["x", "w0"], "a"), helper.make_node("Relu", ["a"], ["b"]),
+        conv_node(REPEATED, ["b", "w1"], "c"), helper.make_node("Relu", ["c"], ["d"]),
+        conv_node(REPEATED, ["d", "w2"], "y"),
+    ]  # fmt: skip
+    weights = {f"w{seed}": weights_of(REPEATED, seed) for seed in range(3)}
+    return model(nodes, shape_of(REPEATED), weights)
+
+
 def shape_of(conv: Conv) -> tuple[int, ...]:
     return conv.batch, conv.in_channels, conv.height, conv.width
 

@@ -151,7 +151,8 @@ def _alone() -> None:
     """Make the calling thread run networks by itself; TVM's threads belong to the one that calls."""
     cores = os.sched_getaffinity(0)
     tvm.get_global_func("runtime.config_threadpool")(1, 1)
-    os.sched_setaffinity(0, cores)  # TVM 0.27 has bound the thread to the first core, and so every other one
+    # Workaround: TVM 0.27: it has bound the thread to the first core, and so every other one; tests/test_workarounds.py
+    os.sched_setaffinity(0, cores)
 
 
 def _outputs(machine: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from explorer.line.contracts.train import Initialised
 
 NESTED = ("state_dict", "model_state_dict", "model")  # keys under which checkpoints hold the state dict, among others
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-# torchvision's ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1.
+# Workaround: torchvision 0.28: its ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1;
+# tests/test_workarounds.py
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 COUNTER = "num_batches_tracked"  # of batch norms; nothing here uses it, and old checkpoints lack it
 MOST_NAMED = 4  # tensors of each kind that a message names; the log lists all

@@ -22,6 +22,7 @@ from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies
+from tests.conftest import Once, Ran
 
 pytestmark = pytest.mark.slow
 
@@ -30,16 +31,20 @@ AUTO = '[[constraints]]\nwhen = { algorithm = "auto" }\nrequire = { compression 
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def narrow(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one network in three dtypes."""
-    folder = tmp_path_factory.mktemp("narrow")
+    return once.ran("narrow", run, tmp_path_factory.mktemp("narrow")).workspace
+
+
+def run(folder: Path) -> Ran:
     path = studies.write_space(folder, name="narrow", models=("resnet18",), algorithms=("gemm", "auto"), epochs=5)
     text = path.read_text().replace('["none", "channel_pruning"]', str(COMPRESSIONS))
     text = text.replace("threads = [1, 2]", "threads = 1").replace("[objectives]", f"{AUTO}[objectives]")
     path.write_text(text.replace("ratio = 0.5", "ratio = 0.5\nwidth = 0.125").replace("width = 0.25\n", ""))
-    summary = studies.run(path, folder / "workspace", studies.Events())
+    ran = Ran(path, folder / "workspace", studies.Events())
+    summary = studies.run(ran.space, ran.workspace, ran.events)
     assert (summary.complete, summary.failed) == (7, 0)
-    return folder / "workspace"
+    return ran
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def count_aloud(steps: int) -> str:
 
 def test_what_is_said_before_an_answer_is_heard_in_order(worker: Worker) -> None:
     heard: list[Mapping[str, Any]] = []
-    call = {"call": "tests.explorer.processes.test_pool:count_aloud", "arguments": {"steps": 50}}
+    call = {"call": f"{__name__}:count_aloud", "arguments": {"steps": 50}}
     assert len(worker.request(call, hear=heard.append)) == 1 << 20
     assert [word["note"] for word in heard if "note" in word] == [f"step {step}" for step in range(50)]
     told = [word["progress"] for word in heard if "progress" in word]

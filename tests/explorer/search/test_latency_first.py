@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -26,7 +27,7 @@ from explorer.space.space_file import Direction
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
-from tests.conftest import Ran
+from tests.conftest import Once, Ran
 from tests.explorer.frames import frame_of
 from tests.studies import Events
 
@@ -240,17 +241,20 @@ warmup_ms = 0.5
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def first(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A full grid, and a study of the same space with latency first, in one workspace."""
-    folder = tmp_path_factory.mktemp("first")
-    for name in ("whole", "first"):
-        (folder / f"{name}.toml").write_text(SPACE.format(name=name))
-    ran = Ran(folder / "first.toml", folder / "workspace", Events())
-    studies.run_grid(folder / "whole.toml", ran.workspace, Events())
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(latency_first, "MIN_FINE_TUNED", 3)  # of 8
-        studies.run(ran.space, ran.workspace, ran.events)
-    return ran
+
+    def run(folder: Path) -> Ran:
+        for name in ("whole", "first"):
+            (folder / f"{name}.toml").write_text(SPACE.format(name=name))
+        ran = Ran(folder / "first.toml", folder / "workspace", Events())
+        studies.run_grid(folder / "whole.toml", ran.workspace, Events())
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(latency_first, "MIN_FINE_TUNED", 3)  # of 8
+            studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("first", run, tmp_path_factory.mktemp("first"))
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies
-from tests.conftest import Ran
+from tests.conftest import Once, Ran
 from tests.studies import Events
 
 pytestmark = pytest.mark.slow
@@ -110,11 +110,14 @@ def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    path = studies.write_space(folder, name="small", models=("resnet18",), algorithms=("gemm",))
-    studies.run(path, folder / "workspace", Events())
-    return folder
+def undisturbed(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def run(folder: Path) -> Ran:
+        path = studies.write_space(folder, name="small", models=("resnet18",), algorithms=("gemm",))
+        ran = Ran(path, folder / "workspace", Events())
+        studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("undisturbed", run, tmp_path_factory.mktemp("undisturbed")).space.parent
 
 
 def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:

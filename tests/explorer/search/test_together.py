@@ -23,7 +23,7 @@ from explorer.space.limits import Limit, violation
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
-from tests.conftest import Ran
+from tests.conftest import Once, Ran
 from tests.explorer.frames import frame_of
 from tests.studies import Events
 
@@ -134,11 +134,13 @@ def test_a_failure_names_the_device() -> None:
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    folder = tmp_path_factory.mktemp("together")
-    ran = Ran(write(folder), folder / "workspace", Events())
-    studies.run(ran.space, ran.workspace, ran.events)
-    return ran
+def together(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    def run(folder: Path) -> Ran:
+        ran = Ran(write(folder), folder / "workspace", Events())
+        studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("together", run, tmp_path_factory.mktemp("together"))
 
 
 @pytest.mark.slow
