@@ -74,7 +74,7 @@ def searched_count(folder: Path) -> int:
 def test_a_study_opened_anew_for_each_trial_proposes_the_same(
     sampler: str, limits: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explorer.search.study.PAGE", 3)  # trials are read in several parts
+    monkeypatch.setattr("explorer.search.optuna_database.PAGE", 3)  # trials are read in several parts
     searched = space(tmp_path, sampler, limits=limits)
     places = []
     for name in ("undisturbed", "resumed"):
@@ -126,7 +126,7 @@ def stored(searched: Space, workspace: Workspace) -> list[optuna.trial.FrozenTri
 
 
 def mirrored(study: Study) -> list[dict[str, float]]:
-    trials = study._mirror.get_trials(states=(TrialState.COMPLETE,))
+    trials = study._mirror.study.get_trials(states=(TrialState.COMPLETE,))
     return [trial.constraints for trial in trials]
 
 
@@ -179,7 +179,7 @@ def test_a_trial_cut_off_while_it_is_told_keeps_its_constraints(
     first = opened(searched, workspace)
     asked = first.ask()
     assert asked is not None
-    monkeypatch.setattr(first._storage, "set_trial_state_values", interrupt)
+    monkeypatch.setattr(first._database._storage, "set_trial_state_values", interrupt)
     with pytest.raises(KeyboardInterrupt):
         first.tell(*asked, outcome(0), 0.1)
     second = opened(searched, workspace)

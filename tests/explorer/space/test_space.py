@@ -249,7 +249,7 @@ def test_a_large_grid_is_counted_and_drawn_from_quickly(tmp_path: Path) -> None:
 def test_overrides_of_the_search_are_checked(tmp_path: Path) -> None:
     drawn = make(tmp_path)
     changed = drawn.searched(sampler="grid", trials=5, seed=0)
-    assert (changed.sampler, changed.trials, changed.seed) == ("grid", 5, 0)
+    assert (changed.sampler, changed.trials, changed.search.seed) == ("grid", 5, 0)
     assert drawn.searched() == drawn
     with pytest.raises(SpaceError, match=r"unknown sampler 'gird'.*did you mean 'grid'"):
         drawn.searched(sampler="gird")
@@ -273,6 +273,11 @@ def test_without_a_number_of_trials_the_space_decides(tmp_path: Path) -> None:
 
 def test_the_quickstart_is_a_space_of_its_own_devices() -> None:
     quickstart = space.load(Path("quickstart"))
-    assert (quickstart.name, quickstart.trials, quickstart.sampler, quickstart.seed) == ("quickstart", 36, "auto", 0)
+    assert (quickstart.name, quickstart.trials, quickstart.sampler, quickstart.search.seed) == (
+        "quickstart",
+        36,
+        "auto",
+        0,
+    )
     assert quickstart.count > 36
     assert {configuration.device for configuration in quickstart.configurations()} == {"local"}

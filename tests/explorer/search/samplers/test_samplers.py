@@ -15,8 +15,8 @@ from optuna.study import StudyDirection
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.search.optuna_database import TOLD
 from explorer.search.samplers import gp
-from explorer.search.sampling import TOLD
 from explorer.space.limits import violation
 from explorer.space.space import Space
 from tests.explorer.spaces import SMALL, make, toml
