@@ -39,7 +39,8 @@ SIGNATURES = {
     "compression": ("model", "ratio", "example", "fine_tune"),
 }
 
-# CPython 3.11 counts the depth of syntax trees for all threads together: two that parse at once raise SystemError.
+# Workaround: CPython 3.11: two threads that parse at once raise SystemError; tests/test_workarounds.py
+# It counts the depth of syntax trees for all threads together.
 _PARSING = threading.Lock()
 
 

@@ -99,7 +99,7 @@ class OptunaDatabase:
             ids = list(connection.execute(query).scalars())
         for first in range(0, len(ids), PAGE):
             own = ids[first : first + PAGE]
-            # Workaround: optuna 5.0: all trials are read at once and kept, 16 KiB for each; tests/test_workarounds.py
+            # Workaround: optuna 5.0: only all trials can be read, which take 16 KiB each; tests/test_workarounds.py
             page = self._storage._get_trials(self.study_id, None, set(own), max(ids))
             # Behind them stands what another process added meanwhile.
             yield from zip(own, sorted(page, key=lambda trial: trial.number), strict=False)
@@ -134,8 +134,8 @@ def annotate(study: optuna.Study, trial_id: int, told: Told, constraints: Mappin
 def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTrial:
     """Return a copy of a finished trial that has these `constraints` in place of its own."""
     changed = copy.copy(trial)
-    # Workaround: optuna 5.0: constraints that were set once can be neither changed nor removed, and are kept among the
-    # system attributes, where samplers note other things; tests/test_workarounds.py
+    # Workaround: optuna 5.0: a constraint that was set can be neither changed nor removed; tests/test_workarounds.py
+    # Optuna keeps constraints among the system attributes, where samplers note other things.
     attributes = trial.system_attrs.items()
     changed.system_attrs = {name: value for name, value in attributes if not name.startswith("constraints:")}
     for name, violation in constraints.items():
@@ -145,7 +145,7 @@ def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> Fr
 
 def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
     """Return where the trials of a study that samplers are given are kept, and the study's id there."""
-    # Workaround: optuna 5.0: a study gives all its trials or none, and a copy of their list; tests/test_workarounds.py
+    # Workaround: optuna 5.0: a study gives nothing but a copy of the list of all trials; tests/test_workarounds.py
     return study._storage, study._study_id
 
 

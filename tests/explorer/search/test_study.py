@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.trial import TrialState
 
 import explorer
@@ -119,6 +120,25 @@ def test_a_study_of_another_question_is_refused(tmp_path: Path, workspace: Works
     other = make(tmp_path / "other", {**SMALL, "threads": [1, 2, 3]}, sampler="random")
     with pytest.raises(WorkspaceError, match="other axes"):
         opened(other, workspace)
+
+
+def test_the_objectives_of_a_study_have_their_names_also_in_one_that_began_without(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    searched = space(tmp_path, "random")
+    first = opened(searched, workspace)
+    step(first)
+    names = ["accuracy", "latency_ms", "size_bytes"]
+    assert optuna.load_study(study_name=searched.name, storage=workspace.url).metric_names == names
+    with Records(workspace.url).engine.begin() as connection:  # as the version before left it
+        deleted = connection.execute(sa.text("DELETE FROM study_system_attributes WHERE key = 'study:metric_names'"))
+        assert deleted.rowcount == 1
+    (tmp_path / "other").mkdir()
+    with pytest.raises(WorkspaceError, match="other axes"):
+        opened(make(tmp_path / "other", {**SMALL, "threads": [1, 2, 3]}, sampler="random"), workspace)
+    assert optuna.load_study(study_name=searched.name, storage=workspace.url).metric_names is None
+    step(opened(searched, workspace))
+    assert optuna.load_study(study_name=searched.name, storage=workspace.url).metric_names == names
 
 
 def stored(searched: Space, workspace: Workspace) -> list[optuna.trial.FrozenTrial]:
