@@ -13,6 +13,8 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+from optuna.storages import RDBStorage
+from scipy.stats import qmc
 
 from tests import ROOT
 
@@ -223,3 +225,50 @@ expected = torch.cat([weight[:4, [1, 2, 3]], weight[4:, [0, 2, 3]]])
 sys.exit(torch.equal(layer.weight, expected))
 """
     assert run(script).returncode == 0
+
+
+def test_optuna_still_reads_all_trials_of_a_study_or_none() -> None:
+    """`optuna_database.OptunaDatabase.trials` and `trials_of`: optuna 5.0 has no method that reads some of them."""
+    assert [*inspect.signature(optuna.Study.get_trials).parameters] == ["self", "deepcopy", "states"]
+    assert [*inspect.signature(RDBStorage.get_all_trials).parameters] == ["self", "study_id", "deepcopy", "states"]
+    assert not hasattr(optuna.create_study(), "storage")
+
+
+def test_optuna_still_keeps_the_first_value_of_a_constraint() -> None:
+    """`optuna_database.with_constraints`: optuna 5.0 can neither change nor remove one."""
+    trial = optuna.trial.create_trial(value=0.0, constraints={"size_bytes <= 1": 2.0})
+    with pytest.warns(UserWarning, match="ignored"):
+        trial.set_constraint("size_bytes <= 1", 1.0)
+    assert trial.constraints == {"size_bytes <= 1": 2.0}
+    assert trial.system_attrs == {"constraints:size_bytes <= 1": 2.0}
+    assert not hasattr(trial, "remove_constraint")
+
+
+def test_scipy_still_cannot_skip_no_point_of_a_sequence() -> None:
+    """`explorer.search.samplers.qmc`: scipy 1.17 raises OverflowError."""
+    with pytest.raises(OverflowError):
+        qmc.Sobol(2, scramble=True, rng=0).fast_forward(0)
+
+
+def test_two_threads_still_cannot_parse_at_once() -> None:
+    """`explorer.core.plugins._body` holds a lock while it parses: CPython 3.11, the oldest version supported."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the lock is for CPython 3.11")
+    script = """
+import ast, gc, sys, threading, time
+source = "\\n".join(f"x{i} = [{{'a': (1, 2, [3, {{'b': 4}}])}}, f({i}, y={i})]" for i in range(300))
+gc.set_threshold(50)
+gc.callbacks.append(lambda *_: time.sleep(1e-6))  # lets the other thread go on in the middle of a tree
+failed, end = [], time.monotonic() + 60
+def parse():
+    while not failed and time.monotonic() < end:
+        try:
+            ast.parse(source)
+        except SystemError as error:
+            failed.append(error)
+threads = [threading.Thread(target=parse) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit(bool(failed))
+"""
+    assert run(script).returncode == 1

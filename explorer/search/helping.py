@@ -237,7 +237,7 @@ def help_out(
             return ended
         with connections.served(connection):
             going = _say(connection, study) and _hear(connection) == "" and _say(connection, (READY,))
-            screen = _Screen(connection) if space.latency_first else None
+            screen = _Screen(connection) if space.search.latency_first else None
             while going and (asked := _hear(connection)) is not None:
                 number, configuration = asked
                 start = time.perf_counter()

@@ -103,9 +103,9 @@ class Ladder:
     """The rungs of a space, and the trials that stand on them."""
 
     def __init__(self, space: Space) -> None:
-        assert space.rungs is not None
-        self._space, self._axis = space, space.rungs
-        self._budgets = sorted(int(str(choice)) for choice in space.axes[space.rungs].choices)
+        assert space.search.rungs is not None
+        self._space, self._axis = space, space.search.rungs
+        self._budgets = sorted(int(str(choice)) for choice in space.axes[self._axis].choices)
         # By device: latencies on different ones have no order.
         self._rungs: list[dict[str, _Rung]] = [{} for _ in self._budgets]
         self._added: set[int] = set()
@@ -131,7 +131,7 @@ class Ladder:
         """
         for place in reversed(range(len(self._budgets) - 1)):
             for rung in self._rungs[place].values():
-                kept = share_kept(self._space.reduction, rung.inversions)
+                kept = share_kept(self._space.search.reduction, rung.inversions)
                 best = ranked(rung.trials, self._space.objectives, self._space.limits)
                 for trial in best[: int(kept * len(rung.trials) + 1e-9)]:
                     for configuration in self._successors(trial.configuration, place + 1):

@@ -199,7 +199,8 @@ def replay_rows(searched: Space, table: Table, samplers: list[str], seeds: int) 
     with ProcessPoolExecutor(os.cpu_count()) as executor:
         for sampler in samplers:
             for latency_first in (False, True):
-                own = replace(searched, latency_first=latency_first)
+                search = searched.search.model_copy(update={"latency_first": latency_first})
+                own = replace(searched, search=search)
                 found = list(executor.map(partial(replay, own, table, sampler), range(seeds)))
                 evaluations, costs, skipped = zip(*found, strict=True)
                 rows.append(

@@ -24,7 +24,7 @@ def nests(function: PrimFunc) -> dict[str, str]:
     return found
 
 
-def annotations(function: PrimFunc) -> dict[str, object]:
+def annotations_of(function: PrimFunc) -> dict[str, object]:
     """Return what the loops of `function` are annotated with."""
     found: dict[str, object] = {}
 

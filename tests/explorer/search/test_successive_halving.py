@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, WorkspaceError
-from explorer.search.study import PROMOTED, Study
+from explorer.search.optuna_database import PROMOTED
+from explorer.search.study import Study
 from explorer.search.successive_halving import Finished, Inversions, Ladder, inversions, ranked, share_kept
 from explorer.space import space
 from explorer.space.limits import Limit

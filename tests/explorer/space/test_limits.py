@@ -1,3 +1,5 @@
+"""Limits: read from texts, and by how much values break them."""
+
 from __future__ import annotations
 
 import pytest
