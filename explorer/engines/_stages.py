@@ -181,7 +181,7 @@ class StageEngine(DeviceEngine):
     def _costs(self, keys: Mapping[str, str], device: str) -> dict[str, float]:
         """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
         found = {name: self._records.latency(key, device) for name, key in keys.items()}
-        return {name: known[0].median for name, known in found.items() if known} if all(found.values()) else {}
+        return {name: known[0].value for name, known in found.items() if known} if all(found.values()) else {}
 
     def _located(self, stage: Stage, device: str) -> dict[str, Any]:
         """Return the stage's parameters with the device's address, which does not enter its key."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from explorer.core.quantities import Quantity
 from explorer.space.limits import Limit, violation
-from explorer.space.space_file import ON, Direction
+from explorer.space.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ def violations(complete: pd.DataFrame, limits: Sequence[Limit]) -> pd.Series[flo
     if not limits:
         return pd.Series(0.0, index=complete.index)
     limited = {limit.quantity for limit in limits}
-    columns = [name for name in complete.columns if str(name).partition(ON)[0] in limited]
+    columns = [name for name in complete.columns if Quantity.parse(str(name)).name in limited]
     rows: list[dict[str, Any]] = complete[["device", *columns]].to_dict("records")  # type: ignore[assignment]
     broken = [violation(limits, row["device"], row) for row in rows]
     return pd.Series(np.array(broken), index=complete.index)

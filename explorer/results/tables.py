@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from explorer.core.configuration import AXES, LAYERS
+from explorer.core.quantities import LATENCY, Quantity
 from explorer.results.figures import readable_bytes
-from explorer.space.space_file import ON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,14 +39,18 @@ def front_table(front: pd.DataFrame) -> RenderableType:
     # An axis that does not exist for some stacks and has one choice for all others tells none apart.
     choices = {axis: {c for stack in stacks if (c := stack.choices[axis]) is not None} for axis in AXES}
     varying = [axis for axis in AXES if axis == "device" or len(choices[axis]) > 1]
-    several = [name for name in front.columns if name.startswith(f"latency_ms{ON}") and front[name].notna().any()]
-    on_each = [f"(ms){ON}{escape(name.partition(ON)[2])}" for name in several]
+    several = [
+        quantity
+        for name in front.columns
+        if (quantity := Quantity.parse(name)).device and quantity.name == LATENCY.name and front[name].notna().any()
+    ]
+    on_each = [f"(ms) on {escape(str(quantity.device))}" for quantity in several]
     table = _table(*varying, "trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size")
     for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
         chosen = (_text(stack.choices[axis]) for axis in varying)
         interval = f"{stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f}"
         results = (_share(stack.accuracy), _share(stack.test_accuracy), f"{stack.latency_ms:.3f}", interval)
-        latencies = ("" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in several)
+        latencies = ("" if math.isnan(row[str(name)]) else f"{row[str(name)]:.3f}" for name in several)
         table.add_row(*chosen, str(stack.number), *results, *latencies, readable_bytes(stack.size_bytes))
     shared = [f"{axis} {_text(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
     return Group(table, f"all: {', '.join(shared)}") if shared else table

@@ -10,8 +10,8 @@ from typing import Any
 
 from explorer.core.configuration import parts
 from explorer.core.errors import did_you_mean
+from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.space.axes import Axis
-from explorer.space.space_file import ON, PER_DEVICE, QUANTITIES
 from explorer.space.toml_file import TomlFile
 
 COMPARISONS = ("<=", ">=")
@@ -76,12 +76,13 @@ class Limit:
         values
             What is on record of the trial.
         """
-        quantity = self.quantity
+        quantity = Quantity(self.quantity)
         if self.device is not None and self.device != device:
             if self.device not in parts(device):
                 return 0.0
-            quantity = f"{quantity}{ON}{self.device}" if quantity in PER_DEVICE else quantity
-        value = float(values[quantity])
+            if self.quantity in PER_DEVICE:
+                quantity = Quantity(self.quantity, self.device)
+        value = float(values[str(quantity)])
         above = (value - self.number) / self.number
         return max(0.0, above if self.comparison == "<=" else -above)
 
