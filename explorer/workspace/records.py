@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,10 @@ class Records:
         self.engine = connect(url)
         _Table.metadata.create_all(self.engine)
 
+    def close(self) -> None:
+        """Close every connection to the database; a later question opens one again."""
+        self.engine.dispose()
+
     @contextlib.contextmanager
     def led(self, told: Callable[[str], None]) -> Iterator[Records]:
         """Give itself, while no other machine runs studies in the database, if it is on a server that several reach.
@@ -204,6 +209,19 @@ class Records:
         query = sa.select(_Trial.study).group_by(_Trial.study).order_by(sa.func.max(_Trial.finished).desc())
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
+
+    def study_attributes(self, study: str) -> dict[str, Any]:
+        """Return what a run notes of its space in the Optuna study; see `explorer.search.study`.
+
+        Optuna's own way to read it opens another connection and imports Optuna, which takes longer than all else.
+        """
+        studies = sa.table("studies", sa.column("study_id"), sa.column("study_name"))
+        attributes = sa.table("study_user_attributes", sa.column("study_id"), sa.column("key"), sa.column("value_json"))
+        query = sa.select(attributes.c.key, attributes.c.value_json).where(
+            attributes.c.study_id == studies.c.study_id, studies.c.study_name == study
+        )
+        with self.engine.connect() as connection:
+            return {key: json.loads(text) for key, text in connection.execute(query)}
 
     def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, Any]) -> int:
         """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
