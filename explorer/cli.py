@@ -106,7 +106,7 @@ def grid(
 
 @contextlib.contextmanager
 def _resumable() -> Iterator[None]:
-    """Exit with 130 when the user interrupts what another such command goes on with."""
+    """Exit with 130 when the user interrupts a run; the same command goes on with it."""
     try:
         yield
     except KeyboardInterrupt:

@@ -75,7 +75,7 @@ def space_row(space: Space) -> dict[str, object]:
 
 
 def whole_space(space: Space, stages: Sequence[StageCount] | None) -> dict[str, object]:
-    """Return a search space with its axes and the executions of its stages, None if they are not counted, as well."""
+    """Return a search space as plain values, with its axes and the executions of its stages, None if not counted."""
     axes = {name: [_choice(choice) for choice in axis.choices] for name, axis in space.axes.items()}
     counts = None if stages is None else [asdict(each) for each in stages]
     return {**space_row(space), "axes": axes, "missing_devices": space.missing_devices, "stages": counts}

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class OpenStudy:
     """One study of a workspace, with the records open until `close`, or the end of a ``with`` block.
 
-    Its properties are read when they are first asked for and stay as they were then, so that all answers are about the
-    same trials; open the study again for those that have finished since.
+    It reads each property once, when it is first asked for, so that all answers are about the same trials. Open the
+    study again to see trials that have finished since.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class OpenStudy:
 
     @cached_property
     def _attributes(self) -> Mapping[str, Any]:
-        """What a run notes of its space in the Optuna study; see `explorer.search.study`."""
+        """The notes of a run on its space, which are in the Optuna study; see `explorer.search.study`."""
         return self.records.study_attributes(self.name)
 
     def on(self, device: str | None) -> pd.DataFrame:

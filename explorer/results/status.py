@@ -1,4 +1,4 @@
-"""The records of a study → how far it is, what failed and why, and what larger tuning budgets change in the order."""
+"""The records of a study → how far it is, what failed and why, and how larger tuning budgets change the order."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def failures(frame: pd.DataFrame, state: str = "failed") -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Ranks:
-    """What a larger tuning budget changes in the order of the stacks that were judged with both, on one device.
+    """The changes that a larger tuning budget brings to the order of the stacks judged with both, on one device.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ MOST_NUMBERS = 6  # of failed trials, in one line
 
 
 def front_table(front: pd.DataFrame) -> RenderableType:
-    """Return one line per stack; choices that all of them share stand below the table."""
+    """Return one line per stack; below the table stand the choices that all stacks share."""
     stacks = [stack_of(row) for _, row in front.iterrows()]
     if not stacks:
         return "no trial is complete yet"
@@ -75,7 +75,7 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
     page
         The study's figure.
     in_workspace
-        What commands need to find the workspace, such as ``" --workspace there"``.
+        The option by which commands find the workspace, such as ``" --workspace there"``.
     """
     front = study.front()
     yield fronts_table(front, study.nearest(), study.limits)

@@ -1,4 +1,4 @@
-"""What is on record of one trial: its row, the account of its compiled network and the log of its failure."""
+"""One trial on record: its row, the account of its compiled network and the log of its failure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Trial:
     layers
         The account of its compiled network; empty for a trial that failed, and where the artifact is gone.
     log
-        What the failed stage left behind; "" for a complete trial.
+        The text that the failed stage left behind; "" for a complete trial.
     """
 
     row: Mapping[str, object]

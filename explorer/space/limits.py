@@ -32,8 +32,8 @@ class Limit:
     number
         The bound; above 0, because violations are shares of it.
     device
-        Whose trials are held to it; None for those of all devices. Of stacks on several devices, what counts is what
-        they reach on this one, and of a limit for all what they reach on the worst.
+        The device whose trials are held to it; None for the trials on all devices. For a stack on several devices, its
+        value on this device counts or, where the limit is for all devices, its value on the worst of them.
     """
 
     quantity: str
@@ -69,12 +69,12 @@ class Limit:
     def violation(self, device: str, values: Mapping[str, Any]) -> float:
         """Return by which share of the bound a trial on `device` lies beyond it; 0 where it is kept.
 
-        A share, so that violations of limits in different units add up.
+        It is a share so that violations of limits in different units add up.
 
         Parameters
         ----------
         values
-            What is on record of the trial.
+            Column → value, as they are on record of the trial.
         """
         quantity = Quantity(self.quantity)
         if self.device is not None and self.device != device:
@@ -92,7 +92,7 @@ def violation(limits: Iterable[Limit], device: str, values: Mapping[str, Any]) -
     return sum((limit.violation(device, values) for limit in limits), 0.0)
 
 
-def read_limits(file: TomlFile, texts: Sequence[Any], axes: Mapping[str, Axis]) -> tuple[Limit, ...]:
+def read_limits(file: TomlFile, texts: Sequence[object], axes: Mapping[str, Axis]) -> tuple[Limit, ...]:
     """Return the limits that are `texts` in ``[search]`` of the file.
 
     Raises
@@ -109,7 +109,7 @@ def read_limits(file: TomlFile, texts: Sequence[Any], axes: Mapping[str, Axis]) 
     return tuple(found.values())
 
 
-def _limit(file: TomlFile, text: Any, devices: Axis, index: int) -> Limit:
+def _limit(file: TomlFile, text: object, devices: Axis, index: int) -> Limit:
     at = ("search", "limits", index)
     if not isinstance(text, str):
         raise file.error(f"limits lists texts such as 'latency_ms <= 5', not {text!r}", *at)

@@ -1,4 +1,4 @@
-"""The tables of a search-space file besides its axes and constraints → checked values."""
+"""The tables of a search-space file, but for its axes and constraints → checked values."""
 
 from __future__ import annotations
 
