@@ -249,7 +249,8 @@ def test_the_toml_blocks_say_what_the_text_says(tmp_path: Path) -> None:
     assert (searched.sampler, searched.trials, len(searched.limits)) == ("auto", 100, 3)
     quickstart = space.load(Path("quickstart"))
     for each in (searched, quickstart):  # the block shows the defaults
-        assert (each.sampler, each.search.seed, each.search.latency_first, each.search.warm_start) == ("auto", 0, False, True)
+        options = each.search
+        assert (options.sampler, options.seed, options.latency_first, options.warm_start) == ("auto", 0, False, True)
     rungs = loaded(the(TUNING, "rungs"), tmp_path)
     assert (rungs.search.rungs, rungs.search.reduction) == ("tuning_trials", quickstart.search.reduction)
     assert loaded(the(MODELS, "weights"), tmp_path).settings.train.weights == "checkpoints/{model}-{width}.pt"

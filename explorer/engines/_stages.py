@@ -187,7 +187,7 @@ class StageEngine(DeviceEngine):
     def _costs(self, keys: Mapping[str, str], device: str) -> dict[str, float]:
         """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
         found = {name: self._records.latency(key, device) for name, key in keys.items()}
-        return {name: known[0].median for name, known in found.items() if known} if all(found.values()) else {}
+        return {name: known[0].value for name, known in found.items() if known} if all(found.values()) else {}
 
     def _located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
         """Return the stage's parameters, as its key has them, and the device's address."""

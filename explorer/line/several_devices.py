@@ -9,7 +9,7 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.space.space_file import ON, PER_DEVICE, interval_of
+from explorer.core.quantities import ACCURACY, LATENCY, PER_DEVICE, SIZE, Quantity, on_device
 from explorer.workspace.records import Record
 
 
@@ -32,17 +32,17 @@ def together(records: Mapping[str, Record]) -> Record:
     trained, nothing is known of its accuracy.
     """
 
-    def worst(quantity: str, best: Callable[..., Record]) -> dict[str, Any]:
-        chosen = best(records.values(), key=lambda record: record.values[quantity])
-        return {name: chosen.values[name] for name in (quantity, *interval_of(quantity))}
+    def worst(quantity: Quantity, choose: Callable[..., Record]) -> dict[str, Any]:
+        chosen = choose(records.values(), key=lambda record: record.values[str(quantity)])
+        return {column: chosen.values[column] for column in quantity.columns}
 
-    slowest = max(records.values(), key=lambda record: record.values["latency_ms"])
-    kept = dict.fromkeys(name for quantity in PER_DEVICE for name in (quantity, *interval_of(quantity)))
+    slowest = max(records.values(), key=lambda record: record.values[str(LATENCY)])
+    measured = [column for name in PER_DEVICE for column in Quantity(name).columns]
     each = {
-        f"{name}{ON}{device}": record.values[name]
+        on_device(column, device): record.values[column]
         for device, record in records.items()
-        for name in (*kept, "build_key", "measure_key")
-        if name in record.values
+        for column in (*measured, "build_key", "measure_key")
+        if column in record.values
     }
-    accuracy = worst("accuracy", min) if "accuracy" in slowest.values else {}
-    return Record({**slowest.values, **accuracy, **worst("size_bytes", max), **each})
+    accuracy = worst(ACCURACY, min) if str(ACCURACY) in slowest.values else {}
+    return Record({**slowest.values, **accuracy, **worst(SIZE, max), **each})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
+from explorer.core.quantities import LATENCY
 from explorer.core.settings import CompressSettings, Settings
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
@@ -153,8 +154,7 @@ class Steps:
         )
         stage = contracts.measure.Stage(parameters, contracts.measure.Parents(network, lowered, built))
         found = self.engine.measure(stage, self.c.device)
-        values = {"latency_ms": found.median, "latency_low_ms": found.low, "latency_high_ms": found.high}
-        return Latency(stage.key, values)
+        return Latency(stage.key, LATENCY.as_columns(found))
 
     @property
     def _channel_multiple(self) -> int | None:

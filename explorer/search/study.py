@@ -11,6 +11,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from explorer.core.configuration import Configuration, digest
 from explorer.core.errors import Failure, WorkspaceError
+from explorer.core.quantities import Quantity
 from explorer.search import warm_start
 from explorer.search.latency_first import Screen
 from explorer.search.mirror import Mirror
@@ -27,7 +28,6 @@ from explorer.search.optuna_database import (
 from explorer.search.sampling import sampler_of
 from explorer.search.successive_halving import Finished, Ladder, Promotion
 from explorer.space.space import Space, unseen
-from explorer.space.space_file import interval_of
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 
@@ -235,8 +235,8 @@ class Study:
 
     def _interval(self, record: Record) -> list[list[float]]:
         """Return the 95 % interval of every objective; of an exact one both ends are its value."""
-        values, objectives = record.values, self.space.objectives
-        return [[values.get(end, values[name]) for end in interval_of(name)] for name in objectives]
+        intervals = (Quantity.parse(name).interval(record.values) for name in self.space.objectives)
+        return [[interval.low, interval.high] for interval in intervals]
 
     def _learn(self, number: int, configuration: Configuration, record: Record) -> None:
         """Tell a complete trial to what decides by complete trials."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.core.quantities import LATENCY
 from explorer.space.limits import Limit, violation
 from explorer.space.space import Space
 from explorer.space.space_file import Direction
@@ -227,9 +228,8 @@ def _with(configuration: Configuration, axis: str, budget: int, tuner: Any) -> C
 
 def _order(one: Finished, other: Finished) -> int:
     """Return -1 if `one` is faster for certain, 1 if `other` is, else 0."""
-    if one.values["latency_high_ms"] < other.values["latency_low_ms"]:
-        return -1
-    return int(other.values["latency_high_ms"] < one.values["latency_low_ms"])
+    own, others = LATENCY.interval(one.values), LATENCY.interval(other.values)
+    return -1 if own.is_below(others) else int(others.is_below(own))
 
 
 def _is_in(configuration: Configuration, space: Space) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 from explorer.core.configuration import parts
 from explorer.core.errors import did_you_mean
+from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.space.axes import Axis
-from explorer.space.space_file import ON, PER_DEVICE, QUANTITIES
 from explorer.space.toml_file import TomlFile
 
 COMPARISONS = ("<=", ">=")
@@ -32,8 +32,8 @@ class Limit:
     number
         The bound; above 0, because violations are shares of it.
     device
-        Whose trials are held to it; None for those of all devices. Of stacks on several devices, what counts is what
-        they reach on this one, and of a limit for all what they reach on the worst.
+        The device whose trials are held to it; None for the trials on all devices. For a stack on several devices, its
+        value on this device counts or, where the limit is for all devices, its value on the worst of them.
     """
 
     quantity: str
@@ -82,19 +82,20 @@ class Limit:
     def violation(self, device: str, values: Mapping[str, Any]) -> float:
         """Return by which share of the bound a trial on `device` lies beyond it; 0 where it is kept.
 
-        A share, so that violations of limits in different units add up.
+        It is a share so that violations of limits in different units add up.
 
         Parameters
         ----------
         values
-            What is on record of the trial.
+            Column → value, as they are on record of the trial.
         """
-        quantity = self.quantity
+        quantity = Quantity(self.quantity)
         if self.device is not None and self.device != device:
             if self.device not in parts(device):
                 return 0.0
-            quantity = f"{quantity}{ON}{self.device}" if quantity in PER_DEVICE else quantity
-        value = float(values[quantity])
+            if self.quantity in PER_DEVICE:
+                quantity = Quantity(self.quantity, self.device)
+        value = float(values[str(quantity)])
         above = (value - self.number) / self.number
         return max(0.0, above if self.comparison == "<=" else -above)
 

@@ -9,19 +9,12 @@ from typing import Literal
 
 from explorer.core.configuration import parts
 from explorer.core.errors import SpaceError, did_you_mean
+from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.core.settings import Settings
 from explorer.space.toml_file import TomlFile
 
 Direction = Literal["maximize", "minimize"]
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
-QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
-PER_DEVICE = ("accuracy", "latency_ms", "size_bytes")  # that a stack on several devices has on record for each
-ON = " on "  # between such a quantity and the device
-# Quantity → where the ends of its 95 % interval are on record; the others are exact.
-INTERVALS: Mapping[str, tuple[str, str]] = {
-    "accuracy": ("accuracy_low", "accuracy_high"),
-    "latency_ms": ("latency_low_ms", "latency_high_ms"),
-}
 OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SETTINGS = tuple(Settings.model_fields)
 TABLES = ("axes", "objectives", "search", *SETTINGS)
@@ -74,13 +67,6 @@ def read_name(file: TomlFile) -> str:
     return name
 
 
-def interval_of(quantity: str) -> tuple[str, str]:
-    """Return where the ends of the 95 % interval of `quantity` are on record: where it is itself if it is exact."""
-    name, on, device = quantity.partition(ON)
-    low, high = INTERVALS.get(name, (name, name))
-    return f"{low}{on}{device}", f"{high}{on}{device}"
-
-
 def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Direction]:
     """Return quantity → direction, in the order of the file.
 
@@ -94,12 +80,13 @@ def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Directi
         raise file.error("[objectives] lists none", "objectives")
     objectives: dict[str, Direction] = {}
     for name, value in table.items():
-        quantity, _, device = name.partition(ON)
-        known = PER_DEVICE if device else QUANTITIES
-        if quantity not in known:
-            raise file.error(f"unknown objective '{quantity}'{did_you_mean(quantity, known)}", "objectives", name)
-        if device:
-            _check_device(file, name, device, devices)
+        quantity = Quantity.parse(name)
+        known = QUANTITIES if quantity.device is None else PER_DEVICE
+        if quantity.name not in known:
+            unknown = f"unknown objective '{quantity.name}'{did_you_mean(quantity.name, known)}"
+            raise file.error(unknown, "objectives", name)
+        if quantity.device is not None:
+            _check_device(file, name, quantity.device, devices)
         direction = next((known for known in DIRECTIONS if known == value), None)
         if direction is None:
             raise file.error(

@@ -25,7 +25,7 @@ from explorer.search.samplers._genetic import GENERATION
 from explorer.search.study import Study
 from explorer.space import space
 from explorer.space.space import Space
-from explorer.workspace import records
+from explorer.workspace import schema
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row
@@ -148,7 +148,7 @@ def fill(searched: Space, workspace: Workspace, count: int) -> None:
         for key, text in attributes.items():
             put(models.TrialUserAttributeModel, trial_id=trial_id, key=key, value_json=text)
         put(
-            records._Trial, study=searched.name, number=number, configuration_id=configuration.id,
+            schema.TrialRow, study=searched.name, number=number, configuration_id=configuration.id,
             configuration=configuration.as_dict(), values=found, failure=None, seconds=0.0, finished=now,
         )  # fmt: skip
         if number % ROWS == ROWS - 1 or number == count - 1:

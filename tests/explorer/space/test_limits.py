@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explorer.core.quantities import QUANTITIES
 from explorer.space.limits import COMPARISONS, Limit, violation
-from explorer.space.space_file import QUANTITIES
 
 LIMITS = st.builds(
     Limit,

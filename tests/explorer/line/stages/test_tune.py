@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.core.errors import SpaceError
-from explorer.results.progress import brief
+from explorer.results.trial_line import brief
 from explorer.space import space
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store
