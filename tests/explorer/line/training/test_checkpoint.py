@@ -110,7 +110,7 @@ def test_a_killed_worker_goes_on_where_it_was(tmp_path: Path) -> None:
 
     def request(out: str) -> Weights:
         arguments = {"folder": str(tmp_path / "digits"), "out": str(tmp_path / out)}
-        call = {"call": "tests.explorer.search.test_resuming:train_stage", "arguments": arguments}
+        call = {"call": "tests.explorer.line.training.test_checkpoint:train_stage", "arguments": arguments}
         worker.request({**call, "scratch": str(scratch / out)}, hear=heard.append)
         return torch.load(tmp_path / out / "train" / "weights.pt", weights_only=True)  # type: ignore[no-any-return]
 
