@@ -74,9 +74,7 @@ class Where:
         if self.address is not None and not plugins.literal("engine", self.engine, "ADDRESSED", default=False):
             raise ExplorerError(f"engine {self.engine} takes no address, and '{self.address}' is one: add --engine ray")
         if self.jobs is not None and not plugins.literal("engine", self.engine, "TAKES_JOBS", default=False):
-            raise ExplorerError(
-                f"engine {self.engine} takes no jobs: it runs as many stages at once as it has cores for"
-            )
+            raise ExplorerError(f"engine {self.engine} takes no jobs: its cores say how many stages run at once")
         if self.jobs is not None and self.jobs < 1:
             raise ExplorerError(f"jobs {self.jobs} is below 1")
 
