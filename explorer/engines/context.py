@@ -1,4 +1,4 @@
-"""What an engine works with: store, records, devices, and the observer that it tells what its workers do."""
+"""The store, records, devices and observer that an engine works with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from explorer.workspace.store import Store
 
 
 class Observer(Protocol):
-    """Hears what the workers do."""
+    """Hears when workers begin and end a stage, and how far they are in it."""
 
     def started(self, worker: str, stage: str) -> None:
         """`worker` begins to execute `stage`."""
@@ -31,7 +31,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class EngineContext:
-    """What an engine works with.
+    """Everything that an engine works with, but its workers.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ Target = Mapping[str, object]
 
 
 class Described(NamedTuple):
-    """What a device says of itself: the TVM target it compiles for, and how many float32 a vector register holds."""
+    """The TVM target that a device compiles for, and how many float32 a vector register of it holds."""
 
     target: Target
     lanes: int

@@ -123,7 +123,7 @@ class Engine:
         Raises
         ------
         StageFailed
-            If the execution failed, now or earlier in this study: what fails once is not tried again for the next
+            If the execution failed, now or earlier in this study: a failed execution is not repeated for the next
             configuration that shares it.
         """
         key = stage.key
@@ -169,7 +169,7 @@ class Engine:
     def select(self, stage: Stage, device: str) -> Artifact:
         """Return the artifact of a stage that chooses among candidates, from the store or by measuring under a lease.
 
-        What was measured of a layer's candidates once is neither built nor measured again for another network or study.
+        Candidates of a layer that were measured once are neither built nor measured again for another network or study.
 
         Raises
         ------
@@ -203,7 +203,7 @@ class Engine:
     def tune(self, stage: Stage, device: str) -> Artifact:
         """Return the artifact of a stage that builds candidates and measures them on a leased device.
 
-        Whatever it measures is on record at once, in a folder of the store that every study of the workspace shares.
+        Each measurement is on record at once, in a folder of the store that every study of the workspace shares.
 
         Raises
         ------
@@ -277,7 +277,7 @@ class Engine:
     def _execute_quietly(self, device: str, stage: Stage, key: str, draft: Path) -> Executed:
         """Execute on a device, with this machine's cores to itself if it is one of them."""
         located = replace(stage, parameters=self._located(stage, device))
-        # What is built for another machine's device, in the same stage, must not disturb a measurement on this one.
+        # Candidates for another machine's device, built in the same stage, must not disturb a measurement on this one.
         elsewhere = self.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
         with self._workers.cores.alone() if self._devices[device].is_here else elsewhere:
             return self._executor.execute(located, key, draft, MEASURE_TIMEOUT, self._devices[device])

@@ -22,14 +22,14 @@ CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an ex
 
 
 class Executed(NamedTuple):
-    """What a stage returned, and the seconds that it took."""
+    """The values that a stage returned, and the seconds that it took."""
 
     values: dict[str, Any]
     seconds: float
 
 
 class Executor:
-    """Executes stages in workers; remembers and records what failed."""
+    """Executes stages in workers; remembers and records those that fail."""
 
     def __init__(self, context: EngineContext, workers: Workers) -> None:
         self._context, self._workers = context, workers
@@ -47,12 +47,12 @@ class Executor:
     def execute(
         self, stage: Stage, key: str, draft: Path, timeout: float | None = None, device: Device | None = None
     ) -> Executed:
-        """Have a worker write the stage's files into `draft`; return what the stage returned.
+        """Have a worker write the stage's files into `draft`; return its values.
 
         Parameters
         ----------
         key
-            The key of the artifact to be, under which a failure and what is cut off are kept.
+            The key of the artifact to be, under which a failure and the state of a cut-off execution are kept.
         timeout
             Seconds of silence after which the worker is ended; None waits for ever.
         device
@@ -106,7 +106,7 @@ class Executor:
 def trains_long(stage: Stage) -> bool:
     """Tell whether a stage trains for so long that nothing else should compute on the cores meanwhile.
 
-    What its key has decides that, and nothing else: sums, and so weights, depend on the number of threads.
+    Only parts of its key decide that: sums, and so weights, depend on the number of threads.
     """
     if "epochs" not in stage.parameters or "data" not in stage.parents:
         return False

@@ -1,4 +1,4 @@
-"""Stage on a device → the keys under which what is measured for it is on record, for other networks and studies too."""
+"""Stage on a device → the keys of the measurements that it makes, which other networks and studies share."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def of_candidates(stage: Stage) -> list[dict[str, str]]:
 
 
 def of_tuning(stage: Stage) -> str:
-    """Return the key of what is on record for a tune stage's device, whatever the network, tuner and budget."""
+    """Return the key of all measurements that tune stages make on a device, for any network, tuner and budget."""
     shared = {name: stage.parameters[name] for name in ("target", "threads", "device")}
     return Stage(stage.name, shared, {}).key

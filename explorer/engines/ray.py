@@ -1,7 +1,7 @@
 """Workers of a Ray cluster: stages are tasks on any of its nodes, devices are resources of some of them.
 
-All nodes see the workspace and the data sets under the same paths and have the explorer installed. What decides, asks
-and records stays in this process: trials, records and artifacts are those of the local engine.
+All nodes see the workspace and the data sets under the same paths and have the explorer installed. Decisions,
+proposals and records stay in this process: trials, records and artifacts are those of the local engine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from explorer.space.devices import Device
 
 ADDRESSED = True
 
-RESOURCE = "device:"  # what a node that reaches a device has one of, with the device's name behind it
+RESOURCE = "device:"  # followed by a device's name: the resource of a node that reaches the device
 AUTO = "auto"  # the address of the cluster that this machine is a node of
 CONNECT_SECONDS = 10
 RETRIES = 5  # of a task whose node, or whose process there, died
@@ -197,7 +197,7 @@ class RayWorkers:
         return {TORCH: max(1, cores // 2), ALONE: cores}.get(kind, 1)
 
     def _resources(self, kind: str, device: Device | None) -> dict[str, object]:
-        """Return what a task occupies; one on a loopback device has its node to itself."""
+        """Return the resources that a task occupies; one on a loopback device has its node to itself."""
         if device is None:
             return {"num_cpus": self._threads_of(kind)}
         cores = _cores(self._node_of(device.name)) if device.is_here else 1
@@ -252,7 +252,7 @@ class RayWorker:
         return reply["values"]
 
     def _wait(self, task: Any, subject: str, words: ray_node.Words) -> None:
-        """Wait until a task has ended, and tell what it says meanwhile.
+        """Wait until a task has ended, and pass its words on meanwhile.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What tasks and actors of the Ray engine do on the node that Ray chooses, and what their words are told by."""
+"""Tasks and actors of the Ray engine, as they run on a node, and how their words reach the explorer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def answer(place: Place, request: Request, timeout: float | None, words: str | N
     Parameters
     ----------
     words
-        File for what the worker says before its reply.
+        File for the words that the worker says before its reply.
     """
     out = request.get("out")
     if isinstance(out, str):  # a task that died with its node may have left something there
@@ -73,13 +73,13 @@ def _worker(place: Place) -> Worker:
 
 
 class Words:
-    """What a task has written of its progress, each word told once."""
+    """The words that a task has written into a file, each passed on once."""
 
     def __init__(self, path: Path | None, hear: Callable[[Word], None]) -> None:
         self._path, self._hear, self._told = path, hear, 0
 
     def tell(self) -> None:
-        """Tell what is new."""
+        """Pass the new words on."""
         if self._path is None or not self._path.exists():
             return
         lines = self._path.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""What an engine asks of whatever brings it workers: protocols only, which ``local`` and ``ray`` implement."""
+"""Protocols between an engine and the modules that bring it workers, which ``local`` and ``ray`` implement."""
 
 from __future__ import annotations
 

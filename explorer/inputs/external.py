@@ -1,4 +1,4 @@
-"""Space → what its trials take from outside of the line, as artifacts whose keys are digests of contents.
+"""Space → the files and code that its trials take from outside of the line, as artifacts keyed by their contents.
 
 These are the files of data sets, initial weights, and code of the user's own. The explorer looks at all of them before
 it computes anything.
@@ -53,7 +53,7 @@ class ExternalInputs:
         }
 
     def digests(self) -> dict[str, str]:
-        """Return what a study's answers depend on besides its space: in words → digest of the contents."""
+        """Return everything but the space that a study's answers depend on: description → digest of the contents."""
         files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
         weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
         named = {"files of data set": files, "weights of": weights, "code of": self.code}
@@ -113,7 +113,7 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
 
 
 def _custom(space: Space) -> Iterator[tuple[str, str]]:
-    """Yield axis and name of everything that is the user's own."""
+    """Yield axis and name of every choice that is code of the user's own."""
     for axis in KINDS:
         for choice in map(str, space.axes[axis].choices):
             yield from ((axis, name) for name in parts(choice) if plugins.is_custom(name))

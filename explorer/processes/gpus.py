@@ -17,7 +17,7 @@ def visible() -> tuple[str, ...]:
     """Return the GPUs that the environment names or, where it names none, those that the driver lists."""
     if (named := os.environ.get(VARIABLE)) is not None:
         entries = (entry.strip() for entry in named.split(","))
-        return tuple(takewhile(lambda entry: entry not in ("", "-1"), entries))  # CUDA ignores what comes behind these
+        return tuple(takewhile(lambda entry: entry not in ("", "-1"), entries))  # CUDA ignores all entries behind these
     program = shutil.which("nvidia-smi")
     return listed(program) if program else ()
 

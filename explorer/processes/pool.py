@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -50,6 +51,7 @@ class Worker:
         self.gpu = gpu
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._asking = threading.RLock()
 
     def request(
         self, request: Request, timeout: float | None = None, hear: Callable[[Word], None] = lambda word: None
@@ -61,13 +63,25 @@ class Worker:
         timeout
             Seconds of silence after which the process is killed; None waits for ever.
         hear
-            Takes what the worker says before its reply: how far it is, and notes.
+            Takes the words that the worker says before its reply: how far it is, and notes.
 
         Raises
         ------
         StageFailed
-            With what the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
+            With the failure that the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
         """
+        with self._asking:
+            return self._reply(request, timeout, hear)
+
+    def stop(self) -> None:
+        """End the process at once, from any thread; one that waits for a reply gets a failure."""
+        if process := self._process:
+            self._process = None
+            process.kill()
+            with self._asking:  # to close a pipe that another thread reads may close a file opened meanwhile
+                process.communicate()
+
+    def _reply(self, request: Request, timeout: float | None, hear: Callable[[Word], None]) -> Any:
         process = self._running()
         subject = str(request.get("stage", request.get("call")))
         try:
@@ -89,13 +103,6 @@ class Worker:
             raise StageFailed(Failure(**reply["failure"]))
         return reply["values"]
 
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        if self._process:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._unread = b""
@@ -110,7 +117,7 @@ class Worker:
                     stderr=log,
                     cwd=self.folder,
                     env=environment,
-                    # Ctrl-C is the explorer's: it decides what becomes of its workers.
+                    # Ctrl-C reaches the explorer alone, which ends its workers itself.
                     start_new_session=True,
                 )
         return self._process
@@ -206,7 +213,7 @@ def _cause(process: subprocess.Popen[bytes], request: Request) -> str:
 
 
 def _advice(request: Request) -> str:
-    """Return what makes a request that trains take less memory."""
+    """Return advice by which a request that trains takes less memory; "" for one that does not train."""
     parameters = request.get("parameters")
     batch = parameters.get("batch_size") if isinstance(parameters, Mapping) else None
     return f"lower [{request['stage']}] batch_size (now {batch})" if batch else ""

@@ -1,8 +1,8 @@
-"""Space and workspace → every configuration of it on record: what several of them lack is executed once, for all.
+"""Space and workspace → every configuration on record: an execution that several of them lack is done once for all.
 
-The line is run for each configuration by an engine that has only what the store and the records have, and that stops
-it at the first stage they lack. Configurations that lack the same execution wait for it together. So a model is
-trained while another one compiles, whatever the order of the configurations, and what most of them wait for is first.
+An engine that only has the contents of store and records runs the line for each configuration, and stops it at the
+first stage that they lack. Configurations that lack the same execution wait for it together. So one model trains while
+another one compiles, in any order of the configurations, and the execution that most of them wait for comes first.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Pending:
 
 
 class _Grid:
-    """Executes what configurations lack, as many at once as there are workers and devices."""
+    """Runs the jobs that configurations wait for, as many at once as there are workers and devices."""
 
     def __init__(self, study: Study, engine: Engine, observer: Observer) -> None:
         self._study, self._engine, self._observer = study, engine, observer
@@ -155,7 +155,7 @@ class _Grid:
             self._observer.ended(number, c, outcome)
 
     def _start(self, executor: ThreadPoolExecutor) -> bool:
-        """Start what can be; tell whether anything runs.
+        """Start every job that has a free worker or device; tell whether any runs.
 
         A measurement on this machine's cores waits until there is nothing to compute on them.
         """

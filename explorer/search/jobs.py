@@ -25,7 +25,7 @@ class Job:
     Parameters
     ----------
     queue
-        What it occupies: a kind of worker or, while it measures, a device.
+        The kind of worker that it occupies or, while it measures, the device.
     """
 
     key: Key

@@ -1,4 +1,4 @@
-"""Space and workspace → ask, trial, tell until the study has its trials; resumes whatever was cut off."""
+"""Space and workspace → ask, trial, tell until the study has its trials; resumes trials that were cut off."""
 
 from __future__ import annotations
 
@@ -120,12 +120,12 @@ def engine_of(
     observer: context.Observer,
     where: Where,
 ) -> Engine:
-    """Return the engine that runs the trials of `space`, once what they take from outside was looked at.
+    """Return the engine that runs the trials of `space`, after a check of everything that they take from outside.
 
     Raises
     ------
     SpaceError
-        If something of that cannot be used.
+        If some of that cannot be used.
     """
     external.check(space, found, workspace)
     store = Store(workspace.artifacts)

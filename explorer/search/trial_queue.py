@@ -49,7 +49,7 @@ class TrialQueue:
             self._changed.notify_all()
 
     def ask(self) -> Asked | None:
-        """Return the next trial; None if there is none and what is under way cannot bring about another one."""
+        """Return the next trial; None if there is none, and no trial under way can bring about another one."""
         with self._changed:
             while not self._stopping.is_set() and self._left:
                 with self._computing():
