@@ -97,7 +97,7 @@ class Worker:
         except BrokenPipeError:
             line = b""
         if not line:
-            raise self._gone(subject, "crash", f"the {self.kind} worker {_cause(process, request)}")
+            raise self._gone(subject, "crash", f"the {self.kind} worker {cause_of_end(process, request)}")
         reply = json.loads(line)
         if "failure" in reply:
             raise StageFailed(Failure(**reply["failure"]))
@@ -204,7 +204,8 @@ class Pool:
             worker.stop()
 
 
-def _cause(process: subprocess.Popen[bytes], request: Request) -> str:
+def cause_of_end(process: subprocess.Popen[bytes], request: Request) -> str:
+    """Return, once a worker's process has ended, how it did, and what may help if memory was short."""
     status = process.wait()
     if status >= 0:
         return f"ended with exit code {status}"

@@ -16,7 +16,7 @@ import pytest
 from explorer.core.errors import StageFailed
 from explorer.line.execution import current
 from explorer.processes.gpus import VARIABLE
-from explorer.processes.pool import Pool, Request, Worker, _cause
+from explorer.processes.pool import Pool, Request, Worker, cause_of_end
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_a_training_that_is_killed_is_told_to_take_smaller_batches() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     process.kill()
     request = {"stage": "compress", "parameters": {"batch_size": 512}}
-    assert "(if memory was short, lower [compress] batch_size (now 512))" in _cause(process, request)
-    assert "(was memory short?)" in _cause(process, {"call": "os:getpid"})
+    assert "(if memory was short, lower [compress] batch_size (now 512))" in cause_of_end(process, request)
+    assert "(was memory short?)" in cause_of_end(process, {"call": "os:getpid"})
 
 
 def test_a_crash_becomes_a_failure_and_the_next_request_is_answered(worker: Worker) -> None:
