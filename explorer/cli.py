@@ -41,6 +41,12 @@ OnEngine = Annotated[str, typer.Option("--engine", help="Where stages run: local
 AtAddress = Annotated[
     str | None, typer.Option("--address", help="Head of the Ray cluster, host:port; this machine alone if not given.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", help="Trainings at once, and compilations beside them; by this machine's cores and GPUs if not given."
+    ),
+]
 InDatabase = Annotated[
     str | None,
     typer.Option("--database", help="SQLAlchemy URL of the studies' database; a file in the workspace if not given."),
@@ -58,6 +64,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    jobs: Jobs = None,
     database: InDatabase = None,
 ) -> None:
     """Search a space; the same command goes on with a study that was interrupted."""
@@ -70,6 +77,7 @@ def run(
             seed=seed,
             engine=engine,
             address=address,
+            jobs=jobs,
             database=database,
         )
     _print_summary(summary, workspace)
@@ -86,6 +94,7 @@ def grid(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --dry-run.")] = False,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    jobs: Jobs = None,
     database: InDatabase = None,
 ) -> None:
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
@@ -100,7 +109,9 @@ def grid(
     if dry_run:
         return None
     with _resumable():
-        summary = explorer.grid(space, workspace, shard=shard, engine=engine, address=address, database=database)
+        summary = explorer.grid(
+            space, workspace, shard=shard, engine=engine, address=address, jobs=jobs, database=database
+        )
     return _print_summary(summary, workspace)
 
 

@@ -30,6 +30,7 @@ def run(
     seed: int | None = None,
     engine: str = "local",
     address: str | None = None,
+    jobs: int | None = None,
     database: str | None = None,
     observer: Observer | None = None,
 ) -> Summary:
@@ -46,6 +47,9 @@ def run(
     engine, address
         Where stages run: ``"local"``, on this machine, or ``"ray"``, on the cluster whose head has `address`; without
         one, on a cluster of this machine alone.
+    jobs
+        How many trainings, and how many compilations beside them, run at once on this machine; by its cores and GPUs
+        unless given.
     database
         SQLAlchemy URL of the database that the workspace's studies are in from now on, such as one of PostgreSQL that
         several machines reach; a file in the workspace unless given.
@@ -61,7 +65,7 @@ def run(
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
 
-    where = search.Where(engine, address)
+    where = search.Where(engine, address, jobs)
     searched = load(Path(space)).searched(sampler, trials, seed)
     with _observed(
         observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
@@ -76,6 +80,7 @@ def grid(
     shard: str = "1/1",
     engine: str = "local",
     address: str | None = None,
+    jobs: int | None = None,
     database: str | None = None,
     observer: Observer | None = None,
 ) -> Summary:
@@ -85,7 +90,7 @@ def grid(
     ----------
     shard
         ``"i/n"``: the i-th of n equal parts of the grid.
-    space, workspace, engine, address, database, observer
+    space, workspace, engine, address, jobs, database, observer
         As in `run`.
 
     Raises
@@ -97,7 +102,7 @@ def grid(
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
 
-    where = search.Where(engine, address)
+    where = search.Where(engine, address, jobs)
     whole, part = load(Path(space)).whole, grid.Shard.parse(shard)
     with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
         return grid.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
@@ -110,6 +115,7 @@ def evaluate(
     *,
     engine: str = "local",
     address: str | None = None,
+    jobs: int | None = None,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Take one configuration of `space` down the stack and return what a trial would have on record of it.
@@ -121,7 +127,7 @@ def evaluate(
     ----------
     configuration
         Axis → choice, as in the columns of `frame`; axes that are left out have their defaults.
-    space, workspace, engine, address, observer
+    space, workspace, engine, address, jobs, observer
         As in `run`.
 
     Raises
@@ -133,14 +139,15 @@ def evaluate(
     from explorer.line import trial
     from explorer.search import search
     from explorer.space.space import load
+    from explorer.workspace import holding
     from explorer.workspace.records import Records
     from explorer.workspace.workspace import Workspace
 
-    where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(Path(space))
+    where, place, searched = search.Where(engine, address, jobs), Workspace(Path(workspace)), load(Path(space))
     wanted = searched.configuration(configuration)
     with (
         _observed(observer, f"{searched.name}: one configuration") as told,
-        place.held(told.note),
+        holding.held(place, told.note),
         Records(place.url).led(told.note) as records,
         search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
     ):

@@ -86,7 +86,7 @@ def main(key: str, cores: Sequence[int]) -> None:
 
 
 def listening(start: Callable[[], Any]) -> Any:
-    """Return what `start` starts, once it has a port to itself.
+    """Call `start` until the server that it returns has a port to itself, and return that server.
 
     Of two processes that start at once both may bind one port, and one cannot listen at it then.
     """
@@ -111,6 +111,6 @@ def _end(cause: BaseException | None) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])
-    except Exception as error:  # such as that whoever asked for the port is gone; the tracker's threads would go on
+    except Exception as error:  # such as that the parent is gone; the tracker's threads would go on
         traceback.print_exc()
         _end(error)

@@ -1,7 +1,7 @@
 """Requests on standard input → stage executions → replies on standard output: the process that loads torch or TVM.
 
-``python -m explorer.processes.worker torch`` reads one JSON object a line and answers each with one. It ends, in the
-middle of whatever it does, as soon as its standard input closes: that is how it notices that the explorer was killed.
+``python -m explorer.processes.worker torch`` reads one JSON object a line and answers each with one. It ends, even in
+the middle of a stage, as soon as its standard input closes: so it ends when the explorer is killed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.line import contracts
 from explorer.line.execution import Execution, executing
 
+Received = dict[str, Any]  # a request, as JSON has it
+
 
 def serve(kind: str) -> None:
     """Answer requests until standard input closes.
@@ -36,10 +38,10 @@ def serve(kind: str) -> None:
     replies = _private_stdout()
     if kind == "tvm":
         without_torch()
-    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Received] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, requests), daemon=True).start()
 
-    def write(line: Mapping[str, Any]) -> None:
+    def write(line: Mapping[str, object]) -> None:
         replies.write(json.dumps(line).encode() + b"\n")
         replies.flush()
 
@@ -52,7 +54,7 @@ def serve(kind: str) -> None:
 
 
 class _WithoutTorch(MetaPathFinder):
-    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name == "torch":
             raise ModuleNotFoundError("a worker for TVM does without torch", name=name)
 
@@ -75,13 +77,13 @@ def _private_stdout() -> IO[bytes]:
     return replies
 
 
-def _read(stream: IO[bytes], requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+def _read(stream: IO[bytes], requests: queue.SimpleQueue[Received]) -> None:
     for line in stream:
         requests.put(json.loads(line))
     os._exit(0)
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: Received) -> dict[str, object]:
     try:
         if "stage" in request:
             return {"values": _run_stage(request)}
@@ -97,11 +99,11 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"failure": asdict(_failure(request, "exception", f"{type(error).__name__}: {error}"))}
 
 
-def _failure(request: dict[str, Any], kind: str, message: str) -> Failure:
-    return Failure(request.get("stage", request.get("call", "")), kind, message, traceback.format_exc())
+def _failure(request: Received, kind: str, message: str) -> Failure:
+    return Failure(request.get("stage") or request["call"], kind, message, traceback.format_exc())
 
 
-def _run_stage(request: dict[str, Any]) -> Mapping[str, object]:
+def _run_stage(request: Received) -> Mapping[str, object]:
     named = {
         name: Artifact(parent["stage"], parent["key"], Path(parent["path"]), parent["values"], parent["seconds"])
         for name, parent in request["parents"].items()

@@ -17,8 +17,9 @@ import pytest
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.engines import local
-from explorer.engines._devices import Surroundings
-from explorer.inputs.external import Origins
+from explorer.engines.context import EngineContext
+from explorer.engines.engine import Engine
+from explorer.inputs.external import ExternalInputs
 from explorer.line.contracts import tune
 from explorer.line.tuning.database import Log
 from explorer.processes import loopback
@@ -204,9 +205,9 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
     store = Store(workspace.artifacts)
     events = Killer(workspace.artifacts / "tuning")
     devices = {"local": Device(name="local", tracker="loopback", key="local", cores=tuple(CORES[:1]))}
-    engine = local.LocalEngine(
-        Surroundings(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), devices, 1, events)
-    )
+    external = ExternalInputs({}, {}, {})
+    context = EngineContext(store, Records(workspace.url), workspace.logs, external, devices, 1, events)
+    engine = Engine(context, local.build(context, None))
     lowered = Artifact("lower", "key", tuner.lowered)
     with engine:
         stage = tune.Stage(tune.Parameters("template", 18, 0, tuner.target, 1, "local"), tune.Parents(lowered))

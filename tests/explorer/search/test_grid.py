@@ -17,7 +17,6 @@ import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError
 from explorer.line import dry_run
-from explorer.search import grid
 from explorer.search.grid import Shard
 from explorer.space import space
 from explorer.workspace.records import Record, Records
@@ -144,23 +143,6 @@ def _parted(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 PARTED: space.Space
-
-
-def test_what_most_configurations_wait_for_comes_first_and_what_has_begun_never_again() -> None:
-    queue = grid._Queue(2)
-    jobs = [grid._Job((name, ""), "tvm", lambda: None) for name in "abc"]
-    for job in jobs:
-        queue.put(job, 1)
-    queue.put(jobs[2], 2)
-    assert queue.take() == jobs[2]
-    queue.put(jobs[2], 3)
-    assert queue.take() == jobs[0]
-    assert queue.take() is None, "nobody is free"
-    queue.give_back()
-    assert queue.take() == jobs[1]
-    queue.give_back()
-    assert not queue.waiting
-    assert queue.take() is None
 
 
 def test_a_continuous_axis_has_no_grid(tmp_path: Path) -> None:

@@ -337,29 +337,6 @@ def test_a_second_process_goes_on_when_the_first_one_is_killed(undisturbed: Path
     assert comparable(workspace, "small").equals(comparable(undisturbed / "workspace", "small"))
 
 
-def test_a_process_that_waits_can_be_interrupted(grid: Ran) -> None:
-    workspace = Workspace(grid.workspace)
-    command = [sys.executable, "-m", "tests.studies", str(grid.space), str(grid.workspace), "", "run"]
-    with workspace.held(print):
-        waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        time.sleep(5)
-        assert waiting.poll() is None
-        waiting.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in waiting.communicate()[1]
-    with workspace.held(pytest.fail):
-        pass
-
-
-def test_whoever_holds_a_workspace_is_named_without_its_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["dlas", "run", "x.toml", "--database", "postgresql://me:secret@host/name"])
-    workspace = Workspace(tmp_path)
-    with workspace.held(pytest.fail):
-        assert "postgresql://me:***@host/name" in workspace.lock.read_text()
-        assert "secret" not in workspace.lock.read_text()
-
-
 def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
     path = studies.write_space(tmp_path, name="grid", models=("resnet18",))
     with pytest.raises(WorkspaceError, match="other axes"):

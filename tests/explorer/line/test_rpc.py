@@ -1,16 +1,12 @@
-"""The loopback device: a real tracker and server, pinned, described, and gone with its parent."""
+"""A device behind a real tracker: what it says of itself, and what is said where it does not answer."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from explorer.core.errors import StageFailed
@@ -46,13 +42,6 @@ def test_a_loopback_device_answers_and_offers_its_cores(worker: Worker, tmp_path
         describe(worker, tracker)
 
 
-def test_the_server_is_pinned(tmp_path: Path) -> None:
-    before = {child.pid for child in psutil.Process().children()}
-    with loopback.server("local", CORES[:1], tmp_path / "log"):
-        (server,) = (child for child in psutil.Process().children() if child.pid not in before)
-        assert server.cpu_affinity() == CORES[:1]
-
-
 def test_too_few_threads_and_unknown_keys_are_said(worker: Worker, tmp_path: Path) -> None:
     with loopback.server("local", CORES[:1], tmp_path / "log") as tracker:
         with pytest.raises(StageFailed, match=r"runs 1 threads and the search space asks for 2.*TVM_NUM_THREADS=2"):
@@ -72,40 +61,3 @@ def test_an_unreachable_tracker_is_named_with_the_commands_to_start_one(worker: 
     assert address in failure.message
     assert "tvm.exec.rpc_tracker" in failure.message
     assert "tvm.exec.rpc_server" in failure.message
-
-
-PARENT = """
-import sys, time
-from pathlib import Path
-from explorer.processes import loopback
-with loopback.server("local", [0], Path(sys.argv[1]) / "log") as tracker:
-    print(tracker, flush=True)
-    time.sleep(600)
-"""
-
-
-def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    parent.stdout.readline()
-    (server,) = psutil.Process(parent.pid).children()
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    server.wait(timeout=20)
-
-
-def test_the_server_ends_if_its_parent_died_while_it_started(tmp_path: Path) -> None:
-    with open(tmp_path / "log", "wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "explorer.processes.loopback", "local", "0"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    assert server.stdin
-    assert server.stdout
-    server.stdin.close()
-    server.stdout.close()  # nobody is there to be told the port
-    assert server.wait(timeout=60) == -signal.SIGKILL
-    assert "ended by BrokenPipeError" in (tmp_path / "log").read_text()
