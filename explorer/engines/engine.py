@@ -185,7 +185,7 @@ class Engine:
             if artifact := self._find(stage, key):
                 return artifact
             self._executor.refuse_what_failed(key)
-            on_record = _latency_keys(stage)
+            on_record = contracts.select.latency_keys(stage)
             known = [self._costs(own, device) for own in on_record]
             parents = replace(stage.parents, candidates=built)
             informed = contracts.select.Stage(replace(stage.parameters, known=known), parents)
@@ -243,7 +243,7 @@ class Engine:
     def _candidates(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.candidates.Values] | None:
         """Return the built candidates that a select stage has to measure on `device`, or None if there are none."""
         problems = stage.parents.plan.values["problems"]
-        both = zip(problems, _latency_keys(stage), strict=True)
+        both = zip(problems, contracts.select.latency_keys(stage), strict=True)
         missing = [own["problem"] for own, each in both if not self._costs(each, device)]
         if not missing:
             return None
@@ -287,16 +287,6 @@ class Engine:
         elsewhere = self.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
         with self._workers.cores.alone() if self._devices[device].is_here else elsewhere:
             return self._executor.execute(located, key, draft, MEASURE_TIMEOUT, self._devices[device])
-
-
-def _latency_keys(stage: contracts.select.Stage) -> list[dict[str, str]]:
-    """Return for every problem of a select stage: candidate → the key under which its latency is on record."""
-    planned = stage.parents.plan.values
-    shared = stage.parameters.target, stage.parameters.threads, planned["evicted_bytes"]
-    return [
-        {name: contracts.candidates.latency_key(own["problem"], name, *shared) for name in own["candidates"]}
-        for own in planned["problems"]
-    ]
 
 
 def _bytes(folder: Path) -> int:

@@ -62,3 +62,13 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     """Selects an algorithm for every layer."""
 
     name = "select"
+
+
+def latency_keys(asked: Stage) -> list[dict[str, str]]:
+    """Return for every problem of the plan: candidate → the key under which its latency is on record."""
+    planned = asked.parents.plan.values
+    shared = asked.parameters.target, asked.parameters.threads, planned["evicted_bytes"]
+    return [
+        {name: candidates.latency_key(own["problem"], name, *shared) for name in own["candidates"]}
+        for own in planned["problems"]
+    ]
