@@ -1,4 +1,4 @@
-"""ONNX network, target and what is asked for its layers → tensor programs, placed and fused but not yet scheduled."""
+"""ONNX network, target and choices for its layers → tensor programs, placed and fused but not yet scheduled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) 
     transform = tvm.relax.transform
     with target:
         passes = [
-            transform.DeadCodeElimination(),  # what a dead operator reads would not fuse with its living reader
+            transform.DeadCodeElimination(),  # a tensor with a dead reader would not fuse with its living one
             transform.DecomposeOpsForInference(),
             transform.LegalizeOps(),
             transform.FoldConstant(),

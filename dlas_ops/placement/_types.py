@@ -21,14 +21,14 @@ BlockBuilder: TypeAlias = tvm.relax.BlockBuilder
 Target: TypeAlias = tvm.target.Target
 PassContext: TypeAlias = tvm.transform.PassContext
 
-# Of tensor programs.
+# The level of tensor programs.
 Tensor: TypeAlias = tvm.te.Tensor
 PrimExpr: TypeAlias = tvm.ir.Expr
 Compute: TypeAlias = Callable[..., Tensor]  # tensors → the tensor that a program computes of them
 
 Shape: TypeAlias = tuple[int, ...]
 
-# What NumPy computes with, of any dtype.
+# An array of any dtype.
 Array: TypeAlias = NDArray[Any]
 
 

@@ -1,4 +1,4 @@
-"""One layer of a compiled network: what it computes, what was asked for and what runs."""
+"""A layer of a compiled network → one line of the account: its work, the algorithm asked for and the one that runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LayerFields(Precision, total=False):
 
 @dataclass(frozen=True)
 class Layer:
-    """One line of the per-layer account; JSON-able through `to_json`.
+    """One line of the per-layer account; `to_json` returns it as plain JSON values.
 
     Attributes
     ----------
@@ -40,14 +40,14 @@ class Layer:
     input, weight, output : shapes as in the ONNX model; an operator without weights has an empty `weight`
     stride, padding, dilation, groups : as in ONNX; empty and 1 where they do not apply
     macs : multiply-accumulates of one run
-    stored_bytes : of the weights as the kernel reads them: in the dtype, packed, padded or transformed, or in csr the
-        values with their indices and pointers; biases not counted
+    stored_bytes : size of the weights as the kernel reads them: packed, padded or transformed, in their dtype; in csr
+        the values with their indices and pointers. Biases do not count
     asked, ran : "algorithm/format"
-    dtype : of the weights and the input as stored
-    arithmetic : dtype that products are computed in, and how they are summed where that is another or why it is not
+    dtype : dtype of the weights and the input as stored
+    arithmetic : dtype of the products, with the dtype of their sums where it differs, and the reason where it is not
         `dtype`
-    reason : why `ran` is not what was asked for, or ""
-    measured : "algorithm/format" → seconds, where `ran` was selected by measuring
+    reason : why `ran` differs from `asked`, or ""
+    measured : "algorithm/format" → seconds, if measurements selected `ran`
     """
 
     name: str

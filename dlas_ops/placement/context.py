@@ -1,4 +1,4 @@
-"""Relax module, target and choices → what every rule needs to place an operator, and what the rules have placed."""
+"""Relax module, target and choices → the values, layouts and account that every rule reads and adds to."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ NO_HALF = "float32 ({} no arithmetic in float16)"
 
 
 class Context:
-    """What is known of one dataflow function while its operators are placed one after the other.
+    """The state that the rules share while they place the operators of one dataflow function in order.
 
     Parameters
     ----------
-    choices : what is asked for each layer
-    names : of the weights
-    half : whether to store what is float32 in float16. What follows a layer element by element is computed in float32,
-        before its result is rounded. So where two layers are joined element by element, one of their results, which is
-        read once, stays float32.
+    choices : the algorithm and format asked for each layer
+    names : names of the weights
+    half : whether to store float32 tensors in float16. Element-wise operators after a layer compute in float32, before
+        the result is rounded. So where an element-wise operator joins two layers, the result of one of them, which only
+        this operator reads, stays float32.
 
     Attributes
     ----------
-    values : variable of the network → what stands for it
+    values : variable of the network → the value that stands for it
     layers : the account of the operators placed so far
-    recorder : what an algorithm can be chosen for, and where layouts meet
+    recorder : gathers the layers that an algorithm can be chosen for, and the tensors where layouts meet
     growing : the concatenations that grow in place
     """
 
@@ -60,15 +60,15 @@ class Context:
         self._conversions: dict[tuple[Expr, int], Var] = {}
         self._stored_bytes = 0  # of the weights of the layer being placed
 
-    # What the network's expressions stand for.
+    # The values of the network's expressions.
 
     def held(self, expression: Expr) -> Value:
-        """Return the value of an argument, quantized or not: of a variable its present one, of a constant itself."""
+        """Return the value that stands for an argument, quantized or not; a constant stands for itself."""
         known = self.values.get(expression) if isinstance(expression, relax.Var) else None
         return known or Value(expression, shape_of(expression))
 
     def value(self, expression: Expr) -> Value:
-        """Return the value of an argument as the dtype that the network gives it."""
+        """Return the value of an argument in the dtype that the network declares."""
         held = self.held(expression)
         return realized(self.emit, held, dtype_of(expression)) if held.quantization else held
 
@@ -97,7 +97,7 @@ class Context:
         return self.builder.emit_te(compute, *arguments, primfunc_name_hint=name, **attributes)
 
     def computed(self, expression: Expr, shape: Shape, block: int = 0, layer: str = "") -> Value:
-        """Return the value of a result: as it was computed and, if that is to be stored in half, rounded to it."""
+        """Return the value of a result; with `half`, that of a float32 one holds it rounded, and itself as `wide`."""
         # A variable bound to another variable would keep operators from fusing.
         result = expression if isinstance(expression, relax.Var) else self.builder.emit(expression)
         if not self.half or dtype_of(result) != "float32":
@@ -122,7 +122,7 @@ class Context:
         return "float16" if self.half and weight.dtype == np.float32 else str(weight.dtype)
 
     def weights(self, packed: Array) -> Expr:
-        """Return packed weights of the layer that is accounted for next, float32 in the dtype that is stored.
+        """Return packed weights as a constant in the dtype that is stored; the next layer of the account counts them.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Context:
         return relax.const(stored)
 
     def rounded(self, weights: Array) -> Array:
-        """Return weights, if they are float32 in the dtype that is stored; see `weights` for errors."""
+        """Return `weights`, with `half` float32 ones rounded to float16; see the method `weights` for errors."""
         if not self.half or weights.dtype != np.float32:
             return weights
         with np.errstate(over="ignore"):
@@ -146,7 +146,7 @@ class Context:
     # Layouts.
 
     def block(self, channels: int, value: Value | None = None) -> int:
-        """Return the channel block for what runs in channel blocks only: that of `value`, if it is in such blocks."""
+        """Return the channel block for an operator that needs one: that of `value`, if it is in channel blocks."""
         if value and value.block > 0:
             return value.block
         own = int(self.choices.other.module.block(channels, self.cpu))
@@ -190,8 +190,8 @@ class Context:
     def alike(self, values: Sequence[Value], shape: Shape) -> tuple[list[Expr], int, str]:
         """Return `values` so that they broadcast to `shape` in channel blocks, the block and the layer that decided it.
 
-        They are in the dtype of element-wise arithmetic. The layer is the last of theirs, which the operator can be
-        fused to. Block 0 means that they cannot broadcast.
+        They are in the dtype of element-wise arithmetic. The layer is the last of those that decided the blocks of
+        `values`, so that the operator can be fused to it. Block 0 means that the values cannot broadcast.
         """
         whole = [value for value in values if value.shape == shape and value.block]
         if not whole or len(shape) != 4:
@@ -221,12 +221,12 @@ class Context:
     # The account.
 
     def name(self, operator: str, weight: Array | None = None) -> str:
-        """Return the name of a new layer: its weight's, given as the model has it, or its operator with a number."""
+        """Return the name of a new layer: that of `weight` in the model or, without one, the operator with a number."""
         number = sum(layer.operator == operator for layer in self.layers)
         return ("" if weight is None else self._names.take(weight)) or f"{operator}_{number}"
 
     def account(self, operator: str, input: Shape, weight: Shape, output: Shape, **fields: Unpack[LayerFields]) -> None:
-        """Add a layer; without `asked` there was no choice but what `ran`."""
+        """Add a layer to the account; without `asked`, only the algorithm in `ran` could be asked for."""
         stated: LayerFields = {"asked": fields["ran"], "name": self.name(operator), **fields}
         if self.half and "dtype" not in fields:
             lacks = "the layer has" if self.cpu.half else "the processor has"

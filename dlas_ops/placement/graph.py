@@ -1,4 +1,4 @@
-"""What placement meets → the convolutions that an algorithm is chosen for, and where their layouts meet."""
+"""Layers and tensors of a placement → the graph on which an algorithm is chosen for each convolution."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from dlas_ops.placement.value import Value
 
 
-# Shares of non-zeros that differ by less than this factor are measured as one.
+# Weights whose shares of non-zeros differ by less than this factor share one measurement.
 DENSITY_STEP = 1.1
 
-# Of the column index that stands beside each weight in csr.
+# Size of the column index beside each weight in csr.
 COLUMN_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is measured once for all layers of the same shape.
+    """One computation to measure, once for all layers of the same shape.
 
     Attributes
     ----------
     operator : conv2d, depthwise_conv2d, max_pool2d, avg_pool2d, or convert for a change of layout
     conv : its shape; a pooling window and a change of layout are depthwise
-    plain : whether the input is the network's own, which is in no blocks; of a conversion, whether one wants none
-    dtype : that weights and activations are stored in: float32, float16 or, whatever its sign, int8
-    format : of the weights
-    density : the share of them that is not zero, if the format leaves zeros out; see `density_of`
+    plain : whether the input is the network's own, which is in no blocks; for a conversion, whether a reader wants none
+    dtype : dtype that weights and activations are stored in: float32, float16, or int8 for both signs
+    format : format of the weights
+    density : share of the weights that is not zero, if the format leaves zeros out; see `density_of`
     """
 
     operator: str
@@ -47,7 +47,7 @@ class Problem:
 
     @property
     def weight_bytes(self) -> int:
-        """The size of a convolution's weights; 0 of what has none. With each one that is not zero goes its column."""
+        """The size of a convolution's weights, in csr with their column indices; 0 for any other operator."""
         if not self.operator.endswith("conv2d"):
             return 0
         weights = self.conv.out_channels * self.conv.group_channels * prod(self.conv.kernel)
@@ -69,9 +69,9 @@ class Problem:
 
 
 def problem_of(conv: Conv, weight: Array, dtype: str, format: str, target: Target, *, plain: bool) -> Problem | None:
-    """Return what is measured to choose an algorithm for `conv` in `format` or, if none has it, dense.
+    """Return the problem whose candidates are measured for `conv` in `format` or, if no algorithm has it, dense.
 
-    None means that no algorithm can run it, and there is nothing to choose.
+    None means that no algorithm can run `conv`, so that there is nothing to choose.
     """
     for wanted in dict.fromkeys((format, "dense")):
         if fitting(conv, target, wanted, dtype):
@@ -81,17 +81,17 @@ def problem_of(conv: Conv, weight: Array, dtype: str, format: str, target: Targe
 
 
 def density_of(weight: Array) -> float:
-    """Return the share of `weight` that is not zero, in steps so that layers pruned nearly alike have the same."""
+    """Return the share of `weight` that is not zero, in steps, so that layers pruned nearly alike share one density."""
     share = np.count_nonzero(weight) / weight.size
     return round(DENSITY_STEP ** round(log(share, DENSITY_STEP)), 6) if share else 0.0
 
 
 @dataclass(frozen=True)
 class Join:
-    """A tensor that may have to be converted: whose layout it is in, and which layouts it is read in.
+    """A tensor that may need a conversion: the layer that decided its layout, and the layers that read it in theirs.
 
-    `shape` is NCHW, `dtype` as in `Problem`, or that of sums. A reader None wants the tensor in no blocks. A layer ""
-    stands for what has no algorithm of its own.
+    `shape` is NCHW, `dtype` as in `Problem`, or the dtype of sums. A reader None wants the tensor in no blocks. A layer
+    "" stands for all operators that have no algorithm of their own.
     """
 
     shape: tuple[int, ...]
@@ -109,11 +109,11 @@ class Join:
 
 @dataclass(frozen=True)
 class Graph:
-    """What the choice of algorithms is made on; the same whatever algorithms the network was placed with.
+    """The layers and joins to choose algorithms for; they do not depend on the algorithms that were placed.
 
     Attributes
     ----------
-    problems : convolution layer → what its candidates compute, in the network's order
+    problems : convolution layer → the problem that its candidates compute, in the network's order
     followers : (layer, problem) of operators that keep the layout that `layer` decided
     joins : the tensors that are read in the layout of another layer
     """
@@ -168,18 +168,18 @@ class Recorder:
         self._followers.append((value.layer, problem))
 
     def reads(self, value: Value, layer: str | None) -> None:
-        """Note that `value` is read in the layout of `layer`, None being no blocks."""
+        """Note that an operator reads `value` in the layout of `layer`, or in no blocks if that is None."""
         if value.block and len(value.shape) == 4 and layer != value.layer:
             _, readers = self._reads.setdefault(value.expression, (value, []))
             if layer not in readers:
                 readers.append(layer)
 
     def position(self, layer: str) -> int:
-        """Return where in the network's order an algorithm is chosen for `layer`; -1 where none is."""
+        """Return the place of `layer` among the layers that an algorithm is chosen for; -1 if it is none of them."""
         return list(self._problems).index(layer) if layer in self._problems else -1
 
     def graph(self) -> Graph:
-        """Return what was gathered of layouts that depend on a choice: sparse algorithms want the same one."""
+        """Return the graph, without layouts that no choice changes: all sparse algorithms want the same layout."""
         sparse = {layer for layer, problem in self._problems.items() if problem.format != "dense"}
         known = {"", None, *self._problems} - sparse
         followers = [(layer, problem) for layer, problem in self._followers if layer in known]

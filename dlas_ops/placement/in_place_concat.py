@@ -34,10 +34,10 @@ class Grown:
 
 
 class Growing:
-    """The concatenations of a Relax function of which each begins with all parts of a shorter one.
+    """Finds the concatenations of a Relax function that begin with all parts of a shorter one.
 
-    Parts are written into the one tensor that holds the longest, each once, when it is there. Nobody reads channels
-    that are still to be written, so that a shorter concatenation is a view: its first channels.
+    One tensor holds the longest; each part is written into it once, as soon as it is computed. No operator reads
+    channels that are still to be written, so a shorter concatenation is the first channels of that tensor.
     """
 
     def __init__(self, function: Function) -> None:
@@ -54,12 +54,12 @@ class Growing:
         }
 
     def of(self, parts: Sequence[Expr]) -> Grown | None:
-        """Return the tensor that the concatenation of `parts` is the beginning of, if it is one that grows."""
+        """Return the tensor that begins with the concatenation of `parts`, or None if no other concatenation does."""
         return self._by_first.get(parts[0])
 
 
 def opened(first: Tensor, shape: Shape, channels: int, block: int) -> Tensor:
-    """Return blocked `first`, NCHW `shape`, with zeros behind it up to `channels`, in channel blocks of `block`."""
+    """Return blocked `first` of NCHW `shape`, followed by zeros up to `channels`, in channel blocks of `block`."""
     batch, own, height, width = shape
 
     def element(n: PrimExpr, co: PrimExpr, h: PrimExpr, w: PrimExpr, ci: PrimExpr) -> PrimExpr:

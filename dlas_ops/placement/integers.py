@@ -28,7 +28,7 @@ def eight_bits(value: Value) -> bool:
 
 
 def operand(array: ArrayLike, value: Value) -> Expr:
-    """Return `array`, one number or what broadcasts against `value`, as a constant in the value's layout."""
+    """Return `array`, one number or numbers that broadcast against `value`, as a constant in the value's layout."""
     array = np.asarray(array)
     if array.size == 1:
         array = array.reshape([1] * len(value.shape))

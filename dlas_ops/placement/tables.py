@@ -1,7 +1,7 @@
-"""Element-wise operators on 8-bit integers → tables of what becomes of each integer, computed with NumPy.
+"""Element-wise operators on 8-bit integers → a table with the result for each integer, computed with NumPy.
 
-What lies between a dequantize operator and the next quantize operator, and reads nothing else, is a function of 256
-values, however many operators it takes: a sigmoid, itself quantized, times its argument is one table.
+Operators between a dequantize operator and the next quantize operator that read no other tensor compute a function of
+256 values, however many they are: a sigmoid, itself quantized, times its argument is one table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dlas_ops.placement.value import Quantization, Table, Value
 relax, tirx = tvm.relax, tvm.tirx
 Reals = NDArray[np.float64]
 
-# On a tensor program: element by element, which TVM does not see where data is an index.
+# Marks a tensor program as element-wise, which TVM does not see where data is an index.
 ELEMENTWISE = "dlas.elementwise"
 
 
@@ -36,7 +36,7 @@ def _erf(x: Reals) -> Reals:
     return np.array([erf(each) for each in x])
 
 
-# By Relax operator, of float64 numbers. The network's rounding to float32 follows.
+# Relax operator → the function of float64 numbers that it computes. The network's rounding to float32 follows.
 _FUNCTIONS: dict[str, Callable[..., Reals]] = {
     "relax.add": np.add,
     "relax.subtract": np.subtract,

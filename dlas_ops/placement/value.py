@@ -1,4 +1,4 @@
-"""An expression of the network, with the layout that it holds its tensor in."""
+"""Expression of the rewritten network → the tensor that it stands for, in its layout and dtype."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dlas_ops.placement._types import Array, Expr, Shape
 
 @dataclass(frozen=True, eq=False)
 class Quantization:
-    """What integers stand for: min(max(`scale` * (integer - `zero`), `low`), `high`).
+    """The reals that integers stand for: min(max(`scale` * (integer - `zero`), `low`), `high`).
 
     `scale` and `zero` broadcast against the tensor: one number or, of weights and of a convolution's sums, one per
     output channel. A convolution's sums carry its bias and its input's zero point in `zero`, and the ReLU or clip that
-    follows in `low` and `high`, which come to nothing when the sums are requantized.
+    follows in `low` and `high`, so that requantizing the sums does all of them at no cost.
     """
 
     scale: NDArray[np.float32]
@@ -47,9 +47,9 @@ class Value:
     `block` 0 means that `expression` holds it as it is, `POINTS` (of `operators.points_innermost`) with its points
     innermost, otherwise in channel blocks of that size. With a `quantization`, `expression` holds integers that stand
     for the tensor. `wide`, where there is one, holds the tensor in the same layout as it was computed, before it was
-    rounded to be stored. `layer` names the convolution whose algorithm decided the block; "" is what decides for those
-    that have none of their own. `table`, where there is one, says of which integers the tensor is a function element by
-    element.
+    rounded to be stored. `layer` names the convolution whose algorithm decided the block, or is "" where the algorithm
+    for all other layers did. `table`, where there is one, is the function of 8-bit integers that the tensor is, element
+    by element.
     """
 
     expression: Expr
@@ -74,7 +74,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A function of 8-bit integers: `entries` holds what becomes of each, the least first, where `source` has it.
+    """A function of the 8-bit integers in `source`: `entries` holds the result for each integer, the least first.
 
     The entries are reals in float32 or, of a quantized tensor, the integers that stand for them.
     """
@@ -84,11 +84,11 @@ class Table:
 
 
 def dtype_of(expression: Expr) -> str:
-    """Return the dtype of a Relax expression; "" for what has none."""
+    """Return the dtype of a Relax expression, or "" if it has none."""
     return str(getattr(expression.ty, "dtype", ""))
 
 
 def shape_of(expression: Expr) -> Shape:
-    """Return the static shape of a Relax expression; () for scalars and for what is no tensor."""
+    """Return the static shape of a Relax expression; () for scalars and for all that are no tensors."""
     shape = getattr(expression.ty, "shape", None)
     return tuple(int(size) for size in shape) if shape is not None else ()

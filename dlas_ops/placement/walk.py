@@ -33,7 +33,7 @@ def unchanged(context: Context, operator: Operator) -> Value:
     return context.computed(context.rewritten(operator.call), operator.shape)
 
 
-# The first that applies to an operator places it.
+# In this order: the first rule that applies to an operator places it.
 RULES: tuple[Rule, ...] = (
     # on 8-bit integers, between quantize and dequantize
     scales.quantize_linear,
@@ -96,7 +96,7 @@ def place(
 
 
 def placed(context: Context, operator: Operator) -> Value:
-    """Return what takes the place of the result of `operator`."""
+    """Return the value that takes the place of the result of `operator`."""
     value = next(value for rule in RULES if (value := rule(context, operator)))
     if value.quantization is None and (table := tabulated(context, operator)):
         return replace(value, table=table)

@@ -14,7 +14,7 @@ from dlas_ops.placement.value import Value
 
 relax = tvm.relax
 
-# What the importer leaves to compute on constants: bounds of Clip, biases, transposed weights.
+# Operators that the importer leaves on constants, for bounds of Clip, biases and transposed weights.
 FOLDED: dict[str, Callable[..., Array]] = {
     "relax.isnan": lambda call, x: np.isnan(x),
     "relax.where": lambda call, *arrays: np.where(*arrays),

@@ -1,4 +1,4 @@
-"""Convolutions of floats → the algorithm that is asked for or what runs in its place, in the layout it wants."""
+"""Convolutions of floats → the algorithm asked for or the one that runs in its place, in the layout it wants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value
 from dlas_ops.processor import half
 
-# Runs the ungrouped convolutions that the algorithm asked for cannot.
+# Runs the ungrouped convolutions that the algorithm asked for cannot run.
 FALLBACK = "spatial_pack"
 
 
@@ -28,8 +28,8 @@ class Convolution:
 
     Attributes
     ----------
-    name : of the layer
-    shape : of the result
+    name : name of the layer
+    shape : shape of the result
     border : the value that lies around the input: the zero point of integers
     """
 
@@ -55,12 +55,12 @@ def conv2d(context: Context, call: Call, shape: Shape) -> Value | None:
 
 
 def convolved(context: Context, layer: Convolution, reason: str = "", **precision: Unpack[Precision]) -> Value:
-    """Convolve on the algorithm asked for, or on what runs in its place, and account for it.
+    """Convolve on the algorithm asked for, or on the one that runs in its place, and account for the layer.
 
     Parameters
     ----------
     reason : why the layer does not run in the dtype asked for
-    precision : what the account says of a layer that does not compute in float32 or float16
+    precision : the account's dtype and arithmetic for integers
     """
     name, conv, weight = layer.name, layer.conv, layer.weight
     dtype = context.stored(weight)
@@ -88,14 +88,14 @@ def convolved(context: Context, layer: Convolution, reason: str = "", **precisio
 
 
 def _runnable(context: Context, asked: Asked, conv: Conv, dtype: str) -> tuple[Asked | None, list[str]]:
-    """Return what runs `conv`: as asked, else dense, else what every other one falls back to; and why not as asked."""
+    """Return the algorithm that runs `conv`: as asked, else dense, else the fallback; and why not as asked."""
     reasons: list[str] = []
     format = Asked.parse(asked.selected_by or str(asked)).format
     for candidate in (Asked(asked.algorithm, format), Asked(asked.algorithm)):
         reason = candidate.why_not(conv, dtype, context.target)
         if reason is None:
             return candidate, reasons
-        # Where there is one way to run a layer dense, nothing was selected: the layer runs as well as was asked.
+        # No reason where there was nothing to select from: a layer that only one algorithm runs dense runs as asked.
         if reason not in reasons and not (asked.selected_by and candidate.format == "dense"):
             reasons.append(reason)
     fallback = Asked(FALLBACK)
@@ -121,7 +121,7 @@ def _placed(context: Context, asked: Asked, layer: Convolution) -> Value:
 
 
 def _arithmetic(context: Context, ran: Asked | None, conv: Conv) -> str:
-    """Return what the account says of a convolution that computes in float16, or ""."""
+    """Return the account's arithmetic of a convolution that computes in float16, or ""."""
     if ran is not None:
         in_half = bool(getattr(ran.module, "HALF", False))
         return half.ARITHMETIC if context.cpu.half and in_half else ""

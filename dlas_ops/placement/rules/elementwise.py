@@ -1,4 +1,4 @@
-"""Element-wise operators of floats → themselves in the layout of their arguments, and what can be written as such."""
+"""Element-wise operators of floats, or written as such here → the same operators in the layout of their arguments."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def batch_norm(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("TupleGetItem")
 def first_of_batch_norm(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Take the first output of a batch norm, the only one at inference, from the value that stands for all."""
+    """Take the first output of a batch norm, the only one at inference, from the value that stands for all outputs."""
     value = context.values.get(call.tuple_value)
     return value if value is not None and call.index == 0 and value.shape == shape else None
 
 
 @places("relax.call_tir")
 def clip_bound(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Take a maximum or minimum with a scalar, which the importer makes of Clip, as an element-wise operator."""
+    """Run a maximum or minimum with a scalar, which the importer makes of Clip, as an element-wise operator."""
     data, *bounds = call.args[1].fields
     operator = extremum(context.module[call.args[0]])
     if operator is None or len(bounds) != 1:

@@ -27,7 +27,7 @@ def max_pool2d(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.nn.avg_pool2d")
 def avg_pool2d(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Run an average pooling in channel blocks, if its windows are contiguous and end in the border at the latest."""
+    """Run an average pooling in channel blocks, unless its windows are dilated or reach beyond the border."""
     data, attributes = context.value(call.args[0]), call.attrs
     if attributes.ceil_mode or pair(attributes.dilation) != (1, 1):
         return None
@@ -79,7 +79,7 @@ def is_even(attributes: Attributes) -> bool:
 
 
 def window_of(attributes: Attributes, data: Shape, output: Shape) -> Conv:
-    """Return the pooling window as a depthwise convolution; rounding up the output size is more border at its end."""
+    """Return the pooling window as a depthwise convolution; rounding the output size up adds border at the end."""
     batch, channels, height, width = data
     kernel, stride, dilation = (pair(v) for v in (attributes.pool_size, attributes.strides, attributes.dilation))
     top, left, bottom, right = sides(attributes.padding)

@@ -1,4 +1,4 @@
-"""Relax operator between quantize and dequantize → how `placement` runs it on 8-bit integers, where it can."""
+"""Operators between dequantize and quantize → the same on 8-bit integers, where we have programs for that."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def add(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.multiply")
 def multiply(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Multiply two quantized tensors as floats, one of which may be a number per channel."""
+    """Multiply two quantized tensors as floats; one of them may be a number per channel."""
     one, other = (context.held(argument) for argument in call.args)
     return _joined(context, *((one, other) if one.shape == shape else (other, one)), shape, mul, "multiply")
 
@@ -86,7 +86,7 @@ def _joined(
         return None
     for value in (one, other):
         arguments += [operand(each, replace(value, block=block)) for each in (known(value).zero, known(value).scale)]
-    # A layer that yields a number per channel would go over the whole map in its epilogue if this fused to it.
+    # Fused to a layer that yields a number per channel, this would go over the whole map in that layer's epilogue.
     pattern = None if other.shape == shape else FUSES_EPILOGUE
     result = context.emit(lambda *x: quantize.joined(operation, *x), *arguments, name=name, pattern=pattern)
     return Value(result, shape, block, layer=layer)
@@ -104,7 +104,7 @@ def relu(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.call_tir")
 def clip_bound(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Note a bound on sums, which the importer writes as a maximum or minimum with a scalar."""
+    """Note a bound on sums, a Clip that the importer writes as a maximum or minimum with a scalar."""
     data, *bounds = call.args[1].fields
     operator = extremum(context.module[call.args[0]])
     value, bound = context.held(data), context.value(bounds[0]).constant if len(bounds) == 1 else None
@@ -139,7 +139,7 @@ def matmul(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.reshape", "relax.expand_dims", "relax.permute_dims")
 def reshape(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Reshape or transpose quantized constants and, quantized as a whole, tensors."""
+    """Reshape or transpose quantized constants, and reshape tensors of one scale."""
     value = context.held(call.args[0])
     held, array = value.quantization, value.constant
     if held is None:
@@ -162,7 +162,7 @@ def _axes(transposition: Call) -> list[int]:
 
 
 def _moved(array: Array, old: Shape, axes: Sequence[int] | None, shape: Shape) -> Array | None:
-    """Return a constant, or what broadcasts against it, transposed by `axes` or reshaped to `shape`."""
+    """Return a constant, or an array that broadcasts against it, transposed by `axes` or reshaped to `shape`."""
     if array.size == 1:
         return array.reshape([1] * len(shape))
     if axes is not None:
@@ -221,7 +221,7 @@ def mean(context: Context, call: Call, shape: Shape) -> Value | None:
 
 
 def _averaged(held: Quantization, count: int) -> Quantization:
-    """Return what sums of `count` integers stand for, divided by `count`."""
+    """Return the quantization of sums of `count` integers that stand for their average."""
     return Quantization((held.scale / np.float32(count)).astype(np.float32), (held.zero * count).astype(np.int32))
 
 

@@ -1,4 +1,4 @@
-"""What a rule is: the context and one operator → the value that stands for its result, or None if it does not apply."""
+"""The context and one operator → the value that stands for its result, or None if the rule does not apply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rule: TypeAlias = Callable[[Context, Operator], Value | None]
 
 
 def places(*names: str) -> Callable[[Callable[[Context, Call, Shape], Value | None]], Rule]:
-    """Make a rule for the operators of these `names` of a function of the context, a call and its result's shape."""
+    """Return a decorator: function of the context, a call and its result's shape → rule for operators of `names`."""
 
     def rule_of(function: Callable[[Context, Call, Shape], Value | None]) -> Rule:
         @wraps(function)

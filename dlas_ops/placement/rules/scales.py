@@ -1,4 +1,4 @@
-"""Quantize and dequantize operators → 8-bit integers and, on the value that holds them, what they stand for."""
+"""Quantize and dequantize operators → 8-bit integers, and a value that says which reals they stand for."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def quantize_linear(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.dequantize")
 def dequantize_linear(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Keep the integers, and remember what they stand for."""
+    """Keep the integers, and remember the reals that they stand for."""
     value = context.held(call.args[0])
     scale, zero = (context.held(argument).constant for argument in call.args[1:3])
     if scale is None or zero is None:
@@ -70,7 +70,7 @@ def dequantize_linear(context: Context, call: Call, shape: Shape) -> Value | Non
 
 
 def _requantization(value: Value, wanted: Quantization, dtype: str) -> list[Expr]:
-    """Return the parameters of `quantize.requantize` that make of quantized `value` what `wanted` says."""
+    """Return the parameters of `quantize.requantize` that bring quantized `value` to the scale and zero of `wanted`."""
     held = known(value)
     factor = (held.scale / wanted.scale).astype(np.float32)
     return [operand(held.zero, value), operand(factor, value), *_target(wanted, value, dtype, held.low, held.high)]
