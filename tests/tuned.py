@@ -14,7 +14,7 @@ from dlas_ops.tuning import task_extraction
 from explorer.line.tuning.builders import Builders
 from explorer.line.tuning.runner import Program, Runner
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.tuning.test_task_extraction import CONV, network
+from tests.dlas_ops.three_convolutions import CONV, network
 
 TARGET = native_target()
 

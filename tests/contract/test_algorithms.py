@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas_ops.compiler import DTYPES
@@ -53,7 +53,7 @@ class TestAlgorithm:
     def test_refuses_in_a_sentence_or_runs(self, asked: Asked) -> None:
         target = named("znver4")
 
-        @SETTINGS
+        @settings(SETTINGS, max_examples=40)
         @given(convolutions(asked.algorithm), st.sampled_from(DTYPES))
         def cases(conv: Conv, dtype: str) -> None:
             reason = asked.why_not(conv, dtype, target)

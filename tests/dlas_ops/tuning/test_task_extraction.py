@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper
 
 import dlas_ops
-from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.tuning import task_extraction, tuners
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.three_convolutions import CONV, network
 
-CONV = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
 FORMATS = [("float32", "dense"), ("float16", "dense"), ("float32", "csr")]
-
-
-def network() -> onnx.ModelProto:
-    """Return three convolutions of one shape, the last one without what the others are fused with."""
-    nodes = [
-        networks.conv_node(CONV, ["x", "w0"], "a"), helper.make_node("Relu", ["a"], ["b"]),
-        networks.conv_node(CONV, ["b", "w1"], "c"), helper.make_node("Relu", ["c"], ["d"]),
-        networks.conv_node(CONV, ["d", "w2"], "y"),
-    ]  # fmt: skip
-    weights = {f"w{seed}": networks.weights_of(CONV, seed) for seed in range(3)}
-    return networks.model(nodes, networks.shape_of(CONV), weights)
 
 
 def lowered(dtype: str = "float32", format: str = "dense") -> Lowered:

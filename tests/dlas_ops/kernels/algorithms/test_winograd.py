@@ -20,8 +20,8 @@ from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
 from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.kernels.test_algorithms import check
-from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.reference_checks import check
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +42,12 @@ def test_the_transforms_convolve(m: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("m", POINTS)
-def test_drawn_shapes(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_shapes(m: int, examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     only(m, monkeypatch)
 
-    @settings(SETTINGS, max_examples=25)
+    @settings(SETTINGS, max_examples=examples)
     @given(convolutions("winograd"), st.booleans())
     def cases(conv: Conv, blocked: bool) -> None:
         check(conv, "winograd", blocked)

@@ -25,7 +25,7 @@ from dlas_ops.kernels.sparse.csr import Csr, compress
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 SPARSITIES = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
@@ -72,9 +72,10 @@ def check(conv: Conv, sparsity: float, algorithm: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_drawn_shapes(algorithm: str) -> None:
-    @settings(SETTINGS, max_examples=50)
+def test_drawn_shapes(algorithm: str, examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
     @given(convolutions(), SPARSITIES)
     def cases(conv: Conv, sparsity: float) -> None:
         check(conv, sparsity, algorithm)
