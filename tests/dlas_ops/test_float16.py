@@ -96,13 +96,6 @@ def test_parts_count_as_work_for_other_cores(algorithm: str) -> None:
     assert "T.parallel(" in text
 
 
-def test_sums_are_split_into_parts_of_bounded_length() -> None:
-    assert half.parts([3, 3, 16]) == [(3, 1), (1, 3), (1, 16)]
-    assert half.parts([3, 3, 260]) == [(3, 1), (3, 1), (5, 52)]
-    assert half.parts([7, 7, 1]) == [(1, 7), (1, 7), (1, 1)]
-    assert half.parts([131]) == [(131, 1)]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2"])
 def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelProto]) -> None:
