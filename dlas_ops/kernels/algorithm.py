@@ -1,4 +1,4 @@
-"""What a file in ``kernels/algorithms``, and its counterpart in ``kernels/sparse``, must define to be an algorithm."""
+"""Protocols of a file in ``kernels/algorithms`` and of its counterpart in ``kernels/sparse``."""
 
 from __future__ import annotations
 

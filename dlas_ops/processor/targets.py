@@ -72,7 +72,7 @@ def _row(
     return set(needs.split()), cpu
 
 
-# What a processor must offer, by LLVM's names of features and processors → its description. The first row whose needs
+# The features that a processor must offer, by LLVM's names of features and processors → its description. The first row whose needs
 # are met counts, so special ones stand first. Figures are rough, those of a common core of the row and of its
 # smaller caches: the rules that read them choose between tiles, they do not predict times.
 # fmt: off
