@@ -1,9 +1,10 @@
-"""One place that imports TVM, without torch: tvm-ffi would load torch when it finds it, for 4 s and much memory."""
+"""The one place that imports TVM, and does so without torch."""
 
 from __future__ import annotations
 
 import sys
 
+# Workaround: apache-tvm-ffi 0.1.14: it imports torch wherever it is installed, 4 s; tests/test_workarounds.py
 _hidden = "torch" not in sys.modules
 if _hidden:
     sys.modules["torch"] = None  # type: ignore[assignment]

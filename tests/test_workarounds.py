@@ -199,6 +199,109 @@ def test_tvm_still_sees_no_element_wise_operator_where_data_is_an_index() -> Non
     assert int(relax.transform.AnnotateTIROpPattern()(module)["main"].attrs["op_pattern"]) != 0
 
 
+def test_tvm_still_imports_intrinsics_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dlas_ops.tuning.tuners._metaschedule.without_intrinsics`: TVM 0.27 imports them with every tuning context."""
+    from tvm.s_tir import meta_schedule as ms
+
+    from dlas_ops.tuning.tuners._metaschedule import UNUSED, without_intrinsics
+
+    monkeypatch.setitem(sys.modules, UNUSED, None)
+    with pytest.raises(ImportError):
+        ms.TuneContext()
+    monkeypatch.delitem(sys.modules, UNUSED)
+    with without_intrinsics():
+        ms.TuneContext()
+    assert UNUSED not in sys.modules
+
+
+def test_tvm_still_lowers_no_axis_of_64_bits_in_a_loop_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dlas_ops.kernels.sparse.direct._one_row`: TVM 0.27 compares the two after simplifying a condition."""
+    import dlas_ops
+    from dlas_ops.kernels.shared.convolution import Conv
+    from dlas_ops.kernels.sparse import direct
+    from tests.dlas_ops import small_networks as networks
+    from tests.dlas_ops.named_targets import named
+
+    conv = Conv(3, 1, 7, 37, 1, (1, 1), (2, 1))
+    node = networks.conv_node(conv, ["x", "w"], "y")
+    network = networks.model([node], networks.shape_of(conv), {"w": networks.weights_of(conv)})
+    lowered = dlas_ops.lower(network, named("x86-64-v3"), algorithm="direct", format="csr")
+    assert dlas_ops.build(lowered, named("x86-64-v3"))
+    monkeypatch.setattr(direct, "_one_row", lambda sch, copy: False)
+    with pytest.raises(TypeError, match="mismatched types"):
+        dlas_ops.build(lowered, named("x86-64-v3"))
+
+
+def test_tvm_still_takes_the_sums_of_a_tile_from_a_heap() -> None:
+    """`dlas_ops.passes.pipeline._on_stack`: TVM 0.27 allocates buffers of 1 KiB and more in its run time."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.passes.pipeline import PIPELINE
+    from tests.dlas_ops.named_targets import named
+
+    te = tvm.te
+    data = te.placeholder((64, 512), "float32", "data")
+    doubled = te.compute(data.shape, lambda i, j: data[i, j] * 2.0, name="doubled")
+    sch = tvm.s_tir.Schedule(te.create_prim_func([data, te.compute(data.shape, lambda i, j: doubled[i, 511 - j])]))
+    block = sch.get_sblock("doubled")
+    sch.compute_at(block, sch.get_loops(sch.get_sblock("compute"))[0])
+    sch.set_scope(block, 0, "local")
+    target = named("x86-64-v3")
+    texts = [
+        tvm.compile(sch.mod, target, tir_pipeline=pipeline).mod.inspect_source("asm")
+        for pipeline in ("s_tir", PIPELINE)
+    ]
+    assert ["BackendAllocWorkspace" in text for text in texts] == [True, False]
+
+
+def test_asking_tvm_for_its_threads_still_binds_this_one() -> None:
+    """`dlas_ops.selection.candidates.time_here` counts cores itself: to ask TVM 0.27 starts its threads."""
+    script = """
+import os, sys
+sys.modules["torch"] = None
+import tvm
+before = os.sched_getaffinity(0)
+tvm.get_global_func("runtime.NumThreads")()
+sys.exit(os.sched_getaffinity(0) == before)
+"""
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("one core: nothing to be bound to")
+    assert run(script).returncode == 0
+
+
+def test_llvm_still_calls_memcpy_for_what_is_copied_in_a_loop_over_single_channels() -> None:
+    """`dlas_ops.kernels.algorithms.winograd._multiply_derived` copies two channels a step: LLVM 22 knows the idiom."""
+    from dlas_ops._tvm import tvm
+    from dlas_ops.passes.pipeline import PIPELINE
+    from tests.dlas_ops.named_targets import named
+
+    te, target = tvm.te, named("znver4")
+    texts = []
+    for pair in (1, 2):
+        data = te.placeholder((16, 16, 16), "float32", "data")
+        sch = tvm.s_tir.Schedule(te.create_prim_func([data, tvm.topi.identity(data)]))
+        _, channel, lane = sch.get_loops(sch.get_sblock("compute"))
+        _, inner = sch.split(channel, [None, pair])
+        sch.unroll(inner)
+        sch.vectorize(lane)
+        library = tvm.compile(sch.mod, target, tir_pipeline=PIPELINE)
+        texts.append(library.mod.inspect_source("asm"))
+    assert ["memcpy" in text for text in texts] == [True, False]
+
+
+def test_the_onnx_front_end_still_forgets_the_names_of_weights() -> None:
+    """`dlas_ops.onnx.names.WeightNames` finds them by their values: TVM 0.27 makes nameless constants of them."""
+    from tvm.relax.frontend.onnx import from_onnx
+
+    from dlas_ops._tvm import tvm
+    from dlas_ops.kernels.shared.convolution import Conv
+    from tests.dlas_ops import small_networks as networks
+
+    conv = Conv(1, 4, 4, 4, 4, (1, 1))
+    node = networks.conv_node(conv, ["x", "the_weight"], "y")
+    network = networks.model([node], networks.shape_of(conv), {"the_weight": networks.weights_of(conv)})
+    assert "the_weight" not in tvm.ir.save_json(from_onnx(network, keep_params_in_input=False))
+
+
 def test_tvm_still_binds_a_thread_that_computes_alone_to_the_first_core() -> None:
     """`explorer.line.stages.evaluate._alone` undoes what TVM 0.27 does to a thread that is to start no others."""
     script = """

@@ -1,4 +1,4 @@
-"""What a file in ``kernels/algorithms``, and its counterpart in ``kernels/sparse``, must define to be an algorithm."""
+"""Protocols of a file in ``kernels/algorithms`` and of its counterpart in ``kernels/sparse``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ class Algorithm(Protocol):
 
     A file in ``kernels/algorithms`` also has ``FORMATS``, the weight formats that it or its counterpart in
     ``kernels/sparse`` implements, and ``HALF``, True if it multiplies float16 in float16 where the processor can.
-
-    Attributes
-    ----------
-    DTYPES : of the weights and activations that it runs
     """
 
-    DTYPES: tuple[str, ...]
+    @property
+    def DTYPES(self) -> tuple[str, ...]:
+        """The dtypes of weights and activations that it runs."""
 
     def supports(self, conv: Conv, target: Target) -> str | None:
         """Return why this algorithm cannot run `conv` on `target`, or None."""

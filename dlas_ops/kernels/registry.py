@@ -1,4 +1,4 @@
-"""What is asked for a layer: algorithm and weight format, for all layers alike or by layer."""
+"""Names of algorithms and weight formats → the modules that implement them, for all layers alike or by layer."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import onnx
 def as_onnx(model: Any) -> onnx.ModelProto:
     """Return `model` itself or, of a ``torch.export.ExportedProgram``, its ONNX form with batch norms folded.
 
-    Whoever holds an exported program has loaded torch; it is never loaded from here.
+    An exported program comes with torch loaded; this module never loads it.
 
     Raises
     ------

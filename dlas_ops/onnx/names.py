@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 # Shape and hash of the values.
 Key: TypeAlias = tuple[tuple[int, ...], int]
 
+# Workaround: TVM 0.27: its ONNX front end drops the names of weights; tests/test_workarounds.py
 OPERATORS = ("Conv", "Gemm", "MatMul")
 
 

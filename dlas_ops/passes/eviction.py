@@ -1,4 +1,4 @@
-"""Scheduled tensor program → the same, every other call of which evicts the caches, as the rest of a network would.
+"""Scheduled tensor program → the same, but every other call evicts the caches, as the rest of a network would.
 
 In a network, the other layers' weights have passed through the caches since a layer's own were last read. Before a run,
 TVM's time_evaluator can only copy memory, or run what it times: a copy leaves lines that are written back while the
@@ -22,7 +22,7 @@ from dlas_ops.processor.targets import Cpu
 
 te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir
 
-# What the next call does.
+# The actions of the next call.
 EVICTS, RUNS = 0, 1
 
 # Floats in a line of the caches.

@@ -40,7 +40,7 @@ _INT8 = {
 }
 
 
-# Two sums in each lane, of which `half` makes one.
+# Two sums in each lane; `half` adds them to one.
 _HALF = Dot(PAIR, "float16", "float16", "float16")
 
 

@@ -22,7 +22,7 @@ MOST_STEPS = 64
 # On the block of the float16 sums.
 PARTIAL = "dlas.partial"
 
-# What the account says.
+# The words of the account.
 ARITHMETIC = f"float16 (sums of {MOST_STEPS} products in float16, then float32)"
 
 

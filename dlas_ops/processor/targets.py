@@ -72,9 +72,9 @@ def _row(
     return set(needs.split()), cpu
 
 
-# What a processor must offer, by LLVM's names of features and processors → its description. The first row whose needs
-# are met counts, so special ones stand first. Figures are rough, those of a common core of the row and of its
-# smaller caches: the rules that read them choose between tiles, they do not predict times.
+# The features that a processor must offer, by LLVM's names of features and processors → its description. The first
+# row whose needs are met counts, so special ones stand first. Figures are rough, those of a common core of the row and
+# of its smaller caches: the rules that read them choose between tiles, they do not predict times.
 # fmt: off
 _TABLE = (
     # needs                               bits regs spare m-a lat. loads from L1, L2; KiB   dot      half   loads

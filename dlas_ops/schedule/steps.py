@@ -113,7 +113,7 @@ def _same(sch: Schedule, one: SBlock, other: SBlock) -> bool:
 
 
 class Epilogue:
-    """What follows `block` element by element: its own copy out of the tile's sums and the operators fused to it.
+    """The epilogue of `block`, element by element: its own copy out of the tile's sums and the operators fused to it.
 
     All is inlined into one block, unrolled over the tile. An operator too long for that stays a loop, and the tile's
     sums are first copied to memory, because a loop cannot index registers.

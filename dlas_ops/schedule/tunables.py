@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-# What a tunable may be set to: a number, a word or, of a tile, a tuple of numbers.
+# The value of a tunable: a number, a word or, of a tile, a tuple of numbers.
 Value: TypeAlias = Any
 Space: TypeAlias = Mapping[str, Sequence[Value]]
 Choice: TypeAlias = Mapping[str, Value]

@@ -204,7 +204,7 @@ def build(problems: Sequence[Problem], target: Target) -> Candidates:
 
 def time_here(built: Candidates, evicted: int) -> list[dict[str, float]]:
     """Return for each problem the median seconds of every candidate, in this process; see `sample`."""
-    # Not TVM's own number of threads: to ask for it starts its threads and binds this one to a core (TVM 0.27).
+    # Workaround: TVM 0.27: to ask for its number of threads binds this one to a core; tests/test_workarounds.py
     eviction = Eviction(evicted, os.cpu_count() or 1, tvm.cpu(), tvm.get_global_func(FILL))
     library = built.library.jit()
     samples = [sample(library, eviction, own, built.weights) for own in built.functions]

@@ -16,7 +16,7 @@ from dlas_ops.processor.targets import describe, native_target
 from dlas_ops.selection import candidates
 from dlas_ops.selection.elimination import Factor, minimise, total
 
-# One more kernel in a network costs this besides its own time: TVM's virtual machine calls it and provides its output.
+# One more kernel costs a network this on top of its own time: TVM's virtual machine calls it and provides its output.
 CALL_SECONDS = 1e-6
 
 # Candidates this close are equally fast: what their medians vary by from one measurement to the next.
@@ -27,7 +27,7 @@ Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
 
 
 def here(target: Target, evicted: int) -> Measure:
-    """Return the measurement of candidates in this process, before each run of which `evicted` bytes are read.
+    """Return the measurement of candidates in this process, which reads `evicted` bytes before each run.
 
     Raises
     ------

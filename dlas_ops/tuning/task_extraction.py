@@ -53,7 +53,7 @@ class Task:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What similar programs have in common, as plain JSON values: the schedule asked for and the arguments."""
+        """The properties that similar programs share, as plain JSON values: schedule asked for and arguments."""
         arguments = [[list(shape), dtype] for shape, dtype in self.arguments]
         return {"schedule": asked_schedule(self.function), "arguments": arguments}
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tvm_ffi
-
 from dlas_ops._tvm import tvm
-from dlas_ops._types import For, PrimFunc, Stmt
+from dlas_ops._types import PrimFunc, Stmt
 from dlas_ops.kernels.scheduling import schedule_function
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.graph import Problem
@@ -21,17 +19,6 @@ def nests(function: PrimFunc) -> dict[str, str]:
     """Return block → its loops of more than one step, outermost first, such as ``parallel 4, 9, unrolled 2``."""
     found: dict[str, str] = {}
     _walk(function.body, [], found)
-    return found
-
-
-def annotations_of(function: PrimFunc) -> dict[str, object]:
-    """Return what the loops of `function` are annotated with."""
-    found: dict[str, object] = {}
-
-    def visit(loop: For) -> None:
-        found.update({str(name): value for name, value in loop.annotations.items()})
-
-    tvm_ffi.structural_walk(function.body, (tvm.tirx.For, visit))
     return found
 
 

@@ -24,9 +24,8 @@ from dlas_ops.processor import half
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.kernels.test_operators import CASES, after_convolution
-from tests.dlas_ops.shapes import SETTINGS, convolutions
-from tests.dlas_ops.test_networks import exported  # noqa: F401
+from tests.dlas_ops.operator_cases import CASES, after_convolution
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 # Of the largest output. Rounding weights, inputs and outputs to 11 bits costs up to 5e-4 each, sums of 64 products in
@@ -52,9 +51,10 @@ def expected_of(conv: Conv, data: networks.Array) -> networks.Array:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_drawn_shapes(algorithm: str) -> None:
-    @settings(SETTINGS, max_examples=30)
+def test_drawn_shapes(algorithm: str, examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
     @given(convolutions())
     def cases(conv: Conv) -> None:
         data = networks.random(networks.shape_of(conv))
@@ -96,16 +96,9 @@ def test_parts_count_as_work_for_other_cores(algorithm: str) -> None:
     assert "T.parallel(" in text
 
 
-def test_sums_are_split_into_parts_of_bounded_length() -> None:
-    assert half.parts([3, 3, 16]) == [(3, 1), (1, 3), (1, 16)]
-    assert half.parts([3, 3, 260]) == [(3, 1), (3, 1), (5, 52)]
-    assert half.parts([7, 7, 1]) == [(1, 7), (1, 7), (1, 1)]
-    assert half.parts([131]) == [(131, 1)]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2"])
-def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelProto]) -> None:  # noqa: F811
+def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelProto]) -> None:
     compiled = dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack", dtype="float16")
     float32 = dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack")
     tolerance = NETWORK_ERROR["computed in float16" if describe(networks.target()).half else "computed in float32"]
@@ -118,7 +111,7 @@ def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelPr
 
 
 @pytest.mark.slow
-def test_the_artifact_is_half_the_size(exported: dict[str, onnx.ModelProto], tmp_path: Path) -> None:  # noqa: F811
+def test_the_artifact_is_half_the_size(exported: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
     sizes = {}
     for dtype in ("float32", "float16"):
         path = tmp_path / f"{dtype}.tar"
@@ -133,7 +126,7 @@ def test_the_artifact_is_half_the_size(exported: dict[str, onnx.ModelProto], tmp
 def test_activations_are_stored_in_half(
     name: str,
     joined: int,
-    exported: dict[str, onnx.ModelProto],  # noqa: F811
+    exported: dict[str, onnx.ModelProto],
 ) -> None:
     """Of two convolutions that one addition joins, the second's result is read once, in float32."""
     lowered = dlas_ops.lower(exported[name], networks.target(), algorithm="spatial_pack", dtype="float16")

@@ -17,7 +17,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.qdq import Layer, Network, Scale
-from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 CONVS = {
@@ -80,9 +80,10 @@ def drawn(algorithm: str, examples: int, derandomize: bool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_drawn_shapes_are_exact(algorithm: str) -> None:
-    drawn(algorithm, 50, derandomize=True)
+def test_drawn_shapes_are_exact(algorithm: str, examples: int) -> None:
+    drawn(algorithm, examples, derandomize=True)
 
 
 @pytest.mark.nightly

@@ -15,7 +15,7 @@ te, tirx = tvm.te, tvm.tirx
 
 
 def quantize(data: Tensor, dtype: str, scale: Tensor, zero: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return round(`data` / `scale`) + `zero`, of which the rounded quotient is kept between `low` and `high`."""
+    """Return round(`data` / `scale`) + `zero`; the rounded quotient is kept between `low` and `high`."""
 
     def element(*index: Expr) -> Expr:
         return _rounded(data(*index) / _at(scale, index), dtype, *(_at(each, index) for each in (zero, low, high)))
@@ -26,7 +26,7 @@ def quantize(data: Tensor, dtype: str, scale: Tensor, zero: Tensor, low: Tensor,
 def requantize(
     sums: Tensor, dtype: str, offset: Tensor, factor: Tensor, zero: Tensor, low: Tensor, high: Tensor
 ) -> Tensor:
-    """Return round((`sums` - `offset`) * `factor`) + `zero`, of which the rounded product is kept within bounds.
+    """Return round((`sums` - `offset`) * `factor`) + `zero`; the rounded product is kept within bounds.
 
     The integers are subtracted exactly, the difference is rounded to float32 and multiplied in it.
     """
@@ -54,7 +54,7 @@ def look_up(data: Tensor, table: Tensor, least: int) -> Tensor:
 
 
 def joined(operation: Callable[[Expr, Expr], Expr], one: Tensor, other: Tensor, *stands: Tensor) -> Tensor:
-    """Return `operation`, in float32, of what two tensors of integers stand for, the second of which may broadcast.
+    """Return `operation`, in float32, of what two tensors of integers stand for; the second may broadcast.
 
     `stands` is the zero point and the scale of the one and of the other.
     """

@@ -1,1 +1,1 @@
-"""What kernels share: shapes, padding, packing, sums, activations, and the NumPy reference."""
+"""Parts that kernels share: shapes, padding, packing, sums, activations, and the NumPy reference."""

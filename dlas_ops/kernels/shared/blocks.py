@@ -13,7 +13,7 @@ from dlas_ops.schedule.tiling import Tile
 
 te = tvm.te
 
-# What a block says of itself to those that schedule it.
+# The annotations of a block, which tell a schedule about it.
 Annotations: TypeAlias = Mapping[str, str | int | list[int]]
 
 # Pattern kind of Relax's operator fusion for "element-wise operators may follow in the same function".

@@ -19,7 +19,7 @@ def in_panels(weight: np.ndarray, lanes: int, dot: Dot) -> np.ndarray:
     """Return `weight`, (O, I, H, W), as (output block, H, W, input group, output channel, input channel in the group).
 
     A group is the input channels that the processor's instruction sums into one lane, the last one filled with zeros;
-    weights of which it takes one at a time, floats, have no last axis.
+    weights that it takes one at a time, floats, have no last axis.
     """
     vectors = in_vectors(weight, lanes).astype(dot.weight)
     blocks, _, depth, height, width = vectors.shape

@@ -22,7 +22,7 @@ PANEL_OF_L2 = 0.5
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do: `height` x `width` tiles of m x m outputs per image, `vectors` of output channels."""
+    """The work of a layer: `height` x `width` tiles of m x m outputs per image, `vectors` of output channels."""
 
     m: int
     batch: int

@@ -41,7 +41,7 @@ def matrices(m: int) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def derive(sch: Schedule, copy: SBlock) -> None:
-    """Have block `copy`, of whole transformed kernels, read 9 elements of each and compute the others from them."""
+    """Make block `copy`, of whole transformed kernels, read 9 elements of each and compute the others from them."""
     from dlas_ops._tvm import tvm
 
     tirx = tvm.tirx

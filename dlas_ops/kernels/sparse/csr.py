@@ -44,6 +44,7 @@ def compress(
     order = (line * (last + 1) + place).argsort()
     pointers = np.concatenate([[0], np.cumsum(np.bincount(line, minlength=(last // block + 1) * lines))])
     values, indices = weight[filter, *position][order], place[order] % block
-    if not len(values):  # TVM has no empty tensors; no row points at this one.
+    if not len(values):
+        # No row points at this number; it is there so that no one has to handle empty tensors.
         values, indices = np.zeros(1, weight.dtype), np.zeros(1, np.int64)
     return Csr(values, indices.astype(np.min_scalar_type(min(last, block - 1))), pointers.astype(np.int32))

@@ -25,7 +25,7 @@ SPLIT = "dlas.split"
 # Of sums in registers: a non-zero costs little beside them, and more are no gain.
 MOST_VECTORS = 16
 
-# What a non-zero costs beside the vectors that it multiplies, and what a vector costs out of the L2 cache, both in
+# The cost of a non-zero beside the vectors that it multiplies, and of a vector out of the L2 cache, both in
 # vectors out of the L1 cache.
 NONZERO_COST = 1.5
 L2_COST = 1.4
@@ -33,7 +33,7 @@ L2_COST = 1.4
 
 @dataclass(frozen=True)
 class Planes:
-    """How the sums of a tile of outputs lie on planes of the input, of which a channel has one per phase of the stride.
+    """How the sums of a tile of outputs lie on planes of the input; a channel has one plane per phase of the stride.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from dlas_ops._types import PrimFunc, Target
 
-# What a search decides: plain JSON values, such as one value per tunable or the steps of a trace.
+# The decision of a search: plain JSON values, such as one value per tunable or the steps of a trace.
 Decision: TypeAlias = Any
 
 

@@ -22,7 +22,7 @@ from dlas_ops.tuning.tuners.template import TemplateSearch, choice_of, plain
 
 
 class NestSearch:
-    """Other loops for the steps that were fastest, in turns with other steps for the fastest loops."""
+    """Tries other loops for the fastest steps, and other steps for the fastest loops, by turns."""
 
     def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         self._function, self._target, self._seed = function, target, seed

@@ -12,7 +12,7 @@ from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._rules import instructions
 from dlas_ops.tuning.tuners.template import choice_of
 
-# What a decision on sums over CSR weights says.
+# The parts of a decision on sums over CSR weights.
 NEST, TRACE = "nest", "trace"
 
 # Steps of a trace: one that draws the tiles of a loop, and the one before those that are made of what was drawn.

@@ -100,7 +100,7 @@ class TemplateSearch:
             self._known[point] = seconds
 
     def _near(self, count: int) -> list[Point]:
-        """Return points left that differ from one of the best ones in one tunable, each of them in turns.
+        """Return points left that differ from one of the best ones in one tunable, one tunable after the other.
 
         What a tunable gains hardly depends on the others, so that one at a time soon finds them all.
         """

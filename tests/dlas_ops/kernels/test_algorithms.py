@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import sqrt
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
 
-import dlas_ops
 from dlas_ops.kernels.registry import Asked
-from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.shapes import KINDS, SETTINGS, convolutions
+from tests.dlas_ops.reference_checks import TOLERANCES, check
+from tests.dlas_ops.shapes import EXAMPLES, KINDS, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
-# Of the largest output or its deviation, which is larger where the ReLU leaves little: sums of thousands of products in
-# float32; weights and inputs rounded to 11 bits, and up to 64 products summed in them. Among thousands of drawn layers
-# such sums once added 2.3e-3, where rounding alone stays below 2e-3.
-TOLERANCES = {"float32": 1e-5, "float16": 4e-3}
-
-
-def check(conv: Conv, algorithm: str, blocked: bool, dtype: str = "float32") -> None:
-    """Run the convolution with bias and ReLU, on a plain input or on one that a layer before it left in blocks."""
-    weight, bias = networks.weights_of(conv), networks.random([conv.out_channels])
-    data = networks.random(networks.shape_of(conv))
-    nodes = [
-        helper.make_node("MaxPool", ["x"], ["before"], kernel_shape=[1, 1]),
-        networks.conv_node(conv, ["before" if blocked else "x", "w", "b"], "c"),
-        helper.make_node("Relu", ["c"], ["y"]),
-    ]
-    network = networks.model(nodes[not blocked :], networks.shape_of(conv), {"w": weight, "b": bias})
-    compiled = dlas_ops.compile(network, networks.target(), algorithm=algorithm, dtype=dtype)
-    expected = np.maximum(reference.conv2d(data, weight, conv) + bias[:, None, None], 0)
-    scale = max(float(expected.max()), sqrt(conv.macs / expected.size))
-    np.testing.assert_allclose(networks.run(compiled, data), expected, rtol=0, atol=TOLERANCES[dtype] * scale)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -54,9 +30,10 @@ def test_shapes_that_once_failed(conv: Conv, dtype: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_drawn_shapes(algorithm: str) -> None:
-    @settings(SETTINGS, max_examples=50)
+def test_drawn_shapes(algorithm: str, examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
     @given(convolutions(algorithm), st.booleans())
     def cases(conv: Conv, blocked: bool) -> None:
         check(conv, algorithm, blocked)

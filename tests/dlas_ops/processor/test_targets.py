@@ -14,7 +14,6 @@ from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe, native_target
-from dlas_ops.schedule.tiling import Tile, register_tile
 from tests.dlas_ops import emulated
 from tests.dlas_ops import small_networks as networks
 
@@ -65,20 +64,6 @@ def test_describes_processors(fields: dict[str, str], bits: int, registers: int)
 def test_knows_small_arithmetic(fields: dict[str, str], dot: str, half: bool, half_loads: bool) -> None:
     cpu = describe(tvm.target.Target({"kind": "llvm", **fields}))
     assert (cpu.dot, cpu.half, cpu.half_loads) == (dot, half, half_loads)
-
-
-@pytest.mark.parametrize("mcpu", ["skylake-avx512", "znver3", "x86-64-v2"])
-@pytest.mark.parametrize("size", [1, 4, 7, 8, 13, 56, 113])
-@pytest.mark.parametrize("vectors", [1, 3, 4, 32])
-def test_tiles_fit_the_registers(mcpu: str, size: int, vectors: int) -> None:
-    cpu = describe(tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2}))
-    tile = register_tile(size, size, vectors, 1, cpu)
-    assert tile.registers <= cpu.vector_registers - (2 if mcpu == "x86-64-v2" else 0)
-    assert vectors % tile.vectors == 0
-
-
-def test_a_tile_covers_more_than_the_edge() -> None:
-    assert Tile(2, 3, 1).covers(5, 7) == (6, 9)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -8,15 +8,11 @@ import pytest
 import tvm_ffi
 
 import dlas_ops
-from dlas_ops._tvm import tvm
-from dlas_ops.kernels.algorithms import direct
 from dlas_ops.kernels.scheduling import schedule, schedule_function, spaces
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
-from dlas_ops.processor.dot import stored as stored_int8
 from dlas_ops.processor.targets import describe
-from dlas_ops.schedule.register_tiles import partial_sums, weight_bytes
 from dlas_ops.schedule.tunables import Choice, chosen
 from tests.dlas_ops import small_networks as networks
 
@@ -62,20 +58,6 @@ def test_every_choice_computes_the_same(kind: str, dtype: str) -> None:
         for value in values[:: max(1, len(values) // MOST_VALUES)]:
             library = dlas_ops.compiler.build(lowered, networks.target(), chosen_in(lowered, {name: value}))
             networks.assert_close(networks.run_library(library, data), expected, ERROR[dtype])
-
-
-@pytest.mark.parametrize("mcpu", ["sapphirerapids", "x86-64-v3"])
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_weights_count_as_they_are_stored(mcpu: str, dtype: str) -> None:
-    conv, cpu = CASES["direct"], describe(tvm.target.Target({"kind": "llvm", "mcpu": mcpu}))
-    packed = direct.pack(networks.weights_of(conv).astype(dtype), conv, cpu)
-    # Without arithmetic in float16, weights are stored in it and packed for arithmetic in float32.
-    stored = dtype if dtype.startswith("float") else str(packed.dtype)
-    data = tvm.te.placeholder((1, 1, conv.height, conv.width, 16), dtype if dtype != "int8" else stored_int8(cpu), "x")
-    weight = tvm.te.placeholder(packed.shape, stored, "w")
-    sch = tvm.s_tir.Schedule(tvm.te.create_prim_func([data, weight, direct.compute(conv, data, weight, cpu)]))
-    block = sch.get_sblock("direct")
-    assert weight_bytes(sch, partial_sums(sch, block) or block) == packed.astype(stored).nbytes
 
 
 def test_the_first_values_are_the_rules() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas_ops.kernels.algorithms import direct
@@ -61,7 +61,7 @@ def test_a_tile_of_sums_is_held_in_registers(mcpu: str) -> None:
     assert nests(scheduled(defined, mcpu)) == after
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=25)
 @given(weights(), st.sampled_from(["x86-64-v2", "znver4"]))
 def test_packs_every_weight_where_the_definition_reads_it(weight: networks.Array, mcpu: str) -> None:
     outputs, inputs, height, width = weight.shape

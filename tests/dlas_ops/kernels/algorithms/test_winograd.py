@@ -14,14 +14,14 @@ from dlas_ops.kernels.algorithms import winograd
 from dlas_ops.kernels.scheduling import schedule_function
 from dlas_ops.kernels.shared import reference, winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.kernels.shared.winograd_transforms import POINTS, matrices
+from dlas_ops.kernels.shared.winograd_transforms import POINTS
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
 from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.kernels.test_algorithms import check
-from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.reference_checks import check
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,20 +33,13 @@ def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
     return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
 
 
-@pytest.mark.parametrize("m", POINTS)
-def test_the_transforms_convolve(m: int) -> None:
-    outputs, kernel, inputs = matrices(m)
-    data, weight = networks.random((m + 2,)).astype(np.float64), networks.random((3,), 2).astype(np.float64)
-    actual = outputs @ ((kernel @ weight) * (inputs @ data))
-    np.testing.assert_allclose(actual, np.correlate(data, weight), atol=1e-12)
-
-
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("m", POINTS)
-def test_drawn_shapes(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_shapes(m: int, examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     only(m, monkeypatch)
 
-    @settings(SETTINGS, max_examples=25)
+    @settings(SETTINGS, max_examples=examples)
     @given(convolutions("winograd"), st.booleans())
     def cases(conv: Conv, blocked: bool) -> None:
         check(conv, "winograd", blocked)
@@ -94,13 +87,6 @@ def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
     actual = arguments[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(conv.batch, -1, conv.out_height, conv.out_width)
     expected = reference.conv2d(data, weight, conv)
     networks.assert_close(actual, np.maximum(expected, 0), bound)
-
-
-def test_large_weights_get_small_tiles() -> None:
-    """F(4x4) reads 2.25 times the transformed weights of F(2x2): too many on a small map of many channels."""
-    cpu = describe(networks.target())
-    assert winograd_plan.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
-    assert winograd_plan.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
 
 
 @pytest.mark.parametrize(

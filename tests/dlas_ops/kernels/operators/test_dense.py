@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas_ops._tvm import tvm
@@ -63,7 +63,7 @@ def test_panels_are_summed_in_registers(mcpu: str) -> None:
     assert nests(scheduled(defined, mcpu)) == after
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["x86-64-v2", "znver4"]))
 def test_packs_outputs_in_vectors(inputs: int, outputs: int, mcpu: str) -> None:
     cpu = describe(named(mcpu))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas_ops.kernels.operators import depthwise
@@ -61,7 +61,7 @@ def test_a_window_slides_over_a_tile_in_registers(mcpu: str) -> None:
     assert nests(scheduled(defined, mcpu)) == after
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 3), st.sampled_from([4, 8, 16]))
 def test_packs_channels_in_blocks(channels: int, height: int, width: int, block: int) -> None:
     weight = networks.random((channels, 1, height, width))
@@ -71,7 +71,7 @@ def test_packs_channels_in_blocks(channels: int, height: int, width: int, block:
     assert np.count_nonzero(packed) == np.count_nonzero(weight)
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=25)
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["x86-64-v2", "x86-64-v3", "znver4", "cortex-a72"]))
 def test_a_tile_leaves_half_of_the_registers(height: int, width: int, mcpu: str) -> None:
     cpu = describe(named(mcpu))

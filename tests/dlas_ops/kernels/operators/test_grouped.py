@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas_ops._tvm import tvm
@@ -72,7 +72,7 @@ def test_groups_are_gathered_and_then_tiled(mcpu: str) -> None:
     assert nests(scheduled(defined, mcpu)) == after
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=25)
 @given(weights(), st.integers(1, 4))
 def test_packs_each_group_by_itself(weight: networks.Array, groups: int) -> None:
     """The block is a power of two that holds a group's outputs, at most a vector."""

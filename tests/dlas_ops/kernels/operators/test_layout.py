@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas_ops._tvm import tvm
@@ -90,7 +90,7 @@ def test_conversions_are_copied_in_vectors() -> None:
     assert nests(scheduled(program("znver4", CONV, "16>32", "convert"), "znver4")) == {"packed": "8, 8, 2, vector 16"}
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=25)
 @given(st.integers(1, 40), st.sampled_from([(1, 1), (1, 3), (2, 1), (2, 3)]), st.sampled_from([4, 16]))
 def test_constants_broadcast_as_they_did(channels: int, size: tuple[int, int], block: int) -> None:
     array = networks.random((channels, *size))

@@ -21,11 +21,10 @@ from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.scheduling import spaces
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.kernels.sparse.csr import Csr, compress
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 SPARSITIES = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
@@ -77,9 +76,10 @@ def test_a_task_of_one_filter_splits_its_own_input() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_drawn_shapes(algorithm: str) -> None:
-    @settings(SETTINGS, max_examples=50)
+def test_drawn_shapes(algorithm: str, examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
     @given(convolutions(), SPARSITIES)
     def cases(conv: Conv, sparsity: float) -> None:
         check(conv, sparsity, algorithm)
@@ -227,32 +227,3 @@ def test_builds_for_arm(algorithm: str, tmp_path: Path) -> None:
     library = dlas_ops.compile(one_layer(LARGE, pruned(LARGE, 0.9)), target, algorithm=algorithm, format="csr").library
     library.export_library(str(tmp_path / "network.tar"))
     assert (tmp_path / "network.tar").stat().st_size > 0
-
-
-def test_rows_come_in_blocks_of_columns() -> None:
-    """Write a matrix out of its CSR again, block by block."""
-    weight = np.random.default_rng(0).standard_normal((6, 4, 1, 3)).astype(np.float32)
-    weight[weight < 0.5] = 0
-    places = np.arange(12).reshape(1, 4, 1, 3)[:, ::-1] * 30
-    matrix: Csr = compress(weight, places, 150)
-    assert matrix.indices.dtype == np.uint8
-    dense = np.zeros((6, 12 * 30), np.float32)
-    for line in range(3 * 6):
-        for at in range(*matrix.pointers[line : line + 2]):
-            dense[line % 6, line // 6 * 150 + int(matrix.indices[at])] = matrix.values[at]
-    np.testing.assert_array_equal(dense[:, ::30].reshape(6, 4, 1, 3)[:, ::-1], weight)
-
-
-def test_a_filter_can_have_several_rows() -> None:
-    """Each kernel column is a row of its own; what the middle one holds is left out."""
-    weight = np.arange(1, 13, dtype=np.float32).reshape(2, 2, 1, 3)
-    places = np.arange(2).reshape(1, 2, 1, 1).repeat(3, axis=3)
-    matrix = compress(weight, places, rows=np.array([[1, -1, 0]]))
-    assert matrix.pointers.tolist() == [0, 2, 4, 6, 8]
-    assert matrix.values.tolist() == [3, 6, 1, 4, 9, 12, 7, 10]
-    assert matrix.indices.tolist() == [0, 1] * 4
-
-
-def test_no_weights_at_all_take_no_room() -> None:
-    matrix = compress(np.zeros((4, 2, 3, 3), np.float32), np.arange(18).reshape(1, 2, 3, 3), 18)
-    assert (len(matrix.values), matrix.pointers.tolist()) == (1, [0] * 5)

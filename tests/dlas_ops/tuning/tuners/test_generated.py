@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from math import prod
 from typing import Any
 
@@ -24,7 +23,7 @@ from dlas_ops.processor.targets import describe
 from dlas_ops.schedule.steps import extents
 from dlas_ops.selection.candidates import programs
 from dlas_ops.tuning.tuners import generated
-from dlas_ops.tuning.tuners._metaschedule import UNUSED, nearest_tiles, without_intrinsics
+from dlas_ops.tuning.tuners._metaschedule import nearest_tiles
 from dlas_ops.tuning.tuners._traces import replayed
 from dlas_ops.tuning.tuners.template import choice_of
 from tests.dlas_ops import small_networks as networks
@@ -245,16 +244,3 @@ def test_proposes_nothing_where_the_rules_can_do_nothing() -> None:
     function = te.create_prim_func([data, te.compute((64,), lambda i: data[i] + 1.0)])
     assert "reduces nothing" in (generated.supports(function, networks.target()) or "")
     assert generated.search(function, networks.target(), 0).propose(8) == []
-
-
-def test_tvm_still_imports_intrinsics_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dlas_ops.tuning.tuners._metaschedule.without_intrinsics`: TVM 0.27 imports them with every tuning context."""
-    from tvm.s_tir import meta_schedule as ms
-
-    monkeypatch.setitem(sys.modules, UNUSED, None)
-    with pytest.raises(ImportError):
-        ms.TuneContext()
-    monkeypatch.delitem(sys.modules, UNUSED)
-    with without_intrinsics():
-        ms.TuneContext()
-    assert UNUSED not in sys.modules

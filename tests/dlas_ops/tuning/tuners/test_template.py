@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,6 @@ from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
 from dlas_ops.schedule.tunables import Space
 from dlas_ops.selection.candidates import programs
-from dlas_ops.tuning import tuners
 from dlas_ops.tuning.tuners import template
 from tests.dlas_ops import small_networks as networks
 
@@ -80,9 +78,3 @@ def test_a_program_of_one_schedule_is_not_tuned() -> None:
     conversions = programs(Problem("convert", CONV, plain=True), networks.target())
     reason = template.supports(next(iter(conversions.values())).function, networks.target())
     assert reason == "its schedule has one value of each tunable"
-
-
-@pytest.mark.parametrize("name", tuners.implemented())
-def test_every_tuner_has_what_is_asked_of_it(name: str) -> None:
-    module = tuners.load(name)
-    assert all(callable(getattr(module, part)) for part in ("supports", "search", "schedule", "transferred"))

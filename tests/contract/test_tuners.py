@@ -1,0 +1,74 @@
+"""What every tuner must do; a new file in their folder is tested by being there."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import pytest
+import tvm_ffi
+
+from dlas_ops._types import PrimFunc
+from dlas_ops.kernels.scheduling import schedule_function
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.targets import describe
+from dlas_ops.tuning import tuners
+from dlas_ops.tuning.tuners import Decision, Tuner, generated, template
+from tests.dlas_ops.loop_nests import program
+from tests.dlas_ops.named_targets import named
+
+# A type checker holds each module against the protocol here.
+TUNERS: dict[str, Tuner] = {"generated": generated, "template": template}
+CONV = Conv(1, 16, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
+MCPU = "x86-64-v3"
+TARGET = named(MCPU)
+
+
+FUNCTION: PrimFunc = program(MCPU, CONV, "direct/dense")
+
+
+@cache
+def proposed(name: str) -> list[Decision]:
+    """Return what a search proposes first: a few decisions, and some more when it has learned these."""
+    search = tuners.load(name).search(FUNCTION, TARGET, 3)
+    first: list[Decision] = search.propose(2)
+    for decision in first:
+        search.learn(decision, 1e-3)
+    return first + search.propose(2)
+
+
+def test_every_file_is_held_against_the_protocol() -> None:
+    assert set(TUNERS) == set(tuners.implemented())
+
+
+@pytest.mark.parametrize("name", tuners.implemented())
+class TestTuner:
+    def test_every_tuner_has_what_is_asked_of_it(self, name: str) -> None:
+        module = tuners.load(name)
+        assert all(callable(getattr(module, part)) for part in ("supports", "search", "schedule", "transferred"))
+
+    def test_proposes_schedules_that_are_no_other_and_not_the_rules(self, name: str) -> None:
+        tuner, decisions = tuners.load(name), proposed(name)
+        assert tuner.supports(FUNCTION, TARGET) is None
+        assert len(decisions) == 4
+        assert json.loads(json.dumps(decisions)) == decisions
+        made = [tuner.schedule(FUNCTION, TARGET, decision) for decision in decisions]
+        made.append(schedule_function(FUNCTION, describe(TARGET)))
+        assert len({tvm_ffi.structural_hash(each) for each in made}) == len(made)
+
+    def test_a_seed_and_a_decision_give_the_same_again(self, name: str) -> None:
+        tuner = tuners.load(name)
+        assert tuner.search(FUNCTION, TARGET, 3).propose(2) == proposed(name)[:2]
+        one, other = (tuner.schedule(FUNCTION, TARGET, proposed(name)[0]) for _ in range(2))
+        assert tvm_ffi.structural_equal(one, other)
+
+    def test_a_decision_fits_the_function_that_it_was_made_for(self, name: str) -> None:
+        tuner, decision = tuners.load(name), proposed(name)[0]
+        fitted = tuner.transferred(FUNCTION, TARGET, decision)
+        assert tvm_ffi.structural_equal(
+            tuner.schedule(FUNCTION, TARGET, fitted), tuner.schedule(FUNCTION, TARGET, decision)
+        )
+
+    def test_refuses_what_is_no_decision(self, name: str) -> None:
+        with pytest.raises(ValueError, match=r"not allowed|unknown tunable|does not fit"):
+            tuners.load(name).schedule(FUNCTION, TARGET, {"tile": (99, 1, 1)})
