@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Two at a time: each process holds torch and TVM, and what they run takes a core or two. A file's fixtures are made once.
+# Two at a time: each process holds torch and TVM, and what they run takes a core or two. Each begins with one half of the
+# tests in their order, and one that is done takes half of what the other has left; fixtures that take long are made once
+# for both (`Once` in tests/conftest.py).
 # The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast test-all check lint bench clean
@@ -29,8 +31,8 @@ test: install ## run the tests
 test-fast: install ## run the tests that take seconds
 	$(PYTEST) -m "not slow and not nightly"
 
-test-all: install ## run every test, the nightly ones too
-	$(PYTEST)
+test-all: install ## run every test, the nightly ones too, on ten times as many drawn cases
+	HYPOTHESIS_PROFILE=nightly $(PYTEST)
 
 lint: install ## ruff, mypy and the order of packages
 	$(BIN)/ruff check .

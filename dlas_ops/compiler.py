@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dlas_ops import lowering
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Library, PrimFunc, Target
 from dlas_ops.kernels.registry import Asked, Choices, Selection, implemented, selects
 from dlas_ops.kernels.scheduling import schedule
 from dlas_ops.lowering import Lowered
@@ -38,13 +39,13 @@ Model: TypeAlias = "onnx.ModelProto | ExportedProgram"
 class Compiled:
     """A built network: `library` exports itself with ``export_library("net.tar")``."""
 
-    library: Any
+    library: Library
     layers: list[Layer]
 
 
 def lower(
     model: Model,
-    target: Any,
+    target: Target,
     *,
     algorithm: str | Mapping[str, str] | Selection,
     format: str = "dense",
@@ -80,7 +81,7 @@ def lower(
     return lowering.lower(_network(model, dtype, calibration), target, Choices(algorithm, format), dtype)
 
 
-def plan(model: Model, target: Any, *, format: str = "dense", dtype: str = "float32") -> Graph:
+def plan(model: Model, target: Target, *, format: str = "dense", dtype: str = "float32") -> Graph:
     """Return what an algorithm can be selected for in `model`, and hence what there is to measure; see `lower`.
 
     For int8 the model must be quantized.
@@ -94,7 +95,7 @@ def plan(model: Model, target: Any, *, format: str = "dense", dtype: str = "floa
 
 def select(
     model: Model,
-    target: Any,
+    target: Target,
     *,
     algorithm: str = "auto",
     format: str = "dense",
@@ -122,7 +123,7 @@ def select(
     return choose(graph, dict(zip(problems, costs, strict=True)), target, asked)
 
 
-def build(lowered: Lowered, target: Any, scheduled: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def build(lowered: Lowered, target: Target, scheduled: Mapping[str, PrimFunc] = MappingProxyType({})) -> Library:
     """Schedule and compile `lowered` for `target`; return TVM's executable.
 
     Parameters
@@ -137,7 +138,7 @@ def build(lowered: Lowered, target: Any, scheduled: Mapping[str, Any] = MappingP
 
 def compile(
     model: Model,
-    target: Any,
+    target: Target,
     *,
     algorithm: str | Mapping[str, str] | Selection,
     format: str = "dense",

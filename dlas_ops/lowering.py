@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, Target
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.onnx.names import WeightNames
+from dlas_ops.placement import walk
 from dlas_ops.placement.account import Layer
+from dlas_ops.placement.context import Context
 from dlas_ops.placement.tables import FuseTables
-from dlas_ops.placement.walk import Placement
 from dlas_ops.processor.targets import describe
 
 
@@ -22,13 +23,13 @@ from dlas_ops.processor.targets import describe
 class Lowered:
     """A network with its algorithms placed, weights packed and element-wise operators fused; not yet scheduled."""
 
-    module: Any
+    module: IRModule
     layers: list[Layer]
 
 
-def lower(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> Lowered:
+def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> Lowered:
     """Return `model` with `choices` placed on its layers; see `dlas_ops.lower`."""
-    module, placement = placed(model, target, choices, dtype)
+    module, context = placed(model, target, choices, dtype)
     transform = tvm.relax.transform
     with target:
         passes = [
@@ -43,19 +44,18 @@ def lower(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> 
             transform.DeadCodeElimination(),
         ]
         module = tvm.transform.Sequential(passes)(module)
-    return Lowered(module, placement.layers)
+    return Lowered(module, context.layers)
 
 
-def placed(model: onnx.ModelProto, target: Any, choices: Choices, dtype: str) -> tuple[Any, Placement]:
-    """Return `model` with its operators placed, and how."""
+def placed(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> tuple[IRModule, Context]:
+    """Return `model` with its operators placed, and the context of its placement: the account and what was recorded."""
     if dtype == "float16" and not describe(target).half_loads:
         raise ValueError(f"{target} has no instruction that converts vectors of float16")
     from tvm.relax.frontend.onnx import from_onnx
 
     module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        placement = Placement(module, target, choices, WeightNames(model), dtype == "float16")
-        return placement.run(), placement
+        return walk.place(module, target, choices, WeightNames(model), dtype == "float16")
 
 
 def save(lowered: Lowered, folder: str | Path) -> None:

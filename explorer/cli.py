@@ -1,4 +1,4 @@
-"""Arguments → one call into the line, or one question to the records."""
+"""Arguments → one call into the API, and what it returns printed as tables or JSON."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import explorer
-from explorer.core.errors import ExplorerError, Failure
+from explorer.core.errors import ExplorerError
 
+# Tables, pandas and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
+    from explorer.line.dry_run import StageCount
     from explorer.search.search import Summary
-    from explorer.space.axes import Choice
-    from explorer.space.space import Space
 
 PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 columns
 
@@ -42,6 +41,12 @@ OnEngine = Annotated[str, typer.Option("--engine", help="Where stages run: local
 AtAddress = Annotated[
     str | None, typer.Option("--address", help="Head of the Ray cluster, host:port; this machine alone if not given.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", help="Trainings at once, and compilations beside them; by this machine's cores and GPUs if not given."
+    ),
+]
 InDatabase = Annotated[
     str | None,
     typer.Option("--database", help="SQLAlchemy URL of the studies' database; a file in the workspace if not given."),
@@ -59,6 +64,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the file's.")] = None,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    jobs: Jobs = None,
     database: InDatabase = None,
 ) -> None:
     """Search a space; the same command goes on with a study that was interrupted."""
@@ -71,6 +77,7 @@ def run(
             seed=seed,
             engine=engine,
             address=address,
+            jobs=jobs,
             database=database,
         )
     _print_summary(summary, workspace)
@@ -87,6 +94,7 @@ def grid(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --dry-run.")] = False,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    jobs: Jobs = None,
     database: InDatabase = None,
 ) -> None:
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
@@ -94,21 +102,22 @@ def grid(
         raise ExplorerError("--json prints the plan alone: add --dry-run")
     plan = explorer.plan(space, workspace, shard=shard)
     if as_json:
-        _print_json(asdict(plan))
-        return
-    from explorer.results import tables
+        return _print_json(asdict(plan))
+    from explorer.results import space_tables
 
-    _print(tables.plan_table(plan))
+    _print(space_tables.plan_table(plan))
     if dry_run:
-        return
+        return None
     with _resumable():
-        summary = explorer.grid(space, workspace, shard=shard, engine=engine, address=address, database=database)
-    _print_summary(summary, workspace)
+        summary = explorer.grid(
+            space, workspace, shard=shard, engine=engine, address=address, jobs=jobs, database=database
+        )
+    return _print_summary(summary, workspace)
 
 
 @contextlib.contextmanager
 def _resumable() -> Iterator[None]:
-    """Exit with 130 when the user interrupts what another such command goes on with."""
+    """Exit with 130 when the user interrupts a run; the same command goes on with it."""
     try:
         yield
     except KeyboardInterrupt:
@@ -117,19 +126,11 @@ def _resumable() -> Iterator[None]:
 
 
 def _print_summary(summary: Summary, workspace: Path) -> None:
-    from explorer.workspace.workspace import Workspace
+    from explorer.results import tables
 
-    console = _console()
-    page = explorer.figure(Workspace(workspace).figure(summary.study), workspace, summary.study)
-    stacks = explorer.front(workspace, summary.study)
-    console.print(_fronts(stacks, workspace, summary.study))
-    failed = f", {summary.failed} failed" if summary.failed else ""
-    skipped = f", {summary.skipped} not trained" if summary.skipped else ""
-    ended = summary.complete + summary.failed + summary.skipped
-    console.print(f"{ended} trials{failed}{skipped}; the fronts as a page: {page}", soft_wrap=True)
-    if summary.exhausted:
-        console.print("every configuration of the space has been tried")
-    console.print(f"next: {_next_command(stacks, workspace)}", soft_wrap=True)
+    in_workspace = "" if workspace == WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
+    with explorer.open(workspace, summary.study) as opened:
+        _print_each(tables.summary_text(summary, opened, opened.figure(), in_workspace))
 
 
 @app.command()
@@ -165,34 +166,29 @@ def front(
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates."""
-    rows = explorer.front(workspace, study, device)
-    if figure is not None:
-        explorer.figure(figure, workspace, study, latency_ms)
-    if as_json:
-        _print_json(_rows(rows))
-    else:
-        _print(_fronts(rows, workspace, study, device))
+    from explorer.results import export, tables
+
+    with explorer.open(workspace, study) as opened:
+        front = opened.front(device)
+        if figure is not None:
+            opened.figure(figure, latency_ms)
+        if as_json:
+            _print_json(export.rows(front))
+        else:
+            _print(tables.fronts_table(front, opened.nearest(device), opened.limits))
 
 
 @app.command()
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
     """Print how far a study is, what failed and why, what the stages have cost and what tuning changes in the order."""
-    from explorer.results import report, tables
-    from explorer.search.successive_halving import Finished
+    from explorer.results import tables
 
-    records, name = explorer.study_records(workspace, study)
-    frame, executions = records.frame(name), records.executions()
-    failures, skipped = report.failures(frame), report.failures(frame, "skipped")
-    ranks = report.ranks([Finished(number, axes, record.values) for number, axes, record in records.complete(name)])
+    with explorer.open(workspace, study) as opened:
+        found = opened.status()
     if as_json:
-        stages = executions.groupby("stage")["seconds"].agg(["count", "sum"]).to_dict("index")
-        totals = {"study": name, **records.count(name)._asdict()}
-        tuning = [asdict(each) for each in ranks]
-        _print_json({**totals, "failures": _rows(failures), "stages": stages, "tuning": tuning})
+        _print_json(found.as_dict())
     else:
-        _print(tables.status_table(name, frame, failures, skipped, executions))
-        if ranks:
-            _print(tables.ranks_table(ranks))
+        _print(tables.status_text(found))
 
 
 @app.command()
@@ -203,26 +199,14 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print all that is on record of one trial, and what was asked of each layer of it and what ran."""
-    records, name = explorer.study_records(workspace, study)
-    frame = records.frame(name)
-    found = frame[frame["number"] == trial]
-    if found.empty:
-        raise ExplorerError(f"study '{name}' has no finished trial {trial}; its last is {frame['number'].max()}")
-    (row,) = _rows(found)
-    layers = explorer.layers(trial, workspace, name)
-    outcome = records.outcome(name, trial)
-    log = outcome.log if isinstance(outcome, Failure) else ""
-    if as_json:
-        _print_json({**row, "layers": layers, "log": log})
-        return
     from explorer.results import tables
 
-    _print(tables.trial_table(row))
-    _print(tables.costs_table(row))
-    if layers:
-        _print(tables.layers_table(layers))
-    if log:
-        print(log)
+    with explorer.open(workspace, study) as opened:
+        found = opened.trial(trial)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        _print_each(tables.trial_text(found))
 
 
 @app.command()
@@ -233,20 +217,13 @@ def export(
     study: OfStudy = None,
 ) -> None:
     """Write all finished trials as a table."""
-    if output is None and format == "parquet":
-        raise ExplorerError("parquet needs a file: --output trials.parquet")
-    from explorer.space.axes import WORDS
+    from explorer.results import export
 
-    frame = explorer.frame(workspace, study)
-    try:
-        if format == "parquet":
-            # Parquet knows one type a column: numbers beside a word, such as channel multiples, become text.
-            mixed = [axis for axis in WORDS if any(isinstance(value, str) for value in frame[axis])]
-            frame.astype(dict.fromkeys(mixed, "string")).to_parquet(output, index=False)
-        else:
-            frame.to_csv(output or sys.stdout, index=False)
-    except OSError as error:
-        raise ExplorerError(f"cannot write '{output}': {error.strerror}") from error
+    if format == "csv":
+        return export.to_csv(explorer.frame(workspace, study), output or sys.stdout)
+    if output is None:
+        raise ExplorerError("parquet needs a file: --output trials.parquet")
+    return export.to_parquet(explorer.frame(workspace, study), output)
 
 
 @app.command()
@@ -257,18 +234,24 @@ def spaces(
     as_json: AsJson = False,
 ) -> None:
     """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
-    from explorer.results import tables
+    from explorer.line import dry_run
+    from explorer.results import export, space_tables
     from explorer.space import space_file
     from explorer.space.space import load
 
-    if space is not None:
-        _print_space(load(Path(space), to_run=False), as_json)
-        return
-    found = [load(path, to_run=False) for path in space_file.bundled()]
+    if space is None:
+        bundled = [load(path, to_run=False) for path in space_file.bundled()]
+        if as_json:
+            return _print_json([export.space_row(each) for each in bundled])
+        return _print(space_tables.spaces_table(bundled))
+    found = load(Path(space), to_run=False)
+
+    def stages() -> Sequence[StageCount] | None:
+        return None if found.continuous else dry_run.count(found)
+
     if as_json:
-        _print_json([_space_row(each) for each in found])
-    else:
-        _print(tables.spaces_table(found))
+        return _print_json(export.whole_space(found, stages()))
+    return _print_each(space_tables.space_text(found, stages))
 
 
 @app.command()
@@ -277,7 +260,7 @@ def devices(
     as_json: AsJson = False,
 ) -> None:
     """Print the devices that a search space may name."""
-    from explorer.results import tables
+    from explorer.results import space_tables
     from explorer.space import space_file
     from explorer.space.devices import load
 
@@ -287,7 +270,7 @@ def devices(
     if as_json:
         _print_json([device.model_dump() for device in found])
     else:
-        _print(tables.devices_table(found))
+        _print(space_tables.devices_table(found))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -299,75 +282,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-def _fronts(stacks: pd.DataFrame, workspace: Path, study: str | None, device: str | None = None) -> RenderableType:
-    """Return the fronts' `stacks` as a table and, of devices where none keeps the limits, the nearest."""
-    from explorer.results import tables
-
-    nearest = explorer.nearest(workspace, study, device)
-    return tables.fronts_table(stacks, nearest, explorer.study_limits(workspace, study))
+def _print(*parts: RenderableType) -> None:
+    _print_each(parts)
 
 
-def _next_command(stacks: pd.DataFrame, workspace: Path) -> str:
-    """Return what to type after a run: the best stack within the latency of the front's middle, or what went wrong."""
-    where = "" if workspace == WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
-    if stacks.empty:
-        return f"dlas status{where}"
-    middle = stacks.sort_values("latency_ms").iloc[len(stacks) // 2]
-    return f"dlas best --device {middle['device']} --latency-ms {middle['latency_high_ms']:.2g}{where}"
-
-
-def _print_space(space: Space, as_json: bool) -> None:
-    from explorer.line import dry_run
-    from explorer.results import tables
-
-    if not as_json:
-        _print(tables.space_table(space))  # at once: to count the stages of a large grid takes a while
-    stages = None if space.continuous else dry_run.count(space)
-    if as_json:
-        axes = {name: [_choice(choice) for choice in axis.choices] for name, axis in space.axes.items()}
-        counts = None if stages is None else [asdict(each) for each in stages]
-        _print_json({**_space_row(space), "axes": axes, "missing_devices": space.missing_devices, "stages": counts})
-    elif stages is None:
-        print(f"stages are not counted: axis {space.continuous[0]} is continuous; give its range a step to count them")
-    else:
-        _print(tables.stages_table(stages))
-
-
-def _space_row(space: Space) -> dict[str, Any]:
-    return {
-        "name": space.name,
-        "configurations": space.count,
-        "continuous": space.continuous,
-        "sampler": space.sampler,
-        "trials": space.trials,
-        "devices": space.axes["device"].choices,
-        "objectives": dict(space.objectives),
-        "limits": [str(limit) for limit in space.limits],
-        "file": str(space.path),
-    }
-
-
-def _choice(choice: Choice) -> Any:
-    """Return a choice as a plain value; a continuous range as its bounds."""
-    return asdict(choice) if is_dataclass(choice) else choice
-
-
-def _console() -> Console:
+def _print_each(parts: Iterable[RenderableType]) -> None:
+    """Print each part as soon as there is one; a line of text stays whole, however wide the terminal is."""
     from rich.console import Console
+    from rich.text import Text
 
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str | Text))
 
 
-def _print(what: RenderableType) -> None:
-    _console().print(what)
-
-
-def _print_json(value: Any) -> None:
+def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain values; a gap is None, and whole numbers in a column with gaps stay whole."""
-    text = frame.convert_dtypes().to_json(orient="records", double_precision=15)
-    rows: list[dict[str, Any]] = json.loads(text)
-    return rows

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from explorer.core.artifact import Artifact
 from tests import ROOT, studies
+
+Made = TypeVar("Made")
+
+# `make test-all` draws ten times as many cases as `make test`; HYPOTHESIS_PROFILE names one of the two.
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("nightly", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @dataclass(frozen=True)
@@ -21,13 +34,52 @@ class Ran:
     events: studies.Events
 
 
+@dataclass(frozen=True)
+class Once:
+    """Makes what takes long once for all workers of pytest-xdist, in a folder that they share."""
+
+    folder: Path
+
+    def made(self, name: str, make: Callable[[Path], Made]) -> Made:
+        """Return what `make` returns of a folder that it fills; only the first worker that asks for `name` calls it."""
+        folder = self.folder / name
+        result = folder.with_suffix(".pickle")
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not result.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                made = make(folder)
+                result.write_bytes(pickle.dumps(made))
+            found: Made = pickle.loads(result.read_bytes())
+        return found
+
+    def ran(self, name: str, run: Callable[[Path], Ran], into: Path) -> Ran:
+        """Return a copy, in the folder `into`, of the study that `run` runs in a folder of its own."""
+        ran = self.made(name, run)
+        shutil.copytree(ran.space.parent, into, dirs_exist_ok=True)
+        return replace(ran, space=into / ran.space.name, workspace=into / ran.workspace.name)
+
+
 @pytest.fixture(scope="session")
-def grid(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """What makes things once for this run of the tests."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
+    folder.mkdir(exist_ok=True)
+    return Once(folder)
+
+
+@pytest.fixture(scope="session")
+def grid(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A full grid of 24 configurations over two models, run once for all tests that only read it."""
-    folder = tmp_path_factory.mktemp("grid")
-    ran = Ran(studies.write_space(folder), folder / "workspace", studies.Events())
-    studies.run(ran.space, ran.workspace, ran.events)
-    return ran
+
+    def run(folder: Path) -> Ran:
+        ran = Ran(studies.write_space(folder), folder / "workspace", studies.Events())
+        studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("grid", run, tmp_path_factory.mktemp("grid"))
 
 
 @pytest.fixture(scope="session")
@@ -46,16 +98,16 @@ def documented(grid: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def digits(once: Once) -> Artifact:
     """The digits, as the data stage leaves them."""
     from tests import torch_stages  # most tests do without torch, which takes seconds to import
 
-    return torch_stages.data(tmp_path_factory.mktemp("digits"))
+    return once.made("digits", torch_stages.data)
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, digits: Artifact) -> Artifact:
+def trained(once: Once, digits: Artifact) -> Artifact:
     """A narrow ResNet-18 that reads the digits."""
     from tests import torch_stages
 
-    return torch_stages.train(tmp_path_factory.mktemp("trained"), digits, epochs=5)
+    return once.made("trained", lambda folder: torch_stages.train(folder, digits, epochs=5))

@@ -7,7 +7,9 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
@@ -15,34 +17,18 @@ from explorer.search import grid, search
 from explorer.space import space
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
+from tests.explorer import spaces
 
 # 2 models x (none, channel_pruning at one ratio) x 3 algorithms x 2 thread counts = 24 configurations.
-GRID = """
-name = "{name}"
-[axes]
-dataset = "digits"
-model = {models}
-width = 0.25
-compression = ["none", "channel_pruning"]
-ratio = 0.5
-algorithm = {algorithms}
-threads = [1, 2]
-[objectives]
-accuracy = "maximize"
-latency_ms = "minimize"
-size_bytes = "minimize"
-[search]
-sampler = "grid"
-[train]
-epochs = {epochs}
-{more_training}
-[compress]
-epochs = 1
-[measure]
-samples = 10
-sample_ms = 0.5
-warmup_ms = 0.5
-"""
+AXES: Mapping[str, Any] = {
+    "dataset": "digits",
+    "width": 0.25,
+    "compression": ["none", "channel_pruning"],
+    "ratio": 0.5,
+    "threads": [1, 2],
+}
+OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
+QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5}  # measurements
 
 # Settings under which another space of the grid's data set and models finds its networks trained.
 SHORT = """
@@ -99,17 +85,32 @@ class Printed(Events):
 def write_space(
     folder: Path,
     name: str = "grid",
-    models: tuple[str, ...] = ("mobilenetv2", "resnet18"),
-    algorithms: tuple[str, ...] = ("direct", "gemm", "spatial_pack"),
+    models: Sequence[str] = ("mobilenetv2", "resnet18"),
+    algorithms: Sequence[str] = ("direct", "gemm", "spatial_pack"),
     epochs: int = 1,
-    more_training: str = "",
+    axes: Mapping[str, Any] | None = None,
+    **tables: Mapping[str, Any],
 ) -> Path:
-    """Write the grid's search-space file into `folder` and return its path."""
+    """Write the grid's search-space file into `folder` and return its path.
+
+    Parameters
+    ----------
+    axes
+        In place of the grid's, None for one that is to be left out.
+    tables
+        What other tables have besides, such as ``search={"sampler": "tpe"}``.
+    """
+    own: dict[str, Mapping[str, Any]] = {
+        "objectives": OBJECTIVES,
+        "search": {"sampler": "grid"},
+        "train": {"epochs": epochs},
+        "compress": {"epochs": 1},
+        "measure": QUICK,
+    }
+    merged = {table: {**own.get(table, {}), **tables.get(table, {})} for table in {**own, **tables}}
     path = folder / f"{name}.toml"
-    text = GRID.format(
-        name=name, models=list(models), algorithms=list(algorithms), epochs=epochs, more_training=more_training
-    )
-    path.write_text(text)
+    chosen = {**AXES, "model": models, "algorithm": algorithms, **(axes or {})}
+    path.write_text(spaces.render(chosen, (), name, **merged))
     return path
 
 

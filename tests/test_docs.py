@@ -249,9 +249,10 @@ def test_the_toml_blocks_say_what_the_text_says(tmp_path: Path) -> None:
     assert (searched.sampler, searched.trials, len(searched.limits)) == ("auto", 100, 3)
     quickstart = space.load(Path("quickstart"))
     for each in (searched, quickstart):  # the block shows the defaults
-        assert (each.sampler, each.seed, each.latency_first, each.warm_start) == ("auto", 0, False, True)
+        options = each.search
+        assert (options.sampler, options.seed, options.latency_first, options.warm_start) == ("auto", 0, False, True)
     rungs = loaded(the(TUNING, "rungs"), tmp_path)
-    assert (rungs.rungs, rungs.reduction) == ("tuning_trials", quickstart.reduction)
+    assert (rungs.search.rungs, rungs.search.reduction) == ("tuning_trials", quickstart.search.reduction)
     assert loaded(the(MODELS, "weights"), tmp_path).settings.train.weights == "checkpoints/{model}-{width}.pt"
     assert loaded(the(MODELS, "image_folder"), tmp_path).settings.data.image_folder == "/srv/data/flowers"
     (tmp_path / "devices.toml").write_text(the(DEVICES, "rpi4").text)

@@ -12,10 +12,12 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.settings import CompressSettings, DataSettings, TrainSettings
+from explorer.line import contracts
 
 # As the engine gives its torch worker on a small machine: OpenMP threads that share their cores with other processes
 # wait for one another at every operator, which makes two slower than one.
@@ -28,7 +30,7 @@ def execute(stage: str, folder: Path, parameters: Mapping[str, Any], **parents: 
     """Run one stage as a worker does: what it returns has to survive JSON."""
     out = folder / stage
     out.mkdir(parents=True, exist_ok=True)
-    values = plugins.load("stage", stage).run(parameters, parents, out)
+    values = plugins.load("stage", stage).run(*contracts.parse(stage, parameters, parents), out)
     return Artifact(stage, stage, out, json.loads(json.dumps(values, allow_nan=False)))
 
 
@@ -66,6 +68,11 @@ def compress(
     choice = {"model": model, "width": width, "compression": compression, "ratio": ratio, "channel_multiple": 8}
     recipe = CompressSettings(**settings).model_dump() if compression != "none" else {}
     return execute("compress", folder, {**choice, **recipe}, data=data, train=train)
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    """Return the weights of all convolutions and linear layers."""
+    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
 def onnx_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,14 +14,13 @@ from dlas_ops.tuning import task_extraction
 from explorer.line.tuning.builders import Builders
 from explorer.line.tuning.runner import Program, Runner
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.tuning.test_task_extraction import CONV, network
 
 TARGET = native_target()
 
 
 def write_network(folder: str) -> dict[str, Any]:
-    """Write the network of `tests.dlas_ops.tuning.test_task_extraction`; return the target."""
-    onnx.save(network(), Path(folder) / "network.onnx")
+    """Write a network of three convolutions of one shape; return the target."""
+    onnx.save(networks.repeated(), Path(folder) / "network.onnx")
     return TARGET
 
 
@@ -30,7 +29,7 @@ def error_of_tuned(lowered: str, tuned: str) -> float:
     from explorer.line.stages.tune import load_scheduled
 
     made, target = dlas_ops.load(lowered), tvm.target.Target(TARGET)
-    data = networks.random(networks.shape_of(CONV))
+    data = networks.random(networks.shape_of(networks.REPEATED))
     expected = networks.run_library(dlas_ops.build(made, target), data)
     outputs = networks.run_library(dlas_ops.build(made, target, load_scheduled(Path(tuned))), data)
     return float(abs(outputs - expected).max() / abs(expected).max())

@@ -6,10 +6,11 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
+from dlas_ops._types import Target
 from dlas_ops.kernels import algorithms
+from dlas_ops.kernels.algorithm import Algorithm, SparseAlgorithm
 from dlas_ops.kernels.shared.convolution import Conv
 
 FORMATS = ("dense", "csr")
@@ -42,17 +43,22 @@ class Asked:
         return f"{self.algorithm}/{self.format}"
 
     @property
-    def module(self) -> ModuleType:
+    def module(self) -> Algorithm:
         """The module of the algorithm in this format or, if it is not implemented in it, in dense."""
-        package = "kernels.sparse" if self.format == "csr" and self.implemented else "kernels.algorithms"
-        return importlib.import_module(f"dlas_ops.{package}.{self.algorithm}")
+        package = "sparse" if self.format == "csr" and self.implemented else "algorithms"
+        return cast(Algorithm, importlib.import_module(f"dlas_ops.kernels.{package}.{self.algorithm}"))
+
+    @property
+    def sparse_module(self) -> SparseAlgorithm:
+        """The module of the algorithm for weights in compressed sparse rows."""
+        return cast(SparseAlgorithm, importlib.import_module(f"dlas_ops.kernels.sparse.{self.algorithm}"))
 
     @property
     def implemented(self) -> bool:
         """Whether the algorithm has the format."""
         return self.format in importlib.import_module(f"dlas_ops.kernels.algorithms.{self.algorithm}").FORMATS
 
-    def why_not(self, conv: Conv, dtype: str, target: Any) -> str | None:
+    def why_not(self, conv: Conv, dtype: str, target: Target) -> str | None:
         """Return why this cannot run `conv` on weights of `dtype`, or None."""
         if not self.implemented:
             return f"{self.algorithm} does not implement format {self.format}: its weights are stored dense"
@@ -69,7 +75,7 @@ class Asked:
 
 def names() -> list[str]:
     """Return the names of all algorithms, those that select among the others too, sorted."""
-    return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__))
+    return sorted(found.name for found in pkgutil.iter_modules(algorithms.__path__) if not found.name.startswith("_"))
 
 
 def implemented() -> list[str]:
@@ -77,7 +83,7 @@ def implemented() -> list[str]:
     return [name for name in names() if not selects(name)]
 
 
-def fitting(conv: Conv, target: Any, format: str, dtype: str) -> list[Asked]:
+def fitting(conv: Conv, target: Target, format: str, dtype: str) -> list[Asked]:
     """Return the algorithms that can run `conv` as it is, sorted by name."""
     every = [Asked(name, format) for name in implemented()]
     return [asked for asked in every if asked.why_not(conv, dtype, target) is None]

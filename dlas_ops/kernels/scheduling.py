@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, Loop, PrimFunc, SBlock, Schedule, Target
 from dlas_ops.kernels.operators import dense, depthwise, grouped, layout, pooling
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks
@@ -16,15 +17,15 @@ from dlas_ops.schedule.steps import copy_stage, parallel
 from dlas_ops.schedule.tunables import Choice, Space, chosen
 
 
-def _none(sch: Any, block: Any, cpu: Cpu) -> Space:
+def _none(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     return {}
 
 
 class Kind(NamedTuple):
     """A schedule for the blocks annotated with its name, and its tunable space."""
 
-    schedule: Callable[[Any, Any, Cpu, Choice], None]
-    tunables: Callable[[Any, Any, Cpu], Space] = _none
+    schedule: Callable[[Schedule, SBlock, Cpu, Choice], None]
+    tunables: Callable[[Schedule, SBlock, Cpu], Space] = _none
 
 
 _KINDS = {
@@ -37,7 +38,7 @@ _KINDS = {
 }
 
 
-def schedule(module: Any, target: Any, scheduled: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def schedule(module: IRModule, target: Target, scheduled: Mapping[str, PrimFunc] = MappingProxyType({})) -> IRModule:
     """Return `module` with every tensor program scheduled for `target`: by the rules, or as `scheduled` has it.
 
     Raises
@@ -55,19 +56,19 @@ def schedule(module: Any, target: Any, scheduled: Mapping[str, Any] = MappingPro
     return result
 
 
-def spaces(module: Any, target: Any) -> dict[str, Space]:
+def spaces(module: IRModule, target: Target) -> dict[str, Space]:
     """Return the tunable space of every tensor program of `module` that has one, by the program's name."""
     cpu = describe(target)
     found = {str(variable.name_hint): space(function, cpu) for variable, function in _programs(module)}
     return {name: tunables for name, tunables in found.items() if tunables}
 
 
-def _programs(module: Any) -> list[tuple[Any, Any]]:
+def _programs(module: IRModule) -> list[tuple[PrimFunc, PrimFunc]]:
     functions = module.functions.items()
     return [(variable, function) for variable, function in functions if isinstance(function, tvm.tirx.PrimFunc)]
 
 
-def schedule_function(function: Any, cpu: Cpu, choice: Choice | None = None) -> Any:
+def schedule_function(function: PrimFunc, cpu: Cpu, choice: Choice | None = None) -> PrimFunc:
     """Return one tensor program, scheduled by the rules or, where `choice` says so, otherwise.
 
     Raises
@@ -85,19 +86,19 @@ def schedule_function(function: Any, cpu: Cpu, choice: Choice | None = None) -> 
     return marked(sch.mod["main"])
 
 
-def space(function: Any, cpu: Cpu) -> Space:
+def space(function: PrimFunc, cpu: Cpu) -> Space:
     """Return the tunables of one tensor program and the values that each may take, the rule-based one first."""
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     found = _annotated(sch)
     return found[1].tunables(sch, found[0], cpu) if found else {}
 
 
-def is_sparse(function: Any) -> bool:
+def is_sparse(function: PrimFunc) -> bool:
     """Tell whether `function` sums over CSR weights."""
     return asked_schedule(function).endswith("/csr")
 
 
-def opened(function: Any, cpu: Cpu, choice: Choice) -> Any:
+def opened(function: PrimFunc, cpu: Cpu, choice: Choice) -> PrimFunc:
     """Return a `function` that sums over CSR weights with loops in the place of its sums and of what repacks for them.
 
     All else is as it is.
@@ -111,24 +112,24 @@ def opened(function: Any, cpu: Cpu, choice: Choice) -> Any:
     found = _asking(sch)
     assert found is not None
     block, name = found
-    block = Asked.parse(name).module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
+    block = Asked.parse(name).sparse_module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
     tasks.open_copies(sch, block, cpu)
     return sch.mod["main"]
 
 
-def asked_schedule(function: Any) -> str:
+def asked_schedule(function: PrimFunc) -> str:
     """Return the name of the schedule that a block of `function` asks for, or ""."""
     found = _asking(tvm.s_tir.Schedule(tvm.IRModule({"main": function})))
     return found[1] if found else ""
 
 
-def _annotated(sch: Any) -> tuple[Any, Kind] | None:
+def _annotated(sch: Schedule) -> tuple[SBlock, Kind] | None:
     """Return the block that asks for a schedule, and that schedule."""
     found = _asking(sch)
     return (found[0], _kind(found[1])) if found else None
 
 
-def _asking(sch: Any) -> tuple[Any, str] | None:
+def _asking(sch: Schedule) -> tuple[SBlock, str] | None:
     """Return the block that asks for a schedule, and its name."""
     for block in sch.get_child_blocks(sch.get_sblock("root")):
         name = sch.get(block).annotations.get("dlas.schedule")
@@ -144,7 +145,7 @@ def _kind(name: str) -> Kind:
     return Kind(module.schedule, module.tunables)
 
 
-def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
+def _general(sch: Schedule, blocks: list[SBlock], cpu: Cpu) -> None:
     """Inline what is element-wise; run every reduction, and what writes a result, over its outer loops in parallel."""
     ends = [sch.get(block) for block in sch.get_output_blocks(sch.get_sblock("root"))]
     kept = [_reduces(sch, block) or sch.get(block) in ends for block in blocks]
@@ -158,7 +159,7 @@ def _general(sch: Any, blocks: list[Any], cpu: Cpu) -> None:
             _elementwise(sch, block, cpu)
 
 
-def _elementwise(sch: Any, block: Any, cpu: Cpu) -> None:
+def _elementwise(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     loops = _spatial_loops(sch, block)
     if len(loops) == 5:
         copy_stage(sch, block, cpu)
@@ -170,11 +171,11 @@ def _elementwise(sch: Any, block: Any, cpu: Cpu) -> None:
         parallel(sch, fused, cpu)
 
 
-def _reduces(sch: Any, block: Any) -> bool:
+def _reduces(sch: Schedule, block: SBlock) -> bool:
     return any(axis.iter_type == tvm.tirx.IterVar.CommReduce for axis in sch.get(block).iter_vars)
 
 
-def _spatial_loops(sch: Any, block: Any) -> list[Any]:
+def _spatial_loops(sch: Schedule, block: SBlock) -> list[Loop]:
     loops = sch.get_loops(block)
     axes = sch.get(block).iter_vars
     return [loop for loop, axis in zip(loops, axes, strict=False) if axis.iter_type == tvm.tirx.IterVar.DataPar]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from numpy.typing import NDArray
+
+# Shape and hash of the values.
+Key: TypeAlias = tuple[tuple[int, ...], int]
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
 
@@ -17,7 +20,7 @@ class WeightNames:
         constants = {tensor.name: tensor for tensor in model.graph.initializer}
         nodes = model.graph.node
         dequantized = {node.output[0]: node.input[0] for node in nodes if node.op_type == "DequantizeLinear"}
-        self._names: dict[Any, list[str]] = {}
+        self._names: dict[Key, list[str]] = {}
         for node in nodes:
             name = dequantized.get(node.input[1], node.input[1]) if node.op_type in OPERATORS else ""
             if name in constants:
@@ -34,5 +37,5 @@ class WeightNames:
         return found.pop(0) if found else ""
 
 
-def _key(weight: NDArray[Any]) -> tuple[tuple[int, ...], int]:
+def _key(weight: NDArray[Any]) -> Key:
     return weight.shape, hash(weight.tobytes())

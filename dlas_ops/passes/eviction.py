@@ -13,11 +13,11 @@ caches`, two runs on 2 cores with 2 MiB of L2 cache each and a share of 480 MiB 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Device, DeviceArray, Library, PrimFunc
 from dlas_ops.processor.targets import Cpu
 
 te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir
@@ -34,7 +34,7 @@ LEAST_L2 = 2
 MOST = 128 << 20
 
 
-def in_turns(function: Any) -> Any:
+def in_turns(function: PrimFunc) -> PrimFunc:
     """Return `function` with three more arguments, for `Eviction` to call: turn, memory and sums.
 
     A call whose ``turn``, (1,) of int32, is `EVICTS` sums ``memory``, (parts, lines, `LINE`) of float32, by parts in
@@ -51,7 +51,7 @@ def in_turns(function: Any) -> Any:
     return whole.with_attrs(dict(function.attrs.items()))
 
 
-def _evicting() -> Any:
+def _evicting() -> PrimFunc:
     """Return the program that sums memory."""
     parts, lines = te.var("parts"), te.var("lines")
     memory = te.placeholder((parts, lines, LINE), "float32", "memory")
@@ -90,29 +90,29 @@ class Eviction:
         The device's function that fills an array with random numbers: memory that was never written is one page.
     """
 
-    def __init__(self, evicted: int, parts: int, device: Any, fill: Callable[[Any], Any]) -> None:
+    def __init__(self, evicted: int, parts: int, device: Device, fill: Callable[[DeviceArray], DeviceArray]) -> None:
         self._device, self._fill = device, fill
         self._turn = tvm.runtime.empty((1,), "int32", device)
         memory = self.array((parts, evicted // (4 * LINE * parts), LINE), "float32")
         self._arguments = [self._turn, memory, tvm.runtime.empty((parts, LINE), "float32", device)]
 
-    def array(self, shape: Sequence[int], dtype: str) -> Any:
+    def array(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         """Return an array of random numbers on the device."""
         made = tvm.runtime.empty(tuple(shape), dtype, self._device)
         self._fill(made)
         return made
 
-    def run(self, function: Any, arrays: Sequence[Any]) -> None:
+    def run(self, function: PrimFunc, arrays: Sequence[DeviceArray]) -> None:
         """Run `function` once."""
         self._next(RUNS)
         function(*arrays, *self._arguments)
 
-    def timer(self, library: Any, symbol: str, runs: int) -> Callable[[Sequence[Any]], list[float]]:
+    def timer(self, library: Library, symbol: str, runs: int) -> Callable[[Sequence[DeviceArray]], list[float]]:
         """Return what takes the arrays that a function runs on and returns the seconds of `runs` runs."""
         # The first call is not timed: it evicts. Then runs and evictions take turns.
         evaluator = library.time_evaluator(symbol, self._device, number=1, repeat=2 * runs - 1)
 
-        def timed(arrays: Sequence[Any]) -> list[float]:
+        def timed(arrays: Sequence[DeviceArray]) -> list[float]:
             self._next(EVICTS)
             return [float(seconds) for seconds in evaluator(*arrays, *self._arguments).results[::2]]
 

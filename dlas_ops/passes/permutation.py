@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Buffer, BufferLoad, Expr, PrimFunc
 from dlas_ops.processor.targets import describe
 
 tirx = tvm.tirx
@@ -19,13 +18,13 @@ INSTRUCTION = "llvm.x86.avx512.vpermi2var.qi.512"
 READS = "dlas.reads_table"
 
 
-def marked(function: Any) -> Any:
+def marked(function: PrimFunc) -> PrimFunc:
     """Return `function` with the attribute `READS` if an argument of it is a table."""
     tables = [parameter for parameter in function.params if _is_table(parameter.ty)]
     return function.with_attr(READS, 1) if tables else function
 
 
-def permuted(function: Any) -> Any:
+def permuted(function: PrimFunc) -> PrimFunc:
     """Return `function` with the loads of vectors of bytes from anywhere in a table of 256 as permutations.
 
     As it is where the target has no instruction for it: LLVM then loads one byte after the other, which still takes
@@ -38,7 +37,7 @@ def permuted(function: Any) -> Any:
     return function.with_body(tvm_ffi.structural_map(function.body, (tvm.ir.TensorLoad, _permutation)))
 
 
-def _permutation(load: Any) -> Any:
+def _permutation(load: BufferLoad) -> Expr:
     """Return what `load` reads: of two permutations, each of half of the table, what an index from 128 on selects."""
     table, index = load.source, load.indices[-1]
     lanes = tvm.DataType(str(index.ty.dtype)).lanes
@@ -54,13 +53,13 @@ def _permutation(load: Any) -> Any:
     return tirx.Select(places >= tirx.Broadcast(tirx.const(TABLE // 2, "uint8"), lanes), high, low)
 
 
-def _is_table(buffer: Any) -> bool:
+def _is_table(buffer: Buffer) -> bool:
     """Tell whether `buffer` has a byte for each byte."""
     whole = len(buffer.shape) == 1 and isinstance(buffer.shape[0], tirx.IntImm) and int(buffer.shape[0]) == TABLE
     return bool(whole and tvm.DataType(str(buffer.dtype)).bits == 8)
 
 
-def _resized(vector: Any, dtype: str, lanes: int, wanted: int) -> Any:
+def _resized(vector: Expr, dtype: str, lanes: int, wanted: int) -> Expr:
     """Return the first lanes of `vector`, followed by zeros if more are wanted."""
     if lanes == wanted:
         return vector

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, Pass, PassContext, PrimFunc, Stmt
 from dlas_ops.passes.permutation import permuted
 from dlas_ops.passes.prefetching import prefetched
 
@@ -14,7 +14,7 @@ tirx = tvm.tirx
 PIPELINE = "dlas"
 
 
-def _on_stack(statement: Any) -> Any:
+def _on_stack(statement: Stmt) -> Stmt:
     """Return `statement` with every buffer of scope "local" marked as a plain stack variable.
 
     TVM takes buffers of 1 KiB and more from a heap; LLVM can then not keep the sums of a tile in registers.
@@ -39,23 +39,23 @@ def _on_stack(statement: Any) -> Any:
             return statement
 
 
-def _for_functions(rewrite: Callable[[Any], Any]) -> Any:
+def _for_functions(rewrite: Callable[[PrimFunc], PrimFunc]) -> Pass:
     """Return the pass that rewrites every tensor program."""
 
-    def transform(function: Any, _module: Any, _context: Any) -> Any:
+    def transform(function: PrimFunc, _module: IRModule, _context: PassContext) -> PrimFunc:
         return rewrite(function)
 
     return tirx.transform.prim_func_pass(transform, opt_level=0)
 
 
-def _sums_on_stack(function: Any) -> Any:
+def _sums_on_stack(function: PrimFunc) -> PrimFunc:
     return function.with_body(_on_stack(function.body))
 
 
-def _pipeline() -> tuple[Any, Any, Any]:
+def _pipeline() -> tuple[Callable[[], Pass], Callable[[], Pass], Callable[[], Pass]]:
     lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
 
-    def finalize() -> Any:
+    def finalize() -> Pass:
         own = [_for_functions(rewrite) for rewrite in (_sums_on_stack, prefetched, permuted)]
         return tvm.transform.Sequential([*own, finalize_host()])
 

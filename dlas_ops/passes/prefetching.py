@@ -15,11 +15,11 @@ behind a copy).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Buffer, BufferLoad, Expr, For, PrimFunc, Stmt
 from dlas_ops.schedule.steps import AHEAD, BLOCK_AHEAD, TILES
 
 tirx = tvm.tirx
@@ -32,13 +32,13 @@ INTRINSIC = "llvm.prefetch.p0"
 OPERANDS = (0, 3, 1)
 
 
-def prefetched(function: Any) -> Any:
+def prefetched(function: PrimFunc) -> PrimFunc:
     """Return `function` with a prefetch at the end of its marked loops for every vector that they load."""
     body = tvm_ffi.structural_map(function.body, (tirx.For, _ahead))
     return function.with_body(tvm_ffi.structural_map(body, (tirx.For, _blocks_ahead)))
 
 
-def _ahead(loop: Any) -> Any:
+def _ahead(loop: For) -> For:
     """Return `loop`, which asks for what it reads so many KiB later if it is marked so."""
     kibibytes = loop.annotations.get(AHEAD)
     if kibibytes is None:
@@ -46,14 +46,14 @@ def _ahead(loop: Any) -> Any:
     return _ending(loop, [_further(load, 1024 * int(kibibytes)) for load in _streams(loop.body)], AHEAD)
 
 
-def _blocks_ahead(outer: Any) -> Any:
+def _blocks_ahead(outer: For) -> For:
     """Return `outer`, whose inner loop asks for a part of the next block of weights if it is marked so."""
     tiles = outer.annotations.get(TILES)
     if tiles is None:
         return outer
     number = outer.loop_var % int(tiles)
 
-    def asking(loop: Any) -> Any:
+    def asking(loop: For) -> For:
         if BLOCK_AHEAD not in loop.annotations:
             return loop
         return _ending(loop, _next_block(loop, _nest(outer.body, loop), number, int(tiles)), BLOCK_AHEAD)
@@ -61,12 +61,12 @@ def _blocks_ahead(outer: Any) -> Any:
     return _ending(outer, [], TILES, tvm_ffi.structural_map(outer.body, (tirx.For, asking)))
 
 
-def _nest(body: Any, innermost: Any) -> list[Any]:
+def _nest(body: Stmt, innermost: For) -> list[For]:
     """Return the loops in `body` around `innermost` and it, outermost first."""
     found = [innermost]
 
-    def visit(loop: Any) -> None:  # inner loops before outer ones
-        inside: list[Any] = []
+    def visit(loop: For) -> None:  # inner loops before outer ones
+        inside: list[For] = []
         tvm_ffi.structural_walk(loop.body, (tirx.For, inside.append))
         if any(found[0].same_as(each) for each in inside):
             found.insert(0, loop)
@@ -75,7 +75,7 @@ def _nest(body: Any, innermost: Any) -> list[Any]:
     return found
 
 
-def _next_block(loop: Any, nest: list[Any], number: Any, tiles: int) -> list[Any]:
+def _next_block(loop: For, nest: list[For], number: Expr, tiles: int) -> list[Stmt]:
     """Return what asks for the next block's weights, evenly over the steps of the `nest` of all `tiles` of this one.
 
     `number` is which of these tiles it is. Weights lie in memory in the order of the nest's steps.
@@ -92,7 +92,7 @@ def _next_block(loop: Any, nest: list[Any], number: Any, tiles: int) -> list[Any
     return [_prefetch(streams[0], place + line * lanes) for line in range(-(-read // tiles))]
 
 
-def _ending(loop: Any, asked: Sequence[Any], mark: str, body: Any = None) -> Any:
+def _ending(loop: For, asked: Sequence[Stmt], mark: str, body: Stmt | None = None) -> For:
     """Return `loop` without `mark`, with `asked` at its end: what an index is computed from may be bound before."""
     body = loop.body if body is None else body
     if asked:
@@ -101,11 +101,11 @@ def _ending(loop: Any, asked: Sequence[Any], mark: str, body: Any = None) -> Any
     return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, rest, loop.step)
 
 
-def _streams(body: Any) -> list[Any]:
+def _streams(body: Stmt) -> list[BufferLoad]:
     """Return the loads of vectors from memory in `body`, each once."""
-    found: dict[tuple[Any, str], Any] = {}
+    found: dict[tuple[Buffer, str], BufferLoad] = {}
 
-    def visit(load: Any) -> None:
+    def visit(load: BufferLoad) -> None:
         dtype = tvm.DataType(str(load.ty.dtype))
         in_memory = load.source.scope() == "global" and isinstance(load.indices[-1], tirx.Ramp)
         if in_memory and dtype.bits * dtype.lanes >= LEAST_BITS:
@@ -115,13 +115,13 @@ def _streams(body: Any) -> list[Any]:
     return list(found.values())
 
 
-def _further(load: Any, size: int) -> Any:
+def _further(load: BufferLoad, size: int) -> Stmt:
     """Return the statement that asks for what lies `size` bytes behind what `load` reads."""
     elements = size * 8 // tvm.DataType(str(load.source.dtype)).bits
     return _prefetch(load, load.indices[-1].base + elements)
 
 
-def _prefetch(load: Any, place: Any) -> Any:
+def _prefetch(load: BufferLoad, place: Expr) -> Stmt:
     """Return the statement that asks for the element at `place` of what `load` reads."""
     address = tirx.address_of(tirx.BufferLoad(load.source, [place]))
     operands = (tirx.const(operand, "int32") for operand in OPERANDS)

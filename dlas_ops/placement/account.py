@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Required, TypedDict
+
+
+class Precision(TypedDict, total=False):
+    """The fields of `Layer` that say how it computes, where that is not float32."""
+
+    dtype: str
+    arithmetic: str
+
+
+class LayerFields(Precision, total=False):
+    """The fields of `Layer` that a rule states as far as they apply."""
+
+    name: str
+    asked: str
+    ran: Required[str]
+    reason: str
+    macs: int
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    measured: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -51,14 +73,12 @@ class Layer:
         """Whether the layer runs as asked."""
         return not self.reason
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the layer as plain JSON values."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Layer:
+    def from_json(cls, fields: Mapping[str, Any]) -> Layer:
         """Return the layer that `to_json` described."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
-        }
+        values: dict[str, Any] = {key: tuple(held) if isinstance(held, list) else held for key, held in fields.items()}
         return cls(**values)

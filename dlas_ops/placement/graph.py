@@ -8,12 +8,12 @@ from math import log, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlas_ops.kernels.registry import fitting
 from dlas_ops.kernels.shared.convolution import Conv
 
 if TYPE_CHECKING:
+    from dlas_ops.placement._types import Array, Expr, Target
     from dlas_ops.placement.value import Value
 
 
@@ -54,7 +54,7 @@ class Problem:
         bytes_each = np.dtype(self.dtype).itemsize + (COLUMN_BYTES if self.format == "csr" else 0)
         return round(weights * self.density * bytes_each)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the problem as plain JSON values."""
         fields = asdict(self)
         conv = {key: list(value) if isinstance(value, tuple) else value for key, value in fields["conv"].items()}
@@ -63,14 +63,12 @@ class Problem:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Problem:
         """Return the problem that `to_json` described."""
-        conv: dict[str, Any] = fields["conv"]
-        shape: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in conv.items()}
+        conv = fields["conv"].items()
+        shape: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in conv}
         return cls(**{**fields, "conv": Conv(**shape)})
 
 
-def problem_of(
-    conv: Conv, weight: NDArray[Any], dtype: str, format: str, target: Any, *, plain: bool
-) -> Problem | None:
+def problem_of(conv: Conv, weight: Array, dtype: str, format: str, target: Target, *, plain: bool) -> Problem | None:
     """Return what is measured to choose an algorithm for `conv` in `format` or, if none has it, dense.
 
     None means that no algorithm can run it, and there is nothing to choose.
@@ -82,7 +80,7 @@ def problem_of(
     return None
 
 
-def density_of(weight: NDArray[Any]) -> float:
+def density_of(weight: Array) -> float:
     """Return the share of `weight` that is not zero, in steps so that layers pruned nearly alike have the same."""
     share = np.count_nonzero(weight) / weight.size
     return round(DENSITY_STEP ** round(log(share, DENSITY_STEP)), 6) if share else 0.0
@@ -135,7 +133,7 @@ class Graph:
         every = [*self.problems.values(), *(problem for _, problem in self.followers)]
         return sum(problem.weight_bytes for problem in every)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the graph as plain JSON values."""
         return {
             "problems": {layer: problem.to_json() for layer, problem in self.problems.items()},
@@ -159,7 +157,7 @@ class Recorder:
     def __init__(self) -> None:
         self._problems: dict[str, Problem] = {}
         self._followers: list[tuple[str, Problem]] = []
-        self._reads: dict[Any, tuple[Value, list[str | None]]] = {}
+        self._reads: dict[Expr, tuple[Value, list[str | None]]] = {}
 
     def decides(self, layer: str, problem: Problem) -> None:
         """Note that an algorithm can be chosen for `layer`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import erf
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +15,14 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.operators import quantize
 from dlas_ops.kernels.operators.points_innermost import POINTS
-from dlas_ops.placement.rules import extremum
+from dlas_ops.placement._types import IRModule, PassContext
+from dlas_ops.placement.context import Context
+from dlas_ops.placement.integers import LIMITS
+from dlas_ops.placement.operators import Operator, extremum
 from dlas_ops.placement.value import Quantization, Table, Value
-
-if TYPE_CHECKING:
-    from dlas_ops.placement.walk import Placement
 
 relax, tirx = tvm.relax, tvm.tirx
 Reals = NDArray[np.float64]
-
-# The least and the greatest integer of each dtype.
-LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 # On a tensor program: element by element, which TVM does not see where data is an index.
 ELEMENTWISE = "dlas.elementwise"
@@ -63,35 +59,35 @@ _FUNCTIONS: dict[str, Callable[..., Reals]] = {
 }
 
 
-def tabulated(place: Placement, operator: str, call: Any) -> Table | None:
-    """Return the result of `call` as a table of reals, if it is a function of one tensor of 8-bit integers."""
-    arguments = list(getattr(call, "args", ()))
-    if operator == "relax.call_tir":  # a bound of Clip
-        bound = extremum(place.module[arguments[0]])
-        operator, arguments = f"relax.{bound.__name__}" if bound else "", list(arguments[1].fields)
-    if operator not in _FUNCTIONS:
+def tabulated(context: Context, operator: Operator) -> Table | None:
+    """Return the result of `operator` as a table of reals, if it is a function of one tensor of 8-bit integers."""
+    name, arguments = operator.name, list(getattr(operator.call, "args", ()))
+    if name == "relax.call_tir":  # a bound of Clip
+        bound = extremum(context.module[arguments[0]])
+        name, arguments = f"relax.{bound.__name__}" if bound else "", list(arguments[1].fields)
+    if name not in _FUNCTIONS:
         return None
-    values = [place.held(argument) for argument in arguments]
+    values = [context.held(argument) for argument in arguments]
     numbers = [_reals(value) for value in values]
     sources = [source for value in values if (source := _source(value))]
     if not sources or not all(source.expression.same_as(sources[0].expression) for source in sources):
         return None
-    if operator == "relax.nn.leakyrelu":
-        numbers.append(np.asarray(call.attrs.alpha, np.float64))
+    if name == "relax.nn.leakyrelu":
+        numbers.append(np.asarray(operator.call.attrs.alpha, np.float64))
     if any(each is None for each in numbers):
         return None
     with np.errstate(all="ignore"):
-        entries = _FUNCTIONS[operator](*numbers).astype(np.float32)
+        entries = _FUNCTIONS[name](*numbers).astype(np.float32)
     return Table(sources[0], entries) if np.isfinite(entries).all() else None
 
 
-def look_up(place: Placement, table: Table, wanted: Quantization, dtype: str) -> Value:
+def look_up(context: Context, table: Table, wanted: Quantization, dtype: str) -> Value:
     """Return the integers of `dtype` that stand for the reals of `table`, as ONNX rounds them."""
     source, (lowest, highest) = table.source, LIMITS[dtype]
     quotients = np.rint(table.entries / np.float32(wanted.scale.item()))
     entries = np.clip(quotients + wanted.zero.item(), lowest, highest).astype(dtype)
     least = LIMITS[source.dtype][0]
-    integers = place.builder.emit_te(
+    integers = context.builder.emit_te(
         lambda x, values: quantize.look_up(x, values, least), source.expression, relax.const(entries),
         primfunc_name_hint="look_up", primfunc_attrs={ELEMENTWISE: 1},
     )  # fmt: skip
@@ -100,12 +96,12 @@ def look_up(place: Placement, table: Table, wanted: Quantization, dtype: str) ->
 
 @tvm.transform.module_pass(opt_level=0)
 class FuseTables:
-    """Tells Relax's operator fusion, after its own analysis, that to look up in a table is element-wise.
+    """Tells Relax's operator fusion, after its own analysis, that a look-up in a table is element-wise.
 
-    As an attribute from the beginning the analysis of TVM 0.27 takes no notice of it, because its number is 0.
+    The analysis of TVM 0.27 ignores the attribute where a program has it from the beginning, because its number is 0.
     """
 
-    def transform_module(self, module: Any, _context: Any) -> Any:
+    def transform_module(self, module: IRModule, _context: PassContext) -> IRModule:
         """Return `module` with the attribute that the fusion reads."""
         for variable, function in module.functions.items():
             if function.attrs and ELEMENTWISE in function.attrs:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops.placement._types import Array, Expr, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,21 +52,21 @@ class Value:
     element.
     """
 
-    expression: Any
-    shape: tuple[int, ...]
+    expression: Expr
+    shape: Shape
     block: int = 0
     quantization: Quantization | None = None
     layer: str = ""
-    wide: Any = None
+    wide: Expr | None = None
     table: Table | None = None
 
     @property
     def dtype(self) -> str:
         """The dtype that `expression` holds."""
-        return str(self.expression.ty.dtype.dtype)
+        return dtype_of(self.expression)
 
     @property
-    def constant(self) -> NDArray[Any] | None:
+    def constant(self) -> Array | None:
         """The array, if the value is a constant."""
         known = isinstance(self.expression, tvm.ir.GenericConst)
         return np.asarray(self.expression.value.numpy()) if known else None
@@ -80,10 +80,15 @@ class Table:
     """
 
     source: Value
-    entries: NDArray[Any]
+    entries: Array
 
 
-def shape_of(expression: Any) -> tuple[int, ...]:
+def dtype_of(expression: Expr) -> str:
+    """Return the dtype of a Relax expression; "" for what has none."""
+    return str(getattr(expression.ty, "dtype", ""))
+
+
+def shape_of(expression: Expr) -> Shape:
     """Return the static shape of a Relax expression; () for scalars and for what is no tensor."""
     shape = getattr(expression.ty, "shape", None)
     return tuple(int(size) for size in shape) if shape is not None else ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
+from dlas_ops._types import Buffer, PrimFunc, ScriptBuilder
 from dlas_ops.processor.half import PAIR
 from dlas_ops.processor.targets import Cpu
 
@@ -74,7 +74,7 @@ def tensorized(dot: Dot, lanes: int, broadcast: bool = True, scope: str = "local
     return name
 
 
-def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None], scope: str) -> Any:
+def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None], scope: str) -> PrimFunc:
     """Return a function of data, weights and sums whose block does `body`."""
     from tvm.script.ir_builder import IRBuilder
     from tvm.tirx.script import builder as T
@@ -93,7 +93,9 @@ def _function(dot: Dot, lanes: int, broadcast: bool, body: Callable[..., None], 
     return script.get()
 
 
-def _by_element(T: Any, dot: Dot, lanes: int, broadcast: bool, data: Any, weight: Any, sums: Any) -> None:
+def _by_element(
+    T: ScriptBuilder, dot: Dot, lanes: int, broadcast: bool, data: Buffer, weight: Buffer, sums: Buffer
+) -> None:
     """Say what the instruction computes, for the scheduler to compare with the loops that it replaces."""
     with T.grid(lanes, dot.values) as (lane, value), T.sblock("update"):
         i, q = T.axis.spatial(lanes, lane), T.axis.reduce(dot.values, value)
@@ -101,7 +103,9 @@ def _by_element(T: Any, dot: Dot, lanes: int, broadcast: bool, data: Any, weight
         T.buffer_store(sums, sums[i] + T.cast(held, dot.sums) * T.cast(weight[i, q], dot.sums), [i])
 
 
-def _by_instruction(T: Any, dot: Dot, lanes: int, broadcast: bool, data: Any, weight: Any, sums: Any) -> None:
+def _by_instruction(
+    T: ScriptBuilder, dot: Dot, lanes: int, broadcast: bool, data: Buffer, weight: Buffer, sums: Buffer
+) -> None:
     width = lanes * dot.values
     if broadcast:
         group = T.reinterpret(data.vload([0], f"{dot.data}x{dot.values}"), dtype="int32")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+
+from dlas_ops._types import Buffer, PrimFunc, ScriptBuilder
 
 Body = Callable[..., None]
 
@@ -58,7 +59,7 @@ def _registered(name: str, lanes: int, by_element: Body, at_once: Body, products
     return name
 
 
-def _function(lanes: int, body: Body, products: bool, scope: str) -> Any:
+def _function(lanes: int, body: Body, products: bool, scope: str) -> PrimFunc:
     """Return a function of a pair, `lanes` pairs and their sums or, not of `products`, of sums of pairs and sums."""
     from tvm.script.ir_builder import IRBuilder
     from tvm.tirx.script import builder as T
@@ -84,13 +85,13 @@ def _function(lanes: int, body: Body, products: bool, scope: str) -> Any:
     return script.get()
 
 
-def _products(T: Any, lanes: int, data: Any, weight: Any, sums: Any) -> None:
+def _products(T: ScriptBuilder, lanes: int, data: Buffer, weight: Buffer, sums: Buffer) -> None:
     with T.grid(lanes, PAIR) as (lane, value), T.sblock("update"):
         i, q = T.axis.spatial(lanes, lane), T.axis.spatial(PAIR, value)
         T.buffer_store(sums, sums[i, q] + data[q] * weight[i, q], [i, q])
 
 
-def _products_at_once(T: Any, lanes: int, data: Any, weight: Any, sums: Any) -> None:
+def _products_at_once(T: ScriptBuilder, lanes: int, data: Buffer, weight: Buffer, sums: Buffer) -> None:
     width = lanes * PAIR
     pair = T.reinterpret(data.vload([0], f"float16x{PAIR}"), dtype="int32")
     held = T.reinterpret(T.broadcast(pair, lanes), dtype=f"float16x{width}")
@@ -98,13 +99,13 @@ def _products_at_once(T: Any, lanes: int, data: Any, weight: Any, sums: Any) -> 
     T.buffer_store(sums, before + held * weights, [0, T.ramp(0, 1, width)])
 
 
-def _pairs(T: Any, lanes: int, pairs: Any, sums: Any) -> None:
+def _pairs(T: ScriptBuilder, lanes: int, pairs: Buffer, sums: Buffer) -> None:
     with T.grid(lanes) as lane, T.sblock("update"):
         i = T.axis.spatial(lanes, lane)
         T.buffer_store(sums, sums[i] + T.cast(pairs[i, 0] + pairs[i, 1], "float32"), [i])
 
 
-def _pairs_at_once(T: Any, lanes: int, pairs: Any, sums: Any) -> None:
+def _pairs_at_once(T: ScriptBuilder, lanes: int, pairs: Buffer, sums: Buffer) -> None:
     both = T.reinterpret(pairs.vload([0, 0], f"float16x{lanes * PAIR}"), dtype=f"uint32x{lanes}")
     odd = T.reinterpret(T.shift_right(both, T.broadcast(T.uint32(16), lanes)), dtype=f"float16x{lanes * PAIR}")
     even = T.reinterpret(both, dtype=f"float16x{lanes * PAIR}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from dlas_ops._types import Target
+
 
 @dataclass(frozen=True)
 class Cpu:
@@ -99,7 +101,7 @@ def native_target() -> dict[str, Any]:
     return {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu(), "num-cores": cores}
 
 
-def describe(target: Any) -> Cpu:
+def describe(target: Target) -> Cpu:
     """Return the description of `target` (a ``tvm.target.Target`` of kind llvm).
 
     It is found by what LLVM says that the target's ``mcpu`` and ``mattr`` offer. An unknown processor counts as one
@@ -112,7 +114,7 @@ def describe(target: Any) -> Cpu:
 
 
 @cache
-def _features(target: Any) -> frozenset[str]:
+def _features(target: Target) -> frozenset[str]:
     """Return LLVM's names of what `target` offers, its processor's name and, where it is one, aarch64."""
     from dlas_ops._tvm import tvm
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-Space = Mapping[str, Sequence[Any]]
-Choice = Mapping[str, Any]
+# What a tunable may be set to: a number, a word or, of a tile, a tuple of numbers.
+Value: TypeAlias = Any
+Space: TypeAlias = Mapping[str, Sequence[Value]]
+Choice: TypeAlias = Mapping[str, Value]
 
 
-def chosen(space: Space, choice: Choice | None = None) -> dict[str, Any]:
+def chosen(space: Space, choice: Choice | None = None) -> dict[str, Value]:
     """Return one value per name of `space`: what `choice` says, else the rule-based value.
 
     Raises
@@ -27,6 +29,6 @@ def chosen(space: Space, choice: Choice | None = None) -> dict[str, Any]:
     return values
 
 
-def rule_first(rule: Any, others: Sequence[Any]) -> list[Any]:
+def rule_first(rule: Value, others: Sequence[Value]) -> list[Value]:
     """Return `others` with the rule-based value in front of them, once."""
     return [rule, *(other for other in others if other != rule)]

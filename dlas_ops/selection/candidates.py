@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Library, PrimFunc, Target, Tensor
 from dlas_ops.kernels.operators import depthwise, layout, points_innermost, pooling, quantize
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked, fitting, implemented
@@ -43,11 +44,11 @@ def blocks(channels: int, cpu: Cpu) -> list[int]:
 class Program(NamedTuple):
     """A tensor program before scheduling and, where their values decide its time, its packed weights."""
 
-    function: Any
+    function: PrimFunc
     weights: Sequence[NDArray[Any]] = ()
 
 
-def names(problem: Problem, target: Any) -> list[str]:
+def names(problem: Problem, target: Target) -> list[str]:
     """Return the names of the candidates.
 
     A convolution's candidates are ``algorithm/format``; those of an operator that keeps the layout it reads are the
@@ -63,7 +64,7 @@ def names(problem: Problem, target: Any) -> list[str]:
     return [str(asked) for asked in fit] or [str(block) for block in blocks(channels, cpu)]
 
 
-def programs(problem: Problem, target: Any) -> dict[str, Program]:
+def programs(problem: Problem, target: Target) -> dict[str, Program]:
     """Return the tensor program of each candidate by its name."""
     cpu = describe(target)
     return {name: _program(problem, name, cpu) for name in names(problem, target)}
@@ -96,7 +97,7 @@ def _convolution(problem: Problem, asked: Asked, cpu: Cpu) -> Program:
     return Program(function, () if problem.format == "dense" else parts)
 
 
-def _weights(problem: Problem, packed: NDArray[Any], name: str) -> Any:
+def _weights(problem: Problem, packed: NDArray[Any], name: str) -> Tensor:
     """Return the argument for `packed` weights, in half if that is what they are stored in."""
     half = problem.dtype == "float16" and packed.dtype == np.float32
     return te.placeholder(packed.shape, "float16" if half else str(packed.dtype), name)
@@ -123,7 +124,7 @@ def _conversion(problem: Problem, source: int, to: int, cpu: Cpu) -> Program:
     return Program(te.create_prim_func([data, layout.pack(data, shape, to) if to else layout.unpack(data, shape)]))
 
 
-def _activation(problem: Problem, block: int, cpu: Cpu) -> Any:
+def _activation(problem: Problem, block: int, cpu: Cpu) -> Tensor:
     """Return the argument for the input in channel blocks of `block`, 0 being none and `POINTS` points innermost."""
     conv = problem.conv
     shape: tuple[int, ...] = (conv.batch, conv.in_channels, conv.height, conv.width)
@@ -134,7 +135,7 @@ def _activation(problem: Problem, block: int, cpu: Cpu) -> Any:
     return te.placeholder(shape, stored(cpu) if problem.dtype == "int8" else problem.dtype, "data")
 
 
-def _with_epilogue(problem: Problem, arguments: Sequence[Any], output: Any, cpu: Cpu) -> Any:
+def _with_epilogue(problem: Problem, arguments: Sequence[Tensor], output: Tensor, cpu: Cpu) -> PrimFunc:
     """Return the program of `output` with the epilogue that most layers have.
 
     That is a bias and ReLU or, of sums of integers, their requantization.
@@ -153,7 +154,7 @@ def _with_epilogue(problem: Problem, arguments: Sequence[Any], output: Any, cpu:
     return te.create_prim_func([*arguments, bias, _rounded(problem, result)])
 
 
-def _rounded(problem: Problem, result: Any) -> Any:
+def _rounded(problem: Problem, result: Tensor) -> Tensor:
     """Return `result` as it is stored."""
     return topi.cast(result, "float16") if problem.dtype == "float16" else result
 
@@ -176,15 +177,15 @@ class Candidates:
     weights : function's symbol → its arguments after the first, where not any numbers will do
     """
 
-    library: Any
+    library: Library
     functions: list[dict[str, Function]]
     weights: dict[str, Weights]
 
 
-def build(problems: Sequence[Problem], target: Any) -> Candidates:
+def build(problems: Sequence[Problem], target: Target) -> Candidates:
     """Schedule and compile all candidates of `problems` into one library."""
     cpu = describe(target)
-    scheduled: dict[str, Any] = {}
+    scheduled: dict[str, PrimFunc] = {}
     functions: list[dict[str, Function]] = []
     weights: dict[str, Weights] = {}
     for number, problem in enumerate(problems):
@@ -211,7 +212,7 @@ def time_here(built: Candidates, evicted: int) -> list[dict[str, float]]:
 
 
 def sample(
-    library: Any, eviction: Eviction, functions: Mapping[str, Function], weights: Mapping[str, Weights]
+    library: Library, eviction: Eviction, functions: Mapping[str, Function], weights: Mapping[str, Weights]
 ) -> dict[str, list[float]]:
     """Time the candidates of one problem in turns, so that what disturbs one disturbs all.
 

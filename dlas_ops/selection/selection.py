@@ -6,10 +6,10 @@ Source: Anderson and Gregg, "Optimal DNN Primitive Selection with Partitioned Bo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from dlas_ops._types import Target
 from dlas_ops.kernels.registry import Asked, Selection, implemented
 from dlas_ops.placement.graph import Graph, Problem
 from dlas_ops.processor.targets import describe, native_target
@@ -26,7 +26,7 @@ Costs = Mapping[Problem, Mapping[str, float]]
 Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
 
 
-def here(target: Any, evicted: int) -> Measure:
+def here(target: Target, evicted: int) -> Measure:
     """Return the measurement of candidates in this process, before each run of which `evicted` bytes are read.
 
     Raises
@@ -44,7 +44,7 @@ def here(target: Any, evicted: int) -> Measure:
     return measure
 
 
-def choose(graph: Graph, costs: Costs, target: Any, asked: str) -> Selection:
+def choose(graph: Graph, costs: Costs, target: Target, asked: str) -> Selection:
     """Return the algorithms that minimise the sum of the layers' and the conversions' costs.
 
     Parameters
@@ -61,7 +61,7 @@ def choose(graph: Graph, costs: Costs, target: Any, asked: str) -> Selection:
     return Selection(asked, algorithms, measured, expected(graph, costs, target, algorithms))
 
 
-def expected(graph: Graph, costs: Costs, target: Any, algorithms: Mapping[str, str]) -> float:
+def expected(graph: Graph, costs: Costs, target: Target, algorithms: Mapping[str, str]) -> float:
     """Return the seconds that `algorithms`, one for each layer and for "", take with all conversions between them."""
     options = _options(graph, costs, Asked.parse(algorithms[""]).format)
     values = {layer: names.index(algorithms[layer]) for layer, names in options.items()}
@@ -81,7 +81,7 @@ def _options(graph: Graph, costs: Costs, format: str) -> dict[str, list[str]]:
     return {"": [str(asked) for asked in every if asked.implemented], **layers}
 
 
-def _factors(graph: Graph, costs: Costs, options: Mapping[str, Sequence[str]], target: Any) -> Iterator[Factor]:
+def _factors(graph: Graph, costs: Costs, options: Mapping[str, Sequence[str]], target: Target) -> Iterator[Factor]:
     """Yield the costs of layers, of what runs in their layout, and of the tensors converted between layouts."""
     cpu = describe(target)
 

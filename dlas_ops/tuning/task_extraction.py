@@ -11,6 +11,7 @@ import tvm_ffi
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, Library, PrimFunc, RelaxExpr, Target
 from dlas_ops.kernels.scheduling import asked_schedule, schedule_function
 from dlas_ops.lowering import Lowered
 from dlas_ops.passes.eviction import in_turns
@@ -38,7 +39,7 @@ class Task:
     """
 
     key: str
-    function: Any
+    function: PrimFunc
     names: tuple[str, ...]
     calls: int
     inputs: int
@@ -57,7 +58,7 @@ class Task:
         return {"schedule": asked_schedule(self.function), "arguments": arguments}
 
 
-def tasks(lowered: Lowered, tuner: str, target: Any) -> list[Task]:
+def tasks(lowered: Lowered, tuner: str, target: Target) -> list[Task]:
     """Return the programs of a network that `tuner` has something to try for, those called first in front."""
     supports = tuners.load(tuner).supports
     found: dict[str, Task] = {}
@@ -83,7 +84,7 @@ def constant_bytes(lowered: Lowered) -> int:
     return sum(values.nbytes for _, arguments in calls for values in _constants(arguments).values())
 
 
-def _calls(module: Any) -> list[tuple[str, list[Any]]]:
+def _calls(module: IRModule) -> list[tuple[str, list[RelaxExpr]]]:
     """Return name and arguments of every call of a tensor program, in the network's order."""
     found = []
     for block in module["main"].body.blocks:
@@ -95,7 +96,7 @@ def _calls(module: Any) -> list[tuple[str, list[Any]]]:
     return found
 
 
-def _constants(arguments: Sequence[Any]) -> dict[int, NDArray[Any]]:
+def _constants(arguments: Sequence[RelaxExpr]) -> dict[int, NDArray[Any]]:
     values: dict[int, Any] = {index: getattr(argument, "value", None) for index, argument in enumerate(arguments)}
     return {index: value.numpy() for index, value in values.items() if hasattr(value, "numpy")}
 
@@ -111,17 +112,17 @@ class Built:
     errors : for each decision (kind, message) of why not, None if it was; kinds are ``schedule`` and ``compile``
     """
 
-    library: Any
+    library: Library | None
     symbols: list[str | None]
     errors: list[tuple[str, str] | None]
 
 
-def build(function: Any, target: Any, tuner: str, decisions: Sequence[Decision | None]) -> Built:
+def build(function: PrimFunc, target: Target, tuner: str, decisions: Sequence[Decision | None]) -> Built:
     """Schedule and compile a program as each of `decisions` says, None being the rule-based schedule.
 
     The functions are for `eviction.Eviction` to call.
     """
-    scheduled: dict[str, Any] = {}
+    scheduled: dict[str, PrimFunc] = {}
     symbols: list[str | None] = []
     errors: list[tuple[str, str] | None] = []
     for number, decision in enumerate(decisions):
@@ -142,14 +143,14 @@ def build(function: Any, target: Any, tuner: str, decisions: Sequence[Decision |
         raise
 
 
-def scheduled_by(function: Any, target: Any, tuner: str, decision: Decision | None) -> Any:
+def scheduled_by(function: PrimFunc, target: Target, tuner: str, decision: Decision | None) -> PrimFunc:
     """Return the program, scheduled as `decision` of `tuner` says or, if that is None, by the rules."""
     if decision is None:
         return schedule_function(function, describe(target))
     return tuners.load(tuner).schedule(function, target, decision)
 
 
-def _compiled(programs: Mapping[str, Any], target: Any) -> Any:
+def _compiled(programs: Mapping[str, PrimFunc], target: Target) -> Library | None:
     if not programs:
         return None
     with tvm.transform.PassContext(opt_level=3, config={"tirx.disable_assert": True}):
@@ -157,10 +158,10 @@ def _compiled(programs: Mapping[str, Any], target: Any) -> Any:
 
 
 def _one_by_one(
-    programs: Mapping[str, Any],
+    programs: Mapping[str, PrimFunc],
     symbols: Sequence[str | None],
     errors: Sequence[tuple[str, str] | None],
-    compiled: Callable[[Mapping[str, Any]], Any],
+    compiled: Callable[[Mapping[str, PrimFunc]], Library | None],
 ) -> Built:
     """Find out which programs cannot be compiled, and compile the others."""
     failed = {}

@@ -1,12 +1,25 @@
-"""What every compression is given: the trained model, a ratio, an example input, and the means to fine-tune."""
+"""Trained model, ratio and example input → the compressed model; the Protocols that every compression follows.
+
+A compression is one file with literals that are read without importing it:
+
+- ``TAKES_RATIO``: whether it removes a share of something; True unless it says;
+- ``CHANGES_SHAPES``: whether it changes layers' shapes, which no fine-tuning decides; unknown unless it says;
+- ``KEEPS_ZEROS = True``: weights that are zero before it are so afterwards;
+- ``DTYPE``: what the network is stored in from then on; ``"float32"`` unless it says;
+- ``OPTIONS``: the fields of the compress stage that its function is given by name.
+
+A compression that changes the float32 network is a `Compression`; the others have no function.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from explorer.core import plugins
 
 
 class FineTune(Protocol):
@@ -17,6 +30,49 @@ class FineTune(Protocol):
 
         The shares of all calls add up to at most 1.
         """
+
+
+class Compress(Protocol):
+    """Compresses a model."""
+
+    def __call__(
+        self, model: nn.Module, ratio: float | None, example: Tensor, fine_tune: FineTune, **options: object
+    ) -> nn.Module:
+        """Return the compressed model, which may be the one that was given.
+
+        Parameters
+        ----------
+        ratio
+            Share of weights or channels to remove, in (0, 1); None where the compression takes none.
+        example
+            Images, shape (N, C, H, W).
+        options
+            Those that the compression names in ``OPTIONS``.
+
+        Raises
+        ------
+        StageFailed
+            If the model cannot be compressed.
+        """
+
+
+class Compression(Protocol):
+    """A module of this folder that changes the float32 network."""
+
+    compress: Compress
+
+
+def compressor(name: str) -> Compress:
+    """Return the function of compression `name`, one of this folder or ``module:function``.
+
+    Raises
+    ------
+    ExplorerError
+        If there is none.
+    """
+    if plugins.is_custom(name):
+        return cast(Compress, plugins.load_custom(name))
+    return cast(Compression, plugins.load("compression", name)).compress
 
 
 BEFORE_LAST = 0.25

@@ -1,7 +1,7 @@
 """Float model → its graph, rounded wherever its int8 form will be, which trains the model's own weights.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018.
-What is rounded, and how, follows `dlas_ops.onnx.quantization`, which makes the int8 network of the weights afterwards:
+The rounding follows `dlas_ops.onnx.quantization`, which makes the int8 network of the weights afterwards:
 weights by output channel, activations where a quantized operator reads them. Biases, which get 32 bits, stay as they
 are. That network has its batch norms folded into the convolutions before them; here they stay, because a factor for
 each output channel does not change which of the -127..127 a weight is rounded to.
@@ -70,7 +70,7 @@ def rounded_weight(weight: Tensor, axis: int) -> Tensor:
 
 
 def normalise_batches(network: fx.GraphModule, live: bool) -> None:
-    """Let batch norms after convolutions use and update the statistics of each batch, or only apply those they have."""
+    """Make batch norms after convolutions use and update each batch's statistics, or only apply those they have."""
     for node in network.graph.nodes:
         if _folds(node):
             node.update_arg(5, live)
@@ -209,7 +209,7 @@ def _simplify(graph: fx.Graph) -> None:
 
 
 def _replace(graph: fx.Graph, node: fx.Node, functional: fx.Node) -> None:
-    """Let `functional` stand for `node` and, if that works in place, for its operand from there on."""
+    """Put `functional` in place of `node` and, if that works in place, of its operand from there on."""
     if _name(node).endswith("_"):
         later = _after(node)
         node.args[0].replace_all_uses_with(functional, lambda user: user in later)  # type: ignore[union-attr]

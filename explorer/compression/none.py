@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from explorer.compression import FineTune
 
 TAKES_RATIO = False
+CHANGES_SHAPES = False
 
 
 def compress(model: nn.Module, ratio: float | None, example: Tensor, fine_tune: FineTune) -> nn.Module:

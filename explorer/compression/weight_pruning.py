@@ -35,10 +35,10 @@ def compress(
     ratio
         Share of the weights of all convolutions and linear layers that becomes zero; biases and batch norms stay.
     scores
-        What ranks the weights, of `SCORES`: their magnitudes, of which each layer keeps the largest as `FLOOR` says, or
+        Name in `SCORES` of what ranks the weights: their magnitudes, with each layer's largest kept as `FLOOR` says, or
         their LAMP scores.
     steps
-        How often weights are removed. What was removed once stays zero.
+        How often weights are removed. A removed weight stays zero.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     weights = sum(layer.weight.numel() for layer in layers)

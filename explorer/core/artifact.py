@@ -1,15 +1,20 @@
-"""What one execution of a stage left behind."""
+"""What one execution of a stage left behind: its files, its values and its key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+# The type of a stage's values; `Artifact` alone is one of any stage, whose values are what its JSON holds.
+V = TypeVar("V", bound=Mapping[str, object], default=Any, covariant=True)
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Artifact(Generic[V]):
     """What one execution of a stage left behind.
 
     Parameters
@@ -25,5 +30,5 @@ class Artifact:
     stage: str
     key: str
     path: Path
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: V = field(default_factory=dict)  # type: ignore[assignment]
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""One frozen point of the Deep Learning Acceleration Stack, its canonical JSON, and the rules that make it valid."""
+"""One point of the Deep Learning Acceleration Stack → what it asks for, its canonical JSON, and why it is invalid."""
 
 from __future__ import annotations
 
@@ -76,11 +76,52 @@ class Configuration:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Configuration:
-        """Return the configuration whose axes `values` gives; keys that are no axis are an error."""
+        """Return the configuration whose axes `values` gives; a key that is no axis raises TypeError."""
         return Configuration(**values)
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that the stack is judged on."""
+        return parts(self.device)
 
-def canonical(value: Any) -> str:
+    @property
+    def dtype(self) -> str:
+        """The dtype that the network ends in: that of its compression's last part."""
+        return _dtype(parts(self.compression)[-1])
+
+    @property
+    def in_float32(self) -> str:
+        """The parts of the compression that change the float32 network, ``none`` if there are none."""
+        return "+".join(part for part in parts(self.compression) if _changes(part)) or "none"
+
+    @property
+    def in_shapes(self) -> str | None:
+        """The parts of the compression that change layers' shapes, ``none`` if none does; None if one may or may not.
+
+        Those parts decide the shapes without any fine-tuning. So a network of dense kernels takes as long when it is
+        compressed by them alone, before it is trained for what is removed.
+        """
+        changing = {
+            part: plugins.literal("compression", part, "CHANGES_SHAPES", default=None)
+            for part in parts(self.compression)
+            if _changes(part)
+        }
+        if None in changing.values():
+            return None
+        return "+".join(part for part, changes in changing.items() if changes) or "none"
+
+    @property
+    def selects(self) -> bool:
+        """Whether the algorithm selects one among the others for every layer."""
+        return bool(plugins.literal("algorithm", self.algorithm, "SELECTS", default=False))
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a tuner has a budget, in candidates or in seconds."""
+        return is_tuned(self.tuning_trials, self.tuning_seconds)
+
+
+def canonical(value: object) -> str:
     """Return `value` as canonical JSON: keys sorted, every scalar tagged with its type, so that 1, 1.0 and true differ.
 
     Raises
@@ -91,12 +132,12 @@ def canonical(value: Any) -> str:
     return json.dumps(_tagged(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return the hexadecimal SHA-256 of ``canonical(value)``."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def _tagged(value: Any) -> Any:
+def _tagged(value: object) -> object:
     match value:
         case None:
             return None
@@ -136,38 +177,12 @@ def is_tuned(trials: int, seconds: int) -> bool:
     return trials > 0 or seconds > 0
 
 
-# Axis → the axes above it that decide whether it exists, and how; the others always do.
+# Axis → the axes above it that decide whether it exists, and how; every other axis always exists.
 EXISTS: Mapping[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "ratio": (("compression",), takes_ratio),
     "channel_multiple": (("compression",), takes_channel_multiple),
     "tuner": (("tuning_trials", "tuning_seconds"), is_tuned),
 }
-
-
-def dtype(compression: str) -> str:
-    """Return the dtype that a network ends in: the one of its compression's last part."""
-    return _dtype(parts(compression)[-1])
-
-
-def in_float32(compression: str) -> str:
-    """Return the parts of `compression` that change the float32 network, ``none`` if there are none."""
-    return "+".join(part for part in parts(compression) if _changes(part)) or "none"
-
-
-def in_shapes(compression: str) -> str | None:
-    """Return the parts of `compression` that change layers' shapes, ``none`` if none does; None if one may or may not.
-
-    Those parts decide the shapes without any fine-tuning. So a network of dense kernels takes as long when it is
-    compressed by them alone, before it is trained for what is removed.
-    """
-    changing = {
-        part: plugins.literal("compression", part, "CHANGES_SHAPES", default=None)
-        for part in parts(compression)
-        if _changes(part)
-    }
-    if None in changing.values():
-        return None
-    return "+".join(part for part, changes in changing.items() if changes) or "none"
 
 
 def _changes(part: str) -> bool:
@@ -223,12 +238,12 @@ def _algorithm_has_format(c: Configuration) -> str | None:
 
 
 def _algorithm_has_dtype(c: Configuration) -> str | None:
-    wanted = dtype(c.compression)
+    wanted = c.dtype
     dense = plugins.literal("algorithm", c.algorithm, "DTYPES")
     if c.format == "dense":
         return None if wanted in dense else f"algorithm {c.algorithm} has no kernels for {wanted}"
     every = plugins.names("sparse")
-    kernels = (c.algorithm,) if c.algorithm in every else every  # one that selects has what it selects from
+    kernels = (c.algorithm,) if c.algorithm in every else every  # one that selects has those of all others
     if any(wanted in plugins.literal("sparse", name, "DTYPES", default=()) for name in kernels):
         return None
     return f"algorithm {c.algorithm} has no kernels for {wanted} in format {c.format}"

@@ -12,23 +12,23 @@ from typing import IO
 
 from explorer.core.errors import Failure, StageFailed
 
-# Between two looks at a lock that somebody else has: short at first, and seldom enough for a long training or a
-# measurement not to notice. A call that blocks would not end with the explorer.
+# Seconds between two looks at a lock that is taken: few at first, and then enough for a long training or a measurement
+# not to notice. A call that blocks would not end with the explorer.
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 
 
-def taken(handle: IO[str], shared: bool = False) -> bool:
-    """Take the lock of an open file unless somebody has it; `shared` with others that share it."""
+def taken(handle: IO[str]) -> bool:
+    """Take the lock of an open file unless another process or thread has it; tell whether it is taken now."""
     try:
-        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 @contextlib.contextmanager
-def held(path: Path, stopping: threading.Event, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of the file at `path`, which is made if there is none, waiting for whoever has it.
+def held(path: Path, stopping: threading.Event) -> Iterator[None]:
+    """Hold the lock of the file at `path`, which is made if there is none, once no other thread or process does.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def held(path: Path, stopping: threading.Event, shared: bool = False) -> Iterato
     """
     with path.open("a") as handle:
         pause = FIRST_PAUSE
-        while not taken(handle, shared):
+        while not taken(handle):
             if stopping.is_set():
                 raise StageFailed(Failure("", "stopped", "the explorer was stopped"))
             time.sleep(pause)

@@ -32,6 +32,9 @@ PACKAGES = {
     "sparse": "dlas_ops.kernels.sparse",  # the algorithms' kernels for weights in csr
 }
 
+# Kind whose folder has other modules, too → the function that makes a module a plug-in.
+ENTRIES = {"engine": "build"}
+
 # What functions of the user's own are called with, by kind.
 SIGNATURES = {
     "dataset": ("options",),
@@ -39,14 +42,16 @@ SIGNATURES = {
     "compression": ("model", "ratio", "example", "fine_tune"),
 }
 
-# CPython 3.11 counts the depth of syntax trees for all threads together: two that parse at once raise SystemError.
+# Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse
+# at once raise SystemError; tests/test_workarounds.py
 _PARSING = threading.Lock()
 
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
     """Return the names of all plug-ins of `kind`, sorted, without importing any of them."""
-    return tuple(sorted(found.name for found in pkgutil.iter_modules([str(_folder(kind))]) if found.name[0] != "_"))
+    found = sorted(module.name for module in pkgutil.iter_modules([str(_folder(kind))]) if module.name[0] != "_")
+    return tuple(name for name in found if kind not in ENTRIES or defines(kind, name, ENTRIES[kind]))
 
 
 def is_custom(name: str) -> bool:

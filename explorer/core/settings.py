@@ -22,7 +22,7 @@ class DataSettings(_Settings):
     test: Fraction = 0.25  # share held back for the front's accuracy where the data set has no test split
     seed: Seed = 0
     image_size: Annotated[int, Field(ge=8)] = 224  # side in pixels that image_folder's images are brought to
-    # Where files lie does not change what they are: both are left out of keys, which have the files' digest instead.
+    # A folder does not change its files' contents: keys have the files' digest in place of both fields.
     folder: Annotated[str, Field(exclude=True)] = ""  # of data sets; DLAS_DATA or else ./data where it is not given
     image_folder: Annotated[str, Field(exclude=True)] = ""  # of image_folder's train/, val/ and test/
 
@@ -31,7 +31,7 @@ class TrainSettings(_Settings):
     """``[train]``: SGD with Nesterov momentum under a one-cycle schedule."""
 
     # Initial weights: a checkpoint, in whose name {dataset}, {model} and {width} stand for the configuration's, or
-    # "pretrained", torchvision's for ImageNet. Out of keys, which have the file's digest instead.
+    # "pretrained", torchvision's for ImageNet. Keys have the file's digest in its place.
     weights: Annotated[str, Field(exclude=True)] = ""
     epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights as they are
     batch_size: Positive = 64
@@ -48,7 +48,7 @@ class TrainSettings(_Settings):
 
 
 class CompressSettings(_Settings):
-    """``[compress]``: how what is removed is chosen, and the fine-tuning afterwards."""
+    """``[compress]``: how weights or channels are chosen for removal, and the fine-tuning afterwards."""
 
     steps: Positive = 1  # that weights or channels are removed in; epochs between steps are not left for the last
     scores: Literal["l1", "lamp"] = "l1"  # by which weights are ranked
@@ -78,7 +78,7 @@ class EvaluateSettings(_Settings):
 
 
 class MeasureSettings(_Settings):
-    """``[measure]``: the latency protocol, and how far compiled outputs may lie from what they are compared with."""
+    """``[measure]``: the latency protocol, and how far compiled outputs may lie from the reference."""
 
     samples: Annotated[int, Field(ge=10)] = 40
     sample_ms: Annotated[float, Field(gt=0)] = 5.0  # each sample is the mean over as many runs as fill this time
@@ -89,10 +89,6 @@ class MeasureSettings(_Settings):
     # The same of float16 and int8. A value between two of 8 bits may fall to either, which adds up over the layers: to
     # 0.09 in an untrained DenseNet-161, to less than 0.03 in shallower networks; float16 deviates by up to 0.05.
     narrow_tolerance: Annotated[float, Field(gt=0)] = 0.2
-
-    def protocol(self) -> dict[str, float]:
-        """Return what decides a latency's samples."""
-        return self.model_dump(include={"samples", "sample_ms", "warmup_ms"})
 
     def allowed(self, dtype: str) -> float:
         """Return the tolerance for networks that are stored in `dtype`."""

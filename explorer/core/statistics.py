@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A median and the interval that covers it with the confidence asked for, in the samples' unit."""
+    """An estimate, such as a median, and the interval that covers the truth with the confidence asked for."""
 
-    median: float
+    value: float
     low: float
     high: float
+
+    def is_below(self, other: Interval) -> bool:
+        """Tell whether all of it lies below all of `other`."""
+        return self.high < other.low
 
 
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:

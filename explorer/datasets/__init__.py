@@ -1,12 +1,12 @@
-"""What every data set hands over: labelled 8-bit images in three disjoint splits, and the way there from one set.
+"""Options → labelled 8-bit images in three disjoint splits: the types of every data set, and the way from one set.
 
-A data set is one file with one function, ``load(options) -> Splits``, and literals that are read without importing it:
+A data set is one file, a `Dataset`, with literals that are read without importing it:
 
 - ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.inputs.dataset_files`; a data set without them needs
   none;
-- ``DOWNLOADS = True``: it has a function ``download(folder)`` that fetches its files;
-- ``CHECKS = True``: it has a function ``check(root)`` that says before anything is computed, and without reading every
-  file, what is wrong with the files, in one sentence, or None;
+- ``DOWNLOADS = True``: it has a function ``download(folder: str)`` that fetches its files;
+- ``CHECKS = True``: it has a function ``check(root: str)`` that returns before anything is computed, and without
+  reading every file, what is wrong with the files, in one sentence, or None;
 - ``AUGMENT``: how training images are varied, names from `explorer.line.training.augmentation`; ``("shift",)`` unless
   it says.
 
@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.core import plugins
 from explorer.core.errors import Failure, StageFailed
 
 SPLITS = ("train", "validation", "test")
@@ -33,7 +34,7 @@ Indices = NDArray[np.int64]
 
 
 class Options(NamedTuple):
-    """What a data set is loaded with: the fields of ``[data]``, and where its files were found.
+    """Options that a data set is loaded with: the fields of ``[data]``, and where its files were found.
 
     Parameters
     ----------
@@ -140,6 +141,38 @@ class Splits:
     test: Images
     classes: tuple[str, ...]
     corrupt: tuple[str, ...] = ()
+
+
+class Load(Protocol):
+    """Loads a data set."""
+
+    def __call__(self, options: Options) -> Splits:
+        """Return the images.
+
+        Raises
+        ------
+        StageFailed
+            If the files are not as the data set needs them.
+        """
+
+
+class Dataset(Protocol):
+    """A module of this folder."""
+
+    load: Load
+
+
+def loader(name: str) -> Load:
+    """Return the function that loads data set `name`, one of this folder or ``module:function``.
+
+    Raises
+    ------
+    ExplorerError
+        If there is none.
+    """
+    if plugins.is_custom(name):
+        return cast(Load, plugins.load_custom(name))
+    return cast(Dataset, plugins.load("dataset", name)).load
 
 
 def unusable(message: str) -> StageFailed:

@@ -189,7 +189,7 @@ def decoded(path: Path, size: int) -> Pixels | None:
             colours = image.convert("RGB")
     except MemoryError:
         raise
-    except Exception:  # on damaged files Pillow's decoders raise whatever they stumble over, SyntaxError among others
+    except Exception:  # on damaged files Pillow's decoders raise errors of any kind, SyntaxError among others
         return None
     if colours.size != (size, size):
         side = min(colours.size)

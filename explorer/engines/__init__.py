@@ -1,1 +1,1 @@
-"""An engine is one file that brings workers to stages; its name is the file's."""
+"""Stage → artifact: `engine` runs stages; each file that defines ``build`` brings it workers, under the file's name."""

@@ -1,70 +1,112 @@
-"""Stage → artifact on this machine: workers are processes of it, one kind for torch and one for TVM."""
+"""Workers that are processes of this machine: a kind for torch and one for TVM, as many of each as ``--jobs`` says."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 
-from explorer.engines._devices import Answers, Surroundings
-from explorer.engines._stages import ALONE, StageEngine
-from explorer.processes import loopback
-from explorer.processes.cores import SharedCores
+from explorer.engines.context import EngineContext
+from explorer.engines.workers import ALONE, TORCH, TVM, Served, WorkerHandle
+from explorer.processes import gpus, loopback
+from explorer.processes.cores import Cores
 from explorer.processes.pool import Pool
 from explorer.space.devices import Device
-from explorer.workspace.store import HOST
+
+TAKES_JOBS = True
 
 
-def build(given: Surroundings, address: str | None) -> StageEngine:
-    """Return the engine; there is no address to it."""
-    return LocalEngine(given)
+def build(context: EngineContext, address: str | None) -> LocalWorkers:
+    """Return the workers; there is no address to this machine."""
+    return LocalWorkers(context, os.cpu_count() or 1, gpus.visible())
 
 
-class LocalEngine(StageEngine):
-    """Runs stages in worker processes of this machine."""
+@dataclass(frozen=True)
+class Share:
+    """How much a machine computes at once.
 
-    def __init__(self, given: Surroundings) -> None:
-        super().__init__(given, SharedCores(given.store.lock(f"cores-{HOST}"), given.store.lock(f"turn-{HOST}")))
-        self._helping = given.helping
-        logs = given.logs
-        cores = os.cpu_count() or 1
-        # A small network trains on half of the cores while others compile on one core each. OpenMP's threads wait for
-        # one another at every operator: with a busy process on one of two cores, training a small network on both took
-        # 3 times as long as on one (torch 2.15), and 15 times with two busy processes. What trains for long has all
-        # cores, and has them alone.
+    Parameters
+    ----------
+    trainings, compilations
+        How many of each, beside one another.
+    threads
+        Compute threads of each training.
+    """
+
+    trainings: int
+    compilations: int
+    threads: int
+
+    @classmethod
+    def of(cls, jobs: int | None, cores: int, gpus: int) -> Share:
+        """Return the share for `jobs`; by default a training on each GPU, or one, and a compilation on each core.
+
+        Trainings have half of the cores between them, and compilations one each. OpenMP's threads wait for one another
+        at every operator: with a busy process on one of two cores, training a small network on both took 3 times as
+        long as on one (torch 2.15), and 15 times with two busy processes.
+        """
+        trainings = jobs or max(1, gpus)
+        return cls(trainings, jobs or cores, max(1, cores // 2 // trainings))
+
+
+class LocalWorkers:
+    """Worker processes of this machine; see `explorer.engines.workers.Workers`.
+
+    A training that takes long has all cores, and has them alone, unless there are several GPUs: then each worker for
+    torch sees one of them, and long trainings go on side by side.
+
+    Parameters
+    ----------
+    cores
+        How many this machine has.
+    gpus
+        The names under which CUDA knows those of this machine.
+    """
+
+    def __init__(self, context: EngineContext, cores: int, gpus: tuple[str, ...]) -> None:
+        self.cores = Cores()
+        self.trains_alone = len(gpus) < 2
+        self._share = share = Share.of(context.jobs, cores, len(gpus))
+        own = () if self.trains_alone else gpus
         self._pools = {
-            "torch": Pool("torch", self.sizes["torch"], logs, max(1, cores // 2)),
-            ALONE: Pool("torch", 1, logs, cores, ALONE),
-            "tvm": Pool("tvm", self.sizes["tvm"], logs, 1),
+            TORCH: Pool(TORCH, share.trainings, context.logs, share.threads, gpus=own),
+            ALONE: Pool(TORCH, 1, context.logs, cores, ALONE),
+            TVM: Pool(TVM, share.compilations, context.logs, 1),
         }
 
     @property
     def concurrency(self) -> int:
-        """How many trials are worth being under way at once: one that trains while the others compile."""
+        """How many trials are worth being under way at once: some train while others compile."""
         return sum(self.sizes.values())
 
     @property
     def sizes(self) -> Mapping[str, int]:
         """Kind of worker → how many stages of that kind are executed at once."""
-        # Compiling takes one core each, and whoever leads the study has a worker for each core already.
-        return {"torch": 1, "tvm": 1 if self._helping else os.cpu_count() or 1}
+        return {TORCH: self._share.trainings, TVM: self._share.compilations}
+
+    @contextlib.contextmanager
+    def start(self) -> Iterator[None]:
+        """End all workers when the context ends; each starts with its first request."""
+        try:
+            yield
+        finally:
+            self.stop()
 
     def stop(self) -> None:
-        """End all workers; whoever waits for one sees it die."""
-        self._cores.stopping.set()
+        """End all workers now; a thread that waits for one sees it die."""
         for pool in self._pools.values():
             pool.stop()
 
-    def _start(self) -> None:
-        for pool in self._pools.values():
-            self._exit.callback(pool.stop)
-
-    def _worker(self, kind: str, device: str = "") -> contextlib.AbstractContextManager[Answers]:
+    def worker(self, kind: str, device: Device | None = None) -> AbstractContextManager[WorkerHandle]:
+        """Give a worker of `kind`, once one is free."""
         return self._pools[kind].borrow()
 
-    def _serve(self, device: Device) -> Device:
-        stack = self._replaced(device)
+    @contextlib.contextmanager
+    def serve(self, device: Device, log: Path) -> Iterator[Served]:
+        """Run the tracker and server of a loopback device; see `explorer.processes.loopback.server` for errors."""
         cores = device.cores or tuple(sorted(os.sched_getaffinity(0)))
-        self._check_cores(device, cores)
-        log = self._logs / f"device-{device.name}.log"
-        return self._served(device, stack.enter_context(loopback.server(device.key, cores, log)), cores)
+        with loopback.server(device.key, cores, log) as tracker:
+            yield Served(tracker, cores)

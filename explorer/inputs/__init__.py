@@ -1,1 +1,1 @@
-"""What trials take from outside of the line → artifacts whose keys are digests of contents."""
+"""Files and code that trials take from outside of the line → artifacts whose keys are digests of contents."""

@@ -1,6 +1,6 @@
-"""Data set's name and ``[data]`` → the folder that its files lie in and their digest; what is missing is downloaded.
+"""Data set's name and ``[data]`` → the folder that its files lie in and their digest; missing files are downloaded.
 
-A data set's file says in literals where to look, and nothing of it is imported for that::
+A data set's module says in literals where its files lie, and is not imported for that::
 
     FOLDERS = ("cifar-10-batches-py",)        # tried in turn, below [data] folder unless absolute
     FOLDER_SETTING = "image_folder"           # or: the setting of [data] that names the folder itself
@@ -30,13 +30,13 @@ DEFAULT = "data"
 def source(dataset: str, settings: DataSettings, workspace: Workspace) -> Artifact:
     """Return the folder of the data set's files as an artifact whose key is their digest.
 
-    So the files' contents enter the key of every stage that depends on them, and the place where they lie does not.
-    A data set without files, and one of the user's own, has the folder of data sets and the digest of nothing.
+    So the files' contents enter the key of every stage that depends on them, and their place does not. A data set
+    without files, and one of the user's own, has the folder of data sets and the digest of nothing.
 
     Raises
     ------
     SpaceError
-        If the files are not where they should be; the message says what is expected where.
+        If the files are not where they should be; the message says which files are expected where.
     """
     patterns = plugins.literal("dataset", dataset, "FILES", ())
     if not patterns:

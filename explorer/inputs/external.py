@@ -1,7 +1,7 @@
-"""Space → what its trials take from outside of the line, as artifacts whose keys are digests of contents.
+"""Space → the files and code that its trials take from outside of the line, as artifacts keyed by their contents.
 
-These are the files of data sets, initial weights, and code of the user's own. All are looked at before anything is
-computed.
+These are the files of data sets, initial weights, and code of the user's own. The explorer looks at all of them before
+it computes anything.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ KINDS = ("dataset", "model", "compression")  # axes that take code of the user's
 
 
 @dataclass(frozen=True)
-class Origins:
+class ExternalInputs:
     """The artifacts that no stage makes.
 
     Parameters
     ----------
     datasets
-        Data set's name → the folder of its files; without files the digest is of nothing.
+        Data set's name → the folder of its files; the key of one without files is the digest of nothing.
     weights
         Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
     code
@@ -53,7 +53,7 @@ class Origins:
         }
 
     def digests(self) -> dict[str, str]:
-        """Return what a study's answers depend on besides its space: in words → digest of the contents."""
+        """Return everything but the space that a study's answers depend on: description → digest of the contents."""
         files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
         weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
         named = {"files of data set": files, "weights of": weights, "code of": self.code}
@@ -63,7 +63,7 @@ class Origins:
         return {f"code of {name}": self.code[name] for name in names if plugins.is_custom(name)}
 
 
-def find(space: Space, workspace: Workspace) -> Origins:
+def find(space: Space, workspace: Workspace) -> ExternalInputs:
     """Return everything that the trials of `space` take from outside; data sets that are missing are downloaded.
 
     Raises
@@ -74,10 +74,10 @@ def find(space: Space, workspace: Workspace) -> Origins:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     folders = (space.path.parent, Path.cwd())
     code = {name: user_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
-    return Origins(datasets, initial_weights.find(space, workspace), code)
+    return ExternalInputs(datasets, initial_weights.find(space, workspace), code)
 
 
-def check(space: Space, origins: Origins, workspace: Workspace) -> None:
+def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     """Have a worker import the code, read the weights and look at the data sets' folders.
 
     This process loads neither torch nor TVM.
@@ -90,15 +90,15 @@ def check(space: Space, origins: Origins, workspace: Workspace) -> None:
     """
     calls: list[tuple[str, str, dict[str, str]]] = [
         (f"data set {name}: ", f"explorer.datasets.{name}:check", {"root": str(found.path)})
-        for name, found in origins.datasets.items()
+        for name, found in external.datasets.items()
         if plugins.literal("dataset", name, "CHECKS", default=False)
     ]
     calls += [
-        (f"{kind}: ", "explorer.core.plugins:check_custom", {"kind": kind, "name": name, "folder": str(found.path)})
+        (f"{kind}: ", "explorer.core.plugins:check_custom", {"kind": kind, "name": name, "folder": str(folder)})
         for kind, name in dict.fromkeys(_custom(space))
-        if (found := origins.code[name])
+        if (folder := external.code[name].path)
     ]
-    paths = dict.fromkeys(str(found.path) for found in origins.weights.values())
+    paths = dict.fromkeys(str(found.path) for found in external.weights.values())
     calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
     if not calls:
         return
@@ -113,7 +113,7 @@ def check(space: Space, origins: Origins, workspace: Workspace) -> None:
 
 
 def _custom(space: Space) -> Iterator[tuple[str, str]]:
-    """Yield axis and name of everything that is the user's own."""
+    """Yield axis and name of every choice that is code of the user's own."""
     for axis in KINDS:
         for choice in map(str, space.axes[axis].choices):
             yield from ((axis, name) for name in parts(choice) if plugins.is_custom(name))

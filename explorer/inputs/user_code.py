@@ -1,7 +1,7 @@
 """``module:function`` of the user's own → the folder it is imported from and a digest of its code; nothing is imported.
 
-Its code is the module's file, those of the packages around it, and whatever of the same folder these import. An
-installed package counts by its version, and the explorer's own modules do not count: stages have versions for them.
+The code is the module's file, those of the packages around it, and all files of the same folder that these import. An
+installed package counts by its version. The explorer's own modules do not count: stages have versions for them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def find(name: str, folders: Sequence[Path], cache: Path) -> Artifact:
     Parameters
     ----------
     folders
-        Looked into first, before what Python looks into by itself.
+        Searched before the folders that Python searches.
     cache
-        Of digests, see `explorer.core.digests`.
+        File of known digests; see `explorer.core.digests`.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 def _installed(root: Path, module: str) -> list[str]:
-    """Return names and versions of the distributions that `module` comes with, none for a folder of the user's."""
+    """Return names and versions of the distributions that brought `module`; none for one in a folder of the user's."""
     if str(root) not in {sysconfig.get_path(place) for place in ("purelib", "platlib")}:
         return []
     owners = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
@@ -98,7 +98,7 @@ def _own_files(root: Path, module: str) -> set[Path]:
 
 
 def _imported(path: Path, package: str) -> Iterator[str]:
-    """Yield what the file at `path`, a module of `package`, imports; a name may be a module or one of a module's."""
+    """Yield the names that the file at `path`, a module of `package`, imports: modules, and names inside modules."""
     if path.suffix != ".py":
         return
     try:
@@ -110,7 +110,7 @@ def _imported(path: Path, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            with contextlib.suppress(ImportError):  # beyond the outermost package: who imports it is told
+            with contextlib.suppress(ImportError):  # beyond the outermost package; to import it says so
                 base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 yield base
                 yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -1,6 +1,6 @@
 """Search space → how often each stage is executed, by every configuration alone and by all together.
 
-The line itself is run, by an engine that computes nothing: what it would execute twice has a key that it has seen.
+An engine that computes nothing runs the line itself: an execution that would happen twice has a key that it has seen.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from explorer.core import plugins
-from explorer.core.artifact import Artifact
+from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
-from explorer.line import trial
-from explorer.line.stage import Stage
+from explorer.line import contracts, trial
+from explorer.line.stage import A, P, Stage, Target
 from explorer.space.devices import Device
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 # By `explorer.line.stages.lower.numerics`, these differ in the order of sums, which is not in the key of `evaluate`.
 SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
-NATIVE: Mapping[str, Any] = {"target": "native"}
-# Stage → what the line reads of its artifact, besides `numerics`.
-VALUES: Mapping[str, Mapping[str, Any]] = {
+NATIVE: Target = {"target": "native"}
+# Stage → the values that the line reads of its artifact, except for `numerics`.
+VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.0},
     "build": {"size_bytes": 0},
     "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
@@ -106,7 +106,7 @@ class CountingEngine:
         trial.run(configuration, settings, self)
         return self.alone - alone, self.distinct - distinct
 
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+    def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
         """Count the stage, and what `equivalent` asks for where it would be executed."""
         key = self._key(stage)
         executed = self._count(stage.name, key)
@@ -116,14 +116,14 @@ class CountingEngine:
                 equivalent()
             if stage.name in self.at_most:
                 self.at_most |= (self.alone - before).keys()
-        return Artifact(stage.name, key, Path(), self._values(stage))
+        return Artifact(stage.name, key, Path(), cast(V, self._values(stage)))
 
-    def measure(self, stage: Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
         """Count the measurement, which every device makes itself."""
         self._count(stage.name, (self._key(stage), device))
         return Interval(0.0, 0.0, 0.0)
 
-    def select(self, stage: Stage, device: str) -> Artifact:
+    def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
         """Count the selection and, before it, the building of candidates, which happens where any are not on record."""
         key = self._key(stage)
         self._count("candidates", key)
@@ -131,38 +131,38 @@ class CountingEngine:
         self.at_most.add("candidates")
         return Artifact(stage.name, key, Path())
 
-    def tune(self, stage: Stage, device: str) -> Artifact:
+    def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Count the tuning, which every device makes itself."""
         key = self._key(stage)
         self._count(stage.name, key)
         return Artifact(stage.name, key, Path())
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return what stands for the data set's files; weights and code follow from the choices, which are in keys."""
+        """Return a parent that stands for the data set's files; weights and code follow from choices that keys have."""
         return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}
 
     def lanes(self, device: str) -> int:
-        """Return what is equal for devices of equal targets: TVM, which knows how wide vectors are, is not asked."""
+        """Return a number that is equal for devices of equal targets; TVM, which knows the width, is not asked."""
         targets = [self.target(name) for name in (*self._devices, device)]
         self.at_most |= DEPEND_ON_LANES  # widths that are equal, or that another configuration names, count apart
         return -1 - targets.index(self.target(device))
 
-    def target(self, device: str) -> Mapping[str, Any]:
-        """Return what has the same key for devices that compile for the same target."""
+    def target(self, device: str) -> Target:
+        """Return a target that is equal for devices that compile for the same one."""
         entry = self._devices.get(device)
         if entry is None:
             return {"device": device}
         return entry.target if isinstance(entry.target, dict) else NATIVE
 
     @property
-    def host(self) -> Mapping[str, Any]:
-        """What stands for this machine's target."""
+    def host(self) -> Target:
+        """A target that stands for this machine's."""
         return NATIVE
 
     def _key(self, stage: Stage) -> str:
         """Return the stage's key, which most stages were asked for before: it is hashed once."""
-        parents = (text for name, parent in stage.parents.items() for text in (name, parent.key))
-        known = (stage.name, json.dumps(stage.parameters), *parents)
+        parents = (text for pair in stage.parents.keyed().items() for text in pair)
+        known = (stage.name, json.dumps(stage.parameters.keyed()), *parents)
         if known not in self._known:
             self._known[known] = stage.key
         return self._known[known]
@@ -184,22 +184,22 @@ class CountingEngine:
         yield
         self._sharing = True
 
-    def _values(self, stage: Stage) -> Mapping[str, Any]:
-        if stage.name == "lower":
+    def _values(self, stage: Stage) -> Mapping[str, object]:
+        if isinstance(stage, contracts.lower.Stage):
             return {"numerics": self._numerics(stage)}
         return VALUES.get(stage.name, {})
 
-    def _numerics(self, stage: Stage) -> dict[str, Any]:
-        """Return what is equal for networks that are known to be evaluated once, before they are lowered."""
-        algorithm, dtype = stage.parameters["algorithm"], stage.parameters["dtype"]
+    def _numerics(self, stage: contracts.lower.Stage) -> dict[str, str]:
+        """Return numerics that are equal for networks which share an evaluation, as far as known before lowering."""
+        algorithm, dtype = stage.parameters.algorithm, stage.parameters.dtype
         if algorithm in SUMMING:
             return {"dtype": dtype}
-        if "select" not in stage.parents:
+        if stage.parents.select is None:
             return {"dtype": dtype, "algorithm": algorithm}
         if _selectable(dtype) <= SUMMING:
             return {"dtype": dtype}
         self.at_most.add("evaluate")  # which algorithms were selected decides
-        return {"dtype": dtype, "selected": stage.parents["select"].key}
+        return {"dtype": dtype, "selected": stage.parents.select.key}
 
 
 def _selectable(dtype: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The execution of a stage, seen from inside: what it tells the explorer, and where it keeps what may be cut off."""
+"""One execution of a stage, seen from inside → words to the explorer, and files that outlive a cut-off execution."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from explorer.core.artifact import Artifact
 from explorer.datasets import SPLITS, Held, Images, Indices, Pixels, Splits
 from explorer.datasets._files import Files
+from explorer.line.contracts.data import Values, Written
 
 WHITE = 255.0
 FLAT = 1e-6  # a channel with less contrast is centred and not scaled
@@ -55,7 +55,7 @@ class Inputs:
 
     @property
     def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What 8-bit pixels are multiplied by and what is then subtracted, float32, shape (C, 1, 1) each."""
+        """Factor of 8-bit pixels, and offset that is subtracted afterwards; float32, shape (C, 1, 1) each."""
         scale = (1 / np.where(self.std > FLAT, self.std, 1.0))[:, np.newaxis, np.newaxis]
         return (scale / WHITE).astype(np.float32), (self.mean[:, np.newaxis, np.newaxis] * scale).astype(np.float32)
 
@@ -73,7 +73,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a data stage left, ready for networks."""
+    """The splits of a data stage, ready for networks."""
 
     train: Inputs
     validation: Inputs
@@ -85,7 +85,7 @@ class Prepared:
         return self.train.shape
 
     @staticmethod
-    def load(data: Artifact) -> Prepared:
+    def load(data: Artifact[Values]) -> Prepared:
         """Open the splits of a data stage's artifact; no image is read before it is asked for."""
         values = data.values
         mean, std = np.array(values["mean"]), np.array(values["std"])
@@ -95,16 +95,11 @@ class Prepared:
         )
 
 
-def save(splits: Splits, out: Path) -> dict[str, Any]:
-    """Write every split and return what is to be known of them.
+def save(splits: Splits, out: Path) -> Written:
+    """Write every split and return what is known of them from then on.
 
     Images in arrays go to ``<split>.npy``, uint8; of images in files, ``<split>.json`` lists the names, relative to the
     data set's root. ``<split>_labels.npy`` has the labels.
-
-    Returns
-    -------
-    dict
-        ``mean`` and ``std`` per channel of the training pixels in [0, 1], and the ``digest`` of what was written.
     """
     sha = hashlib.sha256()
     for split in SPLITS:
@@ -128,7 +123,7 @@ def save(splits: Splits, out: Path) -> dict[str, Any]:
     }
 
 
-def _open(data: Artifact, split: str) -> Images:
+def _open(data: Artifact[Values], split: str) -> Images:
     labels = np.load(data.path / f"{split}_labels.npy")
     listed = data.path / f"{split}.json"
     if not listed.exists():

@@ -1,20 +1,59 @@
-"""What the models share: channel counts under a width multiplier, and strides that fit small images.
+"""Width, classes, image shape → an untrained network: the Protocol of models, channel counts, and fitted strides.
 
-A model's file has one function, ``build(width, classes, shape)``. It returns an untrained network from images,
-(N, *shape), to logits, (N, classes). ``width`` multiplies all channel counts; ``shape`` is an image's channels, height
-and width; on small images the earliest strides are 1. Where a model does otherwise, its docstring says so. Where there
-are such, ``PRETRAINED`` is the address of torchvision's weights for it at width 1, trained on ImageNet; torchvision's
-enumeration of weights has it, too.
+A model is one file, a `Model`. Where torchvision has weights for it at width 1, trained on ImageNet, the literal
+``PRETRAINED`` is their address, which torchvision's enumeration of weights has, too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from explorer.core import plugins
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CHANNEL_BLOCK = 8  # channel counts are multiples of it: a vector register holds 8 or 16 float32 values
 SMALL_IMAGE = 64  # px; up to here a network written for 224 px keeps its stem at full resolution
 SMALLEST_MAP = 4  # px, as the CIFAR variants have it; images below 16 px get down to a quarter of their side, or to 2
+
+
+class Build(Protocol):
+    """Builds a model."""
+
+    def __call__(self, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        """Return an untrained network from images, (N, *shape), to logits, (N, classes).
+
+        On small images the earliest strides are 1. A model that does otherwise says so in its docstring.
+
+        Parameters
+        ----------
+        width
+            Multiplier of all channel counts.
+        shape
+            Channels, height and width of an image.
+        """
+
+
+class Model(Protocol):
+    """A module of this folder."""
+
+    build: Build
+
+
+def builder(name: str) -> Build:
+    """Return the function that builds model `name`, one of this folder or ``module:function``.
+
+    Raises
+    ------
+    ExplorerError
+        If there is none.
+    """
+    if plugins.is_custom(name):
+        return cast(Build, plugins.load_custom(name))
+    return cast(Model, plugins.load("model", name)).build
 
 
 def channels(base: int, width: float) -> int:

@@ -17,7 +17,7 @@ PRETRAINED = "https://download.pytorch.org/models/densenet161-8d451a50.pth"
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return an untrained network; `width` multiplies the growth rate, of which all channel counts are multiples.
+    """Return an untrained network; `width` multiplies the growth rate, and all channel counts are multiples of it.
 
     Up to 64 px, the 7x7 stem of stride 2 and its max-pool give way to a 3x3 stem of stride 1, as in section 3 of the
     paper, and on the smallest images the first transitions do not pool.

@@ -42,7 +42,7 @@ def server(key: str, cores: Sequence[int], log: os.PathLike[str]) -> Iterator[st
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
-            # TVM's default is half the cores it sees, on the assumption of two threads a core.
+            # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/test_workarounds.py
             env={**os.environ, "TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"},
         )
     assert process.stdout is not None
@@ -61,14 +61,16 @@ def main(key: str, cores: Sequence[int]) -> None:
     """Serve until standard input closes, then end together with the session that is being served."""
     os.sched_setaffinity(0, cores)
     without_torch()
-    # rpc.Tracker and rpc.Server would each start a process of their own that imports torch first and outlives a
-    # SIGKILL of its parent; these are the objects that they start there.
+    # Workaround: TVM 0.27: rpc.Tracker and rpc.Server each start a process of their own that outlives a SIGKILL of its
+    # parent; tests/test_workarounds.py
+    # These are the objects that they start there.
     from tvm import rpc
     from tvm.rpc.server import PopenRPCServerState
     from tvm.rpc.tracker import PopenTrackerServerState
 
-    # When a session dies by a signal, TVM 0.27's listening thread dies of it and leaves the client waiting on an open
-    # socket. Ending everything tells the client, and the next measurement starts a new server.
+    # Workaround: TVM 0.27: when a session dies by a signal, the listening thread dies of it and leaves the client
+    # waiting on an open socket; tests/test_workarounds.py
+    # To end everything tells the client, and the next measurement starts a new server.
     threading.excepthook = lambda thread: _end(thread.exc_value)
     tracker = listening(lambda: PopenTrackerServerState(HOST, *PORTS, silent=True))
     listening(lambda: PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True))
@@ -84,11 +86,11 @@ def main(key: str, cores: Sequence[int]) -> None:
 
 
 def listening(start: Callable[[], Any]) -> Any:
-    """Return what `start` starts, once it has a port to itself.
+    """Call `start` until the server that it returns has a port to itself, and return that server.
 
-    Of two processes that start at once both may bind one port, and one cannot listen at it then. TVM 0.27 takes another
-    port only where the first cannot be bound.
+    Of two processes that start at once both may bind one port, and one cannot listen at it then.
     """
+    # Workaround: TVM 0.27: it takes another port only where the first cannot be bound; tests/test_workarounds.py
     for _ in range(STARTS):
         try:
             return start()
@@ -109,6 +111,6 @@ def _end(cause: BaseException | None) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])
-    except Exception as error:  # such as that whoever asked for the port is gone; the tracker's threads would go on
+    except Exception as error:  # such as that the parent is gone; the tracker's threads would go on
         traceback.print_exc()
         _end(error)

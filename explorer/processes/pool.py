@@ -10,11 +10,18 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from explorer.core.errors import Failure, StageFailed
+from explorer.processes.gpus import VARIABLE
+
+# A line for a worker, and one that it writes before its reply; see `explorer.processes.worker.serve`.
+Request = Mapping[str, object]
+Word = Mapping[str, Any]
 
 CHUNK = 1 << 16
 LOG_TAIL = 4000  # characters of a dead worker's log that its failure keeps
@@ -25,24 +32,29 @@ class Worker:
 
     Parameters
     ----------
+    threads
+        That it computes on.
     folder
-        That it works in; where this process does unless given.
+        That it works in; this process's unless given.
+    gpu
+        The only GPU that it sees, by the name that ``CUDA_VISIBLE_DEVICES`` takes; this process's GPUs unless given.
     """
 
-    def __init__(self, kind: str, name: str, log: Path, threads: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, kind: str, name: str, log: Path, threads: int, folder: Path | None = None, gpu: str | None = None
+    ) -> None:
         self.kind = kind
         self.threads = threads
         self.name = name
         self.log = log
         self.folder = folder
+        self.gpu = gpu
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._asking = threading.RLock()
 
     def request(
-        self,
-        request: Mapping[str, Any],
-        timeout: float | None = None,
-        hear: Callable[[Mapping[str, Any]], None] = lambda word: None,
+        self, request: Request, timeout: float | None = None, hear: Callable[[Word], None] = lambda word: None
     ) -> Any:
         """Send one request, wait for its reply and return the values in it.
 
@@ -51,13 +63,25 @@ class Worker:
         timeout
             Seconds of silence after which the process is killed; None waits for ever.
         hear
-            Takes what the worker says before its reply: how far it is, and notes; see `serve` of the worker.
+            Takes the words that the worker says before its reply: how far it is, and notes.
 
         Raises
         ------
         StageFailed
-            With what the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
+            With the failure that the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
         """
+        with self._asking:
+            return self._reply(request, timeout, hear)
+
+    def stop(self) -> None:
+        """End the process at once, from any thread; one that waits for a reply gets a failure."""
+        if process := self._process:
+            self._process = None
+            process.kill()
+            with self._asking:  # to close a pipe that another thread reads may close a file opened meanwhile
+                process.communicate()
+
+    def _reply(self, request: Request, timeout: float | None, hear: Callable[[Word], None]) -> Any:
         process = self._running()
         subject = str(request.get("stage", request.get("call")))
         try:
@@ -73,22 +97,18 @@ class Worker:
         except BrokenPipeError:
             line = b""
         if not line:
-            raise self._gone(subject, "crash", f"the {self.kind} worker {_cause(process, request)}")
+            raise self._gone(subject, "crash", f"the {self.kind} worker {cause_of_end(process, request)}")
         reply = json.loads(line)
         if "failure" in reply:
             raise StageFailed(Failure(**reply["failure"]))
         return reply["values"]
 
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        if self._process:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._unread = b""
+            environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+            if self.gpu is not None:
+                environment[VARIABLE] = self.gpu
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "explorer.processes.worker", self.kind],
@@ -96,8 +116,8 @@ class Worker:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     cwd=self.folder,
-                    env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
-                    # Ctrl-C is the explorer's: it decides what becomes of its workers.
+                    env=environment,
+                    # Ctrl-C reaches the explorer alone, which ends its workers itself.
                     start_new_session=True,
                 )
         return self._process
@@ -133,12 +153,27 @@ def temporary(kind: str, name: str, logs: Path) -> Iterator[Worker]:
 
 
 class Pool:
-    """Workers of one kind, each with as many compute threads, that threads of the explorer borrow."""
+    """Workers of one kind that threads of the explorer borrow.
 
-    def __init__(self, kind: str, size: int, logs: Path, threads: int, name: str | None = None) -> None:
+    Parameters
+    ----------
+    threads
+        That each worker computes on.
+    name
+        Of the worker, where it is the only one.
+    gpus
+        Of which the workers see one each, in turn; all see this process's GPUs unless given.
+    """
+
+    def __init__(
+        self, kind: str, size: int, logs: Path, threads: int, name: str | None = None, gpus: Sequence[str] = ()
+    ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         names = [name or f"{kind} {i + 1}" for i in range(size)]
-        self._workers = [Worker(kind, name, logs / f"{name.replace(' ', '-')}.log", threads) for name in names]
+        self._workers = [
+            Worker(kind, name, logs / f"{name.replace(' ', '-')}.log", threads, gpu=gpu)
+            for name, gpu in zip(names, cycle(gpus or [None]), strict=False)
+        ]
         self._stopped = False
         # Last in, first out: a worker that already imported its library is preferred to one that has yet to start.
         self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
@@ -169,7 +204,8 @@ class Pool:
             worker.stop()
 
 
-def _cause(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> str:
+def cause_of_end(process: subprocess.Popen[bytes], request: Request) -> str:
+    """Return, once a worker's process has ended, how it did, and what may help if memory was short."""
     status = process.wait()
     if status >= 0:
         return f"ended with exit code {status}"
@@ -177,7 +213,8 @@ def _cause(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> str:
     return f"was ended by {signal.Signals(-status).name}{hint if -status == signal.SIGKILL else ''}"
 
 
-def _advice(request: Mapping[str, Any]) -> str:
-    """Return what makes a request that trains take less memory."""
-    batch = request.get("parameters", {}).get("batch_size")
+def _advice(request: Request) -> str:
+    """Return advice by which a request that trains takes less memory; "" for one that does not train."""
+    parameters = request.get("parameters")
+    batch = parameters.get("batch_size") if isinstance(parameters, Mapping) else None
     return f"lower [{request['stage']}] batch_size (now {batch})" if batch else ""

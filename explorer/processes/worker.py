@@ -1,7 +1,7 @@
 """Requests on standard input → stage executions → replies on standard output: the process that loads torch or TVM.
 
-``python -m explorer.processes.worker torch`` reads one JSON object a line and answers each with one. It ends, in the
-middle of whatever it does, as soon as its standard input closes: that is how it notices that the explorer was killed.
+``python -m explorer.processes.worker torch`` reads one JSON object a line and answers each with one. It ends, even in
+the middle of a stage, as soon as its standard input closes: so it ends when the explorer is killed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line import contracts
 from explorer.line.execution import Execution, executing
+
+Received = dict[str, Any]  # a request, as JSON has it
 
 
 def serve(kind: str) -> None:
@@ -35,10 +38,10 @@ def serve(kind: str) -> None:
     replies = _private_stdout()
     if kind == "tvm":
         without_torch()
-    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Received] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, requests), daemon=True).start()
 
-    def write(line: Mapping[str, Any]) -> None:
+    def write(line: Mapping[str, object]) -> None:
         replies.write(json.dumps(line).encode() + b"\n")
         replies.flush()
 
@@ -51,7 +54,7 @@ def serve(kind: str) -> None:
 
 
 class _WithoutTorch(MetaPathFinder):
-    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name == "torch":
             raise ModuleNotFoundError("a worker for TVM does without torch", name=name)
 
@@ -59,10 +62,10 @@ class _WithoutTorch(MetaPathFinder):
 def without_torch() -> None:
     """Make ``import torch`` fail in this process.
 
-    apache-tvm-ffi 0.1.14 imports torch wherever it is installed, which makes ``import tvm`` five times as slow and
-    loads two OpenMP run times into one process. None as the module would do so, too, but scikit-learn 1.9 takes any
-    module of that name for torch.
+    None as the module would do so, too, but scikit-learn 1.9 takes any module of that name for torch.
     """
+    # Workaround: apache-tvm-ffi 0.1.14: it imports torch wherever that is installed, which makes ``import tvm`` five
+    # times as slow and loads two OpenMP run times into one process; tests/test_workarounds.py
     if "torch" not in sys.modules:
         sys.meta_path.insert(0, _WithoutTorch())
 
@@ -74,13 +77,13 @@ def _private_stdout() -> IO[bytes]:
     return replies
 
 
-def _read(stream: IO[bytes], requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+def _read(stream: IO[bytes], requests: queue.SimpleQueue[Received]) -> None:
     for line in stream:
         requests.put(json.loads(line))
     os._exit(0)
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: Received) -> dict[str, object]:
     try:
         if "stage" in request:
             return {"values": _run_stage(request)}
@@ -96,21 +99,21 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"failure": asdict(_failure(request, "exception", f"{type(error).__name__}: {error}"))}
 
 
-def _failure(request: dict[str, Any], kind: str, message: str) -> Failure:
-    return Failure(request.get("stage", request.get("call", "")), kind, message, traceback.format_exc())
+def _failure(request: Received, kind: str, message: str) -> Failure:
+    return Failure(request.get("stage") or request["call"], kind, message, traceback.format_exc())
 
 
-def _run_stage(request: dict[str, Any]) -> dict[str, Any]:
-    parents = {
+def _run_stage(request: Received) -> Mapping[str, object]:
+    named = {
         name: Artifact(parent["stage"], parent["key"], Path(parent["path"]), parent["values"], parent["seconds"])
         for name, parent in request["parents"].items()
     }
-    for parent in parents.values():
+    for parent in named.values():
         if parent.stage == "code":
             plugins.make_importable(parent.path)
-    stage = plugins.load("stage", request["stage"])
-    values: dict[str, Any] = stage.run(request["parameters"], parents, Path(request["out"]))
-    return values
+    parameters, parents = contracts.parse(request["stage"], request["parameters"], named)
+    stage = cast(contracts.StageModule, plugins.load("stage", request["stage"]))
+    return stage.run(parameters, parents, Path(request["out"]))
 
 
 if __name__ == "__main__":

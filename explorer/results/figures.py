@@ -6,8 +6,9 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from explorer.results import readable
 from explorer.results.pareto import on_front, violations
 from explorer.results.report import Stack, stack_of
 from explorer.space.limits import Limit
@@ -37,7 +38,7 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
     budget_ms
         Latency at which to draw a vertical line.
     limits
-        What stacks on the front keep; others are faint, too.
+        Stacks on the front keep all of them; other stacks are faint, too.
     """
     from plotly.subplots import make_subplots
 
@@ -65,7 +66,7 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
 
 
 def write(figure: go.Figure, path: Path) -> None:
-    """Write `figure` as a page of its own, with everything that it needs inside."""
+    """Write `figure` as one page that holds everything that it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
 
@@ -113,8 +114,8 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
         y=[stack.accuracy for stack in stacks],
         error_x={
             "type": "data",
-            "array": [stack.latency_high_ms - stack.latency_ms for stack in stacks],
-            "arrayminus": [stack.latency_ms - stack.latency_low_ms for stack in stacks],
+            "array": [stack.latency.high - stack.latency_ms for stack in stacks],
+            "arrayminus": [stack.latency_ms - stack.latency.low for stack in stacks],
             "color": colour,
             "thickness": 1.5,
             "width": 4,
@@ -122,7 +123,7 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
         mode="markers",
         marker={
             "color": colour,
-            "symbol": [styles["algorithm"][stack.choices["algorithm"]] for stack in stacks],
+            "symbol": [styles["algorithm"][str(stack.choices["algorithm"])] for stack in stacks],
             "size": 13 if is_front else 9,
             "line": {"color": "#222" if is_front else "white", "width": 1.5 if is_front else 0.5},
         },
@@ -140,9 +141,9 @@ def _hover(stack: Stack, standing: str) -> str:
     test = "" if stack.test_accuracy is None else f", test {stack.test_accuracy:.2%}"
     lines = [
         f"<b>trial {stack.number}</b>, {standing}",
-        f"<b>{stack.latency_ms:.3f} ms</b>  95 % interval {stack.latency_low_ms:.3f} to {stack.latency_high_ms:.3f} ms",
+        f"<b>{stack.latency_ms:.3f} ms</b>  95 % interval {stack.latency.low:.3f} to {stack.latency.high:.3f} ms",
         f"<b>{stack.accuracy:.2%}</b> validation accuracy{test}",
-        f"<b>{readable_bytes(stack.size_bytes)}</b> compiled size",
+        f"<b>{readable.size(stack.size_bytes)}</b> compiled size",
         "",
     ]
     for layer, choices in stack.layers.items():
@@ -159,7 +160,7 @@ def _legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | None) 
         return
     styles = _styles(measured)
 
-    def entry(name: str, group: str, title: str, **look: Any) -> None:
+    def entry(name: str, group: str, title: str, **look: object) -> None:
         figure.add_trace(
             go.Scatter(
                 x=[None], y=[None], name=html.escape(name), legendgroup=group, legendgrouptitle={"text": title}, **look
@@ -211,7 +212,7 @@ def _dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) -
     figure.update_yaxes(title_text="Validation accuracy", col=1)
 
 
-def _scale(latency_ms: pd.Series[float]) -> dict[str, Any]:
+def _scale(latency_ms: pd.Series[float]) -> dict[str, object]:
     """Return a linear axis from 0, or a logarithmic one with ticks at 1, 2 and 5 where latencies differ widely."""
     fastest, slowest = float(latency_ms.min()), float(latency_ms.max())
     if slowest <= LOG_FROM * fastest:
@@ -219,11 +220,3 @@ def _scale(latency_ms: pd.Series[float]) -> dict[str, Any]:
     decades = range(math.floor(math.log10(fastest)) - 1, math.ceil(math.log10(slowest)) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-def readable_bytes(size: int) -> str:
-    """Return a size for people: ``"812 B"``, ``"34.5 kB"``, ``"2.10 MB"``."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size} B"

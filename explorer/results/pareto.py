@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from explorer.core.quantities import Quantity
 from explorer.space.limits import Limit, violation
-from explorer.space.space_file import ON, Direction
+from explorer.space.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def on_front(frame: pd.DataFrame, objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()) -> pd.Series[bool]:
     """Tell for every row of `frame` whether it lies on the Pareto front of its device.
 
-    Failed trials, rows that lack an objective and rows that break a limit do not; of equal rows all do.
+    Failed trials, rows that lack an objective and rows that break a limit do not; equal rows all do.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def violations(complete: pd.DataFrame, limits: Sequence[Limit]) -> pd.Series[flo
     if not limits:
         return pd.Series(0.0, index=complete.index)
     limited = {limit.quantity for limit in limits}
-    columns = [name for name in complete.columns if str(name).partition(ON)[0] in limited]
-    rows: list[dict[str, Any]] = complete[["device", *columns]].to_dict("records")  # type: ignore[assignment]
-    broken = [violation(limits, row["device"], row) for row in rows]
+    columns = [name for name in complete.columns if Quantity.parse(str(name)).name in limited]
+    rows = complete[["device", *columns]].to_dict("records")
+    broken = [violation(limits, row["device"], {str(name): value for name, value in row.items()}) for row in rows]
     return pd.Series(np.array(broken), index=complete.index)

@@ -1,4 +1,4 @@
-"""Events of a running study → live progress on a terminal; elsewhere a line per trial, and one a minute of a stage."""
+"""Events of a running study → live progress on a terminal; elsewhere a line per trial, and one a minute per stage."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from rich.text import Text
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
+from explorer.results.trial_line import trial_line
 from explorer.workspace.records import Record
 
 LINE_SECONDS = 60.0  # between two lines on how far a stage is, where there is no terminal to draw on
+BAR_CELLS = 30  # of a progress bar, or a quarter of a narrow terminal
 
 
 @dataclass
 class _Stage:
-    """The stage that a worker is in, and how far: `done` of `total` steps; `first` of them before it told so first."""
+    """The stage that a worker is in: `done` of `total` steps are done, and `first` were when it told so first."""
 
     name: str
     text: str = ""
@@ -105,13 +107,13 @@ class Progress:
         self._console.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
 
     def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
-        """Count a trial and print its outcome in one line."""
+        """Count a trial and print its outcome in one line, which fits a terminal's width and is whole elsewhere."""
         with self._lock:
             self._done += 1
             self._failed += isinstance(outcome, Failure) and not outcome.skipped
             place = f"[{self._done}/{self._wanted}]"
-        line = f"{place:>9} trial {number:<3} {brief(configuration)}  {_result(outcome)}"
-        self._console.print(Text(line), soft_wrap=True)
+        width = self._console.width if self._live else None
+        self._console.print(Text(trial_line(place, number, configuration, outcome, width)), soft_wrap=True)
         self._draw()
 
     def _draw(self) -> None:
@@ -121,20 +123,30 @@ class Progress:
             self._live.update(picture, refresh=True)
 
     def _picture(self) -> RenderableType:
-        head = Table.grid(padding=(0, 1))
         failed = f", {self._failed} failed" if self._failed else ""
-        head.add_row(
-            ProgressBar(total=max(1, self._wanted), completed=self._done, width=30),
-            f"{self._done} of {self._wanted} trials{failed}",
-            self._time_left(),
-        )
-        short = "   ".join(f"{worker}: [cyan]{stage.name}[/]" for worker, stage in sorted(self._workers.items()))
-        long = Table.grid(padding=(0, 1))
-        for worker, stage in sorted(self._workers.items()):
+        head = self._bars()
+        self._add(head, self._done, self._wanted, f"{self._done} of {self._wanted} trials{failed}", self._time_left())
+        workers = sorted(self._workers.items())
+        stages = [Text.assemble(f"{worker}: ", (stage.name, "cyan")) for worker, stage in workers]
+        short = Text("   ", no_wrap=True, overflow="ellipsis").join(stages or [Text("starting")])
+        long = self._bars()
+        for worker, stage in workers:
             if stage.total:
-                bar = ProgressBar(total=stage.total, completed=stage.done, width=30)
-                long.add_row(bar, f"{worker}: {stage.name}, {stage.text}", stage.time_left())
-        return Group(head, Text.from_markup(short or "starting"), long)
+                self._add(long, stage.done, stage.total, f"{worker}: {stage.name}, {stage.text}", stage.time_left())
+        return Group(head, short, long)
+
+    def _bars(self) -> Table:
+        """Return an empty grid of bars, each with a text and a time beside it."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(no_wrap=True, width=min(BAR_CELLS, self._console.width // 4))
+        grid.add_column()  # rich makes this one alone narrower where the three do not fit
+        grid.add_column(no_wrap=True)
+        return grid
+
+    @staticmethod
+    def _add(bars: Table, done: int, total: int, text: str, time_left: str) -> None:
+        cut = Text(text, no_wrap=True, overflow="ellipsis")
+        bars.add_row(ProgressBar(total=max(1, total), completed=done), cut, time_left)
 
     def _time_left(self) -> str:
         return _left(self._start, self._done - self._at_start, self._wanted - self._done)
@@ -146,24 +158,3 @@ def _left(start: float, done: int, remaining: int) -> str:
         return ""
     seconds = int((time.monotonic() - start) / done * remaining)
     return f"about {seconds // 60}:{seconds % 60:02d} left"
-
-
-def brief(c: Configuration) -> str:
-    """Return a configuration in a few words, as a person would tell it from its neighbours."""
-    removed = f" {c.ratio:g}" if c.ratio is not None else ""
-    multiple = f" in multiples of {c.channel_multiple}" if c.channel_multiple is not None else ""
-    threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
-    budget = [f"{c.tuning_trials} trials"] * (c.tuning_trials > 0) + [f"{c.tuning_seconds} s"] * (c.tuning_seconds > 0)
-    tuned = f", tuned by {c.tuner} for {' or '.join(budget)}" if budget else ""
-    data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}{multiple}"
-    return f"{data}, {c.algorithm} {c.format}{tuned}, {threads}, {c.device}"
-
-
-def _result(outcome: Record | Failure) -> str:
-    if isinstance(outcome, Failure) and outcome.skipped:
-        return outcome.message
-    if isinstance(outcome, Failure):
-        return f"failed in {outcome.stage}: {outcome.message}"
-    values = outcome.values
-    interval = f"[{values['latency_low_ms']:.3f}, {values['latency_high_ms']:.3f}]"
-    return f"accuracy {values['accuracy']:.4f}  {values['latency_ms']:.3f} ms {interval}  {values['size_bytes']:,} B"

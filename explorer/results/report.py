@@ -1,22 +1,20 @@
-"""Finished trials → answers: the best stack within a latency budget, what more accuracy costs, what failed and why."""
+"""Finished trials → the best stack within a latency budget, and what more accuracy costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise, product
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.core.configuration import LAYERS
 from explorer.core.errors import ExplorerError, did_you_mean
-from explorer.search import successive_halving
-from explorer.search.successive_halving import Finished
-from explorer.space.space_file import RUNGS
+from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.core.statistics import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COUNTS = ("test_images", "convolutions_as_asked", "convolutions")
+Choice = str | int | float | None  # on one axis; None where the axis does not exist
 
 
 @dataclass(frozen=True)
@@ -29,32 +27,51 @@ class Stack:
         Layer of the stack → axis → choice.
     accuracy, test_accuracy
         Shares of the validation images, which the search saw, and of the test images, which it did not.
-    accuracy_low, accuracy_high
-        The 95 % interval of `accuracy`; None where it is not on record.
-    latency_ms, latency_low_ms, latency_high_ms
-        Median over the samples and its 95 % interval.
+    accuracy_interval
+        `accuracy` with its 95 % interval; None where that is not on record.
+    latency
+        Median over the samples, in ms, with its 95 % interval.
     placed, convolutions
         How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
     """
 
     number: int
-    layers: Mapping[str, Mapping[str, Any]]
+    layers: Mapping[str, Mapping[str, Choice]]
     accuracy: float
     test_accuracy: float | None
     test_images: int | None
-    latency_ms: float
-    latency_low_ms: float
-    latency_high_ms: float
+    latency: Interval
     size_bytes: int
-    accuracy_low: float | None = None
-    accuracy_high: float | None = None
+    accuracy_interval: Interval | None = None
     placed: int | None = None
     convolutions: int | None = None
 
     @property
-    def choices(self) -> dict[str, Any]:
+    def latency_ms(self) -> float:
+        """Median over the samples."""
+        return self.latency.value
+
+    @property
+    def choices(self) -> dict[str, Choice]:
         """Axis → choice over all layers."""
         return {axis: choice for layer in self.layers.values() for axis, choice in layer.items()}
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the stack as plain values for JSON, the ends of its intervals under the names of their columns."""
+        accuracy = self.accuracy_interval
+        ends = ACCURACY.as_columns(accuracy) if accuracy else dict.fromkeys(ACCURACY.columns)
+        return {
+            "number": self.number,
+            "layers": {layer: dict(choices) for layer, choices in self.layers.items()},
+            **ends,
+            "accuracy": self.accuracy,
+            "test_accuracy": self.test_accuracy,
+            "test_images": self.test_images,
+            **LATENCY.as_columns(self.latency),
+            "size_bytes": self.size_bytes,
+            "placed": self.placed,
+            "convolutions": self.convolutions,
+        }
 
 
 @dataclass(frozen=True)
@@ -93,9 +110,11 @@ class Best:
             return None
         return self.next_better.latency_ms - self.stack.latency_ms
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the answer as plain values for JSON."""
-        return {**asdict(self), "next_costs_ms": self.next_costs_ms}
+        stacks = {"stack": self.stack, "next_better": self.next_better, "nearest": self.nearest}
+        plain = {name: stack and stack.as_dict() for name, stack in stacks.items()}
+        return {**vars(self), **plain, "next_costs_ms": self.next_costs_ms}
 
 
 def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: float | None = None) -> Best:
@@ -131,7 +150,7 @@ def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: floa
         budget_ms=latency_ms,
         min_accuracy=min_accuracy,
         stack=stack,
-        crosses_budget=stack is not None and stack.latency_high_ms > latency_ms,
+        crosses_budget=stack is not None and stack.latency.high > latency_ms,
         next_better=_fastest(measured[measured["accuracy"] > stack.accuracy]) if stack else None,
         nearest=None if stack else _fastest(enough) or _first(fits) or _fastest(measured),
         considered=len(measured),
@@ -142,100 +161,23 @@ def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: floa
 def stack_of(row: pd.Series[Any]) -> Stack:
     """Return a complete trial's row as a `Stack`."""
     plain = {str(name): _plain(value) for name, value in row.items()}
-    # A failed trial has none of these, and a column with gaps holds floats.
-    whole = {name: None if plain.get(name) is None else int(plain[name]) for name in _COUNTS}
+    known = {name: value for name, value in plain.items() if value is not None}
+
+    def whole(name: str) -> int | None:  # a failed trial has none of these, and a column with gaps holds floats
+        return int(known[name]) if name in known else None
+
     return Stack(
-        number=int(plain["number"]),
+        number=int(known["number"]),
         layers={layer: {axis: plain.get(axis) for axis in axes} for layer, axes in LAYERS.items()},
-        accuracy=plain["accuracy"],
-        test_accuracy=plain.get("test_accuracy"),
-        test_images=whole["test_images"],
-        latency_ms=plain["latency_ms"],
-        latency_low_ms=plain["latency_low_ms"],
-        latency_high_ms=plain["latency_high_ms"],
-        size_bytes=int(plain["size_bytes"]),
-        accuracy_low=plain.get("accuracy_low"),
-        accuracy_high=plain.get("accuracy_high"),
-        placed=whole["convolutions_as_asked"],
-        convolutions=whole["convolutions"],
+        accuracy=known["accuracy"],
+        test_accuracy=known.get("test_accuracy"),
+        test_images=whole("test_images"),
+        latency=LATENCY.interval(known),
+        size_bytes=int(known["size_bytes"]),
+        accuracy_interval=ACCURACY.interval(known) if set(ACCURACY.columns) <= set(known) else None,
+        placed=whole("convolutions_as_asked"),
+        convolutions=whole("convolutions"),
     )
-
-
-def failures(frame: pd.DataFrame, state: str = "failed") -> pd.DataFrame:
-    """Return one row per stage and kind of failure: how often, in which trials, and the first one's message.
-
-    Parameters
-    ----------
-    state
-        ``"failed"``, or ``"skipped"`` for trials that were left out.
-    """
-    import pandas as pd
-
-    columns = ["failed_stage", "failure_kind", "trials", "numbers", "failure"]
-    if frame.empty:
-        return pd.DataFrame(columns=columns)
-    failed = frame[frame["state"] == state]
-    rows = [
-        (stage, kind, len(group), group["number"].tolist(), group["failure"].iloc[0])
-        for (stage, kind), group in failed.groupby(["failed_stage", "failure_kind"], sort=False)
-    ]
-    return pd.DataFrame(rows, columns=columns).sort_values("trials", ascending=False, kind="stable")
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """What a larger tuning budget changes in the order of the stacks that were judged with both, on one device.
-
-    Parameters
-    ----------
-    axis, smaller, larger
-        The two budgets.
-    stacks
-        That were judged with both; `pairs` of them have intervals apart with both, and `inverted` are those of another
-        order with the larger budget.
-    winner, tuned_winner
-        Numbers of the trials that are the fastest with the smaller and with the larger budget.
-    winner_changes
-        Whether the two are different stacks.
-    """
-
-    device: str
-    axis: str
-    smaller: int
-    larger: int
-    stacks: int
-    pairs: int
-    inverted: int
-    winner: int
-    tuned_winner: int
-    winner_changes: bool
-
-
-def ranks(trials: Sequence[Finished]) -> list[Ranks]:
-    """Return how the order by latency changes from each tuning budget to the next one, device by device."""
-    found = []
-    for axis in RUNGS:
-        budgets = sorted({int(getattr(trial.configuration, axis)) for trial in trials})
-        for device, (smaller, larger) in product(
-            dict.fromkeys(t.configuration.device for t in trials), pairwise(budgets)
-        ):
-            lower, upper = (
-                [t for t in trials if t.configuration.device == device and getattr(t.configuration, axis) == budget]
-                for budget in (smaller, larger)
-            )
-            both = successive_halving.climbed(lower, upper, axis)
-            if len(both) < 2:
-                continue
-            counted = successive_halving.inversions(lower, upper, axis)
-            before = min(both, key=lambda pair: pair[0].values["latency_ms"])
-            after = min(both, key=lambda pair: pair[1].values["latency_ms"])
-            found.append(
-                Ranks(
-                    device, axis, smaller, larger, len({below.number for below, _ in both}), counted.pairs,
-                    counted.inverted, before[0].number, after[1].number, before[0].number != after[0].number,
-                )
-            )  # fmt: skip
-    return found
 
 
 def _by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:

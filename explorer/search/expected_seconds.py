@@ -6,7 +6,6 @@ Of two stacks that promise as much, the one whose network is trained already is 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +96,6 @@ class _Listing(CountingEngine):
         super().__init__(devices)
         self.listed: set[Execution] = set()
 
-    def _count(self, stage: str, key: Any) -> bool:
+    def _count(self, stage: str, key: object) -> bool:
         self.listed.add((stage, key))
         return True

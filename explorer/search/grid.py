@@ -1,37 +1,31 @@
-"""Space and workspace → every configuration of it on record: what several of them lack is executed once, for all.
+"""Space and workspace → every configuration on record: an execution that several of them lack is done once for all.
 
-The line is run for each configuration by an engine that has only what the store and the records have, and that stops
-it at the first stage they lack. Configurations that lack the same execution wait for it together. So a model is
-trained while another one compiles, whatever the order of the configurations, and what most of them wait for is first.
+An engine that only has the contents of store and records runs the line for each configuration, and stops it at the
+first stage that they lack. Configurations that lack the same execution wait for it together. So one model trains while
+another one compiles, in any order of the configurations, and the execution that most of them wait for comes first.
 """
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import count, islice
-from typing import Any
+from itertools import islice
 
-from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
-from explorer.core.statistics import Interval
-from explorer.engines._stages import StageEngine
+from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial
-from explorer.line.stage import Stage
 from explorer.search import search
+from explorer.search.jobs import Job, JobQueue, Key, Known, Lacking
 from explorer.search.search import HERE, Observer, Summary, Where
 from explorer.search.study import Study
 from explorer.space.space import Space
+from explorer.workspace import holding
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
-
-# Of an execution: the stage's key and the device that it occupies, if it does.
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ ALL = Shard()
 
 def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL, where: Where = HERE) -> Summary:
     """Bring every configuration of `space`, or of a shard of it, on record; see `search.run` for errors."""
-    with workspace.held(observer.note), Records(workspace.url).led(observer.note) as records:
+    with holding.held(workspace, observer.note), Records(workspace.url).led(observer.note) as records:
         found = external.find(space, workspace)
         study = Study(space, workspace, records, found.digests())
         left = [_Pending(*each) for each in study.missing(shard.configurations(space))]
@@ -117,129 +111,18 @@ class _Pending:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """An execution that configurations lack.
-
-    Parameters
-    ----------
-    queue
-        What it occupies: a kind of worker or, while it measures, a device.
-    """
-
-    key: Key
-    queue: str
-    execute: Callable[[], object]
-
-
-class Lacking(Exception):
-    """Stops the line at an execution whose result is not there."""
-
-    def __init__(self, job: _Job) -> None:
-        super().__init__(job.key)
-        self.job = job
-
-
-class Known:
-    """An engine that executes nothing: it raises `Lacking` instead, and what came of executions that failed."""
-
-    def __init__(self, engine: StageEngine) -> None:
-        self._engine = engine
-        self._artifacts: dict[str, Artifact] = {}
-        self.failures: dict[Key, Failure] = {}
-        self.outside, self.lanes, self.target = engine.outside, engine.lanes, engine.target
-
-    @property
-    def host(self) -> Mapping[str, Any]:
-        """The TVM target of the machine that stages run on."""
-        return self._engine.host
-
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
-        """Return the stage's artifact from the store; raise `Lacking` where it is not there."""
-        if artifact := self._look(stage):
-            return artifact
-        parents = equivalent() if equivalent else {}
-        given = (lambda: parents) if equivalent else None
-        raise self._lacking(stage, "", lambda: self._engine.run(stage, given))
-
-    def select(self, stage: Stage, device: str) -> Artifact:
-        """Return the stage's artifact likewise."""
-        if artifact := self._look(stage):
-            return artifact
-        raise self._lacking(stage, device, lambda: self._engine.select(stage, device))
-
-    def tune(self, stage: Stage, device: str) -> Artifact:
-        """Return the stage's artifact likewise."""
-        if artifact := self._look(stage):
-            return artifact
-        raise self._lacking(stage, device, lambda: self._engine.tune(stage, device))
-
-    def measure(self, stage: Stage, device: str) -> Interval:
-        """Return the latency on record; raise `Lacking` where there is none."""
-        if latency := self._engine.known(stage, device):
-            return latency
-        raise self._lacking(stage, device, lambda: self._engine.measure(stage, device))
-
-    def _look(self, stage: Stage) -> Artifact | None:
-        key = stage.key
-        if key not in self._artifacts and (artifact := self._engine.look(stage)):
-            self._artifacts[key] = artifact
-        return self._artifacts.get(key)
-
-    def _lacking(self, stage: Stage, device: str, execute: Callable[[], object]) -> Exception:
-        key = stage.key, device
-        if key in self.failures:
-            return StageFailed(self.failures[key])
-        return Lacking(_Job(key, device or stage.worker, execute))
-
-
-class _Queue:
-    """Jobs for one kind of worker or one device: the one that most configurations wait for comes first."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._heap: list[tuple[int, int, _Job]] = []
-        self._order = count()
-        self._begun: set[Key] = set()
-
-    def put(self, job: _Job, waiting: int) -> None:
-        """Queue a job, or raise its rank if it is queued; one that has begun is left alone."""
-        if job.key not in self._begun:
-            heapq.heappush(self._heap, (-waiting, next(self._order), job))
-
-    def take(self) -> _Job | None:
-        """Return the next job if there is one and somebody is free for it."""
-        if not self._free or not self.waiting:
-            return None
-        self._free -= 1
-        job = heapq.heappop(self._heap)[2]
-        self._begun.add(job.key)
-        return job
-
-    def give_back(self) -> None:
-        """Say that a job has ended."""
-        self._free += 1
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a job waits."""
-        while self._heap and self._heap[0][2].key in self._begun:  # it had been queued with a lower rank, too
-            heapq.heappop(self._heap)
-        return bool(self._heap)
-
-
 class _Grid:
-    """Executes what configurations lack, as many at once as there are workers and devices."""
+    """Runs the jobs that configurations wait for, as many at once as there are workers and devices."""
 
-    def __init__(self, study: Study, engine: StageEngine, observer: Observer) -> None:
+    def __init__(self, study: Study, engine: Engine, observer: Observer) -> None:
         self._study, self._engine, self._observer = study, engine, observer
         self._known = Known(engine)
         self._waiting: dict[Key, list[_Pending]] = {}
-        self._running: dict[Future[tuple[float, Failure | None]], _Job] = {}
+        self._running: dict[Future[tuple[float, Failure | None]], Job] = {}
         devices = study.space.device_names
         self._here = {name for name in devices if study.space.devices[name].is_here}
         sizes = {**engine.sizes, **dict.fromkeys(devices, 1)}
-        self._queues = {name: _Queue(size) for name, size in sizes.items()}
+        self._queues = {name: JobQueue(size) for name, size in sizes.items()}
         self._size = sum(sizes.values())
 
     def run(self, pending: Sequence[_Pending]) -> None:
@@ -272,7 +155,7 @@ class _Grid:
             self._observer.ended(number, c, outcome)
 
     def _start(self, executor: ThreadPoolExecutor) -> bool:
-        """Start what can be; tell whether anything runs.
+        """Start every job that has a free worker or device; tell whether any runs.
 
         A measurement on this machine's cores waits until there is nothing to compute on them.
         """
@@ -303,7 +186,7 @@ class _Grid:
             raise RuntimeError(f"the result of {job.key[0]} is not there, though its execution did not fail")
 
 
-def _timed(job: _Job) -> tuple[float, Failure | None]:
+def _timed(job: Job) -> tuple[float, Failure | None]:
     """Execute a job; return the seconds that it took and its failure, if it failed."""
     start = time.perf_counter()
     try:

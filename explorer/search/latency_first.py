@@ -1,8 +1,8 @@
 """Complete trials and what a stack measured before its fine-tuning → why it need not be trained: it stays dominated.
 
 Training changes the accuracy alone. A stack that another one beats in all else is on no front, unless its accuracy
-ends above the other's. The most that it can is taken to be what the trained network has, and the largest part of its
-errors that a compression's fine-tuning has mended so far in the study.
+ends above the other's. It is taken to reach at best the accuracy of the trained network, and to mend the largest part
+of its errors that a compression's fine-tuning has mended so far in the study.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.core.configuration import Configuration, in_float32, parts
+from explorer.core.configuration import Configuration, parts
+from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.space.limits import Limit, violation
-from explorer.space.space_file import ON, Direction, interval_of
-
-# Only training tells it; all other quantities are known before.
-ACCURACY = "accuracy"
-LATENCY = "latency_ms"
+from explorer.space.space_file import Direction
 
 # Fine-tuned networks before it is known what fine-tuning mends. If they are alike, the next one mends more than all of
-# them once in as many times and one; it has to be among the best besides to be left out wrongly.
+# them in one of 21 cases; it is left out wrongly only if it also is among the best.
 MIN_FINE_TUNED = 20
 
 Values = Mapping[str, Any]
@@ -32,13 +29,14 @@ class Screen:
     Parameters
     ----------
     objectives
-        Quantity → direction. Accuracy and latency count besides, whose front the study's page shows.
+        Quantity → direction. Accuracy and latency count too, because the study's page shows their front.
     limits
-        Stacks that break one are on no front.
+        A stack that breaks one is on no front.
     """
 
     def __init__(self, objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()) -> None:
-        self._objectives: dict[str, Direction] = {ACCURACY: "maximize", LATENCY: "minimize", **objectives}
+        all_of_them: dict[str, Direction] = {str(ACCURACY): "maximize", str(LATENCY): "minimize", **objectives}
+        self._objectives = {Quantity.parse(name): direction for name, direction in all_of_them.items()}
         self._limits = limits
         # Replaced as a whole, never changed: trials are held against it while others end.
         self._best: dict[str, tuple[tuple[int, Values], ...]] = {}
@@ -46,9 +44,9 @@ class Screen:
         self._errors_left: dict[str, dict[str, float]] = defaultdict(dict)
 
     def add(self, number: int, configuration: Configuration, values: Values) -> None:
-        """Hold later trials against a complete one, of which `values` are on record."""
-        if in_float32(configuration.compression) != "none" and values.get("trained_accuracy", 1.0) < 1:
-            left = (1 - values[ACCURACY]) / (1 - values["trained_accuracy"])
+        """Compare later trials with a complete one that has `values` on record."""
+        if configuration.in_float32 != "none" and values.get("trained_accuracy", 1.0) < 1:
+            left = (1 - values[str(ACCURACY)]) / (1 - values["trained_accuracy"])
             self._errors_left[configuration.dataset][values["compress_key"]] = left
         device = configuration.device
         if violation(self._limits, device, values):
@@ -64,16 +62,16 @@ class Screen:
         Parameters
         ----------
         known
-            All that is on record of a complete trial but its accuracies, and ``trained_accuracy``, the one on the
-            validation images before anything was removed.
+            Everything that a complete trial has on record but its accuracies, and ``trained_accuracy``, the accuracy on
+            the validation images before anything was removed.
         """
         device = configuration.device
         possible = self._possible(configuration.dataset, known["trained_accuracy"])
-        at_best = {**known, **dict.fromkeys(_everywhere(ACCURACY, device), possible)}
+        at_best = {**known, **{str(accuracy): possible for accuracy in _everywhere(ACCURACY, device)}}
         best = self._best.get(device, ())
         for limit in self._limits if best else ():
-            # A latency counts as the least that it may be.
-            least = {name: at_best[interval_of(name)[0]] for name in _everywhere(LATENCY, device)}
+            # A latency counts as the low end of its interval.
+            least = {str(latency): latency.interval(at_best).low for latency in _everywhere(LATENCY, device)}
             least = {**at_best, **(least if limit.comparison == "<=" else {})}
             if limit.violation(device, least):
                 return f"at {_brief(at_best)} at best it breaks the limit {limit}, which trial {best[0][0]} keeps"
@@ -88,31 +86,30 @@ class Screen:
         return 1 - (1 - trained) * min(1.0, *left) if len(left) >= MIN_FINE_TUNED else 1.0
 
     def _beats(self, one: Values, other: Values) -> bool:
-        """Tell whether `one` is better for certain in an objective and in none worse."""
-        better = [_certainly(one, other, *objective) for objective in self._objectives.items()]
+        """Tell whether `one` is certain to be better in an objective and to be worse in none."""
+        better = [_is_better(one, other, *objective) for objective in self._objectives.items()]
         return None not in better and any(better)
 
 
-def _everywhere(quantity: str, device: str) -> list[str]:
-    """Return what `quantity` is on record as: on the worst of several devices and on each, or on the only one."""
+def _everywhere(quantity: Quantity, device: str) -> list[Quantity]:
+    """Return `quantity` and, of a stack on several devices, what it is on each of them."""
     devices = parts(device)
-    return [quantity, *(f"{quantity}{ON}{each}" for each in devices if len(devices) > 1)]
+    return [quantity, *(Quantity(quantity.name, each) for each in devices if len(devices) > 1)]
 
 
-def _certainly(one: Values, other: Values, quantity: str, direction: Direction) -> bool | None:
-    """Return whether `one` is better, False if both are equal, None if it may be worse.
+def _is_better(one: Values, other: Values, quantity: Quantity, direction: Direction) -> bool | None:
+    """Return whether `one` is certain to be better, False if both are equal, None if it may be worse.
 
-    Of latencies the 95 % intervals have to lie apart, unless it is one and the same measurement.
+    The 95 % intervals of latencies have to lie apart, unless both are the same measurement.
     """
-    own, others = float(one[quantity]), float(other[quantity])
-    interval = interval_of(quantity)
-    if quantity.partition(ON)[0] == LATENCY and any(one[name] != other[name] for name in interval):
-        low, high = interval if direction == "minimize" else reversed(interval)
-        own, others = float(one[high]), float(other[low])
+    own, others = quantity.interval(one), quantity.interval(other)
+    worst, best = own.value, others.value
+    if quantity.name == LATENCY.name and (own.low, own.high) != (others.low, others.high):
+        worst, best = (own.high, others.low) if direction == "minimize" else (own.low, others.high)
     if direction == "maximize":
-        own, others = -own, -others
-    return None if own > others else own < others
+        worst, best = -worst, -best
+    return None if worst > best else worst < best
 
 
 def _brief(values: Values) -> str:
-    return f"{values[ACCURACY]:.2%}, {values[LATENCY]:.3f} ms, {values['size_bytes']:,} B"
+    return f"{values[str(ACCURACY)]:.2%}, {values[str(LATENCY)]:.3f} ms, {values[str(SIZE)]:,} B"

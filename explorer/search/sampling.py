@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.core import plugins
 from explorer.core.configuration import digest
+from explorer.search.optuna_database import CONFIGURATION, TOLD, trials_of
+from explorer.space.space import Space
 
-EARLIER = "earlier"  # user attribute of a trial of an earlier study
-# User attribute of a trial that has ended: the ``seconds`` that it took and, if it is complete, the ``interval`` of its
-# values, low and high ends, one pair an objective.
-TOLD = "told"
+
+class SamplerPlugin(Protocol):
+    """A module in ``explorer/search/samplers``; it may say ``LEARNS = True``, if proposals depend on values."""
+
+    def build(self, space: Space, seed: int) -> BaseSampler:
+        """Return the sampler for `space`.
+
+        Raises
+        ------
+        SpaceError
+            If it is none for such a space.
+        """
+
+
+def sampler_of(space: Space) -> BaseSampler:
+    """Return the sampler that ``[search]`` asks for; with rungs it proposes on the lowest one."""
+    plugin = cast(SamplerPlugin, plugins.load("sampler", space.sampler))
+    return plugin.build(space.lowest, space.search.seed)
 
 
 def interval(trial: FrozenTrial) -> list[list[float]]:
@@ -30,13 +47,6 @@ def seconds(trial: FrozenTrial) -> float | None:
     return found
 
 
-def trials(study: Study, numbers: Iterable[int]) -> Iterator[FrozenTrial]:
-    """Yield the trials of these `numbers`; `study.get_trials` would copy the list of all."""
-    storage = study._storage
-    for number in numbers:
-        yield storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
-
-
 class Seen:
     """The configurations that a study's trials evaluate, each trial read once.
 
@@ -49,8 +59,8 @@ class Seen:
 
     def before(self, study: Study, trial: FrozenTrial) -> set[str]:
         """Return the ids of the configurations of all trials before `trial`."""
-        new = trials(study, range(self._read, trial.number))
-        self._ids.update(other.user_attrs["configuration"] for other in new if "configuration" in other.user_attrs)
+        new = trials_of(study, range(self._read, trial.number))
+        self._ids.update(other.user_attrs[CONFIGURATION] for other in new if CONFIGURATION in other.user_attrs)
         self._read = max(self._read, trial.number)
         return self._ids
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.core.quantities import LATENCY
 from explorer.space.limits import Limit, violation
 from explorer.space.space import Space
 from explorer.space.space_file import Direction
@@ -103,9 +104,9 @@ class Ladder:
     """The rungs of a space, and the trials that stand on them."""
 
     def __init__(self, space: Space) -> None:
-        assert space.rungs is not None
-        self._space, self._axis = space, space.rungs
-        self._budgets = sorted(int(str(choice)) for choice in space.axes[space.rungs].choices)
+        assert space.search.rungs is not None
+        self._space, self._axis = space, space.search.rungs
+        self._budgets = sorted(int(str(choice)) for choice in space.axes[self._axis].choices)
         # By device: latencies on different ones have no order.
         self._rungs: list[dict[str, _Rung]] = [{} for _ in self._budgets]
         self._added: set[int] = set()
@@ -131,7 +132,7 @@ class Ladder:
         """
         for place in reversed(range(len(self._budgets) - 1)):
             for rung in self._rungs[place].values():
-                kept = share_kept(self._space.reduction, rung.inversions)
+                kept = share_kept(self._space.search.reduction, rung.inversions)
                 best = ranked(rung.trials, self._space.objectives, self._space.limits)
                 for trial in best[: int(kept * len(rung.trials) + 1e-9)]:
                     for configuration in self._successors(trial.configuration, place + 1):
@@ -227,9 +228,8 @@ def _with(configuration: Configuration, axis: str, budget: int, tuner: Any) -> C
 
 def _order(one: Finished, other: Finished) -> int:
     """Return -1 if `one` is faster for certain, 1 if `other` is, else 0."""
-    if one.values["latency_high_ms"] < other.values["latency_low_ms"]:
-        return -1
-    return int(other.values["latency_high_ms"] < one.values["latency_low_ms"])
+    own, others = LATENCY.interval(one.values), LATENCY.interval(other.values)
+    return -1 if own.is_below(others) else int(others.is_below(own))
 
 
 def _is_in(configuration: Configuration, space: Space) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-from optuna.distributions import BaseDistribution
+from typing import cast
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
 
@@ -17,20 +16,21 @@ MOST_TRIALS = 1000
 
 # A study's name → numbers of its trials.
 Chosen = Mapping[str, list[int]]
-Parameters = Mapping[str, tuple[BaseDistribution, Any]]
+# What the trials of a study depend on; see `explorer.search.study.question_of`.
+Question = Mapping[str, object]
 
 
-def choose(space: Space, question: Mapping[str, Any], studies: Mapping[str, Any], records: Records) -> Chosen:
+def choose(space: Space, question: Question, studies: Mapping[str, object], records: Records) -> Chosen:
     """Return the trials that say what a stack of `space` reaches: trained, compressed and measured as it would be.
 
     Parameters
     ----------
     question
-        What the new study's trials depend on; see `explorer.search.study`.
+        Of the new study.
     studies
-        Name → the same of every other study.
+        Name → question of every other study; None of one that another program made.
     """
-    same = [name for name, other in studies.items() if other and _is_comparable(question, other)]
+    same = [name for name, other in studies.items() if other and _is_comparable(question, cast(Question, other))]
     found = [(name, number) for name in same for number, _, _ in _within(space, records.complete(name))]
     chosen: dict[str, list[int]] = {}
     for name, number in found[-MOST_TRIALS:]:
@@ -45,7 +45,7 @@ def trials(space: Space, chosen: Chosen, records: Records) -> Iterator[tuple[Con
             yield configuration, parameters, record
 
 
-def _is_comparable(question: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _is_comparable(question: Question, other: Question) -> bool:
     """Tell whether two studies have the same settings of stages and, where they use the same files, the same content.
 
     How each is searched, and for what, may differ.

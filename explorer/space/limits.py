@@ -10,8 +10,8 @@ from typing import Any
 
 from explorer.core.configuration import parts
 from explorer.core.errors import did_you_mean
+from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.space.axes import Axis
-from explorer.space.space_file import ON, PER_DEVICE, QUANTITIES
 from explorer.space.toml_file import TomlFile
 
 COMPARISONS = ("<=", ">=")
@@ -32,8 +32,8 @@ class Limit:
     number
         The bound; above 0, because violations are shares of it.
     device
-        Whose trials are held to it; None for those of all devices. Of stacks on several devices, what counts is what
-        they reach on this one, and of a limit for all what they reach on the worst.
+        The device whose trials are held to it; None for the trials on all devices. For a stack on several devices, its
+        value on this device counts or, where the limit is for all devices, its value on the worst of them.
     """
 
     quantity: str
@@ -62,6 +62,19 @@ class Limit:
             raise ValueError(f"accuracy in limit {text!r} is a share of the images, at most 1")
         return limit
 
+    @staticmethod
+    def from_text(text: object) -> Limit:
+        """Return the limit that an item of the list ``limits`` says.
+
+        Raises
+        ------
+        ValueError
+            Likewise, and if the item is no text.
+        """
+        if not isinstance(text, str):
+            raise ValueError(f"limits lists texts such as 'latency_ms <= 5', not {text!r}")
+        return Limit.parse(text)
+
     def __str__(self) -> str:
         where = f" on {self.device}" if self.device else ""
         return f"{self.quantity} {self.comparison} {self.number:.15g}{where}"
@@ -69,19 +82,20 @@ class Limit:
     def violation(self, device: str, values: Mapping[str, Any]) -> float:
         """Return by which share of the bound a trial on `device` lies beyond it; 0 where it is kept.
 
-        A share, so that violations of limits in different units add up.
+        It is a share so that violations of limits in different units add up.
 
         Parameters
         ----------
         values
-            What is on record of the trial.
+            Column → value, as they are on record of the trial.
         """
-        quantity = self.quantity
+        quantity = Quantity(self.quantity)
         if self.device is not None and self.device != device:
             if self.device not in parts(device):
                 return 0.0
-            quantity = f"{quantity}{ON}{self.device}" if quantity in PER_DEVICE else quantity
-        value = float(values[quantity])
+            if self.quantity in PER_DEVICE:
+                quantity = Quantity(self.quantity, self.device)
+        value = float(values[str(quantity)])
         above = (value - self.number) / self.number
         return max(0.0, above if self.comparison == "<=" else -above)
 
@@ -91,36 +105,25 @@ def violation(limits: Iterable[Limit], device: str, values: Mapping[str, Any]) -
     return sum((limit.violation(device, values) for limit in limits), 0.0)
 
 
-def read_limits(file: TomlFile, texts: Sequence[Any], axes: Mapping[str, Axis]) -> tuple[Limit, ...]:
-    """Return the limits that are `texts` in ``[search]`` of the file.
+def check_limits(file: TomlFile, limits: Sequence[Limit], devices: Axis) -> None:
+    """Refuse limits in ``[search]`` of the file on a device that no stack has, and one bound given twice.
 
-    Raises
-    ------
-    SpaceError
-        For a text that is no limit, a device that the axis `device` does not list, and one bound given twice.
+    Parameters
+    ----------
+    devices
+        The axis ``device``.
     """
+    known = tuple(dict.fromkeys(name for choice in devices.choices for name in (str(choice), *parts(str(choice)))))
     found: dict[tuple[str, str, str | None], Limit] = {}
-    for index, text in enumerate(texts):
-        limit = _limit(file, text, axes["device"], index)
+    for index, limit in enumerate(limits):
+        at = ("search", "limits", index)
+        if limit.device is not None and limit.device not in known:
+            text = file.content["search"]["limits"][index]
+            hint = did_you_mean(limit.device, known)
+            raise file.error(f"unknown device '{limit.device}' in limit {text!r}{hint}", *at)
         first = found.setdefault((limit.quantity, limit.comparison, limit.device), limit)
         if first is not limit:
-            raise file.error(f"limits '{first}' and '{limit}' are the same bound twice", "search", "limits", index)
-    return tuple(found.values())
-
-
-def _limit(file: TomlFile, text: Any, devices: Axis, index: int) -> Limit:
-    at = ("search", "limits", index)
-    if not isinstance(text, str):
-        raise file.error(f"limits lists texts such as 'latency_ms <= 5', not {text!r}", *at)
-    try:
-        limit = Limit.parse(text)
-    except ValueError as error:
-        raise file.error(str(error), *at) from None
-    known = tuple(dict.fromkeys(name for choice in devices.choices for name in (str(choice), *parts(str(choice)))))
-    if limit.device is not None and limit.device not in known:
-        hint = did_you_mean(limit.device, known)
-        raise file.error(f"unknown device '{limit.device}' in limit {text!r}{hint}", *at)
-    return limit
+            raise file.error(f"limits '{first}' and '{limit}' are the same bound twice", *at)
 
 
 def _number(text: str, limit: str) -> float:

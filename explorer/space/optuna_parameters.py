@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from explorer.space.prefix_tree import Node
 
+# Name → distribution and value.
+Parameters = Mapping[str, tuple[BaseDistribution, Any]]
+
 
 def suggest(axes: Mapping[str, Axis], tree: Node, trial: BaseTrial) -> Configuration:
     """Return a valid configuration, each choice on `axes` that the `tree` leaves open suggested by `trial`."""
@@ -35,9 +38,7 @@ def suggest(axes: Mapping[str, Axis], tree: Node, trial: BaseTrial) -> Configura
     return Configuration.from_dict(values)
 
 
-def distributions(
-    axes: Mapping[str, Axis], tree: Node, configuration: Configuration
-) -> dict[str, tuple[BaseDistribution, Any]]:
+def distributions(axes: Mapping[str, Axis], tree: Node, configuration: Configuration) -> Parameters:
     """Return the distribution and value of every parameter under which `suggest` gives `configuration`.
 
     Raises
@@ -95,7 +96,8 @@ def _ask(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Any:
 
 def _choice(node: Node, value: Any) -> Choice:
     """Return the node's choice that stands for `value`."""
-    # Optuna computes a step as low + n * step in binary: 0.6000000000000001 stands for 0.6.
+    # Workaround: Optuna 5.0: it computes a step as low + n * step in binary, where 0.6000000000000001 stands for 0.6;
+    # tests/test_workarounds.py
     return min(node.children, key=lambda choice: _distance(choice, value))
 
 

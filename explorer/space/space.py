@@ -5,29 +5,29 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.core import plugins
-from explorer.core.configuration import AXES, EXISTS, Configuration, parts
+from explorer.core.configuration import AXES, Configuration, parts
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.core.settings import Settings
-from explorer.space import devices, space_file
+from explorer.space import checks, devices, space_file
 from explorer.space.axes import Axis, Choice, Range, read_axes
 from explorer.space.constraints import Constraint, read_constraints
 from explorer.space.devices import Device
-from explorer.space.limits import Limit, read_limits
+from explorer.space.limits import Limit
 from explorer.space.prefix_tree import Node, grow
+from explorer.space.search_options import Search, read_search
 from explorer.space.space_file import Direction, find
 from explorer.space.toml_file import TomlFile
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.trial import BaseTrial
+
+    from explorer.space.optuna_parameters import Parameters
 
 __all__ = ["Direction", "Space", "find", "load", "unseen"]
 
@@ -45,7 +45,7 @@ class Space:
         Every axis of the stack, in the stack's order.
     objectives
         Quantity → ``"maximize"`` or ``"minimize"``, in the order of the file.
-    sampler, trials, seed
+    search
         How the space is searched.
     settings
         Of the stages that train, compress and measure.
@@ -53,16 +53,6 @@ class Space:
         The entries of the devices file beside the space, by name.
     devices_file
         Where that is or would be.
-    rungs, reduction
-        The tuning budget that decides how well a configuration is judged, and the least of which 1 / `reduction` or
-        more have the next one; None if all budgets are searched alike.
-    limits
-        Bounds on measured quantities: stacks that keep all of them are preferred, and fronts are of those alone.
-    warm_start
-        Whether the sampler begins with what earlier studies of the workspace have on record.
-    latency_first
-        Whether stacks are measured before they are fine-tuned, and those that would stay dominated are not; see
-        `explorer.search.latency_first`.
     """
 
     name: str
@@ -70,17 +60,26 @@ class Space:
     axes: Mapping[str, Axis]
     constraints: tuple[Constraint, ...]
     objectives: Mapping[str, Direction]
-    sampler: str
-    trials: int
-    seed: int
+    search: Search
     settings: Settings
     devices: Mapping[str, Device]
     devices_file: Path
-    rungs: str | None = None
-    reduction: int = 3
-    limits: tuple[Limit, ...] = ()
-    warm_start: bool = True
-    latency_first: bool = False
+
+    @property
+    def sampler(self) -> str:
+        """Name of the sampler that chooses configurations."""
+        return self.search.sampler
+
+    @property
+    def trials(self) -> int:
+        """How many trials the space's study is to have."""
+        assert self.search.trials is not None  # `load` decides where the file does not
+        return self.search.trials
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Bounds on measured quantities."""
+        return tuple(self.search.limits)
 
     @cached_property
     def tree(self) -> Node:
@@ -90,15 +89,18 @@ class Space:
     @cached_property
     def lowest(self) -> Space:
         """The part of the space on the lowest of its rungs, from which all others are promoted; all of it without."""
-        if self.rungs is None:
+        rungs = self.search.rungs
+        if rungs is None:
             return self
-        least = Axis(self.rungs, (min(self.axes[self.rungs].choices, key=lambda choice: float(str(choice))),))
-        return dataclasses.replace(self, axes={**self.axes, self.rungs: least}, rungs=None)
+        least = Axis(rungs, (min(self.axes[rungs].choices, key=lambda choice: float(str(choice))),))
+        search = self.search.model_copy(update={"rungs": None})
+        return dataclasses.replace(self, axes={**self.axes, rungs: least}, search=search)
 
     @property
     def whole(self) -> Space:
         """The space as it is when all of it is evaluated: without an order in which that is done."""
-        return dataclasses.replace(self, sampler="grid", trials=self.count, rungs=None, latency_first=False)
+        as_listed = {"sampler": "grid", "trials": self.count, "rungs": None, "latency_first": False}
+        return dataclasses.replace(self, search=self.search.model_copy(update=as_listed))
 
     @property
     def missing_devices(self) -> tuple[str, ...]:
@@ -151,7 +153,7 @@ class Space:
 
         return optuna_parameters.suggest(self.axes, self.tree, trial)
 
-    def distributions(self, configuration: Configuration) -> dict[str, tuple[BaseDistribution, Any]]:
+    def distributions(self, configuration: Configuration) -> Parameters:
         """Return the distribution and value of every parameter under which `suggest` gives `configuration`.
 
         Raises
@@ -205,18 +207,7 @@ class Space:
         SpaceError
             For an unknown sampler, a number of trials below 1 or a negative seed.
         """
-        if sampler is not None and sampler not in plugins.names("sampler"):
-            raise SpaceError(f"unknown sampler '{sampler}'{did_you_mean(sampler, plugins.names('sampler'))}")
-        if trials is not None and trials < 1:
-            raise SpaceError(f"trials {trials} is below 1")
-        if seed is not None and seed < 0:
-            raise SpaceError(f"seed {seed} is negative")
-        return dataclasses.replace(
-            self,
-            sampler=self.sampler if sampler is None else sampler,
-            trials=self.trials if trials is None else trials,
-            seed=self.seed if seed is None else seed,
-        )
+        return dataclasses.replace(self, search=self.search.overridden(sampler, trials, seed))
 
 
 def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -> Space:
@@ -240,34 +231,27 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
     space_file.check_tables(file)
     axes = read_axes(file, entries)
     if to_run and (missing := _missing_devices(axes, entries)):
-        raise _unknown_devices(file, missing, entries, devices_path)
+        raise checks.unknown_devices(file, missing, entries, devices_path)
     combinations = math.prod(len(axis.choices) for axis in axes.values())
     if combinations > MOST_COMBINATIONS:
         raise file.error(f"the axes have {combinations:,} combinations, more than {MOST_COMBINATIONS:,}", "axes")
-    search = space_file.read_search(file)
+    search = read_search(file, axes)
     space = Space(
         name=space_file.read_name(file),
         path=file.path,
         axes=axes,
         constraints=read_constraints(file, axes),
         objectives=space_file.read_objectives(file, [str(choice) for choice in axes["device"].choices]),
-        sampler=search.sampler,
-        trials=search.trials or 0,
-        seed=search.seed,
+        search=search,
         settings=space_file.read_settings(file),
         devices=entries,
         devices_file=devices_path,
-        rungs=search.rungs,
-        reduction=search.reduction,
-        limits=read_limits(file, search.limits, axes),
-        warm_start=search.warm_start,
-        latency_first=search.latency_first,
     )
-    _check_choices(file, space)
-    _check_rungs(file, space)
-    if search.trials is None:
-        space = dataclasses.replace(space, trials=_default_trials(space))
-    return space
+    checks.check_choices(file, axes, space.constraints, space.tree)
+    if search.rungs is not None:
+        checks.check_budgets(file, axes[search.rungs])
+        checks.check_lowest_rung(file, search.rungs, space.lowest.axes, space.lowest.tree)
+    return space if search.trials else space.searched(trials=_default_trials(space))
 
 
 def unseen(space: Space, seen_ids: Collection[str], seed: int) -> Configuration | None:
@@ -304,69 +288,6 @@ def _device_names(axes: Mapping[str, Axis]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for choice in axes["device"].choices for name in parts(str(choice))))
 
 
-def _unknown_devices(
-    file: TomlFile, missing: tuple[str, ...], entries: Collection[str], devices_path: Path
-) -> SpaceError:
-    """Return the error about devices without an entry: what is missing and, unless it is a slip, what to write."""
-    first, *others = missing
-    hint = did_you_mean(first, entries)
-    if others or not hint.endswith("?"):  # names that are no slip of an entry's
-        hint = (
-            f"; allowed: {', '.join(entries)}; a device needs an entry such as [{first}] in {devices_path}, with its "
-            f"tracker and target, and this version has schedules for {' and '.join(devices.TARGET_KINDS)} targets only"
-        )
-    names = ", ".join(f"'{name}'" for name in missing)
-    message = f"unknown device{'s' if others else ''} {names} on axis device{hint}"
-    choices = file.content["axes"]["device"]
-    listed = choices if isinstance(choices, list) else []  # a single choice stands on the axis' own line
-    return file.error(message, "axes", "device", *[index for index, c in enumerate(listed) if first in parts(c)][:1])
-
-
 def _default_trials(space: Space) -> int:
     """Return all configurations for a grid, and at most 100 for the samplers that choose."""
     return space.count if space.sampler == "grid" or (space.count < 100 and not space.continuous) else 100
-
-
-def _check_choices(file: TomlFile, space: Space) -> None:
-    """Refuse a space that is empty, or that lists a choice which no configuration can have.
-
-    Such a choice would be left out of the study without a word.
-    """
-    if not space.count:
-        reasons = Counter[str]()
-        grow(space.axes, space.constraints, reasons)
-        raise file.error(f"the space has no valid configuration: {reasons.most_common(1)[0][0]}", "axes")
-    for (name, axis), used in zip(space.axes.items(), space.tree.used(), strict=True):
-        for index, choice in enumerate(axis.choices):
-            if axis.range is None and choice not in used:
-                reason = _why_never(space, name, choice)
-                raise file.error(f"no valid configuration has {name} {choice}: {reason}", "axes", name, index)
-
-
-def _check_rungs(file: TomlFile, space: Space) -> None:
-    """Refuse rungs of less than two budgets, and choices that cannot be had with the least of them."""
-    if space.rungs is None:
-        return
-    axis = space.axes[space.rungs]
-    if axis.continuous or len(axis.choices) < 2:
-        raise file.error(
-            f"rungs '{axis.name}' needs a list of two budgets or more on axis {axis.name}", "search", "rungs"
-        )
-    below = space.lowest
-    for (name, own), used in zip(below.axes.items(), below.tree.used() or [set()] * len(AXES), strict=True):
-        missing = [choice for choice in own.choices if name != "tuner" and own.range is None and choice not in used]
-        if missing:
-            least = below.axes[axis.name].choices[0]
-            raise file.error(
-                f"rungs '{axis.name}' begin with {least}, with which no valid configuration has {name} {missing[0]}",
-                "search", "rungs",
-            )  # fmt: skip
-
-
-def _why_never(space: Space, name: str, choice: Choice) -> str:
-    """Return the most common reason for which no configuration has `choice` on axis `name`."""
-    reasons = Counter[str]()
-    grow({**space.axes, name: Axis(name, (choice,))}, space.constraints, reasons)
-    if not reasons:  # an axis that exists with some choices only was passed over
-        return f"no {' and '.join(EXISTS[name][0])} of the space takes a {name}"
-    return reasons.most_common(1)[0][0]

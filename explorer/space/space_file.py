@@ -1,57 +1,26 @@
-"""The tables of a search-space file besides its axes and constraints → checked values."""
+"""A search-space file → its name, objectives and settings, checked; ``search_options`` reads how it is searched."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from explorer.core import plugins
 from explorer.core.configuration import parts
 from explorer.core.errors import SpaceError, did_you_mean
+from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.core.settings import Settings
 from explorer.space.toml_file import TomlFile
 
 Direction = Literal["maximize", "minimize"]
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
-QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
-PER_DEVICE = ("accuracy", "latency_ms", "size_bytes")  # that a stack on several devices has on record for each
-ON = " on "  # between such a quantity and the device
-# Quantity → where the ends of its 95 % interval are on record; the others are exact.
-INTERVALS: Mapping[str, tuple[str, str]] = {
-    "accuracy": ("accuracy_low", "accuracy_high"),
-    "latency_ms": ("latency_low_ms", "latency_high_ms"),
-}
 OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SETTINGS = tuple(Settings.model_fields)
 TABLES = ("axes", "objectives", "search", *SETTINGS)
-RUNGS = ("tuning_trials", "tuning_seconds")
+RUNGS = ("tuning_trials", "tuning_seconds")  # the tuning budgets
 DEVICES_FILE = "devices.toml"
 BUNDLED = Path(__file__).parents[2] / "search_spaces"
-
-
-class Search(BaseModel):
-    """``[search]``: how the space is searched; without a number of trials, the space decides.
-
-    With ``rungs``, a tuning budget, configurations are judged with the least of its choices first, and one in
-    ``reduction`` of them or more with the next one. `explorer.space.limits` reads ``limits``. With ``latency_first``,
-    stacks are measured before they are fine-tuned, as far as their latency does not depend on that. With
-    ``warm_start``, the sampler begins with trials of the workspace's earlier studies.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sampler: str = "auto"
-    trials: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-    rungs: str | None = None
-    reduction: Annotated[int, Field(ge=2)] = 3
-    limits: list[Any] = []
-    warm_start: bool = True
-    latency_first: bool = False
 
 
 def find(space: Path | str) -> Path:
@@ -98,37 +67,6 @@ def read_name(file: TomlFile) -> str:
     return name
 
 
-def read_search(file: TomlFile) -> Search:
-    """Return how the space is searched."""
-    search = file.validate(Search, file.content.get("search", {}), ("search",))
-    samplers = plugins.names("sampler")
-    if search.sampler not in samplers:
-        raise file.error(
-            f"unknown sampler '{search.sampler}'{did_you_mean(search.sampler, samplers)}", "search", "sampler"
-        )
-    if search.rungs is not None and search.rungs not in RUNGS:
-        raise file.error(
-            f"rungs '{search.rungs}' is no tuning budget{did_you_mean(search.rungs, RUNGS)}", "search", "rungs"
-        )
-    if search.rungs is None and "reduction" in search.model_fields_set:
-        raise file.error(
-            "reduction says how many of the rungs' configurations are promoted: it needs rungs", "search", "reduction"
-        )
-    if search.rungs is not None and search.latency_first:
-        raise file.error(
-            "latency_first leaves out stacks that rungs might promote, by how they do untuned: choose one of the two",
-            "search", "latency_first",
-        )  # fmt: skip
-    return search
-
-
-def interval_of(quantity: str) -> tuple[str, str]:
-    """Return where the ends of the 95 % interval of `quantity` are on record: where it is itself if it is exact."""
-    name, on, device = quantity.partition(ON)
-    low, high = INTERVALS.get(name, (name, name))
-    return f"{low}{on}{device}", f"{high}{on}{device}"
-
-
 def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Direction]:
     """Return quantity → direction, in the order of the file.
 
@@ -142,12 +80,13 @@ def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Directi
         raise file.error("[objectives] lists none", "objectives")
     objectives: dict[str, Direction] = {}
     for name, value in table.items():
-        quantity, _, device = name.partition(ON)
-        known = PER_DEVICE if device else QUANTITIES
-        if quantity not in known:
-            raise file.error(f"unknown objective '{quantity}'{did_you_mean(quantity, known)}", "objectives", name)
-        if device:
-            _check_device(file, name, device, devices)
+        quantity = Quantity.parse(name)
+        known = QUANTITIES if quantity.device is None else PER_DEVICE
+        if quantity.name not in known:
+            unknown = f"unknown objective '{quantity.name}'{did_you_mean(quantity.name, known)}"
+            raise file.error(unknown, "objectives", name)
+        if quantity.device is not None:
+            _check_device(file, name, quantity.device, devices)
         direction = next((known for known in DIRECTIONS if known == value), None)
         if direction is None:
             raise file.error(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure, WorkspaceError
 from explorer.core.statistics import Interval, median_interval
+from explorer.workspace.schema import ExecutionRow, MeasurementRow, Schema, TrialRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,56 +27,9 @@ POLL_SECONDS = 1.0
 BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
 
 
-class _Table(DeclarativeBase):
-    # Without none_as_null an absent failure would be stored as the JSON text 'null', which SQL counts as a value.
-    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[float]: sa.JSON}
-
-
-class _Trial(_Table):
-    """One configuration of one study, with its outcome."""
-
-    __tablename__ = "dlas_trials"
-    __table_args__ = (sa.UniqueConstraint("study", "configuration_id"),)
-
-    study: Mapped[str] = mapped_column(primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    configuration_id: Mapped[str]
-    configuration: Mapped[dict[str, Any]]
-    values: Mapped[dict[str, Any]]
-    failure: Mapped[dict[str, Any] | None]
-    seconds: Mapped[float]
-    finished: Mapped[datetime.datetime]
-
-
-class _Measurement(_Table):
-    """One observation of a library's latency on a device; never changed afterwards."""
-
-    __tablename__ = "dlas_measurements"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(index=True)
-    device: Mapped[str]
-    samples_ms: Mapped[list[float]]
-    details: Mapped[dict[str, Any]]
-    taken: Mapped[datetime.datetime]
-
-
-class _Execution(_Table):
-    """One execution of a stage, so that nobody needs to guess what was reused."""
-
-    __tablename__ = "dlas_executions"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    stage: Mapped[str]
-    key: Mapped[str]
-    seconds: Mapped[float]
-    failure: Mapped[dict[str, Any] | None]
-    finished: Mapped[datetime.datetime]
-
-
 @dataclass(frozen=True)
 class Record:
-    """What a trial that went well is remembered by.
+    """The results of a trial that went well.
 
     Parameters
     ----------
@@ -87,7 +42,7 @@ class Record:
 
 
 class Ended(NamedTuple):
-    """Numbers of trials, by how they ended; those skipped would have been dominated."""
+    """Numbers of trials by how they ended; skipped trials would have been dominated."""
 
     complete: int
     failed: int
@@ -105,19 +60,23 @@ class Records:
 
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
-        _Table.metadata.create_all(self.engine)
+        Schema.metadata.create_all(self.engine)
+
+    def close(self) -> None:
+        """Close every connection to the database; a later question opens one again."""
+        self.engine.dispose()
 
     @contextlib.contextmanager
     def led(self, told: Callable[[str], None]) -> Iterator[Records]:
-        """Give itself, while no other machine runs studies in the database, if it is on a server that several reach.
+        """Yield itself while this process alone runs studies in a database that several machines reach.
 
-        The server takes that back when the connection ends, however it ends. An SQLite file is its workspace's, which
-        is held already.
+        The server ends that right when the connection ends, however it ends. An SQLite file needs none of it: it
+        belongs to its workspace, which this process holds already.
 
         Parameters
         ----------
         told
-            Of another machine that has it, once, if one is waited for.
+            Is called once with a message if another machine runs a study and this one has to wait.
         """
         if self.engine.dialect.name != "postgresql":
             yield self
@@ -150,11 +109,11 @@ class Records:
             "finished": _now(),
         }
         with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
-            connection.execute(sa.insert(_Trial).values(**row))
+            connection.execute(sa.insert(TrialRow).values(**row))
 
     def outcome(self, study: str, number: int) -> Record | Failure | None:
         """Return how a trial ended, or None if it has not."""
-        query = sa.select(_Trial.values, _Trial.failure).where(_Trial.study == study, _Trial.number == number)
+        query = sa.select(TrialRow.values, TrialRow.failure).where(TrialRow.study == study, TrialRow.number == number)
         with self.engine.connect() as connection:
             row = connection.execute(query).first()
         if row is None:
@@ -167,62 +126,75 @@ class Records:
         Parameters
         ----------
         numbers
-            Of those to return, at most some thousands; all unless given.
+            The trials to return, at most some thousands; all trials unless given.
         """
-        columns = _Trial.number, _Trial.configuration, _Trial.values
-        query = sa.select(*columns).where(_Trial.study == study, _Trial.failure.is_(None)).order_by(_Trial.number)
+        columns = TrialRow.number, TrialRow.configuration, TrialRow.values
+        query = sa.select(*columns).where(TrialRow.study == study, TrialRow.failure.is_(None)).order_by(TrialRow.number)
         if numbers is not None:
-            query = query.where(_Trial.number.in_(numbers))
+            query = query.where(TrialRow.number.in_(numbers))
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
         return [(number, Configuration.from_dict(axes), Record(values)) for number, axes, values in rows]
 
     def configurations(self, study: str) -> list[Configuration]:
         """Return the configurations of a study that have an outcome, in the order of the trials' numbers."""
-        query = sa.select(_Trial.configuration).where(_Trial.study == study).order_by(_Trial.number)
+        query = sa.select(TrialRow.configuration).where(TrialRow.study == study).order_by(TrialRow.number)
         with self.engine.connect() as connection:
             return [Configuration.from_dict(axes) for axes in connection.execute(query).scalars()]
 
     def values(self) -> Iterator[tuple[Configuration, dict[str, Any]]]:
         """Yield configuration and values of every complete trial of all studies."""
-        query = sa.select(_Trial.configuration, _Trial.values).where(_Trial.failure.is_(None))
+        query = sa.select(TrialRow.configuration, TrialRow.values).where(TrialRow.failure.is_(None))
         with self.engine.connect() as connection:
             for axes, values in connection.execute(query):
                 yield Configuration.from_dict(axes), values
 
     def count(self, study: str) -> Ended:
         """Return how many trials of a study have ended in which way."""
-        kind = _Trial.failure["kind"].as_string()
+        kind = TrialRow.failure["kind"].as_string()
         skipped = sa.func.count(sa.case((kind == DOMINATED, 1)))
-        query = sa.select(sa.func.count(), sa.func.count(_Trial.failure), skipped).where(_Trial.study == study)
+        query = sa.select(sa.func.count(), sa.func.count(TrialRow.failure), skipped).where(TrialRow.study == study)
         with self.engine.connect() as connection:
             total, without, left_out = connection.execute(query).one()
         return Ended(total - without, without - left_out, left_out)
 
     def studies(self) -> list[str]:
         """Return the names of all studies with a trial, the one that finished a trial last first."""
-        query = sa.select(_Trial.study).group_by(_Trial.study).order_by(sa.func.max(_Trial.finished).desc())
+        query = sa.select(TrialRow.study).group_by(TrialRow.study).order_by(sa.func.max(TrialRow.finished).desc())
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
-    def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, Any]) -> int:
+    def study_attributes(self, study: str) -> dict[str, Any]:
+        """Return what a run notes of its space in the Optuna study; see `explorer.search.study`.
+
+        Optuna's own way to read it opens another connection and imports Optuna, which takes longer than all else.
+        """
+        studies = sa.table("studies", sa.column("study_id"), sa.column("study_name"))
+        attributes = sa.table("study_user_attributes", sa.column("study_id"), sa.column("key"), sa.column("value_json"))
+        query = sa.select(attributes.c.key, attributes.c.value_json).where(
+            attributes.c.study_id == studies.c.study_id, studies.c.study_name == study
+        )
+        with self.engine.connect() as connection:
+            return {key: json.loads(text) for key, text in connection.execute(query)}
+
+    def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, object]) -> int:
         """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
         row = {"key": key, "device": device, "samples_ms": samples_ms, "details": dict(details), "taken": _now()}
         with self.engine.begin() as connection:
-            inserted = connection.execute(sa.insert(_Measurement).values(**row)).inserted_primary_key
+            inserted = connection.execute(sa.insert(MeasurementRow).values(**row)).inserted_primary_key
         assert inserted is not None
         return int(inserted[0])
 
     def latency(self, key: str, device: str) -> tuple[Interval, int] | None:
         """Return median and 95 % interval in ms over all samples of `key` on `device`, and their number, if any."""
-        query = sa.select(_Measurement.samples_ms).where(_Measurement.key == key, _Measurement.device == device)
+        query = sa.select(MeasurementRow.samples_ms).where(MeasurementRow.key == key, MeasurementRow.device == device)
         with self.engine.connect() as connection:
             samples = [sample for row in connection.execute(query).scalars() for sample in row]
         return (median_interval(samples), len(samples)) if samples else None
 
     def measurements(self, key: str, device: str) -> list[dict[str, Any]]:
         """Return every observation of `key` on `device` with its raw samples, oldest first."""
-        table = _Measurement.__table__
+        table = MeasurementRow.__table__
         query = sa.select(table).where(table.c.key == key, table.c.device == device).order_by(table.c.id)
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
@@ -231,20 +203,20 @@ class Records:
         """Count one execution of a stage."""
         row = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
         with self.engine.begin() as connection:
-            connection.execute(sa.insert(_Execution).values(**row, failure=vars(failure) if failure else None))
+            connection.execute(sa.insert(ExecutionRow).values(**row, failure=vars(failure) if failure else None))
 
     def succeeded(self) -> list[tuple[str, str, float]]:
         """Return stage, key and seconds of every execution that did not fail."""
-        columns = _Execution.stage, _Execution.key, _Execution.seconds
+        columns = ExecutionRow.stage, ExecutionRow.key, ExecutionRow.seconds
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(*columns).where(_Execution.failure.is_(None))).all()
+            rows = connection.execute(sa.select(*columns).where(ExecutionRow.failure.is_(None))).all()
         return [(stage, key, seconds) for stage, key, seconds in rows]
 
     def executions(self) -> pd.DataFrame:
         """Return one row per execution: stage, key, seconds, failure, finished."""
         import pandas as pd
 
-        return pd.read_sql(sa.select(_Execution.__table__), self.engine)
+        return pd.read_sql(sa.select(ExecutionRow.__table__), self.engine)
 
     def frame(self, study: str) -> pd.DataFrame:
         """Return one row per finished trial, in the order of their numbers.
@@ -255,7 +227,7 @@ class Records:
         """
         import pandas as pd
 
-        table = _Trial.__table__
+        table = TrialRow.__table__
         query = sa.select(table).where(table.c.study == study).order_by(table.c.number)
         with self.engine.connect() as connection:
             rows = [_flat(row) for row in connection.execute(query).mappings()]
@@ -300,14 +272,14 @@ def tune_sqlite(engine: sa.Engine) -> None:
     """
 
     @sa.event.listens_for(engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
+    def _(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
 
     engine.dispose()  # connections that were made before
 
 
-def _flat(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _flat(row: sa.RowMapping) -> dict[str, Any]:
     failure = row["failure"] or {}
     without = "skipped" if failure.get("kind") == DOMINATED else "failed"
     return {

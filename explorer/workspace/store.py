@@ -149,7 +149,7 @@ class Store:
         return Artifact(stage, key, path, dict(values), seconds)
 
     def clean(self) -> None:
-        """Remove drafts of this machine's processes that have ended; one that helps may be writing into its own."""
+        """Remove drafts of this machine's processes that have ended; another machine may be writing into its own."""
         for path in (self.root / "tmp").iterdir():
             process, _, rest = path.name.partition("@")
             if rest.rpartition(".")[0] in ("", HOST) and not _runs(process):

@@ -153,7 +153,8 @@ def _values(store: Store, stage: str, key: str) -> Mapping[str, Any]:
     artifact = store.find(stage, key)
     if artifact is None:
         raise ExplorerError(f"the workspace lacks the artifact {key} of stage {stage}")
-    return artifact.values
+    values: Mapping[str, Any] = artifact.values
+    return values
 
 
 def _row(trial: Row, trained: Mapping[str, Any], baseline: Row | None, arguments: argparse.Namespace) -> Row:

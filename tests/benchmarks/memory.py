@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,15 @@ from PIL import Image
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer.core.artifact import Artifact
+from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
 from explorer.core.settings import DataSettings, Settings, TrainSettings
 from explorer.core.statistics import Interval
 from explorer.inputs.dataset_files import source
 from explorer.line import trial
-from explorer.line.stage import Stage
+from explorer.line.contracts import measure
+from explorer.line.stage import A, P, Stage
 from explorer.processes.pool import Worker, temporary
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
@@ -64,19 +65,17 @@ class FreshWorkers:
             self.host: Mapping[str, Any] = worker.request({"call": NATIVE_TARGET, "arguments": {}})
         self.rows: list[Row] = []
 
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+    def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
         """Execute `stage` unless the store has its artifact."""
         if found := self._store.find(stage.name, stage.key):
             return found
-        parents = {**stage.parents, **(equivalent() if equivalent else {})}
+        whole: Stage = replace(stage, parents=equivalent()) if equivalent else stage
         worker = Worker(stage.worker, stage.name, self._workspace.logs / "memory.log", os.cpu_count() or 1)
         start = time.perf_counter()
         try:
             with self._store.locked(stage.key), self._store.draft() as draft:
                 request = {
-                    "stage": stage.name,
-                    "parameters": dict(stage.parameters),
-                    "parents": {name: {**asdict(parent), "path": str(parent.path)} for name, parent in parents.items()},
+                    **whole.as_json(),
                     "out": str(draft),
                     "scratch": str(self._store.scratch(stage.key)),
                 }
@@ -97,7 +96,7 @@ class FreshWorkers:
         """Return this machine's target."""
         return self.host
 
-    def measure(self, stage: Stage, device: str) -> Interval:
+    def measure(self, stage: measure.Stage, device: str) -> Interval:
         """Take no latency: one image is all that it would hold."""
         return Interval(0.0, 0.0, 0.0)
 

@@ -42,8 +42,7 @@ def cached_trials(folder: Path, repeats: int, sampler: str) -> list[float]:
     """Return milliseconds per trial of studies whose every stage and measurement is on record."""
     samples = []
     for repeat in range(repeats):
-        path = studies.write_space(folder, name=f"{sampler}-{repeat}")
-        path.write_text(path.read_text().replace('sampler = "grid"', f'sampler = "{sampler}"'))
+        path = studies.write_space(folder, name=f"{sampler}-{repeat}", search={"sampler": sampler})
         ends = Ends()
         studies.run(path, folder / "workspace", ends, trials=TRIALS)
         executed = [stage for stage in ends.stages if not stage.startswith("reach")]

@@ -20,11 +20,12 @@ from optuna.trial import TrialState
 
 from explorer.core.configuration import Configuration
 from explorer.line.dry_run import CountingEngine
-from explorer.search.samplers.nsga2 import _Sampler
-from explorer.search.study import CONFIGURATION, PROPOSAL, Study
+from explorer.search.optuna_database import CONFIGURATION, PROPOSAL
+from explorer.search.samplers._genetic import GENERATION
+from explorer.search.study import Study
 from explorer.space import space
 from explorer.space.space import Space
-from explorer.workspace import records
+from explorer.workspace import schema
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row
@@ -116,7 +117,7 @@ def fill(searched: Space, workspace: Workspace, count: int) -> None:
     """
     own = Records(workspace.url)
     study = Study(searched, workspace, own)
-    study_id = study._study_id
+    study_id = study._database.study_id
     drawn = random.Random(0)
     numbers = drawn.sample(range(searched.count), count)
     now = datetime.datetime.now(datetime.UTC)
@@ -141,13 +142,13 @@ def fill(searched: Space, workspace: Workspace, count: int) -> None:
             kind = models.TrialValueModel.TrialValueType.FINITE
             put(models.TrialValueModel, trial_id=trial_id, objective=index, value=found[name], value_type=kind)
         # Of a genetic sampler, and of no meaning to the others.
-        generation = {"trial_id": trial_id, "key": _Sampler._get_generation_key(), "value_json": str(number // 50)}
+        generation = {"trial_id": trial_id, "key": GENERATION, "value_json": str(number // 50)}
         put(models.TrialSystemAttributeModel, **generation)
         attributes = {CONFIGURATION: f'"{configuration.id}"', PROPOSAL: str(number)}
         for key, text in attributes.items():
             put(models.TrialUserAttributeModel, trial_id=trial_id, key=key, value_json=text)
         put(
-            records._Trial, study=searched.name, number=number, configuration_id=configuration.id,
+            schema.TrialRow, study=searched.name, number=number, configuration_id=configuration.id,
             configuration=configuration.as_dict(), values=found, failure=None, seconds=0.0, finished=now,
         )  # fmt: skip
         if number % ROWS == ROWS - 1 or number == count - 1:

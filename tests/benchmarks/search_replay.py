@@ -16,16 +16,17 @@ from typing import Any
 import moocore
 import numpy as np
 
-from explorer.core.artifact import Artifact
+from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.statistics import Interval
-from explorer.engines._stages import StageEngine
+from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial
-from explorer.line.stage import Stage
+from explorer.line.contracts import measure
+from explorer.line.stage import A, P, Stage
 from explorer.results import progress
-from explorer.search import grid
+from explorer.search import jobs
 from explorer.search import search as engines
 from explorer.search.latency_first import Screen
 from explorer.search.study import Study
@@ -83,18 +84,18 @@ class Outcome:
 Table = Mapping[str, Outcome]
 
 
-class _Noting(grid.Known):
+class _Noting(jobs.Known):
     """Notes the keys of what the line asks for."""
 
-    def __init__(self, engine: StageEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.asked: list[str] = []
 
-    def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
+    def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
         self.asked.append(stage.key)
         return super().run(stage, equivalent)
 
-    def measure(self, stage: Stage, device: str) -> Interval:
+    def measure(self, stage: measure.Stage, device: str) -> Interval:
         self.asked.append(stage.key)
         return super().measure(stage, device)
 
@@ -145,7 +146,7 @@ def outcomes(searched: Space, workspace: Workspace, latency_first: bool) -> dict
     return table
 
 
-def _measure_untrained(searched: Space, engine: StageEngine) -> None:
+def _measure_untrained(searched: Space, engine: Engine) -> None:
     """Execute what the line lacks with latency first, as many configurations at once as in a study."""
     with ThreadPoolExecutor(engine.concurrency) as executor:
         line = partial(trial.run, settings=searched.settings, engine=engine, screen=_Patient())
@@ -159,7 +160,7 @@ def _line(
     noting.asked.clear()
     try:
         return trial.run(configuration, searched.settings, noting, screen)
-    except grid.Lacking:
+    except jobs.Lacking:
         return None
 
 
@@ -198,7 +199,8 @@ def replay_rows(searched: Space, table: Table, samplers: list[str], seeds: int) 
     with ProcessPoolExecutor(os.cpu_count()) as executor:
         for sampler in samplers:
             for latency_first in (False, True):
-                own = replace(searched, latency_first=latency_first)
+                search = searched.search.model_copy(update={"latency_first": latency_first})
+                own = replace(searched, search=search)
                 found = list(executor.map(partial(replay, own, table, sampler), range(seeds)))
                 evaluations, costs, skipped = zip(*found, strict=True)
                 rows.append(

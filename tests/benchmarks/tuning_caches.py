@@ -55,7 +55,7 @@ def rows(spec: str, network: Path, algorithm: str, threads: int) -> list[Row]:
             task_extraction.build(task.function, target, "template", [choice])
             for task, choice in zip(tasks, choices, strict=True)
         ]
-        libraries = [each.library.jit() for each in built]
+        libraries = [each.library.jit() for each in built if each.library is not None]
         for size in EVICTED_MIB:
             evicted = eviction.Eviction(size << 20, threads, tvm.cpu(), fill)
             total = 0.0

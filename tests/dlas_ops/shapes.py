@@ -79,3 +79,10 @@ def made_to_fit(conv: Conv, algorithm: str) -> Conv:
         if asked.module.supports(conv, networks.target()) is None:
             return conv
     raise AssertionError(f"{algorithm} runs no convolution that these draw")
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> networks.Array:
+    """Draw OIHW weights of up to 40 channels each way."""
+    channels = st.integers(1, 40)
+    return networks.random((draw(channels), draw(channels), draw(st.integers(1, 3)), draw(st.integers(1, 3))))

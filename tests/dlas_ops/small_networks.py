@@ -55,6 +55,20 @@ def conv_node(conv: Conv, inputs: Sequence[str], output: str) -> onnx.NodeProto:
     )  # fmt: skip
 
 
+REPEATED = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
+
+
+def repeated() -> onnx.ModelProto:
+    """Return three convolutions of one shape, the last one without what the others are fused with."""
+    nodes = [
+        conv_node(REPEATED, ["x", "w0"], "a"), helper.make_node("Relu", ["a"], ["b"]),
+        conv_node(REPEATED, ["b", "w1"], "c"), helper.make_node("Relu", ["c"], ["d"]),
+        conv_node(REPEATED, ["d", "w2"], "y"),
+    ]  # fmt: skip
+    weights = {f"w{seed}": weights_of(REPEATED, seed) for seed in range(3)}
+    return model(nodes, shape_of(REPEATED), weights)
+
+
 def shape_of(conv: Conv) -> tuple[int, ...]:
     return conv.batch, conv.in_channels, conv.height, conv.width
 
@@ -84,6 +98,17 @@ def run_onnxruntime(network: onnx.ModelProto, data: Array) -> Array:
     options.intra_op_num_threads = 2
     session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: data})[0])
+
+
+def run_reference(network: onnx.ModelProto, data: Array) -> Array:
+    """Return what ONNX's operators, written in NumPy, compute: exact sums of integers.
+
+    ONNX Runtime's are not everywhere: without VNNI, its sums of two products of 8-bit integers saturate at 16 bits.
+    """
+    from onnx.reference import ReferenceEvaluator
+
+    [output] = ReferenceEvaluator(network).run(None, {"x": data})
+    return np.asarray(output)
 
 
 def assert_close(actual: Array, expected: Array, tolerance: float = 1e-4) -> None:

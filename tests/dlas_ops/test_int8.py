@@ -1,4 +1,4 @@
-"""Networks on 8-bit integers: bit-exact convolutions, whole networks against ONNX Runtime, every instruction."""
+"""Networks on 8-bit integers: bit-exact convolutions, operators against ONNX's own, every instruction."""
 
 from __future__ import annotations
 
@@ -125,12 +125,12 @@ def test_arm_is_exact(kind: str, mcpu: str, instruction: str, tmp_path: Path) ->
 
 
 def check(model: onnx.ModelProto, data: networks.Array, quantum: float, algorithm: str) -> dlas_ops.Compiled:
-    """Compare with ONNX Runtime.
+    """Compare with ONNX's own operators.
 
     One quantum may lie between the two: each rounds floats, which come out a little different, to integers.
     """
     compiled = dlas_ops.compile(model, networks.target(), algorithm=algorithm, dtype="int8")
-    difference = np.abs(networks.run(compiled, data) - networks.run_onnxruntime(model, data))
+    difference = np.abs(networks.run(compiled, data) - networks.run_reference(model, data))
     assert difference.max() <= 1.001 * quantum
     assert (difference > 0.5 * quantum).mean() < 0.02
     return compiled
@@ -157,7 +157,7 @@ OPERATORS: dict[str, tuple[list[str], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("case", OPERATORS)
-def test_operators_agree_with_onnxruntime(case: str, algorithm: str) -> None:
+def test_operators_agree_with_onnx(case: str, algorithm: str) -> None:
     inputs, attributes = OPERATORS[case]
     conv = Conv(2, 5, 9, 9, 21, (3, 3), padding=(1, 1, 1, 1))
     source = Scale(0.02, 131)
@@ -176,7 +176,7 @@ def test_operators_agree_with_onnxruntime(case: str, algorithm: str) -> None:
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(("inputs", "outputs"), [(7, 3), (512, 10), (33, 50)])
-def test_dense_agrees_with_onnxruntime(rows: int, inputs: int, outputs: int) -> None:
+def test_dense_agrees_with_onnx(rows: int, inputs: int, outputs: int) -> None:
     rng = np.random.default_rng(0)
     source, network = Scale(0.02, 99), Network()
     scale = rng.uniform(0.001, 0.02, outputs).astype(np.float32)

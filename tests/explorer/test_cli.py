@@ -3,61 +3,41 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 import explorer
 from explorer import cli
-from explorer.core.errors import Failure
+from explorer.search.search import Summary
 from explorer.search.study import Study
-from explorer.workspace.records import Record, Records
+from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
-from tests.explorer.frames import complete
+from tests.explorer.searched import searched
 from tests.explorer.spaces import SMALL, make
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study as `search` leaves it behind, with outcomes that cost nothing."""
-    place, records = searched(tmp_path_factory.mktemp("workspace"))
-    records.add_execution("train", "k", 2.5)
-    records.add_execution("train", "l", 1.5)
-    return place.root
+    return searched(tmp_path_factory.mktemp("workspace"))[0].root
 
 
-def searched(root: Path, **search: object) -> tuple[Workspace, Records]:
-    place = Workspace(root / "w")
-    place.root.mkdir()
-    space = make(root, SMALL, sampler="grid", trials=12, **search)
-    records = Records(place.url)
-    study = Study(space, place, records)
-    for _ in range(12):
-        asked = study.ask()
-        assert asked is not None
-        number, configuration = asked
-        study.tell(number, configuration, _outcome(number), 0.1)
-    return place, records
+@pytest.fixture
+def connections() -> Iterator[list[object]]:
+    """Every connection to a database that any library of this process opens meanwhile."""
+    opened: list[object] = []
 
+    def connect(connection: object, _record: object) -> None:
+        opened.append(connection)
 
-def _outcome(number: int) -> Record | Failure:
-    if number % 5 == 4:
-        return Failure("measure", "crash", f"trial {number} [died]", "the last line of the log")
-    row = complete(number, 0.9 + 0.005 * number, 1.0 + number)
-    names = (
-        "accuracy",
-        "accuracy_low",
-        "accuracy_high",
-        "test_accuracy",
-        "test_images",
-        "latency_ms",
-        "latency_low_ms",
-        "latency_high_ms",
-        "size_bytes",
-    )
-    return Record({name: row[name] for name in names} | {"build_key": "0" * 64})  # an artifact that is gone
+    sa.event.listen(sa.Pool, "connect", connect)
+    yield opened
+    sa.event.remove(sa.Pool, "connect", connect)
 
 
 def dlas(*arguments: object) -> int:
@@ -149,13 +129,6 @@ def test_show_prints_one_trial_with_its_log(workspace: Path, capsys: pytest.Capt
     assert "the last line of the log" in text
     assert dlas("show", 99, "-w", workspace) == 2
     assert "no finished trial 99; its last is 11" in capsys.readouterr().err
-
-
-def test_parquet_takes_numbers_beside_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [complete(index, 0.9, 1.0, channel_multiple=multiple) for index, multiple in enumerate((8, "vector", None))]
-    monkeypatch.setattr(explorer, "frame", lambda workspace, study: pd.DataFrame(rows))
-    assert dlas("export", "--format", "parquet", "-o", tmp_path / "t.parquet") == 0
-    assert pd.read_parquet(tmp_path / "t.parquet")["channel_multiple"].fillna("-").to_list() == ["8", "vector", "-"]
 
 
 def test_export_writes_the_whole_frame(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +241,48 @@ def test_a_workspace_without_a_finished_trial_says_so(tmp_path: Path, capsys: py
 def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert dlas(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("front",),
+        ("front", "--device", "local", "--figure", "f.html", "--latency-ms", "3"),
+        ("front", "--json"),
+        ("best", "--latency-ms", "3.5"),
+        ("status",),
+        ("status", "--json"),
+        ("show", "4"),
+        ("export", "-o", "t.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_opens_the_database_once(
+    arguments: tuple[str, ...],
+    workspace: Path,
+    tmp_path: Path,
+    connections: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dlas(*arguments, "-w", workspace) == 0
+    assert len(connections) == 1
+
+
+def test_after_a_run_its_study_is_opened_once_for_the_summary(
+    tmp_path: Path, connections: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, _ = searched(tmp_path)
+    connections.clear()
+    summary = Summary("drawn", complete=10, failed=2, skipped=0, added=12, exhausted=True)
+    monkeypatch.setattr(explorer, "run", lambda *positional, **named: summary)
+    assert dlas("run", "drawn", "-w", place.root) == 0
+    assert len(connections) == 1
+    *_, ended, exhausted, following = capsys.readouterr().out.splitlines()
+    assert ended == f"12 trials, 2 failed; the fronts as a page: {place.figure('drawn')}"
+    assert place.figure("drawn").exists()
+    assert exhausted == "every configuration of the space has been tried"
+    assert following == f"next: dlas best --device local --latency-ms 7.4 --workspace {place.root}"
 
 
 def test_reading_never_imports_torch_or_tvm(workspace: Path) -> None:

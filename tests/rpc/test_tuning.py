@@ -17,9 +17,10 @@ import pytest
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.engines import local
-from explorer.engines._devices import Surroundings
-from explorer.inputs.external import Origins
-from explorer.line.stage import Stage
+from explorer.engines.context import EngineContext
+from explorer.engines.engine import Engine
+from explorer.inputs.external import ExternalInputs
+from explorer.line.contracts import tune
 from explorer.line.tuning.database import Log
 from explorer.processes import loopback
 from explorer.processes.pool import Worker
@@ -52,7 +53,8 @@ class Tuner:
     ) -> tuple[dict[str, Any], Path]:
         parameters = {
             "tuner": "template", "tuning_trials": trials, "tuning_seconds": 0, "target": self.target, "threads": 1,
-            "tracker": self.tracker, "key": "local", "database": str(database), "reconnect": 0, **other,
+            "device": "local", "tracker": self.tracker, "key": "local", "database": str(database), "reconnect": 0,
+            **other,
         }  # fmt: skip
         out = database.with_name(f"{database.name}-{trials}-out")
         shutil.rmtree(out, ignore_errors=True)
@@ -203,13 +205,12 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
     store = Store(workspace.artifacts)
     events = Killer(workspace.artifacts / "tuning")
     devices = {"local": Device(name="local", tracker="loopback", key="local", cores=tuple(CORES[:1]))}
-    engine = local.LocalEngine(
-        Surroundings(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), devices, 1, events)
-    )
+    external = ExternalInputs({}, {}, {})
+    context = EngineContext(store, Records(workspace.url), workspace.logs, external, devices, 1, events)
+    engine = Engine(context, local.build(context, None))
     lowered = Artifact("lower", "key", tuner.lowered)
-    budget = {"tuner": "template", "tuning_trials": 18, "tuning_seconds": 0}
     with engine:
-        stage = Stage("tune", {**budget, "target": tuner.target, "threads": 1, "device": "local"}, {"lower": lowered})
+        stage = tune.Stage(tune.Parameters("template", 18, 0, tuner.target, 1, "local"), tune.Parents(lowered))
         tuned = engine.tune(stage, "local")
     assert events.killed
     assert any("the server of device 'local' is gone" in note for note in events.notes)

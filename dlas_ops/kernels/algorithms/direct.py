@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from dlas_ops._types import Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
-from dlas_ops.schedule.steps import copy_stage, extents, register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.steps import copy_stage, extents
 from dlas_ops.schedule.tiling import register_tile
 from dlas_ops.schedule.tunables import Choice, Space
 
@@ -22,7 +23,7 @@ DTYPES = ("float32", "float16", "int8")
 HALF = True
 
 
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None."""
     if conv.groups > 1:
         return "direct vectorises over the output channels of ungrouped convolutions only"
@@ -42,7 +43,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu, HALF))
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import padded
@@ -55,7 +56,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     channels = int(data.shape[4]) if len(data.shape) == 5 else depth * dot.values
     source = padded(data, conv, rows, columns, channels, border, dot.data)
 
-    def operands(index: Sequence[Any], step: Sequence[Any], value: Sequence[Any]) -> tuple[Any, Any]:
+    def operands(index: Sequence[Expr], step: Sequence[Expr], value: Sequence[Expr]) -> tuple[Expr, Expr]:
         n, b, h, w, c = index
         kh, kw, ci = step
         row = h * conv.stride[0] + kh * conv.dilation[0]
@@ -70,13 +71,13 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
     n, b, h, w, c, kh, kw, ci, *_ = extents(sch, block)
     return tiled_space(sch, block, (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (kh, kw, ci), cpu)
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
     for producer in sources(sch, block):
         copy_stage(sch, producer, cpu)

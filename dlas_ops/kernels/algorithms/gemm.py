@@ -5,26 +5,22 @@ Source: Chellapilla et al., "High Performance Convolutional Neural Networks for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dlas_ops._types import Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import Dot, dot_of
 from dlas_ops.processor.targets import Cpu
-from dlas_ops.schedule.steps import (
-    copy_stage,
-    extents,
-    register_tiled,
-    sources,
-    sum_values,
-    tiled_space,
-    vectorize_last,
-)
+from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.steps import copy_stage, extents, vectorize_last
 from dlas_ops.schedule.tiling import register_tile
 from dlas_ops.schedule.tunables import Choice, Space
+
+# Takes image, row, column, group of matrix columns, and the index in the group: one element of a matrix.
+Reader = Callable[[Expr, Expr, Expr, Expr, Sequence[Expr]], Expr]
 
 FORMATS = ("dense", "csr")
 DTYPES = ("float32", "float16", "int8")
@@ -33,7 +29,7 @@ DTYPES = ("float32", "float16", "int8")
 HALF = True
 
 
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None."""
     if conv.groups > 1:
         return "gemm multiplies by one matrix; a grouped convolution has one per group"
@@ -54,7 +50,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return panels.reshape(len(panels), -1, *panels.shape[4:])
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.sums import summed
@@ -66,7 +62,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     matrix = _im2col(conv, data, rows, columns, dot, border)
     channels = out_blocks * lanes
 
-    def operands(index: Sequence[Any], step: Sequence[Any], value: Sequence[Any]) -> tuple[Any, Any]:
+    def operands(index: Sequence[Expr], step: Sequence[Expr], value: Sequence[Expr]) -> tuple[Expr, Expr]:
         (n, _, h, w, c), (k,) = index, step
         return matrix(n, h, w, k, value), weight[c // lanes, k, c % lanes, *value]
 
@@ -75,13 +71,13 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
     n, b, h, w, c, k, *_ = extents(sch, block)
     return tiled_space(sch, block, (n * b, c // cpu.lanes(), h, w, cpu.lanes()), (k,), cpu)
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of matrix rows x channel vectors in registers; run over the tiles in parallel."""
     gathered = sources(sch, block)
     n, b, h, w, c, k, *value = sch.get_loops(block)
@@ -97,7 +93,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     sum_values(sch, block, v, value, cpu)
 
 
-def _im2col(conv: Conv, data: Any, rows: int, columns: int, dot: Dot, border: int) -> Any:
+def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border: int) -> Reader:
     """Return a reader of the im2col matrix: row (image, height, width), column (kernel row, kernel column, channel).
 
     It takes a column as the group of channels that are summed at once and, if there are several, which of them.
@@ -109,7 +105,7 @@ def _im2col(conv: Conv, data: Any, rows: int, columns: int, dot: Dot, border: in
     if as_it_is and (rows, columns) == (conv.height, conv.width):
         return lambda n, h, w, k, value: data[n, 0, h, w, sum(value, k * dot.values)]
 
-    def element(n: Any, h: Any, w: Any, kh: Any, kw: Any, ci: Any) -> Any:
+    def element(n: Expr, h: Expr, w: Expr, kh: Expr, kw: Expr, ci: Expr) -> Expr:
         row = h * conv.stride[0] + kh * conv.dilation[0] - conv.padding[0]
         column = w * conv.stride[1] + kw * conv.dilation[1] - conv.padding[1]
         inside = [row >= 0, row < conv.height, column >= 0, column < conv.width]
@@ -124,7 +120,7 @@ def _im2col(conv: Conv, data: Any, rows: int, columns: int, dot: Dot, border: in
     depth = groups * dot.values
     matrix = tvm.te.compute((conv.batch, rows, columns, height, width, depth), element, name="im2col")
 
-    def read(n: Any, h: Any, w: Any, k: Any, value: Sequence[Any]) -> Any:
+    def read(n: Expr, h: Expr, w: Expr, k: Expr, value: Sequence[Expr]) -> Expr:
         channel = sum(value, k % groups * dot.values)
         return matrix[n, h, w, k // (width * groups), k // groups % width, channel]
 

@@ -6,15 +6,16 @@ Source: Liu et al., "Optimizing CNN Model Inference on CPUs", USENIX ATC 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from dlas_ops._types import Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
-from dlas_ops.schedule.steps import copy_stage, extents, register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
+from dlas_ops.schedule.steps import copy_stage, extents
 from dlas_ops.schedule.tiling import register_tile
 from dlas_ops.schedule.tunables import Choice, Space
 
@@ -25,7 +26,7 @@ DTYPES = ("float32", "float16", "int8")
 HALF = True
 
 
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None."""
     if conv.groups > 1:
         return "spatial_pack blocks the channels of ungrouped convolutions only"
@@ -49,7 +50,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(split, 3, 1))
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import padded
@@ -64,7 +65,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     groups = data_block // dot.values
     source = padded(data, conv, rows, columns, data_block, border, dot.data)
 
-    def operands(index: Sequence[Any], step: Sequence[Any], value: Sequence[Any]) -> tuple[Any, Any]:
+    def operands(index: Sequence[Expr], step: Sequence[Expr], value: Sequence[Expr]) -> tuple[Expr, Expr]:
         n, o, h, w, v = index
         co, kh, kw, ci = step
         group = co * inner + ci if in_blocks > 1 else ci
@@ -79,13 +80,13 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
     n, o, h, w, v, co, kh, kw, ci, *_ = extents(sch, block)
     return tiled_space(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu)
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in registers; run over the tiles in parallel."""
     for producer in sources(sch, block):
         copy_stage(sch, producer, cpu)

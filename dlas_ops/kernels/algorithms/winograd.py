@@ -12,20 +12,19 @@ m = 4 are those that keep rounding small among the symmetric ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
-from math import ceil, prod
-from typing import Any
+from math import prod
 
 import numpy as np
 
+from dlas_ops._types import Expr, Loop, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_vectors
-from dlas_ops.kernels.shared.winograd_transforms import POINTS, derive, entry, matrices
+from dlas_ops.kernels.shared.winograd_plan import Work, most, variant
+from dlas_ops.kernels.shared.winograd_transforms import derive, entry, matrices
 from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
-    BYTES,
     Epilogue,
     divisors,
     extents,
@@ -36,7 +35,7 @@ from dlas_ops.schedule.steps import (
     unrolled,
     vectorize_inner,
 )
-from dlas_ops.schedule.tiling import Tile, register_tile
+from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 FORMATS = ("dense",)
@@ -45,16 +44,8 @@ DTYPES = ("float32",)
 # Largest error relative to the largest output that the tests accept, by m.
 ERROR = {2: 2e-6, 4: 8e-6}
 
-# Cycles per element of a tile and vector of channels that is transformed, out of whole layers' times: a load, a store,
-# some additions and what comes from beyond the L1 cache.
-TRANSFORM_CYCLES = 6
-# Weights that are read for the first time come from beyond the L2 cache.
-WEIGHT_BYTES_PER_CYCLE = 8
-# Part of the L2 cache that the transformed inputs of one panel may take.
-PANEL_OF_L2 = 0.5
 
-
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None."""
     if conv.groups > 1:
         return "winograd multiplies all input by all output channels, and a grouped convolution only some"
@@ -70,65 +61,6 @@ def block(channels: int, cpu: Cpu) -> int:
     return cpu.lanes()
 
 
-@dataclass(frozen=True)
-class Work:
-    """What there is to do: `height` x `width` tiles of m x m outputs per image, `vectors` of output channels."""
-
-    m: int
-    batch: int
-    channels: int
-    vectors: int
-    height: int
-    width: int
-
-    @property
-    def elements(self) -> int:
-        """Elements of a transformed tile."""
-        return (self.m + 2) ** 2
-
-    def panel(self, tile: Tile, count: int) -> tuple[int, int]:
-        """Return rows and columns of the largest panel of at most `count` register tiles: of one row, or whole rows."""
-        columns = most(self.width // tile.width, count)
-        rows = most(self.height // tile.height, count // columns) if columns * tile.width == self.width else 1
-        return rows * tile.height, columns * tile.width
-
-    def cycles(self, tile: Tile, count: int, groups: int, cpu: Cpu) -> float:
-        """Estimate the cycles of the core that runs most of all pairs of a panel and a group of channel vectors."""
-        rows, columns = self.panel(tile, count)
-        points, vectors = rows * columns, self.vectors // groups
-        rounds = ceil(self.batch * self.height * self.width // points * groups / cpu.cores)
-        multiply = points * self.channels * vectors / cpu.multiply_adds
-        transform = points * (self.channels / cpu.lanes() + vectors) * TRANSFORM_CYCLES
-        # Cores read the same weights at about the same time: however they are split, they come once from beyond the L2
-        # cache, or once per panel of a core if what the core multiplies by does not fit its L2 cache.
-        weights = self.elements * self.channels * self.vectors * cpu.lanes() * BYTES
-        fit = weights / groups * min(rounds, groups) <= cpu.l2_bytes / 2
-        reads = weights * (1 if fit else ceil(rounds / groups))
-        return self.elements * rounds * (multiply + transform) + reads / (WEIGHT_BYTES_PER_CYCLE * cpu.cores)
-
-    def plan(self, tile: Tile, cpu: Cpu) -> tuple[float, int, int]:
-        """Return the fewest cycles, and the register tiles in a panel and the groups of channels that take them."""
-        across, down = self.width // tile.width, self.height // tile.height
-        counts = [*divisors(across), *(across * rows for rows in divisors(down)[1:])]
-        most_points = PANEL_OF_L2 * cpu.l2_bytes / (self.elements * self.channels * BYTES)
-        fit = [count for count in counts if count * tile.points <= most_points] or [1]
-        groups = divisors(self.vectors // tile.vectors)
-        return min((self.cycles(tile, count, g, cpu), count, g) for count in fit for g in groups)
-
-
-def variant(conv: Conv, cpu: Cpu) -> tuple[Work, Tile]:
-    """Return what to do with the m of the fewest cycles, the map covered by whole register tiles, and that tile."""
-    found = []
-    for m in POINTS:
-        vectors = ceil(conv.out_channels / cpu.lanes())
-        height, width = ceil(conv.out_height / m), ceil(conv.out_width / m)
-        tile = register_tile(height, width, vectors, conv.batch, cpu)
-        work = Work(m, conv.batch, conv.in_channels, vectors, *tile.covers(height, width))
-        found.append((work.plan(tile, cpu)[0], work, tile))
-    _, work, tile = min(found, key=lambda each: each[0])
-    return work, tile
-
-
 def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     """Transform OIHW weights in float64, as (output block, m + 2, m + 2, input channel, output channel) in float32."""
     kernel = matrices(variant(conv, cpu)[0].m)[1]
@@ -138,7 +70,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return transformed.astype(np.float32).reshape(blocks, len(kernel), len(kernel), channels, lanes)
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu) -> Tensor:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import annotation, padded
@@ -154,7 +86,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     even_odd = [range(size - 2, -1, -2), range(size - 1, -1, -2)]
     pairs = [range(1), *(range(first, first + 2) for first in range(1, size - 1, 2)), range(size - 1, size)]
 
-    def half_transformed(n: Any, c: Any, h: Any, w: Any, a: Any, x: Any, v: Any) -> Any:
+    def half_transformed(n: Expr, c: Expr, h: Expr, w: Expr, a: Expr, x: Tensor, v: Expr) -> Expr:
         return entry(forward, even_odd, a, [source[n, c, h * m + r, w * m + x, v] for r in range(size)])
 
     half = te.compute(
@@ -168,7 +100,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     inner = lanes if conv.in_channels % lanes == 0 else conv.in_channels
     co, ci = te.reduce_axis((0, conv.in_channels // inner), "co"), te.reduce_axis((0, inner), "ci")
 
-    def sum_of_products(a: Any, b: Any, n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+    def sum_of_products(a: Expr, b: Expr, n: Expr, o: Expr, h: Expr, w: Expr, v: Expr) -> Expr:
         channel = co * inner + ci
         held = tiles[a, b, n, channel // lanes, h, w, channel % lanes]
         return te.sum(held * weight[o, a, b, channel, v], axis=[co, ci])
@@ -185,7 +117,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
         name="half_inverse",
     )
 
-    def point(n: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+    def point(n: Expr, o: Expr, h: Expr, w: Expr, v: Expr) -> Expr:
         return entry(backward, pairs, w % m, [half_back[n, o, h // m, w // m, h % m, b, v] for b in range(size)])
 
     points = te.compute((conv.batch, work.vectors, work.height * m, work.width * m, lanes), point, name="inverse")
@@ -193,7 +125,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu) -> Any:
     return te.compute(shape, lambda *index: points[index], name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`.
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers; ``panel`` is how many of those tiles, at
@@ -221,7 +153,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     }
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Take a panel of tiles at a time, panels in parallel, through both transforms and the product between them."""
     work, tile = _work_of(sch, block), Tile(*choice["tile"])
     rows, columns = work.panel(tile, choice["panel"])
@@ -259,7 +191,7 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
         vectorize_inner(sch, first, sch.get_loops(first)[depth:], cpu.lanes(), unroll=depth > 2)
 
 
-def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
+def _transform(sch: Schedule, whole: SBlock, half: SBlock, loop: Loop, cpu: Cpu) -> None:
     """Compute `half`, the transform of columns, and `whole`, that of rows too, unrolled for one tile at `loop`."""
     sch.compute_at(half, loop)
     depth = len(sch.get_loops(whole)) - 3
@@ -269,10 +201,10 @@ def _transform(sch: Any, whole: Any, half: Any, loop: Any, cpu: Cpu) -> None:
 
 
 # Blocks that sum products, with how many loops are around the first of their reductions.
-Sums = list[tuple[Any, int]]
+Sums = list[tuple[SBlock, int]]
 
 
-def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
+def _multiply(sch: Schedule, block: SBlock, loop: Loop, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
     """Compute the products of a panel at `loop`, a register tile at a time."""
     sch.compute_at(block, loop, preserve_unit_loops=True)
     sums = sch.cache_write(block, 0, "local")
@@ -290,7 +222,7 @@ def _multiply(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Cho
     return [(block, 3)]
 
 
-def _multiply_derived(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
+def _multiply_derived(sch: Schedule, block: SBlock, loop: Loop, tile: Tile, cpu: Cpu, choice: Choice) -> Sums:
     """Compute the products of a panel at `loop` for some input channels at a time, whose kernels are derived before.
 
     These kernels stay in the L1 cache. Sums over all channels pass by it in between, a register tile at a time: of a
@@ -331,11 +263,6 @@ def _multiply_derived(sch: Any, block: Any, loop: Any, tile: Tile, cpu: Cpu, cho
     return [(block, 2), (part, 6)]
 
 
-def most(size: int, limit: int) -> int:
-    """Return the largest divisor of `size` that is at most `limit`, or 1."""
-    return max(divisor for divisor in divisors(size) if divisor <= max(limit, 1))
-
-
-def _work_of(sch: Any, block: Any) -> Work:
+def _work_of(sch: Schedule, block: SBlock) -> Work:
     size, _, batch, vectors, height, width, _, *reduction = extents(sch, block)
     return Work(size - 2, batch, prod(reduction), vectors, height, width)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, value_axis
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
+from dlas_ops.schedule.register_tiles import sum_values
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
     divisors,
@@ -18,7 +18,6 @@ from dlas_ops.schedule.steps import (
     fetch_ahead,
     inline_rest,
     parallel,
-    sum_values,
     tile_of,
     vectorize_inner,
 )
@@ -34,7 +33,7 @@ def pack(weight: np.ndarray, cpu: Cpu) -> np.ndarray:
     return in_panels(weight.T[:, :, None, None], cpu.lanes(), dot_of(str(weight.dtype), cpu))[:, 0, 0]
 
 
-def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
+def compute(data: Tensor, weight: Tensor, outputs: int, cpu: Cpu) -> Tensor:
     """Return `data` (rows, inputs) times packed `weight`, as (rows, outputs)."""
     te, dot = tvm.te, dot_of(str(data.dtype), cpu)
     blocks, groups, lanes, *_ = (int(size) for size in weight.shape)
@@ -54,7 +53,7 @@ def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
         filled = data
     k, value = te.reduce_axis((0, groups), "k"), value_axis(dot)
 
-    def point(o: Any, r: Any, v: Any) -> Any:
+    def point(o: Expr, r: Expr, v: Expr) -> Expr:
         held = filled[r, sum(value, k * dot.values)]
         return te.sum(multiplied(held, weight[o, k, v, *value], dot), axis=[k, *value])
 
@@ -62,7 +61,7 @@ def compute(data: Any, weight: Any, outputs: int, cpu: Cpu) -> Any:
     return te.compute((rows, outputs), lambda r, c: sums[c // lanes, r, c % lanes], name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`.
 
     ``tile`` is (rows, panels) of sums in registers; ``prefetch`` is how many KiB ahead the weights are asked for.
@@ -73,7 +72,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return {"tile": rule_first((tile.width, tile.vectors), tiles), "prefetch": AHEAD_KIB}
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Hold the sums of a few panels in registers; the small result is copied out, with its epilogue, at the end."""
     rows, panels = choice["tile"]
     last = inline_rest(sch, sch.get_consumers(block)[0], block)

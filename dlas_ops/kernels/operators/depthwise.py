@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from math import gcd, prod
-from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, padded, wide
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.dot import dot_of
@@ -32,7 +32,7 @@ def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
     return np.ascontiguousarray(filled.reshape(blocks, block, *weight.shape[2:]).transpose(0, 2, 3, 1))
 
 
-def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
     """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
     te, dot = tvm.te, dot_of(str(data.dtype), cpu, in_half(conv, str(data.dtype), cpu))
     blocks, *_, block = (int(size) for size in weight.shape)
@@ -42,7 +42,7 @@ def compute(conv: Conv, data: Any, weight: Any, cpu: Cpu, border: int = 0) -> An
     source = padded(data, conv, rows, columns, block, border, held)
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
 
-    def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def point(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
         return te.sum(multiplied(source[n, co, row, column, ci], weight[co, kh, kw, ci], dot), axis=[kh, kw])
@@ -64,7 +64,7 @@ def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
     return Tile(max(rows), best, 1)
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`.
 
     ``tile`` is (rows, columns) of sums in registers; ``outer`` says what the parallel loop runs over first: channels or
@@ -79,7 +79,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return {"tile": rule_first((tile.height, tile.width), tiles), "outer": outer}
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Sum a tile of points in registers, one vector of channels at a time, over all such tiles in parallel."""
     height, width = choice["tile"]
     epilogue = Epilogue(sch, block)
@@ -109,6 +109,6 @@ def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
 
 
-def _bits(sch: Any, block: Any) -> int:
+def _bits(sch: Schedule, block: SBlock) -> int:
     """Return the width of one element of what `block` computes."""
     return int(tvm.DataType(str(sch.get(block).writes[0].source.dtype)).bits)

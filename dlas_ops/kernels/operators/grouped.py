@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, read_channel, value_axis
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Cpu
-from dlas_ops.schedule.steps import (
-    copy_stage,
-    divisors,
-    extents,
-    inline_rest,
-    parallel,
-    sum_values,
-    tile_of,
-    vectorize_inner,
-)
+from dlas_ops.schedule.register_tiles import sum_values
+from dlas_ops.schedule.steps import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
 from dlas_ops.schedule.tiling import Tile, register_tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -42,7 +34,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
     return np.stack([in_panels(group, lanes, dot) for group in groups])
 
 
-def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: int = 0) -> Any:
+def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, cpu: Cpu, border: int = 0) -> Tensor:
     """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
     te, tirx, dot = tvm.te, tvm.tirx, dot_of(str(data.dtype), cpu)
     groups, blocks, _, _, steps, lanes, *_ = (int(size) for size in weight.shape)
@@ -53,7 +45,7 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: in
     width = (columns - 1) * conv.stride[1] + conv.extent[1]
     top, left = conv.padding[:2]
 
-    def gathered(n: Any, g: Any, h: Any, w: Any, c: Any) -> Any:
+    def gathered(n: Expr, g: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
         inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
         if steps * dot.values > depth:
             inside.append(c < depth)
@@ -64,7 +56,7 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: in
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
     ci, value = te.reduce_axis((0, steps), "ci"), value_axis(dot)
 
-    def point(n: Any, g: Any, o: Any, h: Any, w: Any, v: Any) -> Any:
+    def point(n: Expr, g: Expr, o: Expr, h: Expr, w: Expr, v: Expr) -> Expr:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
         held = source[n, g, row, column, sum(value, ci * dot.values)]
@@ -76,7 +68,7 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: in
     outputs = conv.out_channels // groups
     out_blocks = -(-conv.out_channels // block)
 
-    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         channel = co * block + ci
         own = channel % outputs
         held = sums[n, channel // outputs, own // lanes, h, w, own % lanes]
@@ -88,7 +80,7 @@ def compute(conv: Conv, data: Any, weight: Any, block: int, cpu: Cpu, border: in
     return te.compute(shape, element, name="output")
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`: ``tile`` is (rows, columns, channel vectors) of sums in registers."""
     tile = tile_of(sch, block)
     _, _, vectors, rows, columns, *_ = extents(sch, block)
@@ -100,7 +92,7 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     return {"tile": rule_first((tile.height, tile.width, tile.vectors), tiles)}
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Gather, convolve and scatter one after the other, each in parallel; the tile's sums stay in registers."""
     tile = Tile(*choice["tile"])
     last = inline_rest(sch, sch.get_consumers(block)[0], block)

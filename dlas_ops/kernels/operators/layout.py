@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, read_channel
+from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import copy_stage, inline_rest, parallel
 from dlas_ops.schedule.tunables import Choice
 
 te, tirx = tvm.te, tvm.tirx
 
 
-def pack(data: Any, shape: tuple[int, ...], block: int) -> Any:
+def pack(data: Tensor, shape: tuple[int, ...], block: int) -> Tensor:
     """Return `data`, NCHW of `shape` or in other blocks, as (batch, channels / block, height, width, block)."""
     batch, channels, height, width = shape
     blocks = -(-channels // block)
 
-    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         channel = co * block + ci
         held = read_channel(data, n, channel, h, w)
         if blocks * block == channels:
@@ -32,12 +34,12 @@ def pack(data: Any, shape: tuple[int, ...], block: int) -> Any:
     return te.compute((batch, blocks, height, width, block), element, name="packed")
 
 
-def unpack(data: Any, shape: tuple[int, ...]) -> Any:
+def unpack(data: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return blocked `data` as NCHW of `shape`."""
     return te.compute(shape, lambda *index: read_channel(data, *index), name="unpacked")
 
 
-def concatenate(parts: Sequence[Any], channels: Sequence[int], block: int, lanes: int) -> Any:
+def concatenate(parts: Sequence[Tensor], channels: Sequence[int], block: int, lanes: int) -> Tensor:
     """Return blocked `parts` of `channels` channels each, one after the other along channels, in blocks of `block`.
 
     Where every part is whole vectors of channels, all lanes of a vector come from one part, and the copy vectorises.
@@ -47,7 +49,7 @@ def concatenate(parts: Sequence[Any], channels: Sequence[int], block: int, lanes
     unit = gcd(lanes, *channels)
     offsets = np.cumsum([0, *channels]).tolist()
 
-    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         channel = co * block + ci
         held = tirx.const(0.0, parts[0].dtype)
         for part, begin, end in reversed(list(zip(parts, offsets[:-1], offsets[1:], strict=True))):
@@ -59,12 +61,12 @@ def concatenate(parts: Sequence[Any], channels: Sequence[int], block: int, lanes
     return te.compute((batch, -(-total // block), height, width, block), element, name="concatenated", attrs=kind)
 
 
-def schedule(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Copy vectors of channels, rows in parallel."""
     copy_stage(sch, inline_rest(sch, block, None), cpu)
 
 
-def schedule_scalar(sch: Any, block: Any, cpu: Any, choice: Choice) -> None:
+def schedule_scalar(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Copy one element at a time, rows in parallel: a vector may come from two parts."""
     last = inline_rest(sch, block, None)
     parallel(sch, sch.fuse(*sch.get_loops(last)[:3]), cpu)

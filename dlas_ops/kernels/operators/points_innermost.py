@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, Tensor
 from dlas_ops.kernels.shared.blocks import read_channel
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import Cpu
@@ -35,14 +36,14 @@ def pitch(points: int, cpu: Cpu) -> int:
     return vectors * lanes
 
 
-def read(data: Any, width: int, image: Any, channel: Any, row: Any, column: Any) -> Any:
+def read(data: Tensor, width: int, image: Expr, channel: Expr, row: Expr, column: Expr) -> Expr:
     """Read one element of `data`, whose map is `width` wide, in any layout."""
     if len(data.shape) == 3:
         return data[image, channel, row * width + column]
     return read_channel(data, image, channel, row, column)
 
 
-def bordered(data: Any, conv: Conv, rows: int) -> Any:
+def bordered(data: Tensor, conv: Conv, rows: int) -> Tensor:
     """Return the input of `conv`, held in any layout, as NCHW with its border, and zeros below it, for `rows` outputs.
 
     What is repacked from it needs no conditions, so that it is copied in whole vectors.
@@ -53,7 +54,7 @@ def bordered(data: Any, conv: Conv, rows: int) -> Any:
     if len(data.shape) == 4 and (top, left, height, width) == (0, 0, conv.height, conv.width):
         return data
 
-    def element(n: Any, c: Any, h: Any, w: Any) -> Any:
+    def element(n: Expr, c: Expr, h: Expr, w: Expr) -> Expr:
         row, column = h - top, w - left
         inside = tirx.all(row >= 0, row < conv.height, column >= 0, column < conv.width)
         return tirx.if_then_else(inside, read(data, conv.width, n, c, row, column), tirx.const(0.0, data.dtype))
@@ -61,25 +62,25 @@ def bordered(data: Any, conv: Conv, rows: int) -> Any:
     return te.compute((conv.batch, conv.in_channels, height, width), element, name="bordered")
 
 
-def gather(data: Any, shape: tuple[int, ...], cpu: Cpu) -> Any:
+def gather(data: Tensor, shape: tuple[int, ...], cpu: Cpu) -> Tensor:
     """Return `data`, which holds NCHW of `shape` in any layout, as (batch, channels, pitch)."""
     batch, channels, height, width = shape
 
-    def element(n: Any, c: Any, p: Any) -> Any:
+    def element(n: Expr, c: Expr, p: Expr) -> Expr:
         held = read(data, width, n, c, p // width, p % width)
         return tirx.if_then_else(p < height * width, held, tirx.const(0.0, data.dtype))
 
     return te.compute((batch, channels, pitch(height * width, cpu)), element, name="points")
 
 
-def scatter(data: Any, shape: tuple[int, ...], block: int = 0) -> Any:
+def scatter(data: Tensor, shape: tuple[int, ...], block: int = 0) -> Tensor:
     """Return `data`, points innermost, as NCHW of `shape` or in channel blocks of `block`."""
     batch, channels, height, width = shape
     if not block:
         return te.compute(shape, lambda n, c, h, w: data[n, c, h * width + w], name="unpacked")
     blocks = -(-channels // block)
 
-    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         channel = co * block + ci
         held = data[n, channel, h * width + w]
         return tirx.if_then_else(channel < channels, held, tirx.const(0.0, data.dtype))

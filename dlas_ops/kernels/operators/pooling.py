@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, SBlock, Schedule, Tensor, Tirx
 from dlas_ops.kernels.operators.depthwise import window_tile
 from dlas_ops.kernels.shared.blocks import annotation, padded, wide
 from dlas_ops.kernels.shared.convolution import Conv
@@ -13,7 +12,7 @@ from dlas_ops.schedule.steps import inline_rest, parallel
 from dlas_ops.schedule.tunables import Choice
 
 
-def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu, border: int = 0) -> Any:
+def compute(window: Conv, data: Tensor, kind: str, count_padding: bool, cpu: Cpu, border: int = 0) -> Tensor:
     """Return max ("max") or average ("avg") pooling of blocked `data`, in the same blocks.
 
     Of 8-bit integers the average is their sum; around them lies `border`.
@@ -30,7 +29,7 @@ def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu, b
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(window.kernel, ("kh", "kw"), strict=True))
     reduce = te.max if kind == "max" else te.sum
 
-    def point(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def point(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         row = h * window.stride[0] + kh * window.dilation[0]
         column = w * window.stride[1] + kw * window.dilation[1]
         held = source[n, co, row, column, ci]
@@ -43,13 +42,13 @@ def compute(window: Conv, data: Any, kind: str, count_padding: bool, cpu: Cpu, b
     if kind == "max" or whole:
         return te.compute(shape, lambda *index: held[index], name="output")
 
-    def counted(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def counted(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         return held[n, co, h, w, ci] / _count(tirx, window, h, w, count_padding)
 
     return te.compute(shape, counted, name="output")
 
 
-def mean(data: Any, channels: int, cpu: Cpu) -> Any:
+def mean(data: Tensor, channels: int, cpu: Cpu) -> Tensor:
     """Return the mean over height and width of blocked `data` or, of integers, the sum, as (batch, channels, 1, 1)."""
     te = tvm.te
     batch, blocks, height, width, block = (int(size) for size in data.shape)
@@ -63,14 +62,14 @@ def mean(data: Any, channels: int, cpu: Cpu) -> Any:
         attrs=annotation("mean"),
     )
 
-    def element(n: Any, c: Any, *_: Any) -> Any:
+    def element(n: Expr, c: Expr, *_: Expr) -> Expr:
         held = sums[n, c // block, c % block]
         return held if whole else held * tvm.tirx.const(1.0 / (height * width), held.dtype)
 
     return te.compute((batch, channels, 1, 1), element, name="output")
 
 
-def schedule_mean(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule_mean(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Sum one vector of channels at a time, vectors in parallel."""
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     n, co, ci, h, w = sch.get_loops(block)
@@ -90,7 +89,7 @@ def schedule_mean(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
         sch.vectorize(inner)
 
 
-def _count(tirx: Any, window: Conv, h: Any, w: Any, count_padding: bool) -> Any:
+def _count(tirx: Tirx, window: Conv, h: Expr, w: Expr, count_padding: bool) -> Expr:
     """Return how many inputs the window at output point (`h`, `w`) averages over."""
     counts = []
     sides = zip((h, w), (window.height, window.width), window.padding[:2], window.padding[2:], strict=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, IterVar, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.dot import Dot
 from dlas_ops.schedule.tiling import Tile
 
 te = tvm.te
+
+# What a block says of itself to those that schedule it.
+Annotations: TypeAlias = Mapping[str, str | int | list[int]]
 
 # Pattern kind of Relax's operator fusion for "element-wise operators may follow in the same function".
 FUSES_EPILOGUE = 4
@@ -18,15 +23,15 @@ FUSES_EPILOGUE = 4
 LOOPED = {"dlas.looped": 1}
 
 
-def annotation(kind: str, tile: Tile | None = None) -> dict[str, Any]:
+def annotation(kind: str, tile: Tile | None = None) -> Annotations:
     """Return the attributes that tell `scheduling` which schedule a block wants and the tile it starts from."""
-    attributes: dict[str, Any] = {"dlas.schedule": kind}
+    attributes: dict[str, str | int | list[int]] = {"dlas.schedule": kind}
     if tile:
         attributes["dlas.tile"] = [tile.height, tile.width, tile.vectors]
     return attributes
 
 
-def read_channel(data: Any, image: Any, channel: Any, row: Any, column: Any) -> Any:
+def read_channel(data: Tensor, image: Expr, channel: Expr, row: Expr, column: Expr) -> Expr:
     """Read one element of `data`, blocked (batch, channels / block, height, width, block) or plain NCHW."""
     if len(data.shape) == 4:
         return data[image, channel, row, column]
@@ -35,8 +40,8 @@ def read_channel(data: Any, image: Any, channel: Any, row: Any, column: Any) -> 
 
 
 def padded(
-    data: Any, conv: Conv, rows: int, columns: int, block: int, value: float = 0.0, dtype: str | None = None
-) -> Any:
+    data: Tensor, conv: Conv, rows: int, columns: int, block: int, value: float = 0.0, dtype: str | None = None
+) -> Tensor:
     """Return the input with its border, wide enough for `rows` x `columns` outputs, in channel blocks of `block`.
 
     Without a border to add or a `dtype` to widen to, `data` itself comes back.
@@ -51,7 +56,7 @@ def padded(
     blocks = -(-conv.in_channels // block)
     channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[1]) * int(data.shape[4])
 
-    def element(n: Any, co: Any, h: Any, w: Any, ci: Any) -> Any:
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         channel = co * block + ci
         inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
         if blocks * block > channels:
@@ -67,11 +72,11 @@ def wide(dtype: str) -> str:
     return "float32" if dtype == "float16" else dtype
 
 
-def value_axis(dot: Dot) -> list[Any]:
+def value_axis(dot: Dot) -> list[IterVar]:
     """Return the reduction axis over the values that the instruction sums into one lane, if there are several."""
     return [te.reduce_axis((0, dot.values), "q")] if dot.values > 1 else []
 
 
-def multiplied(data: Any, weight: Any, dot: Dot) -> Any:
+def multiplied(data: Tensor, weight: Tensor, dot: Dot) -> Expr:
     """Return the product of two elements in the dtype of the sums."""
     return data.astype(dot.sums) * weight.astype(dot.sums)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dlas_ops._types import Expr, SBlock, Schedule
 
 Matrix = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ def matrices(m: int) -> tuple[Matrix, Matrix, Matrix]:
     return outputs.round(12), kernel, inputs.round(12)
 
 
-def derive(sch: Any, copy: Any) -> None:
+def derive(sch: Schedule, copy: SBlock) -> None:
     """Have block `copy`, of whole transformed kernels, read 9 elements of each and compute the others from them."""
     from dlas_ops._tvm import tvm
 
@@ -51,7 +52,7 @@ def derive(sch: Any, copy: Any) -> None:
     others = _derivation(size - 2, read)
     last_first = [range(2, -1, -1)]  # for m = 2, the one of a positive sign
 
-    def along(row: int) -> Any:
+    def along(row: int) -> Expr:
         return entry(others, last_first, b, [tirx.BufferLoad(kernels, [block, row, x, channel, lane]) for x in read])
 
     value = entry(others, last_first, a, [along(row) for row in read])
@@ -69,7 +70,7 @@ def _derivation(m: int, read: Sequence[int]) -> Matrix:
     return (kernel @ np.linalg.inv(kernel[list(read)])).round(12)
 
 
-def entry(matrix: Matrix, groups: Sequence[Sequence[int]], row: Any, values: Sequence[Any]) -> Any:
+def entry(matrix: Matrix, groups: Sequence[Sequence[int]], row: Expr, values: Sequence[Expr]) -> Expr:
     """Return entry `row` of `matrix` times `values`, as straight-line code once `row` is a number."""
     from dlas_ops._tvm import tvm
 
@@ -79,7 +80,7 @@ def entry(matrix: Matrix, groups: Sequence[Sequence[int]], row: Any, values: Seq
     return chosen
 
 
-def _combination(coefficients: Matrix, groups: Sequence[Sequence[int]], values: Sequence[Any]) -> Any:
+def _combination(coefficients: Matrix, groups: Sequence[Sequence[int]], values: Sequence[Expr]) -> Expr:
     """Return the sum of coefficient x value: of each group the sum, its first coefficient taken out of it."""
     total = None
     for group in groups:
@@ -92,7 +93,7 @@ def _combination(coefficients: Matrix, groups: Sequence[Sequence[int]], values: 
     return total
 
 
-def _plus(total: Any, factor: float, value: Any) -> Any:
+def _plus(total: Expr, factor: float, value: Expr) -> Expr:
     """Return `total`, None at first, + `factor` x `value`."""
     term = value if abs(factor) == 1 else value * np.float32(abs(factor)).item()
     if total is None:

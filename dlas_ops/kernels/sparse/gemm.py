@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Buffer, Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse import row_sums, tasks
@@ -24,7 +24,7 @@ DTYPES = ("float32",)
 MOST_VECTORS = 8
 
 
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
     return None
 
@@ -54,7 +54,7 @@ def _block(conv: Conv, cpu: Cpu) -> int:
     return row_sums.columns_in_cache(_tile(conv, True, cpu).points * BYTES, cpu)
 
 
-def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers: Tensor, cpu: Cpu) -> Tensor:
     """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
     copied = not conv.is_pointwise or len(data.shape) != 3
     tile, block = _tile(conv, copied, cpu), _block(conv, cpu)
@@ -69,7 +69,7 @@ def _load(block: int) -> Callable[[row_sums.Tile], row_sums.Load]:
     """Return how a row of the matrix and an output point find their input."""
 
     def load(tile: row_sums.Tile) -> row_sums.Load:
-        def vector(matrix: Any, n: Any, b: Any, index: Any, t: Any, v: int) -> Any:
+        def vector(matrix: Buffer, n: Expr, b: Expr, index: Expr, t: Expr, v: int) -> Expr:
             row, point = b * block + index, v * tile.lanes
             if tile.packed:
                 return matrix[n, t, row_sums.ramp(row * tile.points + point, tile.lanes)]
@@ -80,13 +80,13 @@ def _load(block: int) -> Callable[[row_sums.Tile], row_sums.Load]:
     return load
 
 
-def _im2col(conv: Conv, data: Any, tile: row_sums.Tile, cpu: Cpu) -> Any:
+def _im2col(conv: Conv, data: Tensor, tile: row_sums.Tile, cpu: Cpu) -> Tensor:
     """Return the im2col matrix by image and tile of points, row by row."""
     height, width = conv.kernel
     pitch = points_innermost.pitch(conv.out_height * conv.out_width, cpu)
     source = points_innermost.bordered(data, conv, -(-pitch // conv.out_width))
 
-    def element(n: Any, t: Any, place: Any) -> Any:
+    def element(n: Expr, t: Expr, place: Expr) -> Expr:
         k, point = place // tile.points, t * tile.points + place % tile.points
         row = point // conv.out_width * conv.stride[0] + k // width % height * conv.dilation[0]
         column = point % conv.out_width * conv.stride[1] + k % width * conv.dilation[1]
@@ -96,17 +96,17 @@ def _im2col(conv: Conv, data: Any, tile: row_sums.Tile, cpu: Cpu) -> Any:
     return te.compute(shape, element, name="im2col", attrs={tasks.STRETCH: [tile.points, conv.out_width]})
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`."""
     return tasks.tunables(sch, block, cpu)
 
 
-def tiled(sch: Any, block: Any, choice: Choice) -> Any:
+def tiled(sch: Schedule, block: SBlock, choice: Choice) -> SBlock:
     """Put loops, as `choice` has them, in the place of the definition; return the block that sums."""
     return tasks.tiled(sch, block, choice, _load(int(sch.get(block).annotations["dlas.block"])))
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Gather the matrix, then sum."""
     tile = tasks.tile_of(sch, block)
     block = tiled(sch, block, choice)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TypeVar
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Buffer, Expr, Stmt, Tensor, Var
 from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse.row_sums import INDEPENDENT_SUMS, Shifts, blocked, loop, pick, ramp, region, splat
@@ -15,6 +16,8 @@ from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import BYTES, divisors
 
 te, tirx = tvm.te, tvm.tirx
+
+Key = TypeVar("Key", int, tuple[int, int])
 
 # On the block around the loops that split the input.
 SPLIT = "dlas.split"
@@ -106,7 +109,7 @@ class _Taps:
         self.top, self.left = min(self.down)[0], min(self.right)[0]
         self.span = max(self.down)[0] - self.top, max(self.right)[0] - self.left
 
-    def table(self, value: Callable[[int, int, int], Any]) -> list[list[Any]]:
+    def table(self, value: Callable[[int, int, int], Key]) -> list[list[Key]]:
         """Return value(rows down, columns right, phase) of every kernel position."""
         return [[value(down, right, self.phases.index((y, x))) for right, x in self.right] for down, y in self.down]
 
@@ -189,7 +192,7 @@ def _rows(taps: _Taps, band: int) -> list[list[int]]:
     return taps.table(lambda down, right, phase: phase * (band + taps.span[0]) + down - taps.top)
 
 
-def _numbered(keys: list[list[Any]], shift: Callable[[Any], Sequence[int]]) -> tuple[Shifts, list[list[int]]]:
+def _numbered(keys: list[list[Key]], shift: Callable[[Key], Sequence[int]]) -> tuple[Shifts, list[list[int]]]:
     """Return the shifts of distinct `keys` and which one each key has: -1 where every sum would leave the map."""
     shifts = {key: shift(key) for key in sorted({key for row in keys for key in row})}
     kept = [key for key, found in shifts.items() if max(found) >= 0] or list(shifts)[:1]
@@ -197,12 +200,12 @@ def _numbered(keys: list[list[Any]], shift: Callable[[Any], Sequence[int]]) -> t
     return [shifts[key] for key in kept], numbers
 
 
-def split(conv: Conv, data: Any, planes: Planes) -> Any:
+def split(conv: Conv, data: Tensor, planes: Planes) -> Tensor:
     """Return `data`, NCHW or with points innermost, as (image, tile, place): channels of planes of rows, and zeros."""
     channel = len(planes.phases) * planes.plane
     shape = (conv.batch, planes.tiles, conv.in_channels * channel)
 
-    def nest(source: Any, result: Any) -> Any:
+    def nest(source: Buffer, result: Buffer) -> Stmt:
         axes = [tirx.Var(f"v{name}", "int32") for name in "ntc"]
         n, t, c = axes
         written = ((n, 1), (t, 1), (c * channel, channel))
@@ -226,11 +229,11 @@ def split(conv: Conv, data: Any, planes: Planes) -> Any:
 class _Channel:
     """The statements that copy one channel's part in a tile, phases of the stride apart, in whole vectors."""
 
-    def __init__(self, conv: Conv, planes: Planes, source: Any, result: Any, axes: Sequence[Any]) -> None:
+    def __init__(self, conv: Conv, planes: Planes, source: Buffer, result: Buffer, axes: Sequence[Var]) -> None:
         self.conv, self.planes, self.source, self.result = conv, planes, source, result
         self.n, self.t, self.c = axes
 
-    def statement(self) -> Any:
+    def statement(self) -> Stmt:
         """Return the copy."""
         planes, step, first = self.planes, self.conv.stride[0], self.c * (len(self.planes.phases) * self.planes.plane)
         top = self.t // planes.across * planes.step[0] + planes.first[0]
@@ -239,7 +242,7 @@ class _Channel:
         for y in sorted({y for y, _ in planes.phases}):
             starts = {x: first + i * planes.plane for i, (down, x) in enumerate(planes.phases) if down == y}
 
-            def copy(r: Any, y: int = y, starts: dict[int, Any] = starts) -> Any:
+            def copy(r: Expr, y: int = y, starts: dict[int, Expr] = starts) -> Stmt:
                 row, places = (top + r) * step + y, {x: start + r * planes.pitch for x, start in starts.items()}
                 if planes.across > 1:
                     return self.part(row, places)
@@ -251,7 +254,7 @@ class _Channel:
                 statements += [self.store(start + filled, planes.plane - filled) for start in starts.values()]
         return tirx.SeqStmt(statements) if len(statements) > 1 else statements[0]
 
-    def row(self, row: Any, places: dict[int, Any], inside: bool) -> Any:
+    def row(self, row: Expr, places: dict[int, Expr], inside: bool) -> Stmt:
         """Return the copy of a row of the input to its places in the planes, by column phase; or of zeros."""
         planes, step, statements = self.planes, self.conv.stride[1], []
         for first in range(0, planes.pitch, planes.lanes):
@@ -268,12 +271,12 @@ class _Channel:
                 statements.append(self.store(place + first, size, value))
         return tirx.SeqStmt(statements) if len(statements) > 1 else statements[0]
 
-    def part(self, row: Any, places: dict[int, Any]) -> Any:
+    def part(self, row: Expr, places: dict[int, Expr]) -> Stmt:
         """Return the copy of a part of a row, one element after the other, with zeros beside the map."""
         planes, step = self.planes, self.conv.stride[1]
         left = self.t % planes.across * planes.step[1] + planes.first[1]
 
-        def copy(i: Any) -> Any:
+        def copy(i: Expr) -> Stmt:
             statements = []
             for phase, place in places.items():
                 column = (left + i) * step + phase
@@ -284,11 +287,11 @@ class _Channel:
 
         return loop(planes.pitch, copy)
 
-    def read(self, row: Any, column: Any, size: int) -> Any:
+    def read(self, row: Expr, column: Expr, size: int) -> Expr:
         if len(self.source.shape) == 3:
             return self.source[self.n, self.c, ramp(row * self.conv.width + column, size)]
         return self.source[self.n, self.c, row, ramp(column, size)]
 
-    def store(self, place: Any, size: int, value: Any = None) -> Any:
+    def store(self, place: Expr, size: int, value: Expr | None = None) -> Stmt:
         value = splat(tirx.const(0.0, self.result.dtype), size) if value is None else value
         return tirx.BufferStore(self.result, value, [self.n, self.t, ramp(place, size)])

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Buffer, BufferRegion, Expr, Stmt, Tensor, Var
+from dlas_ops.kernels.shared.blocks import Annotations
 from dlas_ops.kernels.sparse.csr import Csr
 from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import BYTES, divisors
 
-te, tirx = tvm.te, tvm.tirx
-SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
+te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir
 
 # (buffer of the source, image, block of columns, index in it, tile, vector in the tile) → what it multiplies.
-Load = Callable[[Any, Any, Any, Any, Any, Any], Any]
+Load = Callable[[Buffer, Expr, Expr, Expr, Expr, int], Expr]
 
 # Per row of a filter, per point of a tile: which of the row's sums is the point's, or -1 for none.
 Shifts = Sequence[Sequence[int]]
@@ -69,17 +69,17 @@ def columns_in_cache(size: int, cpu: Cpu) -> int:
     return max(1, int(cpu.l1_bytes * SOURCE_OF_L1) // size)
 
 
-def ramp(base: Any, lanes: int) -> Any:
+def ramp(base: Expr, lanes: int) -> Expr:
     """Return the index of `lanes` neighbours from `base` on."""
     return tirx.Ramp(base, 1, lanes) if lanes > 1 else base
 
 
-def splat(value: Any, lanes: int) -> Any:
+def splat(value: Expr, lanes: int) -> Expr:
     """Return a vector of `lanes` times `value`."""
     return tirx.Broadcast(value, lanes) if lanes > 1 else value
 
 
-def pick(vectors: Sequence[Any], lanes: int, indices: Sequence[int]) -> Any:
+def pick(vectors: Sequence[Expr], lanes: int, indices: Sequence[int]) -> Expr:
     """Return the elements at `indices` of `vectors`, each of `lanes`, as if they were one; zeros where it is negative.
 
     Returns
@@ -98,9 +98,9 @@ def pick(vectors: Sequence[Any], lanes: int, indices: Sequence[int]) -> Any:
 
 
 def sums_of(
-    source: Any, weight: Csr, shape: Sequence[int], tile: Tile, load: Load, name: str, shifts: Shifts = (),
-    attributes: Mapping[str, Any] | None = None,
-) -> Any:  # fmt: skip
+    source: Tensor, weight: Csr, shape: Sequence[int], tile: Tile, load: Load, name: str, shifts: Shifts = (),
+    attributes: Annotations | None = None,
+) -> Tensor:  # fmt: skip
     """Return the sums (image, filter, point) of CSR `weight` times `source`, which `schedule` may tile otherwise.
 
     Parameters
@@ -127,7 +127,9 @@ def sums_of(
     )
 
 
-def nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, name: str, shifts: Shifts = ()) -> Any:
+def nest(
+    sums: Buffer, inputs: Sequence[Buffer], load: Load, tile: Tile, unroll: int, name: str, shifts: Shifts = ()
+) -> Stmt:
     """Return loops over images, tiles of points and tasks of filters; a block sums one task's tile."""
     images, filters, points = (int(size) for size in sums.shape)
     sizes = {"n": images, "t": points // tile.points, "f": filters // tile.filters}
@@ -140,27 +142,32 @@ def nest(sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, 
 
 
 def blocked(
-    name: str, sizes: Mapping[str, int], axes: Sequence[Any], reads: Sequence[Any], write: Any, body: Any
-) -> Any:
+    name: str,
+    sizes: Mapping[str, int],
+    axes: Sequence[Var],
+    reads: Sequence[BufferRegion],
+    write: BufferRegion,
+    body: Stmt,
+) -> Stmt:
     """Return loops of `sizes` around a block called `name` that has an axis for each."""
     loops = [tirx.Var(size, "int32") for size in sizes]
     variables = [
         tirx.IterVar(tvm.ir.Range(0, size), axis, tirx.IterVar.DataPar)
         for axis, size in zip(axes, sizes.values(), strict=True)
     ]
-    statement = SBlockRealize(loops, True, SBlock(variables, reads, [write], name, body))
+    statement = s_tir.SBlockRealize(loops, True, s_tir.SBlock(variables, reads, [write], name, body))
     for variable, size in reversed(list(zip(loops, sizes.values(), strict=True))):
         statement = tirx.For(variable, 0, size, tirx.ForKind.SERIAL, statement)
     return statement
 
 
-def region(buffer: Any, *begin: Any) -> Any:
+def region(buffer: Buffer, *begin: Expr) -> BufferRegion:
     """Return the region of `buffer` at `begin` in its first axes, one wide, and all of the others."""
     first = [tvm.ir.Range.from_min_extent(place, 1) for place in begin]
     return tirx.BufferRegion(buffer, first + [tvm.ir.Range(0, size) for size in buffer.shape[len(begin) :]])
 
 
-def loop(count: Any, statement: Callable[[Any], Any]) -> Any:
+def loop(count: Expr, statement: Callable[[Stmt], Stmt]) -> Stmt:
     """Return `statement` for each number below `count`."""
     variable = tirx.Var("k", "int32")
     return tirx.For(variable, 0, count, tirx.ForKind.SERIAL, statement(variable))
@@ -169,7 +176,9 @@ def loop(count: Any, statement: Callable[[Any], Any]) -> Any:
 class _Task:
     """The statements that sum one task: block after block of columns, every filter's sums go to registers and back."""
 
-    def __init__(self, sums: Any, inputs: Sequence[Any], load: Load, tile: Tile, unroll: int, shifts: Shifts) -> None:
+    def __init__(
+        self, sums: Buffer, inputs: Sequence[Buffer], load: Load, tile: Tile, unroll: int, shifts: Shifts
+    ) -> None:
         self.sums, self.inputs, self.load, self.tile, self.unroll = sums, inputs, load, tile, unroll
         self.shifts = shifts or [range(tile.points)]
         # Successive non-zeros add to different sums, where one alone would wait for the last addition.
@@ -179,12 +188,12 @@ class _Task:
         self.partial = tirx.decl_buffer((self.copies, tile.summed), sums.dtype, "partial", scope="local")
         self.total = tirx.decl_buffer((tile.points,), sums.dtype, "total", scope="local")
 
-    def body(self, n: Any, t: Any, f: Any) -> Any:
+    def body(self, n: Expr, t: Expr, f: Expr) -> Stmt:
         """Return the statements."""
         first, start = f * self.tile.filters, t * self.tile.points
 
-        def filter(b: Any, i: Any) -> Any:
-            def place(point: int, lanes: int) -> list[Any]:
+        def filter(b: Expr, i: Expr) -> Stmt:
+            def place(point: int, lanes: int) -> list[Expr]:
                 return [n, first + i, ramp(start + point, lanes)]
 
             statements = []
@@ -202,16 +211,16 @@ class _Task:
         rows = loop(self.blocks, lambda b: loop(self.tile.filters, lambda i: filter(b, i)))
         return tirx.SeqStmt([tirx.AllocBuffer(self.partial), tirx.AllocBuffer(self.total), rows])
 
-    def row(self, line: Any, n: Any, b: Any, t: Any) -> list[Any]:
+    def row(self, line: Expr, n: Expr, b: Expr, t: Expr) -> list[Stmt]:
         """Return the statements that sum a row's non-zeros, into the first copy of the partial sums."""
         tile, unroll = self.tile, self.unroll
         source, values, indices, pointers = self.inputs
         begin, end = tirx.Var("begin", "int32"), tirx.Var("end", "int32")
 
-        def at(copy: int, v: int) -> list[Any]:
+        def at(copy: int, v: int) -> list[Expr]:
             return [copy, ramp(v * tile.lanes, tile.lanes)]
 
-        def nonzero(k: Any, copy: int) -> list[Any]:
+        def nonzero(k: Expr, copy: int) -> list[Stmt]:
             value, index = tirx.Var("value", values.dtype), tirx.Var("index", "int32")
             statements = [tirx.Bind(value, values[k]), tirx.Bind(index, indices[k].astype("int32"))]
             for v in range(tile.vectors):
@@ -219,7 +228,7 @@ class _Task:
                 statements.append(tirx.BufferStore(self.partial, self.partial[*at(copy, v)] + product, at(copy, v)))
             return statements
 
-        def several(k: Any) -> Any:
+        def several(k: Expr) -> Stmt:
             first = begin + k * unroll
             return tirx.SeqStmt([s for u in range(unroll) for s in nonzero(first + u, u % self.copies)])
 
@@ -242,7 +251,7 @@ class _Task:
             statements.append(tirx.BufferStore(self.partial, total, at(0, v)))
         return statements
 
-    def add(self, shift: Sequence[int]) -> list[Any]:
+    def add(self, shift: Sequence[int]) -> list[Stmt]:
         """Return the statements that add a row's sums to the points that they are for."""
         lanes = self.tile.lanes
         vectors = [self.partial[0, ramp(v * lanes, lanes)] for v in range(self.tile.vectors)]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse import row_sums, tasks
@@ -29,7 +29,7 @@ DTYPES = ("float32",)
 MOST_VECTORS = 8
 
 
-def supports(conv: Conv, target: Any) -> str | None:
+def supports(conv: Conv, target: Target) -> str | None:
     """Return why this algorithm cannot run `conv` on `target`, or None: a grouped convolution is a sparser matrix."""
     return None
 
@@ -76,7 +76,7 @@ def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
     return compress(weight, offset.reshape(conv.groups, conv.group_channels, *conv.kernel), layout.columns)
 
 
-def compute(conv: Conv, data: Any, values: Any, indices: Any, pointers: Any, cpu: Cpu) -> Any:
+def compute(conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers: Tensor, cpu: Cpu) -> Tensor:
     """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
     layout = packed(conv, cpu)
     source = _packed(conv, data, layout)
@@ -95,13 +95,13 @@ def _load(columns: int) -> Callable[[row_sums.Tile], row_sums.Load]:
     )
 
 
-def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
+def _packed(conv: Conv, data: Tensor, layout: Packed) -> Tensor:
     """Return the input by image and tile of points, one stretch after the other."""
     (sh, sw), width = conv.stride, conv.out_width
     last = (layout.tiles - 1) * layout.tile.points + layout.stretch
     source = points_innermost.bordered(data, conv, -(-last // width))
 
-    def element(n: Any, t: Any, place: Any) -> Any:
+    def element(n: Expr, t: Expr, place: Expr) -> Expr:
         plane, inside = place // layout.stretch, place % layout.stretch
         point = t * layout.tile.points + inside
         row = point // width * sh + plane % sh
@@ -112,17 +112,17 @@ def _packed(conv: Conv, data: Any, layout: Packed) -> Any:
     return te.compute(shape, element, name="packed", attrs={tasks.STRETCH: [layout.stretch, width]})
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`; the tile of points is the one that the input is packed for."""
     return tasks.tunables(sch, block, cpu)
 
 
-def tiled(sch: Any, block: Any, choice: Choice) -> Any:
+def tiled(sch: Schedule, block: SBlock, choice: Choice) -> SBlock:
     """Put loops, as `choice` has them, in the place of the definition; return the block that sums."""
     return tasks.tiled(sch, block, choice, _load(int(sch.get(block).annotations["dlas.columns"])))
 
 
-def schedule(sch: Any, block: Any, cpu: Cpu, choice: Choice) -> None:
+def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Pack the input, stretches in parallel; then sum."""
     lanes = tasks.tile_of(sch, block).lanes
     block = tiled(sch, block, choice)

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import gcd
-from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Block, Loop, SBlock, Schedule, Stmt
 from dlas_ops.kernels.sparse.row_sums import INDEPENDENT_SUMS, TASKS_PER_CORE, Load, Shifts, Tile, nest
 from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import divisors, inline_rest, parallel, vectorize_inner
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
-tirx = tvm.tirx
-SBlock, SBlockRealize = tvm.s_tir.SBlock, tvm.s_tir.SBlockRealize
+tirx, s_tir = tvm.tirx, tvm.s_tir
 
 # On a block that repacks the input: of how many points its innermost axis' stretches are, and a row of the output.
 STRETCH = "dlas.stretch"
 
 
-def tile_of(sch: Any, block: Any) -> Tile:
+def tile_of(sch: Schedule, block: SBlock) -> Tile:
     """Return the tile that the sums of `block` were defined with."""
     return Tile(*(int(size) for size in sch.get(block).annotations["dlas.tile"]))
 
 
-def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
+def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
     """Return the choices of `schedule`.
 
     ``vectors`` of points are in registers; ``filters`` of a tile are summed, and then followed by their epilogue, at a
@@ -42,13 +41,13 @@ def tunables(sch: Any, block: Any, cpu: Cpu) -> Space:
     }
 
 
-def shifts_of(sch: Any, block: Any) -> Shifts:
+def shifts_of(sch: Schedule, block: SBlock) -> Shifts:
     """Return the shifts that the sums of `block` were defined with."""
     lanes, points = sch.get(block).annotations.get("dlas.shifts", []), tile_of(sch, block).points
     return [[int(lane) for lane in lanes[start : start + points]] for start in range(0, len(lanes), points)]
 
 
-def tiled(sch: Any, block: Any, choice: Choice, load: Callable[[Tile], Load]) -> Any:
+def tiled(sch: Schedule, block: SBlock, choice: Choice, load: Callable[[Tile], Load]) -> SBlock:
     """Put loops over tasks in the place of the definition in `block`; return the new block, which sums one task."""
     definition = _definition(sch, block)
     sums, inputs = definition.writes[0].source, [region.source for region in definition.reads]
@@ -60,7 +59,7 @@ def tiled(sch: Any, block: Any, choice: Choice, load: Callable[[Tile], Load]) ->
     return sch.get_sblock(name)
 
 
-def schedule(sch: Any, block: Any, lanes: int, cpu: Cpu) -> Any | None:
+def schedule(sch: Schedule, block: SBlock, lanes: int, cpu: Cpu) -> Loop | None:
     """Run the tasks of `block` and their epilogue in parallel.
 
     Parameters
@@ -87,7 +86,7 @@ def schedule(sch: Any, block: Any, lanes: int, cpu: Cpu) -> Any | None:
     return outer if alone else None
 
 
-def schedule_copies(sch: Any, block: Any, task: Any | None, cpu: Cpu) -> None:
+def schedule_copies(sch: Schedule, block: SBlock, task: Loop | None, cpu: Cpu) -> None:
     """Run the repacking `block`, whose innermost axis is stretches of rows, and the border it reads from.
 
     Within its `task`, what is repacked for a tile comes and goes in the cache.
@@ -101,7 +100,7 @@ def schedule_copies(sch: Any, block: Any, task: Any | None, cpu: Cpu) -> None:
         parallel(sch, sch.fuse(*outer, stretches), cpu)
 
 
-def copy_stretches(sch: Any, block: Any, cpu: Cpu) -> Any:
+def copy_stretches(sch: Schedule, block: SBlock, cpu: Cpu) -> Loop:
     """Copy the innermost axis of `block` by whole vectors of a row, where stretches are whole rows.
 
     Returns
@@ -118,7 +117,7 @@ def copy_stretches(sch: Any, block: Any, cpu: Cpu) -> Any:
     return stretches
 
 
-def _copy_borders(sch: Any, block: Any, cpu: Cpu) -> list[Any]:
+def _copy_borders(sch: Schedule, block: SBlock, cpu: Cpu) -> list[SBlock]:
     """Run what `block` repacks, which has a border, if any, in parallel; return its block."""
     borders = list(sch.get_producers(block))
     for border in borders:
@@ -127,7 +126,7 @@ def _copy_borders(sch: Any, block: Any, cpu: Cpu) -> list[Any]:
     return borders
 
 
-def open_copies(sch: Any, block: Any, cpu: Cpu) -> None:
+def open_copies(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     """Copy what is repacked for `block`, and its border, as in a schedule, and keep MetaSchedule from the border.
 
     Its rules inline that, and what is repacked then asks of every point whether it is of the border: without vectors
@@ -139,7 +138,7 @@ def open_copies(sch: Any, block: Any, cpu: Cpu) -> None:
     copy_all_stretches(sch, block, cpu)
 
 
-def copy_all_stretches(sch: Any, block: Any, cpu: Cpu) -> None:
+def copy_all_stretches(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     """Copy what is repacked for `block` by stretches, unless it is already."""
     for copy in _copies(sch, block):
         stretch, _ = sch.get(copy).annotations[STRETCH]
@@ -148,32 +147,32 @@ def copy_all_stretches(sch: Any, block: Any, cpu: Cpu) -> None:
             copy_stretches(sch, copy, cpu)
 
 
-def _copies(sch: Any, block: Any) -> list[Any]:
+def _copies(sch: Schedule, block: SBlock) -> list[SBlock]:
     return [copy for copy in sch.get_producers(block) if STRETCH in sch.get(copy).annotations]
 
 
-def unwrap(sch: Any, block: Any) -> None:
+def unwrap(sch: Schedule, block: SBlock) -> None:
     """Put the loops that are all that `block`, a child of the root block, holds in its place."""
     _replace(sch, block, sch.get(block).body)
 
 
-def _definition(sch: Any, block: Any) -> Any:
+def _definition(sch: Schedule, block: SBlock) -> Block:
     """Return the block in `block` that sums one tile."""
     statement = sch.get(block).body
-    while not isinstance(statement, SBlockRealize):
+    while not isinstance(statement, s_tir.SBlockRealize):
         statement = statement.body
     return statement.block
 
 
-def _replace(sch: Any, block: Any, loops: Any) -> None:
+def _replace(sch: Schedule, block: SBlock, loops: Stmt) -> None:
     """Put `loops` in the place of `block`, a child of the root block."""
     root = sch.get(sch.get_sblock("root"))
     realized = sch.get(block)
     body = root.body.seq if isinstance(root.body, tirx.SeqStmt) else [root.body]
     replaced = [
-        loops if isinstance(child, SBlockRealize) and child.block.same_as(realized) else child for child in body
+        loops if isinstance(child, s_tir.SBlockRealize) and child.block.same_as(realized) else child for child in body
     ]
-    new = SBlock(
+    new = s_tir.SBlock(
         root.iter_vars, root.reads, root.writes, root.name_hint, tirx.SeqStmt(replaced), root.init,
         root.alloc_buffers, root.match_buffers, root.annotations,
     )  # fmt: skip

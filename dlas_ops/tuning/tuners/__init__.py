@@ -1,19 +1,15 @@
 """Tuner's name → its module: a space of schedules for a tensor program, and a search through it.
 
-A tuner is one file of this folder that defines::
-
-    def supports(function, target):           # why it has nothing to try for the program in one sentence, or None
-    def search(function, target, seed):       # a `Search` through the schedules of the program
-    def schedule(function, target, decision): # the program, scheduled as a decision of the search says
-    def transferred(function, target, decision):  # a decision made for another shape, fitted to this program, or None
+A tuner is one file of this folder that defines what `Tuner` says.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from types import ModuleType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
+
+from dlas_ops._types import PrimFunc, Target
 
 # What a search decides: plain JSON values, such as one value per tunable or the steps of a trace.
 Decision: TypeAlias = Any
@@ -29,11 +25,27 @@ class Search(Protocol):
         """Take in what a decision was measured at, None if it failed."""
 
 
+class Tuner(Protocol):
+    """A space of schedules for tensor programs, and searches through it."""
+
+    def supports(self, function: PrimFunc, target: Target) -> str | None:
+        """Return why there is nothing to try for `function`, in one sentence, or None."""
+
+    def search(self, function: PrimFunc, target: Target, seed: int) -> Search:
+        """Return a search through the schedules of `function`; equal seeds propose the same."""
+
+    def schedule(self, function: PrimFunc, target: Target, decision: Decision) -> PrimFunc:
+        """Return `function`, scheduled as `decision` says; raise `ValueError` if that is none of `function`."""
+
+    def transferred(self, function: PrimFunc, target: Target, decision: Decision) -> Decision | None:
+        """Return a decision made for another shape, fitted to `function`, or None."""
+
+
 def implemented() -> list[str]:
     """Return the names of all tuners, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def load(name: str) -> ModuleType:
+def load(name: str) -> Tuner:
     """Import and return the tuner's module."""
-    return importlib.import_module(f"dlas_ops.tuning.tuners.{name}")
+    return cast(Tuner, importlib.import_module(f"dlas_ops.tuning.tuners.{name}"))

@@ -8,10 +8,15 @@ layers, two cores with AVX-512).
 from __future__ import annotations
 
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dlas_ops._types import MeasureCandidate, TuneContext
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
 
 TREES = 64
 
@@ -29,7 +34,7 @@ class CostModel:
     handle : what MetaSchedule takes for a cost model
     """
 
-    def __init__(self, context: Any, seed: int) -> None:
+    def __init__(self, context: TuneContext, seed: int) -> None:
         from tvm.s_tir import meta_schedule as ms
 
         self._context = context
@@ -37,16 +42,16 @@ class CostModel:
         self._random = np.random.default_rng(seed)
         self._features: list[Array] = []
         self._seconds: list[float] = []
-        self._forest: Any = None
+        self._forest: RandomForestRegressor | None = None
         self.handle = ms.cost_model.cost_model._PyCostModel(predict_func=self._scores)
 
-    def learn(self, candidate: Any, seconds: float | None) -> None:
+    def learn(self, candidate: MeasureCandidate, seconds: float | None) -> None:
         """Take in what a schedule was measured at, None if it failed."""
         self._features += self._read([candidate])
         self._seconds.append(inf if seconds is None else seconds)
         self._forest = None
 
-    def _scores(self, _context: Any, candidates: list[Any]) -> Array:
+    def _scores(self, _context: TuneContext, candidates: list[MeasureCandidate]) -> Array:
         """Return for each candidate how fast it is expected to run, as a share of the fastest one known."""
         if np.isfinite(self._seconds).sum() < FEWEST:
             return self._random.random(len(candidates))
@@ -55,14 +60,14 @@ class CostModel:
         scores: Array = self._forest.predict(np.stack(self._read(candidates)))
         return scores
 
-    def _fitted(self) -> Any:
+    def _fitted(self) -> RandomForestRegressor:
         from sklearn.ensemble import RandomForestRegressor
 
         seconds = np.array(self._seconds)
         forest = RandomForestRegressor(TREES, random_state=0, max_features=1 / 3)
         return forest.fit(np.stack(self._features), seconds.min() / seconds)
 
-    def _read(self, candidates: list[Any]) -> list[Array]:
+    def _read(self, candidates: list[MeasureCandidate]) -> list[Array]:
         """Return of each candidate its statements' features, the largest and the sum of all statements'."""
         found = (rows.numpy() for rows in self._extractor.extract_from(self._context, candidates))
         return [np.concatenate([rows.max(axis=0), rows.sum(axis=0)]) for rows in found]

@@ -8,10 +8,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import log2
 from types import ModuleType
-from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import (
+    Instruction,
+    Loop,
+    PrimFunc,
+    Schedule,
+    SearchStrategy,
+    SpaceGenerator,
+    Target,
+    TuneContext,
+)
 from dlas_ops.processor.targets import describe
+from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._cost import CostModel
 from dlas_ops.tuning.tuners._rules import around_sums, in_whole_vectors, instructions, rules
 from dlas_ops.tuning.tuners._traces import TILED, sampled
@@ -49,7 +59,7 @@ def without_intrinsics() -> Iterator[None]:
 class Generator:
     """MetaSchedule's context of a program that reduces, its database and its cost model, kept between batches."""
 
-    def __init__(self, function: Any, target: Any, seed: int) -> None:
+    def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         from tvm.s_tir import meta_schedule as ms
 
         self._function = function
@@ -63,7 +73,7 @@ class Generator:
         self._workload = self._database.commit_workload(self._context.mod)
         self._started = False
 
-    def batch(self, size: int) -> list[Any]:
+    def batch(self, size: int) -> list[Schedule]:
         """Return at most `size` schedules; the first call's size is that of all."""
         if not self._started:
             self._started = True
@@ -74,7 +84,7 @@ class Generator:
             in_whole_vectors(sch, self._function)
         return found
 
-    def learn(self, sch: Any, seconds: float | None) -> None:
+    def learn(self, sch: Schedule, seconds: float | None) -> None:
         """Take in what a schedule was measured at, None if it failed; the fastest are in the next population."""
         from tvm.s_tir import meta_schedule as ms
 
@@ -85,7 +95,7 @@ class Generator:
             self._database.commit_tuning_record(record)
 
 
-def adapted(function: Any, target: Any, steps: Any) -> Any | None:
+def adapted(function: PrimFunc, target: Target, steps: Decision) -> Schedule | None:
     """Return a schedule of `function` by the `steps` of another one's, with tiles that are nearest to theirs, or None.
 
     What is tiled stays, and where copies are placed; what runs in parallel and in vectors is made anew of the loops
@@ -102,7 +112,7 @@ def adapted(function: Any, target: Any, steps: Any) -> Any | None:
     context = _context(function, target, 0, rules(function, target), ms.search_strategy.ReplayTrace())
     left = iter(tiles)
 
-    def decide(step: Any, inputs: Sequence[Any], attributes: Sequence[Any], decision: Any) -> Any:
+    def decide(step: Instruction, inputs: Sequence[Loop], attributes: Sequence[int], decision: Decision) -> Decision:
         if str(step.kind.name) != TILED:
             return decision
         return nearest_tiles(int(sch.get(inputs[0]).extent), next(left), int(attributes[1]))
@@ -134,14 +144,14 @@ def nearest_tiles(extent: int, tiles: Sequence[int], most: int) -> list[int]:
 class Sampler:
     """Random draws from MetaSchedule's rules for what lies around the sums of a program, whose loops are given."""
 
-    def __init__(self, function: Any, target: Any, seed: int) -> None:
+    def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         from tvm.s_tir import meta_schedule as ms
 
         strategy = ms.search_strategy.ReplayTrace()
         self._context = _context(function, target, seed, around_sums(function, target), strategy)
         self._started = False
 
-    def batch(self, size: int) -> list[Any]:
+    def batch(self, size: int) -> list[Schedule]:
         """Return at most `size` schedules; the first call's size is that of all."""
         from tvm.s_tir import meta_schedule as ms
 
@@ -152,7 +162,9 @@ class Sampler:
         return [candidate.sch for candidate in self._context.generate_measure_candidates() or []][:size]
 
 
-def _context(function: Any, target: Any, seed: int, space: Any, strategy: Any) -> Any:
+def _context(
+    function: PrimFunc, target: Target, seed: int, space: SpaceGenerator, strategy: SearchStrategy
+) -> TuneContext:
     from tvm.s_tir import meta_schedule as ms
 
     with without_intrinsics():
@@ -167,6 +179,6 @@ def _context(function: Any, target: Any, seed: int, space: Any, strategy: Any) -
         )
 
 
-def _with_cores(target: Any) -> Any:
+def _with_cores(target: Target) -> Target:
     """Return `target` with its number of cores, which the rules ask for."""
     return tvm.target.Target({**target.export(), "num-cores": describe(target).cores})

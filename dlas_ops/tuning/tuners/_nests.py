@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from math import prod
-from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import PrimFunc, Schedule, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.kernels.sparse.tasks import copy_all_stretches
 from dlas_ops.processor.targets import describe
@@ -24,7 +24,7 @@ from dlas_ops.tuning.tuners.template import TemplateSearch, choice_of, plain
 class NestSearch:
     """Other loops for the steps that were fastest, in turns with other steps for the fastest loops."""
 
-    def __init__(self, function: Any, target: Any, seed: int) -> None:
+    def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         self._function, self._target, self._seed = function, target, seed
         self._name = scheduling.asked_schedule(function).partition("/")[0]
         self._cpu = describe(target)
@@ -59,7 +59,7 @@ class NestSearch:
             found += self._drawn(nest, 1)
         return found
 
-    def _moved(self, nest: Any) -> Decision | None:
+    def _moved(self, nest: Decision) -> Decision | None:
         """Return a new schedule of the loops `nest` by the steps of the best one known, or None if there is none."""
         if self._best is None:
             return None
@@ -71,7 +71,7 @@ class NestSearch:
         _, tasks = self._sampler(nest)
         return decision if self._once(sch, tasks) and self._known.add(sch) else None
 
-    def _sampler(self, nest: Any) -> tuple[Sampler, int]:
+    def _sampler(self, nest: Decision) -> tuple[Sampler, int]:
         """Return what draws steps for the loops `nest`, and how many tasks these run."""
         key = json.dumps(nest, sort_keys=True)
         if key not in self._samplers:
@@ -81,7 +81,7 @@ class NestSearch:
             self._samplers[key] = Sampler(program, self._target, self._seed), tasks
         return self._samplers[key]
 
-    def _drawn(self, nest: Any, count: int) -> list[Decision]:
+    def _drawn(self, nest: Decision, count: int) -> list[Decision]:
         """Return at most `count` new schedules with the loops `nest`, their steps drawn from the rules."""
         sampler, tasks = self._sampler(nest)
         found: list[Decision] = []
@@ -97,11 +97,11 @@ class NestSearch:
                     empty = 0
         return found
 
-    def _once(self, sch: Any, tasks: int) -> bool:
+    def _once(self, sch: Schedule, tasks: int) -> bool:
         """Tell whether each task of the sums runs once, and not again for every loop of what follows."""
         return prod(extents(sch, sch.get_sblock(self._name))) == tasks
 
-    def _in_vectors(self, sch: Any) -> None:
+    def _in_vectors(self, sch: Schedule) -> None:
         """Vectorise what follows the sums, which have vectors of their own and can be in no vectorised loop.
 
         What repacks the input for them has lost its vectors where it was moved.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Any
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Block, PrimFunc, Schedule, ScheduleRule, SpaceGenerator, Target
 from dlas_ops.processor import half
 from dlas_ops.processor.dot import dot_of, tensorized
 from dlas_ops.processor.half import PARTIAL
@@ -27,7 +27,7 @@ UNROLLED_STEPS = [0, 16, 64]
 MOST_MOVED = 1
 
 
-def rules(function: Any, target: Any) -> Any:
+def rules(function: PrimFunc, target: Target) -> SpaceGenerator:
     """Return the generator of schedules: MetaSchedule's rules for processors, but that sums are of whole vectors.
 
     Weights are packed by the algorithm, so no rule lays them out anew, and there is enough to do in parallel without a
@@ -65,7 +65,7 @@ def rules(function: Any, target: Any) -> Any:
     return ms.space_generator.PostOrderApply(sch_rules=used, postprocs=postprocs, mutator_probs=mutators)
 
 
-def around_sums(function: Any, target: Any) -> Any:
+def around_sums(function: PrimFunc, target: Target) -> SpaceGenerator:
     """Return the generator of schedules of what lies around sums whose loops are as they shall be.
 
     Nothing keeps loops of other lengths than constants out: those over the non-zeros of CSR weights are. Nothing is
@@ -81,7 +81,7 @@ def around_sums(function: Any, target: Any) -> Any:
     )
 
 
-def _inline() -> Any:
+def _inline() -> ScheduleRule:
     from tvm.s_tir.meta_schedule import schedule_rule
 
     return schedule_rule.AutoInline(
@@ -90,7 +90,7 @@ def _inline() -> Any:
     )  # fmt: skip
 
 
-def _parallelize(vector: int, unrolled: list[int]) -> Any:
+def _parallelize(vector: int, unrolled: list[int]) -> ScheduleRule:
     from tvm.s_tir.meta_schedule import schedule_rule
 
     return schedule_rule.ParallelizeVectorizeUnroll(
@@ -99,27 +99,27 @@ def _parallelize(vector: int, unrolled: list[int]) -> Any:
     )  # fmt: skip
 
 
-def blocks_of(function: Any) -> list[Any]:
+def blocks_of(function: PrimFunc) -> list[Block]:
     """Return the outermost blocks of `function` in their order."""
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     return [sch.get(block) for block in sch.get_child_blocks(sch.get_sblock("root"))]
 
 
-def reductions(function: Any) -> list[Any]:
+def reductions(function: PrimFunc) -> list[Block]:
     """Return the blocks of `function` that reduce."""
     return [block for block in blocks_of(function) if _reduces(block)]
 
 
-def _reduces(block: Any) -> bool:
+def _reduces(block: Block) -> bool:
     return any(axis.iter_type == tvm.tirx.IterVar.CommReduce for axis in block.iter_vars)
 
 
-def _sources(function: Any) -> list[Any]:
+def _sources(function: PrimFunc) -> list[Block]:
     """Return the blocks before the first one of `function` that reduces."""
     return list(takewhile(lambda block: not _reduces(block), blocks_of(function)))
 
 
-def instructions(function: Any, cpu: Cpu) -> list[str]:
+def instructions(function: PrimFunc, cpu: Cpu) -> list[str]:
     """Register the instructions that the sums of `function` are laid out for; return their names.
 
     A trace names them, so this comes before it is replayed, too. They add to memory: a tile's sums may be too many for
@@ -136,7 +136,7 @@ def instructions(function: Any, cpu: Cpu) -> list[str]:
     return found
 
 
-def in_whole_vectors(sch: Any, function: Any) -> None:
+def in_whole_vectors(sch: Schedule, function: PrimFunc) -> None:
     """Unroll what the rules vectorise around an instruction, and set its sums to zero in whole vectors."""
     for name in (str(block.name_hint) for block in reductions(function)):
         if _has(sch, f"{name}_o_init"):
@@ -147,7 +147,7 @@ def in_whole_vectors(sch: Any, function: Any) -> None:
             sch.vectorize(sch.fuse(*sch.get_loops(sch.get_sblock(f"{name}_init"))))
 
 
-def _has(sch: Any, name: str) -> bool:
+def _has(sch: Schedule, name: str) -> bool:
     try:
         sch.get_sblock(name)
     except tvm.s_tir.ScheduleError:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import PrimFunc, Schedule, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning.tuners import Decision
@@ -30,7 +29,7 @@ class Known:
     def __init__(self) -> None:
         self._hashes: set[int] = set()
 
-    def add(self, sch: Any) -> bool:
+    def add(self, sch: Schedule) -> bool:
         """Keep the program that `sch` makes in mind; tell whether it is new."""
         hashed = tvm_ffi.structural_hash(sch.mod)
         new = hashed not in self._hashes
@@ -38,7 +37,7 @@ class Known:
         return new
 
 
-def replayed(function: Any, target: Any, decision: Decision) -> Any:
+def replayed(function: PrimFunc, target: Target, decision: Decision) -> Schedule:
     """Return the schedule of `function` that `decision` says.
 
     Raises
@@ -57,7 +56,7 @@ def replayed(function: Any, target: Any, decision: Decision) -> Any:
     return _applied(program, trace)
 
 
-def sampled(function: Any, target: Any, trace: Any) -> tuple[Any, list[list[int]]]:
+def sampled(function: PrimFunc, target: Target, trace: Decision) -> tuple[Schedule, list[list[int]]]:
     """Return the schedule of `function` by those steps of `trace` that draw, and the tiles that these say.
 
     The schedule's own are other ones where a loop of `function` has no such factors.
@@ -78,7 +77,7 @@ def sampled(function: Any, target: Any, trace: Any) -> tuple[Any, list[list[int]
     return _applied(function, [steps[:end], drawn]), tiles
 
 
-def _applied(function: Any, trace: Any) -> Any:
+def _applied(function: PrimFunc, trace: Decision) -> Schedule:
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     try:
         tvm.s_tir.schedule.Trace.apply_json_to_schedule(trace, sch)
@@ -87,12 +86,12 @@ def _applied(function: Any, trace: Any) -> Any:
     return sch
 
 
-def trace_of(sch: Any) -> Any:
+def trace_of(sch: Schedule) -> Decision:
     """Return the steps of `sch` as plain JSON values."""
     return _plain(sch.trace.as_json())
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Decision) -> Decision:
     """Return a trace's `value` without TVM's own numbers, texts and lists."""
     match value:
         case str():

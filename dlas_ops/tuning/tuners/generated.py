@@ -9,8 +9,8 @@ Source: Shao et al., "Tensor Program Optimization with Probabilistic Programs", 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
+from dlas_ops._types import PrimFunc, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.passes.permutation import marked
 from dlas_ops.tuning.tuners import Decision, Search, template
@@ -20,12 +20,12 @@ from dlas_ops.tuning.tuners._rules import reductions
 from dlas_ops.tuning.tuners._traces import BATCH, EMPTY_BATCHES, NEST, TRACE, Known, replayed, trace_of
 
 
-def supports(function: Any, target: Any) -> str | None:
+def supports(function: PrimFunc, target: Target) -> str | None:
     """Return why there is nothing to try for `function`, or None."""
     return None if scheduling.is_sparse(function) or reductions(function) else "it reduces nothing"
 
 
-def schedule(function: Any, target: Any, decision: Decision) -> Any:
+def schedule(function: PrimFunc, target: Target, decision: Decision) -> PrimFunc:
     """Return `function`, scheduled as `decision` says.
 
     Raises
@@ -36,7 +36,7 @@ def schedule(function: Any, target: Any, decision: Decision) -> Any:
     return marked(replayed(function, target, decision).mod["main"])
 
 
-def transferred(function: Any, target: Any, decision: Decision) -> Decision | None:
+def transferred(function: PrimFunc, target: Target, decision: Decision) -> Decision | None:
     """Return what `decision` is for `function`: its steps, with tiles that are factors of these loops, or None."""
     try:
         if not scheduling.is_sparse(function):
@@ -52,7 +52,7 @@ def transferred(function: Any, target: Any, decision: Decision) -> Decision | No
     return decision
 
 
-def search(function: Any, target: Any, seed: int) -> Search:
+def search(function: PrimFunc, target: Target, seed: int) -> Search:
     """Return the search through the schedules that the rules generate for `function`."""
     if scheduling.is_sparse(function):
         return NestSearch(function, target, seed)
@@ -62,7 +62,7 @@ def search(function: Any, target: Any, seed: int) -> Search:
 class GeneratedSearch:
     """MetaSchedule's evolutionary search: its populations are drawn from the rules and the fastest ones learned."""
 
-    def __init__(self, function: Any, target: Any, seed: int) -> None:
+    def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         self._function, self._target = function, target
         self._known = Known()
         self._queue: deque[Decision] = deque()

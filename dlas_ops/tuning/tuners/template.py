@@ -11,12 +11,16 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import product
 from math import log2
-from typing import Any
+from typing import TypeAlias
 
+from dlas_ops._types import PrimFunc, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.processor.targets import describe
-from dlas_ops.schedule.tunables import Choice, Space
+from dlas_ops.schedule.tunables import Choice, Space, Value
 from dlas_ops.tuning.tuners import Decision
+
+# One value for each tunable.
+Point: TypeAlias = tuple[Value, ...]
 
 # Of what is proposed, this share lies next to the best points known; the others are drawn from all.
 NEIGHBOURS = 0.6
@@ -24,18 +28,18 @@ NEIGHBOURS = 0.6
 ELITE = 4
 
 
-def supports(function: Any, target: Any) -> str | None:
+def supports(function: PrimFunc, target: Target) -> str | None:
     """Return why there is nothing to try for `function`, or None."""
     space = scheduling.space(function, describe(target))
     return None if any(len(values) > 1 for values in space.values()) else "its schedule has one value of each tunable"
 
 
-def search(function: Any, target: Any, seed: int) -> TemplateSearch:
+def search(function: PrimFunc, target: Target, seed: int) -> TemplateSearch:
     """Return the search through the tunables of `function`."""
     return TemplateSearch(scheduling.space(function, describe(target)), seed)
 
 
-def schedule(function: Any, target: Any, decision: Decision) -> Any:
+def schedule(function: PrimFunc, target: Target, decision: Decision) -> PrimFunc:
     """Return `function`, scheduled with the values that `decision` gives its tunables.
 
     Raises
@@ -46,7 +50,7 @@ def schedule(function: Any, target: Any, decision: Decision) -> Any:
     return scheduling.schedule_function(function, describe(target), choice_of(decision))
 
 
-def transferred(function: Any, target: Any, decision: Decision) -> Decision | None:
+def transferred(function: PrimFunc, target: Target, decision: Decision) -> Decision | None:
     """Return the values allowed that are nearest to those of `decision`, or None if the tunables are others."""
     space = scheduling.space(function, describe(target))
     choice = choice_of(decision)
@@ -73,7 +77,7 @@ class TemplateSearch:
         self._order = points[1:]
         self._random = random.Random(seed)
         self._random.shuffle(self._order)
-        self._known: dict[tuple[Any, ...], float] = {}
+        self._known: dict[Point, float] = {}
         self._rule = points[0]
         self._turns = 0
 
@@ -95,13 +99,13 @@ class TemplateSearch:
         if seconds is not None:
             self._known[point] = seconds
 
-    def _near(self, count: int) -> list[tuple[Any, ...]]:
+    def _near(self, count: int) -> list[Point]:
         """Return points left that differ from one of the best ones in one tunable, each of them in turns.
 
         What a tunable gains hardly depends on the others, so that one at a time soon finds them all.
         """
         best = sorted(self._known, key=lambda point: self._known[point])[:ELITE] or [self._rule]
-        chosen: list[tuple[Any, ...]] = []
+        chosen: list[Point] = []
         for turn in range(count):
             origin, axis = best[turn % len(best)], self._turns % len(self._names)
             self._turns += 1
@@ -113,11 +117,11 @@ class TemplateSearch:
         return chosen
 
 
-def _without(point: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
+def _without(point: Point, axis: int) -> Point:
     return point[:axis] + point[axis + 1 :]
 
 
-def _distance(one: Any, other: Any) -> float:
+def _distance(one: Value, other: Value) -> float:
     """Return how far two values of a tunable lie apart: numbers, also in tuples, by their ratio."""
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
         return abs(log2((one + 1) / (other + 1)))
@@ -131,11 +135,11 @@ def _distance(one: Any, other: Any) -> float:
     return float(one != other)
 
 
-def choice_of(decision: Mapping[str, Any]) -> Choice:
+def choice_of(decision: Mapping[str, Value]) -> Choice:
     """Return a decision, read from JSON, with lists as the tuples that tunables hold."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in decision.items()}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Value) -> Value:
     """Return a tunable's value as JSON has it."""
     return list(value) if isinstance(value, tuple) else value

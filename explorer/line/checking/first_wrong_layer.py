@@ -23,6 +23,7 @@ import dlas_ops
 from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
 from explorer.line.checking.reference import Reference
+from explorer.line.contracts.compress import Network
 
 Array = NDArray[Any]
 Run = Callable[[Any, Array], Array]
@@ -33,7 +34,7 @@ PLACEMENT = "placement.json"
 
 @dataclass(frozen=True)
 class Placement:
-    """With what a network was lowered; see `dlas_ops.lower`."""
+    """The arguments that a network was lowered with; see `dlas_ops.lower`."""
 
     algorithm: str | dlas_ops.Selection
     format: str
@@ -46,7 +47,7 @@ class Placement:
         return dlas_ops.lower(network, target, algorithm=self.algorithm, format=self.format, dtype=self.dtype)
 
     def build(self, lowered: dlas_ops.Lowered) -> Any:
-        """Return the library of what was lowered."""
+        """Return the library of `lowered`."""
         return dlas_ops.build(lowered, tvm.target.Target(dict(self.target)))
 
     def save(self, folder: Path) -> None:
@@ -62,41 +63,59 @@ class Placement:
         return Placement(**fields)
 
 
-def compare(stage: str, parents: Mapping[str, Artifact], logits: Array, tolerance: float, run: Run) -> float:
-    """Return how far `logits` lie from the reference at most, as a share of its range.
+@dataclass(frozen=True)
+class Checked:
+    """A network whose compiled outputs are compared with the reference.
 
     Parameters
     ----------
-    parents
-        ``network`` with its reference and ``lower``, what was made of it.
-    logits
-        Of the reference's first images, shape (N, classes).
+    network
+        With its reference.
+    lowered
+        The same, lowered.
+    tolerance
+        How far outputs may lie from the reference, as a share of its range.
     run
         Gives the outputs of a library on an image, see `parting`.
-
-    Raises
-    ------
-    StageFailed
-        Of kind ``wrong_output`` if that is more than the tolerance.
     """
-    network, reference = parents["network"], Reference.load(parents["network"].path)
-    deviations = reference.deviations(logits)
-    worst = int(deviations.argmax())  # a NaN, if there is one
-    if not deviations[worst] <= tolerance:
-        whose = "torch's" if network.stage == "compress" else "those of the quantized network in NumPy"
-        message = f"outputs differ from {whose} by {deviations[worst]:.2g} of their range; allowed: {tolerance:g}"
-        where = located(parents, reference.images[worst : worst + 1], tolerance, run)
-        raise StageFailed(Failure(stage, "wrong_output", f"{message}; {where}"))
-    return float(deviations[worst])
 
+    network: Network
+    lowered: Artifact
+    tolerance: float
+    run: Run
 
-def located(parents: Mapping[str, Artifact], image: Array, tolerance: float, run: Run) -> str:
-    """Return at which layer outputs on `image` depart, see `parting`, or why that is not known."""
-    network = onnx.load(parents["network"].path / "network.onnx")
-    try:
-        return parting(network, Placement.load(parents["lower"].path), image, tolerance, run)
-    except Exception as error:  # whatever it is, it must not take the place of the failure that is explained
-        return f"which layer departs could not be found out: {type(error).__name__}: {error}"
+    def compare(self, stage: str, logits: Array) -> float:
+        """Return how far `logits` lie from the reference at most, as a share of its range.
+
+        Parameters
+        ----------
+        stage
+            That compares.
+        logits
+            Of the reference's first images, shape (N, classes).
+
+        Raises
+        ------
+        StageFailed
+            Of kind ``wrong_output`` if that is more than the tolerance.
+        """
+        reference = Reference.load(self.network.path)
+        deviations = reference.deviations(logits)
+        worst = int(deviations.argmax())  # a NaN, if there is one
+        if not deviations[worst] <= self.tolerance:
+            whose = "torch's" if self.network.stage == "compress" else "those of the quantized network in NumPy"
+            difference = f"{deviations[worst]:.2g} of their range; allowed: {self.tolerance:g}"
+            where = self.located(reference.images[worst : worst + 1])
+            raise StageFailed(Failure(stage, "wrong_output", f"outputs differ from {whose} by {difference}; {where}"))
+        return float(deviations[worst])
+
+    def located(self, image: Array) -> str:
+        """Return at which layer outputs on `image` depart, see `parting`, or why that is not known."""
+        network = onnx.load(self.network.path / "network.onnx")
+        try:
+            return parting(network, Placement.load(self.lowered.path), image, self.tolerance, self.run)
+        except Exception as error:  # no error may take the place of the failure that is explained
+            return f"which layer departs could not be found out: {type(error).__name__}: {error}"
 
 
 def parting(network: onnx.ModelProto, placement: Placement, image: Array, tolerance: float, run: Run) -> str:
@@ -121,7 +140,7 @@ def parting(network: onnx.ModelProto, placement: Placement, image: Array, tolera
         lowered = placement.lower(_up_to(network, tensor, expected[tensor].shape))
         outputs = run(placement.build(lowered), image)
         deviation, largest = np.abs(outputs - expected[tensor]).max(), np.abs(expected[tensor]).max()
-        # What follows a layer element by element is no layer of its own, and runs as part of it.
+        # An operator that follows a layer element by element is no layer of its own, and runs as part of it.
         layer = lowered.layers[-1] if lowered.layers else None
         where = f"in layer '{layer.name}' ({layer.ran}, {layer.dtype})" if layer else "before the first layer"
         found[tensor] = f"{where}, at its {nodes[tensor].op_type}: off by up to {deviation:.2g} of {largest:.2g}"

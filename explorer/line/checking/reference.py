@@ -1,4 +1,4 @@
-"""What a network answers → the files that stages keep of it, and how far another's answers lie from them."""
+"""A network's answers → the files that stages keep of them, and how far another's answers lie from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REFERENCE = "reference.npz"
 
 
 class Reference(NamedTuple):
-    """What every compiled form of a network has to compute, up to rounding.
+    """The outputs that every compiled form of a network has to compute, up to rounding.
 
     Parameters
     ----------
     images
         As networks take them, shape (N, C, H, W).
     logits
-        What the network computes of them, shape (N, classes).
+        The network's outputs for them, shape (N, classes).
     """
 
     images: Floats

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import tvm
 
 import dlas_ops
-from explorer.core.artifact import Artifact
+from explorer.line.contracts.build import Parameters, Parents, Values
 from explorer.line.stages.tune import load_scheduled
 
 VERSION = 4
@@ -20,22 +18,15 @@ LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Write the library, and ``layers.json`` with what was asked of each layer and what runs.
 
-    Return ``{"size_bytes": n}``, the library's object code and weights as they lie in memory once linked. The archive
-    is gzipped: its size would credit a pruned network with zeros that are stored all the same.
-
-    Parameters
-    ----------
-    parameters
-        ``target``, a TVM target as a dict.
-    parents
-        ``lower`` and, of a tuned network, ``tune``.
+    The size on record is not the archive's, which is gzipped and would credit a pruned network with zeros that are
+    stored all the same.
     """
-    lowered = dlas_ops.load(parents["lower"].path)
-    scheduled = load_scheduled(parents["tune"].path) if "tune" in parents else {}
-    library = dlas_ops.build(lowered, tvm.target.Target(parameters["target"]), scheduled)
+    lowered = dlas_ops.load(parents.lower.path)
+    scheduled = load_scheduled(parents.tune.path) if parents.tune else {}
+    library = dlas_ops.build(lowered, tvm.target.Target(parameters.target), scheduled)
     library.export_library(str(out / LIBRARY))
     (out / LAYERS).write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
     with tarfile.open(out / LIBRARY) as archive:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from explorer.core import plugins
-from explorer.core.artifact import Artifact
-from explorer.datasets import SPLITS, Options, Splits, unusable
+from explorer.datasets import SPLITS, Options, Splits, loader, unusable
 from explorer.line import prepared
+from explorer.line.contracts.data import Parameters, Parents, Values
 
 VERSION = 3
 WORKER = "torch"
@@ -20,43 +18,36 @@ MOST_NAMED = 100  # corrupt files that the values name; their number counts all
 MOST_IN_NOTE = 5
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Load and split the data set, and write its splits.
-
-    Parameters
-    ----------
-    parents
-        ``source``: the folder that the data set's files lie in, its key their digest.
-
-    Returns
-    -------
-    dict
-        ``classes`` and their ``class_names``, ``shape`` [C, H, W], the number of images per split, ``mean`` and ``std``
-        per channel of the training pixels in [0, 1], ``augment``, the ``digest`` of what was written, and of files
-        that are no images and were left out the number, ``corrupt``, the names, ``corrupt_names``, and a ``note`` that
-        tells the user of them.
 
     Raises
     ------
     StageFailed
         If the data set's files are not as it needs them.
     """
-    name = parameters["dataset"]
-    load = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("dataset", name).load
-    chosen = {field: parameters[field] for field in Options._fields if field in parameters}
-    splits: Splits = load(Options(**chosen, root=parents["source"].path))
+    name, settings = parameters.dataset, parameters.settings
+    options = Options(settings.validation, settings.test, settings.seed, settings.image_size, parents.source.path)
+    splits = loader(name)(options)
     _check(name, splits)
-    return {
+    written = prepared.save(splits, out)
+    values: Values = {
         "classes": len(splits.classes),
         "class_names": list(splits.classes),
         "shape": list(splits.train.shape),
-        **{split: len(getattr(splits, split)) for split in SPLITS},
+        "train": len(splits.train),
+        "validation": len(splits.validation),
+        "test": len(splits.test),
         "augment": list(plugins.literal("dataset", name, "AUGMENT", ("shift",))),
         "corrupt": len(splits.corrupt),
         "corrupt_names": list(splits.corrupt[:MOST_NAMED]),
-        **({"note": _note(name, splits)} if splits.corrupt else {}),
-        **prepared.save(splits, out),
+        "mean": written["mean"],
+        "std": written["std"],
+        "digest": written["digest"],
     }
+    if splits.corrupt:
+        values["note"] = _note(name, splits)
+    return values
 
 
 def _note(name: str, splits: Splits) -> str:

@@ -20,11 +20,11 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.statistics import share_interval
-from explorer.line.checking import first_wrong_layer
+from explorer.line.checking.first_wrong_layer import Checked
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
+from explorer.line.contracts.evaluate import Parameters, Parents, Values
 from explorer.line.prepared import Inputs, Prepared
 from explorer.line.stages.build import LIBRARY
 
@@ -37,25 +37,8 @@ LEAST_AGREEMENT = 0.999
 CHUNK = 64  # images that a core reads at once
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Classify validation and test images with the library; write which ones and their classes into ``answers.npz``.
-
-    Parameters
-    ----------
-    parameters
-        ``numerics`` of the network lowered for this machine, see `explorer.line.stages.lower.numerics`; ``tolerance``,
-        how far outputs may lie from the reference, as a share of its range; and the fields of
-        `explorer.core.settings.EvaluateSettings`.
-    parents
-        ``data`` for images and labels, ``compress`` for torch's answers, ``network`` for the reference, and ``lower``
-        and ``build`` for the library: any whose numerics these are, so that they do not enter the key.
-
-    Returns
-    -------
-    dict
-        ``accuracy`` on the validation split with ``accuracy_low`` and ``accuracy_high``, its 95 % interval,
-        ``test_accuracy``, ``validation_images``, ``test_images``, and ``agreement``, the share of the images of both
-        splits that torch puts into the same class.
 
     Raises
     ------
@@ -63,26 +46,28 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         Of kind ``wrong_output``, with the layer at which they part, if outputs lie further from the reference than the
         tolerance, or if a float32 network disagrees with torch on more images than rounding explains.
     """
-    machines = _machines(parents["build"].path / LIBRARY)
-    reference = Reference.load(parents["network"].path)
-    first_wrong_layer.compare(
-        "evaluate", parents, _outputs(machines[0], reference.images), parameters["tolerance"], _run_part
-    )
+    assert parents.lower, "the engine adds both parents at execution"
+    assert parents.build
+    settings, tolerance = parameters.settings, parameters.tolerance
+    machines = _machines(parents.build.path / LIBRARY)
+    checked = Checked(parents.network, parents.lower, tolerance, _run_part)
+    reference = Reference.load(parents.network.path)
+    checked.compare("evaluate", _outputs(machines[0], reference.images))
 
-    prepared = Prepared.load(parents["data"])
+    prepared = Prepared.load(parents.data)
     splits = {split: getattr(prepared, split) for split in SPLITS}
-    drawn = {split: draw(splits[split].labels, parameters["images"], parameters["seed"]) for split in SPLITS}
+    drawn = {split: draw(splits[split].labels, settings.images, settings.seed) for split in SPLITS}
     answers = {split: _classes(machines, splits[split], drawn[split]) for split in SPLITS}
     indices = {f"{split}_images": drawn[split] for split in SPLITS}
     np.savez(out / ANSWERS, allow_pickle=False, **answers, **indices)
-    with np.load(parents["compress"].path / ANSWERS) as torchs:
+    with np.load(parents.compress.path / ANSWERS) as torchs:
         same = {split: answers[split] == torchs[split][drawn[split]] for split in SPLITS}
         margins = {split: torchs[f"{split}_margins"][drawn[split]] for split in SPLITS}
-    if parameters["numerics"]["dtype"] == "float32":
+    if parameters.numerics["dtype"] == "float32":
         # Two logits that each move by the tolerance change places if less than twice that lies between them.
-        rounding = 2 * parameters["tolerance"] * reference.range
+        rounding = 2 * tolerance * reference.range
         wrong = {split: drawn[split][~same[split] & (margins[split] > rounding)] for split in SPLITS}
-        _refuse(wrong, splits, sum(map(len, drawn.values())), parameters["tolerance"], parents)
+        _refuse(wrong, splits, sum(map(len, drawn.values())), checked)
     hits = {split: answers[split] == splits[split].labels[drawn[split]] for split in SPLITS}
     low, high = share_interval(int(hits["validation"].sum()), hits["validation"].size)
     return {
@@ -119,10 +104,9 @@ def _refuse(
     wrong: Mapping[str, NDArray[np.int64]],
     splits: Mapping[str, Inputs],
     images: int,
-    tolerance: float,
-    parents: Mapping[str, Artifact],
+    checked: Checked,
 ) -> None:
-    """Raise if the images of which torch thinks otherwise, and clearly so, are too many of `images`."""
+    """Raise StageFailed if torch clearly disagrees on too many of `images`, which `wrong` lists by split."""
     count = sum(map(len, wrong.values()))
     if count <= (1 - LEAST_AGREEMENT) * images:
         return
@@ -131,7 +115,7 @@ def _refuse(
     message = (
         f"the compiled network puts {count} of {images} images into another class than torch, beyond what rounding "
         f"explains; allowed: {1 - LEAST_AGREEMENT:.1%}; "
-        f"{first_wrong_layer.located(parents, image, tolerance, _run_part)}"
+        f"{checked.located(image)}"
     )
     raise StageFailed(Failure("evaluate", "wrong_output", message))
 
@@ -167,7 +151,8 @@ def _alone() -> None:
     """Make the calling thread run networks by itself; TVM's threads belong to the one that calls."""
     cores = os.sched_getaffinity(0)
     tvm.get_global_func("runtime.config_threadpool")(1, 1)
-    os.sched_setaffinity(0, cores)  # TVM 0.27 has bound the thread to the first core, and so every other one
+    # Workaround: TVM 0.27: it has bound the thread to the first core, and so every other one; tests/test_workarounds.py
+    os.sched_setaffinity(0, cores)
 
 
 def _outputs(machine: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,32 +12,21 @@ import onnx
 import tvm
 
 import dlas_ops
-from dlas_ops.kernels.algorithms import winograd
+from dlas_ops.kernels.shared import winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Layer
 from dlas_ops.processor.targets import describe
-from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
 from explorer.line.checking.first_wrong_layer import Placement
+from explorer.line.contracts.lower import Numerics, Parameters, Parents, Values
 from explorer.line.stages.select import SELECTION
 
 VERSION = 5
 WORKER = "tvm"
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Write the lowered module, and ``placement.json`` with what it was lowered with.
-
-    Return ``{"convolutions": n, "convolutions_as_asked": m, "weight_bytes": b, "numerics": {...}}``, b being what the
-    weights of all layers take as they are stored.
-
-    Parameters
-    ----------
-    parameters
-        ``algorithm``, ``format``, ``dtype`` and ``target`` (a TVM target as a dict).
-    parents
-        ``network``, an artifact of ``compress`` or ``quantize``, whose ``network.onnx`` is read, and ``select`` for an
-        algorithm that selects among the others.
 
     Raises
     ------
@@ -45,17 +34,17 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         Of kind ``not_applicable`` if not one convolution can run as asked, or no layer in the dtype: the trial
         would measure something else.
     """
-    network = onnx.load(parents["network"].path / "network.onnx")
-    placement = Placement(**parameters)
-    if "select" in parents:
-        selection = json.loads((parents["select"].path / SELECTION).read_text())
+    network = onnx.load(parents.network.path / "network.onnx")
+    placement = Placement(parameters.algorithm, parameters.format, parameters.dtype, parameters.target)
+    if parents.select:
+        selection = json.loads((parents.select.path / SELECTION).read_text())
         placement = replace(placement, algorithm=dlas_ops.Selection.from_json(selection))
     lowered = placement.lower(network)
     convolutions = [layer for layer in lowered.layers if layer.operator.endswith("conv2d")]
     as_asked = [layer for layer in convolutions if layer.as_asked]
     if convolutions and not as_asked:
         reasons = "; ".join(sorted({layer.reason for layer in convolutions}))
-        wanted = f"{parameters['algorithm']} in format {placement.format}"
+        wanted = f"{parameters.algorithm} in format {placement.format}"
         raise StageFailed(Failure("lower", "not_applicable", f"no convolution can run as {wanted}: {reasons}"))
     dtype = placement.dtype
     if dtype != "float32" and not any(layer.dtype == dtype for layer in lowered.layers):
@@ -66,28 +55,23 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         "convolutions": len(convolutions),
         "convolutions_as_asked": len(as_asked),
         "weight_bytes": sum(layer.stored_bytes for layer in lowered.layers),
-        "numerics": numerics(lowered.layers, tvm.target.Target(parameters["target"])),
+        "numerics": numerics(lowered.layers, tvm.target.Target(parameters.target)),
     }
 
 
-def numerics(layers: Sequence[Layer], target: Any) -> dict[str, Any]:
-    """Return what decides a network's outputs beyond the rounding of sums: networks of equal numerics share accuracies.
+def numerics(layers: Sequence[Layer], target: Any) -> Numerics:
+    """Return all that decides a network's outputs beyond the rounding of sums; equal numerics share an accuracy.
 
     Direct, gemm and spatial_pack sum the same products in another order, and csr leaves out those that are zero; a
     schedule, tuned or not, and threads only split the work, or round Winograd's kernels to float32 once more. None of
-    that is in here. What is:
+    that counts. Three things do:
 
     - the dtype that a layer stores its weights and input in, which are rounded to it. Products of 8-bit integers are
-      summed exactly, whatever instruction does it;
+      summed exactly by any instruction;
     - whether a layer of float16 multiplies in float16 or widens to float32 first: sums of products in float16 have a
       coarser grid than the numbers that they are stored as;
-    - Winograd's transforms, of which the larger lose more digits: an error that depends on the activations, not only on
+    - Winograd's transforms. The larger ones lose more digits: an error that depends on the activations, not only on
       the order of sums.
-
-    Returns
-    -------
-    dict
-        ``dtype``, the narrowest that a layer has, and ``layers``: name → its arithmetic, where that is not float32's.
     """
     kinds = {layer.name: _arithmetic(layer, target) for layer in layers}
     stored = {layer.dtype for layer in layers}
@@ -98,7 +82,7 @@ def numerics(layers: Sequence[Layer], target: Any) -> dict[str, Any]:
 def _arithmetic(layer: Layer, target: Any) -> str:
     """Return the class of a layer's arithmetic; see `numerics`."""
     if layer.ran.startswith("winograd"):
-        return f"winograd F({winograd.variant(_conv(layer), describe(target))[0].m}, 3)"
+        return f"winograd F({winograd_plan.variant(_conv(layer), describe(target))[0].m}, 3)"
     if layer.dtype == "float16":
         return "float16" if layer.arithmetic.startswith("float16") else "float16, widened"
     return layer.dtype

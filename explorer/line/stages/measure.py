@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from explorer.core.artifact import Artifact
 from explorer.line import rpc
-from explorer.line.checking import first_wrong_layer
+from explorer.line.checking.first_wrong_layer import Checked
 from explorer.line.checking.reference import Reference
+from explorer.line.contracts.measure import Disturbance, Parameters, Parents, State, Values
 from explorer.line.stages.build import LIBRARY
 
 VERSION = 2
@@ -29,17 +28,8 @@ SESSION_SECONDS = 600
 MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Return ``{"samples_ms": [...], "runs_per_sample": n, "relative_error": e, "state": {...}}``.
-
-    Parameters
-    ----------
-    parameters
-        ``tracker``, ``key`` of the device, ``threads``, ``tolerance``, how far outputs may lie from the reference, as a
-        share of its range, and the other fields of `explorer.core.settings.MeasureSettings`.
-    parents
-        ``build`` for the library, ``lower`` for what it was built of, and ``network`` for test images and the outputs
-        on them: of a float network torch's, and of one on 8-bit integers what onnx's operators make of it in NumPy.
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
+    """Compare the outputs on the device with the reference, and take the samples.
 
     Raises
     ------
@@ -48,9 +38,10 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     DeviceError
         If the device does not answer.
     """
-    session = rpc.connect(parameters["tracker"], parameters["key"], SESSION_SECONDS)
-    rpc.set_threads(session, parameters["threads"], "measure", parameters["key"])
-    session.upload(str(parents["build"].path / LIBRARY))
+    address = parameters.address
+    session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
+    rpc.set_threads(session, parameters.threads, "measure", address.key)
+    session.upload(str(parents.build.path / LIBRARY))
     device = session.cpu()
     network = relax.VirtualMachine(session.load_module(LIBRARY), device)
 
@@ -63,16 +54,16 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         part.unlink()
         return _outputs(relax.VirtualMachine(session.load_module(part.name), device), device, images)
 
-    images = Reference.load(parents["network"].path).images[:CHECKED_IMAGES]
+    images = Reference.load(parents.network.path).images[:CHECKED_IMAGES]
     outputs = _outputs(network, device, images)
-    error = first_wrong_layer.compare("measure", parents, outputs, parameters["tolerance"], run_part)
+    error = Checked(parents.network, parents.lower, parameters.tolerance, run_part).compare("measure", outputs)
 
     image = tvm.runtime.tensor(images[:1], device)
     before = _state()
     number = _runs_per_sample(network, device, image, parameters)
-    timer = network.time_evaluator("main", device, number=number, repeat=parameters["samples"])
+    timer = network.time_evaluator("main", device, number=number, repeat=parameters.samples)
     samples = [1e3 * seconds for seconds in timer(image).results]
-    state = {"before": before, "after": _state(), "tvm": tvm.__version__}
+    state: State = {"before": before, "after": _state(), "tvm": tvm.__version__}
     return {"samples_ms": samples, "runs_per_sample": number, "relative_error": error, "state": state}
 
 
@@ -81,17 +72,17 @@ def _outputs(network: Any, device: Any, images: np.ndarray) -> np.ndarray:
     return np.concatenate([network["main"](tvm.runtime.tensor(image[None], device)).numpy() for image in images])
 
 
-def _runs_per_sample(network: Any, device: Any, image: Any, parameters: Mapping[str, Any]) -> int:
+def _runs_per_sample(network: Any, device: Any, image: Any, parameters: Parameters) -> int:
     """Warm up for the time asked for and return how many runs fill one sample."""
     number, spent = 1, 0.0
     while True:
         seconds = network.time_evaluator("main", device, number=number, repeat=1)(image).mean
         spent += 1e3 * seconds * number
-        number = min(MAX_RUNS, max(1, round(parameters["sample_ms"] / (1e3 * seconds)))) if seconds else MAX_RUNS
-        if spent >= parameters["warmup_ms"]:
+        number = min(MAX_RUNS, max(1, round(parameters.sample_ms / (1e3 * seconds)))) if seconds else MAX_RUNS
+        if spent >= parameters.warmup_ms:
             return number
 
 
-def _state() -> dict[str, Any]:
+def _state() -> Disturbance:
     """Return what may have disturbed a measurement on this machine: time and load average of the last minute."""
     return {"time": time.time(), "load": os.getloadavg()[0]}

@@ -6,7 +6,6 @@ that calibration images give it; see `dlas_ops.onnx.quantization`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
-from explorer.core.artifact import Artifact
 from explorer.line.checking.reference import Reference
+from explorer.line.contracts.quantize import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
 
 VERSION = 2
@@ -24,24 +23,15 @@ WORKER = "tvm"
 REFERENCE_IMAGES = 16  # fewer than torch's, as NumPy takes its time: 0.1 s each for networks on small images
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the quantized network and, in ``reference.npz``, what onnx's operators in NumPy make of test images.
-
-    Return ``{"calibration_images": n}``.
-
-    Parameters
-    ----------
-    parameters
-        The fields of `explorer.core.settings.QuantizeSettings`.
-    parents
-        ``data`` for training images and ``compress``, whose ``network.onnx`` is read.
-    """
-    splits = Prepared.load(parents["data"])
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
+    """Write the quantized network and, in ``reference.npz``, what onnx's operators in NumPy compute of test images."""
+    settings = parameters.settings
+    splits = Prepared.load(parents.data)
     images = splits.train
-    count = min(parameters["images"], len(images))
-    drawn = np.sort(np.random.default_rng(parameters["seed"]).choice(len(images), count, replace=False))
-    network = onnx.load(parents["compress"].path / "network.onnx")
-    quantized = dlas_ops.quantize(network, images.normalised(images.pixels(drawn)), percentile=parameters["percentile"])
+    count = min(settings.images, len(images))
+    drawn = np.sort(np.random.default_rng(settings.seed).choice(len(images), count, replace=False))
+    network = onnx.load(parents.compress.path / "network.onnx")
+    quantized = dlas_ops.quantize(network, images.normalised(images.pixels(drawn)), percentile=settings.percentile)
     onnx.save(quantized, out / "network.onnx")
     reference = Reference.inputs(splits)[:REFERENCE_IMAGES]
     evaluator: Any = ReferenceEvaluator(quantized)

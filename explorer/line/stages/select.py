@@ -7,7 +7,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tvm
@@ -15,8 +14,8 @@ import tvm
 from dlas_ops.passes.eviction import Eviction
 from dlas_ops.placement.graph import Graph, Problem
 from dlas_ops.selection import candidates, selection
-from explorer.core.artifact import Artifact
 from explorer.line import rpc
+from explorer.line.contracts.select import Parameters, Parents, Values
 from explorer.line.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
 from explorer.line.stages.plan import GRAPH
 
@@ -26,34 +25,18 @@ SELECTION = "selection.json"
 SESSION_SECONDS = 600
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
-    """Write the selection; return its ``expected_ms`` and, of what was measured now, the ``samples``.
-
-    Parameters
-    ----------
-    parameters
-        ``algorithm``, ``format``, ``target``, ``threads``, and of the device ``tracker`` and ``key``; ``known`` has for
-        every problem candidate → milliseconds or, where that is to be measured, nothing.
-    parents
-        ``plan`` and, where something is to be measured, ``candidates``.
-
-    Returns
-    -------
-    dict
-        ``samples``: for every problem candidate → milliseconds of each run, nothing where that was known.
-    """
-    graph = Graph.from_json(json.loads((parents["plan"].path / GRAPH).read_text()))
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
+    """Measure the candidates that nothing is known of, and write the selection."""
+    graph = Graph.from_json(json.loads((parents.plan.path / GRAPH).read_text()))
     problems = graph.distinct()
-    known: Sequence[Mapping[str, float]] = parameters["known"]
-    missing = [problem for problem, costs in zip(problems, known, strict=True) if not costs]
-    evicted = parents["plan"].values["evicted_bytes"]
-    measured = _measure(parameters, parents["candidates"].path, missing, evicted) if missing else {}
+    missing = [problem for problem, costs in zip(problems, parameters.known, strict=True) if not costs]
+    measured = _measure(parameters, parents, missing) if missing else {}
     samples = [measured.get(problem, {}) for problem in problems]
 
-    costs = [own or _medians(new) for own, new in zip(known, samples, strict=True)]
+    costs = [own or _medians(new) for own, new in zip(parameters.known, samples, strict=True)]
     seconds = [{name: 1e-3 * milliseconds for name, milliseconds in own.items()} for own in costs]
-    target = tvm.target.Target(parameters["target"])
-    asked = f"{parameters['algorithm']}/{parameters['format']}"
+    target = tvm.target.Target(parameters.target)
+    asked = f"{parameters.algorithm}/{parameters.format}"
     chosen = selection.choose(graph, dict(zip(problems, seconds, strict=True)), target, asked)
     (out / SELECTION).write_text(json.dumps(chosen.to_json(), indent=1))
     return {"expected_ms": 1e3 * chosen.expected, "samples": samples}
@@ -64,15 +47,17 @@ def _medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def _measure(
-    parameters: Mapping[str, Any], built: Path, problems: Sequence[Problem], evicted: int
+    parameters: Parameters, parents: Parents, problems: Sequence[Problem]
 ) -> dict[Problem, dict[str, list[float]]]:
     """Return for each of `problems` candidate → milliseconds of each run."""
+    assert parents.candidates, "the engine adds it where something is to be measured"
+    built, evicted, address = parents.candidates.path, parents.plan.values["evicted_bytes"], parameters.address
     functions = {Problem.from_json(fields): own for fields, own in json.loads((built / FUNCTIONS).read_text())}
-    session = rpc.connect(parameters["tracker"], parameters["key"], SESSION_SECONDS)
-    rpc.set_threads(session, parameters["threads"], "select", parameters["key"])
+    session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
+    rpc.set_threads(session, parameters.threads, "select", address.key)
     session.upload(str(built / LIBRARY))
     loaded, weights = session.load_module(LIBRARY), _weights(built)
-    eviction = Eviction(evicted, parameters["threads"], session.cpu(), session.get_function(candidates.FILL))
+    eviction = Eviction(evicted, parameters.threads, session.cpu(), session.get_function(candidates.FILL))
     found = {}
     for problem in problems:
         samples = candidates.sample(loaded, eviction, functions[problem], weights)

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from explorer.core.artifact import Artifact
+from explorer.line.contracts.train import Initialised, Parameters, Parents, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, training, weights
+from explorer.line.training import accounting, predictions, training, weights
 
 VERSION = 3
 WORKER = "torch"
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Train the model on the training split and write its weights.
-
-    Parameters
-    ----------
-    parents
-        ``data``, ``weights`` where the model does not start at random, and the code of a model of the user's own.
-
-    Returns
-    -------
-    dict
-        ``train_accuracy``, ``validation_accuracy``, ``parameters``, ``seconds`` of training, the ``threads`` it ran on,
-        and of initial weights what `explorer.line.training.weights.initialise` says.
 
     Raises
     ------
@@ -37,24 +24,22 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
         If the model cannot take the images, the weights do not fit the model, the loss is no longer finite, or memory
         runs out.
     """
-    data = parents["data"]
-    splits = Prepared.load(data)
-    training.make_reproducible(parameters["seed"])
-    model = training.build_model(
-        "train", parameters["model"], parameters["width"], data.values["classes"], splits.shape
-    )
-    initial: dict[str, Any] = {}
-    if given := parents.get("weights"):
-        initial = weights.initialise(model, given.path, data.values["classes"], parameters["epochs"])
+    settings, classes = parameters.settings, parents.data.values["classes"]
+    splits = Prepared.load(parents.data)
+    training.make_reproducible(settings.seed)
+    model = training.build_model("train", parameters.model, parameters.width, classes, splits.shape)
+    initialised: Initialised = {}
+    if parents.weights:
+        initialised = weights.initialise(model, parents.weights.path, classes, settings.epochs)
     start = time.perf_counter()
-    training.fit("train", model, splits.train, training.Recipe.of(parameters))
+    training.fit("train", model, splits.train, training.Recipe.of(settings))
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
     return {
-        "train_accuracy": training.accuracy(model, splits.train),
-        "validation_accuracy": training.accuracy(model, splits.validation),
+        "train_accuracy": predictions.accuracy(model, splits.train),
+        "validation_accuracy": predictions.accuracy(model, splits.validation),
         "parameters": accounting.parameters(model),
         "seconds": seconds,
         "threads": torch.get_num_threads(),
-        **initial,
+        **initialised,
     }

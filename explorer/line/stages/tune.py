@@ -1,6 +1,6 @@
 """Lowered module and a budget of measured candidates → scheduled tensor programs, the best that were found.
 
-What is measured goes into a database that all networks and studies of a workspace share, at once: a network with a
+Each measurement goes at once into a database that all networks and studies of a workspace share: a network with a
 layer that another one had, a larger budget and a tuning that was cut off all go on from there.
 """
 
@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ import dlas_ops
 from dlas_ops.passes.eviction import evicted_bytes
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import task_extraction
-from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
+from explorer.line.contracts.tune import Parameters, Parents, Values
 from explorer.line.execution import current
 from explorer.line.tuning.allocation import following
 from explorer.line.tuning.builders import Builders
@@ -37,24 +37,8 @@ STEP = 8  # candidates that a layer is given at a time, at most
 STEPS = 2  # that every layer gets at least, as far as the budget goes
 
 
-def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Write the scheduled programs, and ``tuned.json`` with what was tried of each layer.
-
-    Parameters
-    ----------
-    parameters
-        ``tuner``, ``tuning_trials`` and ``tuning_seconds`` (0: no limit), ``target``, ``threads``, and of the device
-        ``tracker`` and ``key``; ``database``, the folder of what is on record for all of these but the budget, and
-        ``reconnect``, the seconds that a device which is gone is waited for.
-    parents
-        ``lower``.
-
-    Returns
-    -------
-    dict
-        ``trials`` taken into account and, of these, ``trials_on_record`` measured before; ``tuning_seconds`` that they
-        took, whenever that was; ``layers`` tuned and, of these, ``layers_faster`` than by the rules; ``failed``: cause
-        → candidates; ``expected_ms`` and ``expected_untuned_ms``, the sums over the calls of the layers.
 
     Raises
     ------
@@ -64,20 +48,20 @@ def run(parameters: Mapping[str, Any], parents: Mapping[str, Artifact], out: Pat
     DeviceError
         If the device does not answer.
     """
-    target = tvm.target.Target(parameters["target"])
-    tuner = parameters["tuner"]
-    lowered = dlas_ops.load(parents["lower"].path)
+    target = tvm.target.Target(parameters.target)
+    tuner, address = parameters.tuner, parameters.address
+    lowered = dlas_ops.load(parents.lower.path)
     tasks = task_extraction.tasks(lowered, tuner, target)
     if not tasks:
         message = f"tuner {tuner} has nothing to try in this network: its layers' schedules leave it no choice"
         raise StageFailed(Failure("tune", "not_applicable", message))
     evicted = evicted_bytes(task_extraction.constant_bytes(lowered), describe(target))
-    runner = Runner(parameters["tracker"], parameters["key"], parameters["threads"], evicted, parameters["reconnect"])
-    database = Database(Path(parameters["database"]))
-    with tempfile.TemporaryDirectory(dir=out) as folder, Builders(parameters["target"], tuner) as builders:
+    runner = Runner(address.tracker, address.key, parameters.threads, evicted, parameters.reconnect)
+    database = Database(Path(parameters.database))
+    with tempfile.TemporaryDirectory(dir=out) as folder, Builders(dict(parameters.target), tuner) as builders:
         layers = [Layer(task, tuner, target, database, builders, runner, Path(folder)) for task in tasks]
         on_record = sum(len(layer.log.trials) for layer in layers)
-        trials, seconds = _spend(layers, parameters["tuning_trials"], parameters["tuning_seconds"])
+        trials, seconds = _spend(layers, parameters.tuning_trials, parameters.tuning_seconds)
         measured = sum(len(layer.log.trials) for layer in layers) - on_record
         rows, programs = _finished(layers, tuner, target)
     failed = sum((layer.failures for layer in layers), Counter[str]())
@@ -109,7 +93,7 @@ def load_scheduled(folder: Path) -> dict[str, Any]:
 def _spend(layers: Sequence[Layer], most: int, limit: float) -> tuple[int, float]:
     """Give candidates to the layers until the budget is spent; return how many, and the seconds that they took.
 
-    What is on record counts as if it were measured now, so that a budget means the same whatever was tuned before.
+    A candidate on record counts as if it were measured now, so that a budget means the same in any order of tunings.
     """
     trials, seconds, start = 0, 0.0, time.monotonic()
     for number, layer in enumerate(layers):

@@ -1,6 +1,6 @@
 """Training images and the names of augmentations → the images varied at random, 8-bit as before, by torch's seed.
 
-What is random is drawn on the CPU and taken to where the images are: equal seeds vary them equally on every device.
+Random numbers are drawn on the CPU and taken to where the images are: equal seeds vary them equally on every device.
 """
 
 from __future__ import annotations

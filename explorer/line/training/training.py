@@ -1,4 +1,4 @@
-"""Model, images and a recipe → trained weights, accuracies and logits; the same ones on the same machine."""
+"""Model, images and a recipe → trained weights; the same ones on the same machine."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from explorer.core import plugins
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.settings import CompressSettings, TrainSettings
 from explorer.line import execution
 from explorer.line.prepared import Inputs
 from explorer.line.training import checkpoint
 from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
+from explorer.models import builder
 
-EVALUATION_BATCH = 256
-EVALUATION_PIXELS = 1 << 20  # of a batch of large images, which is smaller: activations are many times the image
 MOMENTUM = 0.9
 ACTIVATION_BYTES = 3 << 29  # of a batch that trains at once: with gradients and weights, below 4 GiB in all
 KEEP_SECONDS = 10.0  # of training, at least, between two states that are kept
@@ -61,9 +58,9 @@ class Recipe:
     label_smoothing: float = 0.0
 
     @staticmethod
-    def of(parameters: Mapping[str, Any]) -> Recipe:
-        """Return the recipe that a stage's parameters hold among others."""
-        return Recipe(**{field.name: parameters[field.name] for field in fields(Recipe) if field.name in parameters})
+    def of(settings: TrainSettings | CompressSettings) -> Recipe:
+        """Return the recipe that a stage's settings hold among others."""
+        return Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,9 @@ def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[
     StageFailed
         If the model cannot take images of this shape, or gives another output.
     """
-    build = plugins.load_custom(name) if plugins.is_custom(name) else plugins.load("model", name).build
+    build = builder(name)
     try:
-        model: nn.Module = build(width, classes, shape)
+        model = build(width, classes, shape)
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *shape))
     except (RuntimeError, ValueError) as error:
@@ -129,7 +126,7 @@ def fit(
     Parameters
     ----------
     stage
-        Whose failure it is, and the table of the search space that has the recipe.
+        Name that a failure carries, and the table of the search space that has the recipe.
     epochs
         Instead of the recipe's.
     device
@@ -159,7 +156,7 @@ def fit(
 
 
 class _Training:
-    """A training under way: what decides how it goes on, besides torch's generator."""
+    """A training under way: all that decides how it goes on, except for torch's generator."""
 
     def __init__(self, model: nn.Module, images: Inputs, recipe: Recipe, epochs: int, device: Device) -> None:
         self.model, self.images, self.recipe, self.epochs, self.device = model, images, recipe, epochs, device
@@ -292,32 +289,3 @@ def _parts(batch: int, kept: int) -> int:
     """Return into how many parts a batch is split so that activations of `kept` bytes per image stay bounded."""
     most = max(2, ACTIVATION_BYTES // max(1, kept))  # batch norm needs more than one image
     return max(1, min(math.ceil(batch / most), batch // 2))
-
-
-@torch.no_grad()
-def logits(model: nn.Module, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
-    """Return the model's outputs in evaluation mode, float32, shape (N, classes)."""
-    model.eval()
-    batches = torch.from_numpy(pixels).split(_evaluation_batch(pixels.shape[2:]))  # type: ignore[no-untyped-call]
-    return torch.cat([model(batch) for batch in batches])
-
-
-def decisions(model: nn.Module, images: Inputs) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the class that `model` puts each image into, and by how much its logit exceeds the second; shape (N,).
-
-    No more than one batch is in memory.
-    """
-    batch = _evaluation_batch(images.shape[1:])
-    parts = [logits(model, images[start : start + batch]) for start in range(0, len(images), batch)]
-    first, second = torch.cat(parts).topk(2).values.unbind(1)
-    return torch.cat(parts).argmax(1).numpy(), (first - second).numpy()
-
-
-def accuracy(model: nn.Module, images: Inputs) -> float:
-    """Return the share of `images` that `model` classifies correctly."""
-    return float((decisions(model, images)[0] == images.labels).mean())
-
-
-def _evaluation_batch(size: tuple[int, ...]) -> int:
-    """Return how many images of (height, width) are evaluated at once."""
-    return min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // math.prod(size)))

@@ -6,16 +6,17 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from explorer.core.errors import ExplorerError, Failure, StageFailed
+from explorer.line.contracts.train import Initialised
 
 NESTED = ("state_dict", "model_state_dict", "model")  # keys under which checkpoints hold the state dict, among others
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-# torchvision's ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1.
+# Workaround: torchvision 0.28: its ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1;
+# tests/test_workarounds.py
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 COUNTER = "num_batches_tracked"  # of batch norms; nothing here uses it, and old checkpoints lack it
 MOST_NAMED = 4  # tensors of each kind that a message names; the log lists all
@@ -49,7 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a file that is no checkpoint it raises whatever it stumbles over
+    except Exception as error:  # for a file that is no checkpoint torch raises errors of any kind
         raise ExplorerError(f"{path} {_why_unreadable(path, str(error))}") from error
     content = content if isinstance(content, Mapping) else {}
     content = next((content[key] for key in NESTED if isinstance(content.get(key), Mapping)), content)
@@ -72,7 +73,7 @@ def _why_unreadable(path: Path, message: str) -> str:
     return "is no checkpoint that torch.save wrote, or is damaged"
 
 
-def initialise(model: nn.Module, path: Path, classes: int, epochs: int) -> dict[str, Any]:
+def initialise(model: nn.Module, path: Path, classes: int, epochs: int) -> Initialised:
     """Give `model` the weights in the file at `path`.
 
     Parameters
@@ -82,9 +83,9 @@ def initialise(model: nn.Module, path: Path, classes: int, epochs: int) -> dict[
 
     Returns
     -------
-    dict
-        ``reinitialised``, the names of the tensors that stay random: the classifier's, that is the last layer's, where
-        the file's is of another number of classes. Where it is, ``note`` says so.
+    Initialised
+        The tensors that stay random are the classifier's, that is the last layer's, where the file's is of another
+        number of classes.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def initialise(model: nn.Module, path: Path, classes: int, epochs: int) -> dict[
         raise _failed(f"{path.name} has another classifier ({replaced[0]} {sides}), which epochs = 0 leaves untrained")
     model.load_state_dict({name: given[name] for name in own if name not in different}, strict=False)
     note = f"the weights in {path.name} are of other classes: {', '.join(replaced)} start at random"
-    return {"reinitialised": replaced, **({"note": note} if replaced else {})}
+    return {"reinitialised": replaced, "note": note} if replaced else {"reinitialised": []}
 
 
 def _only_classifier(own: Mapping[str, Tensor], given: Mapping[str, Tensor], different: set[str], classes: int) -> bool:

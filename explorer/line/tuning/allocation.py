@@ -1,4 +1,4 @@
-"""Layers and what was measured of them → the layer whose next candidates promise to save the network the most time.
+"""Layers and their measurements → the layer whose next candidates promise to save the network the most time.
 
 Source: the task scheduler of Zheng et al., "Ansor: Generating High-Performance Tensor Programs for Deep Learning", OSDI
 2020, with the constants of MetaSchedule's gradient scheduler.
@@ -37,7 +37,7 @@ class Progress:
 
     @property
     def best_ms(self) -> float:
-        """What the best schedule known takes."""
+        """Milliseconds of the best schedule known."""
         return self._best[-1] if self._best else self.rule_ms
 
     def step(self, trials: Sequence[Trial]) -> None:

@@ -154,7 +154,7 @@ class _Builder:
         raise _GoneError("build timeout", f"not built within {seconds:g} s")
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """End the process at once."""
         if self._process is not None:
             self._process.kill()
             self._process.join()

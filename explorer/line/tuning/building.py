@@ -1,4 +1,4 @@
-"""What a builder runs: a tensor program and decisions → one library. Importing this is what builders share."""
+"""Tensor program and decisions → one library: the code of a builder, which all builders share once imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensor program → what was measured of its candidates: one file of JSON lines, to which lines are only ever added.
+"""Tensor program → the measurements of its candidates: one file of JSON lines, to which lines are only added.
 
 A line says one of four things; every one is written at once, so that a process that is killed loses at most the line
 that it was writing, which is dropped when the file is read::
@@ -48,7 +48,7 @@ class Trial:
 
 
 class Log:
-    """What is on record of one program under one tuner.
+    """The measurements on record of one program under one tuner.
 
     Parameters
     ----------

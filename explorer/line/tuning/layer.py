@@ -31,7 +31,7 @@ BEST_OF_SIMILAR = 2
 # Times that the device may go away while a candidate is measured, before that is the candidate's fault.
 MOST_LOSSES = 2
 
-# So many of the best are measured in turns with the rule-based schedule, which stays unless one is faster for certain.
+# So many of the best are measured in turns with the rule-based schedule, which stays unless one is clearly faster.
 # The best by the few runs of a search had luck, too, and lie within its noise of each other.
 FINALISTS = 6
 
@@ -50,7 +50,7 @@ class Layer:
     ) -> None:
         self.task, self._name, self._tuner, self._target = task, tuner, tuners.load(tuner), target
         self._database, self._builders, self._runner, self._folder = database, builders, runner, folder
-        # What a candidate takes depends on where its weights are by then, and with it which one is the fastest.
+        # A candidate's time depends on where its weights are by then, and so does the choice of the fastest one.
         self._known_as = f"{task.key}-{runner.evicted >> 20}MiB"
         self.log = database.log(tuner, self._known_as, task.description)
         self._search = self._tuner.search(task.function, target, seed=int(task.key, 16) % 2**31)
@@ -83,7 +83,7 @@ class Layer:
         return taken
 
     def _fresh(self, count: int) -> list[Decision]:
-        """Return `count` decisions of which nothing is on record, fewer if there are no more."""
+        """Return `count` decisions without a record, fewer if there are no more."""
         found = [] if self.log.trials else self._transferred(count)
         while len(found) < count and (proposed := self._search.propose(count - len(found))):
             found += [decision for decision in proposed if decision not in found]
@@ -199,7 +199,7 @@ def fastest(
     """Return the decision of the least median, its ms and those of the first one, which stays unless it is slower.
 
     Its runs and the first one's were taken in turns: what slows the machine for a while does not change their ratios,
-    the median of which must lie below 1 with 95 % confidence.
+    and their median must lie below 1 with 95 % confidence.
 
     Parameters
     ----------

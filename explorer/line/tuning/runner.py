@@ -20,12 +20,12 @@ from explorer.core.errors import DeviceError
 from explorer.line import rpc
 from explorer.line.tuning.builders import Library
 
-# Candidates have so many turns of so many runs, before each of which the caches are evicted as a network would.
+# Candidates have so many turns of so many runs. Before each run the caches are evicted as a network would.
 ROUNDS = 2
 RUNS = 5
 FINAL_ROUNDS = 6
 
-# What takes so many times the time of the rule-based schedule, and so many ms, is not run more than twice.
+# A candidate that takes so many times as long as the rule-based schedule, and so many ms, is not run more than twice.
 HOPELESS = 4.0
 LONG_MS = 2.0
 
@@ -200,7 +200,7 @@ class _OnDevice:
         """Tell whether the session still answers."""
         try:
             self._session.get_function("runtime.NumThreads")()
-        except Exception:  # whatever a dead session raises
+        except Exception:  # a dead session raises errors of any kind
             return False
         return True
 

@@ -13,10 +13,16 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.search.sampling import EARLIER, PerTrialSeed, trials
+from explorer.search.optuna_database import EARLIER, storage_of, trials_of
+from explorer.search.sampling import PerTrialSeed
 from explorer.space.space import Space
 
 CROSSOVER = 0.9  # Deb et al., IEEE TEC 2002
+
+# System attributes: of a trial its generation and, with a generation behind it, of a study the numbers of its parents.
+# Both are called as Optuna derives it from a class `_Sampler`, since trials on record have the first.
+GENERATION = "_Sampler:generation"
+PARENTS = "_Sampler:parent:"
 
 
 def build(
@@ -46,24 +52,21 @@ class Generations:
         self._open: list[int] = []  # numbers of the trials that had not ended
         self._read = 0
 
-    def before(self, study: Study, trial: FrozenTrial, key: str) -> dict[int, list[FrozenTrial]]:
-        """Return generation → its complete trials before `trial`; a trial's attribute `key` says which one is its.
-
-        Those of earlier studies are the first one's.
-        """
+    def before(self, study: Study, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
+        """Return generation → its complete trials before `trial`; those of earlier studies are the first one's."""
         new, self._open = [*self._open, *range(self._read, trial.number)], []
         self._read = max(self._read, trial.number)
-        for other in trials(study, new):
+        for other in trials_of(study, new):
             if not other.state.is_finished():
                 self._open.append(other.number)
-            elif other.state == TrialState.COMPLETE and (generation := self._generation(other, key)) is not None:
+            elif other.state == TrialState.COMPLETE and (generation := self._generation(other)) is not None:
                 self._trials.setdefault(generation, []).append(other)
         return self._trials
 
-    def _generation(self, trial: FrozenTrial, key: str) -> int | None:
+    def _generation(self, trial: FrozenTrial) -> int | None:
         """Return the generation that a trial is of, None for one that was not proposed but had not been evaluated."""
-        if key in trial.system_attrs:
-            return int(trial.system_attrs[key])
+        if GENERATION in trial.system_attrs:
+            return int(trial.system_attrs[GENERATION])
         return 0 if trial.number < self._first or EARLIER in trial.user_attrs else None
 
     def __getitem__(self, generation: int) -> list[FrozenTrial]:
@@ -93,14 +96,15 @@ class Conditional(BaseSampler):
 
     def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
         """Return the trial's generation: the latest one or, if that is complete, the next."""
-        key = self._get_generation_key()  # type: ignore[attr-defined]
-        if key in trial.system_attrs:
-            return int(trial.system_attrs[key])
-        known = self._generations.before(study, trial, key)
+        if GENERATION in trial.system_attrs:
+            return int(trial.system_attrs[GENERATION])
+        known = self._generations.before(study, trial)
         latest = max(known, default=0)
         full = len(known.get(latest, ())) >= self.population_size  # type: ignore[attr-defined]
         found = latest + 1 if full else latest
-        study._storage.set_trial_system_attr(trial._trial_id, key, found)
+        storage, study_id = storage_of(study)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        storage.set_trial_system_attr(trial_id, GENERATION, found)
         return found
 
     def get_population(self, study: Study, generation: int) -> list[FrozenTrial]:
@@ -113,15 +117,14 @@ class Conditional(BaseSampler):
         Those of a generation are chosen from the one before and its parents, when it begins or is first asked for by a
         process that goes on with a study: Optuna's own goes back by recursion, too deep after 300 generations.
         """
-        key = self._get_parent_cache_key_prefix()  # type: ignore[attr-defined]
-        storage, study_id = study._storage, study._study_id
+        storage, study_id = storage_of(study)
         known = storage.get_study_system_attrs(study_id)
-        first = next((number for number in range(generation, 0, -1) if f"{key}{number}" in known), 0) + 1
+        first = next((number for number in range(generation, 0, -1) if f"{PARENTS}{number}" in known), 0) + 1
         for number in range(first, generation + 1):
-            ids = [parent._trial_id for parent in self.select_parent(study, number)]  # type: ignore[attr-defined]
-            storage.set_study_system_attr(study_id, f"{key}{number}", ids)
-        ids = storage.get_study_system_attrs(study_id).get(f"{key}{generation}", [])
-        return [storage.get_trial(trial_id) for trial_id in sorted(ids)]
+            parents = [parent.number for parent in self.select_parent(study, number)]  # type: ignore[attr-defined]
+            storage.set_study_system_attr(study_id, f"{PARENTS}{number}", parents)
+        numbers = storage.get_study_system_attrs(study_id).get(f"{PARENTS}{generation}", [])
+        return list(trials_of(study, sorted(numbers)))
 
     def _child(
         self, study: Study, search_space: dict[str, BaseDistribution], parents: list[FrozenTrial]

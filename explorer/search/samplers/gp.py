@@ -24,8 +24,10 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from explorer.core.configuration import AXES, Configuration
 from explorer.search.expected_seconds import Costs
-from explorer.search.sampling import EARLIER, PerTrialSeed, interval, seconds
+from explorer.search.optuna_database import EARLIER
+from explorer.search.sampling import PerTrialSeed, interval, seconds
 from explorer.space.axes import Axis
+from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 
 LEARNS = True
@@ -76,7 +78,7 @@ class _ParEGO(BaseSampler):
     def __init__(self, memory: _Memory, seed: int) -> None:
         self._memory, self._space, self._seed = memory, memory.space, seed
         self._after = RandomSampler(seed=seed)
-        self._parameters: dict[str, tuple[BaseDistribution, Any]] = {}
+        self._parameters: Parameters = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the configuration to propose, which fixes all of them."""

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from explorer.core.configuration import Configuration
 from explorer.search.sampling import PerTrialSeed, Seen
+from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 
 
@@ -48,7 +49,7 @@ class _Grid(BaseSampler):
     def __init__(self, space: Space, left: _Left, seed: int) -> None:
         self._space, self._left = space, left
         self._after_last = RandomSampler(seed=seed)
-        self._parameters: dict[str, tuple[BaseDistribution, Any]] = {}
+        self._parameters: Parameters = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the next configuration, which fixes all of them."""

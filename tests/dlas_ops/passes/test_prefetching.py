@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import BufferLoad, Expr, PrimFunc, Stmt, Var
 from dlas_ops.kernels.scheduling import schedule_function, space
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.passes import pipeline
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.passes.prefetching import prefetched
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
+from dlas_ops.schedule.tunables import Choice
 from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import assembly
-from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 
 tirx = tvm.tirx
 
 CONV = Conv(1, 64, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1))
+# LLVM compiles for any of them, whatever machine this is.
+TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "cortex-a72")
 
 
-def function_of(algorithm: str, dtype: str = "float32", conv: Conv = CONV) -> Any:
-    return programs(Problem(conv.operator, conv, dtype=dtype), networks.target())[f"{algorithm}/dense"].function
+def scheduled_for(mcpu: str, algorithm: str, choice: Choice, dtype: str = "float32", conv: Conv = CONV) -> PrimFunc:
+    target = named(mcpu)
+    function = programs(Problem(conv.operator, conv, dtype=dtype), target)[f"{algorithm}/dense"].function
+    return schedule_function(function, describe(target), choice)
 
 
-def text_of(algorithm: str, dtype: str, choice: dict[str, Any], conv: Conv = CONV) -> str:
-    scheduled = schedule_function(function_of(algorithm, dtype, conv), describe(networks.target()), choice)
-    library = tvm.compile(tvm.IRModule({"main": scheduled}), networks.target(), tir_pipeline=PIPELINE)
+def text_of(mcpu: str, algorithm: str, dtype: str, choice: Choice) -> str:
+    scheduled = scheduled_for(mcpu, algorithm, choice, dtype)
+    library = tvm.compile(tvm.IRModule({"main": scheduled}), named(mcpu), tir_pipeline=PIPELINE)
     return str(library.mod.inspect_source("asm"))
+
+
+def asking(mcpu: str, algorithm: str, choice: Choice, conv: Conv = CONV) -> PrimFunc:
+    """Return the program as the pass leaves it: what comes before it in TVM's lowering, and then the pass alone."""
+    module = tvm.IRModule({"main": scheduled_for(mcpu, algorithm, choice, conv=conv)})
+    target = named(mcpu)
+    lower, _, _ = tirx.get_tir_pipeline(PIPELINE)
+    [function] = lower(tirx.transform.BindTarget(target.with_host(target))(module)).functions.values()
+    return prefetched(function)
 
 
 def prefetches(text: str) -> int:
@@ -42,103 +54,119 @@ def prefetches(text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "dtype"),
-    [*(("direct", dtype) for dtype in ("float32", "float16", "int8")), ("gemm", "float32"), ("winograd", "float32")],
+    ("mcpu", "algorithm", "dtype"),
+    [
+        *((mcpu, "direct", "float32") for mcpu in TARGETS),
+        *((mcpu, "direct", "int8") for mcpu in ("x86-64-v2", "znver4")),
+        *((mcpu, "direct", "float16") for mcpu in ("x86-64-v3", "sapphirerapids")),
+        *((mcpu, algorithm, "float32") for mcpu in ("x86-64-v3", "znver4") for algorithm in ("gemm", "winograd")),
+    ],
 )
-def test_every_vector_of_weights_of_a_tile_is_asked_for(algorithm: str, dtype: str) -> None:
-    text = text_of(algorithm, dtype, {"tile": (2, 2, 2), "prefetch": 2})
+def test_every_vector_of_weights_of_a_tile_is_asked_for(mcpu: str, algorithm: str, dtype: str) -> None:
+    text = text_of(mcpu, algorithm, dtype, {"tile": (2, 2, 2), "prefetch": 2})
     loops = [loop for loop in assembly.innermost_loops(text) if prefetches("\n".join(loop.instructions))]
     assert loops
     assert all(prefetches("\n".join(loop.instructions)) % 2 == 0 for loop in loops)
 
 
-def test_steps_that_are_unrolled_each_ask_for_theirs() -> None:
-    texts = {
-        steps: text_of("direct", "float32", {"tile": (2, 2, 2), "prefetch": 1, "unroll": steps}) for steps in (1, 8)
-    }
-    most = {
-        steps: max(prefetches("\n".join(loop.instructions)) for loop in assembly.innermost_loops(text))
-        for steps, text in texts.items()
-    }
-    assert most[8] >= 8 * most[1] // 2 > 0  # LLVM may itself unroll a loop that is short
+@pytest.mark.parametrize("mcpu", TARGETS)
+def test_steps_that_are_unrolled_each_ask_for_theirs(mcpu: str) -> None:
+    """Each step asks for its two vectors: exactly so as the pass leaves it; LLVM may unroll short loops further."""
+    for steps in (1, 8):
+        choice = {"tile": (2, 2, 2), "prefetch": 1, "unroll": steps}
+        assert asked_in_innermost_loop(asking(mcpu, "direct", choice)) == 2 * steps
+        loops = assembly.innermost_loops(text_of(mcpu, "direct", "float32", choice))
+        assert max(prefetches("\n".join(loop.instructions)) for loop in loops) % (2 * steps) == 0
+        assert max(prefetches("\n".join(loop.instructions)) for loop in loops) > 0
 
 
-def test_the_rules_ask_for_nothing_ahead() -> None:
+def asked_in_innermost_loop(function: PrimFunc) -> int:
+    """Return the most prefetches that a loop has next to each other at its end."""
+    most = 0
+
+    def visit(loop: Stmt) -> None:
+        nonlocal most
+        body = loop.body.seq if isinstance(loop.body, tirx.SeqStmt) else [loop.body]
+        most = max(most, sum(isinstance(each, tirx.Evaluate) and "llvm_intrin" in str(each.value.op) for each in body))
+
+    tvm_ffi.structural_walk(function.body, (tirx.For, visit))
+    return most
+
+
+@pytest.mark.parametrize("mcpu", TARGETS)
+def test_the_rules_ask_for_nothing_ahead(mcpu: str) -> None:
     for algorithm in ("direct", "winograd"):
-        assert space(function_of(algorithm), describe(networks.target()))["prefetch"][0] == 0
-        assert not prefetches(text_of(algorithm, "float32", {}))
+        conv = Problem(CONV.operator, CONV)
+        function = programs(conv, named(mcpu))[f"{algorithm}/dense"].function
+        assert space(function, describe(named(mcpu)))["prefetch"][0] == 0
+        assert not asked_in_innermost_loop(asking(mcpu, algorithm, {}))
 
 
-def asked_and_read(
-    algorithm: str, conv: Conv, choice: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> tuple[set[int], set[int], int]:
+def asked_and_read(mcpu: str, algorithm: str, conv: Conv, choice: Choice) -> tuple[set[int], set[int], int]:
     """Return where the program asks for weights and reads them, in elements, and how often it asks."""
-    seen: list[Any] = []
-
-    def noting(function: Any) -> Any:
-        seen.append(prefetched(function))
-        return seen[-1]
-
-    monkeypatch.setattr(pipeline, "prefetched", noting)
-    text_of(algorithm, "float32", choice, conv)
     asked: list[int] = []
     read: set[int] = set()
-    run(seen[0].body, {}, asked, read)
+    lines = source_of(asking(mcpu, algorithm, choice, conv).body, {})
+    exec("\n".join(lines), {"asked": asked, "read": read})
     return set(asked), read, len(asked)
 
 
-def run(statement: Any, values: dict[Any, int], asked: list[int], read: set[int]) -> None:
-    """Run a program's loops, noting which weights it asks for and which vectors of them it reads."""
+def source_of(statement: Stmt, names: dict[Var, str]) -> list[str]:
+    """Return Python code that runs a program's loops, noting what weights it asks for and what vectors it reads."""
     match statement:
         case tirx.For():
-            for value in range(int(statement.extent)):
-                run(statement.body, values | {statement.loop_var: value}, asked, read)
+            name = names.setdefault(statement.loop_var, f"v{len(names)}")
+            inside = [f"  {line}" for line in source_of(statement.body, names)]
+            return [f"for {name} in range({int(statement.extent)}):", *inside, "  pass"]
         case tirx.SeqStmt():
-            values = dict(values)
-            for each in statement.seq:
-                if isinstance(each, tirx.Bind):
-                    if not isinstance(each.value, tvm.ir.Call):  # which unpacks the arguments
-                        values[each.var] = number(each.value, values)
-                else:
-                    run(each, values, asked, read)
+            return [line for each in statement.seq for line in source_of(each, names)]
+        case tirx.Bind() if not isinstance(statement.value, tvm.ir.Call):  # which unpacks the arguments
+            name = names.setdefault(statement.var, f"v{len(names)}")
+            return [f"{name} = {number(statement.value, names)}"]
         case tirx.AttrStmt():
-            run(statement.body, values, asked, read)
+            return source_of(statement.body, names)
         case tirx.Evaluate() if "llvm_intrin" in str(statement.value.op):
             load = statement.value.args[1].args[0]
-            asked.append(number(load.indices[0], values))
+            return [f"asked.append({number(load.indices[0], names)})"]
         case tirx.BufferStore():
+            lines: list[str] = []
 
-            def visit(load: Any) -> None:
+            def visit(load: BufferLoad) -> None:
                 if load.source.name.startswith("weight"):
-                    read.add(number(load.indices[0].base, values))
+                    lines.append(f"read.add({number(load.indices[0].base, names)})")
 
             tvm_ffi.structural_walk(statement.value, (tvm.ir.TensorLoad, visit))
+            return lines
+        case _:
+            return []
 
 
-OPERATIONS = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul, "FloorDiv": operator.floordiv,
-              "FloorMod": operator.mod, "Div": operator.floordiv, "Mod": operator.mod}  # fmt: skip
+OPERATIONS = {"Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%", "Div": "//", "Mod": "%"}
 
 
-def number(expression: Any, values: dict[Any, int]) -> int:
+def number(expression: Expr, names: dict[Var, str]) -> str:
     if isinstance(expression, tirx.Var):
-        return values[expression]
+        return names[expression]
     if isinstance(expression, tirx.IntImm):
-        return int(expression)
+        return str(int(expression))
     operation = OPERATIONS[type(expression).__name__]
-    return int(operation(number(expression.a, values), number(expression.b, values)))
+    return f"({number(expression.a, names)} {operation} {number(expression.b, names)})"
 
 
+# One target of each width of vectors; the tiles fit the registers of all.
+@pytest.mark.parametrize("mcpu", ["x86-64-v2", "x86-64-v3", "znver4"])
 @pytest.mark.parametrize("unroll", [1, 4])
 @pytest.mark.parametrize("outer", ["channels", "points"])
-@pytest.mark.parametrize(("size", "tile"), [(8, (4, 2, 2)), (8, (8, 2, 1)), (8, (1, 2, 4)), (4, (4, 4, 1))])
+@pytest.mark.parametrize(("size", "tile"), [(8, (4, 2, 1)), (8, (8, 1, 1)), (8, (1, 2, 4)), (4, (4, 1, 2))])
 @pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
 def test_blocks_of_weights_are_asked_for_while_the_one_before_is_read(
-    algorithm: str, size: int, tile: tuple[int, int, int], outer: str, unroll: int, monkeypatch: pytest.MonkeyPatch
+    algorithm: str, size: int, tile: tuple[int, int, int], outer: str, unroll: int, mcpu: str
 ) -> None:
     conv = replace(CONV, in_channels=32, height=size, width=size)
     choice = {"tile": tile, "outer": outer, "unroll": unroll, "prefetch": "block"}
-    asked, read, count = asked_and_read(algorithm, conv, choice, monkeypatch)
-    vector, block = 16, 16 * 9 * 32 * tile[2]
+    asked, read, count = asked_and_read(mcpu, algorithm, conv, choice)
+    vector = describe(named(mcpu)).lanes()
+    block = vector * 9 * 32 * tile[2]
     assert len(read) == 9 * 32 * 64 // vector
     # All but the first block, which nothing runs before; behind the last one nothing is read.
     assert {place // vector for place in asked if place < 9 * 32 * 64} == {

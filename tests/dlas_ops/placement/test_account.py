@@ -113,11 +113,17 @@ def test_stored_bytes_are_those_of_all_that_the_module_holds_but_biases(
     assert all((layer.stored_bytes > 0) == bool(layer.weight) for layer in lowered.layers)
 
 
-def test_stored_bytes_of_int8_are_those_of_all_small_integers_that_the_module_holds(network: onnx.ModelProto) -> None:
+# Processor → the dtype that its instruction for products of small integers takes weights in.
+@pytest.mark.parametrize(("mcpu", "dtype"), [("x86-64-v3", np.int16), ("cascadelake", np.int8)])
+def test_stored_bytes_of_int8_are_those_of_all_small_integers_that_the_module_holds(
+    mcpu: str, dtype: type[np.integer[Any]], network: onnx.ModelProto
+) -> None:
     images = networks.random([8, *networks.shape_of(FIRST)[1:]])
-    lowered = dlas_ops.lower(network, networks.target(), algorithm="gemm", dtype="int8", calibration=images)
-    held = sum(array.nbytes for array in constants(lowered) if array.dtype == np.int8)
-    assert sum(layer.stored_bytes for layer in lowered.layers if layer.weight) == held > 0
+    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    lowered = dlas_ops.lower(network, target, algorithm="gemm", dtype="int8", calibration=images)
+    small = [array for array in constants(lowered) if array.dtype in (np.int8, np.int16)]
+    assert dtype in {array.dtype.type for array in small}
+    assert sum(layer.stored_bytes for layer in lowered.layers if layer.weight) == sum(array.nbytes for array in small)
 
 
 def test_layers_survive_json() -> None:

@@ -16,7 +16,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.dot import stored as stored_int8
 from dlas_ops.processor.targets import describe
-from dlas_ops.schedule.steps import partial_sums, weight_bytes
+from dlas_ops.schedule.register_tiles import partial_sums, weight_bytes
 from dlas_ops.schedule.tunables import Choice, chosen
 from tests.dlas_ops import small_networks as networks
 

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper
 
 import dlas_ops
-from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.tuning import task_extraction, tuners
 from tests.dlas_ops import small_networks as networks
 
-CONV = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
 FORMATS = [("float32", "dense"), ("float16", "dense"), ("float32", "csr")]
 
 
-def network() -> onnx.ModelProto:
-    """Return three convolutions of one shape, the last one without what the others are fused with."""
-    nodes = [
-        networks.conv_node(CONV, ["x", "w0"], "a"), helper.make_node("Relu", ["a"], ["b"]),
-        networks.conv_node(CONV, ["b", "w1"], "c"), helper.make_node("Relu", ["c"], ["d"]),
-        networks.conv_node(CONV, ["d", "w2"], "y"),
-    ]  # fmt: skip
-    weights = {f"w{seed}": networks.weights_of(CONV, seed) for seed in range(3)}
-    return networks.model(nodes, networks.shape_of(CONV), weights)
-
-
 def lowered(dtype: str = "float32", format: str = "dense") -> Lowered:
-    return dlas_ops.lower(network(), networks.target(), algorithm="spatial_pack", dtype=dtype, format=format)
+    return dlas_ops.lower(networks.repeated(), networks.target(), algorithm="spatial_pack", dtype=dtype, format=format)
 
 
 def test_equal_programs_are_one_task() -> None:
@@ -62,7 +47,7 @@ def test_a_network_of_tuned_programs_computes_the_same(dtype: str, format: str, 
                 "global_symbol", name
             )
     assert scheduled
-    data = networks.random(networks.shape_of(CONV))
+    data = networks.random(networks.shape_of(networks.REPEATED))
     expected = networks.run_library(dlas_ops.build(made, target), data)
     tuned = networks.run_library(dlas_ops.build(made, target, scheduled), data)
     networks.assert_close(tuned, expected, 1e-5 if dtype == "float32" else 1e-2)

@@ -1,13 +1,17 @@
-"""Which combinations of compressions, algorithms and formats make sense, and why the others do not."""
+"""Which combinations of choices make sense and why the others do not, what they ask for, and their canonical JSON."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from explorer.core import configuration, plugins
-from explorer.core.configuration import Configuration
+from explorer.core.configuration import Configuration, canonical, digest
 
 PLAIN = Configuration("digits", "resnet18")
 
@@ -49,12 +53,35 @@ def test_parts_that_combine(compression: str, ratio: float | None, dtype: str, i
     multiple = 8 if "channel_pruning" in compression else None
     stack = replace(PLAIN, compression=compression, ratio=ratio, channel_multiple=multiple)
     assert configuration.why_invalid(stack) is None
-    assert (configuration.dtype(compression), configuration.in_float32(compression)) == (dtype, in_float32)
+    assert (stack.dtype, stack.in_float32) == (dtype, in_float32)
     other = replace(stack, ratio=0.5 if ratio is None else None)
     assert "ratio" in (configuration.why_invalid(other) or "")
     other = replace(stack, channel_multiple=8 if multiple is None else None)
     verb = "takes no" if multiple is None else "needs a"
     assert configuration.why_invalid(other) == f"compression {compression} {verb} channel_multiple"
+
+
+@pytest.mark.parametrize(
+    ("compression", "in_shapes"),
+    [
+        ("none", "none"),
+        ("int8", "none"),
+        ("weight_pruning", "none"),
+        ("channel_pruning+weight_pruning+int8", "channel_pruning"),
+        ("channel_pruning+int8_qat", "channel_pruning"),
+        ("my.module:tuned", None),
+    ],
+)
+def test_some_parts_alone_decide_the_shapes(compression: str, in_shapes: str | None) -> None:
+    assert replace(PLAIN, compression=compression).in_shapes == in_shapes
+
+
+def test_what_a_stack_asks_for() -> None:
+    assert (PLAIN.is_tuned, PLAIN.selects, PLAIN.devices) == (False, False, ("local",))
+    assert replace(PLAIN, tuning_trials=1).is_tuned
+    assert replace(PLAIN, tuning_seconds=1).is_tuned
+    assert replace(PLAIN, algorithm="auto").selects
+    assert replace(PLAIN, device="left+right").devices == ("left", "right")
 
 
 def test_an_algorithm_needs_kernels_for_the_dtype_in_the_format() -> None:
@@ -80,3 +107,33 @@ def test_zeros_of_any_part_will_do_for_csr() -> None:
     assert (
         configuration.why_invalid(without) == "format csr needs weight_pruning: channel_pruning leaves no zeros to skip"
     )
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+def test_canonical_json_is_fixed_for_good() -> None:
+    value = {"b": [1, 1.0, True, None, "1"], "a": {}}
+    expected = (
+        '{"dict":{"a":{"dict":{}},"b":[{"int":1},{"float":"0x1.0000000000000p+0"},{"bool":true},null,{"str":"1"}]}}'
+    )
+    assert canonical(value) == expected
+
+
+@given(VALUES)
+def test_order_of_keys_is_irrelevant(value: Any) -> None:
+    assert canonical({"x": 1, "y": value}) == canonical({"y": value, "x": 1})
+
+
+@given(SCALARS, SCALARS)
+def test_equal_digests_mean_equal_values_and_types(left: Any, right: Any) -> None:
+    same = type(left) is type(right) and repr(left) == repr(right)
+    assert (digest(left) == digest(right)) == same
+
+
+def test_what_json_cannot_say_is_refused() -> None:
+    with pytest.raises(TypeError, match="no canonical JSON"):
+        canonical({"path": Path("x")})
+    with pytest.raises(TypeError):
+        canonical({1: "x"})

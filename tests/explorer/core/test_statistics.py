@@ -24,7 +24,7 @@ def test_ranks(n: int, low: int, high: int) -> None:
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.randoms())
 def test_order_of_samples_is_irrelevant_and_the_median_inside(samples: list[float], generator: random.Random) -> None:
     interval = median_interval(samples)
-    assert min(samples) <= interval.low <= interval.median <= interval.high <= max(samples)
+    assert min(samples) <= interval.low <= interval.value <= interval.high <= max(samples)
     shuffled = generator.sample(samples, len(samples))
     assert median_interval(shuffled) == interval
 

@@ -1,59 +1,31 @@
-"""Which trainings have all cores, and that they have them."""
+"""Workers of this machine: how many at once, on which threads and GPUs, and a long training on all cores."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import explorer
+from explorer import cli
 from explorer.core.artifact import Artifact
-from explorer.core.configuration import Configuration
-from explorer.core.settings import DataSettings, Settings, TrainSettings
-from explorer.engines import _stages, local
-from explorer.engines._devices import Surroundings
-from explorer.inputs.external import Origins
-from explorer.line import dry_run, trial
-from explorer.line.stage import Stage
+from explorer.core.errors import ExplorerError
+from explorer.core.settings import DataSettings, TrainSettings
+from explorer.engines import executor, local
+from explorer.engines.context import EngineContext
+from explorer.engines.engine import Engine
+from explorer.engines.local import LocalWorkers, Share
+from explorer.engines.workers import ALONE
+from explorer.inputs.external import ExternalInputs
+from explorer.line import contracts
+from explorer.processes.gpus import VARIABLE
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies
-
-
-def test_only_what_trains_for_long_has_all_cores() -> None:
-    def training(images: int, side: int, epochs: int) -> Stage:
-        values = {"train": images, "shape": [3, side, side]}
-        return Stage("train", {"epochs": epochs}, {"data": Artifact("data", "key", Path(), values)})
-
-    assert not _stages._trains_long(training(1078, 8, 15)), "the digits of the quickstart"
-    assert _stages._trains_long(training(40_000, 32, 15))
-    assert _stages._trains_long(training(2_000, 224, 4))
-    assert not _stages._trains_long(training(40_000, 32, 0))
-    assert not _stages._trains_long(Stage("data", {}, {}))
-
-
-def test_a_network_that_is_not_fine_tuned_leaves_the_cores_to_others() -> None:
-    """Its images are only evaluated, however many they are."""
-    asked: list[Stage] = []
-
-    class Engine(dry_run.CountingEngine):
-        def run(self, stage: Stage, equivalent: Callable[[], Mapping[str, Artifact]] | None = None) -> Artifact:
-            asked.append(stage)
-            made = super().run(stage, equivalent)
-            values = {"train": 40_000, "shape": [3, 32, 32]} if stage.name == "data" else made.values
-            return replace(made, values=values)
-
-    for compression in ("none", "float16", "channel_pruning"):
-        ratio, multiple = (0.5, 8) if compression == "channel_pruning" else (None, None)
-        network = Configuration(
-            "cifar10", "resnet18", compression=compression, ratio=ratio, channel_multiple=multiple, device="local"
-        )
-        trial.run(network, Settings(), Engine({}))
-    long = [stage.parameters.get("compression", "train") for stage in asked if _stages._trains_long(stage)]
-    assert long == ["train", "train", "train", "channel_pruning"]
+from tests.scripted_workers import context_of
 
 
 class Workers(studies.Events):
@@ -70,20 +42,97 @@ class Workers(studies.Events):
 
 
 def test_a_long_training_runs_on_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stages, "LONG_TRAINING", 1)
+    monkeypatch.setattr(executor, "LONG_TRAINING", 1)
     workspace = Workspace(tmp_path)
     store, events = Store(workspace.artifacts), Workers()
-    engine = local.LocalEngine(
-        Surroundings(store, Records(workspace.url), workspace.logs, Origins({}, {}, {}), {}, 1, events)
-    )
+    external = ExternalInputs({}, {}, {})
+    context = EngineContext(store, Records(workspace.url), workspace.logs, external, {}, 1, events)
+    engine = Engine(context, local.build(context, None))
     try:
         source = Artifact("source", "source", tmp_path)
-        data = engine.run(Stage("data", {"dataset": "digits", **DataSettings().model_dump()}, {"source": source}))
-        settings = TrainSettings(epochs=1).model_dump()
-        model = {"model": "mobilenetv1", "width": 0.25}
-        trained = engine.run(Stage("train", {**model, **settings}, {"data": data}))
+        images = contracts.data.Parameters("digits", DataSettings())
+        data = engine.run(contracts.data.Stage(images, contracts.data.Parents(source)))
+        model = contracts.train.Parameters("mobilenetv1", 0.25, TrainSettings(epochs=1))
+        trained = engine.run(contracts.train.Stage(model, contracts.train.Parents(data)))
     finally:
         engine.stop()
-    assert events.names == ["torch 1", _stages.ALONE]
+    assert events.names == ["torch 1", ALONE]
     assert events.told[0].startswith("epoch 1 of 1, loss ")
     assert trained.values["threads"] == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cores", "gpus", "share"),
+    [
+        (None, 1, 0, Share(trainings=1, compilations=1, threads=1)),
+        (None, 2, 0, Share(trainings=1, compilations=2, threads=1)),
+        (None, 16, 1, Share(trainings=1, compilations=16, threads=8)),
+        (None, 16, 4, Share(trainings=4, compilations=16, threads=2)),
+        (1, 16, 4, Share(trainings=1, compilations=1, threads=8)),
+        (4, 16, 0, Share(trainings=4, compilations=4, threads=2)),
+        (8, 2, 0, Share(trainings=8, compilations=8, threads=1)),
+    ],
+)
+def test_jobs_say_how_much_runs_at_once(jobs: int | None, cores: int, gpus: int, share: Share) -> None:
+    assert Share.of(jobs, cores, gpus) == share
+
+
+def test_as_many_workers_as_jobs_are_at_work_at_once(tmp_path: Path) -> None:
+    workers = LocalWorkers(context_of(tmp_path, jobs=3), 2, ())
+    assert workers.sizes == {"torch": 3, "tvm": 3}
+    assert workers.concurrency == 6
+    with workers.start(), contextlib.ExitStack() as borrowed:
+        at_work = [borrowed.enter_context(workers.worker("torch")) for _ in range(3)]
+        asked = {"call": "os:getpid", "arguments": {}}
+        assert len({worker.request(asked) for worker in at_work}) == 3
+
+
+def test_trainings_go_on_beside_one_another_where_each_has_a_gpu(tmp_path: Path) -> None:
+    workers = LocalWorkers(context_of(tmp_path), 8, ("GPU-a", "GPU-b"))
+    assert workers.sizes == {"torch": 2, "tvm": 8}
+    assert not workers.trains_alone
+    asked = {"call": "os:getenv", "arguments": {"key": VARIABLE}}
+    with workers.start(), workers.worker("torch") as one, workers.worker("torch") as other:
+        assert [one.request(asked), other.request(asked)] == ["GPU-a", "GPU-b"]
+
+
+def test_a_single_gpu_is_nobodys_in_particular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    workers = LocalWorkers(context_of(tmp_path), 8, ("GPU-a",))
+    assert workers.sizes == {"torch": 1, "tvm": 8}
+    assert workers.trains_alone
+    with workers.start(), workers.worker("torch") as worker:
+        assert worker.request({"call": "os:getenv", "arguments": {"key": VARIABLE}}) is None
+
+
+@pytest.mark.slow
+def test_a_study_with_several_jobs_is_that_of_one(tmp_path: Path) -> None:
+    path = studies.write_space(tmp_path, models=("resnet18",), algorithms=("gemm",))
+    frames = []
+    for jobs in (1, 3):
+        summary = explorer.run(path, tmp_path / f"{jobs}", jobs=jobs, observer=studies.Events())
+        assert (summary.complete, summary.failed) == (4, 0)
+        frames.append(explorer.frame(tmp_path / f"{jobs}").set_index("configuration_id").sort_index())
+        counted = {each.stage: each.distinct for each in explorer.count(path)}
+        assert studies.executions(tmp_path / f"{jobs}") == counted
+    same = ["size_bytes", "macs", "train_key", "compress_key", "build_key", "measure_key"]
+    assert frames[0][same].equals(frames[1][same])
+
+
+@pytest.mark.parametrize("jobs", [0, -2])
+@pytest.mark.parametrize("command", ["run", "grid"])
+def test_no_jobs_are_one_sentence_and_exit_code_2(
+    command: str, jobs: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = [command, str(studies.write_space(tmp_path)), "--jobs", str(jobs), "--workspace", str(tmp_path / "w")]
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == f"error: jobs {jobs} is below 1\n"
+    assert not (tmp_path / "w").exists()
+
+
+def test_an_engine_that_counts_cores_itself_takes_no_jobs(tmp_path: Path) -> None:
+    with pytest.raises(ExplorerError, match="engine ray takes no jobs: its cores say how many stages run at once"):
+        explorer.evaluate(studies.write_space(tmp_path), {"model": "resnet18"}, tmp_path / "w", engine="ray", jobs=2)
+    assert not (tmp_path / "w").exists()

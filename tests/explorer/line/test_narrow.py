@@ -13,7 +13,8 @@ from dlas_ops.kernels.algorithms import gemm as kernels
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.core.settings import MeasureSettings
-from explorer.line import dry_run
+from explorer.line import contracts, dry_run
+from explorer.line.contracts.on_device import Address
 from explorer.line.stages import measure
 from explorer.processes import loopback
 from explorer.space import space
@@ -21,6 +22,7 @@ from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies
+from tests.conftest import Once, Ran
 
 pytestmark = pytest.mark.slow
 
@@ -29,16 +31,20 @@ AUTO = '[[constraints]]\nwhen = { algorithm = "auto" }\nrequire = { compression 
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def narrow(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one network in three dtypes."""
-    folder = tmp_path_factory.mktemp("narrow")
+    return once.ran("narrow", run, tmp_path_factory.mktemp("narrow")).workspace
+
+
+def run(folder: Path) -> Ran:
     path = studies.write_space(folder, name="narrow", models=("resnet18",), algorithms=("gemm", "auto"), epochs=5)
     text = path.read_text().replace('["none", "channel_pruning"]', str(COMPRESSIONS))
     text = text.replace("threads = [1, 2]", "threads = 1").replace("[objectives]", f"{AUTO}[objectives]")
     path.write_text(text.replace("ratio = 0.5", "ratio = 0.5\nwidth = 0.125").replace("width = 0.25\n", ""))
-    summary = studies.run(path, folder / "workspace", studies.Events())
+    ran = Ran(path, folder / "workspace", studies.Events())
+    summary = studies.run(ran.space, ran.workspace, ran.events)
     assert (summary.complete, summary.failed) == (7, 0)
-    return folder / "workspace"
+    return ran
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +118,17 @@ def test_outputs_on_the_device_are_compared_with_those_of_the_quantized_network(
     found = [store.find("quantize", path.name) for path in (Workspace(narrow).artifacts / "quantize").glob("*/*")]
     networks = [network for network in found if network]
     assert len(networks) == 2
-    protocol = MeasureSettings(samples=10, sample_ms=0.5, warmup_ms=0.5)
-    settings = {"threads": 1, **protocol.protocol(), "tolerance": protocol.allowed("int8")}
+    protocol = MeasureSettings()
     with loopback.server("local", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+        parameters = contracts.measure.Parameters(
+            1, 10, 0.5, 0.5, protocol.allowed("int8"), address=Address(tracker=tracker, key="local")
+        )
 
         def said(network: Artifact) -> str:
             """Return why the library is not measured where it is taken for `network`'s, "" if it is."""
-            parents = {"build": build, "lower": lower, "network": network}
+            parents = contracts.measure.Parents(network, lower, build)
             try:
-                values = measure.run({**settings, "tracker": tracker, "key": "local"}, parents, tmp_path)
+                values = measure.run(parameters, parents, tmp_path)
             except StageFailed as failed:
                 return f"{failed.failure.kind}: {failed.failure.message}"
             assert values["relative_error"] <= protocol.allowed("int8")

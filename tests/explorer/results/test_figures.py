@@ -89,10 +89,3 @@ def test_the_page_is_whole_without_a_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("frame", [pd.DataFrame(), frame_of(failed(0))])
 def test_a_study_without_a_complete_trial_says_so(frame: pd.DataFrame) -> None:
     assert "no trial is complete yet" in [note.text for note in figures.fronts(frame, "x").layout.annotations]
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(12, "12 B"), (34_512, "34.5 kB"), (2_100_000, "2.1 MB"), (3_000_000_000, "3 GB")]
-)
-def test_sizes_are_readable(size: int, text: str) -> None:
-    assert figures.readable_bytes(size) == text

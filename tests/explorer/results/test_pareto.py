@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.results import pareto
@@ -21,6 +21,7 @@ def dominates(q: tuple[float, float, int, str], p: tuple[float, float, int, str]
     return no_worse and q[:3] != p[:3]
 
 
+@settings(deadline=None)
 @given(st.lists(POINT, min_size=1, max_size=25))
 def test_the_front_is_what_no_stack_on_the_same_device_dominates(points: list[tuple[float, float, int, str]]) -> None:
     frame = frame_of(*(complete(i, a, ms, size, device=d) for i, (a, ms, size, d) in enumerate(points)))
@@ -41,6 +42,7 @@ def test_failed_trials_and_gaps_are_not_on_the_front() -> None:
 FAST = (Limit("latency_ms", "<=", 2.0), Limit("size_bytes", "<=", 15))
 
 
+@settings(deadline=None)
 @given(st.lists(POINT, min_size=1, max_size=25))
 def test_with_limits_the_front_is_that_of_the_stacks_which_keep_them(
     points: list[tuple[float, float, int, str]],

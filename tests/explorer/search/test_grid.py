@@ -17,13 +17,12 @@ import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError
 from explorer.line import dry_run
-from explorer.search import grid
 from explorer.search.grid import Shard
 from explorer.space import space
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
-from tests.conftest import Ran
+from tests.conftest import Once, Ran
 from tests.explorer.spaces import SMALL, make
 from tests.studies import Events
 
@@ -31,16 +30,21 @@ COMPUTED = ("data", "train", "compress", "lower", "build", "evaluate")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    folder = tmp_path_factory.mktemp("whole")
-    ran = Ran(studies.write_space(folder), folder / "workspace", Events())
-    studies.run_grid(ran.space, ran.workspace, ran.events)
-    return ran
+def whole(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """A grid of 12 configurations, those of one of the two models of `grid`."""
+
+    def run(folder: Path) -> Ran:
+        ran = Ran(studies.write_space(folder, models=("resnet18",)), folder / "workspace", Events())
+        studies.run_grid(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("whole", run, tmp_path_factory.mktemp("whole"))
 
 
-def results(workspace: Path, name: str = "grid") -> Any:
-    """Return what must be equal however a grid came on record, by configuration."""
+def results(workspace: Path, name: str = "grid", model: str = "resnet18") -> Any:
+    """Return what must be equal however a grid of `model` came on record, by configuration."""
     frame = Records(Workspace(workspace).url).frame(name)
+    frame = frame[frame["model"] == model]
     changing = ["number", "seconds", "latency_ms", "latency_low_ms", "latency_high_ms"]
     return frame.drop(columns=changing).sort_values("configuration_id", ignore_index=True)
 
@@ -54,7 +58,7 @@ def test_every_configuration_is_on_record_and_each_stage_executed_as_often_as_co
     assert studies.executions(whole.workspace) == counts
     stored = optuna.load_study(study_name="grid", storage=Workspace(whole.workspace).url).trials
     frame = Records(Workspace(whole.workspace).url).frame("grid")
-    assert [trial.number for trial in stored] == frame["number"].to_list() == list(range(24))
+    assert [trial.number for trial in stored] == frame["number"].to_list() == list(range(12))
     for trial, row in zip(stored, frame.to_dict("records"), strict=True):
         assert trial.values == [row["accuracy"], row["latency_ms"], row["size_bytes"]]
 
@@ -67,7 +71,7 @@ def test_it_gives_what_a_search_of_the_grid_gives(whole: Ran, grid: Ran) -> None
 @pytest.mark.slow
 def test_nothing_is_computed_between_the_measurements_of_this_machine(whole: Ran) -> None:
     stages = [stage for stage in whole.events.stages if stage == "measure" or stage in COMPUTED]
-    assert stages[-24:] == ["measure"] * 24
+    assert stages[-12:] == ["measure"] * 12
     assert stages.index("lower") < max(index for index, stage in enumerate(stages) if stage in ("train", "compress"))
 
 
@@ -139,23 +143,6 @@ def _parted(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 PARTED: space.Space
-
-
-def test_what_most_configurations_wait_for_comes_first_and_what_has_begun_never_again() -> None:
-    queue = grid._Queue(2)
-    jobs = [grid._Job((name, ""), "tvm", lambda: None) for name in "abc"]
-    for job in jobs:
-        queue.put(job, 1)
-    queue.put(jobs[2], 2)
-    assert queue.take() == jobs[2]
-    queue.put(jobs[2], 3)
-    assert queue.take() == jobs[0]
-    assert queue.take() is None, "nobody is free"
-    queue.give_back()
-    assert queue.take() == jobs[1]
-    queue.give_back()
-    assert not queue.waiting
-    assert queue.take() is None
 
 
 def test_a_continuous_axis_has_no_grid(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Latency first: what is measured before it is fine-tuned and left out is on no front; the rest is as ever."""
+"""Latency first: what is measured before it is fine-tuned and left out is on no front; the rest is as without it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -26,7 +27,8 @@ from explorer.space.space_file import Direction
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
-from tests.conftest import Ran
+from tests.conftest import Once, Ran
+from tests.explorer import spaces
 from tests.explorer.frames import frame_of
 from tests.studies import Events
 
@@ -211,46 +213,42 @@ def test_a_compression_of_the_users_own_is_trained_before_it_is_measured() -> No
     assert not screen.asked
 
 
-SPACE = """
-name = "{name}"
-[axes]
-dataset = "digits"
-model = ["resnet18", "mobilenetv1"]
-width = [0.25, 1.0]
-compression = ["none", "weight_pruning", "channel_pruning"]
-ratio = [0.5, 0.75]
-[search]
-sampler = "grid"
-latency_first = true
-[[constraints]]
-when = {{ model = "resnet18" }}
-require = {{ width = [0.25] }}
-[[constraints]]
-when = {{ model = "mobilenetv1" }}
-require = {{ width = [1.0] }}
-[train]
-epochs = 2
-[compress]
-epochs = 1
-[measure]
-samples = 10
-sample_ms = 0.5
-warmup_ms = 0.5
-"""
+def write(folder: Path, name: str) -> Path:
+    axes = {
+        "dataset": "digits",
+        "model": ["resnet18", "mobilenetv1"],
+        "width": [0.25, 1.0],
+        "compression": ["none", "weight_pruning", "channel_pruning"],
+        "ratio": [0.5, 0.75],
+    }
+    constraints = [
+        {"when": {"model": "resnet18"}, "require": {"width": [0.25]}},
+        {"when": {"model": "mobilenetv1"}, "require": {"width": [1.0]}},
+    ]
+    tables: dict[str, dict[str, Any]] = {
+        "search": {"sampler": "grid", "latency_first": True},
+        "train": {"epochs": 2},
+        "compress": {"epochs": 1},
+        "measure": studies.QUICK,
+    }
+    path = folder / f"{name}.toml"
+    path.write_text(spaces.render(axes, constraints, name, **tables))
+    return path
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def first(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A full grid, and a study of the same space with latency first, in one workspace."""
-    folder = tmp_path_factory.mktemp("first")
-    for name in ("whole", "first"):
-        (folder / f"{name}.toml").write_text(SPACE.format(name=name))
-    ran = Ran(folder / "first.toml", folder / "workspace", Events())
-    studies.run_grid(folder / "whole.toml", ran.workspace, Events())
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(latency_first, "MIN_FINE_TUNED", 3)  # of 8
-        studies.run(ran.space, ran.workspace, ran.events)
-    return ran
+
+    def run(folder: Path) -> Ran:
+        ran = Ran(write(folder, "first"), folder / "workspace", Events())
+        studies.run_grid(write(folder, "whole"), ran.workspace, Events())
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(latency_first, "MIN_FINE_TUNED", 3)  # of 8
+            studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("first", run, tmp_path_factory.mktemp("first"))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.trial import TrialState
 
 import explorer
@@ -74,7 +75,7 @@ def searched_count(folder: Path) -> int:
 def test_a_study_opened_anew_for_each_trial_proposes_the_same(
     sampler: str, limits: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explorer.search.study.PAGE", 3)  # trials are read in several parts
+    monkeypatch.setattr("explorer.search.optuna_database.PAGE", 3)  # trials are read in several parts
     searched = space(tmp_path, sampler, limits=limits)
     places = []
     for name in ("undisturbed", "resumed"):
@@ -121,12 +122,31 @@ def test_a_study_of_another_question_is_refused(tmp_path: Path, workspace: Works
         opened(other, workspace)
 
 
+def test_the_objectives_of_a_study_have_their_names_also_in_one_that_began_without(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    searched = space(tmp_path, "random")
+    first = opened(searched, workspace)
+    step(first)
+    names = ["accuracy", "latency_ms", "size_bytes"]
+    assert optuna.load_study(study_name=searched.name, storage=workspace.url).metric_names == names
+    with Records(workspace.url).engine.begin() as connection:  # as the version before left it
+        deleted = connection.execute(sa.text("DELETE FROM study_system_attributes WHERE key = 'study:metric_names'"))
+        assert deleted.rowcount == 1
+    (tmp_path / "other").mkdir()
+    with pytest.raises(WorkspaceError, match="other axes"):
+        opened(make(tmp_path / "other", {**SMALL, "threads": [1, 2, 3]}, sampler="random"), workspace)
+    assert optuna.load_study(study_name=searched.name, storage=workspace.url).metric_names is None
+    step(opened(searched, workspace))
+    assert optuna.load_study(study_name=searched.name, storage=workspace.url).metric_names == names
+
+
 def stored(searched: Space, workspace: Workspace) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=searched.name, storage=workspace.url).trials
 
 
 def mirrored(study: Study) -> list[dict[str, float]]:
-    trials = study._mirror.get_trials(states=(TrialState.COMPLETE,))
+    trials = study._mirror.study.get_trials(states=(TrialState.COMPLETE,))
     return [trial.constraints for trial in trials]
 
 
@@ -179,7 +199,7 @@ def test_a_trial_cut_off_while_it_is_told_keeps_its_constraints(
     first = opened(searched, workspace)
     asked = first.ask()
     assert asked is not None
-    monkeypatch.setattr(first._storage, "set_trial_state_values", interrupt)
+    monkeypatch.setattr(first._database._storage, "set_trial_state_values", interrupt)
     with pytest.raises(KeyboardInterrupt):
         first.tell(*asked, outcome(0), 0.1)
     second = opened(searched, workspace)

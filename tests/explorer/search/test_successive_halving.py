@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, WorkspaceError
-from explorer.search.study import PROMOTED, Study
+from explorer.search.optuna_database import PROMOTED
+from explorer.search.study import Study
 from explorer.search.successive_halving import Finished, Inversions, Ladder, inversions, ranked, share_kept
 from explorer.space import space
 from explorer.space.limits import Limit
@@ -24,7 +26,7 @@ from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer import spaces
 
-AXES = {
+AXES: dict[str, Any] = {
     "dataset": ["digits"],
     "model": ["mobilenetv2", "resnet18"],
     "width": [0.25, 0.5, 0.75],
@@ -36,9 +38,9 @@ AXES = {
 Latency = Callable[[Configuration], float]
 
 
-def ladder(folder: Path, **search: object) -> Space:
+def ladder(folder: Path, axes: Mapping[str, object] = AXES, /, **search: object) -> Space:
     options = {"sampler": "grid", "trials": 72, "rungs": "tuning_trials", **search}
-    return spaces.make(folder, AXES, **options)
+    return spaces.make(folder, axes, **options)
 
 
 def opened(searched: Space, folder: Path) -> Study:
@@ -126,15 +128,18 @@ def test_an_untuned_stack_is_promoted_with_every_tuner(tmp_path: Path) -> None:
     assert {stack(c, c.tuner) for c in longer} <= {stack(c, c.tuner) for c in tuned}
 
 
+@pytest.mark.parametrize("widths", [[0.25, 0.5], pytest.param(AXES["width"], marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("sampler", plugins.names("sampler"))
-def test_a_study_opened_anew_for_each_trial_asks_the_same(sampler: str, tmp_path: Path) -> None:
-    searched = ladder(tmp_path, sampler=sampler)
+def test_a_study_opened_anew_for_each_trial_asks_the_same(sampler: str, widths: list[float], tmp_path: Path) -> None:
+    searched = ladder(tmp_path, {**AXES, "width": widths}, sampler=sampler)
     undisturbed = searched_to_the_end(opened(searched, tmp_path / "a"), steady)
-    resumed = []
-    while (found := opened(searched, tmp_path / "b").ask()) is not None:
-        again = opened(searched, tmp_path / "b")  # the one before was cut off
-        assert again.ask() == found
-        again.tell(*found, result(steady(found[1])), 0.1)
+    assert {configuration.tuning_trials for configuration in undisturbed} == {0, 16, 64}
+    resumed: list[Configuration] = []
+    while (found := (study := opened(searched, tmp_path / "b")).ask()) is not None:
+        if len(resumed) % 4 == 1:  # it was cut off
+            study = opened(searched, tmp_path / "b")
+            assert study.ask() == found
+        study.tell(*found, result(steady(found[1])), 0.1)
         resumed.append(found[1])
     assert resumed == undisturbed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
-from explorer.line import dry_run, trial
-from explorer.line.stage import Stage
+from explorer.line import dry_run, several_devices, trial
+from explorer.line.contracts import measure
 from explorer.results import pareto
 from explorer.search import planning
 from explorer.space import space
@@ -23,7 +24,8 @@ from explorer.space.limits import Limit, violation
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
-from tests.conftest import Ran
+from tests.conftest import Once, Ran
+from tests.explorer import spaces
 from tests.explorer.frames import frame_of
 from tests.studies import Events
 
@@ -33,33 +35,28 @@ cores = [0]
 [right]
 cores = [1]
 """
-SPACE = """
-name = "together"
-[axes]
-dataset = "digits"
-model = "resnet18"
-width = 0.125
-algorithm = ["direct", "gemm"]
-device = ["left+right", "left"]
-[objectives]
-accuracy = "maximize"
-latency_ms = "minimize"
-[search]
-sampler = "grid"
-limits = ["latency_ms <= 1e6 on right", "latency_ms <= 1e6"]
-[train]
-epochs = 1
-[measure]
-samples = 10
-sample_ms = 0.5
-warmup_ms = 0.5
-"""
-BOTH = SPACE.replace('["left+right", "left"]', '"left+right"')
+OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize"}
 
 
-def write(folder: Path, text: str = SPACE) -> Path:
+def write(
+    folder: Path,
+    name: str = "together",
+    devices: tuple[str, ...] = ("left+right", "left"),
+    objectives: Mapping[str, str] = OBJECTIVES,
+    limits: tuple[str, ...] = ("latency_ms <= 1e6 on right", "latency_ms <= 1e6"),
+) -> Path:
     (folder / "devices.toml").write_text(DEVICES)
-    path = folder / "together.toml"
+    axes = {"dataset": "digits", "model": "resnet18", "width": 0.125, "algorithm": ["direct", "gemm"]}
+    text = spaces.render(
+        {**axes, "device": devices},
+        (),
+        name,
+        objectives=objectives,
+        search={"sampler": "grid", "limits": limits},
+        train={"epochs": 1},
+        measure=studies.QUICK,
+    )
+    path = folder / f"{name}.toml"
     path.write_text(text)
     return path
 
@@ -75,7 +72,7 @@ def record(accuracy: float, latency: float, size: int, key: str) -> Record:
 
 
 def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> None:
-    both = trial._together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    both = several_devices.together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
     assert (both["accuracy"], both["accuracy_low"], both["accuracy_high"]) == (0.8, 0.8 - 0.1, 0.8 + 0.1)
     assert (both["latency_ms"], both["latency_low_ms"], both["latency_high_ms"]) == (2.0, 1.9, 2.1)
     assert (both["size_bytes"], both["macs"], both["build_key"]) == (40, 5, "x")
@@ -84,7 +81,7 @@ def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> No
 
 
 def test_a_limit_on_one_device_counts_what_is_reached_there() -> None:
-    values = trial._together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    values = several_devices.together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
     assert violation([Limit("latency_ms", "<=", 1.5, "b")], "a+b", values) == 0
     assert violation([Limit("latency_ms", "<=", 1.0, "a")], "a+b", values) == 1
     assert violation([Limit("latency_ms", "<=", 1.0)], "a+b", values) == 1
@@ -95,24 +92,28 @@ def test_a_limit_on_one_device_counts_what_is_reached_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("changes", "message"),
     [
-        ('"left+right", "left"', '"left+rigth"', "unknown device 'rigth' on axis device"),
-        ('"left+right", "left"', '"left+right+left", "left"', "device left+right+left names left twice"),
+        ({"devices": ("left+rigth",)}, "unknown device 'rigth' on axis device"),
+        ({"devices": ("left+right+left", "left")}, "device left+right+left names left twice"),
         (
-            "latency_ms = ",
-            '"latency_ms on left" = ',
-            "together.toml:11: objective 'latency_ms on left' needs stacks that are all judged on several devices, "
+            {"objectives": {"accuracy": "maximize", "latency_ms on left": "minimize"}},
+            "together.toml:10: objective 'latency_ms on left' needs stacks that are all judged on several devices, "
             "left among them: choices such as 'left+other' on axis device; it has left+right, left",
         ),
-        ("latency_ms = ", '"macs on left" = ', "unknown objective 'macs'; allowed: accuracy, latency_ms, size_bytes"),
-        ("1e6 on right", "1e6 on rigth", "unknown device 'rigth' in limit 'latency_ms <= 1e6 on rigth'; allowed: "),
+        (
+            {"objectives": {"macs on left": "minimize"}},
+            "unknown objective 'macs'; allowed: accuracy, latency_ms, size_bytes",
+        ),
+        (
+            {"limits": ("latency_ms <= 1e6 on rigth",)},
+            "unknown device 'rigth' in limit 'latency_ms <= 1e6 on rigth'; allowed: ",
+        ),
     ],
 )
-def test_a_mistake_is_one_sentence(old: str, new: str, message: str, tmp_path: Path) -> None:
-    assert old in SPACE
+def test_a_mistake_is_one_sentence(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(SpaceError) as error:
-        space.load(write(tmp_path, SPACE.replace(old, new)))
+        space.load(write(tmp_path, **changes))
     assert message in str(error.value)
 
 
@@ -124,7 +125,7 @@ def test_each_device_measures_and_targets_share_what_is_built(tmp_path: Path) ->
 
 def test_a_failure_names_the_device() -> None:
     class Engine(dry_run.CountingEngine):
-        def measure(self, stage: Stage, device: str) -> Interval:
+        def measure(self, stage: measure.Stage, device: str) -> Interval:
             if device == "right":
                 raise StageFailed(Failure("measure", "device", "it is gone"))
             return super().measure(stage, device)
@@ -134,11 +135,13 @@ def test_a_failure_names_the_device() -> None:
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    folder = tmp_path_factory.mktemp("together")
-    ran = Ran(write(folder), folder / "workspace", Events())
-    studies.run(ran.space, ran.workspace, ran.events)
-    return ran
+def together(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    def run(folder: Path) -> Ran:
+        ran = Ran(write(folder), folder / "workspace", Events())
+        studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("together", run, tmp_path_factory.mktemp("together"))
 
 
 @pytest.mark.slow
@@ -158,10 +161,9 @@ def test_a_study_judges_stacks_on_both_devices_and_on_one(together: Ran) -> None
 
 @pytest.mark.slow
 def test_both_latencies_are_objectives_and_shown(together: Ran, capsys: pytest.CaptureFixture[str]) -> None:
-    text = BOTH.replace("latency_ms = ", '"latency_ms on left" = "minimize"\n"latency_ms on right" = ')
-    searched = space.load(write(together.space.parent, text.replace('"together"', '"each"')))
-    path = together.space.parent / "each.toml"
-    path.write_text(text.replace('"together"', '"each"'))
+    objectives = {"accuracy": "maximize", "latency_ms on left": "minimize", "latency_ms on right": "minimize"}
+    path = write(together.space.parent, "each", devices=("left+right",), objectives=objectives)
+    searched = space.load(path)
     events = Events()
     studies.run(path, together.workspace, events)
     assert events.stages == ["reach left", "reach right"], "everything was measured for the other study"
@@ -180,8 +182,7 @@ def test_both_latencies_are_objectives_and_shown(together: Ran, capsys: pytest.C
 
 @pytest.mark.slow
 def test_a_grid_and_its_plan_take_stacks_on_several_devices(together: Ran) -> None:
-    path = together.space.parent / "whole.toml"
-    path.write_text(SPACE.replace('"together"', '"whole"'))
+    path = write(together.space.parent, "whole")
     searched = space.load(path).whole
     planned = planning.plan(searched, searched.configurations(), Records(Workspace(together.workspace).url))
     assert planned.configurations == 4

@@ -136,4 +136,4 @@ def test_the_latest_trials_are_chosen_where_there_are_many(
         searched(opened(space(tmp_path, name, warm_start=False), workspace), 4)
     study = opened(space(tmp_path, "new"), workspace)
     assert study.warm == 5
-    assert study._study.user_attrs["earlier trials"] == {"first": [3], "second": [0, 1, 2, 3]}
+    assert study._database.notes["earlier trials"] == {"first": [3], "second": [0, 1, 2, 3]}

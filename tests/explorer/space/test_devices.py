@@ -1,12 +1,16 @@
+"""The devices file: what an entry says, and what is refused."""
+
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from explorer.core.errors import SpaceError
 from explorer.space import devices, space_file
+from tests.explorer.spaces import render
 
 RPI = """\
 [rpi4]
@@ -42,26 +46,48 @@ def test_the_file_may_pin_the_local_device(tmp_path: Path) -> None:
     assert devices.load(write(tmp_path, "[local]\ncores = [1]\n"))["local"].cores == (1,)
 
 
+BOARD = {"tracker": "tracker.lan:9190", "cores": [2, 3]}
+TARGET = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("entry", "target", "message"),
     [
-        ('"tracker.lan:9190"', '"tracker.lan"', ":2: tracker 'tracker.lan' is neither 'host:port' nor 'loopback'"),
-        ('"tracker.lan:9190"', '"tracker.lan:99999"', ":2: tracker 'tracker.lan:99999' is neither"),
-        ("[2, 3]", "[]", ":3: cores is empty; leave it out to use all cores"),
-        ("[2, 3]", "[-1]", ":3: "),
-        ("cores", "core", ":3: unknown key 'core' in [rpi4]; allowed: name, tracker, key, target, cores, "),
-        ('kind = "llvm"\n', "", ":4: a target needs its kind, such as kind = 'llvm'"),
-        ('kind = "llvm"', 'kind = "cuda"', ":4: there are no schedules for targets of kind 'cuda'; allowed: llvm"),
-        ('[rpi4.target]\nkind = "llvm"\nmtriple', 'target = "arm"\ndescription', ":4: "),
-        ("[rpi4]", "x = 3\n[rpi4]", ":1: 'x' is no table; a device starts with a line [x]"),
+        ({"tracker": "tracker.lan"}, {}, ":2: tracker 'tracker.lan' is neither 'host:port' nor 'loopback'"),
+        ({"tracker": "tracker.lan:99999"}, {}, ":2: tracker 'tracker.lan:99999' is neither"),
+        ({"cores": []}, {}, ":3: cores is empty; leave it out to use all cores"),
+        ({"cores": [-1]}, {}, ":3: "),
+        (
+            {"cores": None, "core": [2, 3]},
+            {},
+            ":3: unknown key 'core' in [rpi4]; allowed: name, tracker, key, target, cores, ",
+        ),
+        ({}, {"kind": None}, ":4: a target needs its kind, such as kind = 'llvm'"),
+        ({}, {"kind": "cuda"}, ":4: there are no schedules for targets of kind 'cuda'; allowed: llvm"),
     ],
 )
-def test_a_mistake_is_one_sentence_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
-    assert old in RPI
+def test_a_mistake_is_one_sentence_with_its_line(
+    tmp_path: Path, entry: dict[str, Any], target: dict[str, Any], message: str
+) -> None:
+    text = render({}, rpi4={**BOARD, **entry}, **{"rpi4.target": {**TARGET, **target}})
+    assert refused(tmp_path, text.removeprefix("[axes]\n")).startswith(message)
+
+
+def test_a_target_is_native_or_a_table(tmp_path: Path) -> None:
+    assert refused(tmp_path, '[rpi4]\ntracker = "loopback"\ncores = [1]\ntarget = "arm"\n').startswith(":4: ")
+
+
+def test_an_entry_is_a_table(tmp_path: Path) -> None:
+    assert refused(tmp_path, "x = 3\n" + RPI).startswith(":1: 'x' is no table; a device starts with a line [x]")
+
+
+def refused(folder: Path, text: str) -> str:
+    """Return the sentence with which the devices are refused, behind the file's name."""
     with pytest.raises(SpaceError) as caught:
-        devices.load(write(tmp_path, RPI.replace(old, new)))
-    assert str(caught.value).startswith(f"{tmp_path}/devices.toml{message}")
-    assert "\n" not in str(caught.value)
+        devices.load(write(folder, text))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix(f"{folder}/devices.toml")
 
 
 def test_the_examples_in_the_bundled_file_are_devices_once_uncommented(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
+"""Limits: read from texts, and by how much values break them."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explorer.core.quantities import QUANTITIES
 from explorer.space.limits import COMPARISONS, Limit, violation
-from explorer.space.space_file import QUANTITIES
 
 LIMITS = st.builds(
     Limit,

@@ -1,3 +1,5 @@
+"""The lines of keys and items in TOML texts."""
+
 from __future__ import annotations
 
 import tomllib

@@ -1,4 +1,4 @@
-"""Studies in a PostgreSQL server's database: as in a file, and one machine at a time runs them."""
+"""Studies in a PostgreSQL server's database: as in a file, and run by one machine at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,13 +21,8 @@ import sqlalchemy as sa
 
 import explorer
 from explorer.core.errors import WorkspaceError
-from explorer.line import dry_run
-from explorer.processes import loopback
-from explorer.search import search
-from explorer.space import space
 from explorer.workspace.records import Records, connect
-from explorer.workspace.store import HOST
-from explorer.workspace.workspace import Address, Holder, Workspace
+from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran
 from tests.studies import Events
@@ -42,7 +36,7 @@ def programs() -> Path:
     """Return the folder of PostgreSQL's programs, which Debian does not put on the path."""
     places = [*map(Path, filter(None, [shutil.which("initdb")])), *Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if not places:
-        pytest.skip("no PostgreSQL server is installed")
+        pytest.skip("no PostgreSQL server is installed: there is no program initdb")
     return places[0].parent
 
 
@@ -138,6 +132,22 @@ with Records('{url}').led(print): print(), time.sleep(99)
     assert leads.is_set()
 
 
+@pytest.mark.slow
+def test_another_machine_goes_on_with_the_study_of_one_that_is_killed(url: str, small: Path, tmp_path: Path) -> None:
+    """Machines have a workspace each, and the studies in common."""
+    first, second = (Workspace(tmp_path / name).on(url) for name in ("first", "second"))
+    command = [sys.executable, "-m", "tests.studies", str(small)]
+    leader = subprocess.Popen([*command, str(first.root), "measure", "run"], stdout=subprocess.DEVNULL)
+    while not (first.root / "artifacts" / "data").exists():  # from then on it trains
+        time.sleep(0.05)
+    events = Events()
+    summary = studies.run(small, second.root, events)
+    assert leader.wait() == -signal.SIGKILL
+    assert events.notes[0] == "another machine runs a study in the database; this one goes on with what is left then"
+    assert (summary.complete, summary.failed) == (4, 0)
+    assert Records(url).count("small") == (4, 0, 0)
+
+
 def test_a_run_that_fails_leaves_the_database_to_others(url: str) -> None:
     records = Records(url)  # whose pool keeps the connection
     with pytest.raises(KeyboardInterrupt), records.led(pytest.fail):
@@ -146,70 +156,9 @@ def test_a_run_that_fails_leaves_the_database_to_others(url: str) -> None:
         pass
 
 
-@pytest.fixture
-def elsewhere() -> list[str]:
-    """The start of a command that runs on a machine of another name."""
-    command = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', ""]
-    try:
-        socket.gethostbyname(HOST)
-        subprocess.run([*command, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no other machine can be had here: {error}")
-    return command
-
-
-@pytest.mark.slow
-def test_a_process_on_another_machine_helps(url: str, elsewhere: list[str], tmp_path: Path) -> None:
-    """Machines that differ in their names alone, share a folder and reach the same device."""
-    path = studies.write_space(tmp_path, models=("resnet18",))
-    path.write_text(path.read_text().replace("[objectives]", 'device = "board"\n[objectives]'))
-    place = Workspace(tmp_path / "workspace").on(url)
-    command = [sys.executable, "-m", "tests.studies", str(path), str(place.root), "", "run"]
-    with loopback.server("board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
-        port = tracker.partition(":")[2]
-        (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "0.0.0.0:{port}"\n')
-        counted = dry_run.count(space.load(path))
-        leader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        helper = subprocess.Popen([*elsewhere, *command], stdout=subprocess.PIPE, text=True)
-        told, helped = (set(process.communicate()[0].split()) for process in (leader, helper))
-    assert (leader.returncode, helper.returncode) == (0, 0)
-    assert (place.root / "lock").stat().st_mode & 0o777 == 0o600
-    assert helped
-    assert told | helped == set(map(str, range(12)))
-    assert Records(url).count("grid") == (12, 0, 0)
-    assert studies.executions(place.root) == {each.stage: each.distinct for each in counted}
-
-
-@pytest.mark.slow
-def test_a_device_that_is_another_machine_itself_is_not_measured_here(url: str, small: Path, tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "workspace").on(url)
-    events = Events()
-    leader = Holder("process 1 (dlas run)", "far-away", Address("far-away", 1, "00"))
-    assert search._help(space.load(small), place, events, leader) == 0
-    assert events.notes == ["it cannot be helped from here, since device 'local' is far-away itself"]
-
-
 def test_a_workspace_stays_with_its_database(url: str, server: str, grid: Ran, tmp_path: Path) -> None:
     place = Workspace(tmp_path).on(url)
     assert place.on(url).on(None).url == url
     for has_studies in (place, Workspace(grid.workspace)):
         with pytest.raises(WorkspaceError, match="are in another database, "):
             has_studies.on(server.format("postgres"))
-
-
-@pytest.mark.parametrize(
-    ("given", "word"),
-    [
-        ("postgres", "'postgres' is no SQLAlchemy URL"),
-        (
-            "postgresql+psycopg://me:secret@/none?host=/nowhere",
-            r"database postgresql\+psycopg://me:\*\*\*@.* does not answer",
-        ),
-        ("oracle://host/name", "no driver for oracle"),
-    ],
-)
-def test_says_what_is_wrong_with_a_url_and_forgets_it(given: str, word: str, tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match=word) as raised:
-        Workspace(tmp_path).on(given)
-    assert "secret" not in str(raised.value)
-    assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import dlas_ops
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.algorithms import winograd
 from dlas_ops.kernels.scheduling import schedule_function
-from dlas_ops.kernels.shared import reference
+from dlas_ops.kernels.shared import reference, winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.winograd_transforms import POINTS, matrices
 from dlas_ops.passes.pipeline import PIPELINE
@@ -26,7 +26,7 @@ from tests.dlas_ops.shapes import SETTINGS, convolutions
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave no choice but m x m outputs per tile."""
-    monkeypatch.setattr(winograd, "POINTS", {m: POINTS[m]})
+    monkeypatch.setattr(winograd_plan, "POINTS", {m: POINTS[m]})
 
 
 def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
@@ -69,19 +69,20 @@ def test_the_error_stays_within_the_stated_bound(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("derived", [4, 16])
+@pytest.mark.parametrize("derived", ["4", "a vector"])
 @pytest.mark.parametrize("channels", [16, 512])
 @pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
 def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
-    m: int, bound: float, channels: int, derived: int, monkeypatch: pytest.MonkeyPatch
+    m: int, bound: float, channels: int, derived: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(m, monkeypatch)
     conv, cpu = conv3x3(channels, 8, 32), describe(networks.target())
+    count = cpu.lanes() if derived == "a vector" else int(derived)
     weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
     packed = winograd.pack(weight, conv, cpu)
     packed[:, 2:-1] = packed[:, :, 2:-1] = np.nan  # whoever reads one of these is found out
     function = programs(Problem(conv.operator, conv), networks.target())["winograd/dense"].function
-    scheduled = schedule_function(function, cpu, {"derived": derived})
+    scheduled = schedule_function(function, cpu, {"derived": count})
     library = tvm.compile(
         tvm.IRModule({"layer": scheduled.with_attr("global_symbol", "layer")}), networks.target(), tir_pipeline=PIPELINE
     )
@@ -98,8 +99,8 @@ def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
 def test_large_weights_get_small_tiles() -> None:
     """F(4x4) reads 2.25 times the transformed weights of F(2x2): too many on a small map of many channels."""
     cpu = describe(networks.target())
-    assert winograd.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
-    assert winograd.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
+    assert winograd_plan.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
+    assert winograd_plan.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
 
 
 @pytest.mark.parametrize(

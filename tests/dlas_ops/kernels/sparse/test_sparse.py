@@ -71,6 +71,11 @@ def check(conv: Conv, sparsity: float, algorithm: str) -> None:
     np.testing.assert_allclose(networks.run(compiled, data), expected, rtol=0, atol=1e-5 * scale)
 
 
+def test_a_task_of_one_filter_splits_its_own_input() -> None:
+    """The loops that split the input stand inside those that sum: their indices are of one type."""
+    check(Conv(1, 1, 7, 37, 1, (1, 1), stride=(2, 1)), 0.0, "direct")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_drawn_shapes(algorithm: str) -> None:
@@ -155,7 +160,7 @@ def test_the_artifact_shrinks_with_sparsity(algorithm: str, tmp_path: Path) -> N
         library.export_library(str(tmp_path / "network.tar"))
         with tarfile.open(tmp_path / "network.tar") as archive:
             sizes[sparsity] = sum(member.size for member in archive.getmembers())
-    matrix = Asked(algorithm, "csr").module.pack(pruned(LARGE, 0.0), LARGE, describe(networks.target()))
+    matrix = Asked(algorithm, "csr").sparse_module.pack(pruned(LARGE, 0.0), LARGE, describe(networks.target()))
     assert matrix.indices.itemsize <= 2
     stored = LARGE.out_channels * LARGE.in_channels * 9 * (4 + matrix.indices.itemsize)
     assert sizes[0.0] - sizes[1.0] == pytest.approx(stored, rel=0.05)

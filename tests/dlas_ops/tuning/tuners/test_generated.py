@@ -84,6 +84,8 @@ def arguments_of(function: Any) -> list[Any]:
             values = drawn.integers(0, 20, shape)
         elif dtype.endswith("int8"):
             values = drawn.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape)
+        elif dtype == "int16":  # 8-bit weights, widened for an instruction that takes no narrower ones
+            values = drawn.integers(-128, 128, shape)
         else:
             values = drawn.standard_normal(shape)
         arguments.append(values.astype(dtype))

@@ -15,7 +15,7 @@ from explorer.core.artifact import Artifact
 from explorer.core.errors import ExplorerError, StageFailed
 from explorer.datasets import SPLITS, Held, stratified
 from explorer.line.prepared import Inputs, Prepared
-from explorer.line.training import training
+from explorer.line.training import predictions, training
 from tests import ROOT, data_sets, torch_stages
 
 CIFAR10_JPEG = ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
@@ -136,7 +136,7 @@ def test_a_folder_may_move(tmp_path: Path, root: Path) -> None:
     artifact = folder(tmp_path, root)
     before = Prepared.load(artifact).test[:]
     moved = root.rename(tmp_path / "elsewhere")
-    there = Artifact("data", "data", artifact.path, {**artifact.values, "root": str(moved)})
+    there: Artifact = Artifact("data", "data", artifact.path, {**artifact.values, "root": str(moved)})
     np.testing.assert_array_equal(Prepared.load(there).test[:], before)
     with pytest.raises(StageFailed, match="was an image when the data set was read"):
         Prepared.load(artifact).test[:]
@@ -268,7 +268,7 @@ def test_a_network_trains_on_images_in_files_and_the_seed_decides_it(tmp_path: P
 
 
 def test_no_more_than_a_few_batches_of_a_folder_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "EVALUATION_PIXELS", 1 << 17)  # batches of 8, in proportion to this few images
+    monkeypatch.setattr(predictions, "BATCH_PIXELS", 1 << 17)  # batches of 8, in proportion to this few images
     root = data_sets.tree(tmp_path / "images", {"train": 120, "val": 20, "test": 20})
     size, count = 128, 3 * 160
     whole = count * 3 * size * size
@@ -278,7 +278,7 @@ def test_no_more_than_a_few_batches_of_a_folder_are_in_memory(tmp_path: Path, mo
         artifact = torch_stages.data(tmp_path / "out", "image_folder", root, image_size=size)
         train = Prepared.load(artifact).train
         training.fit("train", model, train, training.Recipe(1, 8, 0.1, 0.0, 0))
-        training.accuracy(model, train)
+        predictions.accuracy(model, train)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

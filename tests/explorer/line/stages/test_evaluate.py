@@ -59,6 +59,12 @@ def built(folder: Path, network: Artifact, dtype: str = "float32") -> dict[str, 
     return {"lower": lower, "build": torch_stages.execute("build", folder, {"target": target}, lower=lower)}
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, network: Artifact) -> dict[str, Artifact]:
+    """``lower`` and ``build`` of the network in float32."""
+    return built(tmp_path_factory.mktemp("library"), network)
+
+
 def evaluated(folder: Path, parents: Mapping[str, Artifact], dtype: str = "float32", images: int = 0) -> Artifact:
     tolerance = MeasureSettings().allowed(dtype)
     numerics = {"numerics": {"dtype": dtype, "layers": {}}, "tolerance": tolerance}
@@ -67,8 +73,10 @@ def evaluated(folder: Path, parents: Mapping[str, Artifact], dtype: str = "float
     return torch_stages.execute("evaluate", folder, {**numerics, **settings}, **parents)
 
 
-def test_the_accuracy_is_that_of_an_independent_runtime(digits: Artifact, network: Artifact, tmp_path: Path) -> None:
-    artifact = evaluated(tmp_path, {"data": digits, "compress": network, **built(tmp_path, network)})
+def test_the_accuracy_is_that_of_an_independent_runtime(
+    digits: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
+) -> None:
+    artifact = evaluated(tmp_path, {"data": digits, "compress": network, **library})
 
     splits = Prepared.load(digits)
     with np.load(artifact.path / "answers.npz") as answers:
@@ -84,8 +92,10 @@ def test_the_accuracy_is_that_of_an_independent_runtime(digits: Artifact, networ
     assert (values["validation_images"], values["test_images"], values["agreement"]) == (270, 450, 1.0)
 
 
-def test_a_part_of_the_images_is_enough_if_asked_for(digits: Artifact, network: Artifact, tmp_path: Path) -> None:
-    parents = {"data": digits, "compress": network, **built(tmp_path, network)}
+def test_a_part_of_the_images_is_enough_if_asked_for(
+    digits: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
+) -> None:
+    parents = {"data": digits, "compress": network, **library}
     whole, part = (evaluated(tmp_path / f"{images}", parents, images=images) for images in (0, 100))
     with np.load(whole.path / "answers.npz") as every, np.load(part.path / "answers.npz") as some:
         for split in ("validation", "test"):
@@ -107,18 +117,19 @@ def test_drawn_images_have_every_class_and_follow_the_seed() -> None:
 
 
 def test_another_networks_library_is_refused(
-    digits: Artifact, network: Artifact, pruned: Artifact, tmp_path: Path
+    digits: Artifact, network: Artifact, library: dict[str, Artifact], pruned: Artifact, tmp_path: Path
 ) -> None:
-    library = {**built(tmp_path / "other", pruned), "lower": built(tmp_path, network)["lower"]}
+    mixed = {**built(tmp_path, pruned), "lower": library["lower"]}
     message = r"outputs differ from torch's by .* of their range; allowed: 0.001; compiled once more .* may be damaged"
     with pytest.raises(StageFailed, match=message) as failed:
-        evaluated(tmp_path, {"data": digits, "compress": network, **library})
+        evaluated(tmp_path, {"data": digits, "compress": network, **mixed})
     assert failed.value.failure.kind == "wrong_output"
 
 
-def test_classes_count_where_rounding_does_not_decide(digits: Artifact, network: Artifact, tmp_path: Path) -> None:
+def test_classes_count_where_rounding_does_not_decide(
+    digits: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
+) -> None:
     """Another answer than torch's is refused if torch's two best classes lie clearly apart."""
-    library = built(tmp_path, network)
     with np.load(network.path / "answers.npz") as arrays:
         answers = dict(arrays)
     answers["test"][7] = (answers["test"][7] + 1) % 10

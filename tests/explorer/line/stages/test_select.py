@@ -20,16 +20,20 @@ from explorer.workspace.records import Record, Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies
+from tests.conftest import Once, Ran
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def selected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def selected(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one network, dense and with pruned weights: two networks with the same layers."""
-    folder = tmp_path_factory.mktemp("selected")
-    run(folder, "weights", "none", "weight_pruning")
-    return folder
+
+    def study(folder: Path) -> Ran:
+        events = run(folder, "weights", "none", "weight_pruning")
+        return Ran(folder / "weights.toml", folder / "workspace", events)
+
+    return once.ran("selected", study, tmp_path_factory.mktemp("selected")).space.parent
 
 
 def run(folder: Path, name: str, *compressions: str, format: str = "dense") -> studies.Events:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.core.errors import SpaceError
-from explorer.results.progress import brief
+from explorer.results.trial_line import brief
 from explorer.space import space
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store
@@ -19,7 +19,7 @@ AXES = '["none", "channel_pruning"]\nratio = 0.5'
 
 def write_space(folder: Path, more_axes: str) -> Path:
     """Write the space of one uncompressed network and thread, with `more_axes`."""
-    path = studies.write_space(folder, models=("mobilenetv2",), algorithms=("direct",))
+    path = studies.write_space(folder, models=("resnet18",), algorithms=("direct",))
     text = path.read_text().replace(AXES, '["none"]').replace("threads = [1, 2]", f"threads = 1\n{more_axes}")
     path.write_text(text)
     return path

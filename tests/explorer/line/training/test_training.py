@@ -12,7 +12,7 @@ from torch import nn
 from explorer.core.errors import StageFailed
 from explorer.datasets import Held
 from explorer.line.prepared import Inputs
-from explorer.line.training import activations, training
+from explorer.line.training import activations, predictions, training
 
 RECIPE = training.Recipe(epochs=1, batch_size=4, learning_rate=0.1, weight_decay=0.0, seed=0)
 
@@ -22,16 +22,6 @@ def inputs(count: int, side: int = 2, labels: NDArray[np.int64] | None = None) -
     pixels = np.full((count, 1, side, side), 255, np.uint8)
     held = Held(pixels, np.zeros(count, np.int64) if labels is None else labels)
     return Inputs(held, np.zeros(1), np.ones(1))
-
-
-def test_accuracy_counts_hits_over_all_batches() -> None:
-    count = training.EVALUATION_BATCH + 44
-    pixels = np.eye(2, dtype=np.uint8)[np.arange(count) % 2].reshape(count, 2, 1, 1)
-    labels = np.arange(count) % 2
-    labels[:30] = 1 - labels[:30]
-    assert training.accuracy(nn.Flatten(), Inputs(Held(pixels, labels), np.zeros(2), np.ones(2))) == pytest.approx(
-        1 - 30 / count
-    )
 
 
 def test_no_epochs_leave_the_weights_alone() -> None:
@@ -91,13 +81,8 @@ def test_training_images_are_augmented_and_those_of_accuracies_are_not() -> None
     assert {image.max().item() for image in seen} == {1.0}
     assert min(image.min().item() for image in seen) == 0, "a crop shows some of the black around the image"
     seen.clear()
-    training.accuracy(Watching(), images)
+    predictions.accuracy(Watching(), images)
     assert {image.min().item() for image in seen} == {1.0}
-
-
-def test_batches_of_large_images_are_smaller() -> None:
-    assert training._evaluation_batch((32, 32)) == training.EVALUATION_BATCH
-    assert training._evaluation_batch((224, 224)) == 20
 
 
 def test_label_smoothing_keeps_the_network_from_certainty() -> None:
@@ -166,4 +151,4 @@ def test_layers_compute_in_half_and_weights_stay_in_float32(dtype: torch.dtype) 
     training.fit("train", model, images, recipe, 5, training.Device("cpu", dtype))
     assert dtype in seen
     assert {value.dtype for value in model.parameters()} == {torch.float32}
-    assert training.accuracy(model, images) > 0.95
+    assert predictions.accuracy(model, images) > 0.95

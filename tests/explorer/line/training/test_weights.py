@@ -104,10 +104,7 @@ class Own(nn.Module):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (
-            lambda path: torch.save(Own(), path),
-            r"needs Python code to be loaded \(tests.explorer.line.training.test_weights.Own\)",
-        ),
+        (lambda path: torch.save(Own(), path), rf"needs Python code to be loaded \({__name__}.Own\)"),
         (lambda path: torch.save({"model": {}, "args": argparse.Namespace()}, path), r"\(argparse.Namespace\): save"),
         (lambda path: torch.jit.save(torch.jit.script(nn.ReLU()), path), "is a TorchScript archive: save"),
         (lambda path: path.write_text("hello"), "is no checkpoint that torch.save wrote, or is damaged"),

@@ -1,0 +1,237 @@
+"""Relax module, target and choices → what every rule needs to place an operator, and what the rules have placed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+import numpy as np
+
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.operators import layout, points_innermost
+from dlas_ops.kernels.operators.points_innermost import POINTS
+from dlas_ops.kernels.registry import Choices
+from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
+from dlas_ops.onnx.names import WeightNames
+from dlas_ops.placement._types import Array, BlockBuilder, Compute, Expr, IRModule, Shape, Target, Tensor, Var
+from dlas_ops.placement.account import Layer, LayerFields
+from dlas_ops.placement.graph import Recorder
+from dlas_ops.placement.in_place_concat import Growing
+from dlas_ops.placement.integers import realized
+from dlas_ops.placement.value import Value, dtype_of, shape_of
+from dlas_ops.processor.targets import Cpu, describe
+
+relax = tvm.relax
+
+NO_HALF = "float32 ({} no arithmetic in float16)"
+
+
+class Context:
+    """What is known of one dataflow function while its operators are placed one after the other.
+
+    Parameters
+    ----------
+    choices : what is asked for each layer
+    names : of the weights
+    half : whether to store what is float32 in float16. What follows a layer element by element is computed in float32,
+        before its result is rounded. So where two layers are joined element by element, one of their results, which is
+        read once, stays float32.
+
+    Attributes
+    ----------
+    values : variable of the network → what stands for it
+    layers : the account of the operators placed so far
+    recorder : what an algorithm can be chosen for, and where layouts meet
+    growing : the concatenations that grow in place
+    """
+
+    def __init__(self, module: IRModule, target: Target, choices: Choices, names: WeightNames, half: bool) -> None:
+        self.module = module
+        self.target = target
+        self.cpu: Cpu = describe(target)
+        self.choices = choices
+        self.half = half
+        self.values: dict[Expr, Value] = {}
+        self.layers: list[Layer] = []
+        self.recorder = Recorder()
+        self.growing = Growing(module["main"])
+        self.builder: BlockBuilder = relax.BlockBuilder()
+        self._names = names
+        self._conversions: dict[tuple[Expr, int], Var] = {}
+        self._stored_bytes = 0  # of the weights of the layer being placed
+
+    # What the network's expressions stand for.
+
+    def held(self, expression: Expr) -> Value:
+        """Return the value of an argument, quantized or not: of a variable its present one, of a constant itself."""
+        known = self.values.get(expression) if isinstance(expression, relax.Var) else None
+        return known or Value(expression, shape_of(expression))
+
+    def value(self, expression: Expr) -> Value:
+        """Return the value of an argument as the dtype that the network gives it."""
+        held = self.held(expression)
+        return realized(self.emit, held, dtype_of(expression)) if held.quantization else held
+
+    def rewritten(self, expression: Expr) -> Expr:
+        """Return `expression` over plain tensors."""
+        if isinstance(expression, relax.Tuple):
+            return relax.Tuple([self.rewritten(field) for field in expression.fields])
+        if isinstance(expression, relax.TupleGetItem):
+            return relax.TupleGetItem(self.rewritten(expression.tuple_value), expression.index)
+        if isinstance(expression, relax.Call):
+            arguments = [self.rewritten(argument) for argument in expression.args]
+            if expression.op.name == "relax.call_tir":
+                function = expression.args[0]
+                arguments[0] = self.builder.add_func(self.module[function], function.name_hint)
+            return relax.Call(expression.op, arguments, expression.attrs, expression.ty_args)
+        if isinstance(expression, relax.Var) and expression in self.values:
+            value = self.value(expression)
+            return self.widened(self.plain(value)) if value.block else self.wide(value)
+        return expression
+
+    # Emitting.
+
+    def emit(self, compute: Compute, *arguments: Expr, name: str, pattern: int | None = FUSES_EPILOGUE) -> Var:
+        """Emit a call of the tensor program that `compute` builds; `pattern` None lets Relax find how it fuses."""
+        attributes = {} if pattern is None else {"primfunc_attrs": {"op_pattern": pattern}}
+        return self.builder.emit_te(compute, *arguments, primfunc_name_hint=name, **attributes)
+
+    def computed(self, expression: Expr, shape: Shape, block: int = 0, layer: str = "") -> Value:
+        """Return the value of a result: as it was computed and, if that is to be stored in half, rounded to it."""
+        # A variable bound to another variable would keep operators from fusing.
+        result = expression if isinstance(expression, relax.Var) else self.builder.emit(expression)
+        if not self.half or dtype_of(result) != "float32":
+            return Value(result, shape, block, layer=layer)
+        stored = self.builder.emit(relax.op.astype(result, "float16"))
+        return Value(stored, shape, block, layer=layer, wide=result)
+
+    # Dtypes.
+
+    def wide(self, value: Value) -> Expr:
+        """Return `value`, in its layout, in the dtype of element-wise arithmetic."""
+        return self.widened(value.expression) if value.wide is None else value.wide
+
+    def widened(self, expression: Expr) -> Expr:
+        """Return a stored tensor in the dtype of element-wise arithmetic."""
+        if dtype_of(expression) != "float16":
+            return expression
+        return self.builder.emit(relax.op.astype(expression, "float32"))
+
+    def stored(self, weight: Array) -> str:
+        """Return the dtype that `weight` is stored in."""
+        return "float16" if self.half and weight.dtype == np.float32 else str(weight.dtype)
+
+    def weights(self, packed: Array) -> Expr:
+        """Return packed weights of the layer that is accounted for next, float32 in the dtype that is stored.
+
+        Raises
+        ------
+        ValueError
+            If a weight is beyond the range of that dtype.
+        """
+        stored = self.rounded(packed)
+        self._stored_bytes += stored.nbytes
+        return relax.const(stored)
+
+    def rounded(self, weights: Array) -> Array:
+        """Return weights, if they are float32 in the dtype that is stored; see `weights` for errors."""
+        if not self.half or weights.dtype != np.float32:
+            return weights
+        with np.errstate(over="ignore"):
+            rounded = weights.astype(np.float16)
+        if not np.isfinite(rounded).all():
+            raise ValueError(f"a weight of {np.abs(weights).max():g} is beyond the range of float16")
+        return rounded
+
+    # Layouts.
+
+    def block(self, channels: int, value: Value | None = None) -> int:
+        """Return the channel block for what runs in channel blocks only: that of `value`, if it is in such blocks."""
+        if value and value.block > 0:
+            return value.block
+        own = int(self.choices.other.module.block(channels, self.cpu))
+        return own if own > 0 else self.cpu.lanes()
+
+    def plain(self, value: Value) -> Expr:
+        """Return `value` as an unblocked tensor."""
+        if not value.block:
+            return value.expression
+        self.recorder.reads(value, None)
+        unpack = points_innermost.scatter if value.block == POINTS else layout.unpack
+        return self._converted(value, 0, lambda x: unpack(x, value.shape), "unpack")
+
+    def blocked(self, value: Value, block: int, layer: str = "") -> Expr:
+        """Return `value` in channel blocks of `block` or, if that is `POINTS`, with its points innermost.
+
+        `layer` is the one whose algorithm decided the block.
+        """
+        self.recorder.reads(value, layer)
+        if value.block == block:
+            return value.expression
+
+        def pack(x: Tensor) -> Tensor:
+            if block == POINTS:
+                return points_innermost.gather(x, value.shape, self.cpu)
+            return (points_innermost.scatter if value.block == POINTS else layout.pack)(x, value.shape, block)
+
+        return self._converted(value, block, pack, "pack")
+
+    def in_blocks(self, value: Value) -> Expr:
+        """Return `value` in the channel blocks that it is in or, if it is in none, those for its channels."""
+        return self.blocked(value, self.block(value.shape[1], value), value.layer)
+
+    def _converted(self, value: Value, block: int, compute: Compute, name: str) -> Expr:
+        """Return `value` converted by `compute`, once for all that read it in `block`."""
+        key = value.expression, block
+        if key not in self._conversions:
+            self._conversions[key] = self.emit(compute, value.expression, name=name, pattern=None)
+        return self._conversions[key]
+
+    def alike(self, values: Sequence[Value], shape: Shape) -> tuple[list[Expr], int, str]:
+        """Return `values` so that they broadcast to `shape` in channel blocks, the block and the layer that decided it.
+
+        They are in the dtype of element-wise arithmetic. The layer is the last of theirs, which the operator can be
+        fused to. Block 0 means that they cannot broadcast.
+        """
+        whole = [value for value in values if value.shape == shape and value.block]
+        if not whole or len(shape) != 4:
+            return [], 0, ""
+        last = max(whole, key=lambda value: self.recorder.position(value.layer))
+        block, layer = last.block, last.layer
+        arguments = []
+        for value in values:
+            array = value.constant
+            if array is not None:
+                arguments.append(relax.const(self._constant(array, shape, block)) if array.ndim else value.expression)
+            elif not isinstance(value.expression.ty, relax.TensorType):  # a number, such as a bound of Clip
+                arguments.append(value.expression)
+            elif len(value.shape) == 4 and value.shape[1] == shape[1]:
+                stored = self.blocked(value, block, layer)
+                arguments.append(self.wide(value) if value.block == block else self.widened(stored))
+            else:
+                return [], 0, ""
+        return arguments, block, layer
+
+    def _constant(self, array: Array, shape: Shape, block: int) -> Array:
+        """Return an array that broadcasts against NCHW of `shape` such that it does so in channel blocks or points."""
+        if block == POINTS:
+            return points_innermost.constant(array, shape[2:], self.cpu)
+        return layout.pack_constant(array, block)
+
+    # The account.
+
+    def name(self, operator: str, weight: Array | None = None) -> str:
+        """Return the name of a new layer: its weight's, given as the model has it, or its operator with a number."""
+        number = sum(layer.operator == operator for layer in self.layers)
+        return ("" if weight is None else self._names.take(weight)) or f"{operator}_{number}"
+
+    def account(self, operator: str, input: Shape, weight: Shape, output: Shape, **fields: Unpack[LayerFields]) -> None:
+        """Add a layer; without `asked` there was no choice but what `ran`."""
+        stated: LayerFields = {"asked": fields["ran"], "name": self.name(operator), **fields}
+        if self.half and "dtype" not in fields:
+            lacks = "the layer has" if self.cpu.half else "the processor has"
+            stated |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
+        stored_bytes, self._stored_bytes = self._stored_bytes, 0
+        self.layers.append(
+            Layer(operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes, **stated)
+        )

@@ -1,0 +1,163 @@
+"""Convolutions of floats → the algorithm that is asked for or what runs in its place, in the layout it wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Unpack
+
+from dlas_ops.kernels.operators import depthwise, grouped
+from dlas_ops.kernels.operators.points_innermost import POINTS
+from dlas_ops.kernels.registry import Asked
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.placement._types import Array, Attributes, Call, Shape
+from dlas_ops.placement.account import Precision
+from dlas_ops.placement.context import Context
+from dlas_ops.placement.graph import Problem, problem_of
+from dlas_ops.placement.rules.attributes import pair, sides
+from dlas_ops.placement.rules.rule import places
+from dlas_ops.placement.value import Value
+from dlas_ops.processor import half
+
+# Runs the ungrouped convolutions that the algorithm asked for cannot.
+FALLBACK = "spatial_pack"
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution to be placed.
+
+    Attributes
+    ----------
+    name : of the layer
+    shape : of the result
+    border : the value that lies around the input: the zero point of integers
+    """
+
+    name: str
+    conv: Conv
+    data: Value
+    weight: Array
+    shape: Shape
+    border: int = 0
+
+
+@places("relax.nn.conv2d")
+def conv2d(context: Context, call: Call, shape: Shape) -> Value | None:
+    """Run a convolution on the chosen algorithm, a depthwise or grouped one on its own schedule."""
+    data, weight = context.value(call.args[0]), context.value(call.args[1]).constant
+    if weight is None or call.attrs.data_layout != "NCHW":
+        return None
+    quantized = any(context.held(argument).quantization for argument in call.args[:2])
+    reason = "int8 takes activations of one scale and int8 weights without zero point" if quantized else ""
+    conv = conv_of(call.attrs, data.shape, weight)
+    name = context.name(conv.operator, context.held(call.args[1]).constant)
+    return convolved(context, Convolution(name, conv, data, weight, shape), reason)
+
+
+def convolved(context: Context, layer: Convolution, reason: str = "", **precision: Unpack[Precision]) -> Value:
+    """Convolve on the algorithm asked for, or on what runs in its place, and account for it.
+
+    Parameters
+    ----------
+    reason : why the layer does not run in the dtype asked for
+    precision : what the account says of a layer that does not compute in float32 or float16
+    """
+    name, conv, weight = layer.name, layer.conv, layer.weight
+    dtype = context.stored(weight)
+    asked = context.choices.of(name)
+    if problem := problem_of(conv, weight, dtype, asked.format, context.target, plain=not layer.data.block):
+        context.recorder.decides(name, problem)
+    ran, reasons = _runnable(context, asked, conv, dtype)
+    if reason:
+        reasons.append(reason)
+    if ran is not None:
+        value = _placed(context, ran, layer)
+    elif conv.operator == "depthwise_conv2d":
+        value = _depthwise(context, layer)
+    else:
+        value = _grouped(context, layer)
+    if dtype == "float16" and (arithmetic := _arithmetic(context, ran, conv)):
+        precision = {"dtype": dtype, "arithmetic": arithmetic}
+    own = f"{conv.operator.removesuffix('_conv2d')}/dense"
+    context.account(
+        conv.operator, layer.data.shape, weight.shape, layer.shape, name=name, macs=conv.macs, stride=conv.stride,
+        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=asked.selected_by or str(asked),
+        ran=str(ran or own), reason="; ".join(reasons), measured=context.choices.measured.get(name, {}), **precision,
+    )  # fmt: skip
+    return value
+
+
+def _runnable(context: Context, asked: Asked, conv: Conv, dtype: str) -> tuple[Asked | None, list[str]]:
+    """Return what runs `conv`: as asked, else dense, else what every other one falls back to; and why not as asked."""
+    reasons: list[str] = []
+    format = Asked.parse(asked.selected_by or str(asked)).format
+    for candidate in (Asked(asked.algorithm, format), Asked(asked.algorithm)):
+        reason = candidate.why_not(conv, dtype, context.target)
+        if reason is None:
+            return candidate, reasons
+        # Where there is one way to run a layer dense, nothing was selected: the layer runs as well as was asked.
+        if reason not in reasons and not (asked.selected_by and candidate.format == "dense"):
+            reasons.append(reason)
+    fallback = Asked(FALLBACK)
+    return (None if fallback.why_not(conv, dtype, context.target) else fallback), reasons
+
+
+def _placed(context: Context, asked: Asked, layer: Convolution) -> Value:
+    conv, data, algorithm = layer.conv, layer.data, asked.module
+    # Algorithms that do not implement integers know no border but zeros.
+    inside = {"border": layer.border} if layer.border else {}
+    # Weights are rounded first, because their dtype decides how they are packed: float16 in pairs where the processor
+    # multiplies pairs.
+    packed = algorithm.pack(context.rounded(layer.weight), conv, context.cpu)
+    parts = [context.weights(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
+    wanted = algorithm.block(conv.in_channels, context.cpu)
+    # The algorithm itself blocks a plain input, the network's own, together with its border.
+    source = context.blocked(data, wanted, layer.name) if data.block else data.expression
+    result = context.emit(
+        lambda x, *w: algorithm.compute(conv, x, *w, context.cpu, **inside), source, *parts,
+        name=f"conv2d_{asked.algorithm}",
+    )  # fmt: skip
+    return context.computed(result, layer.shape, algorithm.block(conv.out_channels, context.cpu), layer.name)
+
+
+def _arithmetic(context: Context, ran: Asked | None, conv: Conv) -> str:
+    """Return what the account says of a convolution that computes in float16, or ""."""
+    if ran is not None:
+        in_half = bool(getattr(ran.module, "HALF", False))
+        return half.ARITHMETIC if context.cpu.half and in_half else ""
+    depthwise_half = conv.operator == "depthwise_conv2d" and depthwise.in_half(conv, "float16", context.cpu)
+    return "float16" if depthwise_half else ""
+
+
+def _depthwise(context: Context, layer: Convolution) -> Value:
+    conv, data = layer.conv, layer.data
+    block = context.block(conv.in_channels, data)
+    context.recorder.follows(data, Problem(conv.operator, conv, dtype=context.stored(layer.weight)))
+    packed = context.weights(depthwise.pack(layer.weight, -(-conv.in_channels // block), block))
+    source = context.blocked(data, block, data.layer)
+    result = context.emit(
+        lambda x, w: depthwise.compute(conv, x, w, context.cpu, layer.border), source, packed, name="depthwise_conv2d"
+    )
+    return context.computed(result, layer.shape, block, data.layer)
+
+
+def _grouped(context: Context, layer: Convolution) -> Value:
+    conv, data = layer.conv, layer.data
+    packed = context.weights(grouped.pack(layer.weight, conv, context.cpu))
+    block = context.block(conv.out_channels)
+    source = context.plain(data) if data.block == POINTS else data.expression
+    result = context.emit(
+        lambda x, w: grouped.compute(conv, x, w, block, context.cpu, layer.border), source, packed,
+        name="grouped_conv2d",
+    )  # fmt: skip
+    return context.computed(result, layer.shape, block)
+
+
+def conv_of(attributes: Attributes, data: Shape, weight: Array) -> Conv:
+    """Return the shape of the convolution of `data` with `weight`."""
+    batch, channels, height, width = data
+    outputs, _, *kernel = weight.shape
+    return Conv(
+        batch, channels, height, width, outputs, pair(kernel), pair(attributes.strides), sides(attributes.padding),
+        pair(attributes.dilation), int(attributes.groups),
+    )  # fmt: skip

@@ -1,0 +1,27 @@
+"""What a rule is: the context and one operator → the value that stands for its result, or None if it does not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeAlias
+
+from dlas_ops.placement._types import Call, Shape
+from dlas_ops.placement.context import Context
+from dlas_ops.placement.operators import Operator
+from dlas_ops.placement.value import Value
+
+Rule: TypeAlias = Callable[[Context, Operator], Value | None]
+
+
+def places(*names: str) -> Callable[[Callable[[Context, Call, Shape], Value | None]], Rule]:
+    """Make a rule for the operators of these `names` of a function of the context, a call and its result's shape."""
+
+    def rule_of(function: Callable[[Context, Call, Shape], Value | None]) -> Rule:
+        @wraps(function)
+        def rule(context: Context, operator: Operator) -> Value | None:
+            return function(context, operator.call, operator.shape) if operator.name in names else None
+
+        return rule
+
+    return rule_of

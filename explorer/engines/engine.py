@@ -1,0 +1,303 @@
+"""Stage → artifact: from the store or, by a worker, now; a device is leased to one measurement at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from explorer.core.artifact import Artifact, V
+from explorer.core.configuration import Configuration
+from explorer.core.errors import StageFailed
+from explorer.core.statistics import Interval
+from explorer.engines.context import EngineContext
+from explorer.engines.devices import PROBE_TIMEOUT, Devices
+from explorer.engines.executor import Executed, Executor
+from explorer.engines.workers import ALONE, TVM, Workers
+from explorer.line import contracts
+from explorer.line.contracts.on_device import Address, OnDevice
+from explorer.line.stage import A, P, Stage, Target
+
+MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
+RECONNECT_SECONDS = 60  # that a device which is gone is waited for
+BUILDS_ON_DEVICE = ("tune",)  # stages that compute here while they measure there
+
+
+class Engine:
+    """Runs stages in the workers that it is given; a context manager that brings devices and workers up and down.
+
+    Parameters
+    ----------
+    workers
+        Of this machine or of a cluster.
+    """
+
+    def __init__(self, context: EngineContext, workers: Workers) -> None:
+        self._store, self._records, self._observer = context.store, context.records, context.observer
+        self._external, self._workers = context.external, workers
+        self._executor = Executor(context, workers)
+        self._devices = Devices(context, workers, self._executor)
+        self._stopping = threading.Event()
+        self._host: Target = {}
+        self._exit = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Bring the workers up and ask each device for its target, before anything else is done.
+
+        Raises
+        ------
+        DeviceError
+            If a device cannot be reached.
+        """
+        with contextlib.ExitStack() as up:  # taken down again if one device fails
+            up.enter_context(self._workers.start())
+            up.enter_context(self._devices.reached())
+            with self._workers.worker(TVM) as worker:
+                native = {"call": "dlas_ops.processor.targets:native_target", "arguments": {}}
+                self._host = worker.request(native, PROBE_TIMEOUT)
+            self._exit = up.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def stop(self) -> None:
+        """End all workers; a thread that waits for one sees it die."""
+        self._stopping.set()
+        self._workers.stop()
+
+    @property
+    def concurrency(self) -> int:
+        """How many trials are worth being under way at once."""
+        return self._workers.concurrency
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Kind of worker → how many stages of that kind are executed at once."""
+        return self._workers.sizes
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Hold this machine's cores together with other computations, never beside a measurement on them."""
+        return self._workers.cores.computing()
+
+    def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
+        """Return for each stage its parents that no stage makes; see `explorer.inputs.external`."""
+        return self._external.parents(c)
+
+    def target(self, device: str) -> Target:
+        """Return the TVM target that `device` compiles for."""
+        return self._devices.target(device)
+
+    def lanes(self, device: str) -> int:
+        """Return how many float32 a vector register of `device` holds."""
+        return self._devices.lanes(device)
+
+    @property
+    def host(self) -> Target:
+        """The TVM target of this machine, whose workers run the stages."""
+        return self._host
+
+    def look(self, stage: Stage[P, A, V]) -> Artifact[V] | None:
+        """Return the stage's artifact if it is in the store."""
+        return self._find(stage, stage.key)
+
+    def known(self, stage: contracts.measure.Stage, device: str) -> Interval | None:
+        """Return the latency in ms that is on record of a measurement on `device`."""
+        found = self._records.latency(stage.key, device)
+        return found and found[0]
+
+    def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
+        """Return the stage's artifact, from the store or by executing it in a worker.
+
+        Parameters
+        ----------
+        equivalent
+            Gives, if the stage is to be executed, its parents with those added that enter no key.
+
+        Raises
+        ------
+        StageFailed
+            If the execution failed, now or earlier in this study: a failed execution is not repeated for the next
+            configuration that shares it.
+        """
+        key = stage.key
+        if artifact := self._find(stage, key):
+            return artifact
+        with self._store.locked(key, self._stopping):
+            if artifact := self._find(stage, key):
+                return artifact
+            self._executor.refuse_what_failed(key)
+            if damage := self._store.damage(stage.name, key):
+                self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
+            # Before the cores are taken: to build these may mean to wait for a measurement that wants the cores.
+            whole: Stage = replace(stage, parents=equivalent()) if equivalent else stage
+            alone = self._executor.kind(stage) == ALONE
+            cores = self._workers.cores.alone() if alone else self._workers.cores.computing()
+            with self._store.draft() as draft, cores:
+                done = self._executor.execute(whole, key, draft)
+                if note := done.values.get("note"):
+                    self._observer.note(note)
+                return self._publish(stage, key, draft, done)
+
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
+        """Return median and 95 % interval of the latency in ms, from the records or by measuring under a lease.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the network failed.
+        """
+        key = stage.key
+        with self._devices.leased(device):
+            if known := self.known(stage, device):
+                return known
+            with self._store.draft() as draft:
+                values, seconds = self._execute_on(device, stage, key, draft)
+            samples = values.pop("samples_ms")
+            self._records.add_measurement(key, device, samples, {**values, "parameters": self._located(stage, device)})
+            self._records.add_execution(stage.name, key, seconds)
+        known = self.known(stage, device)
+        assert known is not None
+        return known
+
+    def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
+        """Return the artifact of a stage that chooses among candidates, from the store or by measuring under a lease.
+
+        Candidates of a layer that were measured once are neither built nor measured again for another network or study.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the stage failed.
+        """
+        key = stage.key
+        if artifact := self._find(stage, key):
+            return artifact
+        built = self._candidates(stage, device)
+        with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
+            if artifact := self._find(stage, key):
+                return artifact
+            self._executor.refuse_what_failed(key)
+            on_record = _latency_keys(stage)
+            known = [self._costs(own, device) for own in on_record]
+            parents = replace(stage.parents, candidates=built)
+            informed = contracts.select.Stage(replace(stage.parameters, known=known), parents)
+            if all(known):
+                with self.computing():
+                    done = self._executor.execute(informed, key, draft)
+            else:
+                done = self._execute_on(device, informed, key, draft)
+            samples = done.values.pop("samples")
+            details = {**done.values, "parameters": self._located(stage, device)}
+            for own, new in zip(on_record, samples, strict=True):
+                for name, times in new.items():
+                    self._records.add_measurement(own[name], device, times, details)
+            done.values.update(problems=len(on_record), measured=sum(map(bool, samples)))
+            return self._publish(stage, key, draft, done)
+
+    def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
+        """Return the artifact of a stage that builds candidates and measures them on a leased device.
+
+        Each measurement is on record at once, in a folder of the store that every study of the workspace shares.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the stage failed.
+        """
+        key = stage.key
+        if artifact := self._find(stage, key):
+            return artifact
+        with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
+            if artifact := self._find(stage, key):
+                return artifact
+            self._executor.refuse_what_failed(key)
+            own = stage.parameters
+            database = self._store.shared("tuning", contracts.tune.database_key(own.target, own.threads, own.device))
+            # A loopback server does not come back by itself: it is started again when the stage gives up.
+            reconnect = 0 if self._devices.is_served(device) else RECONNECT_SECONDS
+            located = replace(own, database=str(database), reconnect=reconnect)
+            informed = contracts.tune.Stage(located, stage.parents)
+            done = self._execute_on(device, informed, key, draft, lambda: _bytes(database))
+            return self._publish(stage, key, draft, done)
+
+    def _find(self, stage: Stage[P, A, V], key: str) -> Artifact[V] | None:
+        # Verifying digests is a computation, too. The cores must not be held while waiting for a key: the thread that
+        # builds that key may itself be waiting for a measurement to end.
+        with self.computing():
+            return self._store.find(stage.name, key)
+
+    def _publish(self, stage: Stage[P, A, V], key: str, draft: Path, done: Executed) -> Artifact[V]:
+        """Publish an artifact and then count its execution: killed in between, one is not counted rather than lost."""
+        artifact = self._store.publish(stage.name, key, draft, done.values, done.seconds)
+        self._records.add_execution(stage.name, key, done.seconds)
+        return artifact
+
+    def _candidates(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.candidates.Values] | None:
+        """Return the built candidates that a select stage has to measure on `device`, or None if there are none."""
+        problems = stage.parents.plan.values["problems"]
+        both = zip(problems, _latency_keys(stage), strict=True)
+        missing = [own["problem"] for own, each in both if not self._costs(each, device)]
+        if not missing:
+            return None
+        parameters = contracts.candidates.Parameters(missing, stage.parameters.target)
+        return self.run(contracts.candidates.Stage(parameters, contracts.candidates.Parents()))
+
+    def _costs(self, candidates: Mapping[str, str], device: str) -> dict[str, float]:
+        """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
+        found = {name: self._records.latency(key, device) for name, key in candidates.items()}
+        return {name: known[0].value for name, known in found.items() if known} if all(found.values()) else {}
+
+    def _located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
+        """Return the stage's parameters, as its key has them, and the device's address."""
+        return {**stage.parameters.keyed(), **self._address_of(device).model_dump()}
+
+    def _address_of(self, device: str) -> Address:
+        return Address(tracker=self._devices[device].tracker, key=self._devices[device].key)
+
+    def _execute_on(
+        self, device: str, stage: Stage[OnDevice], key: str, draft: Path, progress: Callable[[], int] = lambda: 0
+    ) -> Executed:
+        """Execute on a leased device; a loopback device whose server is gone is started again.
+
+        That is done once, and again whenever `progress`, which says how much is on record, has grown since.
+        """
+        before = -1
+        while True:
+            try:
+                return self._execute_quietly(device, stage, key, draft)
+            except StageFailed as failed:
+                gone = failed.failure.kind == "device" and self._devices.is_served(device)
+                if not gone or progress() <= before:
+                    raise
+                before = progress()
+            self._devices.serve_again(device)
+
+    def _execute_quietly(self, device: str, stage: Stage[OnDevice], key: str, draft: Path) -> Executed:
+        """Execute on a device, with this machine's cores to itself if it is one of them."""
+        located = replace(stage, parameters=replace(stage.parameters, address=self._address_of(device)))
+        # Candidates for another machine's device, built in the same stage, must not disturb a measurement on this one.
+        elsewhere = self.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
+        with self._workers.cores.alone() if self._devices[device].is_here else elsewhere:
+            return self._executor.execute(located, key, draft, MEASURE_TIMEOUT, self._devices[device])
+
+
+def _latency_keys(stage: contracts.select.Stage) -> list[dict[str, str]]:
+    """Return for every problem of a select stage: candidate → the key under which its latency is on record."""
+    planned = stage.parents.plan.values
+    shared = stage.parameters.target, stage.parameters.threads, planned["evicted_bytes"]
+    return [
+        {name: contracts.candidates.latency_key(own["problem"], name, *shared) for name in own["candidates"]}
+        for own in planned["problems"]
+    ]
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.jsonl"))

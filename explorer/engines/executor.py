@@ -1,0 +1,104 @@
+"""Stage and an empty folder → the stage's files in it and its values, by a worker, now."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from explorer.core.errors import StageFailed
+from explorer.engines.context import EngineContext
+from explorer.engines.workers import ALONE, WorkerHandle, Workers
+from explorer.line.stage import Stage
+from explorer.processes.pool import Request, Word
+from explorer.space.devices import Device
+
+LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fastest networks on two cores
+CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an execution may go on where it was
+
+
+class Executed(NamedTuple):
+    """The values that a stage returned, and the seconds that it took."""
+
+    values: dict[str, Any]
+    seconds: float
+
+
+class Executor:
+    """Executes stages in workers; remembers and records those that fail."""
+
+    def __init__(self, context: EngineContext, workers: Workers) -> None:
+        self._context, self._workers = context, workers
+        self._failures: dict[str, StageFailed] = {}
+
+    def kind(self, stage: Stage) -> str:
+        """Return the kind of worker that the stage runs in."""
+        return ALONE if self._workers.trains_alone and trains_long(stage) else stage.worker
+
+    def refuse_what_failed(self, key: str) -> None:
+        """Raise the failure of an earlier execution with this key, if one failed."""
+        if key in self._failures:
+            raise self._failures[key]
+
+    def execute(
+        self, stage: Stage, key: str, draft: Path, timeout: float | None = None, device: Device | None = None
+    ) -> Executed:
+        """Have a worker write the stage's files into `draft`; return its values.
+
+        Parameters
+        ----------
+        key
+            The key of the artifact to be, under which a failure and the state of a cut-off execution are kept.
+        timeout
+            Seconds of silence after which the worker is ended; None waits for ever.
+        device
+            The device that the stage occupies.
+
+        Raises
+        ------
+        StageFailed
+            If the execution fails; the failure is on record then.
+        """
+        request = {**stage.as_json(), "out": str(draft), "scratch": str(self._context.store.scratch(key))}
+        start = time.perf_counter()
+        with self.worker(self.kind(stage), stage.name, device) as worker:
+            try:
+                values = self._answer(worker, request, timeout)
+            except StageFailed as failed:
+                if failed.failure.kind not in CUT_OFF:
+                    self._context.store.forget(key)
+                self._failures[key] = failed
+                self._context.records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
+                raise
+        return Executed(values, time.perf_counter() - start)
+
+    @contextlib.contextmanager
+    def worker(self, kind: str, work: str, device: Device | None = None) -> Iterator[WorkerHandle]:
+        """Give a worker, and tell the observer that it does `work` meanwhile."""
+        with self._workers.worker(kind, device) as worker:
+            self._context.observer.started(worker.name, work)
+            try:
+                yield worker
+            finally:
+                self._context.observer.finished(worker.name)
+
+    def _answer(self, worker: WorkerHandle, request: Request, timeout: float | None) -> dict[str, Any]:
+        values: dict[str, Any] = worker.request(request, timeout, partial(self._hear, worker.name))
+        return values
+
+    def _hear(self, worker: str, word: Word) -> None:
+        if "progress" in word:
+            self._context.observer.advanced(worker, **word["progress"])
+        else:
+            self._context.observer.note(word["note"])
+
+
+def trains_long(stage: Stage) -> bool:
+    """Tell whether a stage trains for so long that nothing else should compute on the cores meanwhile.
+
+    Only parts of its key decide that: sums, and so weights, depend on the number of threads.
+    """
+    return stage.trained_pixels >= LONG_TRAINING

@@ -1,0 +1,103 @@
+"""Types of stage ``compress``: a trained model and a compression's name → the float32 network as ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from explorer.core.artifact import Artifact
+from explorer.core.settings import CompressSettings
+from explorer.line import stage
+from explorer.line.contracts import data, train
+
+Costs = Mapping[str, int]  # of a layer: its weights, nonzeros among them, channels and multiply-accumulates
+
+
+class LayerCosts(TypedDict):
+    """A layer's costs in the trained and in the compressed network, which may lack it."""
+
+    before: Costs
+    after: Costs | None
+
+
+class Values(TypedDict):
+    """The values that the stage returns; names that end in ``_before`` are of the trained network.
+
+    Attributes
+    ----------
+    torch_accuracy : on the validation split
+    parameters : the number of the network's parameters
+    weights : of convolutions and linear layers
+    nonzeros : among the weights
+    macs : per image
+    weight_bytes_before : of the weights in float32
+    kept_in_multiples_of : the channel multiple, where channels were removed
+    removed_weights, removed_channels : shares
+    layers : name → its costs
+    """
+
+    torch_accuracy: float
+    torch_test_accuracy: float
+    parameters: int
+    parameters_before: int
+    weights: int
+    nonzeros: int
+    channels: int
+    macs: int
+    weights_before: int
+    nonzeros_before: int
+    channels_before: int
+    macs_before: int
+    weight_bytes_before: int
+    kept_in_multiples_of: int | None
+    removed_weights: float
+    removed_channels: float
+    layers: dict[str, LayerCosts]
+
+
+@dataclass(frozen=True)
+class Parameters(stage.Parameters):
+    """The model, what is removed from it, and ``[compress]``.
+
+    Parameters
+    ----------
+    compression
+        The parts that change the float32 network, joined by ``+``, or ``none``.
+    ratio
+        None where no part takes one.
+    channel_multiple
+        None where no part removes channels.
+    settings
+        None where nothing changes and so nothing is fine-tuned.
+    """
+
+    compression: str
+    ratio: float | None
+    channel_multiple: int | None
+    model: str
+    width: float
+    settings: CompressSettings | None = None
+
+
+@dataclass(frozen=True)
+class Parents(stage.ParentsWithCode):
+    """The images and the trained model."""
+
+    data: Artifact[data.Values]
+    train: Artifact[train.Values]
+
+
+class Stage(stage.Stage[Parameters, Parents, Values]):
+    """Compresses and fine-tunes a model and exports it."""
+
+    name = "compress"
+
+    @property
+    def trained_pixels(self) -> int:
+        """Pixels of all images that the stage trains on, an image counted in every epoch."""
+        settings = self.parameters.settings
+        return settings.epochs * train.training_pixels(self.parents.data) if settings else 0
+
+
+Network = Artifact[Mapping[str, object]]  # of ``compress`` or ``quantize``: network.onnx and reference.npz

@@ -1,0 +1,78 @@
+"""Types of stage ``train``: images, a model's name and perhaps initial weights → the model trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+
+from explorer.core.artifact import Artifact
+from explorer.core.settings import TrainSettings
+from explorer.line import stage
+from explorer.line.contracts import data
+
+
+class Initialised(TypedDict, total=False):
+    """The tensors that initial weights left to chance.
+
+    Attributes
+    ----------
+    reinitialised : the names of the tensors that stay random
+    note : tells the user of them, if there are any
+    """
+
+    reinitialised: list[str]
+    note: str
+
+
+class Values(TypedDict):
+    """The values that the stage returns.
+
+    Attributes
+    ----------
+    parameters : the number of the model's parameters
+    seconds : of training
+    threads : that it trained on
+    reinitialised, note : of initial weights, see `Initialised`
+    """
+
+    train_accuracy: float
+    validation_accuracy: float
+    parameters: int
+    seconds: float
+    threads: int
+    reinitialised: NotRequired[list[str]]
+    note: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Parameters(stage.Parameters):
+    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``."""
+
+    model: str
+    width: float
+    settings: TrainSettings
+
+
+@dataclass(frozen=True)
+class Parents(stage.ParentsWithCode):
+    """The images and, where the model does not start at random, a checkpoint."""
+
+    data: Artifact[data.Values]
+    weights: Artifact | None = None
+
+
+class Stage(stage.Stage[Parameters, Parents, Values]):
+    """Trains a model from random or given weights."""
+
+    name = "train"
+
+    @property
+    def trained_pixels(self) -> int:
+        """Pixels of all images that the stage trains on, an image counted in every epoch."""
+        return self.parameters.settings.epochs * training_pixels(self.parents.data)
+
+
+def training_pixels(images: Artifact[data.Values]) -> int:
+    """Return the pixels of all training images, channels counted as one."""
+    _, height, width = images.values["shape"]
+    return images.values["train"] * height * width

@@ -1,0 +1,224 @@
+"""Configuration, settings and engine → each stage of the line, asked of the engine; and the record in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from explorer.core.artifact import Artifact
+from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
+from explorer.core.quantities import LATENCY
+from explorer.core.settings import CompressSettings, Settings
+from explorer.line import contracts
+from explorer.line.contracts.compress import Network
+from explorer.line.engine import Engine
+from explorer.line.stage import Target
+from explorer.workspace.records import Record
+
+# The artifact of each stage.
+Data = Artifact[contracts.data.Values]
+Trained = Artifact[contracts.train.Values]
+Compressed = Artifact[contracts.compress.Values]
+Planned = Artifact[contracts.plan.Values]
+Selected = Artifact[contracts.select.Values]
+Lowered = Artifact[contracts.lower.Values]
+Tuned = Artifact[contracts.tune.Values]
+Built = Artifact[contracts.build.Values]
+Evaluated = Artifact[contracts.evaluate.Values]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A latency on record, and the key that it is recorded under."""
+
+    key: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The stages of a configuration on one device, a method each; all of them raise StageFailed."""
+
+    c: Configuration
+    settings: Settings
+    engine: Engine
+
+    def data(self) -> Data:
+        """Load the data set."""
+        parents = contracts.data.Parents.of(self.engine.outside(self.c)["data"])
+        made = self.engine.run(
+            contracts.data.Stage(contracts.data.Parameters(self.c.dataset, self.settings.data), parents)
+        )
+        # The folder that the images lie in now is in no key, and may be another one than when they were split.
+        return replace(made, values={**made.values, "root": str(parents.source.path)})
+
+    def train(self, data: Data) -> Trained:
+        """Train the model."""
+        parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
+        return self.engine.run(
+            contracts.train.Stage(contracts.train.Parameters(self.c.model, self.c.width, self.settings.train), parents)
+        )
+
+    def compress(
+        self,
+        data: Data,
+        trained: Trained,
+        compression: str,
+        fine_tuning: CompressSettings,
+    ) -> Compressed:
+        """Compress the trained model by `compression`, which may be a part of the configuration's."""
+        parameters = contracts.compress.Parameters(
+            compression,
+            self.c.ratio if takes_ratio(compression) else None,
+            self._channel_multiple if takes_channel_multiple(compression) else None,
+            self.c.model,
+            self.c.width,
+            fine_tuning if compression != "none" else None,
+        )
+        named = {"data": data, "train": trained, **self.engine.outside(self.c)["compress"]}
+        return self.engine.run(contracts.compress.Stage(parameters, contracts.compress.Parents.of(named)))
+
+    def quantize(self, data: Data, compressed: Compressed) -> Network:
+        """Quantize the network if it ends in int8; return it as it is otherwise."""
+        if self.c.dtype != "int8":
+            return compressed
+        parents = contracts.quantize.Parents(data, compressed)
+        return self.engine.run(contracts.quantize.Stage(contracts.quantize.Parameters(self.settings.quantize), parents))
+
+    def plan(self, network: Network) -> Planned | None:
+        """Plan what to measure for an algorithm that selects; return None for any other."""
+        if not self.c.selects:
+            return None
+        parameters = contracts.plan.Parameters(self.c.format, self.c.dtype, self._target)
+        return self.engine.run(contracts.plan.Stage(parameters, contracts.plan.Parents(network)))
+
+    def select(self, planned: Planned | None) -> Selected | None:
+        """Select an algorithm for every layer, if that is planned."""
+        if planned is None:
+            return None
+        c = self.c
+        parameters = contracts.select.Parameters(c.algorithm, c.format, c.dtype, self._target, c.threads, c.device)
+        return self.engine.select(contracts.select.Stage(parameters, contracts.select.Parents(planned)), c.device)
+
+    def lower(self, network: Network, selected: Selected | None) -> Lowered:
+        """Lower the network for the device with the algorithm, or with those that were selected."""
+        return self._lowered(network, selected, self._target)
+
+    def tune(self, lowered: Lowered) -> Tuned | None:
+        """Tune the network's layers if a tuner has a budget; return None otherwise."""
+        c = self.c
+        if not c.is_tuned:
+            return None
+        assert c.tuner is not None, "a configuration with a budget has a tuner"
+        parameters = contracts.tune.Parameters(
+            c.tuner, c.tuning_trials, c.tuning_seconds, self._target, c.threads, c.device
+        )
+        return self.engine.tune(contracts.tune.Stage(parameters, contracts.tune.Parents(lowered)), c.device)
+
+    def build(self, lowered: Lowered, tuned: Tuned | None) -> Built:
+        """Compile the network for the device."""
+        return self._built(lowered, tuned, self._target)
+
+    def evaluate(
+        self,
+        data: Data,
+        compressed: Compressed,
+        network: Network,
+        selected: Selected | None,
+        lowered: Lowered,
+        built: Built,
+    ) -> Evaluated:
+        """Take the accuracy of a compiled network on this machine's cores.
+
+        It is taken once for all networks that compute the same up to rounding. For another target than this machine's
+        the network is compiled for this machine, too, and not tuned.
+        """
+        here = self._host == self._target
+        evaluable = lowered if here else self._lowered(network, selected, self._host)
+        parameters = contracts.evaluate.Parameters(
+            evaluable.values["numerics"], self._tolerance, self.settings.evaluate
+        )
+        parents = contracts.evaluate.Parents(data, compressed, network)
+
+        def with_library() -> contracts.evaluate.Parents:
+            library = built if here else self._built(evaluable, None, self._host)
+            return replace(parents, lower=evaluable, build=library)
+
+        return self.engine.run(contracts.evaluate.Stage(parameters, parents), with_library)
+
+    def measure(self, network: Network, lowered: Lowered, built: Built) -> Latency:
+        """Measure the library on the device."""
+        protocol = self.settings.measure
+        parameters = contracts.measure.Parameters(
+            self.c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, self._tolerance
+        )
+        stage = contracts.measure.Stage(parameters, contracts.measure.Parents(network, lowered, built))
+        found = self.engine.measure(stage, self.c.device)
+        return Latency(stage.key, LATENCY.as_columns(found))
+
+    @property
+    def _channel_multiple(self) -> int | None:
+        """As a number, so that devices with vectors of one width share the network."""
+        multiple = self.c.channel_multiple
+        return self.engine.lanes(self.c.device) if isinstance(multiple, str) else multiple
+
+    @property
+    def _target(self) -> Target:
+        return dict(self.engine.target(self.c.device))
+
+    @property
+    def _host(self) -> Target:
+        return dict(self.engine.host)
+
+    @property
+    def _tolerance(self) -> float:
+        return self.settings.measure.allowed(self.c.dtype)
+
+    def _lowered(self, network: Network, selected: Selected | None, target: Target) -> Lowered:
+        parameters = contracts.lower.Parameters(self.c.algorithm, self.c.format, self.c.dtype, target)
+        return self.engine.run(contracts.lower.Stage(parameters, contracts.lower.Parents(network, selected)))
+
+    def _built(self, lowered: Lowered, tuned: Tuned | None, target: Target) -> Built:
+        return self.engine.run(
+            contracts.build.Stage(contracts.build.Parameters(target), contracts.build.Parents(lowered, tuned))
+        )
+
+
+def record_of(
+    c: Configuration,
+    data: Data,
+    trained: Trained,
+    compressed: Compressed,
+    lowered: Lowered,
+    built: Built,
+    evaluated: Evaluated,
+    latency: Latency,
+) -> Record:
+    """Return the record of a stack that came to the end of the line."""
+    notes = {"data_note": data.values.get("note"), "train_note": trained.values.get("note")}
+    return Record(
+        {
+            "trained_accuracy": trained.values["validation_accuracy"],
+            **_plain(evaluated.values),
+            **known_of(compressed, lowered, built),
+            **latency.values,
+            "dtype": c.dtype,
+            **{name: note for name, note in notes.items() if note is not None},
+            "train_key": trained.key,
+            "compress_key": compressed.key,
+            "lower_key": lowered.key,
+            "build_key": built.key,
+            "evaluate_key": evaluated.key,
+            "measure_key": latency.key,
+        }
+    )
+
+
+def known_of(compressed: Compressed, lowered: Lowered, built: Built) -> dict[str, object]:
+    """Return the part of a record that is known before the library runs."""
+    return {**_plain(compressed.values), "size_bytes": built.values["size_bytes"], **_plain(lowered.values)}
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values that fit a column of a table."""
+    return {name: value for name, value in values.items() if not isinstance(value, (list, dict))}

@@ -1,0 +1,140 @@
+"""A workspace folder → a study of it opened, or one question to it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.results.open_study import OpenStudy
+    from explorer.results.report import Best
+    from explorer.results.trial import LayerAccount
+    from explorer.space.limits import Limit
+    from explorer.space.space_file import Direction
+    from explorer.workspace.records import Records
+
+DEFAULT_WORKSPACE = "workspace"
+
+
+def open(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> OpenStudy:
+    """Open `study`, by default the one that finished a trial last, to be read only.
+
+    Each question below opens the study anew; whoever has several opens it once:
+
+    >>> with explorer.open("workspace") as study:
+    ...     study.front(), study.best(latency_ms=2.0)
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace has no such study, or none with a finished trial.
+    """
+    from explorer.results.open_study import open_study
+
+    return open_study(Path(workspace), study)
+
+
+def frame(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> pd.DataFrame:
+    """Return one row per finished trial of `study`, by default of the study that finished a trial last.
+
+    Accuracies are shares in [0, 1], latencies milliseconds, sizes bytes.
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace has no such study.
+    """
+    with open(workspace, study) as opened:
+        return opened.frame
+
+
+def front(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that no other on the same device dominates in the study's objectives, the best first.
+
+    Trials that break a limit of the study's latest run are not among them.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`.
+    """
+    with open(workspace, study) as opened:
+        return opened.front(device)
+
+
+def nearest(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> pd.DataFrame:
+    """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
+    with open(workspace, study) as opened:
+        return opened.nearest(device)
+
+
+def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> list[LayerAccount]:
+    """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.
+
+    It is empty for a trial that failed, and where the artifact is gone.
+    """
+    with open(workspace, study) as opened:
+        return opened.layers(trial)
+
+
+def best(
+    latency_ms: float,
+    device: str | None = None,
+    min_accuracy: float | None = None,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+) -> Best:
+    """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
+
+    Parameters
+    ----------
+    device
+        May be left out where the study has one.
+    min_accuracy
+        Share of the validation images below which no stack is an answer.
+    """
+    with open(workspace, study) as opened:
+        return opened.best(latency_ms, device, min_accuracy)
+
+
+def figure(
+    path: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    latency_ms: float | None = None,
+) -> Path:
+    """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path."""
+    with open(workspace, study) as opened:
+        return opened.figure(path, latency_ms)
+
+
+def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:
+    """Return quantity → direction, as the study was started with."""
+    with open(workspace, study) as opened:
+        return opened.objectives
+
+
+def study_limits(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Limit, ...]:
+    """Return the bounds on measured quantities that the study's latest run was given."""
+    with open(workspace, study) as opened:
+        return opened.limits
+
+
+def study_records(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> tuple[Records, str]:
+    """Return the records of a workspace and the name of `study` in it, by default that of the latest one.
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace has no such study, or none with a finished trial.
+    """
+    opened = open(workspace, study)
+    return opened.records, opened.name

@@ -1,0 +1,196 @@
+"""A workspace and the name of a study → the study opened once, read-only: its trials, fronts, answers and pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
+from explorer.results import export, figures, pareto, report
+from explorer.results.status import Status, status_of
+from explorer.results.trial import LAYERS, LayerAccount, Trial
+from explorer.space.limits import Limit
+from explorer.space.space_file import Direction
+from explorer.workspace.records import Records
+from explorer.workspace.store import Store
+from explorer.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class OpenStudy:
+    """One study of a workspace, with the records open until `close`, or the end of a ``with`` block.
+
+    It reads each property once, when it is first asked for, so that all answers are about the same trials. Open the
+    study again to see trials that have finished since.
+
+    Parameters
+    ----------
+    records
+        The opened records of the workspace.
+    name
+        The study's; it has a finished trial.
+    """
+
+    def __init__(self, workspace: Workspace, records: Records, name: str) -> None:
+        self.workspace = workspace
+        self.records = records
+        self.name = name
+
+    def __enter__(self) -> OpenStudy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection to the database; properties that were read remain."""
+        self.records.close()
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per finished trial: accuracies are shares in [0, 1], latencies milliseconds, sizes bytes."""
+        return self.records.frame(self.name)
+
+    @cached_property
+    def objectives(self) -> Mapping[str, Direction]:
+        """Quantity → direction, as the study was started with."""
+        return dict(self._attributes["question"]["objectives"])
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """The bounds on measured quantities that the study's latest run was given."""
+        return tuple(Limit.parse(text) for text in self._attributes.get("limits", ()))
+
+    @cached_property
+    def _attributes(self) -> Mapping[str, Any]:
+        """The notes of a run on its space, which are in the Optuna study; see `explorer.search.study`."""
+        return self.records.study_attributes(self.name)
+
+    def on(self, device: str | None) -> pd.DataFrame:
+        """Return the rows of the trials on `device`, or all rows for None.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`.
+        """
+        if device is None:
+            return self.frame
+        devices = sorted(self.frame["device"].unique())
+        if device not in devices:
+            raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
+        return self.frame[self.frame["device"] == device]
+
+    def front(self, device: str | None = None) -> pd.DataFrame:
+        """Return the trials that no other on the same device dominates in the study's objectives, the best first.
+
+        Trials that break a limit of the study's latest run are not among them.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`.
+        """
+        return pareto.front(self.on(device), self.objectives, self.limits)
+
+    def nearest(self, device: str | None = None) -> pd.DataFrame:
+        """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
+        return pareto.nearest(self.on(device), self.limits)
+
+    def best(self, latency_ms: float, device: str | None = None, min_accuracy: float | None = None) -> report.Best:
+        """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
+
+        Parameters
+        ----------
+        device
+            May be left out where the study has one.
+        min_accuracy
+            Share of the validation images below which no stack is an answer.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`, or the study has several devices and none is given.
+        """
+        devices = sorted(self.frame["device"].unique())
+        if device is None and len(devices) > 1:
+            raise ExplorerError(f"the study has several devices: {', '.join(devices)}; choose one with --device")
+        return report.best(self.frame, device or devices[0], latency_ms, min_accuracy)
+
+    def layers(self, trial: int) -> list[LayerAccount]:
+        """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.
+
+        It is empty for a trial that failed, and where the artifact is gone.
+        """
+        outcome = self.records.outcome(self.name, trial)
+        key = None if outcome is None or isinstance(outcome, Failure) else outcome.values["build_key"]
+        built = key and Store(self.workspace.artifacts).find("build", key)
+        account: list[LayerAccount] = json.loads((built.path / LAYERS).read_text()) if built else []
+        return account
+
+    def trial(self, number: int) -> Trial:
+        """Return all that is on record of one trial.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial of this number has finished.
+        """
+        found = self.frame[self.frame["number"] == number]
+        if found.empty:
+            last = self.frame["number"].max()
+            raise ExplorerError(f"study '{self.name}' has no finished trial {number}; its last is {last}")
+        (row,) = export.rows(found)
+        outcome = self.records.outcome(self.name, number)
+        log = outcome.log if isinstance(outcome, Failure) else ""
+        return Trial(row, self.layers(number), log)
+
+    def status(self) -> Status:
+        """Return how far the study is, what failed and why, and what the stages of the workspace have cost."""
+        return status_of(self.name, self.records, self.frame)
+
+    def figure(self, path: Path | str | None = None, latency_ms: float | None = None) -> Path:
+        """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
+
+        Parameters
+        ----------
+        path
+            The page; the one of the study in its workspace unless given.
+        latency_ms
+            A budget to draw.
+        """
+        page = self.workspace.figure(self.name) if path is None else Path(path)
+        figures.write(figures.fronts(self.frame, self.name, latency_ms, self.limits), page)
+        return page
+
+
+def open_study(root: Path, study: str | None = None) -> OpenStudy:
+    """Open `study` of the workspace in the folder `root`, by default the one that finished a trial last.
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace has no such study, or none with a finished trial.
+    """
+    workspace = Workspace(root).must_exist()
+    try:
+        records = Records(workspace.url)
+        studies = records.studies()
+    except sa.exc.DatabaseError as error:
+        raise WorkspaceError(f"'{workspace.database}' is no study's database: {error.orig}") from None
+    if studies and (study is None or study in studies):
+        return OpenStudy(workspace, records, study or studies[0])
+    records.close()
+    if not studies:
+        raise WorkspaceError(f"no trial has finished yet in workspace '{workspace.root}'")
+    raise WorkspaceError(f"no study '{study}' in workspace '{workspace.root}'{did_you_mean(study, studies)}")

@@ -1,0 +1,222 @@
+"""A search space → its study run, its grid executed, one configuration evaluated, or its plan and counts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.core.errors import ExplorerError, Failure
+from explorer.reading import DEFAULT_WORKSPACE
+
+# Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+    from explorer.line.dry_run import StageCount
+    from explorer.search.planning import Plan
+    from explorer.search.search import Observer, Summary
+    from explorer.space.space import Space
+
+
+def run(
+    space: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    *,
+    trials: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    jobs: int | None = None,
+    database: str | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """Search `space` until its study has all trials; one that was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    space
+        A search-space file, or the name of a bundled one such as ``"quickstart"``.
+    workspace
+        Folder that the study and its artifacts lie in.
+    trials, sampler, seed
+        Replace those of the file.
+    engine, address
+        Where stages run: ``"local"``, on this machine, or ``"ray"``, on the cluster whose head has `address`; without
+        one, on a cluster of this machine alone.
+    jobs
+        How many trainings, and how many compilations beside them, run at once on this machine; by its cores and GPUs
+        unless given.
+    database
+        SQLAlchemy URL of the database that the workspace's studies are in from now on, such as one of PostgreSQL that
+        several machines reach; a file in the workspace unless given.
+    observer
+        Hears how the study goes; progress is shown on the terminal unless it is given.
+
+    Raises
+    ------
+    ExplorerError
+        If the space, the workspace or a device cannot be used.
+    """
+    from explorer.search import search
+    from explorer.space.space import load
+    from explorer.workspace.workspace import Workspace
+
+    where = search.Where(engine, address, jobs)
+    searched = load(Path(space)).searched(sampler, trials, seed)
+    with _observed(
+        observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
+    ) as told:
+        return search.run(searched, Workspace(Path(workspace)).on(database), told, where)
+
+
+def grid(
+    space: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    *,
+    shard: str = "1/1",
+    engine: str = "local",
+    address: str | None = None,
+    jobs: int | None = None,
+    database: str | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """Evaluate every configuration of `space`; a grid that was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    shard
+        ``"i/n"``: the i-th of n equal parts of the grid.
+    space, workspace, engine, address, jobs, database, observer
+        As in `run`.
+
+    Raises
+    ------
+    ExplorerError
+        If the space, the shard, the workspace or a device cannot be used.
+    """
+    from explorer.search import grid, search
+    from explorer.space.space import load
+    from explorer.workspace.workspace import Workspace
+
+    where = search.Where(engine, address, jobs)
+    whole, part = load(Path(space)).whole, grid.Shard.parse(shard)
+    with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
+        return grid.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
+
+
+def evaluate(
+    space: Path | str,
+    configuration: Mapping[str, Any],
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    *,
+    engine: str = "local",
+    address: str | None = None,
+    jobs: int | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Take one configuration of `space` down the stack and return what a trial would have on record of it.
+
+    It becomes no trial of the study. Stages and measurements that the workspace has are not computed again, and later
+    studies find those that are computed now.
+
+    Parameters
+    ----------
+    configuration
+        Axis → choice, as in the columns of `frame`; axes that are left out have their defaults.
+    space, workspace, engine, address, jobs, observer
+        As in `run`.
+
+    Raises
+    ------
+    ExplorerError
+        If the configuration is not in the space, a stage fails, or anything cannot be used.
+    """
+    from explorer.inputs import external
+    from explorer.line import trial
+    from explorer.search import search
+    from explorer.space.space import load
+    from explorer.workspace import holding
+    from explorer.workspace.records import Records
+    from explorer.workspace.workspace import Workspace
+
+    where, place, searched = search.Where(engine, address, jobs), Workspace(Path(workspace)), load(Path(space))
+    wanted = searched.configuration(configuration)
+    with (
+        _observed(observer, f"{searched.name}: one configuration") as told,
+        holding.held(place, told.note),
+        Records(place.url).led(told.note) as records,
+        search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
+    ):
+        outcome = trial.run(wanted, searched.settings, running)
+    if isinstance(outcome, Failure):
+        raise ExplorerError(f"{outcome.stage} failed ({outcome.kind}): {outcome.message}")
+    return dict(outcome.values)
+
+
+def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
+    """Return `space` as Ray Tune's `OptunaSearch` takes it; a trial's ``config["configuration"]`` is one to `evaluate`.
+
+    Raises
+    ------
+    SpaceError
+        If the space cannot be used; devices need no entry.
+    """
+    from explorer.space.space import load
+
+    return partial(_suggested, load(Path(space), to_run=False))  # Ray can pickle it
+
+
+def _suggested(space: Space, trial: BaseTrial) -> dict[str, Any]:
+    return {"configuration": space.suggest(trial).as_dict()}
+
+
+def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:
+    """Return what `grid` would have to execute, and how long that takes by what is on record in the workspace.
+
+    Raises
+    ------
+    ExplorerError
+        If the space or the shard cannot be used; devices need no entry.
+    """
+    from explorer.search import grid, planning
+    from explorer.space.space import load
+    from explorer.workspace.records import Records
+    from explorer.workspace.workspace import Workspace
+
+    whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
+    records = Records(place.url) if place.has_studies else None
+    return planning.plan(whole, grid.Shard.parse(shard).configurations(whole), records)
+
+
+@contextlib.contextmanager
+def _observed(observer: Observer | None, title: str) -> Iterator[Observer]:
+    """Give `observer` or, if there is none, one that shows progress on the terminal under `title`."""
+    if observer is not None:
+        yield observer
+        return
+    from rich.console import Console
+
+    from explorer.results.progress import Progress
+
+    console = Console(highlight=False)
+    console.print(title)
+    with Progress(console) as progress:
+        yield progress
+
+
+def count(space: Path | str) -> tuple[StageCount, ...]:
+    """Return how often each stage is executed if all of `space` is tried: by every configuration alone and by all.
+
+    Raises
+    ------
+    SpaceError
+        If the space cannot be used, or has a continuous axis; devices need no entry.
+    """
+    from explorer.line import dry_run
+    from explorer.space.space import load
+
+    return dry_run.count(load(Path(space), to_run=False))

@@ -1,0 +1,165 @@
+"""A database and a study's name → Optuna's tables of the study: its trials and notes, read and written.
+
+This is the only file of the explorer that uses names which Optuna keeps to itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypedDict
+
+import optuna
+import sqlalchemy as sa
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.space.space_file import Direction
+from explorer.workspace.records import BUSY_SECONDS, tune_sqlite
+
+# User attributes of a trial.
+CONFIGURATION = "configuration"  # the id of what it evaluates
+PROPOSAL = "proposal"  # how many proposals the sampler had made before this one
+PROMOTED = "promoted"  # of a promoted trial: from which one to which rung, and why; see `Promotion`
+EARLIER = "earlier"  # of a trial of an earlier study
+TOLD = "told"  # of a trial that has ended; see `Told`
+
+# User attributes of a study.
+QUESTION = "question"  # the space, in short
+CHOSEN = "earlier trials"  # those of earlier studies that its sampler begins with
+LIMITS = "limits"  # the limits of its latest run, as texts
+
+PAGE = 1000  # trials that are read from the database at once
+
+
+class Told(TypedDict, total=False):
+    """What a trial that has ended is told besides its values.
+
+    Attributes
+    ----------
+    seconds : what it took
+    interval : of a complete trial the 95 % interval of its values, low and high ends, one pair an objective
+    """
+
+    seconds: float
+    interval: list[list[float]]
+
+
+class OptunaDatabase:
+    """The tables of one study, which is created unless it is there.
+
+    Parameters
+    ----------
+    url
+        Of the database, as SQLAlchemy takes it.
+    name
+        Of the study.
+    objectives
+        Quantity → direction.
+    """
+
+    def __init__(self, url: str, name: str, objectives: Mapping[str, Direction]) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._storage = _storage(url)
+        self._study = optuna.create_study(
+            study_name=name, storage=self._storage, directions=list(objectives.values()), load_if_exists=True
+        )
+        self._objectives = list(objectives)
+        self.study_id = self._storage.get_study_id_from_name(name)
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """The user attributes of the study."""
+        return self._study.user_attrs
+
+    def note(self, name: str, value: object) -> None:
+        """Set a user attribute of the study to a `value` that JSON can hold."""
+        self._study.set_user_attr(name, value)
+
+    def notes_of_others(self, name: str) -> dict[str, object]:
+        """Return what every other study in the database has as user attribute `name`, None where it has none."""
+        studies = {study.study_name: study.user_attrs.get(name) for study in self._storage.get_all_studies()}
+        del studies[self._study.study_name]
+        return studies
+
+    def name_objectives(self) -> None:
+        """Give the objectives their names, which ``optuna-dashboard`` shows, unless they have them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            if self._study.metric_names != self._objectives:
+                self._study.set_metric_names(self._objectives)
+
+    def trials(self) -> Iterator[tuple[int, FrozenTrial]]:
+        """Yield the id of every trial with the trial, in the order of their numbers, and read a page at a time."""
+        trials = sa.table("trials", sa.column("trial_id"), sa.column("study_id"), sa.column("number"))
+        query = sa.select(trials.c.trial_id).where(trials.c.study_id == self.study_id).order_by(trials.c.number)
+        with self._storage.engine.connect() as connection:
+            ids = list(connection.execute(query).scalars())
+        for first in range(0, len(ids), PAGE):
+            own = ids[first : first + PAGE]
+            # Workaround: optuna 5.0: only all trials can be read, which take 16 KiB each; tests/test_workarounds.py
+            page = self._storage._get_trials(self.study_id, None, set(own), max(ids))
+            # Behind them stands what another process added meanwhile.
+            yield from zip(own, sorted(page, key=lambda trial: trial.number), strict=False)
+
+    def add(self, trial: FrozenTrial) -> int:
+        """Put a trial into the tables and return its id there."""
+        return self._storage.create_new_trial(self.study_id, trial)
+
+    def tell(
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        told: Told,
+        constraints: Mapping[str, float],
+    ) -> None:
+        """End a running trial."""
+        annotate(self._study, trial_id, told, constraints)
+        self._storage.set_trial_state_values(trial_id, state, values)
+
+
+def annotate(study: optuna.Study, trial_id: int, told: Told, constraints: Mapping[str, float]) -> None:
+    """Set what a running trial is told besides its values; a run that was cut off in `tell` may have done so."""
+    trial = optuna.Trial(study, trial_id)
+    trial.set_user_attr(TOLD, told)
+    known = trial.constraints if constraints else {}
+    for name, violation in constraints.items():
+        if name not in known:
+            trial.set_constraint(name, violation)
+
+
+def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTrial:
+    """Return a copy of a finished trial that has these `constraints` in place of its own."""
+    changed = copy.copy(trial)
+    # Workaround: optuna 5.0: a constraint that was set can be neither changed nor removed; tests/test_workarounds.py
+    # Optuna keeps constraints among the system attributes, where samplers note other things.
+    attributes = trial.system_attrs.items()
+    changed.system_attrs = {name: value for name, value in attributes if not name.startswith("constraints:")}
+    for name, violation in constraints.items():
+        changed.set_constraint(name, violation)
+    return changed
+
+
+def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
+    """Return where the trials of a study that samplers are given are kept, and the study's id there."""
+    # Workaround: optuna 5.0: a study gives nothing but a copy of the list of all trials; tests/test_workarounds.py
+    return study._storage, study._study_id
+
+
+def trials_of(study: optuna.Study, numbers: Iterable[int]) -> Iterator[FrozenTrial]:
+    """Yield the trials of these `numbers` alone, which `study.get_trials` cannot."""
+    storage, study_id = storage_of(study)
+    for number in numbers:
+        yield storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
+def _storage(url: str) -> RDBStorage:
+    """Return Optuna's tables in the database at `url`."""
+    if not url.startswith("sqlite"):
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
+    tune_sqlite(storage.engine)
+    return storage

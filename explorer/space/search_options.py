@@ -1,0 +1,103 @@
+"""The [search] table of a search-space file → how the space is searched, with what a command line overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from explorer.core import plugins
+from explorer.core.errors import SpaceError, did_you_mean
+from explorer.space.axes import Axis
+from explorer.space.limits import Limit, check_limits
+from explorer.space.space_file import RUNGS
+from explorer.space.toml_file import TomlFile
+
+
+class Search(BaseModel):
+    """``[search]``: how a space is searched.
+
+    Parameters
+    ----------
+    sampler
+        Name of a file in ``explorer/search/samplers``.
+    trials
+        How many the study is to have; without a number, the space decides when it is loaded.
+    seed
+        Of everything that the sampler draws.
+    rungs
+        The tuning budget with which configurations are judged: all with the least of its choices first, the best of
+        them with the next one. None if all budgets are searched alike.
+    reduction
+        One in so many configurations, or more, is promoted from one rung to the next.
+    limits
+        Bounds on measured quantities: stacks that keep all of them are preferred, and fronts are of those alone.
+    warm_start
+        Whether the sampler begins with trials of the workspace's earlier studies.
+    latency_first
+        Whether stacks are measured before they are fine-tuned, as far as their latency does not depend on that, and
+        those that would stay dominated are not trained; see `explorer.search.latency_first`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sampler: str = "auto"
+    trials: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    rungs: str | None = None
+    reduction: Annotated[int, Field(ge=2)] = 3
+    limits: list[Annotated[Limit, BeforeValidator(Limit.from_text)]] = []
+    warm_start: bool = True
+    latency_first: bool = False
+
+    def overridden(self, sampler: str | None = None, trials: int | None = None, seed: int | None = None) -> Search:
+        """Return the options with those replaced that are given.
+
+        Raises
+        ------
+        SpaceError
+            For an unknown sampler, a number of trials below 1 or a negative seed.
+        """
+        if sampler is not None and (unknown := _unknown_sampler(sampler)):
+            raise SpaceError(unknown)
+        if trials is not None and trials < 1:
+            raise SpaceError(f"trials {trials} is below 1")
+        if seed is not None and seed < 0:
+            raise SpaceError(f"seed {seed} is negative")
+        given = {"sampler": sampler, "trials": trials, "seed": seed}
+        return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def read_search(file: TomlFile, axes: Mapping[str, Axis]) -> Search:
+    """Return how the space is searched.
+
+    Raises
+    ------
+    SpaceError
+        For an unknown key, a value that makes no sense, and options that exclude or need one another.
+    """
+    search = file.validate(Search, file.content.get("search", {}), ("search",))
+    if unknown := _unknown_sampler(search.sampler):
+        raise file.error(unknown, "search", "sampler")
+    if search.rungs is not None and search.rungs not in RUNGS:
+        raise file.error(
+            f"rungs '{search.rungs}' is no tuning budget{did_you_mean(search.rungs, RUNGS)}", "search", "rungs"
+        )
+    if search.rungs is None and "reduction" in search.model_fields_set:
+        raise file.error(
+            "reduction says how many of the rungs' configurations are promoted: it needs rungs", "search", "reduction"
+        )
+    if search.rungs is not None and search.latency_first:
+        raise file.error(
+            "latency_first leaves out stacks that rungs might promote, by how they do untuned: choose one of the two",
+            "search", "latency_first",
+        )  # fmt: skip
+    check_limits(file, search.limits, axes["device"])
+    return search
+
+
+def _unknown_sampler(name: str) -> str | None:
+    """Return the sentence about a sampler that does not exist, None about one that does."""
+    known = plugins.names("sampler")
+    return None if name in known else f"unknown sampler '{name}'{did_you_mean(name, known)}"

@@ -1,0 +1,78 @@
+"""Workspace → its lock, which one process at a time has while it runs a study."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from explorer.core import locks
+from explorer.workspace.store import HOST
+from explorer.workspace.workspace import Workspace, without_passwords
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a workspace.
+
+    Parameters
+    ----------
+    process
+        Its number and its command; "" until it has written them.
+    host
+        The machine that it runs on.
+    """
+
+    process: str = ""
+    host: str = ""
+
+    def __str__(self) -> str:
+        """Name the process and, if that is another one, its machine."""
+        elsewhere = f" on {self.host}" if self.host not in ("", HOST) else ""
+        return f"{self.process or 'another process'}{elsewhere}"
+
+    @classmethod
+    def read(cls, lock: Path) -> Holder:
+        """Return the process that the lock's file names; it has yet to write its name if it has just taken the lock.
+
+        The version before wrote more into that file, which is left aside.
+        """
+        try:
+            found = json.loads(lock.read_text())
+            return cls(found["process"], found["host"])
+        except (ValueError, TypeError, KeyError):
+            return cls()
+
+
+@contextlib.contextmanager
+def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
+    """Hold a workspace for running a study, once no other process does.
+
+    The kernel frees the lock when its holder ends, however it ends, and then one of the processes that wait goes on.
+
+    Parameters
+    ----------
+    told
+        Takes one sentence about each process that is waited for.
+    """
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    known: set[str] = set()
+    with workspace.lock.open("a+") as handle:
+        while not locks.taken(handle):
+            holder = Holder.read(workspace.lock)
+            if holder.process not in known:
+                known.add(holder.process)
+                told(f"{holder} works in workspace '{workspace.root}'; this one goes on with what is left when it ends")
+            time.sleep(POLL_SECONDS)  # not a call that blocks, so that Ctrl-C ends it
+        command = without_passwords(" ".join(sys.argv))
+        handle.truncate(0)
+        handle.write(json.dumps(asdict(Holder(f"process {os.getpid()} ({command})", HOST))))
+        handle.flush()
+        yield

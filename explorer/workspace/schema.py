@@ -1,0 +1,58 @@
+"""The tables that trials, measurements and executions of stages are in, beside Optuna's, in a study's database."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Schema(DeclarativeBase):
+    """The explorer's own tables, which stand beside Optuna's."""
+
+    # Without none_as_null an absent failure would be stored as the JSON text 'null', which SQL counts as a value.
+    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[float]: sa.JSON}
+
+
+class TrialRow(Schema):
+    """One configuration of one study, with its outcome."""
+
+    __tablename__ = "dlas_trials"
+    __table_args__ = (sa.UniqueConstraint("study", "configuration_id"),)
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    configuration_id: Mapped[str]
+    configuration: Mapped[dict[str, Any]]
+    values: Mapped[dict[str, Any]]
+    failure: Mapped[dict[str, Any] | None]
+    seconds: Mapped[float]
+    finished: Mapped[datetime.datetime]
+
+
+class MeasurementRow(Schema):
+    """One observation of a library's latency on a device; never changed afterwards."""
+
+    __tablename__ = "dlas_measurements"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(index=True)
+    device: Mapped[str]
+    samples_ms: Mapped[list[float]]
+    details: Mapped[dict[str, Any]]
+    taken: Mapped[datetime.datetime]
+
+
+class ExecutionRow(Schema):
+    """One execution of a stage; the stages of a trial that have none here were reused."""
+
+    __tablename__ = "dlas_executions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    stage: Mapped[str]
+    key: Mapped[str]
+    seconds: Mapped[float]
+    failure: Mapped[dict[str, Any] | None]
+    finished: Mapped[datetime.datetime]

@@ -1,0 +1,87 @@
+"""Depthwise convolution: how weights are packed, the tile, and what the schedule makes of the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlas_ops.kernels.operators import depthwise
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.targets import describe
+from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.loop_nests import nests, program, scheduled
+from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.shapes import SETTINGS
+
+CONV = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
+
+# Processor → the loops of more than one step around every block, as defined and as scheduled.
+NESTS = {
+    "znver4": (
+        {
+            "padded": "2, 10, 10, 16",
+            "depthwise": "2, 8, 8, 16, 3, 3",
+            "output": "2, 8, 8, 16",
+            "T_add": "2, 8, 8, 16",
+            "compute": "2, 8, 8, 16",
+        },
+        {
+            "padded": "2, 10, 10, vector 16",
+            "depthwise_init": "2, 4, unrolled 2, unrolled 8, vector 16",
+            "depthwise_update": "2, 4, unrolled 3, unrolled 3, unrolled 2, unrolled 8, vector 16",
+            "compute": "2, 4, unrolled 2, unrolled 8, vector 16",
+        },
+    ),
+    "x86-64-v3": (
+        {
+            "padded": "4, 10, 10, 8",
+            "depthwise": "4, 8, 8, 8, 3, 3",
+            "output": "4, 8, 8, 8",
+            "T_add": "4, 8, 8, 8",
+            "compute": "4, 8, 8, 8",
+        },
+        {
+            "padded": "4, 10, 10, vector 8",
+            "depthwise_init": "4, 8, unrolled 8, vector 8",
+            "depthwise_update": "4, 8, unrolled 3, unrolled 3, unrolled 8, vector 8",
+            "compute": "4, 8, unrolled 8, vector 8",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("mcpu", NESTS)
+def test_a_window_slides_over_a_tile_in_registers(mcpu: str) -> None:
+    """The whole window is unrolled around a tile of points, a vector of channels each."""
+    defined = program(mcpu, CONV, str(describe(named(mcpu)).lanes()))
+    before, after = NESTS[mcpu]
+    assert nests(defined) == before
+    assert nests(scheduled(defined, mcpu)) == after
+
+
+@SETTINGS
+@given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 3), st.sampled_from([4, 8, 16]))
+def test_packs_channels_in_blocks(channels: int, height: int, width: int, block: int) -> None:
+    weight = networks.random((channels, 1, height, width))
+    packed = depthwise.pack(weight, -(-channels // block), block)
+    for c, h, w in np.ndindex(channels, height, width):
+        assert packed[c // block, h, w, c % block] == weight[c, 0, h, w]
+    assert np.count_nonzero(packed) == np.count_nonzero(weight)
+
+
+@SETTINGS
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["x86-64-v2", "x86-64-v3", "znver4", "cortex-a72"]))
+def test_a_tile_leaves_half_of_the_registers(height: int, width: int, mcpu: str) -> None:
+    cpu = describe(named(mcpu))
+    tile = depthwise.window_tile(height, width, cpu)
+    assert tile.points <= cpu.vector_registers // 2
+    assert height % tile.height == 0
+
+
+def test_few_products_are_summed_in_float16_where_the_processor_can() -> None:
+    conv, large = Conv(1, 8, 9, 9, 8, (3, 3), groups=8), Conv(1, 8, 9, 9, 8, (5, 5), groups=8)
+    for mcpu, expected in (("sapphirerapids", True), ("znver4", False)):
+        assert depthwise.in_half(conv, "float16", describe(named(mcpu))) is expected
+        assert not depthwise.in_half(large, "float16", describe(named(mcpu)))

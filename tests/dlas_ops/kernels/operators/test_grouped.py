@@ -1,0 +1,86 @@
+"""Grouped convolution: how weights are packed, and what the schedule makes of the definition on named processors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlas_ops._tvm import tvm
+from dlas_ops._types import PrimFunc
+from dlas_ops.kernels.operators import grouped
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.targets import describe
+from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.loop_nests import nests, scheduled
+from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.shapes import SETTINGS, weights
+
+CONV = Conv(1, 32, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2)
+
+
+def layer(mcpu: str) -> PrimFunc:
+    """Return the convolution on blocks of one vector of channels."""
+    cpu = describe(named(mcpu))
+    lanes = cpu.lanes()
+    packed = grouped.pack(np.zeros((64, 16, 3, 3), np.float32), CONV, cpu)
+    data = tvm.te.placeholder((1, 32 // lanes, 8, 8, lanes), "float32")
+    weight = tvm.te.placeholder(packed.shape, "float32")
+    return tvm.te.create_prim_func([data, weight, grouped.compute(CONV, data, weight, lanes, cpu)])
+
+
+# Processor → the loops of more than one step around every block, as defined and as scheduled.
+NESTS = {
+    "znver4": (
+        {
+            "gathered": "2, 10, 10, 16",
+            "grouped": "2, 2, 8, 8, 16, 3, 3, 16",
+            "output": "4, 8, 8, 16",
+        },
+        {
+            "gathered": "20, 10, vector 16",
+            "grouped_init": "parallel 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
+            "grouped_update": "parallel 16, 3, 3, 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
+            "grouped_local": "parallel 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
+            "output": "32, 8, 16",
+        },
+    ),
+    "x86-64-v3": (
+        {
+            "gathered": "2, 10, 10, 16",
+            "grouped": "2, 4, 8, 8, 8, 3, 3, 16",
+            "output": "8, 8, 8, 8",
+        },
+        {
+            "gathered": "20, 10, 2, vector 8",
+            "grouped_init": "parallel 64, unrolled 2, unrolled 2, unrolled 2, vector 8",
+            "grouped_update": "parallel 64, 3, 3, 16, unrolled 2, unrolled 2, unrolled 2, vector 8",
+            "grouped_local": "parallel 64, unrolled 2, unrolled 2, unrolled 2, vector 8",
+            "output": "64, 8, 8",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("mcpu", NESTS)
+def test_groups_are_gathered_and_then_tiled(mcpu: str) -> None:
+    """All tiles of all groups run in parallel, each in registers."""
+    defined = layer(mcpu)
+    before, after = NESTS[mcpu]
+    assert nests(defined) == before
+    assert nests(scheduled(defined, mcpu)) == after
+
+
+@SETTINGS
+@given(weights(), st.integers(1, 4))
+def test_packs_each_group_by_itself(weight: networks.Array, groups: int) -> None:
+    """The block is a power of two that holds a group's outputs, at most a vector."""
+    outputs, inputs, height, width = weight.shape
+    whole = np.concatenate([weight] * groups)
+    conv = Conv(1, inputs * groups, 8, 8, outputs * groups, (height, width), groups=groups)
+    packed = grouped.pack(whole, conv, describe(named("znver4")))
+    block = packed.shape[-1]
+    assert block == min(16, 1 << (outputs - 1).bit_length())
+    for g, o, i, h, w in np.ndindex(groups, *weight.shape):
+        assert packed[g, o // block, h, w, i, o % block] == weight[o, i, h, w]

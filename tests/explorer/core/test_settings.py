@@ -1,0 +1,70 @@
+"""Settings of the stages: what is accepted, what is refused, and what enters keys."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from explorer.core.settings import DataSettings, MeasureSettings, Settings, TrainSettings
+
+
+def test_an_absent_table_means_the_defaults() -> None:
+    assert Settings.model_validate({}) == Settings() == Settings.model_validate({"train": {}})
+    assert Settings.model_validate({"train": {"epochs": 3}}).train == TrainSettings(epochs=3) != TrainSettings()
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong"),
+    [
+        ("data", {"validation": 0.0}),
+        ("data", {"test": 1.0}),
+        ("data", {"image_size": 4}),
+        ("train", {"epochs": -1}),
+        ("train", {"epochs": 1.5}),
+        ("train", {"label_smoothing": 1.0}),
+        ("train", {"learning_rate": 0.0}),
+        ("compress", {"scores": "l3"}),
+        ("compress", {"steps": 0}),
+        ("quantize", {"percentile": 50.0}),
+        ("evaluate", {"images": -1}),
+        ("measure", {"samples": 9}),
+        ("measure", {"sample_ms": 0}),
+        ("measure", {"tolerance": 0}),
+        ("train", {"epoch": 3}),
+        ("tune", {}),
+    ],
+)
+def test_a_value_out_of_range_and_an_unknown_name_are_refused(table: str, wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as error:
+        Settings.model_validate({table: wrong})
+    place = error.value.errors()[0]["loc"]
+    assert place == (table, *wrong)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().train.epochs = 3
+
+
+def test_no_epochs_need_weights_to_start_from() -> None:
+    with pytest.raises(ValidationError, match=r"epochs = 0 in \[train\] trains nothing and needs weights"):
+        TrainSettings(epochs=0)
+    assert TrainSettings(epochs=0, weights="pretrained").epochs == 0
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (DataSettings(), DataSettings(folder="/data", image_folder="/srv/flowers")),
+        (TrainSettings(), TrainSettings(weights="checkpoints/{model}.pt")),
+    ],
+)
+def test_where_files_lie_stays_out_of_keys(here: BaseModel, there: BaseModel) -> None:
+    assert here != there
+    assert here.model_dump() == there.model_dump()
+
+
+def test_fewer_bits_are_allowed_another_deviation() -> None:
+    settings = MeasureSettings(tolerance=0.5)
+    allowed = {dtype: settings.allowed(dtype) for dtype in ("float32", "float16", "int8")}
+    assert allowed == {"float32": 0.5, "float16": settings.narrow_tolerance, "int8": settings.narrow_tolerance}

@@ -1,0 +1,59 @@
+"""The loopback server: pinned to its cores, and gone with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from explorer.processes import loopback
+
+CORES = sorted(os.sched_getaffinity(0))
+
+
+def test_the_server_is_pinned(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    with loopback.server("local", CORES[:1], tmp_path / "log"):
+        (server,) = (child for child in psutil.Process().children() if child.pid not in before)
+        assert server.cpu_affinity() == CORES[:1]
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from explorer.processes import loopback
+with loopback.server("local", [0], Path(sys.argv[1]) / "log") as tracker:
+    print(tracker, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    (server,) = psutil.Process(parent.pid).children()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    server.wait(timeout=20)
+
+
+def test_the_server_ends_if_its_parent_died_while_it_started(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "explorer.processes.loopback", "local", "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert server.stdin
+    assert server.stdout
+    server.stdin.close()
+    server.stdout.close()  # nobody is there to be told the port
+    assert server.wait(timeout=60) == -signal.SIGKILL
+    assert "ended by BrokenPipeError" in (tmp_path / "log").read_text()

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+from rich.text import Text
+
+from explorer.results import readable
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(12, "12 B"), (34_512, "34.5 kB"), (2_100_000, "2.1 MB"), (3_000_000_000, "3 GB")]
+)
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert readable.size(size) == text
+
+
+def test_choices_and_shares_are_readable() -> None:
+    assert readable.share(0.97333) == "97.33 %"
+    assert readable.share(None) == ""
+    assert [readable.choice(value) for value in (0.5, 1.0, 8, "vector", None)] == ["0.5", "1", "8", "vector", "-"]
+    assert Text.from_markup(readable.choice("nets.py:[build]")).plain == "nets.py:[build]"

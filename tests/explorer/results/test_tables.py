@@ -1,0 +1,174 @@
+"""What the tables say, as a terminal of 200 columns shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import RenderableType
+
+import explorer
+from explorer.core.quantities import Quantity
+from explorer.core.statistics import Interval
+from explorer.results import pareto, report, status, tables
+from explorer.results.trial import LayerAccount, Trial
+from explorer.search.search import Summary
+from explorer.space.limits import Limit
+from tests.explorer.frames import complete, failed, frame_of, study
+from tests.explorer.searched import searched
+from tests.explorer.shown import shown, squeezed
+
+FRAME = frame_of(
+    complete(0, 0.90, 1.0, 345_678, compression="weight_pruning", ratio=0.5, threads=2),
+    complete(1, 0.95, 2.0),
+    failed(2),
+    complete(3, 0.97, 3.0),
+)
+FRONT = pareto.front(FRAME, {"accuracy": "maximize", "latency_ms": "minimize"})
+
+
+def test_the_front_has_a_column_for_what_differs_and_a_line_for_what_does_not() -> None:
+    heads, first, *_, last, shared = shown(tables.front_table(FRONT))
+    assert squeezed(heads) == "compression threads device trial accuracy test latency (ms) 95 % interval size"
+    assert squeezed(first) == "none 1 local 3 97.00 % 96.00 % 3.000 2.940 to 3.150 1 kB"
+    assert squeezed(last) == "weight_pruning 2 local 0 90.00 % 89.00 % 1.000 0.980 to 1.050 346 kB"
+    assert shared.startswith("all: dataset digits, model resnet18, width 1, ratio 0.5, algorithm direct")
+    assert shown(tables.front_table(FRONT.iloc[:0])) == ["no trial is complete yet"]
+
+
+def test_the_front_of_stacks_on_several_devices_has_their_latency_on_each() -> None:
+    both = {str(Quantity("latency_ms", device)): latency for device, latency in (("a", 2.0), ("b [c]", 1.0))}
+    heads, line, *_ = shown(tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="a+b [c]"), **both})))
+    assert "(ms) on a  (ms) on b [c]" in heads
+    assert line.split()[-4:] == ["2.000", "1.000", "1", "kB"]
+
+
+def test_where_no_stack_keeps_the_limits_the_nearest_follow() -> None:
+    limits = [Limit("latency_ms", "<=", 0.5)]
+    nearest = pareto.nearest(FRAME, limits)
+    said, heads, line, *_ = shown(tables.fronts_table(FRONT.iloc[:0], nearest, limits))
+    assert said == "No stack keeps the limits on local (latency_ms <= 0.5). The nearest:"
+    assert "accuracy" in heads
+    assert line.split()[1] == "0"
+    both = shown(tables.fronts_table(FRONT, nearest, limits))
+    assert both[: len(shown(tables.front_table(FRONT)))] == shown(tables.front_table(FRONT))
+    assert said in both
+    assert shown(tables.fronts_table(FRONT, nearest.iloc[:0], limits)) == shown(tables.front_table(FRONT))
+
+
+def test_the_best_stack_is_told_with_the_next_more_accurate_one() -> None:
+    text = shown(tables.best_text(report.best(FRAME, "local", 1.02)))
+    assert text[0] == "The most accurate stack within 1.02 ms on local (3 stacks measured, 1 failed):"
+    assert "  Model Optimizations            compression weight_pruning, ratio 0.5" in text
+    assert "note: the interval of its latency reaches 1.050 ms, over the budget" in text
+    assert text[-1] == (
+        "The next more accurate one costs 1.000 ms for 5.00 points: trial 1, with compression none, threads 1."
+    )
+    most = shown(tables.best_text(report.best(FRAME, "local", 9)))
+    assert most[-1] == "No measured stack on this device is more accurate."
+
+
+def test_without_a_stack_that_fits_the_nearest_is_told() -> None:
+    text = shown(tables.best_text(report.best(FRAME, "local", 0.5, 0.92)))
+    assert text[0] == (
+        "No stack fits within 0.5 ms on local with at least 92.00 % accuracy "
+        "(3 stacks measured, 1 failed). The nearest:"
+    )
+    assert text[-1].split() == ["trial", "1"]
+    none = shown(tables.best_text(report.best(frame_of(failed(0)), "local", 0.5)))
+    assert none == ["No stack is known within 0.5 ms on local (0 stacks measured, 1 failed)."]
+
+
+def test_an_accuracy_without_its_interval_on_record_stands_alone() -> None:
+    stack = report.best(FRAME, "local", 9).stack
+    assert stack is not None
+    told = "97.00 % validation, 95 % interval 95.00 % to 97.40 %"
+    assert any(told in line for line in shown(tables.stack_table(stack)))
+    old = replace(stack, accuracy_interval=None, test_accuracy=None, placed=None, latency=Interval(3.0, 2.0, 4.0))
+    lines = shown(tables.stack_table(old))
+    assert "  accuracy                       97.00 % validation" in lines
+    assert "  latency                        3.000 ms, 95 % interval 2.000 to 4.000 ms" in lines
+    assert not any("as asked" in line for line in lines)
+
+
+def test_the_status_counts_trials_by_device_and_causes_by_stage(tmp_path: Path) -> None:
+    _, records = searched(tmp_path)
+    found = status.status_of("drawn", records, records.frame("drawn"))
+    first, heads, trials, _, causes, executed_heads, executed = shown(tables.status_text(found))
+    assert first == "study drawn: 12 trials finished"
+    assert squeezed(heads) == "device complete failed best accuracy fastest (ms)"
+    assert squeezed(trials) == "local 10 2 95.50 % 1.000"
+    assert squeezed(causes) == "measure crash 2 4, 9 trial 4 [died]"
+    assert squeezed(executed_heads) == "stage executions failed seconds"
+    assert squeezed(executed) == "train 2 0 4.0"
+
+
+def test_the_status_tells_what_tuning_changes_and_what_was_skipped(tmp_path: Path) -> None:
+    _, records = searched(tmp_path)
+    found = status.status_of("drawn", records, records.frame("drawn"))
+    ranks = [status.Ranks("local", "tuning_trials", 0, 8, 3, 4, 1, 2, 5, True)]
+    skipped = found.failures.assign(
+        failed_stage="compress", failure_kind="dominated", numbers=pd.Series([list(range(9))])
+    )
+    lines = shown(tables.status_text(replace(found, ranks=ranks, skipped=skipped)))
+    assert squeezed(lines[-1]) == "local tuning_trials 0 to 8 3 4 1 (25.00 %) trial 2 trial 5"
+    assert any(line.split()[:2] == ["compress", "dominated"] and "0, 1, 2, 3, 4, 5, …" in line for line in lines)
+    assert lines[1].split()[:4] == ["device", "complete", "failed", "skipped"]
+
+
+LAYER: LayerAccount = {
+    "name": "features.0.[w]", "operator": "conv2d", "input": [1, 3, 32, 32], "weight": [8, 3, 3, 3],
+    "output": [1, 8, 32, 32], "asked": "auto/dense", "ran": "gemm/dense", "reason": "", "dtype": "float32",
+    "arithmetic": "float32", "macs": 221_184, "stored_bytes": 864, "stride": [1, 1], "padding": [1, 1, 1, 1],
+    "dilation": [1, 1], "groups": 1, "measured": {"direct/dense": 2e-5, "gemm/dense": 1e-5},
+}  # fmt: skip
+
+
+def test_a_trial_is_told_whole() -> None:
+    row = {"number": 7, "ratio": None, "macs_before": 2_000, "macs": 500, "size_bytes": 12_345}
+    text = shown(*tables.trial_text(Trial(row, [LAYER], "a [log]")))
+    assert ["size_bytes", "12,345"] in [line.split() for line in text]
+    assert not any("ratio" in line for line in text)
+    assert ["macs", "2,000", "500", "25.00", "%"] in [line.split() for line in text]
+    assert text[-1] == "a [log]"
+    (layer,) = [line for line in text if line.startswith("features.0.[w]")]
+    assert (
+        squeezed(layer)
+        == "features.0.[w] conv2d 1x3x32x32 8x3x3x3 864 B 221,184 auto/dense gemm/dense gemm/dense 10, direct/dense 20"
+    )
+
+
+def test_candidates_have_a_column_where_one_was_measured() -> None:
+    assert len(tables.layers_table([LAYER]).columns) == 10
+    assert len(tables.layers_table([{**LAYER, "measured": {}}]).columns) == 9
+
+
+def test_a_run_ends_with_what_to_type_next(tmp_path: Path) -> None:
+    place, _ = searched(tmp_path, limits=["latency_ms <= 6"])
+    summary = Summary("drawn", complete=10, failed=2, skipped=1, added=12, exhausted=False)
+
+    def text(of: Summary) -> Iterable[RenderableType]:
+        return tables.summary_text(of, opened, Path("[page].html"), " --workspace 'a [b]'")
+
+    with explorer.open(place.root) as opened:
+        *_, ended, following = shown(*text(summary))
+        assert ended == "13 trials, 2 failed, 1 not trained; the fronts as a page: [page].html"
+        assert following == "next: dlas best --device local --latency-ms 3.2 --workspace 'a [b]'"
+        *_, exhausted, _ = shown(*text(replace(summary, exhausted=True)))
+        assert exhausted == "every configuration of the space has been tried"
+
+
+def test_a_run_in_which_nothing_fits_ends_with_its_status(tmp_path: Path) -> None:
+    place, _ = searched(tmp_path, limits=["latency_ms <= 0.5"])
+    summary = Summary("drawn", complete=10, failed=0, skipped=0, added=10, exhausted=False)
+    with explorer.open(place.root) as opened:
+        assert shown(*tables.summary_text(summary, opened, Path("p"), ""))[-1] == "next: dlas status"
+
+
+@pytest.mark.parametrize("devices", [("local",), ("local", "board")])
+def test_each_stack_of_a_front_is_a_line(devices: tuple[str, ...]) -> None:
+    front = pareto.front(study(devices), {"accuracy": "maximize", "latency_ms": "minimize"})
+    assert len(shown(tables.front_table(front))) == len(front) + 2
