@@ -79,11 +79,7 @@ def options(command: str) -> set[str]:
     return {name for name in every if name.startswith("--")}
 
 
-# The pages name --jobs and explorer.open, which the program may not have yet: to be taken out when it has.
-COMING = {f"{QUICKSTART} --jobs 2"} if "--jobs" not in options("run") else set()
-without_open = pytest.mark.skipif(not hasattr(explorer, "open"), reason="explorer.open is not there yet")
-
-DLAS = [given for command in documents.commands() if command not in COMING and (given := arguments(command))]
+DLAS = [given for command in documents.commands() if (given := arguments(command))]
 
 
 # --- commands
@@ -128,7 +124,7 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_run(page: Path, typed: Typed) -> None:
-    ran = [command for command in documents.commands(page) if command not in {*NOT_RUN, *COMING}]
+    ran = [command for command in documents.commands(page) if command not in NOT_RUN]
     outputs = {command: typed.run(command) for command in ran}
     for command, output in outputs.items():
         if " best " in command and "--json" not in command:
@@ -171,11 +167,7 @@ def pages_with(language: str) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=without_open if page == RESULTS else ()) for page in pages_with("python")],
-    ids=lambda page: page.stem,
-)
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.stem)
 def test_the_code_runs(page: Path, documented: Path) -> None:
     parts = [block.text for block in documents.blocks("python", page) if not block.marker]
     script = "".join(text + "".join(more for head, more in TRIED.items() if head in text) for text in parts)
