@@ -20,6 +20,7 @@ from explorer.core import plugins
 from explorer.core.configuration import AXES
 from explorer.core.settings import Settings
 from explorer.space import devices, space
+from explorer.space.search_options import Search
 from explorer.space.space import Space
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
@@ -292,14 +293,14 @@ def test_the_account_of_a_layer_is_described() -> None:
     assert first_cells(OPS, "## The account") == fields
 
 
-@pytest.mark.parametrize("table", Settings.model_fields)
+@pytest.mark.parametrize("table", ["search", *Settings.model_fields])
 def test_the_tables_of_settings_are_so(table: str) -> None:
     shown = {documents.code(row[0])[0]: row[1] for row in documents.rows(SPACES, f"### `[{table}]`")}
-    fields = type(getattr(Settings(), table)).model_fields
+    fields = (Search if table == "search" else type(getattr(Settings(), table))).model_fields
     assert set(shown) == set(fields)
     for name, field in fields.items():
-        (default,) = documents.code(shown[name])
-        assert tomllib.loads(f"default = {default}")["default"] == field.default, name
+        default = "".join(documents.code(shown[name]))  # none is shown where there is none
+        assert (tomllib.loads(f"default = {default}")["default"] if default else None) == field.default, name
 
 
 def test_the_keys_of_a_device_are_described() -> None:
