@@ -20,6 +20,7 @@ from explorer.core import plugins
 from explorer.core.configuration import AXES
 from explorer.core.settings import Settings
 from explorer.space import devices, space
+from explorer.space.search_options import Search
 from explorer.space.space import Space
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
@@ -79,11 +80,7 @@ def options(command: str) -> set[str]:
     return {name for name in every if name.startswith("--")}
 
 
-# The pages name --jobs and explorer.open, which the program may not have yet: to be taken out when it has.
-COMING = {f"{QUICKSTART} --jobs 2"} if "--jobs" not in options("run") else set()
-without_open = pytest.mark.skipif(not hasattr(explorer, "open"), reason="explorer.open is not there yet")
-
-DLAS = [given for command in documents.commands() if command not in COMING and (given := arguments(command))]
+DLAS = [given for command in documents.commands() if (given := arguments(command))]
 
 
 # --- commands
@@ -128,7 +125,7 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_run(page: Path, typed: Typed) -> None:
-    ran = [command for command in documents.commands(page) if command not in {*NOT_RUN, *COMING}]
+    ran = [command for command in documents.commands(page) if command not in NOT_RUN]
     outputs = {command: typed.run(command) for command in ran}
     for command, output in outputs.items():
         if " best " in command and "--json" not in command:
@@ -171,11 +168,7 @@ def pages_with(language: str) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=without_open if page == RESULTS else ()) for page in pages_with("python")],
-    ids=lambda page: page.stem,
-)
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.stem)
 def test_the_code_runs(page: Path, documented: Path) -> None:
     parts = [block.text for block in documents.blocks("python", page) if not block.marker]
     script = "".join(text + "".join(more for head, more in TRIED.items() if head in text) for text in parts)
@@ -300,14 +293,14 @@ def test_the_account_of_a_layer_is_described() -> None:
     assert first_cells(OPS, "## The account") == fields
 
 
-@pytest.mark.parametrize("table", Settings.model_fields)
+@pytest.mark.parametrize("table", ["search", *Settings.model_fields])
 def test_the_tables_of_settings_are_so(table: str) -> None:
     shown = {documents.code(row[0])[0]: row[1] for row in documents.rows(SPACES, f"### `[{table}]`")}
-    fields = type(getattr(Settings(), table)).model_fields
+    fields = (Search if table == "search" else type(getattr(Settings(), table))).model_fields
     assert set(shown) == set(fields)
     for name, field in fields.items():
-        (default,) = documents.code(shown[name])
-        assert tomllib.loads(f"default = {default}")["default"] == field.default, name
+        default = "".join(documents.code(shown[name]))  # none is shown where there is none
+        assert (tomllib.loads(f"default = {default}")["default"] if default else None) == field.default, name
 
 
 def test_the_keys_of_a_device_are_described() -> None:
@@ -326,11 +319,13 @@ def test_the_files_of_a_workspace_are_described(documented: Path) -> None:
     tops = {name.split("/")[0] for name in described}
     assert {path.name for path in workspace.iterdir() if path.suffix not in (".html", ".db-wal", ".db-shm")} <= tops
     below = {name.split("/")[1] for name in described if name.startswith("artifacts/")}
-    stages = {path.name for path in (workspace / "artifacts").iterdir()}
-    assert stages <= below
+    folders = {path.name for path in (workspace / "artifacts").iterdir()}
+    assert folders <= below
+    executed = folders & set(plugins.names("stage"))
+    assert {"train", "build"} <= executed
     for name in described:
         _, _, rest = name.partition("/")
-        if name.startswith("artifacts/") and rest.split("/")[0] in stages:
+        if name.startswith("artifacts/") and rest.split("/")[0] in executed:
             assert list(workspace.glob(re.sub(r"<\w+>", "*", name))), name
     assert plugins.names("stage") == tuple(sorted(below & set(plugins.names("stage")) | {"measure"}))
 
