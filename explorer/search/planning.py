@@ -6,7 +6,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from explorer.core import plugins
 from explorer.core.configuration import Configuration, parts
@@ -14,10 +13,11 @@ from explorer.line.dry_run import CountingEngine
 from explorer.space.space import Space
 from explorer.workspace.records import Records
 
-# What of a configuration decides most about how long an execution takes, besides its stage; all of a stage otherwise.
+# Stage, data set, model and device: what decides most about how long an execution takes.
 Kind = tuple[str, str, str, str]
-DECIDING = ("dataset", "model", "device")
-ON_DEVICE = ("select", "tune", "measure")
+ON_DEVICE = ("select", "tune", "measure")  # stages
+
+Means = Mapping[Kind | str, float]  # seconds of an execution, by kind and by stage
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class StagePlan:
     Parameters
     ----------
     alone
-        If every configuration of the plan started with an empty store.
+        How many there would be if every configuration of the plan started with an empty store.
     left
-        Those that what is on record of the study lacks, all configurations sharing a store.
+        How many are still to be done if all configurations share a store.
     at_most
         Whether `left` is an upper bound, because only an execution above can tell what there is to do.
     seconds_alone, seconds_left
@@ -55,10 +55,10 @@ class Plan:
     stages
         In the order of the line.
     seconds
-        Until all are on record, as far as known: computations share this machine's cores, measurements on them come
-        on top, and those on other machines go on meanwhile.
+        Until all are on record, as far as known: computations share this machine's cores, measurements on these cores
+        come on top, and those on other machines go on meanwhile.
     unknown
-        The stages that are left and were never executed in the workspace, of which no time is known.
+        The stages that are left and were never executed in the workspace, so that no time is known.
     """
 
     configurations: int
@@ -101,7 +101,7 @@ def plan(space: Space, configurations: Iterable[Configuration], records: Records
             places[stage] = max(place, places.get(stage, 0))
         alone.update({_kind(stage, configuration): number for stage, number in own.items()})
         left.update({_kind(stage, configuration): number for stage, number in shared.items()})
-    means = _means(records) if records else {}
+    means: Means = _means(records) if records else {}
     stages = tuple(
         StagePlan(
             stage,
@@ -118,13 +118,13 @@ def plan(space: Space, configurations: Iterable[Configuration], records: Records
 
 
 def _kind(stage: str, configuration: Configuration) -> Kind:
-    """Return what executions of a stage are alike in; those that run on no device are so on all."""
+    """Return the kind of an execution, without a device if the stage runs on none."""
     device = configuration.device if stage in ON_DEVICE else ""
     return stage, configuration.dataset, configuration.model, device
 
 
-def _means(records: Records) -> dict[Kind | str, float]:
-    """Return the mean seconds of an execution, by kind where configurations on record tell it, and by stage."""
+def _means(records: Records) -> Means:
+    """Return the mean seconds of an execution by stage and, where configurations on record tell it, by kind."""
     seconds: dict[Kind | str, list[float]] = defaultdict(list)
     kinds: dict[tuple[str, str], Kind] = {}
     for configuration, values in records.values():
@@ -143,15 +143,15 @@ def _executions(counted: Mapping[Kind, int], stage: str) -> int:
     return sum(number for kind, number in counted.items() if kind[0] == stage)
 
 
-def _seconds(counted: Mapping[Kind, int], stage: str, means: Mapping[Any, float]) -> float | None:
-    """Return what the counted executions of a stage take, None if none of it is on record."""
+def _seconds(counted: Mapping[Kind, int], stage: str, means: Means) -> float | None:
+    """Return what the counted executions of a stage take, None if no execution of it is on record."""
     if stage not in means:
         return None
     return sum(number * means.get(kind, means[stage]) for kind, number in counted.items() if kind[0] == stage)
 
 
-def _elapsed(space: Space, left: Mapping[Kind, int], means: Mapping[Any, float]) -> float:
-    """Return the seconds until all executions left have ended, those of which nothing is known left out."""
+def _elapsed(space: Space, left: Mapping[Kind, int], means: Means) -> float:
+    """Return the seconds until all executions left have ended, without those that no time is known of."""
     by_worker: dict[str, float] = defaultdict(float)
     by_device: dict[str, float] = defaultdict(float)
     for kind, number in left.items():

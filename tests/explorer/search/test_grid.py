@@ -14,12 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import explorer
-from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError
 from explorer.line import dry_run
 from explorer.search.grid import Shard
 from explorer.space import space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Once, Ran
@@ -150,38 +149,3 @@ def test_a_continuous_axis_has_no_grid(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="continuous"):
         explorer.grid(path, tmp_path / "w", observer=Events())
     assert not (tmp_path / "w" / "artifacts").exists()
-
-
-def test_a_plan_of_an_empty_workspace_counts_and_knows_no_times(tmp_path: Path) -> None:
-    path = make(tmp_path, SMALL).path
-    plan = explorer.plan(path, tmp_path / "w")
-    counts = explorer.count(path)
-    assert [(each.stage, each.alone, each.left) for each in plan.stages] == [
-        (each.stage, each.alone, each.distinct) for each in counts
-    ]
-    assert plan.unknown == tuple(each.stage for each in counts)
-    assert (plan.seconds, plan.share) == (0.0, None)
-    assert not (tmp_path / "w").exists()
-
-
-def test_the_times_of_a_plan_are_those_of_such_executions(tmp_path: Path) -> None:
-    searched = make(tmp_path, SMALL)
-    workspace = Workspace(tmp_path / "w")
-    workspace.root.mkdir()
-    records = Records(workspace.url)
-    seconds = {"mobilenetv2": 10.0, "resnet18": 30.0}
-    for number, (model, own) in enumerate(seconds.items()):
-        configuration = Configuration("digits", model, device="local")
-        values = {"train_key": model, "latency_ms": 1.0}
-        records.add_trial("another", number, configuration, Record(values), 0.0)
-        records.add_execution("train", model, own)
-        records.add_execution("measure", model, 2.0)
-    records.add_execution("train", "failed", 1000.0, Failure("train", "crash", "gone"))
-    plan = explorer.plan(searched.path, workspace.root)
-    found = {each.stage: each for each in plan.stages}
-    assert found["train"].seconds_left == 40.0
-    assert found["train"].seconds_alone == 20.0 * searched.count
-    assert found["measure"].seconds_left == 2.0 * searched.count
-    assert plan.seconds == 40.0 + 2.0 * searched.count, "one trains after another, and then they are measured"
-    assert found["build"].seconds_left is None
-    assert "build" in plan.unknown
