@@ -64,7 +64,6 @@ def test_parts_that_combine(compression: str, ratio: float | None, dtype: str, i
 @pytest.mark.parametrize(
     ("compression", "in_shapes"),
     [
-        ("none", "none"),
         ("int8", "none"),
         ("weight_pruning", "none"),
         ("channel_pruning+weight_pruning+int8", "channel_pruning"),
