@@ -40,29 +40,6 @@ def test_every_workaround_says_of_what_and_those_of_the_explorer_have_a_test_tha
             assert re.match(r"Workaround: [\w-]+ [\d.a-z]+: .+; tests/\S*test_workarounds\.py", comment), comment
 
 
-def test_two_threads_that_parse_at_once_still_fail() -> None:
-    """`explorer.core.plugins`: CPython 3.11 counts the depth of syntax trees for all threads together."""
-    script = """
-import ast, gc, sys, threading, time
-gc.callbacks.append(lambda phase, info: time.sleep(1e-4))  # lets another thread go on, in the middle of a tree
-gc.set_threshold(100)
-source, failed, end = ("x = " + "(" * 40 + "1" + ",)" * 40 + "\\n") * 20, threading.Event(), time.monotonic() + 20
-def parse():
-    while not failed.is_set() and time.monotonic() < end:
-        try:
-            ast.parse(source)
-        except SystemError:
-            failed.set()
-threads = [threading.Thread(target=parse) for _ in range(4)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-sys.exit(not failed.is_set())
-"""
-    if sys.version_info >= (3, 11, 9):
-        pytest.skip("this Python may count them apart; the workaround is needed for Python before 3.11.9")
-    assert run(script).returncode == 0
-
-
 def test_optuna_still_computes_steps_in_binary() -> None:
     """`explorer.space.optuna_parameters` takes the choice that lies nearest."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
