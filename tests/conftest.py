@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -42,9 +42,8 @@ class Once:
 
     def made(self, name: str, make: Callable[[Path], Made]) -> Made:
         """Return what `make` returns of a folder that it fills; only the first worker that asks for `name` calls it."""
-        folder = self.folder / name
-        result = folder.with_suffix(".pickle")
-        with folder.with_suffix(".lock").open("w") as lock:
+        folder, result = self.folder / name, self.folder / f"{name}.pickle"
+        with (self.folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not result.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
@@ -111,3 +110,24 @@ def trained(once: Once, digits: Artifact) -> Artifact:
     from tests import torch_stages
 
     return once.made("trained", lambda folder: torch_stages.train(folder, digits, epochs=5))
+
+
+class Compress(Protocol):
+    """Compresses the network `trained`."""
+
+    def __call__(self, compression: str = "none", ratio: float | None = None, epochs: int = 1) -> Artifact:
+        """Return the network compressed and fine-tuned, which is the same artifact for the same arguments."""
+
+
+@pytest.fixture(scope="session")
+def compressed(once: Once, digits: Artifact, trained: Artifact) -> Compress:
+    """What compresses the narrow ResNet-18, each way once for all tests that only read the network."""
+    from tests import torch_stages
+
+    def compress(compression: str = "none", ratio: float | None = None, epochs: int = 1) -> Artifact:
+        return once.made(
+            f"{compression}-{ratio}-{epochs}",
+            lambda folder: torch_stages.compress(folder, digits, trained, compression, ratio, epochs=epochs),
+        )
+
+    return compress

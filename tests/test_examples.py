@@ -88,7 +88,7 @@ def test_a_space_of_the_users_own_is_searched(
 
 @pytest.mark.slow
 def test_ray_tune_searches_a_space(documented: Path) -> None:
-    pytest.importorskip("ray.tune")
+    pytest.importorskip("ray.tune", reason="needs Ray: pip install 'dlas-explorer[ray]'")
     quickstart = documented / "search_spaces" / "quickstart.toml"
     output = python(documented, "examples/ray_tune.py", "--samples", 2, "--space", quickstart)
     tried = re.findall(r"^[\d.]+% in ([\d.]+) ms: {'dataset': 'digits'", output, re.MULTILINE)

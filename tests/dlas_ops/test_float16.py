@@ -187,7 +187,7 @@ def test_converts_in_vectors(algorithm: str) -> None:
     networks.assert_close(networks.run(compiled, data), expected_of(CONV, data), LAYER_ERROR)
 
 
-@pytest.mark.skipif(not emulated.available(), reason="gcc-aarch64-linux-gnu or qemu-user-static is not installed")
+@pytest.mark.skipif(not emulated.available(), reason="needs gcc-aarch64-linux-gnu and qemu-user-static (Debian)")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("mcpu", ["cortex-a72", "neoverse-n1"])
 def test_arm_is_right(mcpu: str, algorithm: str, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_row_of_a_table_names_a_configuration(tmp_path: Path) -> None:
 
 
 def test_ray_tunes_searcher_draws_configurations_of_the_space(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="needs Ray: pip install 'dlas-explorer[ray]'")
     from ray.tune.search.optuna import OptunaSearch
 
     path = write(tmp_path, SMALL)

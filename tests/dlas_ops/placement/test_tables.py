@@ -137,7 +137,7 @@ def test_is_exact_on_every_processor(mcpu: str) -> None:
 @pytest.mark.parametrize("mcpu", ["neoverse-n1", "cortex-a72"])
 def test_is_exact_on_arm(mcpu: str, tmp_path: Path) -> None:
     if not emulated.available():
-        pytest.skip("there is no emulator")
+        pytest.skip("needs Debian's packages gcc-aarch64-linux-gnu and qemu-user-static")
     target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": mcpu, "num-cores": 4})
     case = Between(quantized_silu, silu)
     lowered = dlas_ops.lower(case.model, target, algorithm="direct", dtype="int8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,19 +10,16 @@ from torch import nn
 
 from explorer.compression import channel_pruning
 from explorer.core import plugins
-from explorer.core.artifact import Artifact
 from explorer.line.training import accounting
-from tests import torch_stages
+from tests.conftest import Compress
 from tests.contract.networks import DEEP, model_of
 from tests.torch_stages import weights_of
 
 LAST = "fc"  # resnet18's classifier
 
 
-def test_channel_pruning_makes_every_layer_narrower_but_keeps_the_classes(
-    digits: Artifact, trained: Artifact, tmp_path: Path
-) -> None:
-    network = torch_stages.compress(tmp_path, digits, trained, "channel_pruning", 0.5, epochs=1)
+def test_channel_pruning_makes_every_layer_narrower_but_keeps_the_classes(compressed: Compress) -> None:
+    network = compressed("channel_pruning", 0.5)
     for name, layer in network.values["layers"].items():
         before, after = layer["before"]["channels"], layer["after"]["channels"]
         assert after == (10 if name == LAST else max(8, before // 2))

@@ -15,10 +15,10 @@ import dlas_ops
 from dlas_ops.onnx import quantization
 from explorer.compression import _fake_quantization, int8_qat
 from explorer.core import plugins
-from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.line.training.onnx_export import export
 from tests import torch_stages
+from tests.conftest import Compress
 
 SHAPE = (1, 8, 8)
 EXAMPLE = torch.linspace(-1, 1, 64).reshape(1, *SHAPE)
@@ -170,11 +170,8 @@ def ranges(network: onnx.ModelProto) -> list[tuple[float, float]]:
     return found
 
 
-def test_pruned_weights_stay_zero(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
-    pruned, tuned = (
-        torch_stages.compress(tmp_path / name, digits, trained, name, 0.75, epochs=1)
-        for name in ("weight_pruning", "weight_pruning+int8_qat")
-    )
+def test_pruned_weights_stay_zero(compressed: Compress) -> None:
+    pruned, tuned = (compressed(name, 0.75) for name in ("weight_pruning", "weight_pruning+int8_qat"))
     assert pruned.values["nonzeros"] == tuned.values["nonzeros"] == round(0.25 * pruned.values["weights"])
     first, second = (filters(each.path / "network.onnx") for each in (pruned, tuned))
     for name in first:

@@ -18,7 +18,7 @@ from explorer.workspace.workspace import Workspace
 from tests import studies
 
 pytestmark = pytest.mark.slow
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install 'dlas-explorer[ray]'")
 
 ALGORITHMS = ("direct", "gemm")
 CONFIGURATIONS = 8  # resnet18 x (none, channel_pruning) x 2 algorithms x 2 thread counts

@@ -36,7 +36,7 @@ def programs() -> Path:
     """Return the folder of PostgreSQL's programs, which Debian does not put on the path."""
     places = [*map(Path, filter(None, [shutil.which("initdb")])), *Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if not places:
-        pytest.skip("no PostgreSQL server is installed: there is no program initdb")
+        pytest.skip("needs a PostgreSQL server's programs, initdb and postgres (Debian's package postgresql)")
     return places[0].parent
 
 

@@ -17,10 +17,11 @@ from explorer.line.prepared import Prepared
 from explorer.line.stages import compress as stage
 from explorer.line.training import training
 from tests import ROOT, torch_stages
+from tests.conftest import Compress
 
 
-def test_none_keeps_the_trained_model(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
-    network = torch_stages.compress(tmp_path, digits, trained).values
+def test_none_keeps_the_trained_model(trained: Artifact, compressed: Compress) -> None:
+    network = compressed().values
     assert network["torch_accuracy"] == trained.values["validation_accuracy"]
     assert network["parameters"] == trained.values["parameters"]
     assert network["weights"] == network["nonzeros"]
@@ -29,9 +30,9 @@ def test_none_keeps_the_trained_model(digits: Artifact, trained: Artifact, tmp_p
 
 @pytest.mark.parametrize(("compression", "ratio"), [("none", None), ("weight_pruning", 0.75), ("channel_pruning", 0.5)])
 def test_the_network_computes_what_torch_does(
-    compression: str, ratio: float | None, digits: Artifact, trained: Artifact, tmp_path: Path
+    compression: str, ratio: float | None, digits: Artifact, compressed: Compress
 ) -> None:
-    network = torch_stages.compress(tmp_path, digits, trained, compression, ratio, epochs=1)
+    network = compressed(compression, ratio)
     splits = Prepared.load(digits)
     with np.load(network.path / "reference.npz") as reference:
         images, logits = reference["images"], reference["logits"]
@@ -47,10 +48,8 @@ def test_the_network_computes_what_torch_does(
     assert hits.mean() == pytest.approx(network.values["torch_accuracy"])
 
 
-def test_the_network_has_its_batch_norms_folded_and_its_weights_inside(
-    digits: Artifact, trained: Artifact, tmp_path: Path
-) -> None:
-    network = torch_stages.compress(tmp_path, digits, trained)
+def test_the_network_has_its_batch_norms_folded_and_its_weights_inside(compressed: Compress) -> None:
+    network = compressed()
     assert sorted(file.name for file in network.path.iterdir()) == ["answers.npz", "network.onnx", "reference.npz"]
     graph = onnx.load(network.path / "network.onnx").graph
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
@@ -73,8 +72,8 @@ def test_the_steps_share_out_all_epochs_and_the_last_gets_most(
     assert spent[-1] >= epochs * (0.75 if steps > 1 else 1)
 
 
-def test_costs_are_on_record_before_and_after(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
-    values = torch_stages.compress(tmp_path, digits, trained, "channel_pruning", 0.5, epochs=0).values
+def test_costs_are_on_record_before_and_after(trained: Artifact, compressed: Compress) -> None:
+    values = compressed("channel_pruning", 0.5, epochs=0).values
     assert values["parameters_before"] == trained.values["parameters"] > values["parameters"]
     for quantity in ("weights", "nonzeros", "channels", "macs"):
         before, after = (
@@ -86,27 +85,27 @@ def test_costs_are_on_record_before_and_after(digits: Artifact, trained: Artifac
     assert values["kept_in_multiples_of"] == 8
 
 
-def test_fine_tuning_recovers_what_pruning_lost(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
-    pruned = torch_stages.compress(tmp_path / "a", digits, trained, "channel_pruning", 0.5, epochs=0)
-    tuned = torch_stages.compress(tmp_path / "b", digits, trained, "channel_pruning", 0.5, epochs=3)
+def test_fine_tuning_recovers_what_pruning_lost(compressed: Compress) -> None:
+    pruned, tuned = (compressed("channel_pruning", 0.5, epochs) for epochs in (0, 3))
     assert tuned.values["torch_accuracy"] > pruned.values["torch_accuracy"] + 0.1
 
 
 @pytest.mark.parametrize("compression", ["weight_pruning", "channel_pruning"])
 def test_equal_parameters_give_equal_bytes(
-    compression: str, digits: Artifact, trained: Artifact, tmp_path: Path
+    compression: str, digits: Artifact, trained: Artifact, compressed: Compress, tmp_path: Path
 ) -> None:
-    first, second = (
-        torch_stages.compress(tmp_path / folder, digits, trained, compression, 0.5, epochs=1) for folder in "ab"
-    )
+    first = compressed(compression, 0.5)
+    second = torch_stages.compress(tmp_path, digits, trained, compression, 0.5, epochs=1)
     assert first.values == second.values
     for file in first.path.iterdir():
         assert file.read_bytes() == (second.path / file.name).read_bytes()
 
 
 @pytest.mark.slow
-def test_another_process_writes_the_same_bytes(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
-    here = torch_stages.compress(tmp_path / "a", digits, trained, "channel_pruning", 0.5, epochs=1)
+def test_another_process_writes_the_same_bytes(
+    digits: Artifact, trained: Artifact, compressed: Compress, tmp_path: Path
+) -> None:
+    here = compressed("channel_pruning", 0.5)
     code = f"""
 import subprocess
 import sys
@@ -128,9 +127,11 @@ def test_fine_tuning_that_diverges_is_a_failure(digits: Artifact, trained: Artif
     assert failed.value.failure.stage == "compress"
 
 
-def test_a_compression_of_the_users_own(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
-    plain = torch_stages.compress(tmp_path / "a", digits, trained)
-    halved = torch_stages.compress(tmp_path / "b", digits, trained, "tests.custom_plugins:halve_magnitudes", 0.5)
+def test_a_compression_of_the_users_own(
+    digits: Artifact, trained: Artifact, compressed: Compress, tmp_path: Path
+) -> None:
+    plain = compressed()
+    halved = torch_stages.compress(tmp_path, digits, trained, "tests.custom_plugins:halve_magnitudes", 0.5)
     assert halved.values["torch_accuracy"] == plain.values["torch_accuracy"]
     with np.load(plain.path / "reference.npz") as first, np.load(halved.path / "reference.npz") as second:
         np.testing.assert_allclose(second["logits"], first["logits"] / 2, rtol=1e-4, atol=1e-4)

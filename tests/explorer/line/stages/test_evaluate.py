@@ -20,6 +20,7 @@ from explorer.core.statistics import share_interval
 from explorer.line.prepared import Prepared
 from explorer.line.stages import evaluate
 from tests import torch_stages
+from tests.conftest import Compress
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +28,8 @@ AVX512 = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2}
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, trained: Artifact) -> Artifact:
-    return torch_stages.compress(tmp_path_factory.mktemp("network"), digits, trained)
+def network(compressed: Compress) -> Artifact:
+    return compressed()
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,8 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, networ
 
 
 @pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, trained: Artifact) -> Artifact:
-    return torch_stages.compress(
-        tmp_path_factory.mktemp("pruned"), digits, trained, "weight_pruning", 0.9, epochs=0, batch_size=64
-    )
+def pruned(compressed: Compress) -> Artifact:
+    return compressed("weight_pruning", 0.9, epochs=0)
 
 
 def lowered(
