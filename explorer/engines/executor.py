@@ -17,7 +17,8 @@ from explorer.processes.pool import Request, Word
 from explorer.space.devices import Device
 
 LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fastest networks on two cores
-CUT_OFF = ("crash", "timeout", "stopped")  # kinds of failures after which an execution may go on where it was
+CUT_OFF = ("crash", "timeout")  # kinds of failures after which an execution may go on where it was
+STOPPED = "stopped"  # the kind where the explorer itself has ended the worker, which is no failure of the stage
 
 
 class Executed(NamedTuple):
@@ -60,7 +61,7 @@ class Executor:
         Raises
         ------
         StageFailed
-            If the execution fails; the failure is on record then.
+            If the execution fails; the failure is on record then, unless the explorer was stopped.
         """
         request = {**stage.as_json(), "out": str(draft), "scratch": str(self._context.store.scratch(key))}
         start = time.perf_counter()
@@ -68,6 +69,8 @@ class Executor:
             try:
                 values = self._answer(worker, request, timeout)
             except StageFailed as failed:
+                if failed.failure.kind == STOPPED:
+                    raise
                 if failed.failure.kind not in CUT_OFF:
                     self._context.store.forget(key)
                 self._failures[key] = failed

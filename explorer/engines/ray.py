@@ -20,7 +20,7 @@ from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFaile
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import ALONE, TORCH, TVM, Served, WorkerHandle
-from explorer.processes.pool import Request, Word
+from explorer.processes.pool import Request, Word, stopped
 from explorer.space.devices import Device
 
 ADDRESSED = True
@@ -166,7 +166,7 @@ class RayWorkers:
 
     def _check_stopped(self, subject: str = "") -> None:
         if self._stopped:
-            raise StageFailed(Failure(subject, "stopped", "the explorer was stopped"))
+            raise stopped(subject)
 
     @property
     def _nodes(self) -> list[Node]:

@@ -68,7 +68,8 @@ class Worker:
         Raises
         ------
         StageFailed
-            With the failure that the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone.
+            With the failure that the worker reported, or of kind ``crash`` or ``timeout`` when the process is gone, or
+            ``stopped`` when another thread has ended it.
         """
         with self._asking:
             return self._reply(request, timeout, hear)
@@ -96,6 +97,8 @@ class Worker:
             raise self._gone(subject, "timeout", f"no answer within {timeout:g} s") from None
         except BrokenPipeError:
             line = b""
+        if not line and self._process is not process:
+            raise stopped(subject)
         if not line:
             raise self._gone(subject, "crash", f"the {self.kind} worker {cause_of_end(process, request)}")
         reply = json.loads(line)
@@ -139,6 +142,11 @@ class Worker:
         self.stop()
         log = self.log.read_text(errors="replace")[-LOG_TAIL:] if self.log.exists() else ""
         return StageFailed(Failure(subject, kind, message, log))
+
+
+def stopped(subject: str = "") -> StageFailed:
+    """Return the failure of a request whose worker is ended because the explorer ends."""
+    return StageFailed(Failure(subject, "stopped", "the explorer was stopped"))
 
 
 @contextlib.contextmanager
@@ -192,7 +200,7 @@ class Pool:
         worker = self._free.get()
         try:
             if self._stopped:
-                raise StageFailed(Failure("", "stopped", "the explorer was stopped"))
+                raise stopped()
             yield worker
         finally:
             self._free.put(worker)

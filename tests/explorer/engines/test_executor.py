@@ -75,3 +75,16 @@ def test_what_is_cut_off_is_kept_to_go_on_from(kind: str, kept: bool, tmp_path: 
     executions = context.records.executions()
     assert executions["key"].to_list() == ["key"]
     assert executions["failure"].to_list()[0]["kind"] == kind
+
+
+def test_an_execution_that_the_explorer_ends_itself_is_no_failure(tmp_path: Path) -> None:
+    context, workers = context_of(tmp_path), ScriptedWorkers()
+    workers.answers["data"] = StageFailed(Failure("data", "stopped", "the explorer was stopped"))
+    executor = Executor(context, workers)
+    scratch = context.store.scratch("key")
+    scratch.mkdir(parents=True)
+    with pytest.raises(StageFailed, match="stopped"):
+        executor.execute(Stage("data", {}, {}), "key", tmp_path)
+    executor.refuse_what_failed("key")
+    assert scratch.exists()
+    assert context.records.executions().empty
