@@ -84,7 +84,7 @@ def test_an_execution_that_the_explorer_ends_itself_is_no_failure(tmp_path: Path
     scratch = context.store.scratch("key")
     scratch.mkdir(parents=True)
     with pytest.raises(StageFailed, match="stopped"):
-        executor.execute(Stage("data", {}, {}), "key", tmp_path)
+        executor.execute(data(), "key", tmp_path)
     executor.refuse_what_failed("key")
     assert scratch.exists()
     assert context.records.executions().empty
