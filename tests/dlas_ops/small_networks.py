@@ -19,6 +19,9 @@ from dlas_ops.processor.targets import native_target
 
 Array = NDArray[np.float32]
 
+# Processor → the flag of one that runs what is compiled for it, by its name in /proc/cpuinfo.
+NEEDED = {"x86-64-v2": "sse4_2", "x86-64-v3": "avx2"}
+
 
 @cache
 def target() -> Any:

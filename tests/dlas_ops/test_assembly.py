@@ -28,6 +28,7 @@ TARGETS: dict[str, tuple[dict[str, str], str, str]] = {
     "x86-64-v3": ({}, r"vfmadd\d+ps .*%ymm", "%zmm"),
     "x86-64-v4": ({}, r"vfmadd\d+ps .*%zmm", "vpdpbusd"),
     "cascadelake": ({}, r"vfmadd\d+ps .*%zmm", "ph "),
+    "znver4": ({}, r"vfmadd\d+ps .*%zmm", "ph "),
     "sapphirerapids": ({}, r"vfmadd\d+ps .*%zmm", "ph "),
     "cortex-a72": (ARM, r"fmla v\d+\.4s", "[su]dot "),
     "neoverse-n1": (ARM, r"fmla v\d+\.4s", r"\.8h, v"),
