@@ -20,7 +20,7 @@ ACCURACY = "accuracy"
 LATENCY = "latency_ms"
 
 # Fine-tuned networks before it is known what fine-tuning mends. If they are alike, the next one mends more than all of
-# them once in as many times and one; it has to be among the best besides to be left out wrongly.
+# them once in as many times and one; it has to be among the best, too, to be left out wrongly.
 MIN_FINE_TUNED = 20
 
 Values = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Screen:
     Parameters
     ----------
     objectives
-        Quantity → direction. Accuracy and latency count besides, whose front the study's page shows.
+        Quantity → direction. Accuracy and latency always count, since the study's page shows their front.
     limits
         Stacks that break one are on no front.
     """
@@ -46,7 +46,7 @@ class Screen:
         self._errors_left: dict[str, dict[str, float]] = defaultdict(dict)
 
     def add(self, number: int, configuration: Configuration, values: Values) -> None:
-        """Hold later trials against a complete one, of which `values` are on record."""
+        """Compare later trials with a complete one, which has `values` on record."""
         if in_float32(configuration.compression) != "none" and values.get("trained_accuracy", 1.0) < 1:
             left = (1 - values[ACCURACY]) / (1 - values["trained_accuracy"])
             self._errors_left[configuration.dataset][values["compress_key"]] = left
@@ -88,7 +88,7 @@ class Screen:
         return 1 - (1 - trained) * min(1.0, *left) if len(left) >= MIN_FINE_TUNED else 1.0
 
     def _beats(self, one: Values, other: Values) -> bool:
-        """Tell whether `one` is better for certain in an objective and in none worse."""
+        """Tell whether `one` is better in an objective by its whole interval and worse in none."""
         better = [_certainly(one, other, *objective) for objective in self._objectives.items()]
         return None not in better and any(better)
 

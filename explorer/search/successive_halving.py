@@ -72,7 +72,7 @@ class Promotion:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is remembered of it, as plain JSON values."""
+        """Its parts that are kept with the trial, as plain JSON values."""
         return {"from": self.source, "rung": self.rung, "kept": self.kept, **asdict(self.inversions)}
 
 
@@ -226,7 +226,7 @@ def _with(configuration: Configuration, axis: str, budget: int, tuner: Any) -> C
 
 
 def _order(one: Finished, other: Finished) -> int:
-    """Return -1 if `one` is faster for certain, 1 if `other` is, else 0."""
+    """Return -1 if `one` is faster by its whole interval, 1 if `other` is, else 0."""
     if one.values["latency_high_ms"] < other.values["latency_low_ms"]:
         return -1
     return int(other.values["latency_high_ms"] < one.values["latency_low_ms"])
