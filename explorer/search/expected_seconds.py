@@ -16,8 +16,8 @@ from explorer.line.dry_run import CountingEngine
 from explorer.space.devices import Device
 from explorer.space.space import Space
 
-# What executions take beside one another until trials tell: seconds of a thousand small networks on the digits, in the
-# mean (tests/benchmarks/search.py, kind grid). Of any other stage as the least of these.
+# The seconds of an execution relative to others until trials tell: means of a thousand small networks on the digits
+# (tests/benchmarks/search.py, kind grid). Any other stage takes as long as the least of these.
 USUAL = {"train": 15.0, "compress": 6.0, "quantize": 2.4, "build": 2.0, "data": 1.3, "lower": 0.5, "measure": 0.5}
 # Of what trials took in the mean: no stack costs less, whatever is shared, since asking and recording take time, too.
 LEAST = 0.02
@@ -26,7 +26,7 @@ Execution = tuple[str, object]  # stage and key
 
 
 class Costs:
-    """What the stages of a space's configurations take.
+    """The seconds that the stages of a space's configurations take.
 
     Which executions two configurations share follows from the line; what an execution of a stage takes is fitted to
     what trials took, so that what engine and devices they had need not be known.

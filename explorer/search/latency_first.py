@@ -86,7 +86,7 @@ class Screen:
         return 1 - (1 - trained) * min(1.0, *left) if len(left) >= MIN_FINE_TUNED else 1.0
 
     def _beats(self, one: Values, other: Values) -> bool:
-        """Tell whether `one` is certain to be better in an objective and to be worse in none."""
+        """Tell whether `one` is better in an objective by its whole interval and worse in none."""
         better = [_is_better(one, other, *objective) for objective in self._objectives.items()]
         return None not in better and any(better)
 

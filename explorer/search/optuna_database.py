@@ -35,7 +35,7 @@ PAGE = 1000  # trials that are read from the database at once
 
 
 class Told(TypedDict, total=False):
-    """What a trial that has ended is told besides its values.
+    """The facts that a trial has when it has ended, apart from its values.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class OptunaDatabase:
 
 
 def annotate(study: optuna.Study, trial_id: int, told: Told, constraints: Mapping[str, float]) -> None:
-    """Set what a running trial is told besides its values; a run that was cut off in `tell` may have done so."""
+    """Set the facts and constraints of a running trial; a run that was cut off in `tell` may have done so."""
     trial = optuna.Trial(study, trial_id)
     trial.set_user_attr(TOLD, told)
     known = trial.constraints if constraints else {}

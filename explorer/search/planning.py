@@ -46,7 +46,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes to bring configurations on record.
+    """The work and the time that bring configurations on record.
 
     Parameters
     ----------

@@ -227,7 +227,7 @@ def _with(configuration: Configuration, axis: str, budget: int, tuner: Any) -> C
 
 
 def _order(one: Finished, other: Finished) -> int:
-    """Return -1 if `one` is faster for certain, 1 if `other` is, else 0."""
+    """Return -1 if `one` is faster by its whole interval, 1 if `other` is, else 0."""
     own, others = LATENCY.interval(one.values), LATENCY.interval(other.values)
     return -1 if own.is_below(others) else int(others.is_below(own))
 

@@ -104,7 +104,7 @@ def _choices(axis: Axis, prefix: Mapping[str, Choice]) -> tuple[Choice, ...]:
     if axis.name not in EXISTS:
         return axis.choices
     deciding, exists = EXISTS[axis.name]
-    # A range stands for numbers of which all but the lowest are above it.
+    # A range stands for numbers that are all above its lowest, but for that one.
     values = [choice.high if isinstance(choice := prefix[name], Range) else choice for name in deciding]
     return axis.choices if exists(*values) else (None,)
 

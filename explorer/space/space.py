@@ -37,7 +37,7 @@ DRAWS = 100  # before `unseen` lists what is left
 
 @dataclass(frozen=True)
 class Space:
-    """What a search-space file says.
+    """The content of a search-space file.
 
     Parameters
     ----------

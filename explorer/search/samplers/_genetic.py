@@ -36,7 +36,7 @@ def build(
 
 
 class Generations:
-    """The complete trials of one study by generation, of which only those that ended since the last look are read.
+    """The complete trials of one study by generation; each look reads only those that ended since the one before.
 
     Optuna's own samplers read all trials for each one that is asked for.
 

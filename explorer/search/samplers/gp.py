@@ -52,7 +52,7 @@ def build(space: Space, seed: int) -> BaseSampler:
 
 
 class _Memory:
-    """What is known of the trials of one study, each looked at once."""
+    """Configurations and features of the trials of one study, each computed once."""
 
     def __init__(self, space: Space) -> None:
         self.space, self.costs = space, Costs(space)
@@ -73,7 +73,7 @@ class _Memory:
 
 
 class _ParEGO(BaseSampler):
-    """Proposes the configuration of which most improvement is expected for the seconds that it takes."""
+    """Proposes the configuration with the most expected improvement for the seconds that it takes."""
 
     def __init__(self, memory: _Memory, seed: int) -> None:
         self._memory, self._space, self._seed = memory, memory.space, seed
@@ -134,7 +134,7 @@ class _ParEGO(BaseSampler):
     ) -> Configuration:
         """Return the candidate of most expected improvement a second, of the `COSTED` that improve most."""
         best = np.argsort(-improvement, kind="stable")[:COSTED]
-        # What others took says nothing of stages that they did not come to, though these may be in the store by now.
+        # The seconds of a failed trial tell nothing of stages that it did not reach, though these may be in the store.
         taken = {trial.number: seconds(trial) for trial in before if trial.state == TrialState.COMPLETE}
         tried = [(self._memory.configuration(trial), taken.get(trial.number)) for trial in before if trial.params]
         costs = self._memory.costs.seconds(tried, [candidates[place] for place in best])
