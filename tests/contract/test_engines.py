@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,13 @@ def test_a_failure_is_on_record_and_not_provoked_again(running: Running) -> None
 
 @pytest.mark.parametrize("name", of_the_slow(plugins.names("engine")))
 def test_whatever_waits_for_a_stopped_engine_gets_a_failure(name: str, tmp_path: Path) -> None:
-    context = context_of(tmp_path)
-    workers = loaded(name).build(context, None)
+    # In a process of its own: a process drives one Ray cluster at a time, and `running` may have one.
+    with get_context("spawn").Pool(1) as pool:
+        pool.apply(stop_while_a_request_waits, (name, tmp_path))
+
+
+def stop_while_a_request_waits(name: str, folder: Path) -> None:
+    workers = loaded(name).build(context_of(folder), None)
     with workers.start(), ThreadPoolExecutor() as executor, workers.worker(TORCH) as worker:
         assert worker.request(OWN_PID) > 0
         waiting = executor.submit(worker.request, {"call": "signal:pause", "arguments": {}})

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor, fx, nn
 
 import dlas_ops
@@ -138,17 +139,19 @@ def test_it_predicts_the_outputs_of_the_int8_network(tmp_path: Path) -> None:
     """Most of them: the few values that its 32-bit biases let fall to the other of two of 8 bits differ by far more."""
     torch.manual_seed(0)
     model, images = InPlace(), torch.randn(64, *SHAPE)
+    few = images[:8]
     model.train()(images)
     export(model, EXAMPLE, tmp_path / "float.onnx")
     qdq = dlas_ops.quantize(onnx.load(tmp_path / "float.onnx"), images.numpy())
-    onnx.save(qdq, tmp_path / "int8.onnx")
     network = rounded(model)
     _fake_quantization.normalise_batches(network, live=False)
     for quantizer, stated in zip(quantizers(network.eval()), ranges(qdq), strict=True):
         quantizer.range.copy_(torch.tensor(stated))
     with torch.no_grad():
-        predicted, unrounded = (each(images).numpy() for each in (network, model.eval()))
-    outputs = torch_stages.onnx_outputs(tmp_path / "int8.onnx", images.numpy())
+        predicted, unrounded = (each(few).numpy() for each in (network, model.eval()))
+    # In NumPy: ONNX Runtime's sums of 8-bit products saturate at 16 bits where a processor has no VNNI.
+    evaluator: Any = ReferenceEvaluator(qdq)
+    outputs = np.concatenate([evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in few.numpy()])
     assert np.median(np.abs(outputs - predicted)) < 0.05 * np.median(np.abs(outputs - unrounded))
     for quantizer in quantizers(network):
         quantizer.batches.zero_()
