@@ -1,4 +1,4 @@
-"""Fine-tuning for int8: torch rounds what the int8 network rounds, every weight learns, and zeros stay zeros."""
+"""Fine-tuning for int8: the model has the statistics that were trained, every layer changes, and zeros stay zeros."""
 
 from __future__ import annotations
 
@@ -9,90 +9,22 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx.reference import ReferenceEvaluator
-from torch import Tensor, fx, nn
+from numpy.typing import NDArray
+from torch import nn
 
-import dlas_ops
-from dlas_ops.onnx import quantization
 from explorer.compression import _fake_quantization, int8_qat
-from explorer.core import plugins
-from explorer.core.errors import StageFailed
-from explorer.line.training.onnx_export import export
+from explorer.models import builder
 from tests import torch_stages
 from tests.conftest import Compress
 
 SHAPE = (1, 8, 8)
-EXAMPLE = torch.linspace(-1, 1, 64).reshape(1, *SHAPE)
-QUICK = ("resnet18", "mobilenetv2", "efficientnet_b0")  # sums, linear bottlenecks, gates and SiLU
-MODELS = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.nightly]) for name in plugins.names("model")]
-
-
-def untrained(name: str, width: float = 0.25) -> nn.Module:
-    torch.manual_seed(0)
-    model: nn.Module = plugins.load("model", name).build(width, 10, SHAPE)
-    return model
-
-
-def rounded(model: nn.Module) -> fx.GraphModule:
-    return _fake_quantization.quantized(_fake_quantization.inference_graph(model.eval(), EXAMPLE))
-
-
-def quantizers(network: nn.Module) -> list[_fake_quantization.FakeQuantizer]:
-    return [module for module in network.modules() if isinstance(module, _fake_quantization.FakeQuantizer)]
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_it_rounds_as_many_tensors_as_the_int8_network_has_scales(name: str, tmp_path: Path) -> None:
-    model = untrained(name)
-    network = rounded(model)
-    export(model, EXAMPLE, tmp_path / "network.onnx")
-    folded = quantization.fold_batch_norms(onnx.load(tmp_path / "network.onnx"))
-    producers = {output: node.op_type for node in folded.graph.node for output in node.output}
-    scaled = [producers.get(activation) for activation in quantization._activations(folded)]
-    assert len(quantizers(network)) == sum(producer not in quantization.SAME_RANGE for producer in scaled)
-    weights = [node for node in network.graph.nodes if node.target is _fake_quantization.rounded_weight]
-    assert len(weights) == sum(node.op_type in quantization.WEIGHTED for node in folded.graph.node)
-
-
-def test_every_weight_gets_gradients() -> None:
-    model = untrained("mobilenetv2")
-    images = torch.randn(8, *SHAPE)
-    network = rounded(model).train()
-    network(images).square().sum().backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.count_nonzero(), name
-    assert {id(own) for own in network.parameters()} == {id(own) for own in model.parameters()}
-
-
-def test_folding_a_batch_norm_leaves_the_rounded_weights_as_they_are() -> None:
-    torch.manual_seed(0)
-    weight, factor = torch.randn(64, 8, 3, 3), (torch.randn(64) * 10).reshape(-1, 1, 1, 1)
-    folded = _fake_quantization.rounded_weight(weight * factor, 0)
-    torch.testing.assert_close(folded, _fake_quantization.rounded_weight(weight, 0) * factor)
-
-
-def test_statistics_of_the_model_follow_its_batches_until_they_are_frozen() -> None:
-    torch.manual_seed(0)
-    model = InPlace()
-    network = rounded(model).train()
-    images = 3 + torch.randn(16, *SHAPE)
-    with torch.no_grad():
-        network(images)
-        seen = model.stem(images)
-    expected = 0.1 * seen.mean((0, 2, 3))
-    torch.testing.assert_close(model.norm.running_mean, expected, rtol=0.02, atol=0.02)
-    _fake_quantization.freeze(network)
-    before = [buffer.clone() for buffer in network.buffers()]  # ranges of activations among them
-    with torch.no_grad():
-        network(10 * images)
-    assert all(torch.equal(old, new) for old, new in zip(before, network.buffers(), strict=True))
 
 
 def test_the_model_takes_over_the_statistics_or_fails() -> None:
     """Of buffers that are no longer the model's own, as after a training on another device."""
-    model = untrained("resnet18")
-    network = rounded(model)
+    model = builder("resnet18")(0.25, 10, SHAPE)
+    graph = _fake_quantization.inference_graph(model.eval(), torch.linspace(-1, 1, 64).reshape(1, *SHAPE))
+    network = _fake_quantization.quantized(graph)
     moved = {name: torch.rand_like(buffer) for name, buffer in network.named_buffers() if buffer.is_floating_point()}
     for name, buffer in moved.items():
         owner, _, own = name.rpartition(".")
@@ -106,73 +38,6 @@ def test_the_model_takes_over_the_statistics_or_fails() -> None:
         int8_qat._take_statistics(model, network)
 
 
-def test_weights_are_rounded_by_output_channel_and_activations_as_a_whole() -> None:
-    weight = torch.tensor([[127.0, 0.4, -63.6], [12.7, 0.44, -6.36], [0.0, 0.0, 0.0]], requires_grad=True)
-    result = _fake_quantization.rounded_weight(weight, 0)
-    torch.testing.assert_close(result, torch.tensor([[127.0, 0, -64], [12.7, 0.4, -6.4], [0, 0, 0]]))
-    result.sum().backward()  # type: ignore[no-untyped-call]
-    assert weight.grad is not None
-    assert (weight.grad == 1).all()
-    quantizer = _fake_quantization.FakeQuantizer().train()
-    quantizer(torch.tensor([-55.0, 200.0]))
-    values = torch.tensor([-60.0, -55.0, 0.4, 0.6, 199.0, 300.0], requires_grad=True)
-    result = quantizer.eval()(values)
-    torch.testing.assert_close(result, torch.tensor([-55.0, -55, 0, 1, 199, 200]))
-    result.sum().backward()
-    assert values.grad is not None
-    assert values.grad.tolist() == [0, 1, 1, 1, 1, 0]
-
-
-def test_ranges_follow_the_activations_until_they_are_frozen() -> None:
-    quantizer = _fake_quantization.FakeQuantizer().train()
-    quantizer(torch.tensor([1.0, 2.0]))
-    assert quantizer.range.tolist() == [0, 2], "0 has to be one of the 256 values"
-    quantizer(torch.tensor([-1.0, 3.0]))
-    np.testing.assert_allclose(quantizer.range, [-0.01, 2.01], rtol=1e-5)
-    quantizer.observing = False
-    quantizer(torch.tensor([-100.0, 100.0]))
-    np.testing.assert_allclose(quantizer.range, [-0.01, 2.01], rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_it_predicts_the_outputs_of_the_int8_network(tmp_path: Path) -> None:
-    """Most of them: the few values that its 32-bit biases let fall to the other of two of 8 bits differ by far more."""
-    torch.manual_seed(0)
-    model, images = InPlace(), torch.randn(64, *SHAPE)
-    few = images[:8]
-    model.train()(images)
-    export(model, EXAMPLE, tmp_path / "float.onnx")
-    qdq = dlas_ops.quantize(onnx.load(tmp_path / "float.onnx"), images.numpy())
-    network = rounded(model)
-    _fake_quantization.normalise_batches(network, live=False)
-    for quantizer, stated in zip(quantizers(network.eval()), ranges(qdq), strict=True):
-        quantizer.range.copy_(torch.tensor(stated))
-    with torch.no_grad():
-        predicted, unrounded = (each(few).numpy() for each in (network, model.eval()))
-    # In NumPy: ONNX Runtime's sums of 8-bit products saturate at 16 bits where a processor has no VNNI.
-    evaluator: Any = ReferenceEvaluator(qdq)
-    outputs = np.concatenate([evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in few.numpy()])
-    assert np.median(np.abs(outputs - predicted)) < 0.05 * np.median(np.abs(outputs - unrounded))
-    for quantizer in quantizers(network):
-        quantizer.batches.zero_()
-    with torch.no_grad():
-        network.train()(images)
-    for quantizer, stated in zip(quantizers(network), ranges(qdq), strict=True):
-        np.testing.assert_allclose(quantizer.range, stated, atol=0.02 * (stated[1] - stated[0]))
-
-
-def ranges(network: onnx.ModelProto) -> list[tuple[float, float]]:
-    """Return the range of every activation of a QDQ network that has a scale of its own, in the operators' order."""
-    arrays = {each.name: onnx.numpy_helper.to_array(each) for each in network.graph.initializer}
-    producers = {output: node.op_type for node in network.graph.node for output in node.output}
-    found = []
-    for node in network.graph.node:
-        if node.op_type == "QuantizeLinear" and producers.get(node.input[0]) not in quantization.SAME_RANGE:
-            scale, zero = (float(arrays[name]) for name in node.input[1:])
-            found.append((-zero * scale, (255 - zero) * scale))
-    return found
-
-
 def test_pruned_weights_stay_zero(compressed: Compress) -> None:
     pruned, tuned = (compressed(name, 0.75) for name in ("weight_pruning", "weight_pruning+int8_qat"))
     assert pruned.values["nonzeros"] == tuned.values["nonzeros"] == round(0.25 * pruned.values["weights"])
@@ -182,7 +47,7 @@ def test_pruned_weights_stay_zero(compressed: Compress) -> None:
         assert (first[name] != second[name]).any(), "further training changes every layer"
 
 
-def filters(path: Path) -> dict[str, Any]:
+def filters(path: Path) -> dict[str, NDArray[np.float32]]:
     arrays = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer}
     return {name: array for name, array in arrays.items() if array.ndim > 1}
 
@@ -194,51 +59,3 @@ def test_a_model_that_fx_cannot_trace(tmp_path: Path) -> None:
     network = torch_stages.compress(tmp_path, stripes, model, "int8_qat", None, **custom)
     assert network.values["torch_accuracy"] > 0.9
     assert {node.op_type for node in onnx.load(network.path / "network.onnx").graph.node} >= {"Conv", "Relu", "Gemm"}
-
-
-class InPlace(nn.Module):
-    """Reads a tensor after an operator changed it in place, adds without a layer, and uses a layer twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, 8, 3, padding=1)
-        self.norm = nn.BatchNorm2d(8)
-        self.layer = nn.Conv2d(8, 8, 3, padding=1)
-        self.classifier = nn.Linear(8, 10)
-
-    def forward(self, image: Tensor) -> Tensor:
-        features = self.norm(self.stem(image))
-        features.relu_()
-        features += self.layer(nn.functional.silu(self.layer(features), inplace=True))
-        pooled: Tensor = self.classifier(features.mean((2, 3)))
-        return pooled
-
-
-def test_operators_in_place_become_functional() -> None:
-    torch.manual_seed(0)
-    model, images = InPlace().eval(), torch.randn(5, *SHAPE)
-    graph = _fake_quantization.inference_graph(model, EXAMPLE)
-    torch.testing.assert_close(graph(images), model(images))
-    assert not [node for node in graph.graph.nodes if _fake_quantization._name(node).endswith("_")]
-    # The image; relu, silu's input, gate and product; the layer's second output, the sum, and its mean.
-    assert len(quantizers(rounded(model))) == 8
-
-
-def test_a_model_that_takes_the_number_of_images_for_a_constant_is_a_failure() -> None:
-    class Constant(nn.Module):
-        def forward(self, image: Tensor) -> Tensor:
-            return image.reshape(len(image), -1)
-
-    with pytest.raises(StageFailed, match="only so many images") as failed:
-        rounded(Constant())
-    assert (failed.value.failure.stage, failed.value.failure.kind) == ("compress", "unsupported")
-
-
-def test_a_model_that_depends_on_values_is_a_failure() -> None:
-    class Depends(nn.Module):
-        def forward(self, image: Tensor) -> Tensor:
-            return image.flatten(1) if image.sum() > 0 else -image.flatten(1)
-
-    with pytest.raises(StageFailed, match="cannot trace the model") as failed:
-        rounded(Depends())
-    assert (failed.value.failure.stage, failed.value.failure.kind) == ("compress", "unsupported")
