@@ -1,11 +1,14 @@
-"""Names for TVM's objects in annotations; importing this module loads no TVM.
+"""TVM's classes → the names that annotations use; importing this module loads no TVM.
 
 TVM ships no type information, so a type checker takes each of them for anything: they tell the reader what a thing is.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import tvm
@@ -21,19 +24,28 @@ Buffer: TypeAlias = "tvm.tirx.Buffer"
 BufferLoad: TypeAlias = "tvm.ir.TensorLoad"
 BufferRegion: TypeAlias = "tvm.tirx.BufferRegion"
 
-# An index, a condition or the value of one element, in a program or in an operator's computation.
+# In a tensor program, an index, a condition or the value of one element; in a network, a tensor.
 Expr: TypeAlias = "tvm.ir.Expr"
-# A tensor of an operator's computation, and an axis that it reduces over.
+# A tensor of an operator's computation, an axis that it reduces over, and the computation: tensors → the one computed.
 Tensor: TypeAlias = "tvm.te.Tensor"
 IterVar: TypeAlias = "tvm.tirx.IterVar"
+Compute: TypeAlias = Callable[..., Tensor]
 
 # A schedule, and its handles of a block and of a loop.
 Schedule: TypeAlias = "tvm.s_tir.Schedule"
 SBlock: TypeAlias = "tvm.s_tir.schedule.SBlockRV"
 Loop: TypeAlias = "tvm.s_tir.schedule.LoopRV"
 
-# An operator of a network, or a value that one reads.
-RelaxExpr: TypeAlias = "tvm.relax.Expr"
+# The parts of a network, which TVM calls Relax: a function, its operators in order, one of them, and their builder.
+Function: TypeAlias = "tvm.relax.Function"
+DataflowBlock: TypeAlias = "tvm.relax.DataflowBlock"
+Call: TypeAlias = "tvm.relax.Call"
+Attributes: TypeAlias = "tvm.ir.Attrs"
+BlockBuilder: TypeAlias = "tvm.relax.BlockBuilder"
+
+# The shape of a tensor, and an array of any dtype.
+Shape: TypeAlias = tuple[int, ...]
+Array: TypeAlias = NDArray[Any]
 
 # Where programs run, what is compiled for it, and the arrays there.
 Target: TypeAlias = "tvm.target.Target"

@@ -8,12 +8,12 @@ from typing import Unpack
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Array, BlockBuilder, Compute, Expr, IRModule, Shape, Target, Tensor, Var
 from dlas_ops.kernels.operators import layout, points_innermost
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
 from dlas_ops.onnx.names import WeightNames
-from dlas_ops.placement._types import Array, BlockBuilder, Compute, Expr, IRModule, Shape, Target, Tensor, Var
 from dlas_ops.placement.account import Layer, LayerFields
 from dlas_ops.placement.graph import Recorder
 from dlas_ops.placement.in_place_concat import Growing

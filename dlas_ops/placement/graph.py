@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlas_ops._types import Array, Expr, Target
 from dlas_ops.kernels.registry import fitting
 from dlas_ops.kernels.shared.convolution import Conv
 
 if TYPE_CHECKING:
-    from dlas_ops.placement._types import Array, Expr, Target
     from dlas_ops.placement.value import Value
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Expr, Function, PrimFunc, Shape, Tensor, Var
 from dlas_ops.kernels.shared.blocks import read_channel
-from dlas_ops.placement._types import Expr, Function, PrimExpr, PrimFunc, Shape, Tensor, Var
 from dlas_ops.placement.operators import name_of
 from dlas_ops.placement.value import shape_of
 
@@ -62,7 +62,7 @@ def opened(first: Tensor, shape: Shape, channels: int, block: int) -> Tensor:
     """Return blocked `first` of NCHW `shape`, followed by zeros up to `channels`, in channel blocks of `block`."""
     batch, own, height, width = shape
 
-    def element(n: PrimExpr, co: PrimExpr, h: PrimExpr, w: PrimExpr, ci: PrimExpr) -> PrimExpr:
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         channel = co * block + ci
         held = read_channel(first, n, channel, h, w)
         return tirx.if_then_else(channel < own, held, tirx.const(0.0, first.dtype))

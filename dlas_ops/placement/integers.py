@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Compute, Expr, Tensor, Var
 from dlas_ops.kernels.operators import layout, quantize
-from dlas_ops.placement._types import Emit, Expr, Tensor
 from dlas_ops.placement.value import Quantization, Value
 
 relax, te = tvm.relax, tvm.te
+
+
+class Emit(Protocol):
+    """Adds a call of the tensor program that `compute` builds; see `context.Context.emit`."""
+
+    def __call__(self, compute: Compute, *arguments: Expr, name: str, pattern: int | None = ...) -> Var:
+        """Return the variable that holds the result."""
+        ...
+
 
 # The least and the greatest integer of each dtype.
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dlas_ops._tvm import tvm
-from dlas_ops.placement._types import Call, Expr, PrimFunc, Shape
+from dlas_ops._types import Call, Expr, PrimFunc, Shape
 
 relax, tirx = tvm.relax, tvm.tirx
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule, PassContext
 from dlas_ops.kernels.operators import quantize
 from dlas_ops.kernels.operators.points_innermost import POINTS
-from dlas_ops.placement._types import IRModule, PassContext
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.integers import LIMITS
 from dlas_ops.placement.operators import Operator, extremum

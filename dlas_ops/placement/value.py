@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops.placement._types import Array, Expr, Shape
+from dlas_ops._types import Array, Expr, Shape
 
 
 @dataclass(frozen=True, eq=False)

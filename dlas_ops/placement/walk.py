@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import DataflowBlock, IRModule, Target, Var
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.activations import ACTIVATIONS
 from dlas_ops.onnx.names import WeightNames
-from dlas_ops.placement._types import DataflowBlock, IRModule, Target, Var
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.operators import ELEMENTWISE, Operator, name_of
 from dlas_ops.placement.rules import (

@@ -11,7 +11,7 @@ import tvm_ffi
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import IRModule, Library, PrimFunc, RelaxExpr, Target
+from dlas_ops._types import Expr, IRModule, Library, PrimFunc, Target
 from dlas_ops.kernels.scheduling import asked_schedule, schedule_function
 from dlas_ops.lowering import Lowered
 from dlas_ops.passes.eviction import in_turns
@@ -84,7 +84,7 @@ def constant_bytes(lowered: Lowered) -> int:
     return sum(values.nbytes for _, arguments in calls for values in _constants(arguments).values())
 
 
-def _calls(module: IRModule) -> list[tuple[str, list[RelaxExpr]]]:
+def _calls(module: IRModule) -> list[tuple[str, list[Expr]]]:
     """Return name and arguments of every call of a tensor program, in the network's order."""
     found = []
     for block in module["main"].body.blocks:
@@ -96,7 +96,7 @@ def _calls(module: IRModule) -> list[tuple[str, list[RelaxExpr]]]:
     return found
 
 
-def _constants(arguments: Sequence[RelaxExpr]) -> dict[int, NDArray[Any]]:
+def _constants(arguments: Sequence[Expr]) -> dict[int, NDArray[Any]]:
     values: dict[int, Any] = {index: getattr(argument, "value", None) for index, argument in enumerate(arguments)}
     return {index: value.numpy() for index, value in values.items() if hasattr(value, "numpy")}
 

@@ -14,8 +14,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.tuners import Decision, Tuner, generated, template
-from tests.dlas_ops.loop_nests import program
 from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.tensor_programs import program
 
 # A type checker holds each module against the protocol here.
 TUNERS: dict[str, Tuner] = {"generated": generated, "template": template}

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc, Stmt
-from dlas_ops.kernels.scheduling import schedule_function
-from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.placement.graph import Problem
-from dlas_ops.processor.targets import describe
-from dlas_ops.schedule.tunables import Choice
-from dlas_ops.selection.candidates import programs
-from tests.dlas_ops.named_targets import named
 
 KINDS = {"SERIAL": "", "PARALLEL": "parallel ", "VECTORIZED": "vector ", "UNROLLED": "unrolled "}
 
@@ -38,15 +31,3 @@ def _walk(statement: Stmt, around: list[str], found: dict[str, str]) -> None:
                 _walk(each, around, found)
         case tvm.tirx.IfThenElse():
             _walk(statement.then_case, around, found)
-
-
-def program(mcpu: str, conv: Conv, name: str, operator: str = "", density: float = 1.0) -> PrimFunc:
-    """Return the candidate `name` for `conv` on a named processor, with bias and ReLU, not scheduled."""
-    format = "csr" if name.endswith("/csr") else "dense"
-    problem = Problem(operator or conv.operator, conv, plain=operator == "convert", format=format, density=density)
-    return programs(problem, named(mcpu))[name].function
-
-
-def scheduled(function: PrimFunc, mcpu: str, choice: Choice | None = None) -> PrimFunc:
-    """Return `function` as the rules schedule it for a named processor, or as `choice` says."""
-    return schedule_function(function, describe(named(mcpu)), choice)

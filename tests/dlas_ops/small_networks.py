@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import IRModule
 from dlas_ops.compiler import Compiled
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import native_target
@@ -56,6 +58,17 @@ def conv_node(conv: Conv, inputs: Sequence[str], output: str) -> onnx.NodeProto:
         "Conv", inputs, [output], kernel_shape=conv.kernel, strides=conv.stride, pads=conv.padding,
         dilations=conv.dilation, group=conv.groups,
     )  # fmt: skip
+
+
+def calls(module: IRModule) -> list[str]:
+    """Return the names of the tensor programs that "main" calls, or of the operators, in its order."""
+    found = []
+    for block in module["main"].body.blocks:
+        for binding in block.bindings:
+            with suppress(AttributeError):  # the output is bound to a variable
+                name = binding.value.op.name
+                found.append(str(binding.value.args[0].name_hint) if name.startswith("relax.call_tir") else name)
+    return found
 
 
 REPEATED = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))

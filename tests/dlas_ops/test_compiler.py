@@ -1,14 +1,10 @@
-"""What the compiler refuses, and that a lowered network is saved whole."""
+"""The compiler: requests that it refuses, networks in each form, and programs that are scheduled already."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import tvm_ffi
 
 import dlas_ops
-from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import named
@@ -29,11 +25,18 @@ def test_int8_needs_scales() -> None:
         dlas_ops.lower(NETWORK, named("znver4"), algorithm="direct", dtype="int8")
 
 
-@pytest.mark.parametrize("mcpu", ["x86-64-v3", "znver4", "cortex-a72"])
-def test_a_lowered_network_is_the_same_when_loaded(mcpu: str, tmp_path: Path) -> None:
-    lowered = dlas_ops.lower(NETWORK, named(mcpu), algorithm="spatial_pack")
-    dlas_ops.save(lowered, tmp_path)
-    loaded = dlas_ops.load(tmp_path)
-    assert tvm_ffi.structural_equal(lowered.module, loaded.module, map_free_vars=True)
-    assert loaded.layers == lowered.layers
-    assert isinstance(dlas_ops.build(loaded, named(mcpu)), tvm.runtime.Executable)
+def test_int8_takes_its_scales_from_images() -> None:
+    images = networks.random((4, *networks.shape_of(CONV)[1:]))
+    [layer] = dlas_ops.lower(NETWORK, named("znver4"), algorithm="direct", dtype="int8", calibration=images).layers
+    assert (layer.dtype, layer.weight) == ("int8", (16, 8, 3, 3))
+
+
+@pytest.mark.parametrize(("channels", "joins"), [(8, 0), (48, 1)])
+def test_the_plan_leaves_out_joins_where_no_layout_is_another(channels: int, joins: int) -> None:
+    """Fewer channels than a vector holds are one block for every algorithm."""
+    conv = Conv(1, channels, 6, 6, channels, (3, 3), padding=(1, 1, 1, 1))
+    nodes = [networks.conv_node(conv, ["x", "first"], "a"), networks.conv_node(conv, ["a", "second"], "y")]
+    weights = {"first": networks.weights_of(conv), "second": networks.weights_of(conv, 1)}
+    graph = dlas_ops.plan(networks.model(nodes, networks.shape_of(conv), weights), named("znver4"))
+    assert list(graph.problems) == ["first", "second"]
+    assert len([join for join in graph.joins if join.source == "first"]) == joins

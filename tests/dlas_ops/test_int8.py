@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dlas_ops
-from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.qdq import Layer, Network, Scale
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
@@ -108,7 +108,7 @@ X86 = {
 def test_every_instruction_is_exact(mcpu: str) -> None:
     """It is read off the assembly anywhere, and run where the processor has it."""
     flag, register, instruction = X86[mcpu]
-    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    target = named(mcpu)
     for kind, conv in CONVS.items():
         case = Case(conv)
         compiled = dlas_ops.compile(case.model, target, algorithm="spatial_pack", dtype="int8")
@@ -123,7 +123,7 @@ def test_every_instruction_is_exact(mcpu: str) -> None:
 @pytest.mark.parametrize(("mcpu", "instruction"), [("neoverse-n1", "sdot"), ("cortex-a72", "mla")])
 @pytest.mark.parametrize("kind", CONVS)
 def test_arm_is_exact(kind: str, mcpu: str, instruction: str, tmp_path: Path) -> None:
-    target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": mcpu, "num-cores": 4})
+    target = named(mcpu, cores=4)
     case = Case(CONVS[kind])
     lowered = dlas_ops.lower(case.model, target, algorithm="direct", dtype="int8")
     assert instruction in assembly.text_of(dlas_ops.build(lowered, target))
@@ -204,7 +204,7 @@ def test_the_account_says_what_is_multiplied() -> None:
     assert (first.dtype, first.weight, second.weight) == ("int8", (40, 19, 3, 3), (40, 40, 1, 1))
     arithmetic = {"x86-64-v3": "int16", "cascadelake": "int8"}
     for mcpu, expected in arithmetic.items():
-        target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+        target = named(mcpu)
         layers = dlas_ops.lower(Case(CONVS["conv2d"]).model, target, algorithm="gemm").layers
         assert {layer.arithmetic for layer in layers} == {expected}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Call, Shape, Var
 from dlas_ops.kernels.operators import layout
-from dlas_ops.placement._types import Call, Shape, Var
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.in_place_concat import Grown, opened, parts_of, take, write
 from dlas_ops.placement.rules.rule import places

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dlas_ops._tvm import tvm
-from dlas_ops.placement._types import Array, Call, Shape
+from dlas_ops._types import Array, Call, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value

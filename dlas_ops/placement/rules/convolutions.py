@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Unpack
 
+from dlas_ops._types import Array, Attributes, Call, Shape
 from dlas_ops.kernels.operators import depthwise, grouped
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.placement._types import Array, Attributes, Call, Shape
 from dlas_ops.placement.account import Precision
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.graph import Problem, problem_of

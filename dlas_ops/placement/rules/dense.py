@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+from dlas_ops._types import Call, Shape
 from dlas_ops.kernels.operators import dense
-from dlas_ops.placement._types import Call, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Array, Call, Shape
 from dlas_ops.kernels.shared.activations import ACTIVATIONS
-from dlas_ops.placement._types import Array, Call, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.operators import ELEMENTWISE, extremum
 from dlas_ops.placement.rules.rule import places

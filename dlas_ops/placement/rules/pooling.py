@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Attributes, Call, Shape
 from dlas_ops.kernels.operators import pooling
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.placement._types import Attributes, Call, Shape
 from dlas_ops.placement.account import Precision
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.graph import Problem

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
+from dlas_ops._types import Array, Call, Expr, Shape
 from dlas_ops.kernels.operators import dense, layout, pooling, quantize
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.placement._types import Array, Call, PrimExpr, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.graph import Problem
 from dlas_ops.placement.in_place_concat import parts_of
@@ -75,7 +75,7 @@ def _joined(
     one: Value,
     other: Value,
     shape: Shape,
-    operation: Callable[[PrimExpr, PrimExpr], PrimExpr],
+    operation: Callable[[Expr, Expr], Expr],
     name: str,
 ) -> Value | None:
     """Add or multiply two tensors of 8-bit integers as floats, in one step that reads the integers."""

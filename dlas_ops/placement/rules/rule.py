@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TypeAlias
 
-from dlas_ops.placement._types import Call, Shape
+from dlas_ops._types import Call, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.operators import Operator
 from dlas_ops.placement.value import Value

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from dlas_ops._types import Call, Expr, Shape
 from dlas_ops.kernels.operators import quantize
 from dlas_ops.kernels.operators.points_innermost import POINTS
-from dlas_ops.placement._types import Call, Expr, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.integers import LIMITS, known, operand, shifted
 from dlas_ops.placement.rules.rule import places

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 from dlas_ops._tvm import tvm
-from dlas_ops.kernels.scheduling import schedule_function
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.passes import eviction
 from dlas_ops.passes.eviction import EVICTS, LINE, RUNS, Eviction, evicted_bytes, in_turns
 from dlas_ops.passes.pipeline import PIPELINE
-from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
-from dlas_ops.selection import candidates
 from dlas_ops.selection.candidates import FILL
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops import tensor_programs
 
 CONV = Conv(1, 20, 9, 9, 24, (3, 3), padding=(1, 1, 1, 1))
 
@@ -26,9 +24,8 @@ CONV = Conv(1, 20, 9, 9, 24, (3, 3), padding=(1, 1, 1, 1))
 @pytest.fixture(scope="module")
 def program() -> tuple[Any, list[Any]]:
     """A convolution as a function of a library, by itself and in turns, and its arguments."""
-    cpu = describe(networks.target())
-    function = candidates.programs(Problem(CONV.operator, CONV), networks.target())["direct/dense"].function
-    scheduled = schedule_function(function, cpu)
+    function = tensor_programs.program(networks.target(), CONV, "direct/dense")
+    scheduled = tensor_programs.scheduled(function, networks.target())
     both = {"alone": scheduled, "in_turns": in_turns(scheduled)}
     module = tvm.IRModule({name: each.with_attr("global_symbol", name) for name, each in both.items()})
     drawn = np.random.default_rng(0)

@@ -8,8 +8,8 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc
 from dlas_ops.passes.permutation import READS, marked
 from dlas_ops.passes.pipeline import PIPELINE
-from tests.dlas_ops.loop_nests import scheduled
 from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.tensor_programs import scheduled
 
 
 def looked_up(size: int) -> PrimFunc:

@@ -10,16 +10,15 @@ import tvm_ffi
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import BufferLoad, Expr, PrimFunc, Stmt, Var
-from dlas_ops.kernels.scheduling import schedule_function, space
+from dlas_ops.kernels.scheduling import space
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.passes.prefetching import prefetched
-from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
 from dlas_ops.schedule.tunables import Choice
-from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import assembly
 from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.tensor_programs import program, scheduled
 
 tirx = tvm.tirx
 
@@ -28,21 +27,15 @@ CONV = Conv(1, 64, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1))
 TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "cortex-a72")
 
 
-def scheduled_for(mcpu: str, algorithm: str, choice: Choice, dtype: str = "float32", conv: Conv = CONV) -> PrimFunc:
-    target = named(mcpu)
-    function = programs(Problem(conv.operator, conv, dtype=dtype), target)[f"{algorithm}/dense"].function
-    return schedule_function(function, describe(target), choice)
-
-
 def text_of(mcpu: str, algorithm: str, dtype: str, choice: Choice) -> str:
-    scheduled = scheduled_for(mcpu, algorithm, choice, dtype)
-    library = tvm.compile(tvm.IRModule({"main": scheduled}), named(mcpu), tir_pipeline=PIPELINE)
+    function = scheduled(program(mcpu, CONV, f"{algorithm}/dense", dtype=dtype), mcpu, choice)
+    library = tvm.compile(tvm.IRModule({"main": function}), named(mcpu), tir_pipeline=PIPELINE)
     return str(library.mod.inspect_source("asm"))
 
 
 def asking(mcpu: str, algorithm: str, choice: Choice, conv: Conv = CONV) -> PrimFunc:
     """Return the program as the pass leaves it: what comes before it in TVM's lowering, and then the pass alone."""
-    module = tvm.IRModule({"main": scheduled_for(mcpu, algorithm, choice, conv=conv)})
+    module = tvm.IRModule({"main": scheduled(program(mcpu, conv, f"{algorithm}/dense"), mcpu, choice)})
     target = named(mcpu)
     lower, _, _ = tirx.get_tir_pipeline(PIPELINE)
     [function] = lower(tirx.transform.BindTarget(target.with_host(target))(module)).functions.values()
@@ -96,8 +89,7 @@ def asked_in_innermost_loop(function: PrimFunc) -> int:
 @pytest.mark.parametrize("mcpu", TARGETS)
 def test_the_rules_ask_for_nothing_ahead(mcpu: str) -> None:
     for algorithm in ("direct", "winograd"):
-        conv = Problem(CONV.operator, CONV)
-        function = programs(conv, named(mcpu))[f"{algorithm}/dense"].function
+        function = program(mcpu, CONV, f"{algorithm}/dense")
         assert space(function, describe(named(mcpu)))["prefetch"][0] == 0
         assert not asked_in_innermost_loop(asking(mcpu, algorithm, {}))
 

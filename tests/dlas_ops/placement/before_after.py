@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,13 @@ from dlas_ops.placement.context import Context
 from dlas_ops.placement.operators import Operator, name_of
 from dlas_ops.placement.rules.rule import Rule
 from dlas_ops.placement.value import Quantization, Value, shape_of
+from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.small_networks import calls
 
 relax, te = tvm.relax, tvm.te
 
 # Vectors of 8 float32 numbers, and no instruction for products of 8-bit integers.
-TARGET = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2})
+TARGET = named("x86-64-v3")
 NAMES = WeightNames(onnx.ModelProto())
 EPILOGUE = {"op_pattern": FUSES_EPILOGUE}
 
@@ -71,17 +72,6 @@ def with_bound(combine: Callable[[Any, Any], Any], shape: tuple[int, ...]) -> An
 def bounded(module: Any, data: Any, bound: float) -> Any:
     """Return the call of the program of `with_bound` in `module`."""
     return relax.call_tir(module.get_global_var("bound"), [data, relax.const(bound)], data.ty)
-
-
-def programs(module: Any) -> list[str]:
-    """Return the names of the tensor programs that "main" calls, or of the operators, in its order."""
-    found = []
-    for block in module["main"].body.blocks:
-        for binding in block.bindings:
-            with suppress(AttributeError):  # the output is bound to a variable
-                name = binding.value.op.name
-                found.append(binding.value.args[0].name_hint if name.startswith("relax.call_tir") else name)
-    return found
 
 
 class Case:
@@ -140,4 +130,4 @@ class Case:
         """See that `rule` does not apply to `call`, and emits nothing."""
         value, after = self.place(rule, call)
         assert value is None
-        assert programs(after) == []
+        assert calls(after) == []

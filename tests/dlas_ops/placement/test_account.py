@@ -17,6 +17,7 @@ from dlas_ops import Layer
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 FIRST = Conv(1, 3, 9, 9, 16, (3, 3), padding=(1, 1, 1, 1))
@@ -119,7 +120,7 @@ def test_stored_bytes_of_int8_are_those_of_all_small_integers_that_the_module_ho
     mcpu: str, dtype: type[np.integer[Any]], network: onnx.ModelProto
 ) -> None:
     images = networks.random([8, *networks.shape_of(FIRST)[1:]])
-    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    target = named(mcpu)
     lowered = dlas_ops.lower(network, target, algorithm="gemm", dtype="int8", calibration=images)
     small = [array for array in constants(lowered) if array.dtype in (np.int8, np.int16)]
     assert dtype in {array.dtype.type for array in small}

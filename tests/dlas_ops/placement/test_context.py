@@ -15,7 +15,8 @@ from dlas_ops.kernels.operators import layout, points_innermost
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.placement.value import Value
 from dlas_ops.processor.targets import describe
-from tests.dlas_ops.placement.before_after import SCALED, TARGET, Case, function, programs, tensor
+from tests.dlas_ops.placement.before_after import SCALED, TARGET, Case, function, tensor
+from tests.dlas_ops.small_networks import calls
 
 relax = tvm.relax
 
@@ -79,7 +80,7 @@ def test_an_expression_is_rewritten_over_plain_tensors() -> None:
     x, y = case.argument(SHAPE, 8), case.argument(SHAPE, 0)
     with emitting(case) as outputs:
         outputs.append(case.context.rewritten(relax.Tuple([x, relax.op.add(x, y)])))
-    assert programs(case.context.builder.get())[0] == "unpack"
+    assert calls(case.context.builder.get())[0] == "unpack"
 
 
 def test_a_quantized_value_is_realized_as_the_network_declares_it() -> None:
@@ -89,7 +90,7 @@ def test_a_quantized_value_is_realized_as_the_network_declares_it() -> None:
         value = case.context.value(data)
         outputs.append(value.expression)
     assert (value.dtype, value.quantization) == ("float32", None)
-    assert programs(case.context.builder.get())[0] == "dequantize"
+    assert calls(case.context.builder.get())[0] == "dequantize"
     assert case.context.held(data).quantization == SCALED
 
 

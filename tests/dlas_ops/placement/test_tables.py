@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 import dlas_ops
-from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.qdq import Layer, Network, Scale
 
 CONV = Conv(1, 8, 9, 11, 24, (1, 1))
@@ -126,7 +126,7 @@ def test_is_exact_on_every_processor(mcpu: str) -> None:
     flag, permutes = X86[mcpu]
     if flag not in networks.x86_flags():
         pytest.skip(f"this processor has no {flag}")
-    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    target = named(mcpu)
     case = Between(quantized_silu, silu)
     compiled = dlas_ops.compile(case.model, target, algorithm="spatial_pack")
     case.compare(networks.run(compiled, case.data))
@@ -138,7 +138,7 @@ def test_is_exact_on_every_processor(mcpu: str) -> None:
 def test_is_exact_on_arm(mcpu: str, tmp_path: Path) -> None:
     if not emulated.available():
         pytest.skip("needs Debian's packages gcc-aarch64-linux-gnu and qemu-user-static")
-    target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": mcpu, "num-cores": 4})
+    target = named(mcpu, cores=4)
     case = Between(quantized_silu, silu)
     lowered = dlas_ops.lower(case.model, target, algorithm="direct", dtype="int8")
     case.compare(emulated.run(lowered, target, case.data, tmp_path))

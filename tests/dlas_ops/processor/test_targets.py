@@ -15,6 +15,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe, native_target
 from tests.dlas_ops import emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 CONVS = [
@@ -70,7 +71,7 @@ def test_knows_small_arithmetic(fields: dict[str, str], dot: str, half: bool, ha
 def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     if networks.NEEDED[mcpu] not in networks.x86_flags():
         pytest.skip(f"this processor has no {networks.NEEDED[mcpu]}")
-    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    target = named(mcpu)
     for conv in CONVS:
         weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
         network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
@@ -82,7 +83,7 @@ def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("mcpu", ["cortex-a72", "neoverse-n1"])
 def test_arm_is_right(mcpu: str, algorithm: str, tmp_path: Path) -> None:
-    target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": mcpu, "num-cores": 4})
+    target = named(mcpu, cores=4)
     for conv in CONVS:
         weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
         nodes = [networks.conv_node(conv, ["x", "w"], "c"), helper.make_node("Relu", ["c"], ["y"])]

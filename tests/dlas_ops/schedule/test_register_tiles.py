@@ -12,8 +12,8 @@ from dlas_ops.processor.dot import stored as stored_int8
 from dlas_ops.processor.targets import describe
 from dlas_ops.schedule.register_tiles import partial_sums, weight_bytes
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.loop_nests import program
 from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.tensor_programs import program
 
 CASES = {"direct": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1))}
 
@@ -21,7 +21,7 @@ CASES = {"direct": Conv(1, 8, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1))}
 @pytest.mark.parametrize("mcpu", ["sapphirerapids", "x86-64-v3"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_weights_count_as_they_are_stored(mcpu: str, dtype: str) -> None:
-    conv, cpu = CASES["direct"], describe(tvm.target.Target({"kind": "llvm", "mcpu": mcpu}))
+    conv, cpu = CASES["direct"], describe(named(mcpu))
     packed = direct.pack(networks.weights_of(conv).astype(dtype), conv, cpu)
     # Without arithmetic in float16, weights are stored in it and packed for arithmetic in float32.
     stored = dtype if dtype.startswith("float") else str(packed.dtype)

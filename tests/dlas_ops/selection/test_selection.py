@@ -16,7 +16,6 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops import quantize
-from dlas_ops._tvm import tvm
 from dlas_ops.compiler import DTYPES
 from dlas_ops.kernels.algorithms import gemm
 from dlas_ops.kernels.registry import Asked, Selection, implemented, names
@@ -25,6 +24,7 @@ from dlas_ops.placement.graph import Graph, Join, Problem, problem_of
 from dlas_ops.processor.targets import describe, native_target
 from dlas_ops.selection import candidates, selection
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 
 FIRST = Conv(1, 3, 12, 12, 48, (3, 3), padding=(1, 1, 1, 1))
 INNER = Conv(1, 48, 12, 12, 48, (3, 3), padding=(1, 1, 1, 1))
@@ -148,12 +148,7 @@ def test_lowering_converts_as_often_as_the_selection_counts(
     drawn[""] = f"{data.draw(st.sampled_from(implemented()))}/dense"
     expected = selection.expected(graph, costs, networks.target(), drawn)
     lowered = dlas_ops.lower(model, networks.target(), algorithm=drawn, dtype=dtype)
-    calls = [
-        str(binding.value.args[0].name_hint).replace("spatial_pack", "")
-        for block in lowered.module["main"].body.blocks
-        for binding in block.bindings
-        if getattr(getattr(binding.value, "op", None), "name", "") == "relax.call_tir"
-    ]
+    calls = [name.replace("spatial_pack", "") for name in networks.calls(lowered.module)]
     assert sum("pack" in name for name in calls) == round(expected)
 
 
@@ -282,7 +277,7 @@ def test_weights_count_as_they_are_stored() -> None:
 
 
 def test_another_processor_needs_a_measurement_of_its_own(network: onnx.ModelProto) -> None:
-    board = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4})
+    board = named("cortex-a72", cores=4)
     with pytest.raises(ValueError, match=native_target()["mcpu"]):
         dlas_ops.compile(network, board, algorithm="auto")
     chosen = dlas_ops.select(

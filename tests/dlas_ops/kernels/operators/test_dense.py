@@ -12,9 +12,10 @@ from dlas_ops._types import PrimFunc
 from dlas_ops.kernels.operators import dense
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.loop_nests import nests, scheduled
+from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import SETTINGS
+from tests.dlas_ops.tensor_programs import scheduled
 
 
 def layer(mcpu: str) -> PrimFunc:

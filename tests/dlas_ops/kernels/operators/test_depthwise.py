@@ -11,9 +11,10 @@ from dlas_ops.kernels.operators import depthwise
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.loop_nests import nests, program, scheduled
+from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import SETTINGS
+from tests.dlas_ops.tensor_programs import program, scheduled
 
 CONV = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 

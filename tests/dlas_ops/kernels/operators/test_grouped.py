@@ -13,9 +13,10 @@ from dlas_ops.kernels.operators import grouped
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.loop_nests import nests, scheduled
+from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import SETTINGS, weights
+from tests.dlas_ops.tensor_programs import scheduled
 
 CONV = Conv(1, 32, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2)
 

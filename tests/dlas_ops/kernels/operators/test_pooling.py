@@ -9,8 +9,9 @@ from dlas_ops._types import PrimFunc
 from dlas_ops.kernels.operators import pooling
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
-from tests.dlas_ops.loop_nests import nests, program, scheduled
+from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.tensor_programs import program, scheduled
 
 CONV = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 

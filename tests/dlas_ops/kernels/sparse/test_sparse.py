@@ -23,6 +23,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
@@ -212,7 +213,7 @@ def test_a_saved_network_builds_alike(algorithm: str, tmp_path: Path) -> None:
 def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     if networks.NEEDED[mcpu] not in networks.x86_flags():
         pytest.skip(f"this processor has no {networks.NEEDED[mcpu]}")
-    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "num-cores": 2})
+    target = named(mcpu)
     wide = Conv(1, 3, 4, 240, 5, (3, 3), (1, 2), (1, 1, 1, 1))  # a row does not fit the registers
     for conv in (LARGE, wide, Conv(2, 19, 13, 11, 40, (3, 3), (2, 1), (1, 1, 1, 1))):
         weight, data = pruned(conv, 0.8), networks.random(networks.shape_of(conv))
@@ -222,7 +223,7 @@ def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_builds_for_arm(algorithm: str, tmp_path: Path) -> None:
-    target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4})
+    target = named("cortex-a72", cores=4)
     library = dlas_ops.compile(one_layer(LARGE, pruned(LARGE, 0.9)), target, algorithm=algorithm, format="csr").library
     library.export_library(str(tmp_path / "network.tar"))
     assert (tmp_path / "network.tar").stat().st_size > 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dlas_ops.kernels.shared.convolution import Conv
-from tests.dlas_ops.loop_nests import nests, program, scheduled
+from tests.dlas_ops.loop_nests import nests
+from tests.dlas_ops.tensor_programs import program, scheduled
 
 CONV = Conv(1, 32, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1))
 

@@ -11,7 +11,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement import in_place_concat, walk
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.rules import concatenations
-from tests.dlas_ops.placement.before_after import EPILOGUE, NAMES, TARGET, Case, function, programs, tensor
+from tests.dlas_ops.placement.before_after import EPILOGUE, NAMES, TARGET, Case, function, tensor
+from tests.dlas_ops.small_networks import calls
 
 relax = tvm.relax
 
@@ -102,6 +103,6 @@ def test_concatenations_that_begin_alike_share_one_tensor() -> None:
 
 def test_parts_that_are_not_whole_vectors_are_copied_each_time() -> None:
     after, _ = walk.place(growing(12), TARGET, Choices("direct"), NAMES)
-    called = programs(after)
+    called = calls(after)
     assert "write" not in called
     assert len([name for name in called if name.startswith("concat")]) == 2

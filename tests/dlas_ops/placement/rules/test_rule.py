@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlas_ops._tvm import tvm
-from dlas_ops.placement._types import Call, Shape
+from dlas_ops._types import Call, Shape
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.operators import Operator
 from dlas_ops.placement.rules.rule import places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dlas_ops.kernels.scheduling import space
@@ -15,17 +15,13 @@ from dlas_ops.schedule.tunables import Space
 from dlas_ops.selection.candidates import programs
 from dlas_ops.tuning.tuners import template
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.tensor_programs import program
 
 CONV = Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1))
 VALUES = st.lists(st.integers(1, 64), min_size=1, max_size=5, unique=True)
 SPACES = st.dictionaries(st.sampled_from("abcd"), VALUES, min_size=1)
 
 
-def function_of(name: str, conv: Conv = CONV) -> object:
-    return programs(Problem(conv.operator, conv), networks.target())[name].function
-
-
-@settings(max_examples=50, deadline=None)
 @given(SPACES, st.integers(1, 9), st.randoms(use_true_random=False))
 def test_every_point_but_the_rules_is_proposed_once(drawn: dict[str, list[int]], count: int, random: object) -> None:
     search = template.TemplateSearch(drawn, 0)
@@ -62,7 +58,7 @@ def test_every_tunable_is_tried_alone_first() -> None:
 
 
 def test_a_decision_for_another_shape_becomes_one_of_this_programs_space() -> None:
-    function = function_of("direct/dense")
+    function = program(networks.target(), CONV, "direct/dense")
     own = space(function, describe(networks.target()))
     known = {"tile": [7, 1, 3], "outer": "points", "unroll": 9, "prefetch": 3}
     fitted = template.transferred(function, networks.target(), known)
@@ -74,7 +70,7 @@ def test_a_decision_for_another_shape_becomes_one_of_this_programs_space() -> No
 
 
 def test_a_program_of_one_schedule_is_not_tuned() -> None:
-    assert template.supports(function_of("direct/dense"), networks.target()) is None
+    assert template.supports(program(networks.target(), CONV, "direct/dense"), networks.target()) is None
     conversions = programs(Problem("convert", CONV, plain=True), networks.target())
     reason = template.supports(next(iter(conversions.values())).function, networks.target())
     assert reason == "its schedule has one value of each tunable"

@@ -1,4 +1,4 @@
-"""What importing costs: the command line must list algorithms without TVM, and TVM must come without torch."""
+"""Imports and their cost: algorithms are listed without TVM, and TVM comes without torch."""
 
 from __future__ import annotations
 
