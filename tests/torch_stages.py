@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.settings import CompressSettings, DataSettings, TrainSettings
+from explorer.datasets import SPLITS
 from explorer.line import contracts
+from explorer.line.prepared import Inputs, Prepared
 
 # As the engine gives its torch worker on a small machine: OpenMP threads that share their cores with other processes
 # wait for one another at every operator, which makes two slower than one.
@@ -39,6 +41,17 @@ def data(folder: Path, dataset: str = "digits", root: Path = Path(), **settings:
     parameters = {"dataset": dataset, **DataSettings(**settings).model_dump()}
     artifact = execute("data", folder, parameters, source=Artifact("source", "source", root))
     return replace(artifact, values={**artifact.values, "root": str(root)})
+
+
+def image_folder(folder: Path, root: Path, **settings: Any) -> Artifact:
+    """Run the data stage on the image files below `root`, at 16 px."""
+    return data(folder, "image_folder", root, image_size=16, **settings)
+
+
+def inputs_of(artifact: Artifact) -> dict[str, Inputs]:
+    """Return the images of each split that a data stage wrote."""
+    prepared = Prepared.load(artifact)
+    return {split: getattr(prepared, split) for split in SPLITS}
 
 
 def train(

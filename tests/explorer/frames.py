@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.core.configuration import Configuration
+from explorer.workspace.records import Record
 
 
 def complete(number: int, accuracy: float, latency_ms: float, size_bytes: int = 1000, **axes: Any) -> dict[str, Any]:
@@ -47,6 +48,17 @@ def failed(number: int, stage: str = "measure", kind: str = "crash", **axes: Any
         "configuration_id": configuration.id,
         "seconds": 0.5,
     }
+
+
+def recorded(accuracy: float, latency_ms: float, size_bytes: int, key: str) -> Record:
+    """Return what is on record of a stack on one device, whose library has a `key`."""
+    return Record(
+        {
+            "accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.1,
+            "latency_ms": latency_ms, "latency_low_ms": latency_ms - 0.1, "latency_high_ms": latency_ms + 0.1,
+            "size_bytes": size_bytes, "macs": 5, "build_key": key, "measure_key": f"m{key}",
+        }
+    )  # fmt: skip
 
 
 def frame_of(*rows: dict[str, Any]) -> pd.DataFrame:

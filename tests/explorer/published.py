@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,12 +17,13 @@ IMAGENET = (3, 224, 224)
 CIFAR = (3, 32, 32)
 
 
-def costs(build: Build, classes: int = 1000, shape: Shape = IMAGENET) -> tuple[float, int]:
-    """Return the multiply-accumulates of one image, and the parameters, at width 1."""
+def assert_costs(build: Build, macs: float, parameters: int, classes: int = 1000, shape: Shape = IMAGENET) -> None:
+    """Check how many multiply-accumulates an image takes, to 0.1 %, and how many parameters there are, at width 1."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model = build(1.0, classes, shape).eval()
         model(torch.empty(1, *shape))
-    return counter.get_total_flops() / 2, sum(parameter.numel() for parameter in model.parameters())
+    assert counter.get_total_flops() / 2 == pytest.approx(macs, rel=1e-3)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
 def channels(build: Build, width: float) -> list[int]:

@@ -6,11 +6,11 @@ import pytest
 import torchvision
 
 from explorer.models.resnet18 import build
-from tests.explorer.published import CIFAR, assert_computes_alike, assert_named_alike, channels, costs, maps
+from tests.explorer.published import CIFAR, assert_computes_alike, assert_costs, assert_named_alike, channels, maps
 
 
 def test_full_width_costs_on_imagenet_what_torchvision_lists() -> None:
-    assert costs(build) == (pytest.approx(1.814e9, rel=1e-3), 11_689_512)
+    assert_costs(build, 1.814e9, 11_689_512)
 
 
 def test_parameters_are_named_as_torchvision_names_them() -> None:
@@ -23,7 +23,7 @@ def test_with_torchvisions_parameters_outputs_are_torchvisions() -> None:
 
 def test_full_width_costs_on_cifar_what_its_variant_does() -> None:
     """The variant of github.com/kuangliu/pytorch-cifar."""
-    assert costs(build, 10, CIFAR) == (pytest.approx(0.5554e9, rel=1e-3), 11_173_962)
+    assert_costs(build, 0.5554e9, 11_173_962, 10, CIFAR)
 
 
 @pytest.mark.parametrize(("side", "expected"), [(224, [112, 56, 28, 14, 7]), (32, [32, 16, 8, 4]), (8, [8, 4, 2])])

@@ -8,11 +8,11 @@ import torchvision
 from torch import nn
 
 from explorer.models.vgg16 import build
-from tests.explorer.published import CIFAR, assert_named_alike, channels, costs, maps
+from tests.explorer.published import CIFAR, assert_costs, assert_named_alike, channels, maps
 
 
 def test_full_width_costs_on_imagenet_what_torchvision_lists() -> None:
-    assert costs(build) == (pytest.approx(15.470e9, rel=1e-3), 138_365_992)
+    assert_costs(build, 15.470e9, 138_365_992)
 
 
 def test_parameters_are_named_as_torchvision_names_them() -> None:
@@ -21,7 +21,7 @@ def test_parameters_are_named_as_torchvision_names_them() -> None:
 
 def test_full_width_costs_on_cifar_what_its_variant_does() -> None:
     """The variant of github.com/kuangliu/pytorch-cifar."""
-    assert costs(build, 10, CIFAR) == (pytest.approx(0.3132e9, rel=1e-3), 14_728_266)
+    assert_costs(build, 0.3132e9, 14_728_266, 10, CIFAR)
 
 
 @pytest.mark.parametrize(

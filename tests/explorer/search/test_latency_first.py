@@ -16,8 +16,6 @@ import explorer
 from explorer import cli
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED
-from explorer.core.settings import CompressSettings, Settings
-from explorer.line import dry_run, trial
 from explorer.results.pareto import on_front
 from explorer.search import latency_first
 from explorer.search.latency_first import Screen
@@ -144,73 +142,6 @@ def test_of_stacks_on_several_devices_every_objective_counts() -> None:
     limited.add(0, both, together(2.0, 1.0, 0.95))
     assert "it breaks the limit latency_ms <= 5 on left" in str(limited.why_not(both, together(6.0, 0.1, size=1)))
     assert limited.why_not(both, together(5.4, 0.1, size=1)) is None, "its interval begins within"
-
-
-class Patient:
-    """Leaves nothing out and remembers who it was asked about."""
-
-    def __init__(self) -> None:
-        self.asked: list[Configuration] = []
-
-    def why_not(self, configuration: Configuration, known: Any) -> str | None:
-        self.asked.append(configuration)
-        return None
-
-
-@pytest.mark.parametrize(
-    ("compression", "networks", "measurements"),
-    [
-        ("weight_pruning", 1, 0),  # dense kernels take as long as without zeros
-        ("int8_qat", 1, 0),
-        ("channel_pruning", 2, 1),
-        ("channel_pruning+weight_pruning", 2, 1),
-        ("channel_pruning+int8_qat", 2, 1),
-    ],
-)
-def test_only_other_shapes_are_compressed_and_measured_apart(
-    compression: str, networks: int, measurements: int
-) -> None:
-    engine, screen = dry_run.CountingEngine({}), Patient()
-    c = Configuration(
-        "digits", "resnet18", compression=compression, ratio=0.5 if "pruning" in compression else None,
-        channel_multiple=8 if "channel" in compression else None,
-    )  # fmt: skip
-    for known in ("none", "int8"):
-        trial.run(Configuration("digits", "resnet18", compression=known), Settings(), engine, screen)
-    assert not screen.asked, "there is nothing to train"
-    before = engine.distinct.copy()
-    trial.run(c, Settings(), engine, screen)
-    assert screen.asked == [c]
-    executed = engine.distinct - before
-    assert (executed["compress"], executed["measure"]) == (networks, measurements)
-
-
-def test_a_stack_on_several_devices_is_measured_on_each_before_it_is_fine_tuned() -> None:
-    engine, screen = dry_run.CountingEngine({}), Patient()
-    both = replace(PRUNED, device="left+right")
-    trial.run(both, Settings(), engine, screen)
-    assert screen.asked == [both]
-    assert (engine.distinct["compress"], engine.distinct["measure"]) == (2, 2)
-
-
-def test_which_weights_are_zero_decides_how_long_csr_takes() -> None:
-    screen = Patient()
-    c = Configuration("digits", "resnet18", compression="weight_pruning", ratio=0.5, format="csr")
-    trial.run(c, Settings(), dry_run.CountingEngine({}), screen)
-    assert not screen.asked
-
-
-def test_without_fine_tuning_there_is_nothing_to_measure_before() -> None:
-    engine, screen = dry_run.CountingEngine({}), Patient()
-    trial.run(PRUNED, Settings(compress=CompressSettings(epochs=0)), engine, screen)
-    assert not screen.asked
-    assert engine.distinct["measure"] == 1
-
-
-def test_a_compression_of_the_users_own_is_trained_before_it_is_measured() -> None:
-    engine, screen = dry_run.CountingEngine({}), Patient()
-    trial.run(Configuration("digits", "resnet18", compression="mine:prune", ratio=0.5), Settings(), engine, screen)
-    assert not screen.asked
 
 
 def write(folder: Path, name: str) -> Path:

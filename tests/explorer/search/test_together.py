@@ -12,21 +12,18 @@ import explorer
 from explorer import cli
 from explorer.core import configuration
 from explorer.core.configuration import Configuration
-from explorer.core.errors import Failure, SpaceError, StageFailed
-from explorer.core.settings import Settings
-from explorer.core.statistics import Interval
-from explorer.line import dry_run, several_devices, trial
-from explorer.line.contracts import measure
+from explorer.core.errors import SpaceError
+from explorer.line import dry_run, several_devices
 from explorer.results import pareto
 from explorer.search import planning
 from explorer.space import space
 from explorer.space.limits import Limit, violation
-from explorer.workspace.records import Record, Records
+from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Once, Ran
 from tests.explorer import spaces
-from tests.explorer.frames import frame_of
+from tests.explorer.frames import frame_of, recorded
 from tests.studies import Events
 
 DEVICES = """
@@ -61,27 +58,8 @@ def write(
     return path
 
 
-def record(accuracy: float, latency: float, size: int, key: str) -> Record:
-    return Record(
-        {
-            "accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.1,
-            "latency_ms": latency, "latency_low_ms": latency - 0.1, "latency_high_ms": latency + 0.1,
-            "size_bytes": size, "macs": 5, "build_key": key, "measure_key": f"m{key}",
-        }
-    )  # fmt: skip
-
-
-def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> None:
-    both = several_devices.together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
-    assert (both["accuracy"], both["accuracy_low"], both["accuracy_high"]) == (0.8, 0.8 - 0.1, 0.8 + 0.1)
-    assert (both["latency_ms"], both["latency_low_ms"], both["latency_high_ms"]) == (2.0, 1.9, 2.1)
-    assert (both["size_bytes"], both["macs"], both["build_key"]) == (40, 5, "x")
-    assert (both["latency_ms on a"], both["latency_ms on b"], both["latency_low_ms on b"]) == (2.0, 1.0, 0.9)
-    assert (both["accuracy on a"], both["size_bytes on a"], both["build_key on b"]) == (0.9, 30, "y")
-
-
 def test_a_limit_on_one_device_counts_what_is_reached_there() -> None:
-    values = several_devices.together({"a": record(0.9, 2.0, 30, "x"), "b": record(0.8, 1.0, 40, "y")}).values
+    values = several_devices.together({"a": recorded(0.9, 2.0, 30, "x"), "b": recorded(0.8, 1.0, 40, "y")}).values
     assert violation([Limit("latency_ms", "<=", 1.5, "b")], "a+b", values) == 0
     assert violation([Limit("latency_ms", "<=", 1.0, "a")], "a+b", values) == 1
     assert violation([Limit("latency_ms", "<=", 1.0)], "a+b", values) == 1
@@ -121,17 +99,6 @@ def test_each_device_measures_and_targets_share_what_is_built(tmp_path: Path) ->
     counts = {each.stage: each.distinct for each in dry_run.count(space.load(write(tmp_path)))}
     assert (counts["train"], counts["build"], counts["measure"]) == (1, 2, 4)
     assert configuration.why_invalid(Configuration("digits", "resnet18", device="a+a")) == "device a+a names a twice"
-
-
-def test_a_failure_names_the_device() -> None:
-    class Engine(dry_run.CountingEngine):
-        def measure(self, stage: measure.Stage, device: str) -> Interval:
-            if device == "right":
-                raise StageFailed(Failure("measure", "device", "it is gone"))
-            return super().measure(stage, device)
-
-    c = Configuration("digits", "resnet18", device="left+right")
-    assert trial.run(c, Settings(), Engine({})) == Failure("measure", "device", "on right: it is gone")
 
 
 @pytest.fixture(scope="module")
