@@ -52,7 +52,8 @@ def library(name: str, dtype: str) -> Any:
             data, *others = inputs
             output = getattr(quantize, name)(data, dtype, *others)
         case "look_up":
-            output = quantize.look_up(*inputs, least=LIMITS[dtype][0])
+            data, table = inputs
+            output = quantize.look_up(data, table, LIMITS[dtype][0])
         case "joined":
             output = quantize.joined(lambda one, other: one - other, *inputs)
         case _:

@@ -68,8 +68,8 @@ def drawn(shape: tuple[int, int, int, int], dot: Dot, seed: int) -> list[Array]:
 def test_every_product_is_summed_once(kind: str, shape: tuple[int, int, int, int], seed: int) -> None:
     dot = DOTS[kind]
     arrays = drawn(shape, dot, seed)
-    inputs = placeholders(*arrays)
-    found = computed(product_of(*inputs, dot), inputs, arrays)
+    data, weight = placeholders(*arrays)
+    found = computed(product_of(data, weight, dot), [data, weight], arrays)
     wide = [array.astype(np.float64) for array in arrays]
     expected = np.einsum("rabv,abcv->rc" if dot.values > 1 else "rab,abc->rc", *wide)
     if dot.sums == "int32":
@@ -85,8 +85,8 @@ def test_float16_is_summed_in_parts_that_float32_adds() -> None:
     """Of 5 x 40 steps, 40 are a part of 64 at most: five float16 sums of 40, of even and of odd values each."""
     dot = DOTS["float16"]
     arrays = drawn((2, 5, 40, 3), dot, 0)
-    inputs = placeholders(*arrays)
-    function = te.create_prim_func([*inputs, product_of(*inputs, dot)])
+    data, weight = placeholders(*arrays)
+    function = te.create_prim_func([data, weight, product_of(data, weight, dot)])
     assert half.parts([5, 40]) == [(5, 1), (1, 40)]
     assert nests(function) == {"partial": "5, 2, 3, 2, 40", "direct": "2, 3, 5"}
     sch = tvm.s_tir.Schedule(function)
@@ -97,7 +97,7 @@ def test_float16_is_summed_in_parts_that_float32_adds() -> None:
 
 @pytest.mark.parametrize("kind", ["float32", "float16"])
 def test_the_block_of_the_sums_asks_for_its_schedule(kind: str) -> None:
-    inputs = placeholders(*drawn((1, 2, 2, 2), DOTS[kind], 0))
-    sch = tvm.s_tir.Schedule(te.create_prim_func([*inputs, product_of(*inputs, DOTS[kind], "gemm")]))
+    data, weight = placeholders(*drawn((1, 2, 2, 2), DOTS[kind], 0))
+    sch = tvm.s_tir.Schedule(te.create_prim_func([data, weight, product_of(data, weight, DOTS[kind], "gemm")]))
     annotations = sch.get(sch.get_sblock("gemm")).annotations
     assert (annotations["dlas.schedule"], [int(size) for size in annotations["dlas.tile"]]) == ("gemm", [1, 2, 3])

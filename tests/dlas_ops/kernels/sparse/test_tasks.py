@@ -6,7 +6,7 @@ import pytest
 import tvm_ffi
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import SBlock, Schedule
+from dlas_ops._types import SBlock, Schedule, Stmt
 from dlas_ops.kernels.scheduling import space
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse import gemm, tasks
@@ -86,9 +86,9 @@ def test_sums_of_several_steps_are_of_as_many_copies() -> None:
         sch, block = defined(POINTWISE, "gemm")
         choice = chosen(tasks.tunables(sch, block, CPU), {"vectors": vectors, "unroll": unroll})
         block = gemm.tiled(sch, block, choice)
-        buffers = []
+        buffers: list[Stmt] = []
 
-        def visit(allocated: object, found: list[object] = buffers) -> None:
+        def visit(allocated: Stmt, found: list[Stmt] = buffers) -> None:
             found.append(allocated)
 
         tvm_ffi.structural_walk(sch.get(block).body, (tvm.tirx.AllocBuffer, visit))
