@@ -32,7 +32,6 @@ NETWORK = networks.model(
 
 @pytest.mark.parametrize("mcpu", ["x86-64-v3", "znver4"])
 def test_operators_that_follow_a_layer_are_in_its_program_and_dead_ones_in_none(mcpu: str) -> None:
-    """A dead reader of the convolution would keep the addition from being fused with it."""
     lowered = lowering.lower(NETWORK, named(mcpu), Choices("direct"), "float32")
     [layer] = lowered.layers
     assert (layer.name, layer.ran) == ("w", "direct/dense")
@@ -40,6 +39,13 @@ def test_operators_that_follow_a_layer_are_in_its_program_and_dead_ones_in_none(
     assert ("pack" in packed, "pack" in unpacked) == (True, True)
     assert {"conv2d", "relu", "add"} <= set(convolution.split("_"))
     assert "sigmoid" not in lowered.module.script(show_meta=False)
+
+
+def test_a_rounded_result_that_nobody_reads_keeps_no_operator_from_being_fused() -> None:
+    """Of a layer stored in float16, only what follows is read; its own rounding is dead."""
+    lowered = lowering.lower(NETWORK, named("znver4"), Choices("direct"), "float16")
+    [program] = [name for name in networks.calls(lowered.module) if "conv2d" in name or "add" in name]
+    assert {"conv2d", "relu", "add"} <= set(program.split("_"))
 
 
 def test_what_is_placed_is_not_fused_and_the_context_has_the_account() -> None:

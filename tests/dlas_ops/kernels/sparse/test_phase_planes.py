@@ -22,6 +22,7 @@ KINDS = {
     "pointwise": Conv(2, 3, 8, 10, 2, (1, 1)),
     "a map": Conv(1, 3, 7, 6, 2, (3, 3), padding=(1, 1, 1, 1)),
     "a map with a stride": Conv(2, 2, 9, 7, 2, (3, 3), (2, 2), (1, 1, 1, 1)),
+    "a map of one point in four phases": Conv(2, 3, 2, 2, 2, (2, 2), (2, 2)),
     "rows": Conv(1, 2, 12, 32, 2, (3, 3), padding=(1, 1, 1, 1)),
     "rows with a stride and dilation": Conv(1, 2, 19, 64, 2, (2, 3), (2, 2), (0, 2, 1, 1), (3, 2)),
     "a part of a row": Conv(1, 2, 3, 300, 2, (3, 3), padding=(1, 1, 1, 1)),
@@ -81,7 +82,7 @@ def test_sums_on_planes_are_the_convolution(kind: str, plain: bool) -> None:
     if kind == "pointwise":
         assert (planes.shifts, planes.in_place) == ([], True)
     elif kind.startswith("a map"):
-        assert (planes.tiles, planes.in_place) == (1, "stride" not in kind)
+        assert (planes.tiles, planes.in_place) == (1, KINDS[kind].stride == (1, 1))
     elif kind.startswith("rows"):
         assert (planes.points % width, planes.across) == (0, 1)
     else:
