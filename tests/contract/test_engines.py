@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,12 @@ from explorer.core.errors import ExplorerError, StageFailed
 from explorer.core.settings import DataSettings
 from explorer.engines.context import EngineContext
 from explorer.engines.engine import Engine
-from explorer.engines.workers import TORCH, TVM, Workers, WorkersModule
+from explorer.engines.workers import TORCH, TVM, Workers
 from explorer.line import contracts
 from explorer.processes.pool import Word
 from explorer.search.search import Where
 from explorer.space.devices import LOCAL
+from tests.contract.engines import loaded, of_the_slow
 from tests.scripted_workers import context_of
 from tests.studies import Events
 
@@ -41,18 +40,6 @@ class Running:
     def events(self) -> Events:
         assert isinstance(self.context.observer, Events)
         return self.context.observer
-
-
-def loaded(name: str) -> WorkersModule:
-    if name == "ray":
-        pytest.importorskip("ray", reason="pip install 'dlas-explorer[ray]'")
-    module: WorkersModule = plugins.load("engine", name)
-    return module
-
-
-def of_the_slow(names: tuple[str, ...]) -> list[object]:
-    """Return the names as parameters, those of engines that take long to start marked as slow."""
-    return [pytest.param(name, marks=pytest.mark.slow if name != "local" else ()) for name in names]
 
 
 @pytest.fixture(scope="module", params=of_the_slow(plugins.names("engine")))
@@ -144,28 +131,6 @@ def test_a_failure_is_on_record_and_not_provoked_again(running: Running) -> None
     assert len(running.events.stages) == before + 1
     executions = running.context.records.executions()
     assert executions[executions["key"] == stage.key]["failure"].notna().to_list() == [True]
-
-
-@pytest.mark.parametrize("name", of_the_slow(plugins.names("engine")))
-def test_whatever_waits_for_a_stopped_engine_gets_a_failure(name: str, tmp_path: Path) -> None:
-    # In a process of its own: a process drives one Ray cluster at a time, and `running` may have one.
-    with get_context("spawn").Pool(1) as pool:
-        pool.apply(stop_while_a_request_waits, (name, tmp_path))
-
-
-def stop_while_a_request_waits(name: str, folder: Path) -> None:
-    workers = loaded(name).build(context_of(folder), None)
-    with workers.start(), ThreadPoolExecutor() as executor, workers.worker(TORCH) as worker:
-        assert worker.request(OWN_PID) > 0
-        waiting = executor.submit(worker.request, {"call": "signal:pause", "arguments": {}})
-        with pytest.raises(TimeoutError):
-            waiting.result(timeout=1)
-        workers.stop()
-        with pytest.raises(StageFailed) as caught:
-            waiting.result(timeout=60)
-    assert caught.value.failure.kind == "stopped"
-    with pytest.raises(StageFailed, match="stopped"), workers.worker(TORCH):
-        pass
 
 
 @pytest.mark.parametrize("name", plugins.names("engine"))
