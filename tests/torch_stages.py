@@ -88,9 +88,17 @@ def weights_of(model: nn.Module) -> list[Tensor]:
     return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
-def onnx_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what ONNX Runtime computes for each image alone, shape (N, classes)."""
+def onnx_outputs(path: Path, images: NDArray[np.float32], fused: bool = True) -> NDArray[np.float32]:
+    """Return what ONNX Runtime computes for each image alone, shape (N, classes).
+
+    Parameters
+    ----------
+    fused
+        Whether it may replace operators by others; those on 8-bit integers then round otherwise.
+    """
     options = onnxruntime.SessionOptions()
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(["logits"], {"image": image[np.newaxis]})[0] for image in images])

@@ -11,7 +11,7 @@ from explorer.workspace.records import Record
 from tests.explorer.frames import recorded
 
 
-def test_the_worst_device_counts_in_every_quantity_and_each_is_on_recorded() -> None:
+def test_the_worst_device_counts_in_every_quantity_and_each_is_on_record() -> None:
     both = together({"a": recorded(0.9, 2.0, 30, "x"), "b": recorded(0.8, 1.0, 40, "y")}).values
     assert (both["accuracy"], both["accuracy_low"], both["accuracy_high"]) == (0.8, 0.8 - 0.1, 0.8 + 0.1)
     assert (both["latency_ms"], both["latency_low_ms"], both["latency_high_ms"]) == (2.0, 1.9, 2.1)

@@ -1,4 +1,4 @@
-"""Pixels that a fine-tuning sees, of which there are none where nothing is removed."""
+"""Pixels that a fine-tuning sees, none where nothing is removed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from explorer.line.stage import Parameters, Parents, ParentsWithCode, Stage
 
 TARGET = {"kind": "llvm", "mcpu": "znver3", "num-cores": 2}
 BOARD = Address(tracker="10.0.0.1:9190", key="board")
-# Stage → parameters none of which is a default that a lost field would have, too.
+# Stage → parameters, few of them defaults, which a lost field would have, too.
 PARAMETERS: Mapping[str, Parameters] = {
     "data": contracts.data.Parameters("digits", DataSettings(test=0.3, seed=1)),
     "train": contracts.train.Parameters("resnet18", 1, TrainSettings(epochs=7, learning_rate=0.3)),

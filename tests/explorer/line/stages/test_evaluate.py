@@ -24,8 +24,6 @@ from tests.conftest import Compress
 
 pytestmark = pytest.mark.slow
 
-AVX512 = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2}
-
 
 @pytest.fixture(scope="module")
 def network(compressed: Compress) -> Artifact:
@@ -41,13 +39,6 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, networ
 @pytest.fixture(scope="module")
 def pruned(compressed: Compress) -> Artifact:
     return compressed("weight_pruning", 0.9, epochs=0)
-
-
-def lowered(
-    folder: Path, network: Artifact, algorithm: str, format: str = "dense", target: Mapping[str, Any] | None = None
-) -> Artifact:
-    choice = {"algorithm": algorithm, "format": format, "dtype": "float32", "target": target or native_target()}
-    return torch_stages.execute("lower", folder / algorithm / format, choice, network=network)
 
 
 def built(folder: Path, network: Artifact, dtype: str = "float32") -> dict[str, Artifact]:
@@ -179,18 +170,3 @@ def test_the_layer_of_a_wrong_kernel_is_named(
     with pytest.raises(StageFailed, match=message) as failed:
         evaluated(tmp_path, {**parents, **built(tmp_path, own, dtype)}, dtype)
     assert failed.value.failure.kind == "wrong_output"
-
-
-def test_what_only_sums_in_another_order_shares_an_accuracy(pruned: Artifact, tmp_path: Path) -> None:
-    choices = [("direct", "dense"), ("gemm", "dense"), ("spatial_pack", "dense"), ("direct", "csr"), ("gemm", "csr")]
-    for algorithm, format in choices:
-        values = lowered(tmp_path, pruned, algorithm, format).values
-        assert values["numerics"] == {"dtype": "float32", "layers": {}}
-
-
-def test_winograd_is_told_apart_by_layer_and_tile(network: Artifact, tmp_path: Path) -> None:
-    numerics = lowered(tmp_path, network, "winograd", target=AVX512).values["numerics"]
-    assert numerics["dtype"] == "float32"
-    layers = numerics["layers"]
-    assert len(layers) > 5
-    assert set(layers.values()) <= {"winograd F(2, 3)", "winograd F(4, 3)"}

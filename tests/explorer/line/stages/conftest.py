@@ -1,0 +1,49 @@
+"""Artifacts of a small network on the digits, which the tests of the stages for TVM share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from dlas_ops.processor.targets import native_target
+from explorer.core.artifact import Artifact
+from explorer.line.checking.reference import Reference
+from explorer.line.prepared import Prepared
+from tests import torch_stages
+from tests.conftest import Once
+from tests.explorer.digit_network import network
+
+
+@pytest.fixture(scope="session")
+def small(once: Once, digits: Artifact) -> Artifact:
+    """The network as stage ``compress`` leaves one behind: network.onnx and reference.npz."""
+
+    def make(folder: Path) -> Artifact:
+        made = network()
+        onnx.save(made, folder / "network.onnx")
+        images = Reference.inputs(Prepared.load(digits))
+        evaluator: Any = ReferenceEvaluator(made)
+        logits = [evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in images]
+        Reference(images, np.concatenate(logits)).save(folder)
+        return Artifact("compress", "small", folder)
+
+    return once.made("small", make)
+
+
+@pytest.fixture(scope="session")
+def lowered(once: Once, small: Artifact) -> Artifact:
+    """The network lowered for this machine, its convolutions by gemm."""
+    choice = {"algorithm": "gemm", "format": "dense", "dtype": "float32", "target": native_target()}
+    return once.made("lowered", lambda folder: torch_stages.execute("lower", folder, choice, network=small))
+
+
+@pytest.fixture(scope="session")
+def built(once: Once, lowered: Artifact) -> Artifact:
+    """The library of the lowered network."""
+    target = {"target": native_target()}
+    return once.made("built", lambda folder: torch_stages.execute("build", folder, target, lower=lowered))
