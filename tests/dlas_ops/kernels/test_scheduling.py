@@ -27,10 +27,7 @@ DEPTHWISE = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 
 def lowered() -> Lowered:
     """Return a convolution that has tunables, between conversions that have none."""
-    network = networks.model(
-        [networks.conv_node(CONV, ["x", "w"], "y")], networks.shape_of(CONV), {"w": networks.weights_of(CONV)}
-    )
-    return dlas_ops.lower(network, named("znver4"), algorithm="spatial_pack")
+    return dlas_ops.lower(networks.one_layer(CONV), named("znver4"), algorithm="spatial_pack")
 
 
 def test_programs_with_tunables_are_found_by_their_names() -> None:
