@@ -104,7 +104,7 @@ def softmax(rows: int) -> PrimFunc:
 def test_programs_that_ask_for_nothing_run_in_vectors_and_if_it_pays_in_parallel(
     mcpu: str, rows: int, expected: dict[str, str]
 ) -> None:
-    """What is element-wise is inlined; a reduction and the result are loops of their own."""
+    """Element-wise operators are inlined; a reduction and the result are loops of their own."""
     assert nests(schedule_function(softmax(rows), describe(named(mcpu)))) == expected
 
 

@@ -10,7 +10,7 @@ from tests.dlas_ops.assembly import program_text
 from tests.dlas_ops.tensor_programs import program, scheduled
 
 HEAP = "TVMBackendAllocWorkspace"
-# Whose programs copy no input, so that all of their buffers are sums.
+# Its programs copy no input, so that all of their buffers are sums.
 POINTWISE = Conv(1, 32, 16, 16, 64, (1, 1))
 
 

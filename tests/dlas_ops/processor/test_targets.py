@@ -1,4 +1,4 @@
-"""What schedules learn about processors, and that builds for processors other than this one are right."""
+"""Descriptions of processors for schedules, and that builds for processors other than this one are right."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ LARGE = Conv(1, 64, 16, 16, 96, (3, 3), padding=(1, 1, 1, 1))
 
 
 def pruned(conv: Conv, sparsity: float, seed: int = 0) -> networks.Array:
-    """Return weights of which a share is zero, and with them one whole filter."""
+    """Return weights with a share of zeros, among them one whole filter."""
     weight = networks.weights_of(conv, seed)
     weight[np.random.default_rng(seed).random(weight.shape) < sparsity] = 0
     if sparsity:
