@@ -1,4 +1,4 @@
-"""What every tuner must do; a new file in their folder is tested by being there."""
+"""The contract of a tuner; a new file in their folder is tested by being there."""
 
 from __future__ import annotations
 

@@ -1,10 +1,15 @@
-"""Compiled network → the innermost loops of its programs, from the assembly that LLVM gives."""
+"""Compiled network or program → its assembly, as LLVM gives it, and the innermost loops in that."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from dlas_ops._tvm import tvm
+from dlas_ops._types import Library, PrimFunc
+from dlas_ops.passes.pipeline import PIPELINE
+from tests.dlas_ops.named_targets import named
 
 _MULTIPLY_ADD = re.compile(r"(vfn?m(add|sub)|fml[as]|mulp|vmulp)")
 _VECTOR_STORE = re.compile(r"v?mov\w+\s+%[xyz]mm\d+,.*\(|st(r|p|ur)\s+q|st1\b")
@@ -28,9 +33,15 @@ class Loop(NamedTuple):
         return [text for text in self.instructions if _VECTOR_STORE.match(text)]
 
 
-def text_of(library: Any) -> str:
+def text_of(library: Library) -> str:
     """Return the assembly of all programs of a built network."""
     return "".join(module.inspect_source("asm") for module in library.mod.imports if module.kind == "llvm")
+
+
+def program_text(function: PrimFunc, mcpu: str, pipeline: str = PIPELINE, form: str = "asm") -> str:
+    """Return a scheduled program in assembly for a named processor, or as "ll", in what LLVM makes it of."""
+    library = tvm.compile(tvm.IRModule({"main": function}), named(mcpu), tir_pipeline=pipeline)
+    return str(library.mod.inspect_source(form))
 
 
 def innermost_loops(assembly: str) -> list[Loop]:
@@ -50,7 +61,7 @@ def innermost_loops(assembly: str) -> list[Loop]:
     return [Loop(instructions[begin:end]) for begin, end in inner]
 
 
-def hottest(library: Any) -> Loop:
+def hottest(library: Library) -> Loop:
     """Return the innermost loop with the most multiply-adds."""
     return max(innermost_loops(text_of(library)), key=lambda loop: len(loop.multiply_adds))
 

@@ -29,6 +29,10 @@ class Scale:
         """Return the integers that stand for `floats`, which they do exactly."""
         return np.rint(floats.astype(np.float64) / self.scale).astype(np.int64) + self.zero
 
+    def quantized(self, floats: networks.Array) -> NDArray[np.int64]:
+        """Return what ONNX's QuantizeLinear makes of `floats`."""
+        return reference.quantize(floats, float(self.scale), self.zero)
+
 
 class Network:
     """A QDQ network under construction."""

@@ -84,6 +84,11 @@ def made_to_fit(conv: Conv, algorithm: str) -> Conv:
     raise AssertionError(f"{algorithm} runs no convolution that these draw")
 
 
+def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
+    """Return a convolution of 3 x 3 kernels whose output is as large as its input."""
+    return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
+
+
 @st.composite
 def weights(draw: st.DrawFn) -> networks.Array:
     """Draw OIHW weights of up to 40 channels each way."""

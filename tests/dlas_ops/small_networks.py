@@ -71,6 +71,12 @@ def calls(module: IRModule) -> list[str]:
     return found
 
 
+def one_layer(conv: Conv, weight: Array | None = None) -> onnx.ModelProto:
+    """Return the network of `conv` alone, from x to y, its weights "w"."""
+    held = weights_of(conv) if weight is None else weight
+    return model([conv_node(conv, ["x", "w"], "y")], shape_of(conv), {"w": held})
+
+
 REPEATED = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
 
 

@@ -10,9 +10,7 @@ from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import named
 
 CONV = Conv(1, 8, 6, 6, 16, (3, 3))
-NETWORK = networks.model(
-    [networks.conv_node(CONV, ["x", "w"], "y")], networks.shape_of(CONV), {"w": networks.weights_of(CONV)}
-)
+NETWORK = networks.one_layer(CONV)
 
 
 def test_refuses_dtypes_that_it_does_not_know() -> None:

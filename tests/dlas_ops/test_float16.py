@@ -32,7 +32,7 @@ ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 # float16 another 1e-3.
 LAYER_ERROR = 2e-3
 NETWORK_ERROR = {"computed in float32": 3e-3, "computed in float16": 5e-3}
-# What has no arithmetic in float16, and what has.
+# A processor without arithmetic in float16, and processors with it.
 WITHOUT = "x86-64-v3"
 WITH = ["sapphirerapids", "neoverse-n1"]
 CONV = Conv(1, 19, 13, 11, 40, (3, 3), padding=(1, 1, 1, 1))
@@ -87,7 +87,7 @@ def test_long_sums(algorithm: str, conv: Conv) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_parts_count_as_work_for_other_cores(algorithm: str) -> None:
-    """The float32 sums alone, of which there are few, would not be worth waking another core."""
+    """The float32 sums alone, which are few, would not be worth waking another core."""
     target = named("sapphirerapids")
     lowered = dlas_ops.lower(network_of(Conv(1, 96, 8, 8, 576, (1, 1))), target, algorithm=algorithm, dtype="float16")
     scheduled = schedule(lowered.module, target)

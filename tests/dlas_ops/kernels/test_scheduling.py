@@ -27,10 +27,7 @@ DEPTHWISE = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 
 def lowered() -> Lowered:
     """Return a convolution that has tunables, between conversions that have none."""
-    network = networks.model(
-        [networks.conv_node(CONV, ["x", "w"], "y")], networks.shape_of(CONV), {"w": networks.weights_of(CONV)}
-    )
-    return dlas_ops.lower(network, named("znver4"), algorithm="spatial_pack")
+    return dlas_ops.lower(networks.one_layer(CONV), named("znver4"), algorithm="spatial_pack")
 
 
 def test_programs_with_tunables_are_found_by_their_names() -> None:
@@ -107,7 +104,7 @@ def softmax(rows: int) -> PrimFunc:
 def test_programs_that_ask_for_nothing_run_in_vectors_and_if_it_pays_in_parallel(
     mcpu: str, rows: int, expected: dict[str, str]
 ) -> None:
-    """What is element-wise is inlined; a reduction and the result are loops of their own."""
+    """Element-wise operators are inlined; a reduction and the result are loops of their own."""
     assert nests(schedule_function(softmax(rows), describe(named(mcpu)))) == expected
 
 

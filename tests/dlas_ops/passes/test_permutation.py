@@ -7,8 +7,7 @@ import pytest
 from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc
 from dlas_ops.passes.permutation import READS, marked
-from dlas_ops.passes.pipeline import PIPELINE
-from tests.dlas_ops.named_targets import named
+from tests.dlas_ops import assembly
 from tests.dlas_ops.tensor_programs import scheduled
 
 
@@ -23,9 +22,7 @@ def looked_up(size: int) -> PrimFunc:
 
 @pytest.mark.parametrize(("mcpu", "permutes"), [("znver4", True), ("sapphirerapids", True), ("x86-64-v4", False)])
 def test_a_whole_table_is_permuted_where_an_instruction_does_so(mcpu: str, permutes: bool) -> None:
-    function = scheduled(looked_up(256), mcpu)
-    library = tvm.compile(tvm.IRModule({"main": function}), named(mcpu), tir_pipeline=PIPELINE)
-    text = library.mod.inspect_source("asm")
+    text = assembly.program_text(scheduled(looked_up(256), mcpu), mcpu)
     assert ("vpermi2b" in text or "vpermt2b" in text) is permutes
 
 

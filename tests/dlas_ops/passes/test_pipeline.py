@@ -1,25 +1,17 @@
-"""TVM's lowering with passes of our own: the sums of a tile stay on the stack, in every program of a module."""
+"""TVM's lowering with passes of our own: the sums of a tile stay on the stack, and weights are asked for ahead."""
 
 from __future__ import annotations
 
 import pytest
 
-from dlas_ops._tvm import tvm
-from dlas_ops._types import IRModule
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.schedule.tunables import Choice
-from tests.dlas_ops.named_targets import named
+from tests.dlas_ops.assembly import program_text
 from tests.dlas_ops.tensor_programs import program, scheduled
 
 HEAP = "TVMBackendAllocWorkspace"
-# Whose programs copy no input, so that all of their buffers are sums.
+# Its programs copy no input, so that all of their buffers are sums.
 POINTWISE = Conv(1, 32, 16, 16, 64, (1, 1))
-
-
-def code(module: IRModule, mcpu: str, pipeline: str) -> str:
-    """Return what LLVM is given for `module`."""
-    return str(tvm.compile(module, named(mcpu), tir_pipeline=pipeline).mod.inspect_source("ll"))
 
 
 @pytest.mark.parametrize(
@@ -36,23 +28,21 @@ def code(module: IRModule, mcpu: str, pipeline: str) -> str:
 )
 def test_sums_of_a_kibibyte_and_more_are_taken_from_no_heap(mcpu: str, name: str, choice: Choice) -> None:
     function = scheduled(program(mcpu, POINTWISE, name, density=0.5), mcpu, choice)
-    module = tvm.IRModule({"main": function})
-    assert HEAP in code(module, mcpu, "s_tir"), "what TVM makes of it by itself"
-    assert HEAP not in code(module, mcpu, PIPELINE)
+    assert HEAP in program_text(function, mcpu, "s_tir", "ll"), "what TVM makes of it by itself"
+    assert HEAP not in program_text(function, mcpu, form="ll")
 
 
 def test_copies_of_the_input_are_still_taken_from_the_heap() -> None:
     """They may be too large for the stack."""
     conv = Conv(1, 32, 16, 16, 64, (3, 3), padding=(1, 1, 1, 1))
-    module = tvm.IRModule({"main": scheduled(program("znver4", conv, "direct/dense"), "znver4")})
-    assert HEAP in code(module, "znver4", PIPELINE)
+    function = scheduled(program("znver4", conv, "direct/dense"), "znver4")
+    assert HEAP in program_text(function, "znver4", form="ll")
 
 
-def test_every_program_of_a_module_is_lowered_so() -> None:
-    large = scheduled(program("znver4", POINTWISE, "direct/dense"), "znver4", {"tile": (4, 4, 1)})
-    asking = scheduled(program("znver4", POINTWISE, "direct/dense"), "znver4", {"tile": (4, 4, 1), "prefetch": 1})
-    module = tvm.IRModule({name: each.with_attr("global_symbol", name) for name, each in
-                           (("large", large), ("asking", asking))})  # fmt: skip
-    text = code(module, "znver4", PIPELINE)
+def test_marked_loops_ask_ahead_and_sums_stay_on_the_stack_at_once() -> None:
+    choice = {"tile": (4, 4, 1), "prefetch": 1}
+    function = scheduled(program("znver4", POINTWISE, "direct/dense"), "znver4", choice)
+    text = program_text(function, "znver4", form="ll")
     assert HEAP not in text
-    assert text.count("call void @llvm.prefetch") > 0
+    assert "call void @llvm.prefetch" in text
+    assert "call void @llvm.prefetch" not in program_text(function, "znver4", "s_tir", "ll")

@@ -29,8 +29,7 @@ TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "c
 
 def text_of(mcpu: str, algorithm: str, dtype: str, choice: Choice) -> str:
     function = scheduled(program(mcpu, CONV, f"{algorithm}/dense", dtype=dtype), mcpu, choice)
-    library = tvm.compile(tvm.IRModule({"main": function}), named(mcpu), tir_pipeline=PIPELINE)
-    return str(library.mod.inspect_source("asm"))
+    return assembly.program_text(function, mcpu)
 
 
 def asking(mcpu: str, algorithm: str, choice: Choice, conv: Conv = CONV) -> PrimFunc:

@@ -75,7 +75,7 @@ def bounded(module: Any, data: Any, bound: float) -> Any:
 
 
 class Case:
-    """An operator between a network's variables, of which `argument` makes one, for a rule to place."""
+    """An operator between a network's variables, which `argument` makes, for a rule to place."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the per-layer account says, and that the compiled module holds what it says."""
+"""The account of the layers, and that the compiled module holds what it says."""
 
 from __future__ import annotations
 

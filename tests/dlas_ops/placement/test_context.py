@@ -1,4 +1,4 @@
-"""What the context emits for the rules: layouts, dtypes, and the account."""
+"""The context's services to the rules: layouts, dtypes, and the account."""
 
 from __future__ import annotations
 

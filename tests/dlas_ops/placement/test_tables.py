@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import dlas_ops
 from dlas_ops.kernels.shared.convolution import Conv
@@ -45,16 +44,10 @@ class Between:
         self.data = SOURCE.real(integers)
         held = layer.output.real(layer.integers(False))
         self.reached = np.unique(held).size
-        self.expected = integers_of(function(held), RESULTS)
+        self.expected = RESULTS.quantized(function(held))
 
     def compare(self, actual: networks.Array) -> None:
         np.testing.assert_array_equal(RESULTS.integers(actual), self.expected)
-
-
-def integers_of(reals: NDArray[Any], scale: Scale) -> NDArray[np.int64]:
-    """Return what ONNX's QuantizeLinear makes of `reals`, computed in float32."""
-    rounded = np.rint(reals.astype(np.float32) / scale.scale).astype(np.int64) + scale.zero
-    return np.asarray(rounded.clip(0, 255))
 
 
 def sigmoid(x: Any) -> Any:
@@ -67,7 +60,7 @@ def quantized_silu(network: Network) -> None:
 
 
 def silu(x: Any) -> Any:
-    return x * SIGMOIDS.real(integers_of(sigmoid(x), SIGMOIDS))
+    return x * SIGMOIDS.real(SIGMOIDS.quantized(sigmoid(x)))
 
 
 def node(operator: str, *inputs: str, **attributes: Any) -> Callable[[Network], object]:
@@ -155,7 +148,7 @@ def test_a_table_ends_where_integers_stand_for_something_else() -> None:
         network.node("Mul", ["a_dq", "t"], "o")
 
     def function(x: Any) -> Any:
-        return x * (integers_of(sigmoid(x), SIGMOIDS).astype(np.float32) * np.float32(0.5))
+        return x * (SIGMOIDS.quantized(sigmoid(x)).astype(np.float32) * np.float32(0.5))
 
     case = Between(reinterpreted, function)
     case.compare(networks.run(dlas_ops.compile(case.model, networks.target(), algorithm="direct"), case.data))

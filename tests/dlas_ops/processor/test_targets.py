@@ -1,4 +1,4 @@
-"""What schedules learn about processors, and that builds for processors other than this one are right."""
+"""Descriptions of processors for schedules, and that builds for processors other than this one are right."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     target = named(mcpu)
     for conv in CONVS:
         weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
-        network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
+        network = networks.one_layer(conv, weight)
         actual = networks.run(dlas_ops.compile(network, target, algorithm=algorithm), data)
         networks.assert_close(actual, reference.conv2d(data, weight, conv), 1e-5)
 

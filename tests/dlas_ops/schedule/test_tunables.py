@@ -30,11 +30,8 @@ MOST_VALUES = 6  # of one tunable that a test compiles; a tile has dozens
 
 def lowered_of(kind: str, dtype: str = "float32") -> Lowered:
     conv = CASES[kind]
-    network = networks.model(
-        [networks.conv_node(conv, ["x", "w"], "y")], networks.shape_of(conv), {"w": networks.weights_of(conv)}
-    )
     algorithm = kind if conv.groups == 1 else "spatial_pack"
-    return dlas_ops.lower(network, networks.target(), algorithm=algorithm, dtype=dtype)
+    return dlas_ops.lower(networks.one_layer(conv), networks.target(), algorithm=algorithm, dtype=dtype)
 
 
 def chosen_in(lowered: Lowered, choice: Choice) -> dict[str, Any]:

@@ -9,28 +9,20 @@ from hypothesis import strategies as st
 from onnx import helper
 
 import dlas_ops
-from dlas_ops._tvm import tvm
 from dlas_ops.kernels.algorithms import winograd
-from dlas_ops.kernels.scheduling import schedule_function
 from dlas_ops.kernels.shared import reference, winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.winograd_transforms import POINTS
-from dlas_ops.passes.pipeline import PIPELINE
-from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
-from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.reference_checks import check
-from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, conv3x3, convolutions
+from tests.dlas_ops.tensor_programs import program, ran, scheduled
 
 
 def only(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave no choice but m x m outputs per tile."""
     monkeypatch.setattr(winograd_plan, "POINTS", {m: POINTS[m]})
-
-
-def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
-    return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
 
 
 @pytest.mark.slow
@@ -56,7 +48,7 @@ def test_the_error_stays_within_the_stated_bound(
     only(m, monkeypatch)
     conv = conv3x3(channels, 16, 64)
     weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
-    network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
+    network = networks.one_layer(conv, weight)
     actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm="winograd"), data)
     networks.assert_close(actual, reference.conv2d(data, weight, conv), bound)
 
@@ -74,17 +66,13 @@ def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
     weight, data = networks.weights_of(conv), networks.random(networks.shape_of(conv))
     packed = winograd.pack(weight, conv, cpu)
     packed[:, 2:-1] = packed[:, :, 2:-1] = np.nan  # whoever reads one of these is found out
-    function = programs(Problem(conv.operator, conv), networks.target())["winograd/dense"].function
-    scheduled = schedule_function(function, cpu, {"derived": count})
-    library = tvm.compile(
-        tvm.IRModule({"layer": scheduled.with_attr("global_symbol", "layer")}), networks.target(), tir_pipeline=PIPELINE
-    )
-    shapes = [[int(size) for size in parameter.ty.shape] for parameter in function.params]
+    function = program(networks.target(), conv, "winograd/dense")
+    bias = np.zeros([int(size) for size in function.params[2].ty.shape], np.float32)
     blocked = data.reshape(1, -1, cpu.lanes(), *data.shape[2:]).transpose(0, 1, 3, 4, 2)
-    arrays = [np.ascontiguousarray(blocked), packed, np.zeros(shapes[2], np.float32), np.zeros(shapes[3], np.float32)]
-    arguments = [tvm.runtime.tensor(array) for array in arrays]
-    library.jit()["layer"](*arguments)
-    actual = arguments[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(conv.batch, -1, conv.out_height, conv.out_width)
+    found = ran(
+        scheduled(function, networks.target(), {"derived": count}), [np.ascontiguousarray(blocked), packed, bias]
+    )
+    actual = found.transpose(0, 1, 4, 2, 3).reshape(conv.batch, -1, conv.out_height, conv.out_width)
     expected = reference.conv2d(data, weight, conv)
     networks.assert_close(actual, np.maximum(expected, 0), bound)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
 import tvm_ffi
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Array, BufferLoad, Tensor
+from dlas_ops._types import Array, BufferLoad, Library, Shape, Tensor
 from dlas_ops.kernels.operators import quantize
 from dlas_ops.kernels.shared import reference
 from tests.dlas_ops import small_networks as networks
@@ -27,37 +26,40 @@ LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@cache
-def library(name: str, dtype: str) -> Any:
-    """Return a function of tensors of this module's shapes that computes the operator `name`."""
-
-    def tensor(kind: str, shape: tuple[int, ...] = ONE) -> Tensor:
-        return te.placeholder(shape, kind, f"tensor_{len(inputs)}")
-
-    inputs: list[Tensor] = []
-    kinds: dict[str, list[tuple[str, tuple[int, ...]]]] = {
-        "quantize": [("float32", SHAPE), ("float32", ONE), ("int32", ONE), ("float32", ONE), ("float32", ONE)],
-        "requantize": [
+# Operator → the dtypes and shapes of its tensors, "" for the dtype of the integers, and the computation.
+OPERATORS: dict[str, tuple[list[tuple[str, Shape]], Callable[..., Tensor]]] = {
+    "quantize": (
+        [("float32", SHAPE), ("float32", ONE), ("int32", ONE), ("float32", ONE), ("float32", ONE)],
+        lambda dtype, data, *others: quantize.quantize(data, dtype, *others),
+    ),
+    "requantize": (
+        [
             ("int32", SHAPE), ("int32", BY_CHANNEL), ("float32", BY_CHANNEL), ("int32", ONE), ("float32", ONE),
             ("float32", ONE),
         ],
-        "dequantize": [(dtype, SHAPE), ("int32", ONE), ("float32", BY_CHANNEL), ("float32", ONE), ("float32", ONE)],
-        "look_up": [(dtype, SHAPE), ("float32", (256,))],
-        "joined": [(dtype, SHAPE), (dtype, BY_CHANNEL), *[("int32", ONE), ("float32", ONE)] * 2],
-    }  # fmt: skip
-    for kind, shape in kinds[name]:
-        inputs.append(tensor(kind, shape))
-    match name:
-        case "quantize" | "requantize":
-            data, *others = inputs
-            output = getattr(quantize, name)(data, dtype, *others)
-        case "look_up":
-            data, table = inputs
-            output = quantize.look_up(data, table, LIMITS[dtype][0])
-        case "joined":
-            output = quantize.joined(lambda one, other: one - other, *inputs)
-        case _:
-            output = quantize.dequantize(*inputs)
+        lambda dtype, sums, *others: quantize.requantize(sums, dtype, *others),
+    ),
+    "dequantize": (
+        [("", SHAPE), ("int32", ONE), ("float32", BY_CHANNEL), ("float32", ONE), ("float32", ONE)],
+        lambda dtype, *tensors: quantize.dequantize(*tensors),
+    ),
+    "look_up": (
+        [("", SHAPE), ("float32", (256,))],
+        lambda dtype, data, table: quantize.look_up(data, table, LIMITS[dtype][0]),
+    ),
+    "joined": (
+        [("", SHAPE), ("", BY_CHANNEL), *[("int32", ONE), ("float32", ONE)] * 2],
+        lambda dtype, *tensors: quantize.joined(lambda one, other: one - other, *tensors),
+    ),
+}  # fmt: skip
+
+
+@cache
+def library(name: str, dtype: str) -> tuple[Library, str]:
+    """Return what computes the operator `name` on integers of `dtype`, and the dtype of its result."""
+    kinds, compute = OPERATORS[name]
+    inputs = [te.placeholder(shape, kind or dtype, f"input_{index}") for index, (kind, shape) in enumerate(kinds)]
+    output = compute(dtype, *inputs)
     function = te.create_prim_func([*inputs, output])
     return tvm.compile(tvm.IRModule({"main": function}), networks.target()), str(output.dtype)
 
@@ -112,7 +114,7 @@ def test_the_rounded_number_stays_within_other_bounds() -> None:
     np.testing.assert_array_equal(found, 100 + np.clip(np.rint(data), 0, 6))
 
 
-def integers(dtype: str, seed: int, shape: tuple[int, ...] = SHAPE) -> NDArray[Any]:
+def integers(dtype: str, seed: int, shape: Shape = SHAPE) -> Array:
     return np.random.default_rng(seed).integers(*LIMITS[dtype], shape, endpoint=True).astype(dtype)
 
 

@@ -15,7 +15,7 @@ from tests.dlas_ops.shapes import SETTINGS, convolutions
 @given(convolutions())
 def test_convolutions_are_those_of_onnx(conv: Conv) -> None:
     data, weight = networks.random(networks.shape_of(conv)), networks.weights_of(conv)
-    network = networks.model([networks.conv_node(conv, ["x", "w"], "y")], data.shape, {"w": weight})
+    network = networks.one_layer(conv, weight)
     networks.assert_close(reference.conv2d(data, weight, conv), networks.run_onnxruntime(network, data), 1e-5)
 
 

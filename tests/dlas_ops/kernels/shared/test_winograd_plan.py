@@ -9,11 +9,7 @@ from dlas_ops.kernels.shared import winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops.named_targets import named
-from tests.dlas_ops.shapes import SETTINGS, convolutions
-
-
-def conv3x3(channels: int, size: int, out_channels: int) -> Conv:
-    return Conv(1, channels, size, size, out_channels, (3, 3), padding=(1, 1, 1, 1))
+from tests.dlas_ops.shapes import SETTINGS, conv3x3, convolutions
 
 
 @pytest.mark.parametrize("mcpu", ["x86-64-v3", "znver4", "sapphirerapids"])

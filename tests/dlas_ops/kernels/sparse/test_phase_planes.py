@@ -91,7 +91,7 @@ def test_sums_on_planes_are_the_convolution(kind: str, plain: bool) -> None:
 
 @settings(SETTINGS, max_examples=8)
 @given(convolutions(), st.sampled_from(["x86-64-v2", "x86-64-v3", "znver4"]), st.booleans())
-def test_so_they_are_for_drawn_shapes(conv: Conv, mcpu: str, plain: bool) -> None:
+def test_sums_on_planes_are_the_convolution_for_drawn_shapes(conv: Conv, mcpu: str, plain: bool) -> None:
     check(conv, mcpu, plain)
 
 

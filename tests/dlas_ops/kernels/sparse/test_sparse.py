@@ -7,7 +7,6 @@ from math import sqrt
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,16 +31,12 @@ LARGE = Conv(1, 64, 16, 16, 96, (3, 3), padding=(1, 1, 1, 1))
 
 
 def pruned(conv: Conv, sparsity: float, seed: int = 0) -> networks.Array:
-    """Return weights of which a share is zero, and with them one whole filter."""
+    """Return weights with a share of zeros, among them one whole filter."""
     weight = networks.weights_of(conv, seed)
     weight[np.random.default_rng(seed).random(weight.shape) < sparsity] = 0
     if sparsity:
         weight[len(weight) // 2] = 0
     return weight
-
-
-def one_layer(conv: Conv, weight: networks.Array) -> onnx.ModelProto:
-    return networks.model([networks.conv_node(conv, ["x", "w"], "y")], networks.shape_of(conv), {"w": weight})
 
 
 def check(conv: Conv, sparsity: float, algorithm: str) -> None:
@@ -140,14 +135,16 @@ def test_sparse_and_dense_layers_mix(algorithm: str) -> None:
 
 def test_the_account_says_what_runs_sparse() -> None:
     choices = {"": "direct", "w": "gemm/csr"}
-    [layer] = dlas_ops.lower(one_layer(LARGE, pruned(LARGE, 0.9)), networks.target(), algorithm=choices).layers
+    [layer] = dlas_ops.lower(networks.one_layer(LARGE, pruned(LARGE, 0.9)), networks.target(), algorithm=choices).layers
     assert (layer.asked, layer.ran, layer.reason) == ("gemm/csr", "gemm/csr", "")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_grouped_convolution_is_a_sparser_matrix(algorithm: str) -> None:
     conv = Conv(1, 32, 9, 9, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
-    lowered = dlas_ops.lower(one_layer(conv, pruned(conv, 0.5)), networks.target(), algorithm=algorithm, format="csr")
+    lowered = dlas_ops.lower(
+        networks.one_layer(conv, pruned(conv, 0.5)), networks.target(), algorithm=algorithm, format="csr"
+    )
     assert [layer.ran for layer in lowered.layers] == [f"{algorithm}/csr"]
 
 
@@ -155,7 +152,7 @@ def test_a_grouped_convolution_is_a_sparser_matrix(algorithm: str) -> None:
 def test_the_artifact_shrinks_with_sparsity(algorithm: str, tmp_path: Path) -> None:
     sizes = {}
     for sparsity in (0.0, 0.5, 0.9, 1.0):
-        network = one_layer(LARGE, pruned(LARGE, sparsity))
+        network = networks.one_layer(LARGE, pruned(LARGE, sparsity))
         library = dlas_ops.compile(network, networks.target(), algorithm=algorithm, format="csr").library
         library.export_library(str(tmp_path / "network.tar"))
         with tarfile.open(tmp_path / "network.tar") as archive:
@@ -175,7 +172,7 @@ def test_the_code_is_the_same_for_every_pattern(algorithm: str) -> None:
     for seed in (0, 1):
         weight = np.zeros(LARGE.out_channels * LARGE.in_channels * 9, np.float32)
         weight[np.random.default_rng(seed).permutation(len(weight))[:500]] = 1 + seed
-        network = one_layer(LARGE, weight.reshape(LARGE.out_channels, LARGE.in_channels, 3, 3))
+        network = networks.one_layer(LARGE, weight.reshape(LARGE.out_channels, LARGE.in_channels, 3, 3))
         lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, format="csr")
         programs += [f for f in lowered.module.functions.values() if "gemm" in str(f) or "direct" in str(f)
                      or "spatial_pack" in str(f)]  # fmt: skip
@@ -187,7 +184,7 @@ def test_the_code_is_the_same_for_every_pattern(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_choice_computes_the_same(algorithm: str) -> None:
     weight, data = pruned(LARGE, 0.8), networks.random(networks.shape_of(LARGE))
-    lowered = dlas_ops.lower(one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
+    lowered = dlas_ops.lower(networks.one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
     expected = reference.conv2d(data, weight, LARGE)
     [(program, space)] = spaces(lowered.module, networks.target()).items()
     assert {"filters", "unroll", "vectors"} == set(space)
@@ -201,7 +198,7 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_saved_network_builds_alike(algorithm: str, tmp_path: Path) -> None:
     weight, data = pruned(LARGE, 0.9), networks.random(networks.shape_of(LARGE))
-    lowered = dlas_ops.lower(one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
+    lowered = dlas_ops.lower(networks.one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
     dlas_ops.save(lowered, tmp_path)
     loaded: Lowered = dlas_ops.load(tmp_path)
     actual = networks.run_library(build(loaded, networks.target()), data)
@@ -217,13 +214,15 @@ def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     wide = Conv(1, 3, 4, 240, 5, (3, 3), (1, 2), (1, 1, 1, 1))  # a row does not fit the registers
     for conv in (LARGE, wide, Conv(2, 19, 13, 11, 40, (3, 3), (2, 1), (1, 1, 1, 1))):
         weight, data = pruned(conv, 0.8), networks.random(networks.shape_of(conv))
-        compiled = dlas_ops.compile(one_layer(conv, weight), target, algorithm=algorithm, format="csr")
+        compiled = dlas_ops.compile(networks.one_layer(conv, weight), target, algorithm=algorithm, format="csr")
         networks.assert_close(networks.run(compiled, data), reference.conv2d(data, weight, conv), 1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_builds_for_arm(algorithm: str, tmp_path: Path) -> None:
     target = named("cortex-a72", cores=4)
-    library = dlas_ops.compile(one_layer(LARGE, pruned(LARGE, 0.9)), target, algorithm=algorithm, format="csr").library
+    library = dlas_ops.compile(
+        networks.one_layer(LARGE, pruned(LARGE, 0.9)), target, algorithm=algorithm, format="csr"
+    ).library
     library.export_library(str(tmp_path / "network.tar"))
     assert (tmp_path / "network.tar").stat().st_size > 0

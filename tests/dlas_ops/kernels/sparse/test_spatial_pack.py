@@ -49,7 +49,7 @@ NESTS = {
 
 @pytest.mark.parametrize("mcpu", NESTS)
 def test_tasks_run_in_parallel_and_their_epilogue_in_vectors(mcpu: str) -> None:
-    """What is repacked is copied in vectors; a task is followed by its epilogue."""
+    """The repacked input is copied in vectors; an epilogue follows its task."""
     defined = program(mcpu, CONV, "spatial_pack/csr", density=0.1)
     before, after = NESTS[mcpu]
     assert nests(defined) == before

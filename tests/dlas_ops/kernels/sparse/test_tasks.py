@@ -20,11 +20,11 @@ from tests.dlas_ops.tensor_programs import program, scheduled
 
 CPU = describe(named("znver4"))
 CONV = Conv(1, 32, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1))
-# Whose input is read where it is, with one tile for every 8 vectors of points.
+# Reads its input where it is, with one tile for every 8 vectors of points.
 POINTWISE = Conv(1, 32, 16, 16, 64, (1, 1))
-# Whose input is split into planes of whole rows.
+# Splits its input into planes of whole rows.
 WIDE = Conv(1, 8, 12, 32, 16, (3, 3), padding=(1, 1, 1, 1))
-# Whose rows end within the stretches that are copied.
+# Has rows that end within the stretches that are copied.
 ODD = Conv(1, 32, 7, 7, 64, (3, 3), padding=(1, 1, 1, 1))
 
 

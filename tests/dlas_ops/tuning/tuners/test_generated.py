@@ -21,7 +21,7 @@ from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program, ran
 from tests.dlas_ops.tuning.tuners.tunable_programs import function_of, inputs_of
 
-# Whose candidates take a fraction of the time of others.
+# Its candidates take a fraction of the time of others.
 SMALL = Conv(1, 16, 4, 4, 32, (1, 1))
 # Of the largest output: float32 sums in another order; float16 results one rounding apart.
 ERROR = {"float32": 1e-5, "float16": 4e-3, "int8": 0}
