@@ -98,7 +98,7 @@ def write_space(
     axes
         In place of the grid's, None for one that is to be left out.
     tables
-        What other tables have besides, such as ``search={"sampler": "tpe"}``.
+        Options of other tables, such as ``search={"sampler": "tpe"}``.
     """
     own: dict[str, Mapping[str, Any]] = {
         "objectives": OBJECTIVES,

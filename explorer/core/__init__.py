@@ -1,1 +1,1 @@
-"""What every other package builds on; imports none of them."""
+"""Errors, configurations, settings and other leaves: every other package builds on them, and they import none."""

@@ -1,4 +1,4 @@
-"""What one execution of a stage left behind: its files, its values and its key."""
+"""Result of one execution of a stage: its files, its values and its key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ V = TypeVar("V", bound=Mapping[str, object], default=Any, covariant=True)
 
 @dataclass(frozen=True)
 class Artifact(Generic[V]):
-    """What one execution of a stage left behind.
+    """The result of one execution of a stage.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class Executor:
     def execute(
         self, stage: Stage, key: str, draft: Path, timeout: float | None = None, device: Device | None = None
     ) -> Executed:
-        """Have a worker write the stage's files into `draft`; return its values.
+        """Execute the stage in a worker, which writes its files into `draft`; return its values.
 
         Parameters
         ----------

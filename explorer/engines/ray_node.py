@@ -41,7 +41,7 @@ _WORKERS: dict[Place, Worker] = {}
 
 
 def answer(place: Place, request: Request, timeout: float | None, words: str | None) -> dict[str, object]:
-    """Have a worker process of this node answer a request; return its reply.
+    """Pass a request to a worker process of this node; return its reply.
 
     Parameters
     ----------

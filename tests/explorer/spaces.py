@@ -23,7 +23,7 @@ SMALL: Mapping[str, Any] = {
     "threads": [1, 2],
 }
 
-# Lines 2 to 7 of a file of which a test reads the error.
+# Lines 2 to 7 of a file; tests read its error.
 VALID: Mapping[str, Any] = {
     "dataset": "digits",
     "model": ["mobilenetv2", "resnet18"],
