@@ -31,21 +31,23 @@ def call(function: str, **arguments: object) -> Mapping[str, object]:
     return {"call": function, "arguments": arguments}
 
 
-def speak(text: str) -> int:
-    """Say a word from a worker; return its process."""
-    from explorer.line.execution import current
+SPEAKING = """
+import os
+from explorer.line.execution import current
 
+def speak(text):
     current().note(text)
     return os.getpid()
+"""
 
 
 def test_one_worker_of_a_place_answers_where_the_explorer_was_started(tmp_path: Path) -> None:
     place = Place(ALONE, 1, str(tmp_path), str(tmp_path))
     assert ray_node.answer(place, call("os:getcwd"), 60, None) == {"values": str(tmp_path)}
-    words = tmp_path / "words"
-    own = call(f"{__name__}:speak", text="a file is damaged")
+    (tmp_path / "speaking.py").write_text(SPEAKING)
+    words, own = tmp_path / "words", call("speaking:speak", text="a file is damaged")
     first, second = (ray_node.answer(place, own, 60, str(words)) for _ in range(2))
-    assert first == second != {"values": os.getpid()}, "one process, which is not this one"
+    assert first["values"] == second["values"] != os.getpid(), "one process, which is not this one"
     assert [json.loads(line) for line in words.read_text().splitlines()] == [{"note": "a file is damaged"}]
     [worker] = ray_node._WORKERS.values()
     assert (worker.kind, worker.threads) == (TORCH, 1)
