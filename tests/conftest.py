@@ -6,7 +6,7 @@ import fcntl
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -15,7 +15,9 @@ import pytest
 from hypothesis import settings
 
 from explorer.core.artifact import Artifact
+from explorer.processes import pool
 from tests import ROOT, studies
+from tests.warm_workers import WarmWorker
 
 Made = TypeVar("Made")
 
@@ -67,6 +69,14 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
     folder.mkdir(exist_ok=True)
     return Once(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_workers() -> Iterator[None]:
+    """Make all studies that this process runs share worker processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "Worker", WarmWorker)
+        yield
 
 
 @pytest.fixture(scope="session")

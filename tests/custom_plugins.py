@@ -44,6 +44,30 @@ def branching(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Mod
     return Branching(width, classes, shape[0])
 
 
+class Small(nn.Module):
+    """A network with a layer of each kind, and a third of the convolutions that the smallest of the bundled models has."""
+
+    def __init__(self, width: float, classes: int, inputs: int) -> None:
+        super().__init__()
+        channels = 8 * max(1, round(8 * width))
+        self.stem = nn.Sequential(nn.Conv2d(inputs, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.expand = nn.Sequential(nn.Conv2d(8, channels, 1), nn.ReLU())
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.project = nn.Conv2d(channels, 8, 1)
+        self.down = nn.Sequential(nn.Conv2d(8, 2 * channels, 3, stride=2, padding=1), nn.ReLU())
+        self.classifier = nn.Linear(2 * channels, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        found = self.stem(image)
+        found = found + self.project(self.depthwise(self.expand(found)))
+        logits: Tensor = self.classifier(self.down(found).mean((2, 3)))
+        return logits
+
+
+def small(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    return Small(width, classes, shape[0])
+
+
 def halving(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     """Return a network whose convolutions are all of stride 2."""
     layers = [nn.Conv2d(shape[0], 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]

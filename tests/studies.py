@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ AXES: Mapping[str, Any] = {
     "threads": [1, 2],
 }
 OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
+SMALL = "tests.custom_plugins:small"  # a model for studies in which it does not matter
 QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5}  # measurements
 
 # Settings under which another space of the grid's data set and models finds its networks trained.
@@ -43,25 +45,47 @@ warmup_ms = 0.5
 """
 
 
+@dataclass
+class Span:
+    """A stage in a worker, and when it began and ended, counted in the events of a study."""
+
+    worker: str
+    stage: str
+    start: int
+    end: int = sys.maxsize
+
+    def is_beside(self, other: Span) -> bool:
+        """Tell whether the two overlap in time."""
+        return self.start < other.end and other.start < self.end
+
+
 class Events:
     """Remembers what it is told; `kill_in` ends the process by SIGKILL a moment after that stage has begun."""
 
     def __init__(self, kill_in: str | None = None) -> None:
         self.stages: list[str] = []
+        self.spans: list[Span] = []
         self.notes: list[str] = []
         self.outcomes: dict[int, Record | Failure] = {}
         self.configurations: dict[int, Configuration] = {}
         self._kill_in = kill_in
+        self._ticks = 0
+
+    def _tick(self) -> int:
+        self._ticks += 1
+        return self._ticks
 
     def begin(self, done: int, wanted: int) -> None:
         self.done, self.wanted = done, wanted
 
     def started(self, worker: str, stage: str) -> None:
         self.stages.append(stage)
+        self.spans.append(Span(worker, stage, self._tick()))
         if stage == self._kill_in:
             threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
-    def finished(self, worker: str) -> None: ...
+    def finished(self, worker: str) -> None:
+        next(span for span in reversed(self.spans) if span.worker == worker).end = self._tick()
 
     def advanced(self, worker: str, done: int, total: int, text: str) -> None: ...
 
@@ -89,6 +113,7 @@ def write_space(
     algorithms: Sequence[str] = ("direct", "gemm", "spatial_pack"),
     epochs: int = 1,
     axes: Mapping[str, Any] | None = None,
+    constraints: Sequence[Mapping[str, Any]] = (),
     **tables: Mapping[str, Any],
 ) -> Path:
     """Write the grid's search-space file into `folder` and return its path.
@@ -110,7 +135,7 @@ def write_space(
     merged = {table: {**own.get(table, {}), **tables.get(table, {})} for table in {**own, **tables}}
     path = folder / f"{name}.toml"
     chosen = {**AXES, "model": models, "algorithm": algorithms, **(axes or {})}
-    path.write_text(spaces.render(chosen, (), name, **merged))
+    path.write_text(spaces.render(chosen, constraints, name, **merged))
     return path
 
 

@@ -44,5 +44,11 @@ def test_the_targets_that_a_newcomer_needs_are_named() -> None:
 
 
 def test_the_quickstart_searches_the_bundled_space() -> None:
-    done = subprocess.run(["make", "--dry-run", "quickstart"], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "quickstart"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.splitlines()[-1].endswith("/dlas run search_spaces/quickstart.toml")

@@ -353,3 +353,15 @@ for thread in threads: thread.join()
 sys.exit(bool(failed))
 """
     assert run(script).returncode == 1
+
+
+def test_torch_still_describes_all_operators_for_each_export() -> None:
+    """`explorer.line.training.onnx_export` keeps the first table."""
+    script = (
+        "from torch.onnx._internal.exporter._registration import ONNXRegistry as Registry\n"
+        "assert Registry.from_torchlib(20) is not Registry.from_torchlib(20)\n"
+        "from explorer.line.training.onnx_export import _describe_operators_once\n"
+        "_describe_operators_once()\n"
+        "assert Registry.from_torchlib(20) is Registry.from_torchlib(20)\n"
+    )
+    assert run(script).returncode == 0

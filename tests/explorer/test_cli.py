@@ -18,7 +18,7 @@ from explorer.search.study import Study
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.searched import searched
-from tests.explorer.spaces import SMALL, make
+from tests.explorer.spaces import SMALL, make, write
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +154,7 @@ def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.
 
 
 def test_spaces_prints_the_axes_of_one_and_its_executions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = make(tmp_path, {**SMALL, "device": ["local"]}).path
-    path.write_text(path.read_text().replace('["local"]', '["local", "phone"]'))
+    path = write(tmp_path, {**SMALL, "device": ["local", "phone"]})
     found = answer(capsys, "spaces", path)
     assert (found["name"], found["configurations"], found["missing_devices"]) == ("drawn", 80, ["phone"])
     assert found["axes"]["ratio"] == [0.5, 0.75]

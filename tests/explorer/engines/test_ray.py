@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install 'dlas-explorer[ray]'")
 
 ALGORITHMS = ("direct", "gemm")
-CONFIGURATIONS = 8  # resnet18 x (none, channel_pruning) x 2 algorithms x 2 thread counts
+CONFIGURATIONS = 8  # one model x (none, channel_pruning) x 2 algorithms x 2 thread counts
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ class Killer(studies.Events):
 
 
 def written(folder: Path) -> Path:
-    return studies.write_space(folder, models=("resnet18",), algorithms=ALGORITHMS)
+    return studies.write_space(folder, models=(studies.SMALL,), algorithms=ALGORITHMS)
 
 
 def test_a_study_outlives_a_node(cluster: Any, tmp_path: Path) -> None:
@@ -85,8 +85,7 @@ def test_a_cluster_of_this_machine_alone_gives_what_the_local_engine_gives(tmp_p
 
 def test_a_device_that_no_node_has_is_named(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "devices.toml").write_text('[board]\ntracker = "127.0.0.1:9190"\n')
-    path = written(tmp_path)
-    path.write_text(path.read_text().replace("threads = [1, 2]", 'threads = 1\ndevice = "board"'))
+    path = studies.write_space(tmp_path, axes={"threads": 1, "device": "board"})
     with pytest.raises(DeviceError, match=r"no node .* has the resource 'device:board'; start one with ray start .*"):
         search.run(space.load(path), Workspace(tmp_path / "w"), studies.Events(), Where("ray", cluster.address))
 

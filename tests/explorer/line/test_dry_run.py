@@ -21,7 +21,7 @@ from explorer.space.axes import Axis
 from explorer.space.space import Space
 from tests import ROOT, studies
 from tests.conftest import Ran
-from tests.explorer.spaces import SMALL, make
+from tests.explorer.spaces import SMALL, make, write
 
 # 1 + 4 networks of one model: none, and two compressions at two ratios.
 NETWORKS = 5
@@ -44,10 +44,7 @@ def only(whole: Space, configuration: Configuration) -> Space:
 
 def with_devices(folder: Path, axes: Mapping[str, Any], entries: str, *names: str) -> Space:
     (folder / "devices.toml").write_text(entries)
-    make(folder, axes)
-    path = folder / "drawn.toml"
-    path.write_text(path.read_text().replace("[search]", f"device = {list(names)}\n[search]"))
-    return space.load(path, to_run=False)
+    return space.load(write(folder, {**axes, "device": names}), to_run=False)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from tests.conftest import Once, Ran
 pytestmark = pytest.mark.slow
 
 COMPRESSIONS = ["none", "float16", "int8", "channel_pruning+weight_pruning", "channel_pruning+weight_pruning+int8"]
-AUTO = '[[constraints]]\nwhen = { algorithm = "auto" }\nrequire = { compression = ["float16", "int8"] }\n'
+AUTO = {"when": {"algorithm": "auto"}, "require": {"compression": ["float16", "int8"]}}
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,15 @@ def narrow(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path) -> Ran:
-    path = studies.write_space(folder, name="narrow", models=("resnet18",), algorithms=("gemm", "auto"), epochs=5)
-    text = path.read_text().replace('["none", "channel_pruning"]', str(COMPRESSIONS))
-    text = text.replace("threads = [1, 2]", "threads = 1").replace("[objectives]", f"{AUTO}[objectives]")
-    path.write_text(text.replace("ratio = 0.5", "ratio = 0.5\nwidth = 0.125").replace("width = 0.25\n", ""))
+    path = studies.write_space(
+        folder,
+        name="narrow",
+        models=("resnet18",),
+        algorithms=("gemm", "auto"),
+        epochs=5,
+        axes={"compression": COMPRESSIONS, "threads": 1, "width": 0.125},
+        constraints=[AUTO],
+    )
     ran = Ran(path, folder / "workspace", studies.Events())
     summary = studies.run(ran.space, ran.workspace, ran.events)
     assert (summary.complete, summary.failed) == (7, 0)
@@ -83,8 +88,12 @@ def test_the_accuracy_is_that_of_the_dtype(narrow: Path, gemm: pd.DataFrame) -> 
 
 
 def test_fewer_bits_take_less_room(gemm: pd.DataFrame) -> None:
-    size = gemm["size_bytes"]
-    assert size["int8"] < 0.8 * size["float16"] < 0.8 * size["none"]
+    size, each = gemm["size_bytes"], gemm["weight_bytes"] / gemm["weights"]
+    assert [each[dtype] for dtype in ("none", "float16")] == pytest.approx([4, 2], rel=0.01)
+    # One byte where the processor multiplies bytes, two where it multiplies pairs of 16 bits.
+    assert any(each["int8"] == pytest.approx(own, rel=0.01) for own in (1, 2))
+    # How much code there is for a dtype depends on the processor, too, and so narrow a network is half code.
+    assert max(size["int8"], size["float16"]) < size["none"]
     assert size["channel_pruning+weight_pruning+int8"] < size["channel_pruning+weight_pruning"]
 
 

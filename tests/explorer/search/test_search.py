@@ -112,7 +112,7 @@ def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def undisturbed(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def run(folder: Path) -> Ran:
-        path = studies.write_space(folder, name="small", models=("resnet18",), algorithms=("gemm",))
+        path = studies.write_space(folder, name="small", models=(studies.SMALL,), algorithms=("gemm",))
         ran = Ran(path, folder / "workspace", Events())
         studies.run(ran.space, ran.workspace, ran.events)
         return ran
@@ -253,7 +253,7 @@ def test_a_study_killed_between_its_record_and_optuna_ends_with_all_its_trials(
 
 
 def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) -> None:
-    path = studies.write_space(tmp_path, models=("resnet18",), algorithms=("gemm",), train={"learning_rate": 1e30})
+    path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("gemm",), train={"learning_rate": 1e30})
     events = Events()
     summary = studies.run(path, tmp_path / "workspace", events)
     assert (summary.complete, summary.failed) == (0, 4)
@@ -265,7 +265,7 @@ def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) 
 
 def test_what_cannot_be_had_fails_with_its_reason(undisturbed: Path, tmp_path: Path) -> None:
     path = studies.write_space(
-        tmp_path, name="small", models=("resnet18",), algorithms=("gemm",), measure={"tolerance": 1e-12}
+        tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), measure={"tolerance": 1e-12}
     )
     events = Events()
     summary = studies.run(path, copied(undisturbed, tmp_path), events)
@@ -293,7 +293,7 @@ def test_an_algorithm_that_no_layer_can_run_fails_with_its_reason(tmp_path: Path
 
 def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:
     axes = {"compression": "weight_pruning", "ratio": 0.9, "format": ["dense", "csr"], "threads": 1}
-    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",), axes=axes)
+    path = studies.write_space(tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes=axes)
     summary = studies.run(path, tmp_path / "workspace", Events())
     assert (summary.complete, summary.failed) == (2, 0)
     trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("format")
@@ -307,7 +307,7 @@ def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:
 
 def test_a_multiple_named_vector_is_that_of_the_target_and_shares_its_network(tmp_path: Path) -> None:
     axes = {"compression": "channel_pruning", "channel_multiple": [4, 8, 16, "vector"], "threads": 1}
-    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",), axes=axes)
+    path = studies.write_space(tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes=axes)
     summary = studies.run(path, tmp_path / "workspace", Events())
     assert (summary.complete, summary.failed) == (4, 0)
     trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("channel_multiple")
@@ -345,7 +345,7 @@ def test_a_study_of_another_space_is_refused(grid: Ran, tmp_path: Path) -> None:
 
 def test_a_device_behind_a_tracker_of_its_own_is_used_in_the_same_way(undisturbed: Path, tmp_path: Path) -> None:
     path = studies.write_space(
-        tmp_path, name="small", models=("resnet18",), algorithms=("gemm",), axes={"device": ["local", "board"]}
+        tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes={"device": ["local", "board"]}
     )
     workspace = copied(undisturbed, tmp_path)
     with loopback.server("key-of-board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
@@ -360,7 +360,7 @@ def test_a_device_behind_a_tracker_of_its_own_is_used_in_the_same_way(undisturbe
 
 def test_the_accuracy_for_another_target_is_taken_on_this_machine(undisturbed: Path, tmp_path: Path) -> None:
     path = studies.write_space(
-        tmp_path, name="small", models=("resnet18",), algorithms=("gemm",), axes={"device": "board"}
+        tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes={"device": "board"}
     )
     workspace = copied(undisturbed, tmp_path)
     shutil.rmtree(workspace / "artifacts" / "evaluate")

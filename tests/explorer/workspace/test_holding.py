@@ -58,7 +58,7 @@ def ended(process: subprocess.Popen[str]) -> list[int]:
 
 @pytest.mark.slow
 def test_holders_may_be_interrupted_and_killed(tmp_path: Path) -> None:
-    path = studies.write_space(tmp_path, models=("resnet18",), algorithms=("direct", "gemm"))
+    path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("direct", "gemm"))
     workspace, undisturbed = tmp_path / "workspace", tmp_path / "undisturbed"
     first = start(path, workspace)
     name = holder_of(workspace)
@@ -87,7 +87,7 @@ def test_holders_may_be_interrupted_and_killed(tmp_path: Path) -> None:
 def test_a_process_that_runs_another_study_is_named_and_waited_for(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     one, other = (
-        studies.write_space(tmp_path, name=name, models=("resnet18",), algorithms=("gemm",))
+        studies.write_space(tmp_path, name=name, models=(studies.SMALL,), algorithms=("gemm",))
         for name in ("one", "other")
     )
     holder = start(one, workspace)

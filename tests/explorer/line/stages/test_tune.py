@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,20 +16,16 @@ from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies
 
-AXES = '["none", "channel_pruning"]\nratio = 0.5'
 
-
-def write_space(folder: Path, more_axes: str) -> Path:
-    """Write the space of one uncompressed network and thread, with `more_axes`."""
-    path = studies.write_space(folder, models=("resnet18",), algorithms=("direct",))
-    text = path.read_text().replace(AXES, '["none"]').replace("threads = [1, 2]", f"threads = 1\n{more_axes}")
-    path.write_text(text)
-    return path
+def write_space(folder: Path, search: Mapping[str, Any] | None = None, **axes: Any) -> Path:
+    """Write the space of one uncompressed network and, unless `axes` have others, one thread."""
+    own = {"compression": "none", "ratio": None, "threads": 1, **axes}
+    return studies.write_space(folder, models=(studies.SMALL,), algorithms=("direct",), axes=own, search=search or {})
 
 
 @pytest.mark.slow
 def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: Path) -> None:
-    path = write_space(tmp_path, "tuning_trials = [0, 40, 50]")
+    path = write_space(tmp_path, tuning_trials=[0, 8, 12])
     workspace, events = Workspace(tmp_path / "workspace"), studies.Events()
     summary = studies.run(path, workspace.root, events)
     assert (summary.complete, summary.failed) == (3, 0), events.outcomes
@@ -38,17 +36,16 @@ def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: P
     store = Store(workspace.artifacts)
     tuned = [store.find("tune", path.parent.name) for path in (workspace.artifacts / "tune").rglob("meta.json")]
     values = sorted((artifact.values for artifact in tuned if artifact), key=lambda values: values["trials"])
-    assert [each["trials"] for each in values] == [40, 50]
+    assert [each["trials"] for each in values] == [8, 12]
     # Whichever was tuned first, what the smaller budget takes into account is measured once.
-    assert sum(each["trials"] - each["trials_on_record"] for each in values) == 50
-    assert any("tuned by template for 40 trials" in brief(c) for c in events.configurations.values())
+    assert sum(each["trials"] - each["trials_on_record"] for each in values) == 12
+    assert any("tuned by template for 8 trials" in brief(c) for c in events.configurations.values())
 
 
 @pytest.mark.slow
 def test_the_better_of_two_untuned_stacks_is_tuned(tmp_path: Path) -> None:
-    path = write_space(tmp_path, "tuning_trials = [0, 8]")
-    text = path.read_text().replace("threads = 1", "threads = [1, 2]")
-    path.write_text(text.replace("[search]", '[search]\nrungs = "tuning_trials"\nreduction = 2'))
+    halving = {"rungs": "tuning_trials", "reduction": 2}
+    path = write_space(tmp_path, halving, tuning_trials=[0, 8], threads=[1, 2])
     workspace, events = Workspace(tmp_path / "workspace"), studies.Events()
     summary = studies.run(path, workspace.root, events)
     assert (summary.complete, summary.failed) == (3, 0), events.outcomes
@@ -61,11 +58,11 @@ def test_the_better_of_two_untuned_stacks_is_tuned(tmp_path: Path) -> None:
 
 
 def test_a_tuner_exists_where_there_is_a_budget(tmp_path: Path) -> None:
-    both = space.load(write_space(tmp_path, 'tuning_trials = [0, 40]\ntuner = ["template", "generated"]'))
+    both = space.load(write_space(tmp_path, tuning_trials=[0, 40], tuner=["template", "generated"]))
     assert [(c.tuning_trials, c.tuner) for c in both.configurations()] == [
         (0, None), (40, "template"), (40, "generated"),
     ]  # fmt: skip
-    timed = space.load(write_space(tmp_path, "tuning_seconds = [0, 60]"))
+    timed = space.load(write_space(tmp_path, tuning_seconds=[0, 60]))
     assert [(c.tuning_seconds, c.tuner) for c in timed.configurations()] == [(0, None), (60, "template")]
     assert "tuned by template for 60 s" in brief(list(timed.configurations())[1])
 
@@ -74,14 +71,14 @@ def test_a_tuner_exists_where_there_is_a_budget(tmp_path: Path) -> None:
     ("axes", "message"),
     [
         (
-            'tuning_trials = 40\ntuner = "templte"',
+            {"tuning_trials": 40, "tuner": "templte"},
             "unknown tuner 'templte' on axis tuner; allowed: generated, template; did you mean 'template'?",
         ),
-        ("tuning_trials = -1", "tuning_trials -1 is below 0"),
-        ('tuner = "generated"', "no tuning_trials and tuning_seconds of the space takes a tuner"),
+        ({"tuning_trials": -1}, "tuning_trials -1 is below 0"),
+        ({"tuner": "generated"}, "no tuning_trials and tuning_seconds of the space takes a tuner"),
     ],
 )
-def test_a_tuner_that_makes_no_sense_is_refused(tmp_path: Path, axes: str, message: str) -> None:
+def test_a_tuner_that_makes_no_sense_is_refused(tmp_path: Path, axes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpaceError) as error:
-        space.load(write_space(tmp_path, axes))
+        space.load(write_space(tmp_path, **axes))
     assert message in str(error.value)
