@@ -45,7 +45,7 @@ def branching(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Mod
 
 
 class Small(nn.Module):
-    """A network with a layer of each kind, and a third of the convolutions that the smallest of the bundled models has."""
+    """A network with a layer of each kind, and fewer convolutions than any bundled model."""
 
     def __init__(self, width: float, classes: int, inputs: int) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from explorer.processes.pool import Request, Word, Worker
+from explorer.processes.pool import Request, Word
+from explorer.processes.pool import Worker as Worker
 from tests import ROOT
 
 MOST = 5  # idle processes that are kept: a training's, one of a training on all cores, two compilations' and a device's

@@ -16,10 +16,10 @@ from explorer.line.dry_run import CountingEngine
 from explorer.space.devices import Device
 from explorer.space.space import Space
 
-# The seconds of an execution relative to others until trials tell: means of a thousand small networks on the digits
-# (tests/benchmarks/search.py, kind grid). Any other stage takes as long as the least of these.
+# How long stages take relative to one another, until trials tell: means of a thousand small networks on the digits
+# (tests/benchmarks/search.py, kind grid). Any other stage takes as long as the shortest of these.
 USUAL = {"train": 15.0, "compress": 6.0, "quantize": 2.4, "build": 2.0, "data": 1.3, "lower": 0.5, "measure": 0.5}
-# Of what trials took in the mean: no stack costs less, whatever is shared, since asking and recording take time, too.
+# The least that a stack costs, as a share of the trials' mean: asking and recording take time, whatever is shared.
 LEAST = 0.02
 
 Execution = tuple[str, object]  # stage and key

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.space.space_file import Direction
-from explorer.workspace.records import BUSY_SECONDS, tune_sqlite
+from explorer.workspace.database import BUSY_SECONDS, tune_sqlite
 
 # User attributes of a trial.
 CONFIGURATION = "configuration"  # the id of what it evaluates
@@ -156,10 +156,15 @@ def trials_of(study: optuna.Study, numbers: Iterable[int]) -> Iterator[FrozenTri
         yield storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
+_FITTING: set[str] = set()  # databases whose tables this process has found to be its Optuna's, which takes it 0.1 s
+
+
 def _storage(url: str) -> RDBStorage:
     """Return Optuna's tables in the database at `url`."""
-    if not url.startswith("sqlite"):
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
-    tune_sqlite(storage.engine)
+    in_file = url.startswith("sqlite")
+    options = {"connect_args": {"timeout": BUSY_SECONDS}} if in_file else {"pool_pre_ping": True}
+    storage = RDBStorage(url, engine_kwargs=options, skip_compatibility_check=url in _FITTING)
+    _FITTING.add(url)
+    if in_file:
+        tune_sqlite(storage.engine)
     return storage

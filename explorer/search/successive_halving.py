@@ -1,8 +1,8 @@
 """Finished trials → the configuration to judge next with a larger tuning budget: successive halving, rung by rung.
 
 Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (ASHA). There the share that is
-promoted is fixed. The untuned winner is often not the tuned one, so that here more are the more often the order of two
-configurations was another one with the larger budget.
+promoted is fixed. The untuned winner is often not the tuned one, so this ladder promotes more stacks the more often a
+larger budget changed the order of two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from explorer.space.limits import Limit, violation
 from explorer.space.space import Space
 from explorer.space.space_file import Direction
 
-# As many pairs are taken for compared and in order before the first one is: one inversion alone says little.
+# Pairs that count as compared and in order before the first pair is compared: one inversion alone says little.
 PRIOR_PAIRS = 4
 
 # The reference point of hypervolumes over objectives scaled to [0, 1], so that extreme points contribute, too.
@@ -37,7 +37,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Inversions:
-    """Of pairs of configurations compared with a smaller and a larger budget, how many changed their order.
+    """How many pairs of configurations changed their order between a smaller and a larger budget.
 
     A pair counts if with both budgets the 95 % intervals of the latencies lie apart.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from explorer.core.configuration import Configuration
-from explorer.core.errors import DOMINATED, Failure, WorkspaceError
+from explorer.core.errors import DOMINATED, Failure
 from explorer.core.statistics import Interval, median_interval
-from explorer.workspace.schema import ExecutionRow, MeasurementRow, Schema, TrialRow
+from explorer.workspace.database import LEADS, connect, create_tables
+from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LEADS = 0x646C6173  # the number of the lock that PostgreSQL gives to one process at a time
 POLL_SECONDS = 1.0
-
-BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Records:
 
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
-        Schema.metadata.create_all(self.engine)
+        create_tables(self.engine)
 
     def close(self) -> None:
         """Close every connection to the database; a later question opens one again."""
@@ -232,51 +229,6 @@ class Records:
         with self.engine.connect() as connection:
             rows = [_flat(row) for row in connection.execute(query).mappings()]
         return pd.DataFrame(rows)
-
-
-def connect(url: str) -> sa.Engine:
-    """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on.
-
-    Raises
-    ------
-    WorkspaceError
-        If `url` is none, its driver is not installed, or its server does not answer.
-    """
-    if not url.startswith("sqlite"):
-        return _reached(url)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    tune_sqlite(engine)
-    return engine
-
-
-def _reached(url: str) -> sa.Engine:
-    try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
-        with engine.connect():
-            return engine
-    except sa.exc.ArgumentError:
-        raise WorkspaceError(f"'{url}' is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from None
-    except (sa.exc.NoSuchModuleError, ImportError) as error:
-        message = f"there is no driver for {url.partition(':')[0]}: {error}; for PostgreSQL: "
-        raise WorkspaceError(f"{message}pip install 'dlas-explorer[postgresql]'") from None
-    except sa.exc.OperationalError as error:
-        shown = sa.make_url(url).render_as_string(hide_password=True)
-        raise WorkspaceError(f"the database {shown} does not answer: {str(error.orig).strip()}") from None
-
-
-def tune_sqlite(engine: sa.Engine) -> None:
-    """Put every connection of an SQLite engine into write-ahead mode, without an fsync per transaction.
-
-    With WAL, ``synchronous = NORMAL`` keeps the database consistent through a killed process and through a loss of
-    power; the latter may cost the last transactions (sqlite.org/wal.html).
-    """
-
-    @sa.event.listens_for(engine, "connect")
-    def _(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-    engine.dispose()  # connections that were made before
 
 
 def _flat(row: sa.RowMapping) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Workspace:
             raise WorkspaceError(
                 f"the studies of workspace '{self.root}' are in another database, {without_passwords(self.url)}"
             )
-        from explorer.workspace.records import connect
+        from explorer.workspace.database import connect
 
         connect(url).dispose()
         self.root.mkdir(parents=True, exist_ok=True)

@@ -48,8 +48,8 @@ def test_every_proposal_is_valid(sampler: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "grid"])
 def test_continuous_axes_are_searched(sampler: str, tmp_path: Path) -> None:
-    space = make(tmp_path, {**SMALL, "ratio": {"low": 0.2, "high": 0.9}}, CONSTRAINTS, sampler=sampler, trials=30)
-    ratios = [params["ratio"] for params in search(space, study_of(space), 30) if "ratio" in params]
+    space = make(tmp_path, {**SMALL, "ratio": {"low": 0.2, "high": 0.9}}, CONSTRAINTS, sampler=sampler, trials=16)
+    ratios = [params["ratio"] for params in search(space, study_of(space), 16) if "ratio" in params]
     assert all(0.2 <= ratio <= 0.9 for ratio in ratios)
     assert len(set(ratios)) > 5
 
@@ -134,7 +134,7 @@ def found_of_the_front(space: Space, seed: int, trials: int) -> float:
 
 
 # A mean over few seeds may have luck: more are drawn nightly.
-FEW_SEEDS = [pytest.param(3, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.nightly)]
+FEW_SEEDS = [pytest.param(2, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.nightly)]
 LARGER: dict[str, Any] = {**SMALL, "ratio": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], "threads": [1, 2, 4]}
 
 
@@ -178,14 +178,16 @@ WITHIN = ["latency_ms <= 1", "accuracy >= 0.88"]
 def kept_by_chance(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """The share of proposals of the sampler which learns nothing that keeps the limits, by seed."""
     space = make(tmp_path_factory.mktemp("kept"), LARGER, sampler="random", trials=48, limits=WITHIN)
-    return [share_kept(space, seed, 48) for seed in range(5)]
+    return [share_kept(space, seed, 48) for seed in range(6)]
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("seeds", FEW_SEEDS)
 @pytest.mark.parametrize("sampler", MODELLED)
 def test_stacks_that_keep_the_limits_are_proposed_most(
-    sampler: str, kept_by_chance: list[float], tmp_path: Path
+    sampler: str, seeds: int, kept_by_chance: list[float], tmp_path: Path
 ) -> None:
     space = make(tmp_path, LARGER, sampler=sampler, trials=48, limits=WITHIN)
-    learnt, unaware = (sum(share_kept(space, seed, 48, told) for seed in range(5)) for told in (True, False))
-    assert learnt > 1.15 * max(sum(kept_by_chance), unaware)
+    learnt, unaware = (
+        sum(share_kept(space, seed, 48, told) for seed in range(seeds)) / seeds for told in (True, False)
+    )
+    assert learnt > 1.15 * max(sum(kept_by_chance) / len(kept_by_chance), unaware)

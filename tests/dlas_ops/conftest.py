@@ -7,16 +7,19 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.conftest import Once
 from tests.dlas_ops.exported_networks import export
+
+NETWORKS = ("resnet18", "mobilenetv2")
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, onnx.ModelProto]:
+def exported(once: Once) -> dict[str, onnx.ModelProto]:
     """Networks by torchvision for images of 32 x 32, exported once."""
-    folder: Path = tmp_path_factory.mktemp("exported")
-    models = {}
-    for name in ("resnet18", "mobilenetv2"):
-        path = folder / f"{name}.onnx"
-        export(name, 32, path)
-        models[name] = onnx.load(path)
-    return models
+
+    def made(folder: Path) -> Path:
+        export(folder, 32, *NETWORKS)
+        return folder
+
+    folder = once.made("exported", made)
+    return {name: onnx.load(folder / f"{name}.onnx") for name in NETWORKS}

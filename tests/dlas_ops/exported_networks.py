@@ -1,4 +1,4 @@
-"""Name of a torchvision network and image size → its ONNX file, written by a process of its own that loads torch."""
+"""Names of torchvision networks and image size → their ONNX files, written by a process of its own that loads torch."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 EXPORT = """
 import sys
 import torch, torchvision
-name, size, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-torch.manual_seed(0)
-if name == "resnet18":
-    model = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2], num_classes=10)
-elif name == "mobilenetv2":
-    model = torchvision.models.mobilenet_v2(width_mult=0.35, num_classes=10)
-else:
-    model = getattr(torchvision.models, name)(num_classes=10)
-for module in model.modules():
-    if isinstance(module, torch.nn.BatchNorm2d):
-        module.running_mean.normal_(0, 0.1)
-        module.running_var.uniform_(0.5, 1.5)
-torch.onnx.export(
-    model.eval(), (torch.randn(1, 3, size, size),), dynamo=True, opset_version=20, verbose=False
-).save(path)
+folder, size, *names = sys.argv[1:]
+for name in names:
+    torch.manual_seed(0)
+    if name == "resnet18":
+        model = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2], num_classes=10)
+    elif name == "mobilenetv2":
+        model = torchvision.models.mobilenet_v2(width_mult=0.35, num_classes=10)
+    else:
+        model = getattr(torchvision.models, name)(num_classes=10)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    torch.onnx.export(
+        model.eval(), (torch.randn(1, 3, int(size), int(size)),), dynamo=True, opset_version=20, verbose=False
+    ).save(f"{folder}/{name}.onnx")
 """
 
 
-def export(name: str, size: int, path: Path) -> None:
-    """Write the network `name` for images of `size` x `size` to `path`, with random weights and statistics."""
-    subprocess.run([sys.executable, "-c", EXPORT, name, str(size), str(path)], check=True, capture_output=True)
+def export(folder: Path, size: int, *names: str) -> None:
+    """Write the networks for images of `size` x `size` into `folder`, with random weights and statistics."""
+    subprocess.run([sys.executable, "-c", EXPORT, str(folder), str(size), *names], check=True, capture_output=True)

@@ -47,8 +47,7 @@ def test_one_kernel_per_layer(exported: dict[str, onnx.ModelProto]) -> None:
 )
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_more_networks_agree_with_onnxruntime(name: str, size: int, algorithm: str, tmp_path: Path) -> None:
-    path = tmp_path / "network.onnx"
-    export(name, size, path)
-    model, data = onnx.load(path), networks.random((1, 3, size, size))
+    export(tmp_path, size, name)
+    model, data = onnx.load(tmp_path / f"{name}.onnx"), networks.random((1, 3, size, size))
     compiled = dlas_ops.compile(model, networks.target(), algorithm=algorithm)
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data))

@@ -28,7 +28,7 @@ PARENTS = "_Sampler:parent:"
 def build(
     sampler: Callable[[int, Generations, int], BaseSampler], space: Space, seed: int, first: int = 0
 ) -> BaseSampler:
-    """Return what asks a `sampler`, which is made of a population's size, its generations and a seed, for `space`."""
+    """Return the sampler for `space` that `sampler` makes from a population's size, its generations and a seed."""
     # The first generation is random. A quarter of the trials leaves three generations that learn from it; below 8
     # individuals crossover has nothing to recombine, and Optuna's default of 50 suits studies of 200 trials and more.
     population, generations = max(8, min(50, space.trials // 4)), Generations(first)
@@ -75,7 +75,7 @@ class Generations:
 
 
 class Conditional(BaseSampler):
-    """Put before a genetic algorithm of Optuna's, makes it one over all parameters seen so far.
+    """A base class before one of Optuna's genetic algorithms, which then recombines all parameters seen so far.
 
     Optuna's recombines only parameters that every trial has: here ratio, and every axis that a constraint touches,
     would be drawn at random for ever. A parameter's name determines its distribution (see

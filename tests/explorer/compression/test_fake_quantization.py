@@ -21,7 +21,7 @@ from explorer.line.training.onnx_export import export
 
 SHAPE = (1, 8, 8)
 EXAMPLE = torch.linspace(-1, 1, 64).reshape(1, *SHAPE)
-QUICK = ("resnet18", "mobilenetv2", "efficientnet_b0")  # sums, linear bottlenecks, gates and SiLU
+QUICK = ("resnet18", "efficientnet_b0")  # sums; linear bottlenecks, gates and SiLU
 MODELS = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.nightly]) for name in plugins.names("model")]
 
 

@@ -148,13 +148,13 @@ def write(folder: Path, name: str) -> Path:
     axes = {
         "dataset": "digits",
         "model": ["resnet18", "mobilenetv1"],
-        "width": [0.25, 1.0],
+        "width": [0.125, 0.5],
         "compression": ["none", "weight_pruning", "channel_pruning"],
         "ratio": [0.5, 0.75],
     }
     constraints = [
-        {"when": {"model": "resnet18"}, "require": {"width": [0.25]}},
-        {"when": {"model": "mobilenetv1"}, "require": {"width": [1.0]}},
+        {"when": {"model": "resnet18"}, "require": {"width": [0.125]}},
+        {"when": {"model": "mobilenetv1"}, "require": {"width": [0.5]}},
     ]
     tables: dict[str, dict[str, Any]] = {
         "search": {"sampler": "grid", "latency_first": True},

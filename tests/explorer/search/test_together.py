@@ -43,7 +43,7 @@ def write(
     limits: tuple[str, ...] = ("latency_ms <= 1e6 on right", "latency_ms <= 1e6"),
 ) -> Path:
     (folder / "devices.toml").write_text(DEVICES)
-    axes = {"dataset": "digits", "model": "resnet18", "width": 0.125, "algorithm": ["direct", "gemm"]}
+    axes = {"dataset": "digits", "model": studies.SMALL, "width": 0.25, "algorithm": ["direct", "gemm"]}
     text = spaces.render(
         {**axes, "device": devices},
         (),

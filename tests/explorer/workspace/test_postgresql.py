@@ -21,7 +21,8 @@ import sqlalchemy as sa
 
 import explorer
 from explorer.core.errors import WorkspaceError
-from explorer.workspace.records import Records, connect
+from explorer.workspace.database import connect
+from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran

@@ -100,7 +100,7 @@ def train_stage(folder: str, out: str) -> float:
     training.KEEP_SECONDS = 0.0
     data = torch_stages.data(Path(folder))
     settings: dict[str, Any] = {"epochs": EPOCHS, "learning_rate": 0.1}
-    return float(torch_stages.train(Path(out), data, "mobilenetv2", 0.25, **settings).values["validation_accuracy"])
+    return float(torch_stages.train(Path(out), data, "resnet18", 0.125, **settings).values["validation_accuracy"])
 
 
 def test_a_killed_worker_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""SQLAlchemy URL → the studies' database and its tables, which several processes may open at the same time."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from explorer.core.errors import WorkspaceError
+from explorer.workspace.schema import Schema
+
+BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
+POLL_SECONDS = 0.01
+
+# Numbers of locks that PostgreSQL gives to one process at a time: for running studies, and for creating tables.
+LEADS = 0x646C6173
+CREATES = LEADS + 1
+
+
+def connect(url: str) -> sa.Engine:
+    """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on.
+
+    Raises
+    ------
+    WorkspaceError
+        If `url` is none, its driver is not installed, or its server does not answer.
+    """
+    if not url.startswith("sqlite"):
+        return _reached(url)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    tune_sqlite(engine)
+    return engine
+
+
+def _reached(url: str) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+        with engine.connect():
+            return engine
+    except sa.exc.ArgumentError:
+        raise WorkspaceError(f"'{url}' is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from None
+    except ImportError as error:
+        message = f"there is no driver for {url.partition(':')[0]}: {error}; for PostgreSQL: "
+        raise WorkspaceError(f"{message}pip install 'dlas-explorer[postgresql]'") from None
+    except sa.exc.OperationalError as error:
+        shown = sa.make_url(url).render_as_string(hide_password=True)
+        raise WorkspaceError(f"the database {shown} does not answer: {str(error.orig).strip()}") from None
+
+
+def tune_sqlite(engine: sa.Engine) -> None:
+    """Put every connection of an SQLite engine into write-ahead mode, without an fsync per transaction.
+
+    With WAL, ``synchronous = NORMAL`` keeps the database consistent through a killed process and through a loss of
+    power; the latter may cost the last transactions (sqlite.org/wal.html).
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: object) -> None:
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    engine.dispose()  # connections that were made before
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Put a file into write-ahead mode, in which it stays; of processes that do so at once SQLite lets none wait."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:  # locked
+            if time.monotonic() > end:
+                raise
+            time.sleep(POLL_SECONDS)
+
+
+def create_tables(engine: sa.Engine) -> None:
+    """Create the tables that a database lacks; another process may be about to do so, too."""
+    there = sa.inspect(engine).get_table_names()
+    missing = [table for table in Schema.metadata.sorted_tables if table.name not in there]
+    if not missing:
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # where creation that is conditional still collides
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATES)))
+        for table in missing:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))

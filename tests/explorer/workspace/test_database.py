@@ -1,0 +1,68 @@
+"""A database that several processes open at once, before it has tables and while it has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from explorer.core.errors import WorkspaceError
+from explorer.workspace.database import connect, create_tables
+from explorer.workspace.schema import Schema
+
+# Creates the tables of each database in turn when a line says so.
+OPENER = """
+import sys
+from explorer.workspace.database import connect, create_tables
+print(flush=True)
+for url in sys.stdin:
+    create_tables(connect(url.strip()))
+    print(flush=True)
+"""
+
+
+def test_processes_that_create_the_tables_at_once_do_not_disturb_one_another(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENER]
+    openers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for opener in openers:
+        assert opener.stdout
+        opener.stdout.readline()
+    for number in range(20):
+        for opener in openers:
+            assert opener.stdin
+            opener.stdin.write(f"sqlite:///{tmp_path}/{number}.db\n")
+            opener.stdin.flush()
+        for opener in openers:
+            assert opener.stdout
+            opener.stdout.readline()
+    errors = [opener.communicate()[1] for opener in openers]
+    assert [opener.returncode for opener in openers] == [0, 0, 0], errors
+    names = set(sa.inspect(connect(f"sqlite:///{tmp_path}/0.db")).get_table_names())
+    assert names == {table.name for table in Schema.metadata.sorted_tables}
+
+
+def test_indices_are_created_with_their_tables(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path}/study.db")
+    create_tables(engine)
+    for table in Schema.metadata.sorted_tables:
+        found = {index["name"] for index in sa.inspect(engine).get_indexes(table.name)}
+        assert {index.name for index in table.indexes} <= found
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "'nonsense' is no SQLAlchemy URL, such as postgresql"),
+        ("postgres://host/name", "'postgres://host/name' is no SQLAlchemy URL, such as postgresql"),
+        ("mysql+mysqldb://host/name", r"there is no driver for mysql\+mysqldb: .*; for PostgreSQL: pip install"),
+    ],
+)
+def test_what_is_no_database_is_one_sentence(url: str, message: str) -> None:
+    with pytest.raises(WorkspaceError, match=message):
+        connect(url)
