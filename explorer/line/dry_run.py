@@ -19,7 +19,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
 from explorer.line import contracts, trial
-from explorer.line.stage import A, P, Stage, Target
+from explorer.line.stage import A, P, Stage, Target, content_key
 from explorer.space.devices import Device
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # By `explorer.line.stages.lower.numerics`, these differ in the order of sums, which is not in the key of `evaluate`.
 SUMMING = frozenset(("direct", "gemm", "spatial_pack"))
 NATIVE: Target = {"target": "native"}
+NOWHERE = Path()  # the folder of artifacts that are not made
 # Stage → the values that the line reads of its artifact, except for `numerics`.
 VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.0},
@@ -116,7 +117,7 @@ class CountingEngine:
                 equivalent()
             if stage.name in self.at_most:
                 self.at_most |= (self.alone - before).keys()
-        return Artifact(stage.name, key, Path(), cast(V, self._values(stage)))
+        return Artifact(stage.name, key, NOWHERE, cast(V, self._values(stage)))
 
     def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
         """Count the measurement, which every device makes itself."""
@@ -129,17 +130,17 @@ class CountingEngine:
         self._count("candidates", key)
         self._count(stage.name, key)
         self.at_most.add("candidates")
-        return Artifact(stage.name, key, Path())
+        return Artifact(stage.name, key, NOWHERE)
 
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Count the tuning, which every device makes itself."""
         key = self._key(stage)
         self._count(stage.name, key)
-        return Artifact(stage.name, key, Path())
+        return Artifact(stage.name, key, NOWHERE)
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return a parent that stands for the data set's files; weights and code follow from choices that keys have."""
-        return {"data": {"source": Artifact("source", c.dataset, Path())}, "train": {}, "compress": {}}
+        return {"data": {"source": Artifact("source", c.dataset, NOWHERE)}, "train": {}, "compress": {}}
 
     def lanes(self, device: str) -> int:
         """Return a number that is equal for devices of equal targets; TVM, which knows the width, is not asked."""
@@ -161,10 +162,10 @@ class CountingEngine:
 
     def _key(self, stage: Stage) -> str:
         """Return the stage's key, which most stages were asked for before: it is hashed once."""
-        parents = (text for pair in stage.parents.keyed().items() for text in pair)
-        known = (stage.name, json.dumps(stage.parameters.keyed()), *parents)
+        parameters, parents = stage.parameters.keyed(), stage.parents.keyed()
+        known = (stage.name, json.dumps(parameters), *parents, *parents.values())
         if known not in self._known:
-            self._known[known] = stage.key
+            self._known[known] = content_key(stage.name, parameters, parents)
         return self._known[known]
 
     def _count(self, stage: str, key: object) -> bool:

@@ -69,9 +69,10 @@ class Parameters:
 
     def _json(self, names: tuple[str, ...]) -> dict[str, object]:
         values: dict[str, object] = {}
+        settings = _settings(type(self))
         for name in names:
             value = getattr(self, name)
-            if name not in _settings(type(self)):
+            if name not in settings:
                 values[name] = value
             elif value is not None:
                 values |= value.model_dump()
@@ -176,20 +177,21 @@ def library_version(worker: str) -> str:
     return f"{name} {importlib.metadata.version(name)}"
 
 
+# Samplers ask for the keys of hundreds of configurations before each trial, so what a class says is read once.
+
+
+@cache
 def _names(cls: type[Parameters | Parents]) -> tuple[str, ...]:
     return tuple(each.name for each in fields(cls))
 
 
+@cache
 def _in_key(cls: type[Parameters | Parents]) -> tuple[str, ...]:
     return tuple(each.name for each in fields(cls) if not each.metadata.get("outside_key"))
 
 
-_SETTINGS: dict[type[Parameters], Mapping[str, type[BaseModel]]] = {}
-
-
+@cache
 def _settings(cls: type[Parameters]) -> Mapping[str, type[BaseModel]]:
-    """Return the fields that hold settings, each with the settings' class; to read annotations takes long."""
-    if cls not in _SETTINGS:
-        kinds = [(name, kind) for name, hint in get_type_hints(cls).items() for kind in get_args(hint) or (hint,)]
-        _SETTINGS[cls] = {name: kind for name, kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)}
-    return _SETTINGS[cls]
+    """Return the fields that hold settings, each with the settings' class."""
+    kinds = [(name, kind) for name, hint in get_type_hints(cls).items() for kind in get_args(hint) or (hint,)]
+    return {name: kind for name, kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)}
