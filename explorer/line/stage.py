@@ -177,21 +177,28 @@ def library_version(worker: str) -> str:
     return f"{name} {importlib.metadata.version(name)}"
 
 
-# Samplers ask for the keys of hundreds of configurations before each trial, so what a class says is read once.
+# Samplers ask for the keys of hundreds of configurations before each trial, so what a class says is read once: into
+# dicts, since mypy does not take the class of a frozen dataclass for hashable, which `functools.cache` asks for.
+_NAMES: dict[type[Parameters | Parents], tuple[str, ...]] = {}
+_IN_KEY: dict[type[Parameters | Parents], tuple[str, ...]] = {}
+_SETTINGS: dict[type[Parameters], Mapping[str, type[BaseModel]]] = {}
 
 
-@cache
 def _names(cls: type[Parameters | Parents]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(cls))
+    if cls not in _NAMES:
+        _NAMES[cls] = tuple(each.name for each in fields(cls))
+    return _NAMES[cls]
 
 
-@cache
 def _in_key(cls: type[Parameters | Parents]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(cls) if not each.metadata.get("outside_key"))
+    if cls not in _IN_KEY:
+        _IN_KEY[cls] = tuple(each.name for each in fields(cls) if not each.metadata.get("outside_key"))
+    return _IN_KEY[cls]
 
 
-@cache
 def _settings(cls: type[Parameters]) -> Mapping[str, type[BaseModel]]:
     """Return the fields that hold settings, each with the settings' class."""
-    kinds = [(name, kind) for name, hint in get_type_hints(cls).items() for kind in get_args(hint) or (hint,)]
-    return {name: kind for name, kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    if cls not in _SETTINGS:
+        kinds = [(name, kind) for name, hint in get_type_hints(cls).items() for kind in get_args(hint) or (hint,)]
+        _SETTINGS[cls] = {name: kind for name, kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return _SETTINGS[cls]
