@@ -178,16 +178,14 @@ WITHIN = ["latency_ms <= 1", "accuracy >= 0.88"]
 def kept_by_chance(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """The share of proposals of the sampler which learns nothing that keeps the limits, by seed."""
     space = make(tmp_path_factory.mktemp("kept"), LARGER, sampler="random", trials=48, limits=WITHIN)
-    return [share_kept(space, seed, 48) for seed in range(6)]
+    return [share_kept(space, seed, 48) for seed in range(5)]
 
 
-@pytest.mark.parametrize("seeds", FEW_SEEDS)
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", MODELLED)
 def test_stacks_that_keep_the_limits_are_proposed_most(
-    sampler: str, seeds: int, kept_by_chance: list[float], tmp_path: Path
+    sampler: str, kept_by_chance: list[float], tmp_path: Path
 ) -> None:
     space = make(tmp_path, LARGER, sampler=sampler, trials=48, limits=WITHIN)
-    learnt, unaware = (
-        sum(share_kept(space, seed, 48, told) for seed in range(seeds)) / seeds for told in (True, False)
-    )
-    assert learnt > 1.15 * max(sum(kept_by_chance) / len(kept_by_chance), unaware)
+    learnt, unaware = (sum(share_kept(space, seed, 48, told) for seed in range(5)) for told in (True, False))
+    assert learnt > 1.15 * max(sum(kept_by_chance), unaware)
