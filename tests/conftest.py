@@ -6,6 +6,7 @@ import fcntl
 import os
 import pickle
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from tests import ROOT, studies
 from tests.warm_workers import WarmWorker
 
 Made = TypeVar("Made")
+
+# A shell's job in the background ignores Ctrl-C, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `make test-all` draws ten times as many cases as `make test`; HYPOTHESIS_PROFILE names one of the two.
 settings.register_profile("quick", max_examples=50, deadline=None)

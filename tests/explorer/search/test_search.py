@@ -21,6 +21,7 @@ import pytest
 import explorer
 from explorer.core import plugins
 from explorer.core.errors import DeviceError, Failure, WorkspaceError
+from explorer.inputs import external
 from explorer.line import dry_run
 from explorer.processes import loopback
 from explorer.search.study import Study
@@ -240,8 +241,8 @@ def test_a_study_killed_between_its_record_and_optuna_ends_with_all_its_trials(
 ) -> None:
     path = undisturbed / "small.toml"
     workspace = Workspace(copied(undisturbed, tmp_path))
-    records = Records(workspace.url)
-    asked = Study(space.load(path), workspace, records).ask()
+    records, searched = Records(workspace.url), space.load(path)
+    asked = Study(searched, workspace, records, external.find(searched, workspace).digests()).ask()
     assert asked
     [outcome] = [
         record for _, c, record in Records(Workspace(undisturbed / "workspace").url).complete("small") if c == asked[1]
@@ -293,7 +294,7 @@ def test_an_algorithm_that_no_layer_can_run_fails_with_its_reason(tmp_path: Path
 
 def test_pruned_weights_in_csr_take_less_room(tmp_path: Path) -> None:
     axes = {"compression": "weight_pruning", "ratio": 0.9, "format": ["dense", "csr"], "threads": 1}
-    path = studies.write_space(tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes=axes)
+    path = studies.write_space(tmp_path, name="small", models=("resnet18",), algorithms=("gemm",), axes=axes)
     summary = studies.run(path, tmp_path / "workspace", Events())
     assert (summary.complete, summary.failed) == (2, 0)
     trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("format")
