@@ -56,7 +56,7 @@ class WarmWorker(Worker):
 
     @property
     def _kind_of_process(self) -> Hashable:
-        """What a process keeps from its start on."""
+        """The properties that a process has from its start to its end."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
         return self.kind, self.threads, self.folder or os.getcwd(), self.gpu, frozenset(environment.items())
 

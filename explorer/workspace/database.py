@@ -71,8 +71,9 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:  # locked
-            if time.monotonic() > end:
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the lowest byte of an extended code
+            if not busy or time.monotonic() > end:
                 raise
             time.sleep(POLL_SECONDS)
 

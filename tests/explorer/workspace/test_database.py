@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
-from explorer.workspace.database import connect, create_tables
+from explorer.workspace.database import _write_ahead, connect, create_tables
 from explorer.workspace.schema import Schema
 
 # Creates the tables of each database in turn when a line says so.
@@ -45,6 +47,15 @@ def test_processes_that_create_the_tables_at_once_do_not_disturb_one_another(tmp
     assert [opener.returncode for opener in openers] == [0, 0, 0], errors
     names = set(sa.inspect(connect(f"sqlite:///{tmp_path}/0.db")).get_table_names())
     assert names == {table.name for table in Schema.metadata.sorted_tables}
+
+
+def test_a_file_that_cannot_be_written_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+        connection.execute("CREATE TABLE anything (number)")
+    monkeypatch.setattr("explorer.workspace.database.time.sleep", lambda seconds: pytest.fail("it waits"))
+    reader = sqlite3.connect(f"file:{tmp_path}/study.db?mode=ro", uri=True)
+    with contextlib.closing(reader), pytest.raises(sqlite3.OperationalError, match="readonly"):
+        _write_ahead(reader)
 
 
 def test_indices_are_created_with_their_tables(tmp_path: Path) -> None:
