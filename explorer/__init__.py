@@ -19,7 +19,8 @@ from explorer.reading import (
     study_limits,
     study_records,
 )
-from explorer.running import count, evaluate, grid, plan, run, tune_space
+from explorer.running import evaluate, grid, run
+from explorer.spaces import count, plan, tune_space
 
 __all__ = [
     "DEFAULT_WORKSPACE",

@@ -1,10 +1,9 @@
-"""A search space → its study run, its grid executed, one configuration evaluated, or its plan and counts."""
+"""A search space → its study run, its grid executed, or one configuration evaluated."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,7 @@ from explorer.reading import DEFAULT_WORKSPACE
 
 # Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
 if TYPE_CHECKING:
-    from optuna.trial import BaseTrial
-
-    from explorer.line.dry_run import StageCount
-    from explorer.search.planning import Plan
     from explorer.search.search import Observer, Summary
-    from explorer.space.space import Space
 
 
 def run(
@@ -140,56 +134,19 @@ def evaluate(
     from explorer.search import search
     from explorer.space.space import load
     from explorer.workspace import holding
-    from explorer.workspace.records import Records
     from explorer.workspace.workspace import Workspace
 
     where, place, searched = search.Where(engine, address, jobs), Workspace(Path(workspace)), load(Path(space))
     wanted = searched.configuration(configuration)
     with (
         _observed(observer, f"{searched.name}: one configuration") as told,
-        holding.held(place, told.note),
-        Records(place.url).led(told.note) as records,
+        holding.opened(place, told.note) as records,
         search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
     ):
         outcome = trial.run(wanted, searched.settings, running)
     if isinstance(outcome, Failure):
         raise ExplorerError(f"{outcome.stage} failed ({outcome.kind}): {outcome.message}")
     return dict(outcome.values)
-
-
-def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
-    """Return `space` as Ray Tune's `OptunaSearch` takes it; a trial's ``config["configuration"]`` is one to `evaluate`.
-
-    Raises
-    ------
-    SpaceError
-        If the space cannot be used; devices need no entry.
-    """
-    from explorer.space.space import load
-
-    return partial(_suggested, load(Path(space), to_run=False))  # Ray can pickle it
-
-
-def _suggested(space: Space, trial: BaseTrial) -> dict[str, Any]:
-    return {"configuration": space.suggest(trial).as_dict()}
-
-
-def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:
-    """Return what `grid` would have to execute, and how long that takes by what is on record in the workspace.
-
-    Raises
-    ------
-    ExplorerError
-        If the space or the shard cannot be used; devices need no entry.
-    """
-    from explorer.search import grid, planning
-    from explorer.space.space import load
-    from explorer.workspace.records import Records
-    from explorer.workspace.workspace import Workspace
-
-    whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
-    records = Records(place.url) if place.has_studies else None
-    return planning.plan(whole, grid.Shard.parse(shard).configurations(whole), records)
 
 
 @contextlib.contextmanager
@@ -206,17 +163,3 @@ def _observed(observer: Observer | None, title: str) -> Iterator[Observer]:
     console.print(title)
     with Progress(console) as progress:
         yield progress
-
-
-def count(space: Path | str) -> tuple[StageCount, ...]:
-    """Return how often each stage is executed if all of `space` is tried: by every configuration alone and by all.
-
-    Raises
-    ------
-    SpaceError
-        If the space cannot be used, or has a continuous axis; devices need no entry.
-    """
-    from explorer.line import dry_run
-    from explorer.space.space import load
-
-    return dry_run.count(load(Path(space), to_run=False))

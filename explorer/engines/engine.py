@@ -15,6 +15,7 @@ from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
 from explorer.core.statistics import Interval
+from explorer.engines import candidates
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import PROBE_TIMEOUT, Devices
 from explorer.engines.executor import Executed, Executor
@@ -177,30 +178,27 @@ class Engine:
         StageFailed
             If the device or the stage failed.
         """
-        key = stage.key
-        if artifact := self._find(stage, key):
+        if artifact := self.look(stage):
             return artifact
-        built = self._candidates(stage, device)
-        with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
-            if artifact := self._find(stage, key):
-                return artifact
-            self._executor.refuse_what_failed(key)
-            on_record = contracts.select.latency_keys(stage)
-            known = [self._costs(own, device) for own in on_record]
+        building = candidates.missing(stage, device, self._records)
+        built = self.run(building) if building else None
+
+        def execute(draft: Path) -> Executed:
+            known = candidates.known(stage, device, self._records)
             parents = replace(stage.parents, candidates=built)
             informed = contracts.select.Stage(replace(stage.parameters, known=known), parents)
             if all(known):
                 with self.computing():
-                    done = self._executor.execute(informed, key, draft)
+                    done = self._executor.execute(informed, stage.key, draft)
             else:
-                done = self._execute_on(device, informed, key, draft)
+                done = self._execute_on(device, informed, stage.key, draft)
             samples = done.values.pop("samples")
             details = {**done.values, "parameters": self._located(stage, device)}
-            for own, new in zip(on_record, samples, strict=True):
-                for name, times in new.items():
-                    self._records.add_measurement(own[name], device, times, details)
-            done.values.update(problems=len(on_record), measured=sum(map(bool, samples)))
-            return self._publish(stage, key, draft, done)
+            candidates.record(stage, device, self._records, samples, details)
+            done.values.update(problems=len(known), measured=sum(map(bool, samples)))
+            return done
+
+        return self._leased(device, stage, execute)
 
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Return the artifact of a stage that builds candidates and measures them on a leased device.
@@ -212,21 +210,28 @@ class Engine:
         StageFailed
             If the device or the stage failed.
         """
-        key = stage.key
-        if artifact := self._find(stage, key):
+        if artifact := self.look(stage):
             return artifact
+        own = stage.parameters
+        database = self._store.shared("tuning", contracts.tune.database_key(own.target, own.threads, own.device))
+        # A loopback server does not come back by itself: it is started again when the stage gives up.
+        reconnect = 0 if self._devices.is_served(device) else RECONNECT_SECONDS
+        located = replace(own, database=str(database), reconnect=reconnect)
+        informed = contracts.tune.Stage(located, stage.parents)
+
+        def execute(draft: Path) -> Executed:
+            return self._execute_on(device, informed, stage.key, draft, lambda: _bytes(database))
+
+        return self._leased(device, stage, execute)
+
+    def _leased(self, device: str, stage: Stage[P, A, V], execute: Callable[[Path], Executed]) -> Artifact[V]:
+        """Return the stage's artifact, from the store or made by `execute` in a draft while `device` is leased."""
+        key = stage.key
         with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
             if artifact := self._find(stage, key):
                 return artifact
             self._executor.refuse_what_failed(key)
-            own = stage.parameters
-            database = self._store.shared("tuning", contracts.tune.database_key(own.target, own.threads, own.device))
-            # A loopback server does not come back by itself: it is started again when the stage gives up.
-            reconnect = 0 if self._devices.is_served(device) else RECONNECT_SECONDS
-            located = replace(own, database=str(database), reconnect=reconnect)
-            informed = contracts.tune.Stage(located, stage.parents)
-            done = self._execute_on(device, informed, key, draft, lambda: _bytes(database))
-            return self._publish(stage, key, draft, done)
+            return self._publish(stage, key, draft, execute(draft))
 
     def _find(self, stage: Stage[P, A, V], key: str) -> Artifact[V] | None:
         # Verifying digests is a computation, too. The cores must not be held while waiting for a key: the thread that
@@ -239,21 +244,6 @@ class Engine:
         artifact = self._store.publish(stage.name, key, draft, done.values, done.seconds)
         self._records.add_execution(stage.name, key, done.seconds)
         return artifact
-
-    def _candidates(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.candidates.Values] | None:
-        """Return the built candidates that a select stage has to measure on `device`, or None if there are none."""
-        problems = stage.parents.plan.values["problems"]
-        both = zip(problems, contracts.select.latency_keys(stage), strict=True)
-        missing = [own["problem"] for own, each in both if not self._costs(each, device)]
-        if not missing:
-            return None
-        parameters = contracts.candidates.Parameters(missing, stage.parameters.target)
-        return self.run(contracts.candidates.Stage(parameters, contracts.candidates.Parents()))
-
-    def _costs(self, candidates: Mapping[str, str], device: str) -> dict[str, float]:
-        """Return candidate → milliseconds on `device` if all of them are on record, nothing otherwise."""
-        found = {name: self._records.latency(key, device) for name, key in candidates.items()}
-        return {name: known[0].value for name, known in found.items() if known} if all(found.values()) else {}
 
     def _located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
         """Return the stage's parameters, as its key has them, and the device's address."""

@@ -24,7 +24,6 @@ from explorer.search.search import HERE, Observer, Summary, Where
 from explorer.search.study import Study
 from explorer.space.space import Space
 from explorer.workspace import holding
-from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 
 
@@ -81,7 +80,7 @@ ALL = Shard()
 
 def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = ALL, where: Where = HERE) -> Summary:
     """Bring every configuration of `space`, or of a shard of it, on record; see `search.run` for errors."""
-    with holding.held(workspace, observer.note), Records(workspace.url).led(observer.note) as records:
+    with holding.opened(workspace, observer.note) as records:
         found = external.find(space, workspace)
         study = Study(space, workspace, records, found.digests())
         left = [_Pending(*each) for each in study.missing(shard.configurations(space))]

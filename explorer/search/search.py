@@ -97,7 +97,7 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
     DeviceError
         If a device cannot be reached; nothing has been computed then.
     """
-    with holding.held(workspace, observer.note), Records(workspace.url).led(observer.note) as records:
+    with holding.opened(workspace, observer.note) as records:
         found = external.find(space, workspace)
         study = Study(space, workspace, records, found.digests())
         before = sum(records.count(space.name))

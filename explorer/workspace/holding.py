@@ -1,4 +1,4 @@
-"""Workspace → its lock, which one process at a time has while it runs a study."""
+"""Workspace → its records, while this process alone runs studies in its folder and its database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from explorer.core import locks
+from explorer.workspace.database import LEADS
+from explorer.workspace.records import Records
 from explorer.workspace.store import HOST
 from explorer.workspace.workspace import Workspace, without_passwords
 
@@ -52,15 +56,25 @@ class Holder:
 
 
 @contextlib.contextmanager
-def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
-    """Hold a workspace for running a study, once no other process does.
-
-    The kernel frees the lock when its holder ends, however it ends, and then one of the processes that wait goes on.
+def opened(workspace: Workspace, told: Callable[[str], None]) -> Iterator[Records]:
+    """Give the records of a workspace for running a study, once no other process holds its folder or its database.
 
     Parameters
     ----------
     told
         Takes one sentence about each process that is waited for.
+    """
+    with held(workspace, told):
+        records = Records(workspace.url)
+        with alone_in_database(records, told):
+            yield records
+
+
+@contextlib.contextmanager
+def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
+    """Hold the folder of a workspace, once no other process does; `told` as in `opened`.
+
+    The kernel frees the lock when its holder ends, however it ends, and then one of the processes that wait goes on.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     known: set[str] = set()
@@ -76,3 +90,26 @@ def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
         handle.write(json.dumps(asdict(Holder(f"process {os.getpid()} ({command})", HOST))))
         handle.flush()
         yield
+
+
+@contextlib.contextmanager
+def alone_in_database(records: Records, told: Callable[[str], None]) -> Iterator[None]:
+    """Run studies as the only process in a database that several machines reach; `told` as in `opened`.
+
+    The server ends that right when the connection ends, however it ends. An SQLite file needs none of it: it belongs to
+    its workspace, whose folder this process holds already.
+    """
+    if records.engine.dialect.name != "postgresql":
+        yield
+        return
+    with records.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        waiting = False
+        while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS))):
+            if not waiting:
+                told("another machine runs a study in the database; this one goes on with what is left then")
+            waiting = True
+            time.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:  # a connection that goes back to its pool keeps what it has locked
+            connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,13 +14,11 @@ import sqlalchemy as sa
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.statistics import Interval, median_interval
-from explorer.workspace.database import LEADS, connect, create_tables
+from explorer.workspace.database import connect, create_tables
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
 
 if TYPE_CHECKING:
     import pandas as pd
-
-POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,33 +59,6 @@ class Records:
     def close(self) -> None:
         """Close every connection to the database; a later question opens one again."""
         self.engine.dispose()
-
-    @contextlib.contextmanager
-    def led(self, told: Callable[[str], None]) -> Iterator[Records]:
-        """Yield itself while this process alone runs studies in a database that several machines reach.
-
-        The server ends that right when the connection ends, however it ends. An SQLite file needs none of it: it
-        belongs to its workspace, which this process holds already.
-
-        Parameters
-        ----------
-        told
-            Is called once with a message if another machine runs a study and this one has to wait.
-        """
-        if self.engine.dialect.name != "postgresql":
-            yield self
-            return
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            waiting = False
-            while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS))):
-                if not waiting:
-                    told("another machine runs a study in the database; this one goes on with what is left then")
-                waiting = True
-                time.sleep(POLL_SECONDS)
-            try:
-                yield self
-            finally:  # a connection that goes back to its pool keeps what it has locked
-                connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))
 
     def add_trial(
         self, study: str, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float

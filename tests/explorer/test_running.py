@@ -1,4 +1,4 @@
-"""One configuration evaluated by itself, and the space as Ray Tune's searcher takes it."""
+"""One configuration evaluated by itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import explorer
-from explorer.core.configuration import AXES, Configuration
+from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, SpaceError
 from explorer.space import space
 from explorer.workspace.records import Record, Records
@@ -58,22 +58,3 @@ def test_a_row_of_a_table_names_a_configuration(tmp_path: Path) -> None:
         searched.configuration({"dataset": "digits", "modell": "resnet18"})
     with pytest.raises(SpaceError, match="a configuration without a model: "):
         searched.configuration({"dataset": "digits"})
-
-
-def test_ray_tunes_searcher_draws_configurations_of_the_space(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="needs Ray: pip install 'dlas-explorer[ray]'")
-    from ray.tune.search.optuna import OptunaSearch
-
-    path = write(tmp_path, SMALL)
-    valid = {configuration.id for configuration in space.load(path).configurations()}
-    search = OptunaSearch(explorer.tune_space(path), metric=["accuracy", "latency_ms"], mode=["max", "min"])
-    search.save(str(tmp_path / "searcher"))  # as Ray does after every trial
-    drawn = set()
-    for number in range(20):
-        config = search.suggest(f"{number}")
-        assert config
-        assert tuple(config["configuration"]) == AXES
-        drawn.add(Configuration.from_dict(config["configuration"]).id)
-        search.on_trial_complete(f"{number}", {"accuracy": 0.9, "latency_ms": 1.0 + number})
-    assert drawn <= valid
-    assert len(drawn) > 5

@@ -1,9 +1,7 @@
-"""Keys of stages: sensitive to exactly what changes a result; requests: read as they were sent."""
+"""Keys of stages: sensitive to exactly what changes a result."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,7 @@ import pytest
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.settings import TrainSettings
-from explorer.line import contracts
-from explorer.line.contracts import train, tune
-from explorer.line.contracts.on_device import Address
+from explorer.line.contracts import train
 from explorer.line.stage import library_version
 
 
@@ -30,25 +26,6 @@ def test_the_key_follows_parameters_and_parents() -> None:
 def test_the_key_ignores_where_a_parent_lies() -> None:
     data: Artifact = Artifact("data", "a", Path("elsewhere"), {"n": 1}, 3.0)
     assert train.Stage(stage().parameters, train.Parents(data)).key == stage().key
-
-
-def test_the_key_ignores_what_is_added_at_execution() -> None:
-    plain = tune.Parameters("template", 8, 0, {"kind": "llvm"}, 1, "local")
-    address = Address(tracker="127.0.0.1:9190", key="local")
-    informed = replace(plain, address=address, database="folder", reconnect=60)
-    lowered: Artifact = Artifact("lower", "a", Path("anywhere"))
-    parents = tune.Parents(lowered)
-    assert tune.Stage(informed, parents).key == tune.Stage(plain, parents).key
-    assert informed.as_json().keys() - informed.keyed().keys() == {"tracker", "key", "database", "reconnect"}
-
-
-def test_a_worker_reads_what_an_engine_sends() -> None:
-    code = {"code of nets:build": Artifact("code", "c", Path("nets"))}
-    sent = train.Stage(stage(width=1).parameters, replace(stage().parents, code=code))
-    request = json.loads(json.dumps(sent.as_json()))
-    named = {name: Artifact(**{**parent, "path": Path(parent["path"])}) for name, parent in request["parents"].items()}
-    parameters, parents = contracts.parse(request["stage"], request["parameters"], named)
-    assert (parameters, parents) == (sent.parameters, sent.parents)
 
 
 def test_the_key_follows_version_and_library(monkeypatch: pytest.MonkeyPatch) -> None:

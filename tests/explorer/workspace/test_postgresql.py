@@ -22,6 +22,7 @@ import sqlalchemy as sa
 import explorer
 from explorer.core.errors import WorkspaceError
 from explorer.workspace.database import connect
+from explorer.workspace.holding import alone_in_database
 from explorer.workspace.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
@@ -109,8 +110,9 @@ def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path)
 def test_another_machine_waits_until_the_one_that_runs_studies_ends(url: str) -> None:
     lead = f"""
 import time
+from explorer.workspace.holding import alone_in_database
 from explorer.workspace.records import Records
-with Records('{url}').led(print): print(), time.sleep(99)
+with alone_in_database(Records('{url}'), print): print(), time.sleep(99)
 """
     first = subprocess.Popen([sys.executable, "-u", "-c", lead], stdout=subprocess.PIPE)
     assert first.stdout
@@ -119,7 +121,7 @@ with Records('{url}').led(print): print(), time.sleep(99)
     leads = threading.Event()
 
     def wait() -> None:
-        with Records(url).led(notes.append):
+        with alone_in_database(Records(url), notes.append):
             leads.set()
 
     waiting = threading.Thread(target=wait)
@@ -150,9 +152,9 @@ def test_another_machine_goes_on_with_the_study_of_one_that_is_killed(url: str, 
 
 def test_a_run_that_fails_leaves_the_database_to_others(url: str) -> None:
     records = Records(url)  # whose pool keeps the connection
-    with pytest.raises(KeyboardInterrupt), records.led(pytest.fail):
+    with pytest.raises(KeyboardInterrupt), alone_in_database(records, pytest.fail):
         raise KeyboardInterrupt
-    with Records(url).led(pytest.fail):
+    with alone_in_database(Records(url), pytest.fail):
         pass
 
 

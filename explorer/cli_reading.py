@@ -1,0 +1,158 @@
+"""Arguments of the commands that run nothing → one call each, and what it returns as tables or JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+import explorer
+from explorer.core.errors import ExplorerError
+from explorer.terminal import WORKSPACE, AsJson, InWorkspace, print_each, print_json, print_parts
+
+# Tables, pandas and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
+if TYPE_CHECKING:
+    from explorer.line.dry_run import StageCount
+
+OfStudy = Annotated[
+    str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
+]
+
+
+def best(
+    latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
+    device: Annotated[str | None, typer.Option(help="Device; may be left out where the study has one.")] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
+    ] = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
+    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study)
+    if as_json:
+        print_json(answer.as_dict())
+    else:
+        from explorer.results import tables
+
+        print_parts(tables.best_text(answer))
+    if answer.stack is None:
+        raise typer.Exit(1)
+
+
+def front(
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    device: Annotated[str | None, typer.Option(help="This device alone.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the fronts as an HTML page, too.")] = None,
+    latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the stacks that no other on the same device dominates."""
+    from explorer.results import export, tables
+
+    with explorer.open(workspace, study) as opened:
+        front = opened.front(device)
+        if figure is not None:
+            opened.figure(figure, latency_ms)
+        if as_json:
+            print_json(export.rows(front))
+        else:
+            print_parts(tables.fronts_table(front, opened.nearest(device), opened.limits))
+
+
+def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
+    """Print how far a study is, what failed and why, what the stages have cost and what tuning changes in the order."""
+    from explorer.results import tables
+
+    with explorer.open(workspace, study) as opened:
+        found = opened.status()
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_parts(tables.status_text(found))
+
+
+def show(
+    trial: Annotated[int, typer.Argument(help="Number of the trial.")],
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print all that is on record of one trial, and what was asked of each layer of it and what ran."""
+    from explorer.results import tables
+
+    with explorer.open(workspace, study) as opened:
+        found = opened.trial(trial)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_each(tables.trial_text(found))
+
+
+def export(
+    format: Annotated[Literal["csv", "parquet"], typer.Option(help="Format of the table.")] = "csv",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; CSV goes to standard output.")] = None,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+) -> None:
+    """Write all finished trials as a table."""
+    from explorer.results import export
+
+    if format == "csv":
+        return export.to_csv(explorer.frame(workspace, study), output or sys.stdout)
+    if output is None:
+        raise ExplorerError("parquet needs a file: --output trials.parquet")
+    return export.to_parquet(explorer.frame(workspace, study), output)
+
+
+def spaces(
+    space: Annotated[
+        str | None, typer.Argument(help="A search-space file, or the name of a bundled one: what it asks for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
+    from explorer.line import dry_run
+    from explorer.results import export, space_tables
+    from explorer.space import space_file
+    from explorer.space.space import load
+
+    if space is None:
+        bundled = [load(path, to_run=False) for path in space_file.bundled()]
+        if as_json:
+            return print_json([export.space_row(each) for each in bundled])
+        return print_parts(space_tables.spaces_table(bundled))
+    found = load(Path(space), to_run=False)
+
+    def stages() -> Sequence[StageCount] | None:
+        return None if found.continuous else dry_run.count(found)
+
+    if as_json:
+        return print_json(export.whole_space(found, stages()))
+    return print_each(space_tables.space_text(found, stages))
+
+
+def devices(
+    file: Annotated[Path | None, typer.Option(help="Devices file; the bundled one if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the devices that a search space may name."""
+    from explorer.results import space_tables
+    from explorer.space import space_file
+    from explorer.space.devices import load
+
+    if file is not None and not file.exists():
+        raise ExplorerError(f"{file}: no such file")
+    found = list(load(file or space_file.BUNDLED / space_file.DEVICES_FILE).values())
+    if as_json:
+        print_json([device.model_dump() for device in found])
+    else:
+        print_parts(space_tables.devices_table(found))
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (best, front, status, show, export, spaces, devices)  # in the help's order

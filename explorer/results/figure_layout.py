@@ -1,0 +1,104 @@
+"""Finished trials → colours, shapes, legend, heading and axes of the page with their fronts."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from explorer.results.pareto import violations
+from explorer.space.limits import Limit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+# Okabe and Ito's palette (Color Universal Design, 2008): told apart with every kind of colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
+ON_FRONT, DOMINATED, BEYOND = "on the front", "dominated", "beyond a limit"  # where a stack stands
+LOG_FROM = 12  # slowest over fastest latency from which a linear axis would crowd the fast stacks
+ROW_PX = 470
+
+
+def styles(measured: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return the look of every choice: a colour for each compression, a shape for each algorithm."""
+    compressions = list(dict.fromkeys(sorted(measured["compression"], key=lambda name: (name != "none", name))))
+    algorithms = sorted(measured["algorithm"].unique())
+    return {
+        "compression": {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(compressions)},
+        "algorithm": {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(algorithms)},
+    }
+
+
+def add_legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | None) -> None:
+    """Explain colours, shapes and lines by entries of their own: those of the points would repeat per device."""
+    import plotly.graph_objects as go
+
+    if measured.empty:
+        return
+    looks = styles(measured)
+
+    def entry(name: str, group: str, title: str, **look: object) -> None:
+        figure.add_trace(
+            go.Scatter(
+                x=[None], y=[None], name=html.escape(name), legendgroup=group, legendgrouptitle={"text": title}, **look
+            )
+        )
+
+    for name, colour in looks["compression"].items():
+        entry(name, "compression", "Compression", mode="markers", marker={"color": colour, "size": 12})
+    for name, symbol in looks["algorithm"].items():
+        marker = {"color": "#777", "symbol": symbol, "size": 11}
+        entry(name, "algorithm", "Algorithm", mode="markers", marker=marker)
+    entry("Pareto front", "lines", "Lines", mode="lines", line={"color": "#444", "width": 2})
+    if budget_ms is not None:
+        line = {"color": "#555", "width": 1.5, "dash": "dash"}
+        entry(f"budget, {budget_ms:g} ms", "lines", "Lines", mode="lines", line=line)
+
+
+def heading(frame: pd.DataFrame, measured: pd.DataFrame, title: str, limits: Sequence[Limit]) -> str:
+    """Return title and explanation as the HTML that Plotly shows above the fronts."""
+    failed = int((frame["state"] == "failed").sum()) if len(frame) else 0
+    said = f"{len(measured)} stacks measured" + (f", {failed} failed" if failed else "")
+    faint = DOMINATED
+    if limits and len(measured):
+        kept = int((violations(measured, limits) == 0).sum())
+        said += html.escape(f", {kept} within the limits {', '.join(map(str, limits))}")
+        faint += f" or {BEYOND}"
+    explained = f"outlined: on the front; faint: {faint}; bars: 95 % interval of the median"
+    small = f'<span style="font-size:13px;color:#555">{said} · {explained}</span>'
+    return f"<b>{html.escape(title)}: accuracy against latency</b><br>{small}"
+
+
+def dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) -> None:
+    """Set the heading, the axes and the sizes of a figure with `rows` rows of devices."""
+    figure.update_layout(
+        title={"text": heading, "x": 0.01, "xanchor": "left", "yref": "container", "y": 1 - 0.055 / rows},
+        template="plotly_white",
+        height=ROW_PX * rows + 150,
+        margin={"l": 75, "r": 30, "t": 105, "b": 70},
+        legend={"itemclick": False, "itemdoubleclick": False, "font": {"size": 13}, "tracegroupgap": 14},
+        font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 14, "color": "#222"},
+        hovermode="closest",
+    )
+    if measured.empty:
+        figure.update_xaxes(visible=False)
+        figure.update_yaxes(visible=False)
+        figure.add_annotation(text="no trial is complete yet", showarrow=False, font={"size": 18, "color": "#777"})
+        return
+    axis = {"showline": True, "linecolor": "#999", "ticks": "outside", "showticklabels": True}
+    figure.update_xaxes(title_text="Latency per inference (ms), median", **axis, **_scale(measured["latency_ms"]))
+    figure.update_yaxes(tickformat=".1%", **axis)
+    figure.update_yaxes(title_text="Validation accuracy", col=1)
+
+
+def _scale(latency_ms: pd.Series[float]) -> dict[str, object]:
+    """Return a linear axis from 0, or a logarithmic one with ticks at 1, 2 and 5 where latencies differ widely."""
+    fastest, slowest = float(latency_ms.min()), float(latency_ms.max())
+    if slowest <= LOG_FROM * fastest:
+        return {"type": "linear", "rangemode": "tozero"}
+    decades = range(math.floor(math.log10(fastest)) - 1, math.ceil(math.log10(slowest)) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

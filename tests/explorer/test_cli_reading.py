@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import explorer
+from explorer.search.study import Study
+from explorer.workspace.records import Records
+from explorer.workspace.workspace import Workspace
+from tests.explorer.command import answer, dlas
+from tests.explorer.searched import searched
+from tests.explorer.spaces import SMALL, make, write
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study as `search` leaves it behind, with outcomes that cost nothing."""
+    return searched(tmp_path_factory.mktemp("workspace"))[0].root
+
+
+def test_best_answers_and_its_exit_code_tells_whether_something_fits(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, "best", "--latency-ms", 3.5, "-w", workspace)
+    assert (found["stack"]["number"], found["next_better"]["number"], found["device"]) == (2, 3, "local")
+    missing = answer(capsys, "best", "--latency-ms", 0.5, "-w", workspace, "--device", "local", code=1)
+    assert (missing["stack"], missing["nearest"]["number"]) == (None, 0)
+
+
+def test_best_in_words(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("best", "--latency-ms", 3.1, "-w", workspace) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "within 3.1 ms on local",
+        "10 stacks measured, 2 failed",
+        "91.00 % validation, 95 % interval 89.00 % to 91.40 %",
+        "3.000 ms",
+        "Hardware",
+        "over the",
+    ):
+        assert part in text
+    assert "costs 1.000 ms for 0.50 points: trial 3" in text
+    assert dlas("best", "--latency-ms", 0.5, "-w", workspace) == 1
+    assert "No stack fits within 0.5 ms" in capsys.readouterr().out
+
+
+def test_front_prints_what_the_function_returns(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = answer(capsys, "front", "-w", workspace, "--figure", tmp_path / "f.html")
+    expected = explorer.front(workspace)
+    assert [row["number"] for row in rows] == expected["number"].tolist() == [11, 10, 8, 7, 6, 5, 3, 2, 1, 0]
+    assert rows[0]["test_images"] == 450
+    assert rows[-1]["ratio"] is None
+    assert "Plotly" in (tmp_path / "f.html").read_text()
+    assert dlas("front", "-w", workspace) == 0
+    assert "all: dataset digits, model mobilenetv2" in capsys.readouterr().out
+
+
+def test_the_front_keeps_the_limits_and_without_one_that_does_the_nearest_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, records = searched(tmp_path, limits=["latency_ms <= 3.5", "accuracy >= 0.91"])
+    assert [row["number"] for row in answer(capsys, "front", "-w", place.root)] == [2]
+    assert explorer.nearest(place.root).empty
+    limits = ["latency_ms <= 0.5 on local"]
+    Study(make(tmp_path, SMALL, sampler="grid", limits=limits), place, records)  # the next run has others
+    assert answer(capsys, "front", "-w", place.root) == []
+    assert dlas("front", "-w", place.root, "--figure", tmp_path / "f.html") == 0
+    said, _, nearest, *_ = capsys.readouterr().out.splitlines()
+    assert said == "No stack keeps the limits on local (latency_ms <= 0.5 on local). The nearest:"
+    assert "1.000" in nearest
+    assert "0 within the limits" in (tmp_path / "f.html").read_text()
+
+
+def test_status_counts_failures_and_executions(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "status", "-w", workspace)
+    assert (found["study"], found["complete"], found["failed"]) == ("drawn", 10, 2)
+    (cause,) = found["failures"]
+    assert (cause["failed_stage"], cause["failure_kind"], cause["numbers"]) == ("measure", "crash", [4, 9])
+    assert found["stages"] == {"train": {"count": 2, "sum": 4.0}}
+    assert found["tuning"] == []
+    assert dlas("status", "-w", workspace) == 0
+    assert "trial 4 [died]" in capsys.readouterr().out
+
+
+def test_show_prints_one_trial_with_its_log(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "show", 4, "-w", workspace)["log"] == "the last line of the log"
+    assert answer(capsys, "show", 3, "-w", workspace)["latency_ms"] == 4.0
+    assert dlas("show", 4, "-w", workspace) == 0
+    text = capsys.readouterr().out
+    assert "trial 4 [died]" in text
+    assert "the last line of the log" in text
+    assert dlas("show", 99, "-w", workspace) == 2
+    assert "no finished trial 99; its last is 11" in capsys.readouterr().err
+
+
+def test_export_writes_the_whole_frame(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = explorer.frame(workspace)
+    assert len(frame) == 12
+    assert dlas("export", "-w", workspace, "-o", tmp_path / "t.csv") == 0
+    assert dlas("export", "-w", workspace, "--format", "parquet", "-o", tmp_path / "t.parquet") == 0
+    assert list(pd.read_csv(tmp_path / "t.csv").columns) == list(frame.columns)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), frame, check_dtype=False)
+    assert dlas("export", "-w", workspace) == 0
+    assert capsys.readouterr().out == (tmp_path / "t.csv").read_text()
+
+
+def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {space["name"]: space for space in answer(capsys, "spaces")}
+    assert found["quickstart"]["trials"] == 36
+    assert [device["name"] for device in answer(capsys, "devices")] == ["local"]
+    (tmp_path / "d.toml").write_text('[board]\ntracker = "lan:9190"\ntarget = { kind = "llvm", mcpu = "cortex-a72" }\n')
+    assert dlas("spaces") == dlas("devices", "--file", tmp_path / "d.toml") == 0
+    text = capsys.readouterr().out
+    assert "quickstart" in text
+    assert "kind=llvm mcpu=cortex-a72" in text
+
+
+def test_spaces_prints_the_axes_of_one_and_its_executions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, {**SMALL, "device": ["local", "phone"]})
+    found = answer(capsys, "spaces", path)
+    assert (found["name"], found["configurations"], found["missing_devices"]) == ("drawn", 80, ["phone"])
+    assert found["axes"]["ratio"] == [0.5, 0.75]
+    stages = {stage["stage"]: stage for stage in found["stages"]}
+    assert stages["train"] == {"stage": "train", "alone": 80, "distinct": 2, "at_most": False}
+    assert stages["measure"]["distinct"] == 80
+    assert dlas("spaces", path) == 0
+    text = capsys.readouterr().out
+    for part in ("96 combinations, of which valid: 80 configurations", "each: phone", "direct, gemm", "0.5, 0.75"):
+        assert part in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["train", "80", "2"] in lines
+    assert lines[-1] == ["all", "640", "183"]
+
+
+def test_a_continuous_space_is_printed_without_its_executions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make(tmp_path, {**SMALL, "ratio": {"low": 0.3, "high": 0.9}, "threads": {"low": 1, "high": 8}}).path
+    found = answer(capsys, "spaces", path)
+    assert found["stages"] is None
+    assert found["axes"]["ratio"] == [{"low": 0.3, "high": 0.9, "step": None, "log": False}]
+    assert dlas("spaces", path) == 0
+    text = capsys.readouterr().out
+    assert "1..8 step 1" in text
+    assert "0.3..0.9 continuous" in text
+    assert "axis ratio is continuous; give its range a step to count them" in text
+
+
+def test_names_in_a_workspace_are_suggested(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("front", "-w", workspace, "--study", "drawm") == 2
+    assert "did you mean 'drawn'?" in capsys.readouterr().err
+    assert dlas("front", "-w", workspace, "--device", "locl") == 2
+    assert "did you mean 'local'?" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.db").write_text("no database" * 100)
+    assert dlas("status", "-w", tmp_path) == 2
+    assert "is no study's database" in capsys.readouterr().err
+
+
+def test_a_workspace_without_a_finished_trial_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Records(Workspace(tmp_path).url)
+    assert dlas("status", "-w", tmp_path) == 2
+    assert "no trial has finished yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("front",),
+        ("front", "--device", "local", "--figure", "f.html", "--latency-ms", "3"),
+        ("front", "--json"),
+        ("best", "--latency-ms", "3.5"),
+        ("status",),
+        ("status", "--json"),
+        ("show", "4"),
+        ("export", "-o", "t.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_opens_the_database_once(
+    arguments: tuple[str, ...],
+    workspace: Path,
+    tmp_path: Path,
+    connections: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dlas(*arguments, "-w", workspace) == 0
+    assert len(connections) == 1
+
+
+def test_reading_never_imports_torch_or_tvm(workspace: Path) -> None:
+    code = (
+        "import sys; from explorer import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules, 'tvm' in sys.modules)"
+    )
+    for arguments in (["front"], ["status"], ["best", "--latency-ms", "9"]):
+        command = [sys.executable, "-c", code, *arguments, "-w", str(workspace)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert output.splitlines()[-1].split()[1:] == ["False", "False"]
