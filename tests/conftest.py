@@ -16,9 +16,7 @@ import pytest
 from hypothesis import settings
 
 from explorer.core.artifact import Artifact
-from explorer.processes import pool
-from tests import ROOT, studies
-from tests.warm_workers import WarmWorker
+from tests import ROOT, forks, studies
 
 Made = TypeVar("Made")
 
@@ -76,10 +74,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm_workers() -> Iterator[None]:
-    """Make all studies that this process runs share worker processes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "Worker", WarmWorker)
+def _forked_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fork the workers of all studies that this process runs."""
+    with forks.used(tmp_path_factory.mktemp("forks")):
         yield
 
 

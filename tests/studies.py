@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from explorer.search import grid, search
 from explorer.space import space
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
+from tests import forks
 from tests.explorer import spaces
 
 # 2 models x (none, channel_pruning at one ratio) x 3 algorithms x 2 thread counts = 24 configurations.
@@ -155,4 +157,5 @@ def executions(workspace: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":  # space, workspace, stage to be killed in, name of one of the functions above
-    globals()[sys.argv[4]](Path(sys.argv[1]), Path(sys.argv[2]), Printed(sys.argv[3]))
+    with forks.used() if forks.PLACE in os.environ else contextlib.nullcontext():
+        globals()[sys.argv[4]](Path(sys.argv[1]), Path(sys.argv[2]), Printed(sys.argv[3]))

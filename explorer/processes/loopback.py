@@ -10,15 +10,16 @@ import errno
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from explorer.core.errors import DeviceError
+from explorer.processes import child
 from explorer.processes.worker import without_torch
 
 HOST = "127.0.0.1"
@@ -27,7 +28,7 @@ STARTS = 10
 
 
 @contextlib.contextmanager
-def server(key: str, cores: Sequence[int], log: os.PathLike[str]) -> Iterator[str]:
+def server(key: str, cores: Sequence[int], log: Path) -> Iterator[str]:
     """Run a tracker and a server registered as `key`, pinned to `cores`; give the tracker's ``host:port``.
 
     Raises
@@ -35,16 +36,10 @@ def server(key: str, cores: Sequence[int], log: os.PathLike[str]) -> Iterator[st
     DeviceError
         If the server does not come up; the message names its log.
     """
-    with open(log, "ab") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "explorer.processes.loopback", key, ",".join(map(str, cores))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,
-            # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/test_workarounds.py
-            env={**os.environ, "TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"},
-        )
+    # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/test_workarounds.py
+    environment = {"TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"}
+    numbers = ",".join(map(str, cores))
+    process = child.start("explorer.processes.loopback", key, numbers, log=log, environment=environment)
     assert process.stdout is not None
     try:
         port = process.stdout.readline().decode().strip()

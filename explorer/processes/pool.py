@@ -9,7 +9,6 @@ import queue
 import select
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.core.errors import Failure, StageFailed
+from explorer.processes import child
 from explorer.processes.gpus import VARIABLE
 
 # A line for a worker, and one that it writes before its reply; see `explorer.processes.worker.serve`.
@@ -109,20 +109,12 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._unread = b""
-            environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+            environment = {"OMP_NUM_THREADS": str(self.threads)}
             if self.gpu is not None:
                 environment[VARIABLE] = self.gpu
-            with self.log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "explorer.processes.worker", self.kind],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    cwd=self.folder,
-                    env=environment,
-                    # Ctrl-C reaches the explorer alone, which ends its workers itself.
-                    start_new_session=True,
-                )
+            self._process = child.start(
+                "explorer.processes.worker", self.kind, log=self.log, environment=environment, folder=self.folder
+            )
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes], timeout: float | None) -> bytes:

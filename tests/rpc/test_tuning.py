@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from explorer.core.artifact import Artifact
@@ -28,7 +26,7 @@ from explorer.space.devices import Device
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
-from tests import studies
+from tests import forks, studies
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -194,10 +192,8 @@ class Killer(studies.Events):
     def advanced(self, worker: str, done: int, total: int, text: str) -> None:
         if not self.killed and candidates(self.database):
             self.killed = True
-            for child in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):  # builders come and go meanwhile
-                    if "explorer.processes.loopback" in child.cmdline():
-                        child.kill()
+            for server in forks.running("explorer.processes.loopback"):
+                server.kill()
 
 
 def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.processes import pool
-from tests.warm_workers import Worker
+from explorer.processes import child
+from tests import forks
 
 
 @pytest.fixture(autouse=True)
-def _new_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every test processes of its own."""
-    monkeypatch.setattr(pool, "Worker", Worker)
+def _new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start every process as a user's command does."""
+    monkeypatch.setattr(child, "start", forks.START)

@@ -29,7 +29,7 @@ from explorer.space import space
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
-from tests import studies
+from tests import forks, studies
 from tests.conftest import Once, Ran
 from tests.studies import Events
 
@@ -202,7 +202,7 @@ class KillsServer(Events):
                 self.killed.wait()
 
     def _kill(self) -> None:
-        (server,) = (p for p in psutil.Process().children() if "explorer.processes.loopback" in p.cmdline())
+        (server,) = forks.running("explorer.processes.loopback")
         if self._session:
             while not (sessions := server.children()):
                 time.sleep(0.001)

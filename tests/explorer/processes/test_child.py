@@ -1,0 +1,24 @@
+"""A process is spoken to through its pipes, knows its environment and folder, and writes its errors into its log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from explorer.processes import child
+
+MODULE = """
+import os, sys
+print(*sys.argv[1:], os.environ["ASKED"], os.environ["HOME"], os.getcwd(), os.getsid(0) == os.getpid(), input())
+print("an error", file=sys.stderr)
+"""
+
+
+def test_it_runs_the_module_in_a_session_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "spoken.py").write_text(MODULE)
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    process = child.start("spoken", "a", "b", log=log, environment={"ASKED": "yes"}, folder=tmp_path)
+    output, _ = process.communicate(b"word\n")
+    assert output.decode().split() == ["a", "b", "yes", os.environ["HOME"], str(tmp_path), "True", "word"]
+    assert log.read_text() == "before\nan error\n"
