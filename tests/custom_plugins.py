@@ -68,6 +68,17 @@ def small(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     return Small(width, classes, shape[0])
 
 
+class Blind(Small):
+    """A network that sees no more of an image than how bright it is."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image * 0.0 + image.mean((2, 3), keepdim=True))
+
+
+def blind(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    return Blind(width, classes, shape[0])
+
+
 def halving(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     """Return a network whose convolutions are all of stride 2."""
     layers = [nn.Conv2d(shape[0], 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]

@@ -15,6 +15,7 @@ from explorer.core.configuration import Configuration, parts, takes_ratio
 from explorer.core.settings import MeasureSettings
 from explorer.line.training import accounting
 from explorer.processes.pool import Worker
+from tests import studies
 from tests.contract.networks import DEEP, SHAPES, compiled_outputs, error_of, exported, model_of, settle
 from tests.torch_stages import weights_of
 
@@ -30,11 +31,10 @@ def untrained(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
 # Every compression, and combinations of those that change the network's shape, its zeros and its dtype.
 COMBINED = ("channel_pruning+weight_pruning", "channel_pruning+int8", "weight_pruning+int8", "weight_pruning+float16")
 MATRIX = [
-    pytest.param(compression, name, shape, marks=pytest.mark.slow if quick else pytest.mark.nightly)
+    pytest.param(compression, name, shape, marks=() if name == studies.SMALL else pytest.mark.nightly)
     for compression in sorted({*plugins.names("compression"), *COMBINED} - {"none"})
-    for name in plugins.names("model")
-    for shape in SHAPES
-    for quick in [(name, shape) == ("resnet18", SHAPES[0])]
+    for name, shapes in ((studies.SMALL, SHAPES[:1]), *((name, SHAPES) for name in plugins.names("model")))
+    for shape in shapes
 ]
 
 

@@ -28,14 +28,13 @@ image = torch.randn(2, 3, 32, 32)
 program = torch.export.export(network, (image,))
 expected = network(image).detach()
 scale = float(expected.abs().max())
-for algorithm in ("direct", "spatial_pack"):
-    compiled = dlas_ops.compile(program, tvm.target.Target(native_target()), algorithm=algorithm)
-    machine = tvm.relax.VirtualMachine(compiled.library, tvm.cpu())
-    actual = machine["main"](tvm.runtime.tensor(image.numpy())).numpy()
-    error = float((torch.from_numpy(actual) - expected).abs().max())
-    assert error < 1e-4 * scale, (algorithm, error, scale)
-    names = [layer.name for layer in compiled.layers if layer.weight]
-    assert names == [name for name, array in network.named_parameters() if array.ndim in (2, 4)], names
+compiled = dlas_ops.compile(program, tvm.target.Target(native_target()), algorithm="direct")
+machine = tvm.relax.VirtualMachine(compiled.library, tvm.cpu())
+actual = machine["main"](tvm.runtime.tensor(image.numpy())).numpy()
+error = float((torch.from_numpy(actual) - expected).abs().max())
+assert error < 1e-4 * scale, (error, scale)
+names = [layer.name for layer in compiled.layers if layer.weight]
+assert names == [name for name, array in network.named_parameters() if array.ndim in (2, 4)], names
 print(scale)
 """
 

@@ -31,6 +31,7 @@ from tests.explorer.frames import frame_of
 from tests.studies import Events
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
+BLIND = "tests.custom_plugins:blind"  # slow, and of no use
 PRUNED = Configuration("digits", "resnet18", compression="channel_pruning", ratio=0.5, channel_multiple=8)
 
 
@@ -147,18 +148,18 @@ def test_of_stacks_on_several_devices_every_objective_counts() -> None:
 def write(folder: Path, name: str) -> Path:
     axes = {
         "dataset": "digits",
-        "model": ["resnet18", "mobilenetv1"],
-        "width": [0.125, 0.5],
+        "model": [studies.SMALL, BLIND],
+        "width": [0.25, 4],
         "compression": ["none", "weight_pruning", "channel_pruning"],
         "ratio": [0.5, 0.75],
     }
     constraints = [
-        {"when": {"model": "resnet18"}, "require": {"width": [0.125]}},
-        {"when": {"model": "mobilenetv1"}, "require": {"width": [0.5]}},
+        {"when": {"model": studies.SMALL}, "require": {"width": [0.25]}},
+        {"when": {"model": BLIND}, "require": {"width": [4]}},
     ]
     tables: dict[str, dict[str, Any]] = {
         "search": {"sampler": "grid", "latency_first": True},
-        "train": {"epochs": 2},
+        "train": {"epochs": 8},
         "compress": {"epochs": 1},
         "measure": studies.QUICK,
     }

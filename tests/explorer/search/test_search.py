@@ -320,12 +320,12 @@ def test_a_multiple_named_vector_is_that_of_the_target_and_shares_its_network(tm
 
 def test_a_second_process_goes_on_when_the_first_one_is_killed(undisturbed: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
-    arguments = ["run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
-    dlas = str(Path(sys.executable).with_name("dlas"))
-    first = subprocess.Popen([dlas, *arguments], stdout=subprocess.DEVNULL)
+    dlas = [sys.executable, "-m", "tests.dlas"]
+    command = [*dlas, "run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while not (workspace / "artifacts" / "data").exists():  # from then on it trains
         time.sleep(0.05)
-    second = subprocess.Popen([dlas, *arguments], stdout=subprocess.PIPE, text=True)
+    second = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert second.stdout
     for line in second.stdout:
         if f"process {first.pid}" in line:
