@@ -35,6 +35,7 @@ from tests import ROOT
 PLACE = "DLAS_TESTS_FORKS"  # variable: the folder of the sockets and the number of the process that they end with
 START = child.start  # as it is without forks
 MESSAGE = 1 << 20
+KILLED = (BrokenPipeError, ConnectionResetError)  # who asked: before an answer was sent, before it was read
 AFTER_FORKS = ("jemalloc_bg_thd",)  # threads of libraries that start them again in a fork
 
 # Library → modules to import, beside those of the stages that run in its workers.
@@ -211,7 +212,7 @@ def _serve(library: str, place: Path, owner: int) -> None:
                 _run(json.loads(message), pipes)
             for pipe in pipes:
                 os.close(pipe)
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(*KILLED):
                 connection.send(str(process).encode())
             connections[process] = connection
 
@@ -221,7 +222,7 @@ def _tell_ends(connections: dict[int, socket.socket]) -> None:
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             process, status = found
-            with contextlib.suppress(BrokenPipeError), connections.pop(process) as connection:
+            with contextlib.suppress(*KILLED), connections.pop(process) as connection:
                 connection.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -149,6 +151,13 @@ def run(path: Path, workspace: Path, events: Events, trials: int | None = None) 
 def run_grid(path: Path, workspace: Path, events: Events, shard: str = "1/1") -> search.Summary:
     """Bring a shard of the grid over the space at `path` on record in this process."""
     return grid.run(space.load(path).whole, Workspace(workspace), events, grid.Shard.parse(shard))
+
+
+def await_training(process: subprocess.Popen[str], workspace: Path) -> None:
+    """Return once the study that `process` runs in `workspace` has its data set, from when on it trains."""
+    while not (workspace / "artifacts" / "data").exists():
+        assert process.poll() is None, "it ended before it trained"
+        time.sleep(0.05)
 
 
 def executions(workspace: Path) -> dict[str, int]:

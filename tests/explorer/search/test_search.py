@@ -172,8 +172,7 @@ def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturb
     dlas = Path(sys.executable).with_name("dlas")
     command = [str(dlas), "run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (workspace / "artifacts" / "data").exists():  # from then on it trains
-        time.sleep(0.05)
+    studies.await_training(process, workspace)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -322,9 +321,8 @@ def test_a_second_process_goes_on_when_the_first_one_is_killed(undisturbed: Path
     workspace = tmp_path / "workspace"
     dlas = [sys.executable, "-m", "tests.dlas"]
     command = [*dlas, "run", str(undisturbed / "small.toml"), "--workspace", str(workspace)]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while not (workspace / "artifacts" / "data").exists():  # from then on it trains
-        time.sleep(0.05)
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
+    studies.await_training(first, workspace)
     second = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert second.stdout
     for line in second.stdout:

@@ -139,9 +139,8 @@ def test_another_machine_goes_on_with_the_study_of_one_that_is_killed(url: str, 
     """Machines have a workspace each, and the studies in common."""
     first, second = (Workspace(tmp_path / name).on(url) for name in ("first", "second"))
     command = [sys.executable, "-m", "tests.studies", str(small)]
-    leader = subprocess.Popen([*command, str(first.root), "measure", "run"], stdout=subprocess.DEVNULL)
-    while not (first.root / "artifacts" / "data").exists():  # from then on it trains
-        time.sleep(0.05)
+    leader = subprocess.Popen([*command, str(first.root), "measure", "run"], stdout=subprocess.DEVNULL, text=True)
+    studies.await_training(leader, first.root)
     events = Events()
     summary = studies.run(small, second.root, events)
     assert leader.wait() == -signal.SIGKILL
