@@ -90,7 +90,7 @@ def grid(
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
     if as_json and not dry_run:
         raise ExplorerError("--json prints the plan alone: add --dry-run")
-    plan = explorer.plan(space, workspace, shard=shard)
+    plan = explorer.plan(space, workspace, shard=shard, jobs=jobs)
     if as_json:
         return print_json(asdict(plan))
     from explorer.results import space_tables

@@ -18,22 +18,26 @@ if TYPE_CHECKING:
     from explorer.space.space import Space
 
 
-def plan(space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1") -> Plan:
+def plan(
+    space: Path | str, workspace: Path | str = DEFAULT_WORKSPACE, *, shard: str = "1/1", jobs: int | None = None
+) -> Plan:
     """Return what `grid` would have to execute, and how long that takes by what is on record in the workspace.
 
     Raises
     ------
     ExplorerError
-        If the space or the shard cannot be used; devices need no entry.
+        If the space, the shard or the jobs cannot be used; devices need no entry.
     """
     from explorer.search import grid, planning
+    from explorer.search.search import Where
     from explorer.space.space import load
     from explorer.workspace.records import Records
     from explorer.workspace.workspace import Workspace
 
     whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
     records = Records(place.url) if place.has_studies else None
-    return planning.plan(whole, grid.Shard.parse(shard).configurations(whole), records)
+    configurations = grid.Shard.parse(shard).configurations(whole)
+    return planning.plan(whole, configurations, records, Where(jobs=jobs).jobs)
 
 
 def count(space: Path | str) -> tuple[StageCount, ...]:

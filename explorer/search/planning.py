@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from explorer.core import plugins
 from explorer.core.configuration import Configuration, parts
+from explorer.engines import local
+from explorer.engines.workers import TORCH, TVM
 from explorer.line.dry_run import CountingEngine
+from explorer.processes import gpus
 from explorer.space.space import Space
 from explorer.workspace.records import Records
 
@@ -75,13 +78,18 @@ class Plan:
         return sum(each.seconds_left or 0.0 for each in known) / alone if alone else None
 
 
-def plan(space: Space, configurations: Iterable[Configuration], records: Records | None) -> Plan:
+def plan(
+    space: Space, configurations: Iterable[Configuration], records: Records | None, jobs: int | None = None
+) -> Plan:
     """Return what is left to execute of `configurations` of `space`.
 
     Parameters
     ----------
     records
         Of the workspace; None where there is none yet.
+    jobs
+        How many trainings, and how many compilations, run at once on this machine; None leaves that to its
+        cores and GPUs.
     """
     known = records.configurations(space.name) if records else []
     ids = {configuration.id for configuration in known}
@@ -114,7 +122,7 @@ def plan(space: Space, configurations: Iterable[Configuration], records: Records
         for stage in sorted(places, key=places.__getitem__)
     )
     unknown = tuple(each.stage for each in stages if each.left and each.seconds_left is None)
-    return Plan(total, on_record, stages, _elapsed(space, left, means), unknown)
+    return Plan(total, on_record, stages, _elapsed(space, left, means, jobs), unknown)
 
 
 def _kind(stage: str, configuration: Configuration) -> Kind:
@@ -150,7 +158,7 @@ def _seconds(counted: Mapping[Kind, int], stage: str, means: Means) -> float | N
     return sum(number * means.get(kind, means[stage]) for kind, number in counted.items() if kind[0] == stage)
 
 
-def _elapsed(space: Space, left: Mapping[Kind, int], means: Means) -> float:
+def _elapsed(space: Space, left: Mapping[Kind, int], means: Means, jobs: int | None) -> float:
     """Return the seconds until all executions left have ended, without those that no time is known of."""
     by_worker: dict[str, float] = defaultdict(float)
     by_device: dict[str, float] = defaultdict(float)
@@ -161,8 +169,11 @@ def _elapsed(space: Space, left: Mapping[Kind, int], means: Means) -> float:
             by_device[device] += seconds
         else:
             by_worker[plugins.literal("stage", stage, "WORKER")] += seconds
-    # One network trains at a time; all else runs on every core.
-    computing = max(by_worker["torch"], sum(by_worker.values()) / (os.cpu_count() or 1))
-    local = {name for name, device in space.devices.items() if device.is_here}
-    here = sum(seconds for names, seconds in by_device.items() if local.intersection(parts(names)))
+    cores = os.cpu_count() or 1
+    share = local.Share.of(jobs, cores, len(gpus.visible()))
+    computing = max(
+        by_worker[TORCH] / share.trainings, by_worker[TVM] / share.compilations, sum(by_worker.values()) / cores
+    )
+    local_devices = {name for name, device in space.devices.items() if device.is_here}
+    here = sum(seconds for names, seconds in by_device.items() if local_devices.intersection(parts(names)))
     return max(computing + here, *by_device.values(), 0.0)

@@ -8,7 +8,7 @@ import pytest
 
 import explorer
 from explorer.core.configuration import Configuration
-from explorer.core.errors import Failure
+from explorer.core.errors import ExplorerError, Failure
 from explorer.search import planning
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
@@ -48,6 +48,24 @@ def test_the_times_of_a_plan_are_those_of_such_executions(tmp_path: Path) -> Non
     assert plan.seconds == 40.0 + 2.0 * searched.count, "one trains after another, and then they are measured"
     assert found["build"].seconds_left is None
     assert "build" in plan.unknown
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(None, 40.0), (2, 20.0), (4, 10.0), (16, 5.0)])
+def test_trainings_go_on_beside_one_another_as_jobs_say_until_all_cores_are_busy(
+    jobs: int | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    searched = make(tmp_path, SMALL)
+    workspace = Workspace(tmp_path / "w")
+    workspace.root.mkdir()
+    Records(workspace.url).add_execution("train", "another", 20.0)
+    assert explorer.plan(searched.path, workspace.root, jobs=jobs).seconds == seconds
+
+
+def test_a_plan_for_no_jobs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExplorerError, match="jobs 0 is below 1"):
+        explorer.plan(make(tmp_path, SMALL).path, tmp_path / "w", jobs=0)
 
 
 def test_what_is_on_record_is_not_planned_again(tmp_path: Path) -> None:
