@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock, call
 
 import optuna
 import psutil
@@ -154,6 +155,15 @@ served.kill()
 os._exit(not died.wait(20))
 """
     assert run(script).returncode == 0
+
+
+def test_tvm_still_sends_the_length_of_a_message_by_itself() -> None:
+    """`explorer/line/rpc.py` has the system send both at once."""
+    from tvm.rpc import base
+
+    socket = Mock()
+    base.sendjson(socket, [1])
+    assert socket.sendall.mock_calls == [call(b"\x03\0\0\0"), call(b"[1]")]
 
 
 def test_the_pin_of_tvm_ffi_is_the_version_installed() -> None:

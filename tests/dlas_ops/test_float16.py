@@ -96,7 +96,7 @@ def test_parts_count_as_work_for_other_cores(algorithm: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("mobilenetv2", marks=pytest.mark.nightly)])
 def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelProto]) -> None:
     compiled = dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack", dtype="float16")
     float32 = dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from explorer.core import plugins
 from explorer.core.errors import SpaceError
 from explorer.space import space
 from explorer.space.space import Space
@@ -32,6 +33,13 @@ VALID: Mapping[str, Any] = {
     "algorithm": ["direct", "gemm"],
     "threads": [1, 2],
 }
+
+
+# Nightly all of them: `tests/contract/test_samplers.py` reloads a study of each every time.
+FEW_SAMPLERS = [
+    name if name in ("auto", "grid", "nsga2") else pytest.param(name, marks=pytest.mark.nightly)
+    for name in plugins.names("sampler")
+]
 
 
 class Raw(str):

@@ -96,26 +96,26 @@ def candidates(database: Path) -> list[tuple[str, str]]:
 
 def test_a_tuned_network_computes_the_same_and_a_larger_budget_goes_on(tuner: Tuner, tmp_path: Path) -> None:
     database = tmp_path / "database"
-    values, out = tuner.tune(database, 12)
-    assert values["trials"] == 12 == len(candidates(database))
+    values, out = tuner.tune(database, 6)
+    assert values["trials"] == 6 == len(candidates(database))
     assert values["trials_on_record"] == 0
     assert values["failed"] == {}
     assert 0 < values["expected_ms"] <= values["expected_untuned_ms"]
     layers = json.loads((out / "tuned.json").read_text())
-    assert sum(layer["trials"] for layer in layers) == 12
+    assert sum(layer["trials"] for layer in layers) == 6
     assert sum(layer["decision"] is not None for layer in layers) == values["layers_faster"]
     assert tuner.call("error_of_tuned", lowered=str(tuner.lowered), tuned=str(out)) < 1e-5
 
     before = logs(database)
-    values, _ = tuner.tune(database, 20)
-    assert values["trials"] == 20
-    assert values["trials_on_record"] == 12
+    values, _ = tuner.tune(database, 9)
+    assert values["trials"] == 9
+    assert values["trials_on_record"] == 6
     assert all(logs(database)[name].startswith(content) for name, content in before.items())
-    assert len(candidates(database)) == 20 == len(set(candidates(database)))
+    assert len(candidates(database)) == 9 == len(set(candidates(database)))
 
     before = logs(database)
-    values, _ = tuner.tune(database, 12)
-    assert (values["trials"], values["trials_on_record"]) == (12, 12)
+    values, _ = tuner.tune(database, 6)
+    assert (values["trials"], values["trials_on_record"]) == (6, 6)
     assert [*map(len, before.values())] == [*map(len, logs(database).values())], "nothing is measured twice"
 
 
@@ -131,12 +131,12 @@ def test_a_killed_tuning_goes_on_after_the_last_line(tuner: Tuner, tmp_path: Pat
             os.kill(process.pid, signal.SIGKILL)
 
     with pytest.raises(StageFailed, match="SIGKILL"):
-        tuner.tune(database, 24, kill)
+        tuner.tune(database, 12, kill)
     assert seen
     left = len(candidates(database))
-    assert left < 24
-    values, _ = tuner.tune(database, 24)
-    assert values["trials"] == 24 == len(candidates(database)) == len(set(candidates(database)))
+    assert left < 12
+    values, _ = tuner.tune(database, 12)
+    assert values["trials"] == 12 == len(candidates(database)) == len(set(candidates(database)))
     assert values["trials_on_record"] == left
     assert all(logs(database)[name].startswith(content) for name, content in seen.items())
 
@@ -206,11 +206,11 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
     engine = Engine(context, local.build(context, None))
     lowered = Artifact("lower", "key", tuner.lowered)
     with engine:
-        stage = tune.Stage(tune.Parameters("template", 18, 0, tuner.target, 1, "local"), tune.Parents(lowered))
+        stage = tune.Stage(tune.Parameters("template", 9, 0, tuner.target, 1, "local"), tune.Parents(lowered))
         tuned = engine.tune(stage, "local")
     assert events.killed
     assert any("the server of device 'local' is gone" in note for note in events.notes)
-    assert tuned.values["trials"] == 18
+    assert tuned.values["trials"] == 9
     found = candidates(events.database)
-    assert len(found) == len(set(found)) == 18
+    assert len(found) == len(set(found)) == 9
     assert engine.tune(stage, "local").key == tuned.key, "from the store: the engine has no device any more"

@@ -39,7 +39,7 @@ print(scale)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # a small network is taken from torch every time: the example that compiles only
 def test_agrees_with_torch() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import tvm
 
 import explorer
 from dlas_ops.kernels.algorithms import gemm as kernels
+from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.targets import describe, native_target
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.core.settings import MeasureSettings
@@ -27,7 +31,7 @@ from tests.conftest import Once, Ran
 pytestmark = pytest.mark.slow
 
 COMPRESSIONS = ["none", "float16", "int8", "channel_pruning+weight_pruning", "channel_pruning+weight_pruning+int8"]
-AUTO = {"when": {"algorithm": "auto"}, "require": {"compression": ["float16", "int8"]}}
+AUTO = {"when": {"algorithm": "auto"}, "require": {"compression": "int8"}}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def run(folder: Path) -> Ran:
     )
     ran = Ran(path, folder / "workspace", studies.Events())
     summary = studies.run(ran.space, ran.workspace, ran.events)
-    assert (summary.complete, summary.failed) == (7, 0)
+    assert (summary.complete, summary.failed) == (6, 0)
     return ran
 
 
@@ -89,9 +93,10 @@ def test_the_accuracy_is_that_of_the_dtype(narrow: Path, gemm: pd.DataFrame) -> 
 
 def test_fewer_bits_take_less_room(gemm: pd.DataFrame) -> None:
     size, each = gemm["size_bytes"], gemm["weight_bytes"] / gemm["weights"]
-    assert [each[dtype] for dtype in ("none", "float16")] == pytest.approx([4, 2], rel=0.01)
-    # One byte where the processor multiplies bytes, two where it multiplies pairs of 16 bits.
-    assert any(each["int8"] == pytest.approx(own, rel=0.01) for own in (1, 2))
+    # Channels are padded to whole vectors. Bytes are multiplied as they are, or as pairs of 16 own.
+    int8 = np.dtype(dot_of("int8", describe(tvm.target.Target(native_target()))).weight).itemsize
+    stored = {"none": 4, "float16": 2, "int8": int8}
+    assert all(own <= each[dtype] < 1.05 * own for dtype, own in stored.items())
     # How much code there is for a dtype depends on the processor, too, and so narrow a network is half code.
     assert max(size["int8"], size["float16"]) < size["none"]
     assert size["channel_pruning+weight_pruning+int8"] < size["channel_pruning+weight_pruning"]
@@ -109,7 +114,7 @@ def test_every_convolution_is_stored_in_the_dtype(narrow: Path, gemm: pd.DataFra
 def test_auto_selects_among_kernels_of_the_dtype(narrow: Path) -> None:
     frame = Records(Workspace(narrow).url).frame("narrow")
     auto = frame[frame["algorithm"] == "auto"]
-    assert sorted(auto["dtype"]) == ["float16", "int8"]
+    assert auto["dtype"].to_list() == ["int8"]
     for number, dtype in zip(auto["number"], auto["dtype"], strict=True):
         convolutions = [own for own in explorer.layers(number, narrow, "narrow") if own["operator"] == "conv2d"]
         assert {own["dtype"] for own in convolutions} == {dtype}

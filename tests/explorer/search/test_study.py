@@ -18,7 +18,7 @@ from explorer.search.study import Study
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
-from tests.explorer.spaces import SMALL, make
+from tests.explorer.spaces import FEW_SAMPLERS, SMALL, make
 
 Asked = tuple[int, Configuration]
 LIMITS = ("latency_ms <= 2", "accuracy >= 0.92", "latency_ms <= 1 on local")
@@ -71,7 +71,7 @@ def searched_count(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("limits", [(), LIMITS])
-@pytest.mark.parametrize("sampler", plugins.names("sampler"))
+@pytest.mark.parametrize("sampler", FEW_SAMPLERS)
 def test_a_study_opened_anew_for_each_trial_proposes_the_same(
     sampler: str, limits: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, WorkspaceError
 from explorer.search.optuna_database import PROMOTED
@@ -129,7 +128,7 @@ def test_an_untuned_stack_is_promoted_with_every_tuner(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("widths", [[0.25], pytest.param(AXES["width"], marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("sampler", plugins.names("sampler"))
+@pytest.mark.parametrize("sampler", spaces.FEW_SAMPLERS)
 def test_a_study_opened_anew_for_each_trial_asks_the_same(sampler: str, widths: list[float], tmp_path: Path) -> None:
     searched = ladder(tmp_path, {**AXES, "width": widths}, sampler=sampler, reduction=2)
     undisturbed = searched_to_the_end(opened(searched, tmp_path / "a"), steady)

@@ -17,7 +17,7 @@ from explorer.search.study import Study
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
-from tests.explorer.spaces import SMALL, make
+from tests.explorer.spaces import FEW_SAMPLERS, SMALL, make
 
 LEARNING = [name for name in plugins.names("sampler") if plugins.literal("sampler", name, "LEARNS", default=False)]
 AXES = {**SMALL, "algorithm": ["direct", "gemm", "spatial_pack"], "width": [0.25, 0.5, 0.75]}
@@ -76,7 +76,7 @@ def test_a_sampler_that_learns_begins_better_than_at_random(sampler: str, tmp_pa
     assert mean(workspace, "warm") > sum(at_random) / len(at_random) + 0.1
 
 
-@pytest.mark.parametrize("sampler", plugins.names("sampler"))
+@pytest.mark.parametrize("sampler", FEW_SAMPLERS)
 def test_a_study_opened_anew_begins_with_the_same_trials(sampler: str, tmp_path: Path) -> None:
     proposed: list[Iterable[Configuration]] = []
     for name in ("undisturbed", "resumed"):

@@ -139,7 +139,9 @@ def test_classes_count_where_rounding_does_not_decide(
             assert evaluated(tmp_path, parents).values["agreement"] == 719 / 720
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float16", marks=pytest.mark.nightly), "int8"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", *(pytest.param(other, marks=pytest.mark.nightly) for other in ("float16", "int8"))]
+)
 def test_the_layer_of_a_wrong_kernel_is_named(
     dtype: str,
     digits: Artifact,

@@ -25,7 +25,7 @@ def write_space(folder: Path, search: Mapping[str, Any] | None = None, **axes: A
 
 @pytest.mark.slow
 def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: Path) -> None:
-    path = write_space(tmp_path, tuning_trials=[0, 8, 12])
+    path = write_space(tmp_path, tuning_trials=[0, 4, 6])
     workspace, events = Workspace(tmp_path / "workspace"), studies.Events()
     summary = studies.run(path, workspace.root, events)
     assert (summary.complete, summary.failed) == (3, 0), events.outcomes
@@ -36,16 +36,16 @@ def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: P
     store = Store(workspace.artifacts)
     tuned = [store.find("tune", path.parent.name) for path in (workspace.artifacts / "tune").rglob("meta.json")]
     values = sorted((artifact.values for artifact in tuned if artifact), key=lambda values: values["trials"])
-    assert [each["trials"] for each in values] == [8, 12]
+    assert [each["trials"] for each in values] == [4, 6]
     # Whichever was tuned first, what the smaller budget takes into account is measured once.
-    assert sum(each["trials"] - each["trials_on_record"] for each in values) == 12
-    assert any("tuned by template for 8 trials" in brief(c) for c in events.configurations.values())
+    assert sum(each["trials"] - each["trials_on_record"] for each in values) == 6
+    assert any("tuned by template for 4 trials" in brief(c) for c in events.configurations.values())
 
 
 @pytest.mark.slow
 def test_the_better_of_two_untuned_stacks_is_tuned(tmp_path: Path) -> None:
     halving = {"rungs": "tuning_trials", "reduction": 2}
-    path = write_space(tmp_path, halving, tuning_trials=[0, 8], threads=[1, 2])
+    path = write_space(tmp_path, halving, tuning_trials=[0, 4], threads=[1, 2])
     workspace, events = Workspace(tmp_path / "workspace"), studies.Events()
     summary = studies.run(path, workspace.root, events)
     assert (summary.complete, summary.failed) == (3, 0), events.outcomes
