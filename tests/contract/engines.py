@@ -15,6 +15,6 @@ def loaded(name: str) -> WorkersModule:
     return module
 
 
-def of_the_slow(names: tuple[str, ...]) -> list[object]:
-    """Return the names as parameters, those of engines that take long to start marked as slow."""
-    return [pytest.param(name, marks=pytest.mark.slow if name != "local" else ()) for name in names]
+def of_the_slow(names: tuple[str, ...], mark: pytest.MarkDecorator = pytest.mark.slow) -> list[object]:
+    """Return the names as parameters, those of engines that take long to start with a `mark`."""
+    return [pytest.param(name, marks=mark if name != "local" else ()) for name in names]

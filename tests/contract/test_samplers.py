@@ -182,7 +182,9 @@ def kept_by_chance(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", MODELLED)
+@pytest.mark.parametrize(
+    "sampler", [pytest.param(name, marks=pytest.mark.nightly if name == "gp" else ()) for name in MODELLED]
+)
 def test_stacks_that_keep_the_limits_are_proposed_most(
     sampler: str, kept_by_chance: list[float], tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from tests.scripted_workers import context_of
 OWN_PID: Request = {"call": "os:getpid", "arguments": {}}
 
 
-@pytest.mark.parametrize("name", of_the_slow(plugins.names("engine")))
+@pytest.mark.parametrize("name", of_the_slow(plugins.names("engine"), pytest.mark.nightly))
 def test_whatever_waits_for_a_stopped_engine_gets_a_failure(name: str, tmp_path: Path) -> None:
     workers = loaded(name).build(context_of(tmp_path), None)
     with workers.start(), ThreadPoolExecutor() as executor, workers.worker(TORCH) as worker:

@@ -15,8 +15,14 @@ ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [
+        *((algorithm, "resnet18") for algorithm in ALGORITHMS),
+        *((algorithm, "mobilenetv2") for algorithm in ("direct", "spatial_pack")),
+        *(pytest.param(algorithm, "mobilenetv2", marks=pytest.mark.nightly) for algorithm in ("gemm", "winograd")),
+    ],
+)
 def test_agrees_with_onnxruntime(name: str, algorithm: str, exported: dict[str, onnx.ModelProto]) -> None:
     data = networks.random((1, 3, 32, 32))
     compiled = dlas_ops.compile(exported[name], networks.target(), algorithm=algorithm)

@@ -42,7 +42,10 @@ def chosen_in(lowered: Lowered, choice: Choice) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kind", "dtype"),
-    [*((kind, "float32") for kind in CASES), *((kind, "float16") for kind in ("direct", "gemm", "spatial_pack"))],
+    [
+        *((kind, "float32") for kind in CASES),
+        *(pytest.param(kind, "float16", marks=pytest.mark.nightly) for kind in ("direct", "gemm", "spatial_pack")),
+    ],
 )
 @pytest.mark.parametrize("most", MOST_VALUES)
 def test_every_choice_computes_the_same(kind: str, dtype: str, most: int) -> None:

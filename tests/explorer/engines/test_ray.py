@@ -69,6 +69,7 @@ def test_a_study_outlives_a_node(cluster: Any, tmp_path: Path) -> None:
     assert again.stages == [], "the local engine goes on with the study: all is on record"
 
 
+@pytest.mark.nightly  # the contract of engines starts such a cluster every time
 def test_a_cluster_of_this_machine_alone_gives_what_the_local_engine_gives(tmp_path: Path) -> None:
     path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("gemm",))
     frames = {}

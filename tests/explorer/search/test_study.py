@@ -53,7 +53,7 @@ def step(study: Study) -> Asked | None:
     return asked
 
 
-@pytest.mark.parametrize("sampler", plugins.names("sampler"))
+@pytest.mark.parametrize("sampler", FEW_SAMPLERS)
 def test_every_configuration_comes_once_and_then_none(sampler: str, tmp_path: Path, workspace: Workspace) -> None:
     searched = space(tmp_path, sampler, trials=searched_count(tmp_path))
     study = opened(searched, workspace)

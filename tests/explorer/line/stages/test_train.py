@@ -19,8 +19,8 @@ def test_a_few_epochs_read_digits(digits: Artifact, tmp_path: Path) -> None:
     assert trained.values["parameters"] > 100_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["resnet18", pytest.param("mobilenetv2", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("model", ["resnet18", "mobilenetv2"])
 def test_the_default_settings_read_digits_well(model: str, digits: Artifact, tmp_path: Path) -> None:
     default = TrainSettings().model_dump()
     trained = torch_stages.train(tmp_path, digits, model, 0.25, **default)
