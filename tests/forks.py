@@ -90,17 +90,19 @@ class Forked:
 
 
 @contextlib.contextmanager
-def used(folder: Path | None = None) -> Iterator[None]:
+def used(folder: Path | None = None, owner: int | None = None) -> Iterator[None]:
     """Have the processes of this one, and of those that it starts, forked.
 
     Parameters
     ----------
     folder
         For the sockets, with a short name; that of the process which started this one unless given.
+    owner
+        The process that those which fork end with; this one unless given.
     """
     with pytest.MonkeyPatch.context() as patch:
         if folder is not None:
-            patch.setenv(PLACE, f"{folder} {os.getpid()}")
+            patch.setenv(PLACE, f"{folder} {owner or os.getpid()}")
         patch.setattr(child, "start", start)
         yield
 

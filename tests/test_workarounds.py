@@ -1,4 +1,7 @@
-"""Workarounds for defects of libraries: each test fails on the day its workaround is no longer needed."""
+"""Workarounds for defects of libraries: each test fails on the day its workaround is no longer needed.
+
+Those that take seconds run nightly: no change here, only another version of the library makes them fail.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,7 @@ def test_torchvision_still_renames_the_layers_of_its_densenets_weights() -> None
     assert r"denselayer\d+\.(?:norm|relu|conv))\." in inspect.getsource(densenet._load_state_dict)
 
 
+@pytest.mark.nightly
 def test_tvm_still_imports_torch_by_itself() -> None:
     """`explorer.processes.worker.without_torch`: apache-tvm-ffi 0.1.14 imports torch wherever it is installed."""
     assert run("import sys, tvm; sys.exit('torch' in sys.modules)").returncode == 1
@@ -104,6 +108,7 @@ import os; os._exit(0)
     assert int(port) >= 19190
 
 
+@pytest.mark.nightly
 def test_a_server_of_tvm_still_outlives_its_parent() -> None:
     """`explorer.processes.loopback.main` starts what is inside: TVM 0.27's own process does not end with its parent."""
     script = """
@@ -365,6 +370,7 @@ except SystemError:
     assert run(script).returncode == 1
 
 
+@pytest.mark.nightly
 def test_torch_still_describes_all_operators_for_each_export() -> None:
     """`explorer.line.training.onnx_export` keeps the first table."""
     script = (

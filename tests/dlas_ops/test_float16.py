@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from math import sqrt
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops._tvm import tvm
+from dlas_ops.compiler import Compiled
 from dlas_ops.kernels.algorithms import gemm
 from dlas_ops.kernels.scheduling import schedule
 from dlas_ops.kernels.shared import reference
@@ -95,13 +98,22 @@ def test_parts_count_as_work_for_other_cores(algorithm: str) -> None:
     assert "T.parallel(" in text
 
 
+@pytest.fixture(scope="module")
+def compiled(exported: dict[str, onnx.ModelProto]) -> Callable[[str, str], Compiled]:
+    """Compiles a network by its name in a dtype, once."""
+
+    @cache
+    def compiled(name: str, dtype: str) -> Compiled:
+        return dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack", dtype=dtype)
+
+    return compiled
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("mobilenetv2", marks=pytest.mark.nightly)])
-def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelProto]) -> None:
-    compiled = dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack", dtype="float16")
-    float32 = dlas_ops.compile(exported[name], networks.target(), algorithm="spatial_pack")
+def test_networks_keep_their_answers(name: str, compiled: Callable[[str, str], Compiled]) -> None:
     tolerance = NETWORK_ERROR["computed in float16" if describe(networks.target()).half else "computed in float32"]
-    machines = [tvm.relax.VirtualMachine(built.library, tvm.cpu()) for built in (compiled, float32)]
+    machines = [tvm.relax.VirtualMachine(compiled(name, dtype).library, tvm.cpu()) for dtype in ("float16", "float32")]
     images = [tvm.runtime.tensor(networks.random((1, 3, 32, 32), seed)) for seed in range(100)]
     pairs = [[machine["main"](image).numpy() for machine in machines] for image in images]
     for actual, expected in pairs:
@@ -110,12 +122,11 @@ def test_networks_keep_their_answers(name: str, exported: dict[str, onnx.ModelPr
 
 
 @pytest.mark.slow
-def test_the_artifact_is_half_the_size(exported: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
+def test_the_artifact_is_half_the_size(compiled: Callable[[str, str], Compiled], tmp_path: Path) -> None:
     sizes = {}
     for dtype in ("float32", "float16"):
         path = tmp_path / f"{dtype}.tar"
-        compiled = dlas_ops.compile(exported["resnet18"], networks.target(), algorithm="spatial_pack", dtype=dtype)
-        compiled.library.export_library(str(path))
+        compiled("resnet18", dtype).library.export_library(str(path))
         sizes[dtype] = path.stat().st_size
     assert 0.48 < sizes["float16"] / sizes["float32"] < 0.52
 

@@ -35,7 +35,9 @@ def test_constants_count_as_often_as_they_are_stored() -> None:
 
 
 @pytest.mark.parametrize("tuner", tuners.implemented())
-@pytest.mark.parametrize(("dtype", "format"), FORMATS)
+@pytest.mark.parametrize(
+    ("dtype", "format"), [FORMATS[0], *(pytest.param(*each, marks=pytest.mark.nightly) for each in FORMATS[1:])]
+)
 def test_a_network_of_tuned_programs_computes_the_same(dtype: str, format: str, tuner: str) -> None:
     made, target = lowered(dtype, format), networks.target()
     tasks = task_extraction.tasks(made, tuner, target)
