@@ -1,0 +1,227 @@
+"""Why a latency differs from session to session: what is of the load, what of the moment, and what can be removed.
+
+Claim: on a virtual machine of 2 cores (AMD EPYC of family 25, model 17: Zen 4, under KVM) the spread is of the moment.
+Of three libraries, each loaded six times and measured 14 times in turns, the loads differ by 0 to 1 % (standard
+deviation), the moments by 9 to 12 % on one thread and by 15 to 29 % on two: MobileNetV1 takes 1.79 to 3.67 ms. At the
+worst moments two threads take as long as one, though each is pinned to a core and no steal is reported: the host runs
+both cores on one. Arithmetic in registers mostly sees that, at 0.67 ms in place of 0.33; without the moments that it
+sees the spread of MobileNetV1 on two threads is 9 %. What is left goes with what the neighbours leave of the shared
+cache: 32 MiB are read in 0.3 to 1.4 ms. Huge pages, one heap for all memory and TVM's own binding of threads change
+nothing that shows beside that. Pinning does at the start: without it, 2 to 5 of 8 sessions began with both threads on
+one core, bound by TVM 7 and 8 of 8, pinned none, and the first inference took 2.1 to 3.0 ms in place of 1.4 to 2.2
+(apache-tvm 0.27.0.post1).
+
+``--kind moments`` keeps several loads of each library open in servers of their own, measures them in turns, each time
+between two runs of the control, and parts the variance of the logarithms into that within and between loads. "quiet"
+is without the measurements beside which arithmetic took more than 5 % over its least. Each waits until the threads of
+the session before it sleep: they spin for 0.14 s after their work, and a session that begins in that time takes up to
+2.7 times as long. ``--kind settings`` loads each library anew, again and again, in servers with other settings; the
+figures are of ``--rounds 8 --threads 2`` with MobileNetV1 and MobileNetV2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
+from pathlib import Path
+from statistics import mean, median, variance
+from typing import Any
+
+# A script's own folder is on the path, the repository that holds the package of tests is not.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from explorer.processes import child
+from tests.benchmarks import engines, zoo
+from tests.benchmarks.common import Row, environment, print_table, write_json
+from tests.benchmarks.engines import Variant
+
+NETWORKS = ("mobilenetv1@32/direct", "mobilenetv2@32/spatial_pack", "vgg16@32/winograd")
+CORES = sorted(os.sched_getaffinity(0))
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+ONE_HEAP = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296:glibc.malloc.arena_max=1"
+# Name → variables of the server, beside those of every one.
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "as it is": {},
+    "pinned": {},
+    "bound by TVM": {"TVM_BIND_THREADS": "1"},
+    "huge pages": {"GLIBC_TUNABLES": HUGE_PAGES},
+    "one heap": {"GLIBC_TUNABLES": ONE_HEAP},
+    "one heap of huge pages": {"GLIBC_TUNABLES": f"{HUGE_PAGES}:{ONE_HEAP}"},
+}
+SAMPLES, SAMPLE_SECONDS = 12, 0.005
+SLEEPS = 0.4  # seconds after which the threads of another session have stopped to spin
+QUIET = 1.05  # of the least time of the control's arithmetic
+
+
+def prepared(spec: str, folder: Path) -> Path:
+    """Compile "network@size/algorithm" and return its library."""
+    network, _, algorithm = spec.partition("/")
+    own = folder / spec.replace("/", "-")
+    own.mkdir()
+    engines.in_process(zoo.export, network, own, frozenset({0.0}))
+    library = own / f"{own.name}.tar"
+    engines.in_process(engines.compile_library, own, Variant.parse(algorithm), len(CORES), library)
+    return library
+
+
+@contextmanager
+def served(settings: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Run a loopback server with other variables than the explorer's; give its tracker's address."""
+    own = {"TVM_NUM_THREADS": str(len(CORES)), "TVM_BIND_THREADS": "0", **settings}
+    process = child.start("explorer.processes.loopback", "local", ",".join(map(str, CORES)), log=log, environment=own)
+    assert process.stdout
+    try:
+        yield f"127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.communicate()  # it ends when its standard input closes
+
+
+class Load:
+    """A library loaded in a session of its own."""
+
+    def __init__(self, tracker: str, library: Path, control: Path, threads: int, pinned: bool) -> None:
+        from dlas_ops._tvm import tvm
+        from explorer.line import rpc
+        from tests.benchmarks.session_control import Control
+
+        session = rpc.connect(tracker, "local", 600)
+        rpc.set_threads(session, threads, "measure", "local")
+        self.control = Control(session, control, threads)
+        if pinned:
+            self.control.pin(CORES[:threads])
+        self.cores = self.control.cores()
+        session.upload(str(library))
+        self._device = session.cpu()
+        self._network = tvm.relax.VirtualMachine(session.load_module(library.name), self._device)
+        self._image = tvm.runtime.tensor(engines.image(library.stem.partition("-")[0]), self._device)
+        self.first_ms = self._timed(1, 1)[0]
+
+    def measured(self) -> Row:
+        """Return the median latency and the slower of the control's runs before and after, in ms."""
+        number = max(1, round(SAMPLE_SECONDS / (1e-3 * min(self._timed(1, 3)))))
+        self._timed(number, SAMPLES // 2)
+        before = self._controlled()
+        self._timed(number, 1)  # its weights are back in the caches
+        latency = median(self._timed(number, SAMPLES))
+        return {"ms": latency, **{name: max(own, before[name]) for name, own in self._controlled().items()}}
+
+    def _controlled(self) -> dict[str, float]:
+        return {name: self.control.milliseconds(name) for name in ("arithmetic", "memory")}
+
+    def _timed(self, number: int, repeat: int) -> list[float]:
+        timer = self._network.time_evaluator("main", self._device, number=number, repeat=repeat)
+        return [1e3 * seconds for seconds in timer(self._image).results]
+
+
+def moments(libraries: Mapping[str, Path], control: Path, folder: Path, given: argparse.Namespace) -> list[Row]:
+    """Return rows of loads that were kept open and measured in turns."""
+    rows: list[Row] = []
+    for threads in given.threads:
+        for spec, library in libraries.items():
+            with ExitStack() as servers:
+                trackers = [servers.enter_context(served({}, folder / f"{i}.log")) for i in range(given.loads)]
+                loads = [Load(tracker, library, control, threads, pinned=True) for tracker in trackers]
+                found: list[Row] = []
+                for _ in range(given.rounds):
+                    for number, load in enumerate(loads):
+                        time.sleep(SLEEPS)
+                        found.append({"load": number, **load.measured()})
+                del loads, load  # or their sessions would outlive the servers
+            rows += [{"kind": "moments", "network": spec, "threads": threads, **row} for row in parted(found)]
+            print_table(rows[-2:])
+    return rows
+
+
+def parted(found: Sequence[Row]) -> list[Row]:
+    """Return a row of all measurements and one of the quiet ones, with their spread within and between loads."""
+    quiet = QUIET * min(row["arithmetic"] for row in found)
+    rows: list[Row] = []
+    for which, own in (("all", found), ("quiet", [row for row in found if row["arithmetic"] <= quiet])):
+        by_load = [
+            [math.log(row["ms"]) for row in group]
+            for _, group in groupby(sorted(own, key=lambda row: row["load"]), key=lambda row: row["load"])
+        ]
+        several = [load for load in by_load if len(load) > 1]
+        within = between = math.nan
+        if len(several) > 1:
+            within = mean(variance(load) for load in several)
+            between = max(0.0, variance(map(mean, several)) - within / mean(map(len, several)))
+        latencies, memory = ([row[name] for row in own] for name in ("ms", "memory"))
+        rows.append({
+            "which": which, "measurements": len(own),
+            "least_ms": round(min(latencies), 3), "median_ms": round(median(latencies), 3),
+            "most_ms": round(max(latencies), 3), "percent_within_loads": round(100 * math.sqrt(within), 1),
+            "percent_between_loads": round(100 * math.sqrt(between), 1),
+            "arithmetic_ms": round(median(row["arithmetic"] for row in own), 3),
+            "memory_ms": f"{min(memory):.2f} to {max(memory):.2f}",
+        })  # fmt: skip
+    return rows
+
+
+def settings(libraries: Mapping[str, Path], control: Path, folder: Path, given: argparse.Namespace) -> list[Row]:
+    """Return rows of loads in turns in servers of other settings."""
+    found: dict[tuple[str, int, str], list[Row]] = {}
+    with ExitStack() as servers:
+        trackers = {name: servers.enter_context(served(own, folder / f"{name}.log")) for name, own in SETTINGS.items()}
+        for _ in range(given.rounds):
+            for threads in given.threads:
+                for spec, library in libraries.items():
+                    for name, tracker in trackers.items():
+                        load = Load(tracker, library, control, threads, pinned=name == "pinned")
+                        row = {**load.measured(), "first": load.first_ms, "alone": len(set(load.cores)) == threads}
+                        found.setdefault((spec, threads, name), []).append(row)
+                        del load
+    rows: list[Row] = []
+    for (spec, threads, name), own in found.items():
+        latencies = sorted(row["ms"] for row in own)
+        rows.append({
+            "kind": "settings", "network": spec, "threads": threads, "setting": name, "loads": len(own),
+            "least_ms": round(latencies[0], 3), "median_ms": round(median(latencies), 3),
+            "most_ms": round(latencies[-1], 3), "first_ms": round(median(row["first"] for row in own), 3),
+            "began_on_one_core": sum(not row["alone"] for row in own),
+        })  # fmt: skip
+    print_table(rows)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=("moments", "settings"), default="moments")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME@SIZE/ALGORITHM")
+    parser.add_argument("--threads", nargs="+", type=int, default=(1, 2))
+    parser.add_argument("--loads", type=int, default=6, help="of a library at once, with --kind moments")
+    parser.add_argument("--rounds", type=int, default=14)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        libraries = {spec: prepared(spec, folder) for spec in given.networks}
+        control = engines.in_process(_control, folder)
+        kind: Any = {"moments": moments, "settings": settings}[given.kind]
+        rows = engines.in_process(_measured, kind, libraries, control, folder, given)
+    if given.json:
+        write_json(given.json, environment(), rows)
+
+
+def _control(folder: Path) -> Path:
+    from tests.benchmarks import session_control
+
+    return session_control.build(folder)
+
+
+def _measured(kind: Any, *arguments: Any) -> list[Row]:
+    from explorer.processes.worker import without_torch
+
+    without_torch()
+    rows: list[Row] = kind(*arguments)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
