@@ -153,6 +153,7 @@ def test_every_option_of_the_program_is_named() -> None:
         assert [option for option in options(command) if f"{option}" not in text] == [], command
 
 
+@pytest.mark.nightly  # another version of TVM alone changes it
 @pytest.mark.parametrize("server", ["rpc_tracker", "rpc_server"])
 def test_tvms_servers_take_the_options(server: str) -> None:
     (command,) = (command for command in documents.commands(DEVICES) if f"tvm.exec.{server} " in command)

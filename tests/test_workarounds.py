@@ -65,6 +65,7 @@ def test_tvm_still_imports_torch_by_itself() -> None:
     assert run("import sys, tvm; sys.exit('torch' in sys.modules)").returncode == 1
 
 
+@pytest.mark.nightly
 def test_tvm_still_has_no_default_of_all_cores() -> None:
     """`explorer.processes.loopback.server` sets TVM_NUM_THREADS: TVM 0.27 takes half of the cores it sees on x86."""
     script = """
@@ -79,6 +80,7 @@ sys.exit(int(tvm.get_global_func("runtime.NumThreads")()) == os.cpu_count())
     assert run(script).returncode == 0
 
 
+@pytest.mark.nightly
 def test_the_tracker_still_gives_up_at_a_port_that_another_process_listens_at_first() -> None:
     """`loopback.listening` starts it anew: TVM 0.27 takes another port only where one cannot be bound."""
     script = """
@@ -134,6 +136,7 @@ signal.pause()
     assert not ended
 
 
+@pytest.mark.nightly
 def test_a_session_that_dies_by_a_signal_still_ends_tvms_listening_thread() -> None:
     """`explorer.processes.loopback.main` ends the server then: TVM 0.27 would leave the client waiting."""
     script = """
@@ -246,6 +249,7 @@ def test_tvm_still_takes_the_sums_of_a_tile_from_a_heap() -> None:
     assert ["BackendAllocWorkspace" in text for text in texts] == [True, False]
 
 
+@pytest.mark.nightly
 def test_asking_tvm_for_its_threads_still_binds_this_one() -> None:
     """`dlas_ops.selection.candidates.time_here` counts cores itself: to ask TVM 0.27 starts its threads."""
     script = """
@@ -295,6 +299,7 @@ def test_the_onnx_front_end_still_forgets_the_names_of_weights() -> None:
     assert "the_weight" not in tvm.ir.save_json(from_onnx(network, keep_params_in_input=False))
 
 
+@pytest.mark.nightly
 def test_tvm_still_binds_a_thread_that_computes_alone_to_the_first_core() -> None:
     """`explorer.line.stages.evaluate._alone` undoes what TVM 0.27 does to a thread that is to start no others."""
     script = """
@@ -310,6 +315,7 @@ sys.exit(os.sched_getaffinity(0) == before)
     assert run(script).returncode == 0
 
 
+@pytest.mark.nightly
 def test_torch_pruning_still_removes_the_first_groups_inputs_from_every_group() -> None:
     """`explorer.compression.channel_pruning`: torch-pruning 1.6.1, of which grouped convolutions lose equal places."""
     script = """
@@ -346,6 +352,7 @@ def test_scipy_still_cannot_skip_no_point_of_a_sequence() -> None:
         qmc.Sobol(2, scramble=True, rng=0).fast_forward(0)
 
 
+@pytest.mark.nightly
 def test_two_threads_still_cannot_parse_at_once() -> None:
     """`explorer.core.plugins._body` holds a lock while it parses: CPython 3.11, the oldest version supported."""
     if sys.version_info[:2] != (3, 11):

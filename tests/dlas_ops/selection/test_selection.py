@@ -294,7 +294,14 @@ def test_what_selects_has_no_kernels_of_its_own(network: onnx.ModelProto) -> Non
 
 
 @pytest.mark.parametrize("operator", ["conv2d", "depthwise_conv2d", "max_pool2d", "avg_pool2d", "convert"])
-@pytest.mark.parametrize(("dtype", "format"), [*((dtype, "dense") for dtype in DTYPES), ("float32", "csr")])
+@pytest.mark.parametrize(
+    ("dtype", "format"),
+    [
+        *((dtype, "dense") for dtype in ("float32", "int8")),
+        pytest.param("float16", "dense", marks=pytest.mark.nightly),
+        ("float32", "csr"),
+    ],
+)
 def test_every_candidate_builds_and_runs(operator: str, dtype: str, format: str) -> None:
     conv = Conv(2, 20, 9, 11, 20, (3, 3), (2, 1), (1, 0, 1, 2), groups=1 if operator == "conv2d" else 20)
     densities = (0.1, 0.0) if format == "csr" else (1.0,)

@@ -60,7 +60,10 @@ def searched(study: Study, trials: int) -> list[Configuration]:
     return asked
 
 
-@pytest.mark.parametrize("sampler", [sampler for sampler in LEARNING if sampler != "auto"])  # which begins as gp
+@pytest.mark.parametrize(
+    "sampler",
+    [pytest.param(name, marks=pytest.mark.nightly if name == "gp" else ()) for name in LEARNING if name != "auto"],
+)
 def test_a_sampler_that_learns_begins_better_than_at_random(sampler: str, tmp_path: Path, workspace: Workspace) -> None:
     searched(opened(space(tmp_path, "earlier"), workspace), 40)
 
