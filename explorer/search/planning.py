@@ -19,6 +19,7 @@ from explorer.workspace.records import Records
 # Stage, data set, model and device: what decides most about how long an execution takes.
 Kind = tuple[str, str, str, str]
 ON_DEVICE = ("select", "tune", "measure")  # stages
+LONG_SECONDS = 60.0  # of a training that has all cores alone; its pixels decide that, which no plan knows
 
 Means = Mapping[Kind | str, float]  # seconds of an execution, by kind and by stage
 
@@ -162,16 +163,20 @@ def _elapsed(space: Space, left: Mapping[Kind, int], means: Means, jobs: int | N
     """Return the seconds until all executions left have ended, without those that no time is known of."""
     by_worker: dict[str, float] = defaultdict(float)
     by_device: dict[str, float] = defaultdict(float)
+    cores, visible = os.cpu_count() or 1, len(gpus.visible())
+    alone = 0.0
     for kind, number in left.items():
         stage, device = kind[0], kind[-1]
-        seconds = number * means.get(kind, means.get(stage, 0.0))
+        each = means.get(kind, means.get(stage, 0.0))
+        worker = plugins.literal("stage", stage, "WORKER")
         if stage in ON_DEVICE:
-            by_device[device] += seconds
+            by_device[device] += number * each
+        elif worker == TORCH and each >= LONG_SECONDS and visible < 2:
+            alone += number * each
         else:
-            by_worker[plugins.literal("stage", stage, "WORKER")] += seconds
-    cores = os.cpu_count() or 1
-    share = local.Share.of(jobs, cores, len(gpus.visible()))
-    computing = max(
+            by_worker[worker] += number * each
+    share = local.Share.of(jobs, cores, visible)
+    computing = alone + max(
         by_worker[TORCH] / share.trainings, by_worker[TVM] / share.compilations, sum(by_worker.values()) / cores
     )
     local_devices = {name for name, device in space.devices.items() if device.is_here}

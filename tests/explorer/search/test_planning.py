@@ -63,6 +63,19 @@ def test_trainings_go_on_beside_one_another_as_jobs_say_until_all_cores_are_busy
     assert explorer.plan(searched.path, workspace.root, jobs=jobs).seconds == seconds
 
 
+@pytest.mark.parametrize(("visible", "seconds"), [("", 240.0), ("0", 240.0), ("0,1", 120.0)])
+def test_a_long_training_is_planned_alone_unless_there_are_several_gpus(
+    visible: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    searched = make(tmp_path, SMALL)
+    workspace = Workspace(tmp_path / "w")
+    workspace.root.mkdir()
+    Records(workspace.url).add_execution("train", "another", 120.0)
+    assert explorer.plan(searched.path, workspace.root, jobs=4 if visible != "0,1" else None).seconds == seconds
+
+
 def test_a_plan_for_no_jobs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExplorerError, match="jobs 0 is below 1"):
         explorer.plan(make(tmp_path, SMALL).path, tmp_path / "w", jobs=0)
