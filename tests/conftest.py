@@ -74,13 +74,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _forked_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _forked_workers(once: Once) -> Iterator[None]:
     """Fork the workers of all studies off processes that this run of the tests shares."""
-    own = tmp_path_factory.getbasetemp()
-    shared = "PYTEST_XDIST_WORKER" in os.environ
-    folder = (own.parent if shared else own) / "forks"
-    folder.mkdir(exist_ok=True)
-    with forks.used(folder, os.getppid() if shared else os.getpid()):
+    with forks.used(once.folder, os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()):
         yield
 
 
