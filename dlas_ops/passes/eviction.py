@@ -40,19 +40,19 @@ def in_turns(function: PrimFunc) -> PrimFunc:
     A call whose ``turn``, (1,) of int32, is `EVICTS` sums ``memory``, (parts, lines, `LINE`) of float32, by parts in
     parallel into ``sums``, (parts, `LINE`), instead of what the function does. Every call sets the turn to the other.
     """
-    root, evicting = function.body.block, _evicting()
+    root, evicts = function.body.block, evicting()
     turn = te.placeholder((1,), "int32", "turn")
     turn = te.create_prim_func([turn, te.compute((1,), lambda i: turn[i])]).params[0]
-    evict = [evicting.body.block.body, tirx.BufferStore(turn, tirx.const(RUNS, "int32"), [0])]
+    evict = [evicts.body.block.body, tirx.BufferStore(turn, tirx.const(RUNS, "int32"), [0])]
     run = [root.body, tirx.BufferStore(turn, tirx.const(EVICTS, "int32"), [0])]
     either = tirx.IfThenElse(tirx.BufferLoad(turn, [0]) == EVICTS, tirx.SeqStmt(evict), tirx.SeqStmt(run))
     body = s_tir.SBlockRealize([], True, s_tir.SBlock([], [], [], "root", either, alloc_buffers=root.alloc_buffers))
-    whole = tirx.PrimFunc([*function.params, turn, *evicting.params], body, function.ret_type)
+    whole = tirx.PrimFunc([*function.params, turn, *evicts.params], body, function.ret_type)
     return whole.with_attrs(dict(function.attrs.items()))
 
 
-def _evicting() -> PrimFunc:
-    """Return the program that sums memory."""
+def evicting() -> PrimFunc:
+    """Return the program that reads ``memory``, (parts, lines, `LINE`) of float32, by parts in parallel: it sums it."""
     parts, lines = te.var("parts"), te.var("lines")
     memory = te.placeholder((parts, lines, LINE), "float32", "memory")
     line = te.reduce_axis((0, lines), "line")

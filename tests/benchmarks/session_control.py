@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlas_ops._tvm import tvm
-from dlas_ops.passes.eviction import LINE, _evicting
+from dlas_ops.passes.eviction import LINE, evicting
 from dlas_ops.processor.targets import native_target
 
 LIBRARY = "control.tar"
@@ -25,7 +25,7 @@ REPEATS = 8
 
 def build(folder: Path) -> Path:
     """Write the programs, compiled for this machine, into `folder` and return the file."""
-    functions = {"arithmetic": _arithmetic(), "memory": _evicting(), "pin": _pin(), "cores": _cores()}
+    functions = {"arithmetic": _arithmetic(), "memory": evicting(), "pin": _pin(), "cores": _cores()}
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
     tvm.compile(module, target=tvm.target.Target(native_target())).export_library(str(folder / LIBRARY))
     return folder / LIBRARY

@@ -1,22 +1,24 @@
 """Why a latency differs from session to session: what is of the load, what of the moment, and what can be removed.
 
 Claim: on a virtual machine of 2 cores (AMD EPYC of family 25, model 17: Zen 4, under KVM) the spread is of the moment.
-Of three libraries, each loaded six times and measured 14 times in turns, the loads differ by 0 to 1 % (standard
-deviation), the moments by 9 to 12 % on one thread and by 15 to 29 % on two: MobileNetV1 takes 1.79 to 3.67 ms. At the
-worst moments two threads take as long as one, though each is pinned to a core and no steal is reported: the host runs
-both cores on one. Arithmetic in registers mostly sees that, at 0.67 ms in place of 0.33; without the moments that it
-sees the spread of MobileNetV1 on two threads is 9 %. What is left goes with what the neighbours leave of the shared
-cache: 32 MiB are read in 0.3 to 1.4 ms. Huge pages, one heap for all memory and TVM's own binding of threads change
-nothing that shows beside that. Pinning does at the start: without it, 2 to 5 of 8 sessions began with both threads on
-one core, bound by TVM 7 and 8 of 8, pinned none, and the first inference took 2.1 to 3.0 ms in place of 1.4 to 2.2
-(apache-tvm 0.27.0.post1).
+Three libraries were loaded six times each and measured 14 times in turns: moments differ by 9 to 12 % (standard
+deviation) on one thread and, in two runs, by 8 to 29 % on two. No difference between loads shows, where one of less
+than 2 to 8 % would not. At the worst moments two threads take as long as one, 3.6 ms for MobileNetV1 in place of 1.8,
+though each is pinned to a core: as if the host ran both cores on one of its own. It reports steal beside 4 of 252
+measurements. Arithmetic in registers takes twice its time then; without the moments in which it took 5 % more, the
+spread on two threads is 7 to 27 %, as some lie between two runs of it. 32 MiB are read in 0.3 to 1.4 ms: the shared
+cache is the neighbours', too. Huge pages, one heap for all memory and TVM's own binding of threads change nothing that
+shows beside that. Pinning does at the start: without it, 1 to 5 of 8 sessions began with both threads on one core,
+bound by TVM 7 and 8 of 8, pinned none; with it the first inference took 1.4 and 2.2 ms, without 2.1 and 3.0.
+A turn that begins while the threads of the one before still spin takes 3.8 times as long (apache-tvm 0.27.0.post1).
 
 ``--kind moments`` keeps several loads of each library open in servers of their own, measures them in turns, each time
-between two runs of the control, and parts the variance of the logarithms into that within and between loads. "quiet"
-is without the measurements beside which arithmetic took more than 5 % over its least. Each waits until the threads of
-the session before it sleep: they spin for 0.14 s after their work, and a session that begins in that time takes up to
-2.7 times as long. ``--kind settings`` loads each library anew, again and again, in servers with other settings; the
-figures are of ``--rounds 8 --threads 2`` with MobileNetV1 and MobileNetV2.
+between two runs of the control, and parts the variance of the logarithms into that within and between loads; what the
+mean of a load's measurements leaves open is "unresolved". "quiet" is without the measurements beside which arithmetic
+took more than 5 % over its least, "disturbed" has those. ``--kind settings`` loads each library anew, again and again,
+in servers with other settings. The figures are of the defaults; of ``--threads 2``; of ``--kind settings --rounds 8
+--threads 2`` with MobileNetV1 and MobileNetV2; and of ``--threads 2 --rounds 5 --wait 0`` with MobileNetV1 (7.4 ms,
+and 1.96 without ``--wait 0``).
 """
 
 from __future__ import annotations
@@ -55,7 +57,6 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "one heap of huge pages": {"GLIBC_TUNABLES": f"{HUGE_PAGES}:{ONE_HEAP}"},
 }
 SAMPLES, SAMPLE_SECONDS = 12, 0.005
-SLEEPS = 0.4  # seconds after which the threads of another session have stopped to spin
 QUIET = 1.05  # of the least time of the control's arithmetic
 
 
@@ -103,13 +104,15 @@ class Load:
         self.first_ms = self._timed(1, 1)[0]
 
     def measured(self) -> Row:
-        """Return the median latency and the slower of the control's runs before and after, in ms."""
+        """Return the median latency and the slower of the control's runs around it, in ms, and steal in ticks."""
+        stolen = _steal()
         number = max(1, round(SAMPLE_SECONDS / (1e-3 * min(self._timed(1, 3)))))
         self._timed(number, SAMPLES // 2)
         before = self._controlled()
         self._timed(number, 1)  # its weights are back in the caches
         latency = median(self._timed(number, SAMPLES))
-        return {"ms": latency, **{name: max(own, before[name]) for name, own in self._controlled().items()}}
+        slower = {name: max(own, before[name]) for name, own in self._controlled().items()}
+        return {"ms": latency, **slower, "steal": _steal() - stolen}
 
     def _controlled(self) -> dict[str, float]:
         return {name: self.control.milliseconds(name) for name in ("arithmetic", "memory")}
@@ -117,6 +120,11 @@ class Load:
     def _timed(self, number: int, repeat: int) -> list[float]:
         timer = self._network.time_evaluator("main", self._device, number=number, repeat=repeat)
         return [1e3 * seconds for seconds in timer(self._image).results]
+
+
+def _steal() -> int:
+    """Return the ticks that the host has taken from this machine's cores, by its own account."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8])
 
 
 def moments(libraries: Mapping[str, Path], control: Path, folder: Path, given: argparse.Namespace) -> list[Row]:
@@ -130,36 +138,45 @@ def moments(libraries: Mapping[str, Path], control: Path, folder: Path, given: a
                 found: list[Row] = []
                 for _ in range(given.rounds):
                     for number, load in enumerate(loads):
-                        time.sleep(SLEEPS)
+                        time.sleep(given.wait)
                         found.append({"load": number, **load.measured()})
                 del loads, load  # or their sessions would outlive the servers
             rows += [{"kind": "moments", "network": spec, "threads": threads, **row} for row in parted(found)]
-            print_table(rows[-2:])
+            print_table(rows[-3:])
     return rows
 
 
 def parted(found: Sequence[Row]) -> list[Row]:
-    """Return a row of all measurements and one of the quiet ones, with their spread within and between loads."""
+    """Return rows of all measurements, the quiet ones and the others, with their spread within and between loads."""
     quiet = QUIET * min(row["arithmetic"] for row in found)
     rows: list[Row] = []
-    for which, own in (("all", found), ("quiet", [row for row in found if row["arithmetic"] <= quiet])):
+    parts = {
+        "all": found,
+        "quiet": [row for row in found if row["arithmetic"] <= quiet],
+        "disturbed": [row for row in found if row["arithmetic"] > quiet],
+    }
+    for which, own in parts.items():
+        if not own:
+            continue
         by_load = [
             [math.log(row["ms"]) for row in group]
             for _, group in groupby(sorted(own, key=lambda row: row["load"]), key=lambda row: row["load"])
         ]
         several = [load for load in by_load if len(load) > 1]
-        within = between = math.nan
+        within = between = unresolved = math.nan
         if len(several) > 1:
             within = mean(variance(load) for load in several)
-            between = max(0.0, variance(map(mean, several)) - within / mean(map(len, several)))
+            unresolved = within / mean(map(len, several))  # variance of the mean of a load's measurements
+            between = max(0.0, variance(map(mean, several)) - unresolved)
         latencies, memory = ([row[name] for row in own] for name in ("ms", "memory"))
         rows.append({
             "which": which, "measurements": len(own),
             "least_ms": round(min(latencies), 3), "median_ms": round(median(latencies), 3),
             "most_ms": round(max(latencies), 3), "percent_within_loads": round(100 * math.sqrt(within), 1),
             "percent_between_loads": round(100 * math.sqrt(between), 1),
+            "percent_unresolved": round(100 * math.sqrt(unresolved), 1),
             "arithmetic_ms": round(median(row["arithmetic"] for row in own), 3),
-            "memory_ms": f"{min(memory):.2f} to {max(memory):.2f}",
+            "with_steal": sum(row["steal"] > 0 for row in own), "memory_ms": f"{min(memory):.2f} to {max(memory):.2f}",
         })  # fmt: skip
     return rows
 
@@ -197,6 +214,7 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=(1, 2))
     parser.add_argument("--loads", type=int, default=6, help="of a library at once, with --kind moments")
     parser.add_argument("--rounds", type=int, default=14)
+    parser.add_argument("--wait", type=float, default=0.4, help="seconds before a turn, with --kind moments")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
