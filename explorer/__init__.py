@@ -18,6 +18,7 @@ from explorer.reading import (
     open,
     study_limits,
     study_records,
+    ties,
 )
 from explorer.running import evaluate, grid, run
 from explorer.spaces import count, plan, tune_space
@@ -39,5 +40,6 @@ __all__ = [
     "run",
     "study_limits",
     "study_records",
+    "ties",
     "tune_space",
 ]

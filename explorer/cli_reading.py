@@ -28,12 +28,15 @@ def best(
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
     ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Least probability of keeping the budget, such as 0.95.")
+    ] = None,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
-    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study)
+    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence)
     if as_json:
         print_json(answer.as_dict())
     else:
@@ -52,17 +55,17 @@ def front(
     latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the stacks that no other on the same device dominates."""
+    """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
     from explorer.results import export, tables
 
     with explorer.open(workspace, study) as opened:
-        front = opened.front(device)
+        rows = opened.front_with_ties(device)
         if figure is not None:
             opened.figure(figure, latency_ms)
         if as_json:
-            print_json(export.rows(front))
+            print_json(export.rows(rows))
         else:
-            print_parts(tables.fronts_table(front, opened.nearest(device), opened.limits))
+            print_parts(tables.fronts_table(rows, opened.nearest(device), opened.limits))
 
 
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:

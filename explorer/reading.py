@@ -57,7 +57,8 @@ def front(
 ) -> pd.DataFrame:
     """Return the trials that no other on the same device dominates in the study's objectives, the best first.
 
-    Trials that break a limit of the study's latest run are not among them.
+    Trials that break a limit of the study's latest run are not among them. The column ``front_probability`` has the
+    probability that, with latencies where their intervals allow, the trial is on the front.
 
     Raises
     ------
@@ -66,6 +67,14 @@ def front(
     """
     with open(workspace, study) as opened:
         return opened.front(device)
+
+
+def ties(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> pd.DataFrame:
+    """Return the trials off the front that its latencies' intervals cannot tell apart from it; see `front`."""
+    with open(workspace, study) as opened:
+        return opened.ties(device)
 
 
 def nearest(
@@ -91,6 +100,7 @@ def best(
     min_accuracy: float | None = None,
     workspace: Path | str = DEFAULT_WORKSPACE,
     study: str | None = None,
+    confidence: float | None = None,
 ) -> Best:
     """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
 
@@ -100,9 +110,17 @@ def best(
         May be left out where the study has one.
     min_accuracy
         Share of the validation images below which no stack is an answer.
+    confidence
+        Probability, above 0 and below 1, with which an answer must keep the budget.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`, the study has several devices and none is given, or `confidence` is not such
+        a probability.
     """
     with open(workspace, study) as opened:
-        return opened.best(latency_ms, device, min_accuracy)
+        return opened.best(latency_ms, device, min_accuracy, confidence)
 
 
 def figure(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.results.pareto import violations
 from explorer.space.limits import Limit
@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 ON_FRONT, DOMINATED, BEYOND = "on the front", "dominated", "beyond a limit"  # where a stack stands
+TIED = "cannot be told apart from the front"
+
+
+class Look(NamedTuple):
+    """How the points of stacks that stand alike are drawn; sizes in pixels."""
+
+    opacity: float
+    size: int
+    outline: str
+    outline_width: float
+
+
+FAINT = Look(0.28, 9, "white", 0.5)
+LOOKS: Mapping[str, Look] = {  # the last lie on top
+    BEYOND: FAINT,
+    DOMINATED: FAINT,
+    TIED: Look(1.0, 11, "#222", 0.75),
+    ON_FRONT: Look(1.0, 13, "#222", 1.75),
+}
 LOG_FROM = 12  # slowest over fastest latency from which a linear axis would crowd the fast stacks
 ROW_PX = 470
 
@@ -58,8 +77,10 @@ def add_legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | Non
         entry(f"budget, {budget_ms:g} ms", "lines", "Lines", mode="lines", line=line)
 
 
-def heading(frame: pd.DataFrame, measured: pd.DataFrame, title: str, limits: Sequence[Limit]) -> str:
-    """Return title and explanation as the HTML that Plotly shows above the fronts."""
+def heading(
+    frame: pd.DataFrame, measured: pd.DataFrame, title: str, limits: Sequence[Limit], with_ties: bool = False
+) -> str:
+    """Return title and explanation as the HTML that Plotly shows above the fronts, `with_ties` where there are any."""
     failed = int((frame["state"] == "failed").sum()) if len(frame) else 0
     said = f"{len(measured)} stacks measured" + (f", {failed} failed" if failed else "")
     faint = DOMINATED
@@ -67,7 +88,8 @@ def heading(frame: pd.DataFrame, measured: pd.DataFrame, title: str, limits: Seq
         kept = int((violations(measured, limits) == 0).sum())
         said += html.escape(f", {kept} within the limits {', '.join(map(str, limits))}")
         faint += f" or {BEYOND}"
-    explained = f"outlined: on the front; faint: {faint}; bars: 95 % interval of the median"
+    tied = f"thinly outlined: {TIED}; " if with_ties else ""
+    explained = f"outlined: {ON_FRONT}; {tied}faint: {faint}; bars: 95 % interval of the median"
     small = f'<span style="font-size:13px;color:#555">{said} · {explained}</span>'
     return f"<b>{html.escape(title)}: accuracy against latency</b><br>{small}"
 

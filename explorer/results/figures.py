@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.results import figure_layout, readable
-from explorer.results.figure_layout import BEYOND, DOMINATED, ON_FRONT
+from explorer.results import certainty, figure_layout, readable
+from explorer.results.figure_layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED
 from explorer.results.pareto import on_front, violations
 from explorer.results.report import Stack, stack_of
 from explorer.space.limits import Limit
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 FRONT: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
-FAINT = 0.28
 GAP_PX = 115
 
 
 def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limits: Sequence[Limit] = ()) -> go.Figure:
-    """Return accuracy over latency for every device: the front as a line, dominated stacks faint.
+    """Return accuracy over latency for every device: the front as a line, ties marked, dominated stacks faint.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
     """
     from plotly.subplots import make_subplots
 
-    measured = frame[frame["state"] == "complete"] if len(frame) else frame
+    measured = _with_standing(frame[frame["state"] == "complete"], limits) if len(frame) else frame
     devices = sorted(measured["device"].unique()) if len(measured) else []
     columns = min(2, max(1, len(devices)))
     rows = max(1, math.ceil(len(devices) / columns))
@@ -53,11 +52,12 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
     )
     for index, device in enumerate(devices):
         place = {"row": index // columns + 1, "col": index % columns + 1}
-        _draw_device(figure, measured[measured["device"] == device], limits, figure_layout.styles(measured), place)
+        _draw_device(figure, measured[measured["device"] == device], figure_layout.styles(measured), place)
         if budget_ms is not None:
             figure.add_vline(budget_ms, line={"color": "#555", "width": 1.5, "dash": "dash"}, **place)
     figure_layout.add_legend(figure, measured, budget_ms)
-    figure_layout.dress(figure, measured, figure_layout.heading(frame, measured, title, limits), rows)
+    with_ties = len(measured) > 0 and bool((measured["standing"] == TIED).any())
+    figure_layout.dress(figure, measured, figure_layout.heading(frame, measured, title, limits, with_ties), rows)
     return figure
 
 
@@ -67,17 +67,21 @@ def write(figure: go.Figure, path: Path) -> None:
     figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
 
 
+def _with_standing(measured: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:
+    """Return complete trials with the columns ``standing``, one of `LOOKS`, and ``front_probability``."""
+    probability = certainty.front_probabilities(measured, FRONT, limits)
+    standing = probability.map(lambda likely: TIED if likely >= certainty.TIED_FROM else DOMINATED).astype(object)
+    standing[(violations(measured, limits) > 0) & (standing != TIED)] = BEYOND
+    standing[on_front(measured, FRONT, limits)] = ON_FRONT
+    return measured.assign(standing=standing, front_probability=probability)
+
+
 def _draw_device(
-    figure: go.Figure,
-    rows: pd.DataFrame,
-    limits: Sequence[Limit],
-    styles: Mapping[str, Mapping[str, str]],
-    place: Mapping[str, int],
+    figure: go.Figure, rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], place: Mapping[str, int]
 ) -> None:
     import plotly.graph_objects as go
 
-    best, beyond = on_front(rows, FRONT, limits), violations(rows, limits) > 0
-    front = rows[best].sort_values(["latency_ms", "accuracy"])
+    front = rows[rows["standing"] == ON_FRONT].sort_values(["latency_ms", "accuracy"])
     line = {"color": "#444", "width": 2, "shape": "hv"}
     figure.add_trace(
         go.Scatter(
@@ -85,15 +89,15 @@ def _draw_device(
         ),
         **place,
     )
-    for standing, part in ((BEYOND, rows[beyond]), (DOMINATED, rows[~best & ~beyond]), (ON_FRONT, front)):
-        for compression, group in part.groupby("compression"):
+    for standing in LOOKS:
+        for compression, group in rows[rows["standing"] == standing].groupby("compression"):
             figure.add_trace(_points(group, styles, str(compression), standing), **place)
 
 
 def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compression: str, standing: str) -> go.Scatter:
     import plotly.graph_objects as go
 
-    colour, is_front = styles["compression"][compression], standing == ON_FRONT
+    colour, look = styles["compression"][compression], LOOKS[standing]
     stacks = [stack_of(row) for _, row in rows.iterrows()]
     return go.Scatter(
         x=[stack.latency_ms for stack in stacks],
@@ -110,11 +114,11 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
         marker={
             "color": colour,
             "symbol": [styles["algorithm"][str(stack.choices["algorithm"])] for stack in stacks],
-            "size": 13 if is_front else 9,
-            "line": {"color": "#222" if is_front else "white", "width": 1.5 if is_front else 0.5},
+            "size": look.size,
+            "line": {"color": look.outline, "width": look.outline_width},
         },
-        opacity=1.0 if is_front else FAINT,
-        text=[_hover(stack, standing) for stack in stacks],
+        opacity=look.opacity,
+        text=[_hover(*each, standing) for each in zip(stacks, rows["front_probability"], strict=True)],
         hoverinfo="text",
         hoverlabel={"bgcolor": "white", "bordercolor": colour, "align": "left", "font": {"size": 12}},
         legendgroup=compression,
@@ -122,12 +126,15 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
     )
 
 
-def _hover(stack: Stack, standing: str) -> str:
+def _hover(stack: Stack, front_probability: float, standing: str) -> str:
     """Return the whole stack, layer by layer, as the HTML that Plotly shows over a point."""
     test = "" if stack.test_accuracy is None else f", test {stack.test_accuracy:.2%}"
+    likely = f" (on it with {readable.probability(front_probability)})" if standing == TIED else ""
+    disturbed = [f"   disturbed: {html.escape(stack.disturbed)}"] if stack.disturbed else []
     lines = [
-        f"<b>trial {stack.number}</b>, {standing}",
+        f"<b>trial {stack.number}</b>, {standing}{likely}",
         f"<b>{stack.latency_ms:.3f} ms</b>  95 % interval {stack.latency.low:.3f} to {stack.latency.high:.3f} ms",
+        *disturbed,
         f"<b>{stack.accuracy:.2%}</b> validation accuracy{test}",
         f"<b>{readable.size(stack.size_bytes)}</b> compiled size",
         "",

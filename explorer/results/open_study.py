@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
-from explorer.results import export, figures, pareto, report
+from explorer.results import certainty, export, figures, pareto, report
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -94,20 +94,57 @@ class OpenStudy:
     def front(self, device: str | None = None) -> pd.DataFrame:
         """Return the trials that no other on the same device dominates in the study's objectives, the best first.
 
-        Trials that break a limit of the study's latest run are not among them.
+        Trials that break a limit of the study's latest run are not among them. The column ``front_probability`` has
+        the probability that, with latencies where their intervals allow, the trial is on the front.
 
         Raises
         ------
         ExplorerError
             If no trial has run on `device`.
         """
-        return pareto.front(self.on(device), self.objectives, self.limits)
+        rows = self.front_with_ties(device)
+        return rows[~rows["tied"]].drop(columns="tied")
+
+    def ties(self, device: str | None = None) -> pd.DataFrame:
+        """Return the trials off the front that its latencies' intervals cannot tell apart from it, the likeliest first.
+
+        Their columns are those of `front`, their probabilities of being on it at least `certainty.TIED_FROM`.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`.
+        """
+        rows = self.front_with_ties(device)
+        return rows[rows["tied"]].drop(columns="tied")
+
+    def front_with_ties(self, device: str | None = None) -> pd.DataFrame:
+        """Return the rows of `front` and of `ties`, device by device, with the column ``tied`` that tells them apart.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`.
+        """
+        self.on(device)  # refuses one that no trial has run on
+        rows = self._front_with_ties
+        return rows if device is None else rows[rows["device"] == device]
+
+    @cached_property
+    def _front_with_ties(self) -> pd.DataFrame:
+        return certainty.front_with_ties(self.frame, self.objectives, self.limits)
 
     def nearest(self, device: str | None = None) -> pd.DataFrame:
         """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
         return pareto.nearest(self.on(device), self.limits)
 
-    def best(self, latency_ms: float, device: str | None = None, min_accuracy: float | None = None) -> report.Best:
+    def best(
+        self,
+        latency_ms: float,
+        device: str | None = None,
+        min_accuracy: float | None = None,
+        confidence: float | None = None,
+    ) -> report.Best:
         """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
 
         Parameters
@@ -116,16 +153,19 @@ class OpenStudy:
             May be left out where the study has one.
         min_accuracy
             Share of the validation images below which no stack is an answer.
+        confidence
+            Probability, above 0 and below 1, with which an answer must keep the budget.
 
         Raises
         ------
         ExplorerError
-            If no trial has run on `device`, or the study has several devices and none is given.
+            If no trial has run on `device`, the study has several devices and none is given, or `confidence` is not
+            such a probability.
         """
         devices = sorted(self.frame["device"].unique())
         if device is None and len(devices) > 1:
             raise ExplorerError(f"the study has several devices: {', '.join(devices)}; choose one with --device")
-        return report.best(self.frame, device or devices[0], latency_ms, min_accuracy)
+        return report.best(self.frame, device or devices[0], latency_ms, min_accuracy, confidence)
 
     def layers(self, trial: int) -> list[LayerAccount]:
         """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.

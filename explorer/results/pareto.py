@@ -29,16 +29,27 @@ def on_front(frame: pd.DataFrame, objectives: Mapping[str, Direction], limits: S
     import pandas as pd
 
     mask = pd.Series(False, index=frame.index, dtype=bool)
-    columns = [*objectives, *(limit.quantity for limit in limits)]
-    if frame.empty or not set(columns) <= set(frame.columns):  # no trial is complete yet
+    usable = frame[comparable(frame, objectives, limits)]
+    if usable.empty:
         return mask
-    usable = frame[(frame["state"] == "complete") & frame[columns].notna().all(axis=1)]
     usable = usable[violations(usable, limits) == 0]
     maximise = [direction == "maximize" for direction in objectives.values()]
     for _, rows in usable.groupby("device"):
         points = rows[list(objectives)].to_numpy(dtype=float)
         mask.loc[rows.index] = moocore.is_nondominated(points, maximise=maximise, keep_weakly=True)
     return mask
+
+
+def comparable(
+    frame: pd.DataFrame, objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()
+) -> pd.Series[bool]:
+    """Tell of every row whether it is a complete trial with all objectives and all limited quantities on record."""
+    import pandas as pd
+
+    columns = [*objectives, *(limit.quantity for limit in limits)]
+    if frame.empty or not set(columns) <= set(frame.columns):  # no trial is complete yet
+        return pd.Series(False, index=frame.index, dtype=bool)
+    return (frame["state"] == "complete") & frame[columns].notna().all(axis=1)
 
 
 def front(frame: pd.DataFrame, objectives: Mapping[str, Direction], limits: Sequence[Limit] = ()) -> pd.DataFrame:

@@ -19,6 +19,21 @@ def share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f} %"
 
 
+def probability(value: float) -> str:
+    """Return a probability as ``"97 %"``; close to 0 and to 1, with a digit or as a bound, so that neither is claimed.
+
+    >>> probability(0.9962)
+    '99.6 %'
+    >>> probability(1.0)
+    'over 99.9 %'
+    """
+    if value < 0.001:
+        return "under 0.1 %"
+    if value > 0.999:
+        return "over 99.9 %"
+    return f"{100 * value:.1f} %" if min(value, 1 - value) < 0.01 else f"{100 * value:.0f} %"
+
+
 def choice(value: object) -> str:
     """Return a choice on an axis with what rich would take for markup escaped; None, where there is none, as a dash."""
     if value is None:

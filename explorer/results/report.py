@@ -10,6 +10,7 @@ from explorer.core.configuration import LAYERS
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.core.quantities import ACCURACY, LATENCY
 from explorer.core.statistics import Interval
+from explorer.results import certainty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,8 @@ class Stack:
         `accuracy` with its 95 % interval; None where that is not on record.
     latency
         Median over the samples, in ms, with its 95 % interval.
+    disturbed
+        Why no session that measured the latency was quiet, in one sentence; None for a good latency.
     placed, convolutions
         How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
     """
@@ -45,6 +48,7 @@ class Stack:
     accuracy_interval: Interval | None = None
     placed: int | None = None
     convolutions: int | None = None
+    disturbed: str | None = None
 
     @property
     def latency_ms(self) -> float:
@@ -68,6 +72,7 @@ class Stack:
             "test_accuracy": self.test_accuracy,
             "test_images": self.test_images,
             **LATENCY.as_columns(self.latency),
+            "latency_disturbed": self.disturbed,
             "size_bytes": self.size_bytes,
             "placed": self.placed,
             "convolutions": self.convolutions,
@@ -82,10 +87,15 @@ class Best:
     ----------
     stack
         The answer; None where no measured stack fits.
+    min_confidence
+        Probability with which an answer must keep the budget; None where its median alone must.
     crosses_budget
         Whether the interval of the stack's median latency reaches beyond the budget, so that it may not fit.
+    confidence
+        Probability that the stack keeps the budget, see `certainty.keeps_budget`; None where no stack fits.
     next_better
-        The fastest stack that is more accurate than `stack`; it lies over the budget.
+        The fastest stack that is more accurate than `stack`; it lies over the budget, or keeps it with less than
+        `min_confidence`.
     nearest
         Where nothing fits: the fastest stack that is accurate enough, or else the most accurate within the budget, or
         else the fastest.
@@ -96,8 +106,10 @@ class Best:
     device: str
     budget_ms: float
     min_accuracy: float | None
+    min_confidence: float | None
     stack: Stack | None
     crosses_budget: bool
+    confidence: float | None
     next_better: Stack | None
     nearest: Stack | None
     considered: int
@@ -117,7 +129,13 @@ class Best:
         return {**vars(self), **plain, "next_costs_ms": self.next_costs_ms}
 
 
-def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: float | None = None) -> Best:
+def best(
+    frame: pd.DataFrame,
+    device: str,
+    latency_ms: float,
+    min_accuracy: float | None = None,
+    confidence: float | None = None,
+) -> Best:
     """Return the most accurate measured stack whose median latency on `device` is at most `latency_ms`.
 
     Accuracy is the validation split's, so that the test split stays unseen by every choice. Of equally accurate stacks
@@ -129,12 +147,16 @@ def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: floa
         One row per trial.
     min_accuracy
         Share of validation images below which no stack is an answer.
+    confidence
+        Probability, above 0 and below 1, with which an answer must keep the budget.
 
     Raises
     ------
     ExplorerError
-        If no trial has run on the device.
+        If no trial has run on the device, or `confidence` is not such a probability.
     """
+    if confidence is not None and not 0 < confidence < 1:
+        raise ExplorerError(f"confidence is a probability above 0 and below 1, not {confidence:g}")
     devices = sorted(frame["device"].unique()) if len(frame) else []
     if device not in devices:
         raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
@@ -142,6 +164,8 @@ def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: floa
     measured = _by_accuracy(on_device[on_device["state"] == "complete"])
     # Of a study without a complete trial the frame has no column of results.
     fits = measured[measured["latency_ms"] <= latency_ms] if len(measured) else measured
+    if confidence is not None and len(fits):
+        fits = fits[certainty.reached(fits, LATENCY, confidence) <= latency_ms]
     enough = measured[measured["accuracy"] >= (min_accuracy or 0)] if len(measured) else measured
     answers = fits[fits.index.isin(enough.index)]
     stack = stack_of(answers.iloc[0]) if len(answers) else None
@@ -149,8 +173,10 @@ def best(frame: pd.DataFrame, device: str, latency_ms: float, min_accuracy: floa
         device=device,
         budget_ms=latency_ms,
         min_accuracy=min_accuracy,
+        min_confidence=confidence,
         stack=stack,
         crosses_budget=stack is not None and stack.latency.high > latency_ms,
+        confidence=certainty.keeps_budget(stack.latency, latency_ms) if stack else None,
         next_better=_fastest(measured[measured["accuracy"] > stack.accuracy]) if stack else None,
         nearest=None if stack else _fastest(enough) or _first(fits) or _fastest(measured),
         considered=len(measured),
@@ -177,6 +203,7 @@ def stack_of(row: pd.Series[Any]) -> Stack:
         accuracy_interval=ACCURACY.interval(known) if set(ACCURACY.columns) <= set(known) else None,
         placed=whole("convolutions_as_asked"),
         convolutions=whole("convolutions"),
+        disturbed=known.get("latency_disturbed"),
     )
 
 

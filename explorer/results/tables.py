@@ -15,6 +15,7 @@ from rich.text import Text
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, Quantity
 from explorer.results import readable
+from explorer.results.certainty import keeps_budget
 from explorer.results.report import stack_of
 
 if TYPE_CHECKING:
@@ -29,10 +30,17 @@ if TYPE_CHECKING:
 
 COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
 MOST_NUMBERS = 6  # of failed trials, in one line
+DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
 
 
 def front_table(front: pd.DataFrame) -> RenderableType:
-    """Return one line per stack; below the table stand the choices that all stacks share."""
+    """Return one line per stack; below the table stand the choices that all stacks share.
+
+    Parameters
+    ----------
+    front
+        Rows of complete trials. A column ``front_probability``, where there is one, is shown.
+    """
     stacks = [stack_of(row) for _, row in front.iterrows()]
     if not stacks:
         return "no trial is complete yet"
@@ -45,20 +53,26 @@ def front_table(front: pd.DataFrame) -> RenderableType:
         if (quantity := Quantity.parse(name)).device and quantity.name == LATENCY.name and front[name].notna().any()
     ]
     on_each = [f"(ms) on {escape(str(quantity.device))}" for quantity in several]
-    table = readable.table(*varying, "trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size")
+    disturbed = any(stack.disturbed for stack in stacks)
+    judged = ["on front"] * ("front_probability" in front.columns) + ["measured"] * disturbed
+    heads = ("trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size", *judged)
+    table = readable.table(*varying, *heads)
     for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
         chosen = (readable.choice(stack.choices[axis]) for axis in varying)
         interval = f"{stack.latency.low:.3f} to {stack.latency.high:.3f}"
         accuracies = (readable.share(stack.accuracy), readable.share(stack.test_accuracy))
         latencies = ("" if math.isnan(row[str(name)]) else f"{row[str(name)]:.3f}" for name in several)
         results = (*accuracies, f"{stack.latency_ms:.3f}", interval, *latencies, readable.size(stack.size_bytes))
-        table.add_row(*chosen, str(stack.number), *results)
+        likely = [f"{row['front_probability']:.0%}".replace("%", " %")] if "front_probability" in row else []
+        quiet = [("disturbed" if stack.disturbed else "")] * disturbed
+        table.add_row(*chosen, str(stack.number), *results, *likely, *quiet)
     shared = [f"{axis} {readable.choice(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
-    return Group(table, f"all: {', '.join(shared)}") if shared else table
+    below = [f"all: {', '.join(shared)}"] * bool(shared) + [DISTURBED] * disturbed
+    return Group(table, *below) if below else table
 
 
 def fronts_table(front: pd.DataFrame, nearest: pd.DataFrame, limits: Sequence[Limit]) -> RenderableType:
-    """Return the fronts and, for the devices where no stack keeps all `limits`, the `nearest` stacks."""
+    """Return the fronts, with their ties, and, for devices where no stack keeps all `limits`, the `nearest` stacks."""
     if nearest.empty:
         return front_table(front)
     devices = escape(" or ".join(nearest["device"]))
@@ -78,7 +92,7 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
         The option by which commands find the workspace, such as ``" --workspace there"``.
     """
     front = study.front()
-    yield fronts_table(front, study.nearest(), study.limits)
+    yield fronts_table(study.front_with_ties(), study.nearest(), study.limits)
     failed = f", {summary.failed} failed" if summary.failed else ""
     skipped = f", {summary.skipped} not trained" if summary.skipped else ""
     ended = summary.complete + summary.failed + summary.skipped
@@ -101,17 +115,23 @@ def best_text(best: Best) -> RenderableType:
     wanted = f"within {best.budget_ms:g} ms on {escape(best.device)}"
     if best.min_accuracy is not None:
         wanted += f" with at least {readable.share(best.min_accuracy)} accuracy"
+    if best.min_confidence is not None:
+        wanted += f", kept with a probability of at least {100 * best.min_confidence:g} %"
     tried = f"{best.considered} stacks measured, {best.failed} failed"
     if best.stack is None:
         if best.nearest is None:
             return f"No stack is known {wanted} ({tried})."
         return Group(f"[bold]No stack fits[/] {wanted} ({tried}). The nearest:", stack_table(best.nearest))
     lines: list[RenderableType] = [f"[bold]The most accurate stack[/] {wanted} ({tried}):", stack_table(best.stack)]
+    if best.confidence is not None:
+        lines.append(f"It keeps the budget with {readable.probability(best.confidence)}.")
+    if best.stack.disturbed:
+        lines.append(f"[yellow]note:[/] its latency is disturbed: {escape(best.stack.disturbed)}")
     if best.crosses_budget:
         lines.append(
             f"[yellow]note:[/] the interval of its latency reaches {best.stack.latency.high:.3f} ms, over the budget"
         )
-    lines.append(_next_step(best.stack, best.next_better))
+    lines.append(_next_step(best.stack, best.next_better, best.budget_ms))
     return Group(*lines)
 
 
@@ -239,7 +259,7 @@ def _fastest_first(measured: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {1e6 * measured[name]:.3g}" for name in sorted(measured, key=measured.__getitem__))
 
 
-def _next_step(stack: Stack, better: Stack | None) -> str:
+def _next_step(stack: Stack, better: Stack | None, budget_ms: float) -> str:
     if better is None:
         return "No measured stack on this device is more accurate."
     changes = ", ".join(
@@ -248,5 +268,10 @@ def _next_step(stack: Stack, better: Stack | None) -> str:
         if better.choices[axis] != stack.choices[axis] and better.choices[axis] is not None
     )
     gained = f"{100 * (better.accuracy - stack.accuracy):.2f} points"
+    if better.latency_ms <= budget_ms:
+        kept = readable.probability(keeps_budget(better.latency, budget_ms))
+        return (
+            f"One more accurate by {gained} keeps the budget with {kept} only: trial {better.number}, with {changes}."
+        )
     cost = f"{better.latency_ms - stack.latency_ms:.3f} ms"
     return f"The next more accurate one costs {cost} for {gained}: trial {better.number}, with {changes}."

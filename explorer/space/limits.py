@@ -89,15 +89,20 @@ class Limit:
         values
             Column → value, as they are on record of the trial.
         """
-        quantity = Quantity(self.quantity)
-        if self.device is not None and self.device != device:
-            if self.device not in parts(device):
-                return 0.0
-            if self.quantity in PER_DEVICE:
-                quantity = Quantity(self.quantity, self.device)
+        quantity = self.bounded(device)
+        if quantity is None:
+            return 0.0
         value = float(values[str(quantity)])
         above = (value - self.number) / self.number
         return max(0.0, above if self.comparison == "<=" else -above)
+
+    def bounded(self, device: str) -> Quantity | None:
+        """Return the quantity that it bounds of the stacks on `device`; None where it is for another device."""
+        if self.device is None or self.device == device:
+            return Quantity(self.quantity)
+        if self.device not in parts(device):
+            return None
+        return Quantity(self.quantity, self.device if self.quantity in PER_DEVICE else None)
 
 
 def violation(limits: Iterable[Limit], device: str, values: Mapping[str, Any]) -> float:
