@@ -65,6 +65,11 @@ def frame_of(*rows: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(rows))
 
 
+def disturbed(frame: pd.DataFrame, number: int, why: str) -> pd.DataFrame:
+    """Return `frame` with the latency of one trial disturbed, and all others good."""
+    return frame.assign(latency_disturbed=frame["number"].map({number: why}))
+
+
 def study(devices: tuple[str, ...] = ("local",)) -> pd.DataFrame:
     """Return a study of 36 stacks on each of `devices`, with a trade-off and a few failures."""
     rows: list[dict[str, Any]] = []

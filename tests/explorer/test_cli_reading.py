@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 import explorer
+from explorer.core.configuration import Configuration
 from explorer.search.study import Study
-from explorer.workspace.records import Records
+from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.command import answer, dlas
 from tests.explorer.searched import searched
@@ -48,6 +49,31 @@ def test_best_in_words(workspace: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "No stack fits within 0.5 ms" in capsys.readouterr().out
 
 
+def test_best_takes_a_confidence(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, number in ((0.5, 2), (0.99, 1)):
+        found = answer(capsys, "best", "--latency-ms", 3.05, "--confidence", asked, "-w", workspace)
+        assert (found["stack"]["number"], found["min_confidence"]) == (number, asked)
+        assert found["confidence"] >= asked
+    assert dlas("best", "--latency-ms", 3.05, "--confidence", 1, "-w", workspace) == 2
+    assert "confidence is a probability above 0 and below 1, not 1" in capsys.readouterr().err
+
+
+def test_the_front_is_followed_by_its_ties(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, records = searched(tmp_path)
+    values = records.complete("drawn")[-1][2].values
+    ends = {"latency_low_ms": 12.0, "latency_high_ms": 12.2}
+    again = Record({**values, "latency_ms": 12.1, **ends})
+    records.add_trial("drawn", 12, Configuration("digits", "vgg16"), again, 1.0)
+    rows = answer(capsys, "front", "-w", place.root)
+    assert [row["number"] for row in rows if row["tied"]] == [12]
+    assert rows[-1]["number"] == 12
+    assert rows[0]["front_probability"] + rows[-1]["front_probability"] == pytest.approx(1.0)
+    assert dlas("front", "-w", place.root) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "on front" in lines[0]
+    assert " 12.100 " in lines[len(rows)]
+
+
 def test_front_prints_what_the_function_returns(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +82,7 @@ def test_front_prints_what_the_function_returns(
     assert [row["number"] for row in rows] == expected["number"].tolist() == [11, 10, 8, 7, 6, 5, 3, 2, 1, 0]
     assert rows[0]["test_images"] == 450
     assert rows[-1]["ratio"] is None
+    assert [(row["front_probability"], row["tied"]) for row in rows] == 10 * [(1.0, False)]
     assert "Plotly" in (tmp_path / "f.html").read_text()
     assert dlas("front", "-w", workspace) == 0
     assert "all: dataset digits, model mobilenetv2" in capsys.readouterr().out

@@ -23,6 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         explorer.frame,
         explorer.front,
+        explorer.ties,
         explorer.nearest,
         explorer.objectives,
         explorer.study_limits,

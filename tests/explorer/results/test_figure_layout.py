@@ -38,3 +38,10 @@ def test_the_heading_counts_what_keeps_the_limits() -> None:
     text = figure_layout.heading(frame, frame, "a <b>", [Limit("latency_ms", "<=", 1.5)])
     assert "2 stacks measured, 1 within the limits latency_ms &lt;= 1.5" in text
     assert "a &lt;b&gt;" in text
+
+
+def test_the_looks_tell_front_and_ties_from_each_other_and_from_the_rest() -> None:
+    looks = figure_layout.LOOKS
+    assert len(set(looks.values())) == 3
+    assert looks[figure_layout.DOMINATED] == looks[figure_layout.BEYOND]
+    assert list(looks)[-2:] == [figure_layout.TIED, figure_layout.ON_FRONT], "nothing lies on these"

@@ -7,20 +7,31 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from explorer.results import figures, pareto
+from explorer.results import certainty, figures, pareto
+from explorer.results.figure_layout import LOOKS, ON_FRONT, TIED
 from explorer.space.limits import Limit
-from tests.explorer.frames import complete, failed, frame_of, study
+from tests.explorer.frames import complete, disturbed, failed, frame_of, study
 
 
 def points(figure: Any) -> list[Any]:
     return [trace for trace in figure.data if trace.mode == "markers" and trace.text]
 
 
+def with_look(drawn: list[Any], standing: str) -> list[Any]:
+    """Return the traces whose points look as those of stacks that stand so."""
+    look = LOOKS[standing]
+    return [
+        trace
+        for trace in drawn
+        if (trace.opacity, trace.marker.size, trace.marker.line.color, trace.marker.line.width) == look
+    ]
+
+
 def test_every_measured_stack_is_a_point_and_the_front_is_outlined() -> None:
     frame = study(("local", "board"))
     drawn = points(figures.fronts(frame, "x"))
     assert sum(len(trace.x) for trace in drawn) == (frame["state"] == "complete").sum()
-    outlined = {(x, y) for trace in drawn if trace.opacity == 1 for x, y in zip(trace.x, trace.y, strict=True)}
+    outlined = {(x, y) for trace in with_look(drawn, ON_FRONT) for x, y in zip(trace.x, trace.y, strict=True)}
     front = pareto.front(frame, figures.FRONT)
     assert outlined == set(zip(front["latency_ms"], front["accuracy"], strict=True))
 
@@ -34,6 +45,31 @@ def test_the_front_is_of_stacks_that_keep_the_limits() -> None:
     assert standings == {"on the front", "dominated", "beyond a limit"}
     assert "3 stacks measured, 2 within the limits latency_ms &lt;= 5" in figure.layout.title.text
     assert len(figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 1.0)]).data[0].x) == 0
+
+
+def test_a_stack_that_ties_with_the_front_has_its_own_look_and_says_how_likely_it_is_there() -> None:
+    frame = frame_of(complete(0, 0.9, 1.0), complete(1, 0.89, 1.01), complete(2, 0.8, 2.0))
+    figure = figures.fronts(frame, "x")
+    (tied,) = with_look(points(figure), TIED)
+    probability = certainty.front_probabilities(frame, figures.FRONT)[1]
+    assert list(tied.x) == [1.01]
+    assert 0.1 < probability < 0.9
+    assert (
+        f"trial 1</b>, cannot be told apart from the front (on it with {100 * probability:.0f} %)<br>" in tied.text[0]
+    )
+    assert list(figure.data[0].x) == [1.0]
+    assert "thinly outlined: cannot be told apart from the front" in figure.layout.title.text
+    beyond = figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 0.995)])  # which both may keep
+    assert sorted(x for trace in with_look(points(beyond), TIED) for x in trace.x) == [1.0, 1.01]
+    assert "thinly outlined" not in figures.fronts(frame.iloc[[0, 2]], "x").layout.title.text
+
+
+def test_hovering_tells_why_a_latency_is_disturbed() -> None:
+    frame = disturbed(frame_of(complete(0, 0.9, 2.0), complete(1, 0.8, 1.0)), 1, "3 sessions <lost> time")
+    (trace,) = points(figures.fronts(frame, "x"))
+    texts = dict(zip(trace.x, trace.text, strict=True))
+    assert "disturbed: 3 sessions &lt;lost&gt; time" in texts[1.0]
+    assert "disturbed" not in texts[2.0]
 
 
 def test_the_bars_are_the_interval() -> None:

@@ -31,9 +31,11 @@ def test_it_says_what_the_functions_say(root: Path, tmp_path: Path) -> None:
         assert study.name == "drawn"
         pd.testing.assert_frame_equal(study.frame, explorer.frame(root))
         pd.testing.assert_frame_equal(study.front(), explorer.front(root))
+        pd.testing.assert_frame_equal(study.ties(), explorer.ties(root))
         pd.testing.assert_frame_equal(study.nearest(), explorer.nearest(root))
         assert study.front()["number"].tolist() == [5, 3, 2]
         assert study.best(3.5) == explorer.best(3.5, workspace=root)
+        assert study.best(3.5, confidence=0.9) == explorer.best(3.5, workspace=root, confidence=0.9)
         assert study.objectives == explorer.objectives(root)
         assert list(study.objectives.items()) == [
             ("accuracy", "maximize"),
@@ -113,6 +115,25 @@ def test_names_that_are_not_there_are_errors(root: Path, tmp_path: Path) -> None
         explorer.open(tmp_path)
     with explorer.open(root) as study, pytest.raises(ExplorerError, match="no trial has run on device 'locl'"):
         study.front("locl")
+
+
+def test_what_ties_with_the_front_stands_apart_from_it(tmp_path: Path) -> None:
+    place, records = searched(tmp_path)
+    values = records.complete("drawn")[0][2].values
+    for number, latency, model in ((12, 1.0, "vgg16"), (13, 1.01, "resnet18")):
+        ends = {"latency_low_ms": 0.95 * latency, "latency_high_ms": 1.05 * latency}
+        again = Record({**values, "latency_ms": latency, **ends})
+        records.add_trial("drawn", number, Configuration("digits", model, device="board"), again, 1.0)
+    with explorer.open(place.root) as study:
+        front, ties = study.front("board"), study.ties("board")
+        assert (front["number"].tolist(), ties["number"].tolist()) == ([12], [13])
+        assert front.columns.tolist() == ties.columns.tolist() == [*study.frame.columns, "front_probability"]
+        assert front["front_probability"].item() + ties["front_probability"].item() == pytest.approx(1.0)
+        assert study.ties("local").empty
+        assert study.front_with_ties("board")["tied"].tolist() == [False, True]
+        assert study.ties()["number"].tolist() == [13]
+        with pytest.raises(ExplorerError, match="no trial has run on device 'bord'"):
+            study.ties("bord")
 
 
 def test_of_several_devices_one_is_chosen(tmp_path: Path) -> None:

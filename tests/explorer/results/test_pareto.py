@@ -39,6 +39,13 @@ def test_failed_trials_and_gaps_are_not_on_the_front() -> None:
     assert pareto.on_front(frame, TWO).tolist() == [False, True, False]
 
 
+def test_comparable_are_complete_trials_with_all_that_counts_on_record() -> None:
+    frame = frame_of(failed(0), complete(1, 0.5, 9.0), complete(2, float("nan"), 1.0), complete(3, 0.5, float("nan")))
+    assert pareto.comparable(frame, {"accuracy": "maximize"}).tolist() == [False, True, False, True]
+    assert pareto.comparable(frame, {"accuracy": "maximize"}, FAST[:1]).tolist() == [False, True, False, False]
+    assert not pareto.comparable(frame, {"macs": "minimize"}).any()
+
+
 FAST = (Limit("latency_ms", "<=", 2.0), Limit("size_bytes", "<=", 15))
 
 

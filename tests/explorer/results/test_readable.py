@@ -18,3 +18,14 @@ def test_choices_and_shares_are_readable() -> None:
     assert readable.share(None) == ""
     assert [readable.choice(value) for value in (0.5, 1.0, 8, "vector", None)] == ["0.5", "1", "8", "vector", "-"]
     assert Text.from_markup(readable.choice("nets.py:[build]")).plain == "nets.py:[build]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "under 0.1 %"), (0.0009, "under 0.1 %"), (0.004, "0.4 %"), (0.234, "23 %"), (0.97, "97 %"),
+        (0.9962, "99.6 %"), (0.9995, "over 99.9 %"), (1.0, "over 99.9 %"),
+    ],
+)  # fmt: skip
+def test_a_probability_claims_neither_0_nor_1(value: float, text: str) -> None:
+    assert readable.probability(value) == text

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.core.errors import ExplorerError
-from explorer.results import report
-from tests.explorer.frames import complete, failed, frame_of, study
+from explorer.results import certainty, report
+from tests.explorer.frames import complete, disturbed, failed, frame_of, study
 
 FRAME = frame_of(
     complete(0, 0.90, 1.0, compression="weight_pruning", ratio=0.5, threads=2),
@@ -68,6 +68,49 @@ def test_what_more_accuracy_would_cost() -> None:
 def test_an_interval_beyond_the_budget_is_told() -> None:
     assert report.best(FRAME, "local", 2.05).crosses_budget  # the interval ends at 2.1
     assert not report.best(FRAME, "local", 2.15).crosses_budget
+
+
+def test_the_answer_says_how_likely_it_keeps_the_budget() -> None:
+    for budget in (2.0, 2.05, 2.5):
+        answer = report.best(FRAME, "local", budget)
+        assert answer.stack is not None
+        assert answer.confidence == certainty.keeps_budget(answer.stack.latency, budget)
+        assert answer.as_dict()["confidence"] == answer.confidence
+    assert report.best(FRAME, "local", 2.0).confidence == 0.5
+    assert report.best(FRAME, "local", 0.5).confidence is None
+
+
+@pytest.mark.parametrize(
+    ("confidence", "expected"),
+    [(0.5, (1, 3, None)), (0.7, (1, 3, None)), (0.95, (0, 1, None))],  # trial 1 keeps 2.02 ms with 0.715
+)
+def test_an_answer_keeps_the_budget_with_the_confidence_asked_for(
+    confidence: float, expected: tuple[int | None, ...]
+) -> None:
+    answer = report.best(FRAME, "local", 2.02, confidence=confidence)
+    assert numbers(answer) == expected
+    assert answer.confidence is not None
+    assert answer.confidence >= confidence == answer.min_confidence
+
+
+def test_where_none_keeps_the_budget_surely_enough_the_nearest_is_told() -> None:
+    assert numbers(report.best(FRAME, "local", 1.0, confidence=0.9)) == (None, None, 0)
+    assert numbers(report.best(frame_of(failed(0)), "local", 1.0, confidence=0.9)) == (None, None, None)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95.0, float("nan")])
+def test_confidence_is_a_probability(confidence: float) -> None:
+    with pytest.raises(ExplorerError, match=f"confidence is a probability above 0 and below 1, not {confidence:g}"):
+        report.best(FRAME, "local", 1.0, confidence=confidence)
+
+
+def test_a_stack_tells_why_its_latency_is_disturbed() -> None:
+    frame = disturbed(FRAME, 1, "no session was quiet")
+    one, quiet = report.best(frame, "local", 2.5).stack, report.best(frame, "local", 1.5).stack
+    assert one is not None
+    assert quiet is not None
+    assert one.as_dict()["latency_disturbed"] == "no session was quiet"
+    assert quiet.as_dict()["latency_disturbed"] is None
 
 
 def test_the_stack_has_every_layer_and_plain_values() -> None:

@@ -13,11 +13,12 @@ from rich.console import RenderableType
 import explorer
 from explorer.core.quantities import Quantity
 from explorer.core.statistics import Interval
-from explorer.results import pareto, report, status, tables
+from explorer.results import certainty, pareto, report, status, tables
 from explorer.results.trial import LayerAccount, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit
-from tests.explorer.frames import complete, failed, frame_of, study
+from explorer.space.space_file import Direction
+from tests.explorer.frames import complete, disturbed, failed, frame_of, study
 from tests.explorer.searched import searched
 from tests.explorer.shown import shown, squeezed
 
@@ -27,7 +28,8 @@ FRAME = frame_of(
     failed(2),
     complete(3, 0.97, 3.0),
 )
-FRONT = pareto.front(FRAME, {"accuracy": "maximize", "latency_ms": "minimize"})
+OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
+FRONT = pareto.front(FRAME, OBJECTIVES)
 
 
 def test_the_front_has_a_column_for_what_differs_and_a_line_for_what_does_not() -> None:
@@ -44,6 +46,28 @@ def test_the_front_of_stacks_on_several_devices_has_their_latency_on_each() -> N
     heads, line, *_ = shown(tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="a+b [c]"), **both})))
     assert "(ms) on a  (ms) on b [c]" in heads
     assert line.split()[-4:] == ["2.000", "1.000", "1", "kB"]
+
+
+def test_ties_follow_the_front_with_their_probabilities() -> None:
+    frame = frame_of(complete(0, 0.9, 1.0), complete(1, 0.89, 1.01, threads=2), complete(2, 0.8, 0.5))
+    rows = certainty.front_with_ties(frame, OBJECTIVES)
+    heads, *lines, _ = shown(tables.fronts_table(rows, frame.iloc[:0], ()))
+    assert squeezed(heads).endswith("size on front")
+    assert [line.split()[2] for line in lines] == ["0", "2", "1"]
+    likely = [f"{100 * value:.0f} %" for value in rows["front_probability"]]
+    assert [" ".join(line.split()[-2:]) for line in lines] == likely
+    assert likely[:2] == ["100 %", "100 %"]
+
+
+def test_a_disturbed_latency_is_marked_and_the_mark_explained() -> None:
+    frame = disturbed(frame_of(complete(0, 0.9, 1.0), complete(1, 0.8, 0.5)), 1, "no session was quiet")
+    heads, quiet, marked, *below = shown(tables.front_table(certainty.front_with_ties(frame, OBJECTIVES)))
+    assert squeezed(heads).endswith("size on front measured")
+    assert squeezed(quiet).endswith("1 kB 100 %")
+    assert squeezed(marked).endswith("1 kB 100 % disturbed")
+    assert below[-1] == tables.DISTURBED
+    other = frame.assign(latency_disturbed=None)
+    assert "measured" not in shown(tables.front_table(certainty.front_with_ties(other, OBJECTIVES)))[0]
 
 
 def test_where_no_stack_keeps_the_limits_the_nearest_follow() -> None:
@@ -67,8 +91,26 @@ def test_the_best_stack_is_told_with_the_next_more_accurate_one() -> None:
     assert text[-1] == (
         "The next more accurate one costs 1.000 ms for 5.00 points: trial 1, with compression none, threads 1."
     )
+    assert "It keeps the budget with 87 %." in text
     most = shown(tables.best_text(report.best(FRAME, "local", 9)))
+    assert "It keeps the budget with over 99.9 %." in most
     assert most[-1] == "No measured stack on this device is more accurate."
+
+
+def test_a_more_accurate_stack_that_may_not_keep_the_budget_is_told() -> None:
+    wide = {**complete(4, 0.96, 1.9), "latency_low_ms": 1.5, "latency_high_ms": 2.6}
+    frame = pd.concat([FRAME, frame_of(wide)], ignore_index=True)
+    text = shown(tables.best_text(report.best(frame, "local", 2.2, confidence=0.95)))
+    wanted = "within 2.2 ms on local, kept with a probability of at least 95 %"
+    assert text[0] == f"The most accurate stack {wanted} (4 stacks measured, 1 failed):"
+    assert text[-1].startswith("One more accurate by 1.00 points keeps the budget with 85 % only: trial 4, with ")
+
+
+def test_an_answer_says_that_its_latency_is_disturbed() -> None:
+    frame = disturbed(FRAME, 1, "no [session] was quiet")
+    note = "note: its latency is disturbed: no [session] was quiet"
+    assert note in shown(tables.best_text(report.best(frame, "local", 2.5)))
+    assert not any("disturbed" in line for line in shown(tables.best_text(report.best(frame, "local", 1.5))))
 
 
 def test_without_a_stack_that_fits_the_nearest_is_told() -> None:
@@ -170,5 +212,5 @@ def test_a_run_in_which_nothing_fits_ends_with_its_status(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("devices", [("local",), ("local", "board")])
 def test_each_stack_of_a_front_is_a_line(devices: tuple[str, ...]) -> None:
-    front = pareto.front(study(devices), {"accuracy": "maximize", "latency_ms": "minimize"})
+    front = pareto.front(study(devices), OBJECTIVES)
     assert len(shown(tables.front_table(front))) == len(front) + 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.core.quantities import QUANTITIES
+from explorer.core.quantities import QUANTITIES, Quantity
 from explorer.space.limits import COMPARISONS, Limit, violation
 
 LIMITS = st.builds(
@@ -89,3 +89,11 @@ def test_violations_are_shares_of_the_bounds_and_add_up() -> None:
     assert violation(limits, "rpi4", values) == pytest.approx(0.5 + 0.2 + 0.1)
     assert violation(limits, "local", values) == pytest.approx(0.2 + 0.1)
     assert violation([], "local", values) == 0
+
+
+def test_it_bounds_what_a_stack_reaches_on_its_device() -> None:
+    everywhere, on_a = Limit("latency_ms", "<=", 5.0), Limit("latency_ms", "<=", 5.0, "a")
+    assert everywhere.bounded("a+b") == on_a.bounded("a") == Quantity("latency_ms")
+    assert on_a.bounded("a+b") == Quantity("latency_ms", "a")
+    assert on_a.bounded("b") is None
+    assert Limit("macs", "<=", 5.0, "a").bounded("a+b") == Quantity("macs")
