@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 # A stack that is on the front with less is off it with more than the 95 % that the intervals themselves are sure with.
 TIED_FROM = 0.05
 DRAWS = 1000  # which give a probability near `TIED_FROM` within 0.014 in 95 % of cases
-LEAST_DRAWS = 50
-POINTS = 300_000  # stacks times draws on one device: the time of some 0.2 s is bounded, however many stacks remain
+LEAST_DRAWS = 50  # with which 5 % is still told from none
+POINTS = 300_000  # stacks times draws on one device, which take some 0.1 s; with more stacks there are fewer draws
 SEED = 0
 # Standard deviations between a latency's median and the ends that leave a stack out before any draw. The chance that
 # the other one is slower after all, where these ends lie apart, is at most 0.0014: about what 1,000 draws can tell.
 CLEAR = 3.0
-MOST_RIVALS = 300  # that stacks are compared with before any draw
+MOST_RIVALS = 300  # that stacks are compared with before any draw: the first few leave nearly all others out
 _END = NormalDist().inv_cdf(0.975)  # standard deviations from a normal distribution's median to an interval's end
 
 
