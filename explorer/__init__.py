@@ -20,7 +20,7 @@ from explorer.reading import (
     study_records,
     ties,
 )
-from explorer.running import evaluate, grid, run
+from explorer.running import evaluate, grid, measure, run
 from explorer.spaces import count, plan, tune_space
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "front",
     "grid",
     "layers",
+    "measure",
     "nearest",
     "objectives",
     "open",

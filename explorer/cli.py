@@ -105,6 +105,25 @@ def grid(
     return _print_summary(summary, workspace)
 
 
+@app.command()
+def measure(
+    trials: Annotated[list[int], typer.Argument(help="Numbers of complete trials.")],
+    sessions: Annotated[int, typer.Option(min=1, help="How many to add to each.")] = 1,
+    workspace: InWorkspace = WORKSPACE,
+    study: cli_reading.OfStudy = None,
+    space: Annotated[
+        str | None, typer.Option(help="The study's search-space file, if it is no longer where it was.")
+    ] = None,
+    engine: OnEngine = "local",
+    address: AtAddress = None,
+) -> None:
+    """Measure trials again, in sessions that add to what is on record of their latencies."""
+    rows = explorer.measure(trials, workspace, study, sessions=sessions, space=space, engine=engine, address=address)
+    from explorer.results import tables
+
+    print_parts(tables.latencies_table(rows))
+
+
 @contextlib.contextmanager
 def _resumable() -> Iterator[None]:
     """Exit with 130 when the user interrupts a run; the same command goes on with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from explorer.reading import DEFAULT_WORKSPACE
 
 # Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
 if TYPE_CHECKING:
+    import pandas as pd
+
     from explorer.search.search import Observer, Summary
 
 
@@ -147,6 +149,62 @@ def evaluate(
     if isinstance(outcome, Failure):
         raise ExplorerError(f"{outcome.stage} failed ({outcome.kind}): {outcome.message}")
     return dict(outcome.values)
+
+
+def measure(
+    trials: Sequence[int],
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    *,
+    sessions: int = 1,
+    space: Path | str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    observer: Observer | None = None,
+) -> pd.DataFrame:
+    """Add `sessions` of measuring to each of `trials`, in turns, and return their rows with what all sessions tell.
+
+    The latencies of other trials may change, too: each session tells of the device.
+
+    Parameters
+    ----------
+    trials
+        Numbers of complete trials of `study`, by default of the study that finished a trial last.
+    space
+        The search-space file; the one of the study's latest run unless given.
+    engine, address, observer
+        As in `run`.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such trial, or it cannot be measured again.
+    """
+    from explorer.inputs import external
+    from explorer.reading import open as opened
+    from explorer.search import refinement, search
+    from explorer.space.space import load
+    from explorer.workspace import holding
+    from explorer.workspace.workspace import Workspace
+
+    if sessions < 1:
+        raise ExplorerError(f"sessions {sessions} is below 1")
+    with opened(workspace, study) as found:
+        name, path = found.name, Path(space) if space else found.space_file
+        for trial in trials:
+            if (state := found.trial(trial).row["state"]) != "complete":
+                raise ExplorerError(f"trial {trial} is {state} and has no latency to measure again")
+    where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(path)
+    if searched.name != name:
+        raise ExplorerError(f"{searched.path} is the space of study '{searched.name}', not of '{name}'")
+    with (
+        _observed(observer, f"{name}: {len(trials)} trials, {sessions} more sessions each") as told,
+        holding.opened(place, told.note) as records,
+        search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
+    ):
+        refinement.add_sessions(searched, records, running, told, trials, sessions)
+        rows = records.frame(name)
+    return rows[rows["number"].isin(list(trials))]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from explorer.core.sessions import Readings
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import Served, WorkerHandle
 from explorer.inputs.external import ExternalInputs
@@ -19,6 +20,7 @@ from explorer.workspace.workspace import Workspace
 from tests.studies import Events
 
 NATIVE = {"kind": "llvm", "mcpu": "here"}
+UNREAD = Readings()  # of a device without a control
 BOARD = Device(name="board", key="board", tracker="10.0.0.1:9190")
 
 
@@ -29,6 +31,21 @@ def context_of(
     place = Workspace(root)
     store, external = Store(place.artifacts), ExternalInputs({}, {}, {})
     return EngineContext(store, Records(place.url), place.logs, external, devices or {}, threads, Events(), jobs)
+
+
+def session_of(
+    samples: list[float],
+    readings: Readings = UNREAD,
+    quiet: list[float] | None = None,
+    no_control: str = "",
+) -> dict[str, Any]:
+    """Return what stage ``measure`` answers of these samples in ms, all of them quiet unless said."""
+    return {
+        "samples_ms": samples,
+        "quiet_ms": samples if quiet is None else quiet,
+        "typical": list(readings),
+        "no_control": no_control,
+    }
 
 
 class WatchedCores(Cores):
@@ -67,6 +84,7 @@ class ScriptedWorkers:
         self.answers: dict[str, Any] = {
             "explorer.line.rpc:describe": {"target": NATIVE, "lanes": 8, "threads": 2},
             "dlas_ops.processor.targets:native_target": NATIVE,
+            "control": {},
         }
         self.asked: list[tuple[str, str, str]] = []  # what, kind of worker, use of the cores
         self.requests: list[Request] = []

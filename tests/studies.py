@@ -17,6 +17,8 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
+from explorer.core.quantities import LATENCY
+from explorer.core.sessions import DISTURBED, SESSIONS
 from explorer.search import grid, search
 from explorer.space import space
 from explorer.workspace.records import Record, Records
@@ -34,7 +36,9 @@ AXES: Mapping[str, Any] = {
 }
 OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SMALL = "tests.custom_plugins:small"  # a model for studies in which it does not matter
-QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5}  # measurements
+QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5, "extra_time": 0.0}  # measurements
+# Columns that no two runs of a study have in common.
+VARYING = (*LATENCY.columns, SESSIONS, DISTURBED)
 
 # Settings under which another space of the grid's data set and models finds its networks trained.
 SHORT = """
@@ -46,6 +50,7 @@ epochs = 1
 samples = 10
 sample_ms = 0.5
 warmup_ms = 0.5
+extra_time = 0.0
 """
 
 

@@ -80,15 +80,25 @@ class EvaluateSettings(_Settings):
 class MeasureSettings(_Settings):
     """``[measure]``: the latency protocol, and how far compiled outputs may lie from the reference."""
 
-    samples: Annotated[int, Field(ge=10)] = 40
+    samples: Annotated[int, Field(ge=10)] = 12  # of a session
     sample_ms: Annotated[float, Field(gt=0)] = 5.0  # each sample is the mean over as many runs as fill this time
     warmup_ms: Annotated[float, Field(ge=0)] = 50.0
+    # More sessions add to what is on record and change no key: how many every stack gets, how many at most, and which
+    # share of the time that a run has taken is spent on those beyond the first number.
+    sessions: Annotated[int, Field(ge=1, exclude=True)] = 2
+    most_sessions: Annotated[int, Field(ge=1, exclude=True)] = 8
+    extra_time: Annotated[float, Field(ge=0, exclude=True)] = 0.1
     # Largest |compiled - reference| over largest |reference|, on the test images compared, for a latency or an accuracy
     # to be taken at all. The reference is torch or, of int8, the quantized network in NumPy.
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     # The same of float16 and int8. A value between two of 8 bits may fall to either, which adds up over the layers: to
     # 0.09 in an untrained DenseNet-161, to less than 0.03 in shallower networks; float16 deviates by up to 0.05.
     narrow_tolerance: Annotated[float, Field(gt=0)] = 0.2
+
+    @property
+    def least_sessions(self) -> int:
+        """How many sessions every stack gets."""
+        return min(self.sessions, self.most_sessions)
 
     def allowed(self, dtype: str) -> float:
         """Return the tolerance for networks that are stored in `dtype`."""

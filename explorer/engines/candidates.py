@@ -37,5 +37,6 @@ def record(
 
 
 def _costs(keys: Mapping[str, str], device: str, records: Records) -> dict[str, float]:
-    found = {name: records.latency(key, device) for name, key in keys.items()}
-    return {name: one[0].value for name, one in found.items() if one} if all(found.values()) else {}
+    found = {name: records.median(key, device) for name, key in keys.items()}
+    known = {name: milliseconds for name, milliseconds in found.items() if milliseconds is not None}
+    return known if len(known) == len(keys) else {}

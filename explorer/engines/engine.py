@@ -14,11 +14,12 @@ from typing import Self
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.core.statistics import Interval
+from explorer.core.sessions import Estimate
 from explorer.engines import candidates
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import PROBE_TIMEOUT, Devices
 from explorer.engines.executor import Executed, Executor
+from explorer.engines.measuring import Measuring
 from explorer.engines.workers import ALONE, TVM, Workers
 from explorer.line import contracts
 from explorer.line.contracts.on_device import Address, OnDevice
@@ -44,6 +45,7 @@ class Engine:
         self._executor = Executor(context, workers)
         self._devices = Devices(context, workers, self._executor)
         self._stopping = threading.Event()
+        self._measuring = Measuring(context, self._devices)
         self._host: Target = {}
         self._exit = contextlib.ExitStack()
 
@@ -58,6 +60,7 @@ class Engine:
         with contextlib.ExitStack() as up:  # taken down again if one device fails
             up.enter_context(self._workers.start())
             up.enter_context(self._devices.reached())
+            up.enter_context(self._measuring.ready())
             with self._workers.worker(TVM) as worker:
                 native = {"call": "dlas_ops.processor.targets:native_target", "arguments": {}}
                 self._host = worker.request(native, PROBE_TIMEOUT)
@@ -109,10 +112,9 @@ class Engine:
         """Return the stage's artifact if it is in the store."""
         return self._find(stage, stage.key)
 
-    def known(self, stage: contracts.measure.Stage, device: str) -> Interval | None:
-        """Return the latency in ms that is on record of a measurement on `device`."""
-        found = self._records.latency(stage.key, device)
-        return found and found[0]
+    def known(self, stage: contracts.measure.Stage, device: str) -> Estimate | None:
+        """Return the latency that is on record of a measurement on `device`."""
+        return self._records.sessions.latency(stage.key, device)
 
     def run(self, stage: Stage[P, A, V], equivalent: Callable[[], A] | None = None) -> Artifact[V]:
         """Return the stage's artifact, from the store or by executing it in a worker.
@@ -147,26 +149,49 @@ class Engine:
                     self._observer.note(note)
                 return self._publish(stage, key, draft, done)
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
-        """Return median and 95 % interval of the latency in ms, from the records or by measuring under a lease.
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
+        """Return the latency, from the records or by a first session under a lease.
 
         Raises
         ------
         StageFailed
             If the device or the network failed.
         """
-        key = stage.key
         with self._devices.leased(device):
-            if known := self.known(stage, device):
-                return known
-            with self._store.draft() as draft:
-                values, seconds = self._execute_on(device, stage, key, draft)
-            samples = values.pop("samples_ms")
-            self._records.add_measurement(key, device, samples, {**values, "parameters": self._located(stage, device)})
-            self._records.add_execution(stage.name, key, seconds)
+            return self.known(stage, device) or self._session(stage, device)
+
+    def measure_again(self, stage: contracts.measure.Stage, device: str, patience: float = 0.0) -> Estimate:
+        """Add a session under a lease; return the latency that all sessions tell. See `measure` for errors.
+
+        Parameters
+        ----------
+        patience
+            Seconds for which to wait until the device is quiet.
+        """
+        with self._devices.leased(device):
+            return self._session(stage, device, patience)
+
+    def _session(self, stage: contracts.measure.Stage, device: str, patience: float = 0.0) -> Estimate:
+        """Measure in a session of its own, and put it on record."""
+        informed = self._measuring.informed(stage, device, self._control(device), patience)
+        with self._store.draft() as draft:
+            values, seconds = self._execute_on(device, informed, stage.key, draft)
+        self._measuring.record(stage, device, {**values, "parameters": self._located(stage, device)})
+        self._records.add_execution(stage.name, stage.key, seconds)
         known = self.known(stage, device)
         assert known is not None
         return known
+
+    def _control(self, device: str) -> Artifact[contracts.control.Values] | None:
+        """Return the programs that tell how fast a device is at the moment; None where there are none."""
+        if not self._measuring.controls(device):
+            return None
+        parameters = contracts.control.Parameters(dict(self.target(device)))
+        try:
+            return self.run(contracts.control.Stage(parameters, contracts.control.Parents()))
+        except StageFailed as failed:
+            self._measuring.without_control(device, failed.failure.message)
+            return None
 
     def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
         """Return the artifact of a stage that chooses among candidates, from the store or by measuring under a lease.

@@ -107,6 +107,6 @@ class LocalWorkers:
     @contextlib.contextmanager
     def serve(self, device: Device, log: Path) -> Iterator[Served]:
         """Run the tracker and server of a loopback device; see `explorer.processes.loopback.server` for errors."""
-        cores = device.cores or tuple(sorted(os.sched_getaffinity(0)))
+        cores = device.cores or loopback.own_cores()
         with loopback.server(device.key, cores, log) as tracker:
             yield Served(tracker, cores)

@@ -96,6 +96,6 @@ class Loopback:
 
     def serve(self, key: str, cores: Sequence[int] | None, log: str) -> Served:
         """Start them; by default they have all cores of the node."""
-        own = tuple(cores or sorted(os.sched_getaffinity(0)))
+        own = tuple(cores or loopback.own_cores())
         self._stack = contextlib.ExitStack()
         return Served(self._stack.enter_context(loopback.server(key, own, Path(log))), own)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from explorer.core import plugins
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
+from explorer.core.sessions import Estimate
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
 from explorer.line import contracts, trial
@@ -119,10 +120,10 @@ class CountingEngine:
                 self.at_most |= (self.alone - before).keys()
         return Artifact(stage.name, key, NOWHERE, cast(V, self._values(stage)))
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Count the measurement, which every device makes itself."""
         self._count(stage.name, (self._key(stage), device))
-        return Interval(0.0, 0.0, 0.0)
+        return Estimate(Interval(0.0, 0.0, 0.0), 0)
 
     def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
         """Count the selection and, before it, the building of candidates, which happens where any are not on record."""

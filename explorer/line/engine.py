@@ -7,7 +7,7 @@ from typing import Protocol
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
-from explorer.core.statistics import Interval
+from explorer.core.sessions import Estimate
 from explorer.line import contracts
 from explorer.line.stage import A, P, Stage, Target
 
@@ -21,8 +21,8 @@ class Engine(Protocol):
         If the stage is to be executed, `equivalent` gives its parents with those added that enter no key.
         """
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
-        """Return the latency in ms on `device`, from the records or by measuring; raise StageFailed likewise."""
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
+        """Return the latency on `device`, from the records or by measuring; raise StageFailed likewise."""
 
     def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
         """Return the artifact of a stage that chooses by earlier and new measurements of candidates on `device`.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import tvm
 from tvm import rpc
+from tvm.support import cc, tar
 
 from dlas_ops.processor import targets
 from explorer.core.errors import DeviceError, Failure, StageFailed
@@ -27,6 +31,27 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
         raise DeviceError(f"the tracker at {tracker} has no server for device '{key}'; {how_to_serve(tracker, key)}")
     # A second try would wait a minute for a tracker that is gone.
     return connection.request(key, session_timeout=seconds, max_retry=1)
+
+
+def load(session: Any, library: Path, linked: str = "") -> Any:
+    """Return a library of object files as a module on the device, which links it.
+
+    Parameters
+    ----------
+    linked
+        On a device that reads this machine's files: the shared library, linked here unless it is there already. To
+        upload a network of 100 MB and link it takes ten times as long as a session of samples.
+    """
+    if not linked:
+        session.upload(str(library))
+        return session.load_module(library.name)
+    shared = Path(linked)
+    if not shared.exists():
+        with tempfile.TemporaryDirectory(dir=shared.parent) as folder:
+            tar.untar(str(library), folder)
+            cc.create_shared(f"{folder}.so", [str(file) for file in Path(folder).iterdir()])
+            os.replace(f"{folder}.so", shared)
+    return session.load_module(str(shared.absolute()))
 
 
 def set_threads(session: Any, threads: int, stage: str, key: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
 from explorer.core.quantities import ACCURACY, LATENCY, PER_DEVICE, SIZE, Quantity, on_device
+from explorer.core.sessions import DISTURBED, Estimate
 from explorer.workspace.records import Record
 
 
@@ -23,6 +24,29 @@ def naming(device: str, c: Configuration) -> Iterator[None]:
             raise
         message = f"on {device}: {failed.failure.message}"
         raise StageFailed(replace(failed.failure, message=message)) from failed
+
+
+def measure_keys(c: Configuration, record: Record) -> dict[str, str]:
+    """Return device → the key of the measurements there, of a stack that has them on record."""
+    columns = {
+        device: "measure_key" if len(c.devices) == 1 else on_device("measure_key", device) for device in c.devices
+    }
+    return {device: record.values[column] for device, column in columns.items() if column in record.values}
+
+
+def revised(c: Configuration, record: Record, latencies: Mapping[tuple[str, str], Estimate]) -> Record:
+    """Return the record of a stack with the latencies that are known now, by key and device."""
+    keys = measure_keys(c, record)
+    known = {device: latencies[key, device] for device, key in keys.items() if (key, device) in latencies}
+    if len(known) < len(c.devices):
+        return record
+    values = {name: value for name, value in record.values.items() if name != DISTURBED}
+    if len(known) > 1:
+        for device, found in known.items():
+            values |= Quantity(LATENCY.name, device).as_columns(found.interval)
+    slowest = max(known, key=lambda device: known[device].interval.value)
+    values |= {"measure_key": keys[slowest]} | known[slowest].as_columns()
+    return Record(values)
 
 
 def together(records: Mapping[str, Record]) -> Record:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
-from explorer.core.quantities import LATENCY
 from explorer.core.settings import CompressSettings, Settings
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
@@ -32,7 +32,7 @@ class Latency:
     """A latency on record, and the key that it is recorded under."""
 
     key: str
-    values: Mapping[str, float]
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Steps:
         )
         stage = contracts.measure.Stage(parameters, contracts.measure.Parents(network, lowered, built))
         found = self.engine.measure(stage, self.c.device)
-        return Latency(stage.key, LATENCY.as_columns(found))
+        return Latency(stage.key, found.as_columns())
 
     @property
     def _channel_multiple(self) -> int | None:

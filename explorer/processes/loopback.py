@@ -27,6 +27,23 @@ PORTS = (19190, 19990)
 STARTS = 10
 
 
+def own_cores(topology: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ...]:
+    """Return the cores that this process may use: first one of each physical core, then their siblings.
+
+    Threads are given cores in this order, and two that share a physical core would compute half as fast.
+    """
+    cores, seen = sorted(os.sched_getaffinity(0)), set[str]()
+    first = []
+    for core in cores:
+        with contextlib.suppress(OSError):
+            siblings = (topology / f"cpu{core}" / "topology" / "thread_siblings_list").read_text()
+            if siblings in seen:
+                continue
+            seen.add(siblings)
+        first.append(core)
+    return (*first, *(core for core in cores if core not in first))
+
+
 @contextlib.contextmanager
 def server(key: str, cores: Sequence[int], log: Path) -> Iterator[str]:
     """Run a tracker and a server registered as `key`, pinned to `cores`; give the tracker's ``host:port``.

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.results.pareto import violations
+from explorer.fronts.pareto import violations
 from explorer.space.limits import Limit
 
 if TYPE_CHECKING:

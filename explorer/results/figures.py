@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.results import certainty, figure_layout, readable
+from explorer.fronts import certainty
+from explorer.fronts.pareto import on_front, violations
+from explorer.results import figure_layout, readable
 from explorer.results.figure_layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED
-from explorer.results.pareto import on_front, violations
 from explorer.results.report import Stack, stack_of
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction

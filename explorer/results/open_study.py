@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
-from explorer.results import certainty, export, figures, pareto, report
+from explorer.fronts import certainty, pareto
+from explorer.results import export, figures, report
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -70,6 +71,19 @@ class OpenStudy:
     def limits(self) -> tuple[Limit, ...]:
         """The bounds on measured quantities that the study's latest run was given."""
         return tuple(Limit.parse(text) for text in self._attributes.get("limits", ()))
+
+    @cached_property
+    def space_file(self) -> Path:
+        """The search-space file of the study's latest run.
+
+        Raises
+        ------
+        ExplorerError
+            If that is not on record.
+        """
+        if "space" not in self._attributes:
+            raise ExplorerError(f"study '{self.name}' does not say which file its space is in; give it with --space")
+        return Path(self._attributes["space"])
 
     @cached_property
     def _attributes(self) -> Mapping[str, Any]:

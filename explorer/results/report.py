@@ -10,7 +10,7 @@ from explorer.core.configuration import LAYERS
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.core.quantities import ACCURACY, LATENCY
 from explorer.core.statistics import Interval
-from explorer.results import certainty
+from explorer.fronts import certainty
 
 if TYPE_CHECKING:
     import pandas as pd

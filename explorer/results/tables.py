@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, Quantity
+from explorer.fronts.certainty import keeps_budget
 from explorer.results import readable
-from explorer.results.certainty import keeps_budget
 from explorer.results.report import stack_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,24 @@ def fronts_table(front: pd.DataFrame, nearest: pd.DataFrame, limits: Sequence[Li
     bounds = escape(", ".join(map(str, limits)))
     missed = (f"[bold]No stack keeps the limits[/] on {devices} ({bounds}). The nearest:", front_table(nearest))
     return Group(front_table(front), *missed) if len(front) else Group(*missed)
+
+
+def latencies_table(rows: pd.DataFrame) -> RenderableType:
+    """Return the latency of each trial, one a line."""
+    table = readable.table("trial", "device", "latency (ms)", "95 % interval", "sessions", "disturbed")
+    for _, each in rows.iterrows():
+        row = {str(name): value for name, value in each.items()}
+        latency = LATENCY.interval(row)
+        disturbed = row.get(sessions.DISTURBED)
+        table.add_row(
+            str(row["number"]),
+            escape(str(row["device"])),
+            f"{latency.value:.3f}",
+            f"{latency.low:.3f} to {latency.high:.3f}",
+            f"{row[sessions.SESSIONS]:.0f}",
+            escape(disturbed) if isinstance(disturbed, str) else "",
+        )
+    return table
 
 
 def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: str) -> Iterator[RenderableType]:

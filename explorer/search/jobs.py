@@ -9,7 +9,7 @@ from itertools import count
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.statistics import Interval
+from explorer.core.sessions import Estimate
 from explorer.engines.engine import Engine
 from explorer.line import contracts
 from explorer.line.stage import A, P, Stage, Target
@@ -24,11 +24,14 @@ class Job:
 
     Parameters
     ----------
+    stage
+        Its name.
     queue
         The kind of worker that it occupies or, while it measures, the device.
     """
 
     key: Key
+    stage: str
     queue: str
     execute: Callable[[], object]
 
@@ -76,7 +79,7 @@ class Known:
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.tune(stage, device))
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Return the latency on record; raise `Lacking` where there is none."""
         if latency := self._engine.known(stage, device):
             return latency
@@ -92,7 +95,7 @@ class Known:
         key = stage.key, device
         if key in self.failures:
             return StageFailed(self.failures[key])
-        return Lacking(Job(key, device or stage.worker, execute))
+        return Lacking(Job(key, stage.name, device or stage.worker, execute))
 
 
 class JobQueue:

@@ -30,6 +30,7 @@ TOLD = "told"  # of a trial that has ended; see `Told`
 QUESTION = "question"  # the space, in short
 CHOSEN = "earlier trials"  # those of earlier studies that its sampler begins with
 LIMITS = "limits"  # the limits of its latest run, as texts
+SPACE = "space"  # the file of its latest run
 
 PAGE = 1000  # trials that are read from the database at once
 

@@ -110,7 +110,7 @@ def plan(
             places[stage] = max(place, places.get(stage, 0))
         alone.update({_kind(stage, configuration): number for stage, number in own.items()})
         left.update({_kind(stage, configuration): number for stage, number in shared.items()})
-    means: Means = _means(records) if records else {}
+    means: Means = _means(records, space.settings.measure.sessions) if records else {}
     stages = tuple(
         StagePlan(
             stage,
@@ -132,8 +132,11 @@ def _kind(stage: str, configuration: Configuration) -> Kind:
     return stage, configuration.dataset, configuration.model, device
 
 
-def _means(records: Records) -> Means:
-    """Return the mean seconds of an execution by stage and, where configurations on record tell it, by kind."""
+def _means(records: Records, sessions: int) -> Means:
+    """Return the mean seconds of an execution by stage and, where configurations on record tell it, by kind.
+
+    A measurement takes so many `sessions`, each of which is on record as an execution.
+    """
     seconds: dict[Kind | str, list[float]] = defaultdict(list)
     kinds: dict[tuple[str, str], Kind] = {}
     for configuration, values in records.values():
@@ -141,7 +144,8 @@ def _means(records: Records) -> Means:
             stage, _, suffix = name.rpartition("_")
             if suffix == "key":
                 kinds[stage, key] = _kind(stage, configuration)
-    for stage, key, own in records.succeeded():
+    for stage, key, session in records.succeeded():
+        own = session * sessions if stage == "measure" else session
         seconds[stage].append(own)
         if (stage, key) in kinds:
             seconds[kinds[stage, key]].append(own)

@@ -15,6 +15,7 @@ from explorer.engines.engine import Engine
 from explorer.engines.workers import WorkersModule
 from explorer.inputs import external
 from explorer.line import trial
+from explorer.search import refinement
 from explorer.search.study import Study
 from explorer.search.trial_queue import TrialObserver, TrialQueue
 from explorer.space.space import Space
@@ -105,9 +106,13 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         if study.warm and plugins.literal("sampler", space.sampler, "LEARNS", default=False):
             trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
             observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
-        if wanted := max(0, space.trials - before) + study.untold:
+        wanted = max(0, space.trials - before) + study.untold
+        if wanted or refinement.lacks_sessions(space, records):
+            start = time.monotonic()
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
+                refinement.refine(space, records, engine, observer, time.monotonic() - start)
+        refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
         return Summary(space.name, *ended, added=sum(ended) - before, exhausted=sum(ended) < space.trials)
 

@@ -22,6 +22,7 @@ from explorer.search.optuna_database import (
     PROMOTED,
     PROPOSAL,
     QUESTION,
+    SPACE,
     OptunaDatabase,
     Told,
 )
@@ -171,6 +172,7 @@ class Study:
                 "choose another --workspace, or give the space another name"
             )
         self._database.note(LIMITS, [str(limit) for limit in self.space.limits])
+        self._database.note(SPACE, str(self.space.path.absolute()))
         self._database.name_objectives()
         return cast(warm_start.Chosen, notes.get(CHOSEN, {}))
 

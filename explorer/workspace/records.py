@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,9 +14,10 @@ import sqlalchemy as sa
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
-from explorer.core.statistics import Interval, median_interval
+from explorer.core.sessions import Session
 from explorer.workspace.database import connect, create_tables
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
+from explorer.workspace.sessions import Sessions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,11 +52,16 @@ class Records:
     ----------
     url
         An SQLAlchemy URL; SQLite files are used in write-ahead mode, so that readers never block the study.
+
+    Attributes
+    ----------
+    sessions : of the measurements of networks, and the latencies that they tell
     """
 
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
         create_tables(self.engine)
+        self.sessions = Sessions(self.engine)
 
     def close(self) -> None:
         """Close every connection to the database; a later question opens one again."""
@@ -77,6 +84,12 @@ class Records:
         }
         with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
             connection.execute(sa.insert(TrialRow).values(**row))
+
+    def revise(self, study: str, number: int, record: Record) -> None:
+        """Replace the values of a complete trial by those of `record`: later sessions say more of its latency."""
+        here = TrialRow.study == study, TrialRow.number == number
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(TrialRow).where(*here).values(values=dict(record.values)))
 
     def outcome(self, study: str, number: int) -> Record | Failure | None:
         """Return how a trial ended, or None if it has not."""
@@ -146,18 +159,29 @@ class Records:
 
     def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, object]) -> int:
         """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
-        row = {"key": key, "device": device, "samples_ms": samples_ms, "details": dict(details), "taken": _now()}
         with self.engine.begin() as connection:
-            inserted = connection.execute(sa.insert(MeasurementRow).values(**row)).inserted_primary_key
-        assert inserted is not None
-        return int(inserted[0])
+            return _measurement(connection, key, device, samples_ms, details)
 
-    def latency(self, key: str, device: str) -> tuple[Interval, int] | None:
-        """Return median and 95 % interval in ms over all samples of `key` on `device`, and their number, if any."""
+    def add_session(
+        self,
+        key: str,
+        device: str,
+        threads: int,
+        session: Session,
+        samples_ms: list[float],
+        details: Mapping[str, object],
+    ) -> None:
+        """Append an observation likewise, which is one session of a network's measurement."""
+        with self.engine.begin() as connection:
+            measurement = _measurement(connection, key, device, samples_ms, details)
+            self.sessions.add(connection, measurement, key, device, threads, session)
+
+    def median(self, key: str, device: str) -> float | None:
+        """Return the median in ms over all samples of `key` on `device`, if any."""
         query = sa.select(MeasurementRow.samples_ms).where(MeasurementRow.key == key, MeasurementRow.device == device)
         with self.engine.connect() as connection:
             samples = [sample for row in connection.execute(query).scalars() for sample in row]
-        return (median_interval(samples), len(samples)) if samples else None
+        return statistics.median(samples) if samples else None
 
     def measurements(self, key: str, device: str) -> list[dict[str, Any]]:
         """Return every observation of `key` on `device` with its raw samples, oldest first."""
@@ -199,6 +223,15 @@ class Records:
         with self.engine.connect() as connection:
             rows = [_flat(row) for row in connection.execute(query).mappings()]
         return pd.DataFrame(rows)
+
+
+def _measurement(
+    connection: sa.Connection, key: str, device: str, samples_ms: list[float], details: Mapping[str, object]
+) -> int:
+    row = {"key": key, "device": device, "samples_ms": samples_ms, "details": dict(details), "taken": _now()}
+    inserted = connection.execute(sa.insert(MeasurementRow).values(**row)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
 
 
 def _flat(row: sa.RowMapping) -> dict[str, Any]:

@@ -45,6 +45,23 @@ class MeasurementRow(Schema):
     taken: Mapped[datetime.datetime]
 
 
+class SessionRow(Schema):
+    """One session of a network's measurement in short: what estimates read, of a measurement that has all of it."""
+
+    __tablename__ = "dlas_sessions"
+    __table_args__ = (sa.Index("dlas_sessions_of_device", "device", "threads"),)
+
+    measurement: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(index=True)
+    device: Mapped[str]
+    threads: Mapped[int]
+    median_ms: Mapped[float]
+    arithmetic_ms: Mapped[float | None]
+    wake_us: Mapped[float | None]
+    memory_ms: Mapped[float | None]
+    taken: Mapped[float | None]
+
+
 class ExecutionRow(Schema):
     """One execution of a stage; the stages of a trial that have none here were reused."""
 

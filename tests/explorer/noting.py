@@ -7,6 +7,7 @@ from pathlib import Path
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
+from explorer.core.sessions import Estimate
 from explorer.core.statistics import Interval
 from explorer.line import contracts
 from explorer.line.dry_run import CountingEngine
@@ -15,7 +16,7 @@ from explorer.space.devices import Device
 
 BOARD = Device(name="board", tracker="10.0.0.1:9190", key="board", target={"kind": "llvm", "mcpu": "cortex-a72"})
 LOCAL = Device(name="local", tracker="loopback", key="local")
-LATENCY = Interval(3.0, 2.5, 3.5)
+LATENCY = Estimate(Interval(3.0, 2.5, 3.5), 1)
 FOLDER = Path("images")  # that the data set lies in
 
 
@@ -37,7 +38,7 @@ class NotingEngine(CountingEngine):
         self.stages.append(stage)
         return super().run(stage)
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         self.stages.append(stage)
         super().measure(stage, device)
         return LATENCY

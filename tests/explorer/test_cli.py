@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import explorer
@@ -63,3 +64,47 @@ def test_after_a_run_its_study_is_opened_once_for_the_summary(
     assert place.figure("drawn").exists()
     assert exhausted == "every configuration of the space has been tried"
     assert following == f"next: dlas best --device local --latency-ms 7.4 --workspace {place.root}"
+
+
+def test_trials_measured_again_are_shown_with_their_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, records = searched(tmp_path)
+    asked = []
+
+    def measure(*positional: object, **named: object) -> pd.DataFrame:
+        asked.append((positional, named))
+        rows = records.frame("drawn")
+        disturbed = rows["number"].map({3: "its threads took [2.1] times as long"})
+        rows = rows.assign(latency_sessions=rows["number"] + 3.0, latency_disturbed=disturbed)
+        return rows[rows["number"].isin([1, 3])]
+
+    monkeypatch.setattr(explorer, "measure", measure)
+    assert dlas("measure", 3, 1, "--sessions", 2, "-w", place.root, "--space", "other.toml") == 0
+    ((positional, named),) = asked
+    assert positional == ([3, 1], place.root, None)
+    assert named == {"sessions": 2, "space": "other.toml", "engine": "local", "address": None}
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["1", "local", "2.000", "1.960", "to", "2.100", "4"]
+    assert second.split()[:7] == ["3", "local", "4.000", "3.920", "to", "4.200", "6"]
+    assert "its threads took [2.1] times as long" in second
+
+
+def test_what_cannot_be_measured_again_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, _ = searched(tmp_path)
+    (tmp_path / "drawn.toml").rename(tmp_path / "elsewhere.toml")
+    for arguments, message in (
+        ((99,), "no finished trial 99; its last is 11"),
+        ((3, 4), "trial 4 is failed and has no latency"),
+        ((3,), "drawn.toml"),
+        ((3, "--space", "quickstart"), "is the space of study 'quickstart', not of 'drawn'"),
+    ):
+        assert dlas("measure", *arguments, "-w", place.root) == 2
+        out, err = capsys.readouterr()
+        assert message in err
+        assert (err.count("\n"), out) == (1, "")
+    for wrong in ((), ("x",), (3, "--sessions", "0")):
+        assert dlas("measure", *wrong, "-w", place.root) == 2
+        assert "Traceback" not in capsys.readouterr().err

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import explorer
 from explorer.core.configuration import Configuration
@@ -15,6 +19,7 @@ from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran
+from tests.explorer.searched import searched
 from tests.explorer.spaces import SMALL, write
 from tests.studies import Events
 
@@ -58,3 +63,67 @@ def test_a_row_of_a_table_names_a_configuration(tmp_path: Path) -> None:
         searched.configuration({"dataset": "digits", "modell": "resnet18"})
     with pytest.raises(SpaceError, match="a configuration without a model: "):
         searched.configuration({"dataset": "digits"})
+
+
+@pytest.mark.slow
+def test_trials_are_measured_again_and_their_sessions_add_up(grid: Ran, tmp_path: Path) -> None:
+    shutil.copytree(grid.workspace, tmp_path / "w")
+    records = Records(Workspace(tmp_path / "w").url)
+    before = {number: record.values for number, _, record in records.complete("grid")}
+    rows = explorer.measure([5, 2], tmp_path / "w", sessions=2, space=grid.space, observer=Events())
+    assert rows["number"].tolist() == [2, 5]
+    after = {number: record.values for number, _, record in records.complete("grid")}
+    for number, values in after.items():
+        key = values["measure_key"]
+        taken = len(records.sessions.of(key, "local"))
+        more = 2 if number in (2, 5) else 0
+        assert taken == len(Records(Workspace(grid.workspace).url).sessions.of(key, "local")) + more
+        known = records.sessions.latencies()[key, "local"]
+        assert {name: values[name] for name in known.as_columns()} == known.as_columns()
+        same = ("accuracy", "size_bytes", "macs", "build_key", "measure_key")
+        assert {name: values[name] for name in same} == {name: before[number][name] for name in same}
+    (observation, *_) = reversed(records.measurements(after[2]["measure_key"], "local"))
+    details = observation["details"]
+    assert (details["no_control"], details["relative_error"]) == ("", None), "compared in the first session alone"
+    assert len(details["readings"]["arithmetic_ms"]) == len(observation["samples_ms"]) + 1
+    assert details["state"]["after"]["busy_s"] >= details["state"]["before"]["busy_s"]
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """The workspace of a study as a run leaves it behind; its space is beside it."""
+    return searched(tmp_path)[0].root
+
+
+@pytest.mark.parametrize(
+    ("trials", "options", "message"),
+    [
+        ([99], {}, "no finished trial 99; its last is 11"),
+        ([3, 4], {}, "trial 4 is failed and has no latency to measure again"),
+        ([3], {"sessions": 0}, "sessions 0 is below 1"),
+        ([3], {"study": "drawm"}, "did you mean 'drawn'?"),
+        ([3], {"engine": "lokal"}, "unknown engine 'lokal'"),
+        ([3], {"space": "quickstart"}, "is the space of study 'quickstart', not of 'drawn'"),
+        ([3], {"space": "/nowhere/drawn.toml"}, "/nowhere/drawn.toml"),
+    ],
+)
+def test_what_cannot_be_measured_again_is_said(
+    drawn: Path, trials: list[int], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ExplorerError, match=re.escape(message)) as caught:
+        explorer.measure(trials, drawn, observer=Events(), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_space_file_that_is_gone_is_named(drawn: Path) -> None:
+    (drawn.parent / "drawn.toml").rename(drawn.parent / "elsewhere.toml")
+    with pytest.raises(SpaceError, match=re.escape(f"{drawn.parent / 'drawn.toml'}")):
+        explorer.measure([3], drawn, observer=Events())
+
+
+def test_a_study_of_an_earlier_version_asks_for_its_space(drawn: Path) -> None:
+    engine = Records(Workspace(drawn).url).engine
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM study_user_attributes WHERE key = 'space'"))
+    with pytest.raises(ExplorerError, match="does not say which file its space is in; give it with --space"):
+        explorer.measure([3], drawn, observer=Events())

@@ -1,32 +1,50 @@
-"""Types of stage ``measure``: a library and a device → latency samples.
+"""Types of stage ``measure``: a library and a device → latency samples of one session.
 
 The one stage without an artifact: its values are an observation, which the records keep for good.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from explorer.core.artifact import Artifact
+from explorer.core.sessions import Readings
 from explorer.line import stage
-from explorer.line.contracts import build, lower
+from explorer.line.contracts import build, control, lower
 from explorer.line.contracts.compress import Network
 from explorer.line.contracts.on_device import OnDevice
 
 
-class Disturbance(TypedDict):
-    """Possible causes of a disturbed measurement on this machine: the time, and the load average of a minute."""
+class DeviceState(TypedDict):
+    """The state of a device, by its own account; None for what cannot be read there.
+
+    Attributes
+    ----------
+    time : of this machine, in seconds since 1970
+    load : processes that run or wait to, the average of a minute
+    busy_s, steal_s : seconds of all cores since the start: at work for anybody, and taken away by a host
+    own_s : seconds of all cores that the session's process has had
+    frequency_mhz, temperature_c : of the first core
+    throttled : how often the first core was slowed down for its heat
+    """
 
     time: float
-    load: float
+    load: float | None
+    busy_s: float | None
+    steal_s: float | None
+    own_s: float | None
+    frequency_mhz: float | None
+    temperature_c: float | None
+    throttled: float | None
 
 
 class State(TypedDict):
-    """The state of this machine before and after a measurement, and TVM's version."""
+    """The state of the device before and after the samples, None without a control, and TVM's version."""
 
-    before: Disturbance
-    after: Disturbance
+    before: DeviceState | None
+    after: DeviceState | None
     tvm: str
 
 
@@ -35,12 +53,24 @@ class Values(TypedDict):
 
     Attributes
     ----------
-    relative_error : how far outputs lie from the reference at most, as a share of its range
+    samples_ms : all of them, in their order
+    quiet_ms : those that were taken while the control was quiet
+    runs_per_sample : a sample is the mean of so many
+    readings : of the control, in ms and microseconds, beside the samples; see `explorer.core.sessions.quiet_samples`
+    typical : the control's typical readings beside the quiet samples, in the order of `Readings`
+    relative_error : how far outputs lie from the reference at most, as a share of its range; None where not compared
+    waited_s : until the control was quiet
+    no_control : why there is no control; empty if there is one
     """
 
     samples_ms: list[float]
+    quiet_ms: list[float]
     runs_per_sample: int
-    relative_error: float
+    readings: dict[str, list[float]]
+    typical: list[float | None]
+    relative_error: float | None
+    waited_s: float
+    no_control: str
     state: State
 
 
@@ -52,6 +82,17 @@ class Parameters(OnDevice):
     ----------
     tolerance
         How far outputs may lie from the reference, as a share of its range.
+    compares
+        Whether outputs are compared: in the first session of a library.
+    usual
+        What is known of the control on the device; see `explorer.core.sessions.usual`.
+    patience
+        Seconds for which to wait until the control is quiet, before the first sample.
+    linked
+        The folder of shared libraries, which first sessions write, for a device that reads this machine's files; "" for
+        one elsewhere.
+    cores
+        Those of the device that its threads are bound to, one each; empty where that is left to the device.
     """
 
     threads: int
@@ -59,15 +100,21 @@ class Parameters(OnDevice):
     sample_ms: float
     warmup_ms: float
     tolerance: float
+    compares: bool = field(default=True, kw_only=True, metadata=stage.OUTSIDE_KEY)
+    usual: Sequence[float | None] = field(default=Readings(), kw_only=True, metadata=stage.OUTSIDE_KEY)
+    patience: float = field(default=0.0, kw_only=True, metadata=stage.OUTSIDE_KEY)
+    linked: str = field(default="", kw_only=True, metadata=stage.OUTSIDE_KEY)
+    cores: Sequence[int] = field(default=(), kw_only=True, metadata=stage.OUTSIDE_KEY)
 
 
 @dataclass(frozen=True)
 class Parents(stage.Parents):
-    """The library, what it was built of, and the network with its reference."""
+    """The library, what it was built of, the network with its reference and, at execution, the control."""
 
     network: Network
     lower: Artifact[lower.Values]
     build: Artifact[build.Values]
+    control: Artifact[control.Values] | None = field(default=None, metadata=stage.OUTSIDE_KEY)
 
 
 class Stage(stage.Stage[Parameters, Parents, Values]):

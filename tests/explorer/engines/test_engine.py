@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.sessions import Readings
 from explorer.engines.context import EngineContext
 from explorer.engines.engine import Engine
 from explorer.line import contracts
 from explorer.processes.pool import Request
 from explorer.space.devices import LOCAL
-from tests.scripted_workers import BOARD, NATIVE, ScriptedWorkers, context_of
+from tests.scripted_workers import BOARD, NATIVE, ScriptedWorkers, context_of, session_of
 from tests.studies import Events
 from tests.typed_stages import data, evaluation, made, measurement, selection, tuning
 
@@ -26,7 +27,18 @@ SAMPLES = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 
 
 def measured(request: Request) -> dict[str, Any]:
-    return {"samples_ms": SAMPLES, "temperature": 40}
+    return {**session_of(SAMPLES), "temperature": 40}
+
+
+def sent(workers: ScriptedWorkers) -> list[dict[str, Any]]:
+    """Return the parameters of every session that workers were asked for, the address apart."""
+    found = []
+    for request in workers.requests:
+        if request.get("stage") == "measure":
+            parameters: Any = request["parameters"]
+            address = {name: parameters[name] for name in ("tracker", "key")}
+            found.append({**parameters, "address": address, "control": request["parents"].get("control")})  # type: ignore[attr-defined]
+    return found
 
 
 @pytest.fixture
@@ -122,19 +134,103 @@ def test_what_fails_once_is_not_tried_again(engine: Engine, workers: ScriptedWor
 def test_a_measurement_here_has_the_cores_alone_and_one_elsewhere_leaves_them(
     engine: Engine, context: EngineContext, workers: ScriptedWorkers
 ) -> None:
-    for device, use in (("local", "alone"), ("board", "nothing")):
+    for device, use, control in (("local", "alone", [("control", "tvm", "computing")]), ("board", "nothing", [])):
         assert engine.known(MEASURE, device) is None
         found = engine.measure(MEASURE, device)
-        assert found.value == 4.0
+        assert (found.interval.value, found.sessions) == (4.0, 1)
         assert engine.measure(MEASURE, device) == engine.known(MEASURE, device) == found
-        assert workers.asked.pop() == ("measure", "tvm", use)
-        assert not workers.asked
+        assert workers.asked == [*control, ("measure", "tvm", use)], "the board's target is this machine's"
+        workers.asked.clear()
         (observation,) = context.records.measurements(MEASURE.key, device)
         assert observation["details"]["temperature"] == 40
-    assert [each["parameters"] for each in workers.requests if each.get("stage") == "measure"] == [
-        {**MEASURE.parameters.keyed(), "tracker": "127.0.0.1:1", "key": "local"},
-        {**MEASURE.parameters.keyed(), "tracker": BOARD.tracker, "key": "board"},
+        address = observation["details"]["parameters"]
+        assert address == {**MEASURE.parameters.keyed(), **sent(workers)[-1]["address"]}
+    assert [each["address"] for each in sent(workers)] == [
+        {"tracker": "127.0.0.1:1", "key": "local"},
+        {"tracker": BOARD.tracker, "key": "board"},
     ]
+
+
+def test_a_later_session_adds_to_the_first(engine: Engine, context: EngineContext, workers: ScriptedWorkers) -> None:
+    workers.answers["measure"] = [session_of([4.0]), session_of([5.0]), session_of([6.0])]
+    first = engine.measure(MEASURE, "local")
+    second, third = (engine.measure_again(MEASURE, "local", patience=7.0) for _ in range(2))
+    assert [(each.interval.value, each.sessions) for each in (first, second, third)] == [(4.0, 1), (4.5, 2), (5.0, 3)]
+    assert engine.known(MEASURE, "local") == engine.measure(MEASURE, "local") == third
+    assert [each["samples_ms"] for each in context.records.measurements(MEASURE.key, "local")] == [[4.0], [5.0], [6.0]]
+    assert [(each["compares"], each["patience"]) for each in sent(workers)] == [(True, 0.0), (False, 7.0), (False, 7.0)]
+
+
+def test_a_session_is_told_what_is_usual_and_where_the_device_is(engine: Engine, workers: ScriptedWorkers) -> None:
+    typical = Readings(0.3, 0.8, 2.0)
+    workers.answers["measure"] = lambda request: session_of(SAMPLES, typical)
+    for stage, device in ((MEASURE, "local"), (measurement(2), "local"), (MEASURE, "board")):
+        engine.measure(stage, device)
+    engine.measure_again(MEASURE, "local")
+    here, more_threads, elsewhere, again = sent(workers)
+    assert [each["usual"] for each in (here, more_threads, elsewhere)] == 3 * [(None, None, None, None)]
+    assert again["usual"] == tuple(typical), "of the same device and number of threads"
+    assert here["linked"] == again["linked"] != ""
+    assert Path(here["linked"]).is_dir(), "sessions link the libraries in it"
+    assert (here["cores"], elsewhere["cores"], elsewhere["linked"]) == ((0, 1), (), "")
+    assert here["control"]["stage"] == "control"
+    assert here["control"]["key"] == elsewhere["control"]["key"]
+
+
+def test_shared_libraries_are_gone_with_the_engine(context: EngineContext, workers: ScriptedWorkers) -> None:
+    with Engine(context, workers) as engine:
+        engine.measure(MEASURE, "local")
+    assert not Path(sent(workers)[0]["linked"]).exists()
+
+
+def test_only_quiet_samples_count_unless_none_is(
+    engine: Engine, context: EngineContext, workers: ScriptedWorkers
+) -> None:
+    workers.answers["measure"] = [
+        session_of([9.0, 1.0, 2.0, 3.0], quiet=[1.0, 2.0, 3.0]),
+        session_of([9.0, 7.0, 8.0], quiet=[]),
+    ]
+    assert engine.measure(MEASURE, "local").interval.value == 2.0
+    engine.measure_again(MEASURE, "local")
+    assert [each.median_ms for each in context.records.sessions.of(MEASURE.key, "local")] == [2.0, 8.0]
+    first, second = context.records.measurements(MEASURE.key, "local")
+    assert (first["samples_ms"], second["samples_ms"]) == ([9.0, 1.0, 2.0, 3.0], [9.0, 7.0, 8.0])
+
+
+def test_a_disturbed_session_is_told_by_the_control(engine: Engine, workers: ScriptedWorkers) -> None:
+    quiet, other = Readings(0.3, 0.8, 2.0), Readings(0.3, 1.7, 2.0)
+    workers.answers["measure"] = [session_of([8.0], other), session_of([4.0], quiet), session_of([4.2], quiet)]
+    assert not engine.measure(MEASURE, "local").disturbed, "nothing tells yet"
+    found = engine.measure_again(MEASURE, "local")
+    assert (found.interval.value, found.sessions, found.disturbed) == (4.0, 1, "")
+    found = engine.measure_again(MEASURE, "local")
+    assert (found.interval.value, found.sessions, found.disturbed) == (4.1, 2, "")
+
+
+def test_a_device_that_runs_no_control_is_measured_and_that_is_said_once(
+    engine: Engine, context: EngineContext, workers: ScriptedWorkers
+) -> None:
+    workers.answers["measure"] = lambda request: session_of(SAMPLES, no_control="it has no sched_setaffinity")
+    assert engine.measure(MEASURE, "board").interval.value == 4.0
+    engine.measure_again(MEASURE, "board")
+    assert [each["control"] is None for each in sent(workers)] == [False, True]
+    assert isinstance(context.observer, Events)
+    (note,) = context.observer.notes
+    assert note.startswith("device 'board' runs no control")
+    assert note.endswith(": it has no sched_setaffinity")
+    engine.measure(MEASURE, "local")
+    assert sent(workers)[-1]["control"] is not None, "the other device has one"
+
+
+def test_a_target_that_the_control_does_not_compile_for_is_measured(
+    engine: Engine, context: EngineContext, workers: ScriptedWorkers
+) -> None:
+    workers.answers["control"] = StageFailed(Failure("control", "exception", "no such target"))
+    assert engine.measure(MEASURE, "board").interval.value == 4.0
+    assert sent(workers)[0]["control"] is None
+    assert isinstance(context.observer, Events)
+    (note,) = context.observer.notes
+    assert note.endswith(": no such target")
 
 
 def test_a_tuning_computes_here_while_it_measures_elsewhere(engine: Engine, workers: ScriptedWorkers) -> None:
@@ -149,9 +245,8 @@ def test_a_tuning_computes_here_while_it_measures_elsewhere(engine: Engine, work
 def test_a_server_that_is_gone_is_started_again_once(engine: Engine, workers: ScriptedWorkers) -> None:
     gone = StageFailed(Failure("measure", "device", "gone"))
     workers.answers["measure"] = [gone, measured]
-    assert engine.measure(MEASURE, "local").value == 4.0
-    again = {**MEASURE.parameters.keyed(), "tracker": "127.0.0.1:2", "key": "local"}
-    assert workers.requests[-1]["parameters"] == again
+    assert engine.measure(MEASURE, "local").interval.value == 4.0
+    assert sent(workers)[-1]["address"] == {"tracker": "127.0.0.1:2", "key": "local"}
     other = measurement(threads=2)
     workers.answers["measure"] = [gone, gone]
     with pytest.raises(StageFailed, match="gone"):
@@ -163,7 +258,7 @@ def test_a_device_that_is_not_served_here_is_not_started_again(engine: Engine, w
     workers.answers["measure"] = StageFailed(Failure("measure", "device", "gone"))
     with pytest.raises(StageFailed, match="gone"):
         engine.measure(MEASURE, "board")
-    assert len(workers.asked) == 1
+    assert [what for what, *_ in workers.asked] == ["control", "measure"]
 
 
 def test_a_tuning_goes_on_as_long_as_it_gets_further(engine: Engine, workers: ScriptedWorkers) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
+from explorer.core.sessions import Estimate
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
 from explorer.line import contracts, stage, trial
@@ -43,9 +44,9 @@ class Asked:
         key = self._noted(stage)
         return Artifact(stage.name, key, Path("x"), cast(V, VALUES.get(stage.name, {})))
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         self._noted(stage)
-        return Interval(1.0, 1.0, 1.0)
+        return Estimate(Interval(1.0, 1.0, 1.0), 1)
 
     def select(self, stage: contracts.select.Stage, device: str) -> Artifact[contracts.select.Values]:
         return self.run(stage)
@@ -96,7 +97,7 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "lower": ["c9709479e8b15c62", "8c478a35dacd1059"],
             "build": ["90d1dd163af36272", "c7d1894521531654"],
             "evaluate": ["62d479972c67f05f"],
-            "measure": ["3a0cf52feb792c96"],
+            "measure": ["1b82c686f39305f5"],
         },
     ),
     (
@@ -112,7 +113,7 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "tune": ["f2a0409c744255e5"],
             "build": ["732e3dfd7c961a70", "1c22aad868e4aa25"],
             "evaluate": ["125718f44f808a17"],
-            "measure": ["76786eb63728ee1b"],
+            "measure": ["917fb8688c2b4a96"],
         },
     ),
     (
@@ -125,7 +126,7 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "tune": ["bf07c0fb390cf51e", "cdc51b034aebabce"],
             "build": ["09d6be39deb9eea6", "3f6f3198f7aa9dd5", "d0d143343b4196be"],
             "evaluate": ["e58f439ac222f498"],
-            "measure": ["a4ff5619b28839b5", "bfa130de65c5bf7a"],
+            "measure": ["1532611bfcf80d70", "f2ab96b3b4e45c58"],
         },
     ),
 ]

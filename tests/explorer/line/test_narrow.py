@@ -145,7 +145,9 @@ def test_outputs_on_the_device_are_compared_with_those_of_the_quantized_network(
                 values = measure.run(parameters, parents, tmp_path)
             except StageFailed as failed:
                 return f"{failed.failure.kind}: {failed.failure.message}"
-            assert values["relative_error"] <= protocol.allowed("int8")
+            error = values["relative_error"]
+            assert error is not None
+            assert error <= protocol.allowed("int8")
             return ""
 
         (other,) = (network for network in networks if said(network))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tvm.support import cc, tar
 
 from explorer.core.errors import StageFailed
+from explorer.line import rpc
 from explorer.processes import loopback
 from explorer.processes.pool import Worker
 
@@ -61,3 +66,58 @@ def test_an_unreachable_tracker_is_named_with_the_commands_to_start_one(worker: 
     assert address in failure.message
     assert "tvm.exec.rpc_tracker" in failure.message
     assert "tvm.exec.rpc_server" in failure.message
+
+
+class Device:
+    """A device that notes what is uploaded to it and loaded there."""
+
+    def __init__(self) -> None:
+        self.uploaded: list[str] = []
+        self.loaded: list[str] = []
+
+    def upload(self, file: str) -> None:
+        assert Path(file).exists()
+        self.uploaded.append(file)
+
+    def load_module(self, name: str) -> str:
+        self.loaded.append(name)
+        return f"module {name}"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A library of object files: a function that returns 7."""
+    source = tmp_path / "seven.c"
+    source.write_text("int seven(void) { return 7; }\n")
+    subprocess.run(["cc", "-c", "-fPIC", source, "-o", tmp_path / "seven.o"], check=True)
+    tar.tar(str(tmp_path / "library.tar"), [str(tmp_path / "seven.o")])
+    return tmp_path / "library.tar"
+
+
+def test_a_device_elsewhere_links_what_is_uploaded(library: Path) -> None:
+    device = Device()
+    assert rpc.load(device, library) == "module library.tar"
+    assert (device.uploaded, device.loaded) == ([str(library)], ["library.tar"])
+
+
+def test_for_a_device_that_reads_our_files_a_library_is_linked_once(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, folder = Device(), tmp_path / "linked"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    links = []
+
+    def create_shared(output: str, objects: list[str]) -> None:
+        links.append(output)
+        cc.create_shared(output, objects)
+
+    monkeypatch.setattr(rpc, "cc", SimpleNamespace(create_shared=create_shared))
+    for linked in ("linked/key.so", "linked/key.so", str(folder / "key.so")):
+        assert rpc.load(device, library, linked) == f"module {folder / 'key.so'}"
+    assert len(links) == 1
+    assert device.uploaded == []
+    assert [file.name for file in folder.iterdir()] == ["key.so"], "nothing is left of the linking"
+    assert ctypes.CDLL(str(folder / "key.so")).seven() == 7
+    rpc.load(device, library, "linked/other.so")
+    assert len(links) == 2

@@ -9,8 +9,8 @@ import pytest
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.sessions import Estimate
 from explorer.core.settings import Settings
-from explorer.core.statistics import Interval
 from explorer.line import contracts, trial
 from explorer.line.stage import A, P, Stage
 from explorer.workspace.records import Record
@@ -34,7 +34,7 @@ class Failing(NotingEngine):
             raise self.error
         return super().run(stage, equivalent)
 
-    def measure(self, stage: contracts.measure.Stage, device: str) -> Interval:
+    def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         if device == self.failing:
             raise self.error
         return super().measure(stage, device)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from explorer.processes import loopback
 
@@ -20,6 +21,15 @@ def test_the_server_is_pinned(tmp_path: Path) -> None:
     with loopback.server("local", CORES[:1], tmp_path / "log"):
         (server,) = (child for child in psutil.Process().children() if child.pid not in before)
         assert server.cpu_affinity() == CORES[:1]
+
+
+def test_siblings_of_a_physical_core_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3, 5})
+    for core, siblings in {0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}.items():
+        folder = tmp_path / f"cpu{core}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{siblings}\n")
+    assert loopback.own_cores(tmp_path) == (0, 2, 5, 1, 3), "core 5 says nothing of siblings"
 
 
 PARENT = """

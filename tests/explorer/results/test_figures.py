@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from explorer.results import certainty, figures, pareto
+from explorer.fronts import certainty, pareto
+from explorer.results import figures
 from explorer.results.figure_layout import LOOKS, ON_FRONT, TIED
 from explorer.space.limits import Limit
 from tests.explorer.frames import complete, disturbed, failed, frame_of, study

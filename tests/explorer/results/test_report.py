@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.core.errors import ExplorerError
-from explorer.results import certainty, report
+from explorer.fronts import certainty
+from explorer.results import report
 from tests.explorer.frames import complete, disturbed, failed, frame_of, study
 
 FRAME = frame_of(

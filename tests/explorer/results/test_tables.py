@@ -13,7 +13,8 @@ from rich.console import RenderableType
 import explorer
 from explorer.core.quantities import Quantity
 from explorer.core.statistics import Interval
-from explorer.results import certainty, pareto, report, status, tables
+from explorer.fronts import certainty, pareto
+from explorer.results import report, status, tables
 from explorer.results.trial import LayerAccount, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit

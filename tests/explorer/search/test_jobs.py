@@ -9,18 +9,18 @@ import pytest
 
 from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.statistics import Interval
+from explorer.core.sessions import Estimate
 from explorer.engines.engine import Engine
 from explorer.line import contracts
 from explorer.line.stage import Stage
 from explorer.search.jobs import Job, JobQueue, Known, Lacking
-from tests.scripted_workers import BOARD, NATIVE, ScriptedWorkers, context_of
+from tests.scripted_workers import BOARD, NATIVE, ScriptedWorkers, context_of, session_of
 from tests.typed_stages import data, evaluation, measurement, tuning
 
 
 def test_what_most_configurations_wait_for_comes_first_and_what_has_begun_never_again() -> None:
     queue = JobQueue(2)
-    jobs = [Job((name, ""), "tvm", lambda: None) for name in "abc"]
+    jobs = [Job((name, ""), "build", "tvm", lambda: None) for name in "abc"]
     for job in jobs:
         queue.put(job, 1)
     queue.put(jobs[2], 2)
@@ -41,7 +41,7 @@ DATA, EVALUATE, MEASURE, TUNE = data(), evaluation(), measurement(), tuning("boa
 @pytest.fixture
 def workers() -> ScriptedWorkers:
     workers = ScriptedWorkers()
-    workers.answers |= {"data": {"train": 10}, "measure": {"samples_ms": [1.0, 2.0, 3.0]}, "tune": {"trials": 3}}
+    workers.answers |= {"data": {"train": 10}, "measure": session_of([1.0, 2.0, 3.0]), "tune": {"trials": 3}}
     return workers
 
 
@@ -53,7 +53,7 @@ def known(tmp_path: Path, workers: ScriptedWorkers) -> Iterator[Known]:
 
 
 def test_what_is_not_there_is_a_job_and_then_it_is_there(known: Known, workers: ScriptedWorkers) -> None:
-    asks: list[tuple[Callable[[], Artifact | Interval], Stage, str, str]] = [
+    asks: list[tuple[Callable[[], Artifact | Estimate], Stage, str, str]] = [
         (lambda: known.run(DATA), DATA, "", "torch"),
         (lambda: known.tune(TUNE, "board"), TUNE, "board", "board"),
         (lambda: known.measure(MEASURE, "board"), MEASURE, "board", "board"),
@@ -62,7 +62,7 @@ def test_what_is_not_there_is_a_job_and_then_it_is_there(known: Known, workers: 
         with pytest.raises(Lacking) as lacking:
             ask()
         job = lacking.value.job
-        assert (job.key, job.queue) == ((stage.key, device), queue)
+        assert (job.key, job.stage, job.queue) == ((stage.key, device), stage.name, queue)
         assert not workers.asked, "nothing is executed until the job is"
         job.execute()
         workers.asked.clear()

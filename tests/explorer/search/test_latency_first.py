@@ -16,7 +16,7 @@ import explorer
 from explorer import cli
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED
-from explorer.results.pareto import on_front
+from explorer.fronts.pareto import on_front
 from explorer.search import latency_first
 from explorer.search.latency_first import Screen
 from explorer.space import space

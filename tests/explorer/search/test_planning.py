@@ -44,8 +44,9 @@ def test_the_times_of_a_plan_are_those_of_such_executions(tmp_path: Path) -> Non
     found = {each.stage: each for each in plan.stages}
     assert found["train"].seconds_left == 40.0
     assert found["train"].seconds_alone == 20.0 * searched.count
-    assert found["measure"].seconds_left == 2.0 * searched.count
-    assert plan.seconds == 40.0 + 2.0 * searched.count, "one trains after another, and then they are measured"
+    measuring = 2.0 * searched.settings.measure.sessions * searched.count
+    assert found["measure"].seconds_left == measuring
+    assert plan.seconds == 40.0 + measuring, "one trains after another, and then they are measured"
     assert found["build"].seconds_left is None
     assert "build" in plan.unknown
 

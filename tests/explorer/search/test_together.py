@@ -13,8 +13,8 @@ from explorer import cli
 from explorer.core import configuration
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.fronts import pareto
 from explorer.line import dry_run, several_devices
-from explorer.results import pareto
 from explorer.search import planning
 from explorer.space import space
 from explorer.space.limits import Limit, violation
@@ -121,7 +121,7 @@ def test_a_study_judges_stacks_on_both_devices_and_on_one(together: Ran) -> None
         assert both["latency_ms"] == max(both["latency_ms on left"], both["latency_ms on right"])
         assert both["latency_ms on right"] > 0
         assert both["measure_key on left"] == both["measure_key on right"], "both have the same library"
-    assert studies.executions(together.workspace)["measure"] == 4
+    assert studies.executions(together.workspace)["measure"] >= 2 * 4
     front = explorer.front(together.workspace)
     assert set(front["device"]) == {"left+right", "left"}
 

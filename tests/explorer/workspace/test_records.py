@@ -42,12 +42,12 @@ def test_studies_do_not_mix_and_the_latest_is_first(records: Records) -> None:
 
 
 def test_measurements_add_up_and_stay(records: Records) -> None:
-    assert records.latency("key", "local") is None
+    assert records.median("key", "local") is None
     records.add_measurement("key", "local", [1.0, 2.0, 3.0], {"state": {}})
     first = records.measurements("key", "local")
     records.add_measurement("key", "local", [4.0, 5.0], {"state": {}})
     records.add_measurement("key", "other", [100.0], {"state": {}})
-    assert records.latency("key", "local") == ((3.0, 1.0, 5.0), 5)
+    assert records.median("key", "local") == 3.0
     assert records.measurements("key", "local")[:1] == first
 
 

@@ -41,13 +41,26 @@ PARAMETERS: Mapping[str, Parameters] = {
     "evaluate": contracts.evaluate.Parameters(
         {"dtype": "int8", "layers": {"conv1": "int8"}}, 0.2, EvaluateSettings(images=100)
     ),
-    "measure": contracts.measure.Parameters(2, 10, 0.5, 1.5, 1e-2, address=BOARD),
+    "control": contracts.control.Parameters(TARGET),
+    "measure": contracts.measure.Parameters(
+        2,
+        10,
+        0.5,
+        1.5,
+        1e-2,
+        compares=False,
+        usual=[0.3, None, 2.5],
+        patience=9.0,
+        linked="folder",
+        cores=[1, 0],
+        address=BOARD,
+    ),
 }
 # Stage → what its execution is told that decides nothing of its result.
 OUTSIDE = {
     "select": {"known", "tracker", "key", "candidates"},
     "tune": {"database", "reconnect", "tracker", "key"},
-    "measure": {"tracker", "key"},
+    "measure": {"compares", "usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "evaluate": {"lower", "build"},
 }
 CODE = "code of nets:build"

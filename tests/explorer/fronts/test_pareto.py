@@ -4,7 +4,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.results import pareto
+from explorer.fronts import pareto
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of, study

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from explorer.core.quantities import LATENCY, Quantity, on_device
 from explorer.core.statistics import Interval
-from explorer.results import pareto
+from explorer.fronts import pareto
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
 

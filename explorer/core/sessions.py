@@ -1,0 +1,220 @@
+"""Sessions of a measurement on a device → the latency that another day's sessions would find, and how sure that is.
+
+Within a session, samples hardly differ; sessions do, because the device's state does: the host of a virtual machine
+moves its cores apart, neighbours use the memory, the clock falls. So a session counts as one observation, and in each a
+control runs beside the network: programs whose time is known. A session that the control took too long in was
+disturbed; it stays on record and does not count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
+from explorer.core.quantities import LATENCY
+from explorer.core.statistics import Interval
+
+# Columns of a record: how many sessions its latency is of, and what disturbed them, where none was quiet.
+SESSIONS, DISTURBED = "latency_sessions", "latency_disturbed"
+# The control's readings → the factor over the usual one from which a session was disturbed. On a virtual machine of 2
+# cores arithmetic varies by 1 % at good moments and takes 1.05 to 2 times its time where the host has its cores share
+# one of its own. Threads wake in 0.8 to 1.1 microseconds while both cores share a cache, and in 1.7 while they do not.
+# Reading memory varies by a tenth, and by more where neighbours read it, too (`tests/benchmarks/sessions.py`).
+LIMITS = {"arithmetic_ms": 1.04, "wake_us": 1.5, "memory_ms": 1.2}
+TAKEN = 0.35  # of a core; below that it is what this machine's own part of a session computes
+MEANING = {
+    "arithmetic_ms": "arithmetic took {:.2f} times as long as at its best",
+    "wake_us": "its threads took {:.2f} times as long to meet as at their best",
+    "memory_ms": "memory took {:.2f} times as long as usual",
+}
+# Standard deviation of the logarithms of a stack's sessions, before any stack of the device has several: what quiet
+# sessions on a shared host have. It counts for as much as so many sessions of the stack's own.
+SPREAD, WEIGHT = 0.03, 4
+# What the sessions of one run have in common, as a share of their spread. With it, the two intervals of a stack overlap
+# in 95 % of all pairs of four runs of a grid within an hour on a shared host, and without it in 89 %.
+DRIFT = 0.5
+# The median of the square of one normal deviation, as a share of the mean of such squares.
+MEDIAN_OF_SQUARES = 0.4549
+
+
+class Readings(NamedTuple):
+    """Typical readings of the control in a session, by its programs; None where the device has no control.
+
+    Parameters
+    ----------
+    arithmetic_ms, memory_ms
+        What a fixed number of multiplications and a fixed number of bytes took.
+    wake_us
+        What a parallel program without work took; None on one thread.
+    taken
+        Processor time that the session's threads lacked and other processes or the host had, in cores.
+    """
+
+    arithmetic_ms: float | None = None
+    wake_us: float | None = None
+    memory_ms: float | None = None
+    taken: float | None = None
+
+
+class Session(NamedTuple):
+    """One session in short: the median of its quiet samples, in ms, and the control's typical readings."""
+
+    median_ms: float
+    readings: Readings = Readings()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The latency of a stack on a device.
+
+    Parameters
+    ----------
+    interval
+        The median of the sessions' medians in ms, with its 95 % interval.
+    sessions
+        How many count.
+    disturbed
+        In one sentence, what disturbed the sessions, where none was quiet: they count then, and it is no latency to
+        compare with others. Empty otherwise.
+    taken
+        How many sessions are on record, those that were disturbed too.
+    """
+
+    interval: Interval
+    sessions: int
+    disturbed: str = ""
+    taken: int = 0
+
+    @property
+    def quiet(self) -> int:
+        """How many sessions were not disturbed."""
+        return 0 if self.disturbed else self.sessions
+
+    def as_columns(self) -> dict[str, Any]:
+        """Return column → value, as a record has them."""
+        marked = {DISTURBED: self.disturbed} if self.disturbed else {}
+        return {**LATENCY.as_columns(self.interval), SESSIONS: self.sessions, **marked}
+
+
+def usual(sessions: Iterable[Readings]) -> Readings:
+    """Return the readings that sessions on a device are held against.
+
+    Arithmetic and waking have a least time, which most sessions reach. Memory has none, since it is also faster where
+    cores lie apart: its median counts, of sessions that the others do not tell to be disturbed.
+    """
+    known = list(sessions)
+    least = Readings(
+        arithmetic_ms=min((each.arithmetic_ms for each in known if each.arithmetic_ms), default=None),
+        wake_us=min((each.wake_us for each in known if each.wake_us), default=None),
+    )
+    memory = [each.memory_ms for each in known if each.memory_ms and not disturbance(each, least)]
+    return least._replace(memory_ms=median(memory) if memory else None)
+
+
+def disturbance(readings: Readings, usual: Readings) -> str:
+    """Return in one sentence what disturbed a session of these readings; empty if nothing did, or nothing tells."""
+    if readings.taken and readings.taken > TAKEN:
+        return f"other processes took {readings.taken:.0%} of a core"
+    for name, limit in LIMITS.items():
+        own, known = getattr(readings, name), getattr(usual, name)
+        if own and known and own > limit * known:
+            return MEANING[name].format(own / known)
+    return ""
+
+
+def pooled_spread(medians: Iterable[Sequence[float]]) -> float:
+    """Return the standard deviation of the logarithms of a stack's session medians, over stacks of one device.
+
+    It is that of most stacks: a few whose sessions differ by far change it little, as their own spread counts for them.
+
+    Parameters
+    ----------
+    medians
+        Of every stack with several sessions that count, in ms.
+    """
+    squares = []  # each with a mean of the variance, and a median of MEDIAN_OF_SQUARES of it
+    for own in medians:
+        logs = [math.log(each) for each in own]
+        squares += [(b - a) ** 2 / 2 for a, b in zip(logs[::2], logs[1::2], strict=False)]
+    prior = WEIGHT * SPREAD**2
+    found = median(squares) / MEDIAN_OF_SQUARES if squares else 0.0
+    return math.sqrt((prior + len(squares) * found) / (WEIGHT + len(squares)))
+
+
+def estimate(medians: Sequence[float], spread: float, confidence: float = 0.95) -> Interval:
+    """Return the median of session medians with the interval that the long-run median lies in.
+
+    Logarithms of session medians are taken for normal, with a variance between that of the device's stacks, `spread`
+    squared, and that of the stack's own sessions; the first counts as `WEIGHT` sessions (a moderated t statistic:
+    Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004). Two sessions alone would give an
+    interval 12.7 times as wide as their deviation, and one session none. However many there are, what they share
+    remains, `DRIFT`.
+
+    Raises
+    ------
+    ValueError
+        If there are no sessions.
+    """
+    from scipy.special import stdtrit  # it takes longer to import than all else that `dlas --help` needs
+
+    if not medians:
+        raise ValueError("the latency of no sessions")
+    logs = [math.log(each) for each in medians]
+    middle = fmean(logs)
+    own = sum((each - middle) ** 2 for each in logs)
+    freedom = WEIGHT + len(logs) - 1
+    deviation = math.sqrt((WEIGHT * spread**2 + own) / freedom * (1 / len(logs) + DRIFT**2))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * deviation
+    value = median(medians)
+    return Interval(value, value * math.exp(-half), value * math.exp(half))
+
+
+def latency(sessions: Sequence[Session], usual: Readings, spread: float) -> Estimate | None:
+    """Return the latency that sessions of one stack tell; None if there are none."""
+    if not sessions:
+        return None
+    causes = [disturbance(each.readings, usual) for each in sessions]
+    quiet = [each.median_ms for each, cause in zip(sessions, causes, strict=True) if not cause]
+    if quiet:
+        return Estimate(estimate(quiet, spread), len(quiet), taken=len(sessions))
+    medians = [each.median_ms for each in sessions]
+    return Estimate(estimate(medians, spread), len(sessions), causes[-1], taken=len(sessions))
+
+
+def quiet_samples(
+    samples: Sequence[float], readings: Mapping[str, Sequence[float]], usual: Readings
+) -> tuple[list[float], Readings]:
+    """Return the samples of a session that were taken while the control was quiet, and its typical readings then.
+
+    Parameters
+    ----------
+    samples
+        In ms, in their order.
+    readings
+        ``arithmetic_ms`` and ``wake_us`` before each sample and after the last one, ``memory_ms`` before the first one
+        and after the last; a program that was not run has none. Empty without a control.
+    usual
+        What is known of the device; the session's own best readings count, too.
+    """
+    if not readings:
+        return list(samples), Readings()
+    arithmetic, wake = readings["arithmetic_ms"], readings["wake_us"]
+    best = Readings(_least(usual.arithmetic_ms, arithmetic), _least(usual.wake_us, wake))
+    moments = [Readings(own, wake[index] if wake else None) for index, own in enumerate(arithmetic)]
+    good = [not disturbance(each, best) for each in moments]
+    kept = [index for index in range(len(samples)) if good[index] and good[index + 1]]
+    beside = sorted({each for index in kept for each in (index, index + 1)}) or range(len(moments))
+    # Where no sample is quiet, neither may the session be for readings that were quiet in between.
+    typical = median if kept else max
+    return [samples[index] for index in kept], Readings(
+        arithmetic_ms=typical([arithmetic[index] for index in beside]),
+        wake_us=typical([wake[index] for index in beside]) if wake else None,
+        memory_ms=median(readings["memory_ms"]),
+    )
+
+
+def _least(known: float | None, own: Sequence[float]) -> float | None:
+    return min([*own, *([known] if known else [])], default=None)

@@ -1,0 +1,76 @@
+"""A measure stage → a session of it: the facts of the device that it is told, and its samples on record."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from explorer.core.artifact import Artifact
+from explorer.core.sessions import Readings, Session
+from explorer.engines.context import EngineContext
+from explorer.engines.devices import Devices
+from explorer.line import contracts
+
+
+class Measuring:
+    """The sessions of an engine on its devices."""
+
+    def __init__(self, context: EngineContext, devices: Devices) -> None:
+        self._store, self._records, self._observer = context.store, context.records, context.observer
+        self._devices = devices
+        self._uncontrolled: set[str] = set()  # devices that run no control
+        self._linked = Path()  # folder of shared libraries, for devices that read this machine's files
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[None]:
+        """Keep linked libraries until the context ends: each is as large as its artifact."""
+        with self._store.draft() as self._linked:
+            yield
+
+    def informed(
+        self,
+        stage: contracts.measure.Stage,
+        device: str,
+        control: Artifact[contracts.control.Values] | None,
+        patience: float,
+    ) -> contracts.measure.Stage:
+        """Return the stage with all that its next session needs and that enters no key.
+
+        Parameters
+        ----------
+        patience
+            Seconds for which to wait until the device is quiet.
+        """
+        served = self._devices.is_served(device)
+        parameters = replace(
+            stage.parameters,
+            compares=not self._records.sessions.of(stage.key, device),
+            patience=patience,
+            usual=tuple(self._records.sessions.usual(device, stage.parameters.threads)),
+            linked=str(self._linked) if served else "",
+            cores=(self._devices[device].cores or ()) if served else (),
+        )
+        return contracts.measure.Stage(parameters, replace(stage.parents, control=control))
+
+    def record(self, stage: contracts.measure.Stage, device: str, values: Mapping[str, Any]) -> None:
+        """Put a session on record: `values` are what the stage returned, and where."""
+        details = dict(values)
+        samples, quiet, typical = (details.pop(name) for name in ("samples_ms", "quiet_ms", "typical"))
+        if details["no_control"]:
+            self.without_control(device, details["no_control"])
+        session = Session(median(quiet or samples), Readings(*typical))
+        self._records.add_session(stage.key, device, stage.parameters.threads, session, samples, details)
+
+    def controls(self, device: str) -> bool:
+        """Tell whether a device runs the control, as far as is known."""
+        return device not in self._uncontrolled
+
+    def without_control(self, device: str, why: str) -> None:
+        """Remember that a device does not run the control, and tell the user once."""
+        if self.controls(device):
+            self._uncontrolled.add(device)
+            self._observer.note(f"device '{device}' runs no control, so that a disturbed session counts: {why}")
