@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
+from explorer.core.sessions import Estimate
 from explorer.core.settings import DataSettings, Settings, TrainSettings
 from explorer.core.statistics import Interval
 from explorer.inputs.dataset_files import source
@@ -96,9 +97,9 @@ class FreshWorkers:
         """Return this machine's target."""
         return self.host
 
-    def measure(self, stage: measure.Stage, device: str) -> Interval:
+    def measure(self, stage: measure.Stage, device: str) -> Estimate:
         """Take no latency: one image is all that it would hold."""
-        return Interval(0.0, 0.0, 0.0)
+        return Estimate(Interval(0.0, 0.0, 0.0), 0)
 
     def select(self, stage: Stage, device: str) -> Artifact:
         """Refuse: no algorithm here selects."""

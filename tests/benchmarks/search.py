@@ -125,7 +125,7 @@ def front_rows(count: int) -> list[Row]:
     """Return how long the front of so many records takes, and how long with its probabilities and ties."""
     import pandas as pd
 
-    from explorer.results import certainty, pareto
+    from explorer.fronts import certainty, pareto
 
     drawn = np.random.default_rng(0)
     objectives = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}

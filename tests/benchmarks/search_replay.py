@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ import numpy as np
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
-from explorer.core.statistics import Interval
+from explorer.core.sessions import Estimate
 from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial
@@ -95,7 +96,7 @@ class _Noting(jobs.Known):
         self.asked.append(stage.key)
         return super().run(stage, equivalent)
 
-    def measure(self, stage: measure.Stage, device: str) -> Interval:
+    def measure(self, stage: measure.Stage, device: str) -> Estimate:
         self.asked.append(stage.key)
         return super().measure(stage, device)
 
@@ -129,7 +130,9 @@ def outcomes(searched: Space, workspace: Workspace, latency_first: bool) -> dict
     with engines.engine_of(searched, workspace, records, found, told, engines.HERE) as engine:
         if latency_first:
             _measure_untrained(searched, engine)
-        seconds = {key: own for _, key, own in records.succeeded()}
+        seconds = defaultdict[str, float](float)
+        for _, key, own in records.succeeded():  # a measurement has several, its sessions
+            seconds[key] += own
         numbers = dict(zip(frame["configuration_id"], frame["number"], strict=True))
         scaled, noting, table = _scale(frame, searched), _Noting(engine), {}
         for configuration in searched.configurations():
