@@ -94,13 +94,15 @@ class Again(Known):
     """An engine that executes nothing but a new session of each measurement that it is asked for."""
 
     patience = 0.0  # seconds for which a session may still wait for a quiet device
+    waited = 0.0  # seconds for which sessions have waited
 
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Add a session; return the latency that all sessions tell."""
         start = time.monotonic()
         known = self._engine.measure_again(stage, device, self.patience)
         # What a session takes itself is little beside the time for which a device is disturbed.
-        self.patience = max(0.0, self.patience - max(0.0, time.monotonic() - start - SESSION_SECONDS))
+        waited = min(self.patience, max(0.0, time.monotonic() - start - SESSION_SECONDS))
+        self.patience, self.waited = self.patience - waited, self.waited + waited
         return known
 
 
@@ -114,10 +116,10 @@ class Refinement:
 
     def run(self, seconds: float) -> None:
         """Give every stack its sessions, and then others; waiting and these take at most so many `seconds`."""
-        patience = self._again.patience = max(seconds, LEAST_PATIENCE)
+        self._again.patience = max(seconds, LEAST_PATIENCE)
         while due := self._due():
             self._measure(due)
-        end = time.monotonic() + seconds - (patience - self._again.patience)
+        end = time.monotonic() + seconds - self._again.waited
         self.revise()
         while time.monotonic() < end and (chosen := self._open() or self._wide()):
             self._measure(chosen, end)

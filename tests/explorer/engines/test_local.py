@@ -111,7 +111,9 @@ def test_a_study_with_several_jobs_is_that_of_one(tmp_path: Path) -> None:
         assert (summary.complete, summary.failed) == (4, 0)
         frames.append(explorer.frame(tmp_path / f"{jobs}").set_index("configuration_id").sort_index())
         counted = {each.stage: each.distinct for each in explorer.count(path)}
-        assert studies.executions(tmp_path / f"{jobs}") == counted
+        executed = studies.executions(tmp_path / f"{jobs}")
+        assert executed.pop("measure") >= 2 * counted["measure"]
+        assert executed == {stage: times for stage, times in counted.items() if stage != "measure"} | {"control": 1}
     same = ["size_bytes", "macs", "train_key", "compress_key", "build_key", "measure_key"]
     assert frames[0][same].equals(frames[1][same])
 

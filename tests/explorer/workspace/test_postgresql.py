@@ -104,7 +104,8 @@ def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path)
     assert explorer.best(1e9, workspace=folder).as_dict()
     trials = optuna.load_study(study_name="small", storage=url).trials
     assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 4
-    assert Records(url).executions().groupby("key").size().max() == 1
+    executed = Records(url).executions()
+    assert executed[executed["stage"] != "measure"].groupby("key").size().max() == 1
 
 
 def test_another_machine_waits_until_the_one_that_runs_studies_ends(url: str) -> None:
