@@ -1,8 +1,8 @@
 """Complete trials of a study → more sessions of their measurements where they matter, and what they tell on record.
 
 A trial ends with one session. When all have ended, every stack gets its second one: it lies apart in time from the
-first, and between the two those of all others do. What is left of the time goes to stacks of which it is open whether
-they are on the front of their device, and then to those whose interval is wide, a session each in turns.
+first, and between the two those of all others do. The rest of the time goes to stacks that may or may not be on the
+front of their device, and then to those whose interval is wide, a session each in turns.
 """
 
 from __future__ import annotations
