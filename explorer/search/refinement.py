@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
@@ -106,12 +107,20 @@ class Again(Known):
         return known
 
 
+class _Everything:
+    """A screen that leaves nothing out: with latency first, a latency is that of a network before its fine-tuning."""
+
+    def why_not(self, configuration: Configuration, known: Mapping[str, Any]) -> str | None:
+        return None
+
+
 class Refinement:
     """Adds sessions to the complete trials of a study."""
 
     def __init__(self, space: Space, records: Records, engine: Engine, observer: Observer) -> None:
         self._space, self._records, self._observer = space, records, observer
         self._again = Again(engine)
+        self._screen = _Everything() if space.search.latency_first else None
         self._stacks = [_Stack(*each) for each in records.complete(space.name)]
 
     def run(self, seconds: float) -> None:
@@ -148,13 +157,19 @@ class Refinement:
                 break
             self._observer.advanced(ROUND, done, len(stacks), f"{done} of {len(stacks)} stacks measured again")
             try:
-                outcome = trial.run(each.configuration, self._space.settings, self._again)
+                outcome = trial.run(each.configuration, self._space.settings, self._again, self._screen)
             except Lacking as lacking:  # it stays as it is
                 each.failure = f"its stage {lacking.job.stage} is not in the workspace, or is another one today"
                 continue
             if isinstance(outcome, Failure):
                 each.failure = outcome.message
+            elif several_devices.measure_keys(each.configuration, outcome) != self._keys(each):
+                each.failure = "its library or protocol is another one today"
         self._observer.finished(ROUND)
+
+    @staticmethod
+    def _keys(stack: _Stack) -> dict[str, str]:
+        return several_devices.measure_keys(stack.configuration, stack.record)
 
     def _due(self) -> list[_Stack]:
         """Return the stacks that have fewer sessions than every stack gets."""
