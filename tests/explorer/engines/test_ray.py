@@ -61,7 +61,8 @@ def test_a_study_outlives_a_node(cluster: Any, tmp_path: Path) -> None:
     records = Records(workspace.url)
     expected = {configuration.id for configuration in space.load(path).configurations()}
     assert {configuration.id for configuration in records.configurations("grid")} == expected
-    assert records.executions().groupby("key").size().max() == 1
+    executions = records.executions()
+    assert executions[executions["stage"] != "measure"].groupby("key").size().max() == 1
     assert studies.executions(workspace.root)["train"] == 1
 
     again = studies.Events()

@@ -50,7 +50,11 @@ def with_devices(folder: Path, axes: Mapping[str, Any], entries: str, *names: st
 @pytest.mark.slow
 def test_a_real_grid_executes_as_often_as_counted(grid: Ran) -> None:
     counts = dry_run.count(space.load(grid.space))
-    assert {each.stage: each.distinct for each in counts} == studies.executions(grid.workspace)
+    executed = studies.executions(grid.workspace)
+    assert executed.pop("control") == 1, "of the device, and on nobody's line"
+    counted = {each.stage: each.distinct for each in counts}
+    assert executed.pop("measure") >= 2 * counted.pop("measure"), "in several sessions"
+    assert counted == executed
     assert not any(each.at_most for each in counts)
     assert {each.alone for each in counts} == {24}
 

@@ -77,8 +77,11 @@ def test_dtypes_share_the_float32_network(narrow: Path, gemm: pd.DataFrame) -> N
 def test_stages_are_executed_as_often_as_counted(narrow: Path) -> None:
     counts = dry_run.count(space.load(narrow.parent / "narrow.toml"))
     executed = studies.executions(narrow)
-    assert {each.stage for each in counts} == set(executed)
+    assert {each.stage for each in counts} == set(executed) - {"control"}
     for each in counts:
+        if each.stage == "measure":
+            assert executed[each.stage] >= 2 * each.distinct, "in several sessions"
+            continue
         assert executed[each.stage] == each.distinct or (each.at_most and executed[each.stage] < each.distinct)
     assert {each.stage for each in counts if each.at_most} == {"candidates"}
 

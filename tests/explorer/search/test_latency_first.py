@@ -196,6 +196,15 @@ def test_no_point_of_a_full_grids_front_is_left_out(first: Ran) -> None:
 
 
 @pytest.mark.slow
+def test_stacks_are_measured_again_as_they_were_before_their_fine_tuning(first: Ran) -> None:
+    trials = explorer.frame(first.workspace, "first")
+    known = Records(Workspace(first.workspace).url).sessions.latencies()
+    keys = trials["measure_key"].dropna()
+    assert len(keys) > 1
+    assert min(known[key, "local"].taken for key in keys) >= 2
+
+
+@pytest.mark.slow
 def test_what_was_left_out_is_on_record_with_its_reason(first: Ran, capsys: pytest.CaptureFixture[str]) -> None:
     trials = explorer.frame(first.workspace, "first").set_index("number")
     stored = optuna.load_study(study_name="first", storage=Workspace(first.workspace).url).trials
