@@ -26,7 +26,8 @@ from explorer.workspace.records import Record, Records
 
 # A session that was disturbed is repeated at most so often; then the latency is on record as a disturbed one.
 REPEATS = 3
-# Seconds that sessions wait for a quiet device at least, in all. Virtual cores of a host stay apart for half a minute.
+# Seconds that sessions may wait for a quiet device in all, however short the run was: virtual cores stay apart for half
+# a minute. Without extra time none waits.
 LEAST_PATIENCE = 10.0
 SESSION_SECONDS = 1.0
 ROUND = "sessions"  # the name under which an observer hears of a session for each of some stacks
@@ -125,7 +126,7 @@ class Refinement:
 
     def run(self, seconds: float) -> None:
         """Give every stack its sessions, and then others; waiting and these take at most so many `seconds`."""
-        self._again.patience = max(seconds, LEAST_PATIENCE)
+        self._again.patience = max(seconds, LEAST_PATIENCE) if seconds else 0.0
         while due := self._due():
             self._measure(due)
         end = time.monotonic() + seconds - self._again.waited

@@ -176,7 +176,7 @@ def test_waiting_for_a_quiet_device_is_limited_in_all(tmp_path: Path, clock: Clo
 
     study = MeasuredStudy(tmp_path, apart)
     study.engine.measures = waits
-    study.refinement().run(0.0)
+    study.refinement().run(1e-3)
     assert study.engine.patience[3:] == [LEAST_PATIENCE, LEAST_PATIENCE - 6.0, 0.0]
 
 
