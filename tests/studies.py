@@ -36,7 +36,7 @@ AXES: Mapping[str, Any] = {
 }
 OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SMALL = "tests.custom_plugins:small"  # a model for studies in which it does not matter
-QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5, "extra_time": 0.0}  # measurements
+QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5, "most_sessions": 2, "extra_time": 0.0}  # measurements
 # Columns that no two runs of a study have in common.
 VARYING = (*LATENCY.columns, SESSIONS, DISTURBED)
 
@@ -50,6 +50,7 @@ epochs = 1
 samples = 10
 sample_ms = 0.5
 warmup_ms = 0.5
+most_sessions = 2
 extra_time = 0.0
 """
 

@@ -95,11 +95,6 @@ class MeasureSettings(_Settings):
     # 0.09 in an untrained DenseNet-161, to less than 0.03 in shallower networks; float16 deviates by up to 0.05.
     narrow_tolerance: Annotated[float, Field(gt=0)] = 0.2
 
-    @property
-    def least_sessions(self) -> int:
-        """How many sessions every stack gets."""
-        return min(self.sessions, self.most_sessions)
-
     def allowed(self, dtype: str) -> float:
         """Return the tolerance for networks that are stored in `dtype`."""
         return self.tolerance if dtype == "float32" else self.narrow_tolerance

@@ -16,6 +16,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
 from explorer.core.quantities import LATENCY
 from explorer.core.sessions import DISTURBED, Estimate
+from explorer.core.settings import MeasureSettings
 from explorer.engines.context import Observer
 from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
@@ -37,9 +38,9 @@ WIDE = 0.04  # a 95 % interval above this share of the latency is narrowed if th
 
 def lacks_sessions(space: Space, records: Records) -> bool:
     """Tell whether a run ended before every stack of the study had the sessions that each gets."""
-    latencies, least = records.sessions.latencies(), space.settings.measure.least_sessions
+    latencies, protocol = records.sessions.latencies(), space.settings.measure
     stacks = records.complete(space.name)
-    return any(_lacks(known, least) for _, c, record in stacks for known in _known(c, record, latencies))
+    return any(_lacks(known, protocol) for _, c, record in stacks for known in _known(c, record, latencies))
 
 
 def revise(space: Space, records: Records) -> None:
@@ -174,12 +175,12 @@ class Refinement:
 
     def _due(self) -> list[_Stack]:
         """Return the stacks that have fewer sessions than every stack gets."""
-        latencies, least = self._records.sessions.latencies(), self._space.settings.measure.least_sessions
+        latencies, protocol = self._records.sessions.latencies(), self._space.settings.measure
         return [
             each
             for each in self._stacks
             if not each.failure
-            and any(_lacks(known, least) for known in _known(each.configuration, each.record, latencies))
+            and any(_lacks(known, protocol) for known in _known(each.configuration, each.record, latencies))
         ]
 
     def _open(self) -> list[_Stack]:
@@ -225,6 +226,7 @@ def _known(configuration: Configuration, record: Record, latencies: Latencies) -
     return [latencies[key, device] for device, key in keys.items() if (key, device) in latencies]
 
 
-def _lacks(known: Estimate, least: int) -> bool:
-    """Tell whether a latency has fewer than `least` sessions that were quiet, and may get another one."""
-    return known.quiet < least and known.taken < least + REPEATS
+def _lacks(known: Estimate, protocol: MeasureSettings) -> bool:
+    """Tell whether a latency has fewer quiet sessions than every stack gets, and may get another one."""
+    most = min(protocol.sessions + REPEATS, protocol.most_sessions)
+    return known.quiet < protocol.sessions and known.taken < most
