@@ -1,6 +1,6 @@
 """A session on a device and the control's library → how fast the device is at the moment, and what its system says.
 
-The programs are `dlas_ops.control`'s. Where a device runs them not, it is measured all the same, and that is said.
+The programs are `dlas_ops.control`'s. A device that cannot run them is measured all the same, and the user is told.
 """
 
 from __future__ import annotations

@@ -184,9 +184,9 @@ class Refinement:
         ]
 
     def _open(self) -> list[_Stack]:
-        """Return the stacks of which it is open whether they are on the front of their device, and what decides it.
+        """Return the stacks that may or may not be on the front of their device, and their rivals.
 
-        That is what may be on the front, too, and whose latency cannot be told apart from theirs.
+        A rival may be on the front, too, and its latency cannot be told apart from that of an open stack.
         """
         frame = self._records.frame(self._space.name)
         complete = frame[frame["state"] == "complete"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -63,7 +64,11 @@ class Sessions:
         query = sa.select(*columns).order_by(SessionRow.key, SessionRow.device, SessionRow.measurement)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        self._known.clear()  # all is read anyway
+        places: dict[tuple[str, int], list[Sequence[Any]]] = {}
+        for row in rows:
+            places.setdefault((row.device, row.threads), []).append(row)
+        for place, own in places.items():
+            self._known[place], self._added[place] = _told((row[0], *row[3:]) for row in own), 0
         found = {}
         for (key, device, threads), group in itertools.groupby(rows, itemgetter(0, 1, 2)):
             known = self.known(device, threads)
@@ -89,11 +94,7 @@ class Sessions:
         here = SessionRow.device == device, SessionRow.threads == threads
         query = sa.select(*columns).where(*here).order_by(SessionRow.key, SessionRow.measurement)
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        known = usual(Readings(*row[2:]) for row in rows)
-        quiet = [(key, own) for key, own, *readings in rows if not disturbance(Readings(*readings), known)]
-        stacks = ([own for _, own in group] for _, group in itertools.groupby(quiet, itemgetter(0)))
-        return _Known(len(rows), known, pooled_spread(own for own in stacks if len(own) > 1))
+            return _told(connection.execute(query).all())
 
     def _rows(self, key: str, device: str) -> Sequence[tuple[int, Session]]:
         columns = SessionRow.threads, SessionRow.median_ms, *READINGS
@@ -101,3 +102,12 @@ class Sessions:
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(*columns).where(*here).order_by(SessionRow.measurement)).all()
         return [(threads, Session(own, Readings(*readings))) for threads, own, *readings in rows]
+
+
+def _told(rows: Iterable[Sequence[Any]]) -> _Known:
+    """Return what sessions on one device tell of it: rows of key, by which they are sorted, median and readings."""
+    rows = list(rows)
+    known = usual(Readings(*row[2:]) for row in rows)
+    quiet = [(key, own) for key, own, *readings in rows if not disturbance(Readings(*readings), known)]
+    stacks = ([own for _, own in group] for _, group in itertools.groupby(quiet, itemgetter(0)))
+    return _Known(len(rows), known, pooled_spread(own for own in stacks if len(own) > 1))

@@ -7,6 +7,9 @@ that either run tells apart; every point of either front is on the other one or 
 % wide. Of the quickstart's 60 stacks 93 and 77 % of the second latencies lie in the first interval, tau is 0.89 and
 0.94.
 
+Intervals are by the formula of `explorer.core.sessions`, applied to the sessions of these runs; its `DRIFT` was chosen
+on the first of the two and three earlier runs.
+
 Every run has a database of its own, and finds the libraries that a first run has trained and compiled: nothing but
 measuring is done again. ``--kind grid`` is of four networks at full width on images of 32 x 32, ``quickstart`` of the
 bundled space; ``busy`` measures the first grid once more beside a process that computes on one core for a fifth of the

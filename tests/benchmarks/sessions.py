@@ -21,7 +21,8 @@ be disturbed (`explorer.core.sessions`), "disturbed" has those. ``--kind placeme
 ``--kind settings`` loads each library anew, again and again, in servers with other settings. The figures are of
 ``--loads 4 --rounds 8 --wait 0.2``; of ``--kind placement --seconds 180``; of ``--kind settings --rounds 8 --threads
 2`` with MobileNetV1 and MobileNetV2; and of ``--threads 2 --rounds 5 --wait 0`` with MobileNetV1 (7.4 ms, and 1.96
-without ``--wait 0``). What the networks take while the cores are apart is from the sessions of `repeatability.py`.
+without ``--wait 0``). What the networks take while the cores are apart
+was read off single sessions, by the control's readings beside them; no command prints it.
 """
 
 from __future__ import annotations
