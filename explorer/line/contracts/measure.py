@@ -5,16 +5,14 @@ The one stage without an artifact: its values are an observation, which the reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from explorer.core.artifact import Artifact
-from explorer.core.sessions import Readings
 from explorer.line import stage
 from explorer.line.contracts import build, control, lower
 from explorer.line.contracts.compress import Network
-from explorer.line.contracts.on_device import OnDevice
+from explorer.line.contracts.on_device import InSessions
 
 
 class DeviceState(TypedDict):
@@ -75,8 +73,8 @@ class Values(TypedDict):
 
 
 @dataclass(frozen=True)
-class Parameters(OnDevice):
-    """The protocol that latencies are measured by; see `explorer.core.settings.MeasureSettings`.
+class Parameters(InSessions):
+    """The protocol that latencies are measured by.
 
     Parameters
     ----------
@@ -84,27 +82,10 @@ class Parameters(OnDevice):
         How far outputs may lie from the reference, as a share of its range.
     compares
         Whether outputs are compared: in the first session of a library.
-    usual
-        What is known of the control on the device; see `explorer.core.sessions.usual`.
-    patience
-        Seconds for which to wait until the control is quiet, before the first sample.
-    linked
-        The folder of shared libraries, which first sessions write, for a device that reads this machine's files; "" for
-        one elsewhere.
-    cores
-        Those of the device that its threads are bound to, one each; empty where that is left to the device.
     """
 
-    threads: int
-    samples: int
-    sample_ms: float
-    warmup_ms: float
     tolerance: float
     compares: bool = field(default=True, kw_only=True, metadata=stage.OUTSIDE_KEY)
-    usual: Sequence[float | None] = field(default=Readings(), kw_only=True, metadata=stage.OUTSIDE_KEY)
-    patience: float = field(default=0.0, kw_only=True, metadata=stage.OUTSIDE_KEY)
-    linked: str = field(default="", kw_only=True, metadata=stage.OUTSIDE_KEY)
-    cores: Sequence[int] = field(default=(), kw_only=True, metadata=stage.OUTSIDE_KEY)
 
 
 @dataclass(frozen=True)

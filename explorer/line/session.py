@@ -1,0 +1,89 @@
+"""A session on a device → libraries in it, how often they run, and samples with the control's readings beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from explorer.core.artifact import Artifact
+from explorer.core.sessions import Readings, disturbance, quiet_samples
+from explorer.line import rpc
+from explorer.line.contracts.on_device import InSessions
+from explorer.line.control import LIBRARY, Control
+
+MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends
+POLL_SECONDS = 0.25  # between two looks at whether a device is quiet
+PATIENCE = 3  # times as many samples as asked for are taken at most, until half as many are quiet
+
+
+def control_in(session: Any, control: Artifact | None, parameters: InSessions) -> tuple[Control | None, str]:
+    """Return the control in the session; None, and in one sentence why, where the device runs none."""
+    if control is None:
+        return None, ""
+    try:
+        running = Control(session, loaded(session, control, LIBRARY, parameters), parameters.threads)
+        running.pin(parameters.cores)
+    except Exception as error:  # a device raises what it likes, and is measured all the same
+        said = str(error).strip() or type(error).__name__
+        return None, said.splitlines()[-1].strip()[:200]
+    return running, ""
+
+
+def loaded(session: Any, artifact: Artifact, library: str, parameters: InSessions) -> Any:
+    """Return the library of an artifact as a module on the device."""
+    linked = parameters.linked and str(Path(parameters.linked) / f"{artifact.key}.so")
+    return rpc.load(session, artifact.path / library, linked)
+
+
+def until_quiet(control: Control, parameters: InSessions) -> float:
+    """Wait until the control takes its usual time, or patience ends; return the seconds."""
+    usual = Readings(*parameters.usual)
+    start = time.monotonic()
+    while True:
+        wake = control.wake_us() if parameters.threads > 1 else None
+        quiet = not disturbance(Readings(control.arithmetic_ms(), wake), usual)
+        waited = time.monotonic() - start
+        if quiet or waited >= parameters.patience:
+            return waited
+        time.sleep(min(POLL_SECONDS, parameters.patience - waited))
+
+
+def sampled(
+    sample: Callable[[], float], control: Control | None, parameters: InSessions
+) -> tuple[list[float], dict[str, list[float]]]:
+    """Take samples, and the control's readings around each, until enough samples are quiet or patience ends."""
+    if control is None:
+        return [sample() for _ in range(parameters.samples)], {}
+    readings: dict[str, list[float]] = {"arithmetic_ms": [], "wake_us": [], "memory_ms": [control.memory_ms()]}
+
+    def read() -> None:
+        readings["arithmetic_ms"].append(control.arithmetic_ms())
+        if parameters.threads > 1:
+            readings["wake_us"].append(control.wake_us())
+
+    sample()  # reading memory has moved the network's weights out of the caches
+    read()
+    samples: list[float] = []
+    usual = Readings(*parameters.usual)
+    for _ in range(PATIENCE):
+        for _ in range(parameters.samples):
+            samples.append(sample())
+            read()
+        quiet = len(quiet_samples(samples, readings, usual)[0])
+        if not quiet or quiet >= parameters.samples / 2:  # what has lasted all the time will go on
+            break
+    readings["memory_ms"].append(control.memory_ms())
+    return samples, readings
+
+
+def runs_per_sample(network: Any, device: Any, image: Any, parameters: InSessions) -> int:
+    """Warm up for the time asked for and return how many runs fill one sample."""
+    number, spent = 1, 0.0
+    while True:
+        seconds = network.time_evaluator("main", device, number=number, repeat=1)(image).mean
+        spent += 1e3 * seconds * number
+        number = min(MAX_RUNS, max(1, round(parameters.sample_ms / (1e3 * seconds)))) if seconds else MAX_RUNS
+        if spent >= parameters.warmup_ms:
+            return number
