@@ -20,6 +20,7 @@ from dlas_ops.lowering import Lowered
 from dlas_ops.onnx import quantization
 from dlas_ops.onnx.exported import as_onnx
 from dlas_ops.passes.eviction import evicted_bytes
+from dlas_ops.passes.memory import Memory, MemoryInstrument
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.account import Layer
 from dlas_ops.placement.graph import Graph
@@ -123,16 +124,24 @@ def select(
     return choose(graph, dict(zip(problems, costs, strict=True)), target, asked)
 
 
-def build(lowered: Lowered, target: Target, scheduled: Mapping[str, PrimFunc] = MappingProxyType({})) -> Library:
+def build(
+    lowered: Lowered,
+    target: Target,
+    scheduled: Mapping[str, PrimFunc] = MappingProxyType({}),
+    memory: Memory | None = None,
+) -> Library:
     """Schedule and compile `lowered` for `target`; return TVM's executable.
 
     Parameters
     ----------
     scheduled : tensor programs that are scheduled already, by the names that `lowered` calls them; the rules schedule
         the others
+    memory : is filled in with what the library allocates when it runs
     """
+    instruments = [MemoryInstrument(memory)] if memory else []
     # The virtual machine checks the network's input, and every other shape is fixed by then.
-    with tvm.transform.PassContext(opt_level=3, config={"tirx.disable_assert": True}), target:
+    config = {"tirx.disable_assert": True}
+    with tvm.transform.PassContext(opt_level=3, config=config, instruments=instruments), target:
         return tvm.relax.build(schedule(lowered.module, target, scheduled), target, tir_pipeline=PIPELINE)
 
 

@@ -65,7 +65,7 @@ def front(
         if as_json:
             print_json(export.rows(rows))
         else:
-            print_parts(tables.fronts_table(rows, opened.nearest(device), opened.limits))
+            print_parts(tables.fronts_table(rows, opened.nearest(device), opened.limits, opened.objectives))
 
 
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:

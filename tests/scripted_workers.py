@@ -36,13 +36,20 @@ def context_of(
 def session_of(
     samples: list[float],
     readings: Readings = UNREAD,
-    quiet: list[float] | None = None,
+    quiet: list[int] | None = None,
     no_control: str = "",
 ) -> dict[str, Any]:
-    """Return what stage ``measure`` answers of these samples in ms, all of them quiet unless said."""
+    """Return what stage ``measure`` answers of these samples in ms, all of them quiet unless their indices are said.
+
+    Each sample is one run.
+    """
     return {
         "samples_ms": samples,
-        "quiet_ms": samples if quiet is None else quiet,
+        "quiet": list(range(len(samples))) if quiet is None else quiet,
+        "runs_ms": [[sample] for sample in samples],
+        "load_ms": 20.0,
+        "first_ms": 2 * max(samples),
+        "server_peak_bytes": 10**8,
         "typical": list(readings),
         "no_control": no_control,
     }

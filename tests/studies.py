@@ -17,8 +17,8 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.core.quantities import LATENCY
-from explorer.core.sessions import DISTURBED, SESSIONS
+from explorer.core.quantities import MEASURED, Quantity
+from explorer.core.sessions import DISTURBED, SERVER_PEAK, SESSIONS
 from explorer.search import grid, search
 from explorer.space import space
 from explorer.workspace.records import Record, Records
@@ -38,7 +38,7 @@ OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "m
 SMALL = "tests.custom_plugins:small"  # a model for studies in which it does not matter
 QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5, "most_sessions": 2, "extra_time": 0.0}  # measurements
 # Columns that no two runs of a study have in common.
-VARYING = (*LATENCY.columns, SESSIONS, DISTURBED)
+VARYING = (*(column for name in MEASURED for column in Quantity(name).columns), SESSIONS, DISTURBED, SERVER_PEAK)
 
 # Settings under which another space of the grid's data set and models finds its networks trained.
 SHORT = """

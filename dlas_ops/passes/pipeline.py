@@ -41,15 +41,16 @@ def _on_stack(statement: Stmt) -> Stmt:
 
 
 def _for_functions(rewrite: Callable[[PrimFunc], PrimFunc]) -> Pass:
-    """Return the pass that rewrites every tensor program."""
+    """Return the pass that rewrites every tensor program; it has the function's name."""
 
     def transform(function: PrimFunc, _module: IRModule, _context: PassContext) -> PrimFunc:
         return rewrite(function)
 
-    return tirx.transform.prim_func_pass(transform, opt_level=0)
+    return tirx.transform.prim_func_pass(transform, opt_level=0, name=rewrite.__name__)
 
 
-def _sums_on_stack(function: PrimFunc) -> PrimFunc:
+def sums_on_stack(function: PrimFunc) -> PrimFunc:
+    """Return a tensor program that keeps its sums in registers; every buffer has its place by then."""
     return function.with_body(_on_stack(function.body))
 
 
@@ -57,7 +58,7 @@ def _pipeline() -> tuple[Callable[[], Pass], Callable[[], Pass], Callable[[], Pa
     lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
 
     def finalize() -> Pass:
-        own = [_for_functions(rewrite) for rewrite in (_sums_on_stack, prefetched, permuted)]
+        own = [_for_functions(rewrite) for rewrite in (sums_on_stack, prefetched, permuted)]
         return tvm.transform.Sequential([*own, finalize_host()])
 
     return lower, finalize, finalize_device

@@ -8,12 +8,19 @@ from typing import Any
 
 from explorer.core.statistics import Interval
 
-QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "macs", "parameters")
-PER_DEVICE = ("accuracy", "latency_ms", "size_bytes")  # those that a stack on several devices has on record for each
+# Those that sessions on a device measure beside the median latency, one value a session.
+BESIDE = ("latency_p90_ms", "latency_p99_ms", "first_ms", "load_ms")
+# Those that differ from session to session; a stack on one device has them of one measurement.
+MEASURED = ("latency_ms", *BESIDE, "images_per_second")
+# Those that a stack on several devices has on record for each.
+PER_DEVICE = ("accuracy", *MEASURED, "size_bytes", "peak_memory_bytes")
+QUANTITIES = (*PER_DEVICE, "macs", "parameters")
+HIGHER_IS_BETTER = ("accuracy", "images_per_second")
 # Quantity → the columns of the ends of its 95 % interval; the others are exact.
 _ENDS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("accuracy_low", "accuracy_high"),
-    "latency_ms": ("latency_low_ms", "latency_high_ms"),
+    "images_per_second": ("images_per_second_low", "images_per_second_high"),
+    **{name: (name[:-3] + "_low_ms", name[:-3] + "_high_ms") for name in ("latency_ms", *BESIDE)},
 }
 _ON = " on "  # between a column's name and the device
 
@@ -43,6 +50,11 @@ class Quantity:
 
     def __str__(self) -> str:
         return on_device(self.name, self.device)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether sessions on a device measure it, so that the next one finds another value."""
+        return self.name in MEASURED
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -80,3 +92,5 @@ def on_device(column: str, device: str | None) -> str:
 ACCURACY = Quantity("accuracy")
 LATENCY = Quantity("latency_ms")
 SIZE = Quantity("size_bytes")
+THROUGHPUT = Quantity("images_per_second")
+MEMORY = Quantity("peak_memory_bytes")

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from explorer.core.quantities import LATENCY
+from explorer.core.quantities import BESIDE, LATENCY, THROUGHPUT, Quantity
 from explorer.core.statistics import Interval
 
-# Columns of a record: how many sessions its latency is of, and what disturbed them, where none was quiet.
-SESSIONS, DISTURBED = "latency_sessions", "latency_disturbed"
+# Columns of a record: how many sessions its latency is of, what disturbed them, where none was quiet, and the most
+# memory that the device's server has held in one of them.
+SESSIONS, DISTURBED, SERVER_PEAK = "latency_sessions", "latency_disturbed", "server_peak_bytes"
 # The control's readings → the factor over the usual one from which a session was disturbed. On a virtual machine of 2
 # cores arithmetic varies by 1 % at good moments and takes 1.05 to 2 times its time where the host has its cores share
 # one of its own. Threads wake in 0.8 to 1.1 microseconds while both cores share a cache, and in 1.7 while they do not.
@@ -61,15 +62,29 @@ class Readings(NamedTuple):
 
 
 class Session(NamedTuple):
-    """One session in short: the median of its quiet samples, in ms, and the control's typical readings."""
+    """One session in short.
+
+    Parameters
+    ----------
+    median_ms
+        Of its quiet samples.
+    readings
+        Typical ones of the control.
+    beside
+        Quantity of `explorer.core.quantities.BESIDE` → its value in the session.
+    server_peak_bytes
+        The most memory that the process of the session has held; None where it cannot be read.
+    """
 
     median_ms: float
     readings: Readings = Readings()
+    beside: Mapping[str, float] = {}
+    server_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The latency of a stack on a device.
+    """The latency of a stack on a device, and what else its sessions have measured.
 
     Parameters
     ----------
@@ -82,22 +97,34 @@ class Estimate:
         compare with others. Empty otherwise.
     taken
         How many sessions are on record, those that were disturbed too.
+    beside
+        Quantity of `explorer.core.quantities.BESIDE` → the median over the sessions with its 95 % interval.
+    server_peak_bytes
+        The most memory that the process of a session has held; None where it cannot be read.
     """
 
     interval: Interval
     sessions: int
     disturbed: str = ""
     taken: int = 0
+    beside: Mapping[str, Interval] = field(default_factory=dict)
+    server_peak_bytes: int | None = None
 
     @property
     def quiet(self) -> int:
         """How many sessions were not disturbed."""
         return 0 if self.disturbed else self.sessions
 
-    def as_columns(self) -> dict[str, Any]:
-        """Return column → value, as a record has them."""
-        marked = {DISTURBED: self.disturbed} if self.disturbed else {}
-        return {**LATENCY.as_columns(self.interval), SESSIONS: self.sessions, **marked}
+    def as_columns(self, batch: int) -> dict[str, Any]:
+        """Return column → value, as a record has them, of a stack that takes `batch` images at once."""
+        columns: dict[str, Any] = LATENCY.as_columns(self.interval)
+        for name, interval in self.beside.items():
+            columns |= Quantity(name).as_columns(interval)
+        rates = (1e3 * batch / self.interval[end] if self.interval[end] else math.inf for end in (0, 2, 1))
+        columns |= THROUGHPUT.as_columns(Interval(*rates))
+        columns[SESSIONS] = self.sessions
+        optional = {DISTURBED: self.disturbed or None, SERVER_PEAK: self.server_peak_bytes}
+        return columns | {name: value for name, value in optional.items() if value is not None}
 
 
 def usual(sessions: Iterable[Readings]) -> Readings:
@@ -126,18 +153,18 @@ def disturbance(readings: Readings, usual: Readings) -> str:
     return ""
 
 
-def pooled_spread(medians: Iterable[Sequence[float]]) -> float:
-    """Return the standard deviation of the logarithms of a stack's session medians, over stacks of one device.
+def pooled_spread(stacks: Iterable[Sequence[float]]) -> float:
+    """Return the standard deviation of the logarithms of a stack's sessions, over stacks of one device.
 
     It is that of most stacks: a few whose sessions differ by far change it little, as their own spread counts for them.
 
     Parameters
     ----------
-    medians
-        Of every stack with several sessions that count, in ms.
+    stacks
+        Of every stack with several sessions that count, a quantity in each of them.
     """
     squares = []  # each with a mean of the variance, and a median of MEDIAN_OF_SQUARES of it
-    for own in medians:
+    for own in stacks:
         logs = [math.log(each) for each in own]
         squares += [(b - a) ** 2 / 2 for a, b in zip(logs[::2], logs[1::2], strict=False)]
     prior = WEIGHT * SPREAD**2
@@ -173,27 +200,44 @@ def estimate(medians: Sequence[float], spread: float, confidence: float = 0.95) 
     return Interval(value, value * math.exp(-half), value * math.exp(half))
 
 
-def latency(sessions: Sequence[Session], usual: Readings, spread: float) -> Estimate | None:
-    """Return the latency that sessions of one stack tell; None if there are none."""
-    if not sessions:
-        return None
-    causes = [disturbance(each.readings, usual) for each in sessions]
-    quiet = [each.median_ms for each, cause in zip(sessions, causes, strict=True) if not cause]
-    if quiet:
-        return Estimate(estimate(quiet, spread), len(quiet), taken=len(sessions))
-    medians = [each.median_ms for each in sessions]
-    return Estimate(estimate(medians, spread), len(sessions), causes[-1], taken=len(sessions))
-
-
-def quiet_samples(
-    samples: Sequence[float], readings: Mapping[str, Sequence[float]], usual: Readings
-) -> tuple[list[float], Readings]:
-    """Return the samples of a session that were taken while the control was quiet, and its typical readings then.
+def latency(sessions: Sequence[Session], usual: Readings, spreads: Mapping[str, float]) -> Estimate | None:
+    """Return what sessions of one stack tell; None if there are none.
 
     Parameters
     ----------
-    samples
-        In ms, in their order.
+    spreads
+        Quantity → its `pooled_spread` on the device; `SPREAD` for those that it lacks.
+    """
+    if not sessions:
+        return None
+    causes = [disturbance(each.readings, usual) for each in sessions]
+    quiet = [each for each, cause in zip(sessions, causes, strict=True) if not cause]
+    counting = quiet or sessions
+
+    def estimated(name: str) -> Interval:
+        return estimate([values_of(each)[name] for each in counting], spreads.get(name, SPREAD))
+
+    peaks = [each.server_peak_bytes for each in sessions if each.server_peak_bytes]
+    return Estimate(
+        estimated(LATENCY.name),
+        len(counting),
+        "" if quiet else causes[-1],
+        len(sessions),
+        {name: estimated(name) for name in BESIDE if all(name in each.beside for each in counting)},
+        max(peaks, default=None),
+    )
+
+
+def values_of(session: Session) -> dict[str, float]:
+    """Return quantity → its value in a session."""
+    return {LATENCY.name: session.median_ms, **session.beside}
+
+
+def quiet_samples(samples: int, readings: Mapping[str, Sequence[float]], usual: Readings) -> tuple[list[int], Readings]:
+    """Return which of a session's `samples` were taken while the control was quiet, and its typical readings then.
+
+    Parameters
+    ----------
     readings
         ``arithmetic_ms`` and ``wake_us`` before each sample and after the last one, ``memory_ms`` before the first one
         and after the last; a program that was not run has none. Empty without a control.
@@ -201,16 +245,16 @@ def quiet_samples(
         What is known of the device; the session's own best readings count, too.
     """
     if not readings:
-        return list(samples), Readings()
+        return list(range(samples)), Readings()
     arithmetic, wake = readings["arithmetic_ms"], readings["wake_us"]
     best = Readings(_least(usual.arithmetic_ms, arithmetic), _least(usual.wake_us, wake))
     moments = [Readings(own, wake[index] if wake else None) for index, own in enumerate(arithmetic)]
     good = [not disturbance(each, best) for each in moments]
-    kept = [index for index in range(len(samples)) if good[index] and good[index + 1]]
+    kept = [index for index in range(samples) if good[index] and good[index + 1]]
     beside = sorted({each for index in kept for each in (index, index + 1)}) or range(len(moments))
     # Where no sample is quiet, neither may the session be for readings that were quiet in between.
     typical = median if kept else max
-    return [samples[index] for index in kept], Readings(
+    return kept, Readings(
         arithmetic_ms=typical([arithmetic[index] for index in beside]),
         wake_us=typical([wake[index] for index in beside]) if wake else None,
         memory_ms=median(readings["memory_ms"]),

@@ -45,6 +45,21 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
     return Interval(middle, low, high)
 
 
+def quantile(samples: Sequence[float], share: float) -> float:
+    """Return the least sample that at least a `share` of all samples, in (0, 1], does not exceed (the nearest rank).
+
+    Of fewer than 1 / (1 - `share`) samples that is the largest.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples.
+    """
+    if not samples:
+        raise ValueError("the quantile of no samples")
+    return sorted(samples)[math.ceil(share * len(samples)) - 1]
+
+
 def share_interval(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the Wilson score interval of a share, `hits` of `count` independent trials.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from explorer.core.artifact import Artifact
 from explorer.core.sessions import Readings, Session
+from explorer.core.statistics import quantile
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import Devices
 from explorer.line import contracts
@@ -59,10 +60,19 @@ class Measuring:
     def record(self, stage: contracts.measure.Stage, device: str, values: Mapping[str, Any]) -> None:
         """Put a session on record: `values` are what the stage returned, and where."""
         details = dict(values)
-        samples, quiet, typical = (details.pop(name) for name in ("samples_ms", "quiet_ms", "typical"))
+        samples, typical = (details.pop(name) for name in ("samples_ms", "typical"))
         if details["no_control"]:
             self.without_control(device, details["no_control"])
-        session = Session(median(quiet or samples), Readings(*typical))
+        counting = details["quiet"] or range(len(samples))
+        runs = [run for index in counting for run in details["runs_ms"][index]]
+        beside = {
+            "latency_p90_ms": quantile(runs, 0.9),
+            "latency_p99_ms": quantile(runs, 0.99),
+            "first_ms": details["first_ms"],
+            "load_ms": details["load_ms"],
+        }
+        latency = median(samples[index] for index in counting)
+        session = Session(latency, Readings(*typical), beside, details["server_peak_bytes"])
         self._records.add_session(stage.key, device, stage.parameters.threads, session, samples, details)
 
     def controls(self, device: str) -> bool:

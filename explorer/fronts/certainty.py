@@ -1,4 +1,4 @@
-"""Finished trials with the intervals of their latencies → how likely each is on its device's front, and what ties."""
+"""Finished trials with the intervals of what was measured → how likely each is on its device's front, and what ties."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from explorer.core.quantities import LATENCY, Quantity, on_device
+from explorer.core.quantities import HIGHER_IS_BETTER, Quantity, on_device
 from explorer.core.statistics import Interval
 from explorer.fronts import pareto
 from explorer.space.limits import Limit
@@ -31,6 +31,7 @@ SEED = 0
 # Standard deviations between a latency's median and the ends that leave a stack out before any draw. The chance that
 # the other one is slower after all, where these ends lie apart, is at most 0.0014: about what 1,000 draws can tell.
 CLEAR = 3.0
+APART = ("first_ms", "load_ms")  # quantities that the moment of a session's other runs says nothing of
 MOST_RIVALS = 300  # that stacks are compared with before any draw: the first few leave nearly all others out
 _END = NormalDist().inv_cdf(0.975)  # standard deviations from a normal distribution's median to an interval's end
 
@@ -68,10 +69,11 @@ def front_probabilities(
 ) -> pd.Series[float]:
     """Return for every row of `frame` the probability that it lies on the Pareto front of its device.
 
-    A latency is uncertain: its logarithm is normal around that of the median, with the standard deviation by which
-    the 95 % interval is as wide. Two latencies are independent unless they are one measurement, as ``measure_key``
-    tells. All else is exact, and so is a latency without an interval on record. The probability is the share of draws
-    in which the stack keeps `limits` and no other such stack dominates it; the same rows always give the same.
+    What sessions measure is uncertain: its logarithm is normal around that of the median, with the standard deviation
+    by which the 95 % interval is as wide. Two values are independent unless they are of one measurement, as
+    ``measure_key`` tells: a slow moment then slows all of its inferences, but the first one and the loading for
+    themselves. All else is exact, and so is a value without an interval on record. The probability is the share of
+    draws in which the stack keeps `limits` and no other such stack dominates it; the same rows always give the same.
 
     Parameters
     ----------
@@ -121,20 +123,24 @@ def reached(rows: pd.DataFrame, quantity: Quantity, probability: float) -> Float
 
 
 def _key(quantity: Quantity) -> str:
-    """Return the column with the key of the measurement that a latency comes from."""
+    """Return the column with the key of the measurement that a value comes from."""
     return on_device("measure_key", quantity.device)
 
 
 def _spread(rows: pd.DataFrame, quantity: Quantity) -> Floats:
-    """Return the standard deviation of each value's logarithm; 0 for what is exact or has no interval on record."""
+    """Return the standard deviation of each value's logarithm; 0 for what is exact or has no interval on record.
+
+    It is negative for a rate, which falls by what a latency rises.
+    """
     import numpy as np
 
     none = np.zeros(len(rows))
-    if quantity.name != LATENCY.name or not set(quantity.columns) <= set(rows.columns):
+    if not quantity.is_measured or not set(quantity.columns) <= set(rows.columns):
         return none
     low, high = (rows[column].to_numpy(dtype=float) for column in quantity.columns[1:])
     known = (low > 0) & (high > low)
-    return np.asarray(np.log(np.divide(high, low, out=np.ones(len(rows)), where=known)) / (2 * _END))
+    spread = np.log(np.divide(high, low, out=np.ones(len(rows)), where=known)) / (2 * _END)
+    return np.asarray(-spread if quantity.name in HIGHER_IS_BETTER else spread)
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,7 @@ class _Values:
     Parameters
     ----------
     medians, spreads
-        Shape (stacks, quantities); a spread is the standard deviation of the value's logarithm, 0 for an exact one.
+        Shape (stacks, quantities); a spread is the value of `_spread`.
     """
 
     medians: Floats
@@ -206,8 +212,10 @@ def _measurements(rows: pd.DataFrame, quantities: Sequence[Quantity]) -> NDArray
     import numpy as np
     import pandas as pd
 
-    absent = np.full(len(rows), None)
-    keys = [rows[key].to_numpy(dtype=object) if (key := _key(each)) in rows.columns else absent for each in quantities]
+    keys = []
+    for each in quantities:
+        own = rows.get(_key(each), pd.Series(None, rows.index)).astype("string")
+        keys.append((own + each.name if each.name in APART else own).to_numpy(dtype=object))
     numbers, unique = pd.factorize(np.concatenate(keys))
     unknown = numbers < 0
     numbers[unknown] = len(unique) + np.arange(unknown.sum())

@@ -95,6 +95,12 @@ class Control:
             "throttled": files["throttled"],
         }
 
+    def peak_bytes(self) -> int | None:
+        """Return the most memory that the session's process has held, TVM's and its programs' included."""
+        lines = self._contents("/proc/self/status").splitlines()
+        kilobytes = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
+        return 1024 * int(kilobytes) if kilobytes else None
+
     def _timed(self, name: str) -> list[float]:
         return [float(seconds) for seconds in self._timers[name](*self._arrays[name]).results]
 
@@ -104,17 +110,20 @@ class Control:
 
     def _numbers(self, path: str, after: str = "") -> list[float]:
         """Return the numbers in the first line of a file of the device; none if it cannot be read."""
-        name = np.frombuffer(path.encode() + b"\0", np.uint8)
-        text = tvm.runtime.empty((control.TEXT,), "uint8", self._device)
-        length = tvm.runtime.empty((1,), "int64", self._device)
-        self._programs["contents"](tvm.runtime.tensor(name, self._device), text, length)
-        read = bytes(text.numpy()[: max(0, int(length.numpy()[0]))]).decode(errors="replace")
         numbers = []
-        line = read.partition("\n")[0]
+        line = self._contents(path).partition("\n")[0]
         for word in (line.rpartition(after)[2] if after else line).split():
             with suppress(ValueError):
                 numbers.append(float(word))
         return numbers
+
+    def _contents(self, path: str) -> str:
+        """Return the beginning of a file of the device; nothing if it cannot be read."""
+        name = np.frombuffer(path.encode() + b"\0", np.uint8)
+        text = tvm.runtime.empty((control.TEXT,), "uint8", self._device)
+        length = tvm.runtime.empty((1,), "int64", self._device)
+        self._programs["contents"](tvm.runtime.tensor(name, self._device), text, length)
+        return bytes(text.numpy()[: max(0, int(length.numpy()[0]))]).decode(errors="replace")
 
 
 def taken(before: DeviceState, after: DeviceState, threads: int) -> float | None:

@@ -33,7 +33,7 @@ NOWHERE = Path()  # the folder of artifacts that are not made
 # Stage → the values that the line reads of its artifact, except for `numerics`.
 VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.0},
-    "build": {"size_bytes": 0},
+    "build": {"size_bytes": 0, "memory_bytes": 0, "thread_bytes": 0},
     "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
 }
 DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "evaluate", "measure"}

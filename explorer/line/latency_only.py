@@ -53,7 +53,7 @@ def _line(c: Configuration, shapes: str, settings: Settings, engine: Engine) -> 
     built = steps.build(lowered, steps.tune(lowered))
     latency = steps.measure(network, lowered, built)
     accuracy = {"trained_accuracy": trained.values["validation_accuracy"]}
-    return latency, Record({**accuracy, **known_of(compressed, lowered, built), **latency.values})
+    return latency, Record({**accuracy, **known_of(c, compressed, lowered, built), **latency.values})
 
 
 def _shapes(c: Configuration, settings: Settings) -> str | None:

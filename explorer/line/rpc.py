@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dlas_ops.processor import targets
 from explorer.core.errors import DeviceError, Failure, StageFailed
 
 CONNECT_SECONDS = 5.0
+ROUND_TRIPS = 5
 
 
 def connect(tracker: str, key: str, seconds: int) -> Any:
@@ -33,8 +35,8 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
     return connection.request(key, session_timeout=seconds, max_retry=1)
 
 
-def load(session: Any, library: Path, linked: str = "") -> Any:
-    """Return a library of object files as a module on the device, which links it.
+def place(session: Any, library: Path, linked: str = "") -> str:
+    """Bring a library of object files to the device, which links it; return the file that the session can load.
 
     Parameters
     ----------
@@ -44,14 +46,27 @@ def load(session: Any, library: Path, linked: str = "") -> Any:
     """
     if not linked:
         session.upload(str(library))
-        return session.load_module(library.name)
+        # A server's only function that links and does not load, which is to be timed alone; it also sends the result.
+        session.get_function("tvm.rpc.server.download_linked_module")(library.name)
+        return f"{library.name}.so"
     shared = Path(linked)
     if not shared.exists():
         with tempfile.TemporaryDirectory(dir=shared.parent) as folder:
             tar.untar(str(library), folder)
             cc.create_shared(f"{folder}.so", [str(file) for file in Path(folder).iterdir()])
             os.replace(f"{folder}.so", shared)
-    return session.load_module(str(shared.absolute()))
+    return str(shared.absolute())
+
+
+def round_trip(session: Any) -> float:
+    """Return the seconds that a call of a function on the device takes at least which has nothing to do."""
+    call = session.get_function("runtime.NumThreads")
+    seconds = []
+    for _ in range(ROUND_TRIPS):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def set_threads(session: Any, threads: int, stage: str, key: str) -> None:

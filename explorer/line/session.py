@@ -33,8 +33,13 @@ def control_in(session: Any, control: Artifact | None, parameters: InSessions) -
 
 def loaded(session: Any, artifact: Artifact, library: str, parameters: InSessions) -> Any:
     """Return the library of an artifact as a module on the device."""
+    return session.load_module(placed(session, artifact, library, parameters))
+
+
+def placed(session: Any, artifact: Artifact, library: str, parameters: InSessions) -> str:
+    """Bring the library of an artifact to the device, linked; return the file that the session loads."""
     linked = parameters.linked and str(Path(parameters.linked) / f"{artifact.key}.so")
-    return rpc.load(session, artifact.path / library, linked)
+    return rpc.place(session, artifact.path / library, linked)
 
 
 def until_quiet(control: Control, parameters: InSessions) -> float:
@@ -71,7 +76,7 @@ def sampled(
         for _ in range(parameters.samples):
             samples.append(sample())
             read()
-        quiet = len(quiet_samples(samples, readings, usual)[0])
+        quiet = len(quiet_samples(len(samples), readings, usual)[0])
         if not quiet or quiet >= parameters.samples / 2:  # what has lasted all the time will go on
             break
     readings["memory_ms"].append(control.memory_ms())

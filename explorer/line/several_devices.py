@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.core.quantities import ACCURACY, LATENCY, PER_DEVICE, SIZE, Quantity, on_device
+from explorer.core.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, PER_DEVICE, Quantity, on_device
 from explorer.core.sessions import DISTURBED, Estimate
 from explorer.workspace.records import Record
 
@@ -41,11 +41,11 @@ def revised(c: Configuration, record: Record, latencies: Mapping[tuple[str, str]
     if len(known) < len(c.devices):
         return record
     values = {name: value for name, value in record.values.items() if name != DISTURBED}
-    if len(known) > 1:
-        for device, found in known.items():
-            values |= Quantity(LATENCY.name, device).as_columns(found.interval)
+    measured = {device: found.as_columns(getattr(c, "batch", 1)) for device, found in known.items()}
     slowest = max(known, key=lambda device: known[device].interval.value)
-    values |= {"measure_key": keys[slowest]} | known[slowest].as_columns()
+    values |= {"measure_key": keys[slowest], **measured[slowest]}
+    if len(known) > 1:
+        values |= _worst(measured, MEASURED) | _each(measured, MEASURED)
     return Record(values)
 
 
@@ -55,18 +55,34 @@ def together(records: Mapping[str, Record]) -> Record:
     Of quantities that are not measured, and of the artifacts, the slowest device's are on record. Before a network is
     trained, nothing is known of its accuracy.
     """
-
-    def worst(quantity: Quantity, choose: Callable[..., Record]) -> dict[str, Any]:
-        chosen = choose(records.values(), key=lambda record: record.values[str(quantity)])
-        return {column: chosen.values[column] for column in quantity.columns}
-
-    slowest = max(records.values(), key=lambda record: record.values[str(LATENCY)])
-    measured = [column for name in PER_DEVICE for column in Quantity(name).columns]
-    each = {
-        on_device(column, device): record.values[column]
-        for device, record in records.items()
-        for column in (*measured, "build_key", "measure_key")
-        if column in record.values
+    values = {device: record.values for device, record in records.items()}
+    slowest = max(values.values(), key=lambda own: own[str(LATENCY)])
+    keys = {
+        on_device(column, device): own[column]
+        for device, own in values.items()
+        for column in ("build_key", "measure_key")
+        if column in own
     }
-    accuracy = worst(ACCURACY, min) if str(ACCURACY) in slowest.values else {}
-    return Record({**slowest.values, **accuracy, **worst(SIZE, max), **each})
+    return Record({**slowest, **_worst(values, PER_DEVICE), **_each(values, PER_DEVICE), **keys})
+
+
+Values = Mapping[str, Mapping[str, Any]]  # device → column → value
+
+
+def _worst(values: Values, names: Iterable[str]) -> dict[str, Any]:
+    """Return the columns of each quantity, of those that are known, by the device that is worst in it."""
+    found: dict[str, Any] = {}
+    for name in names:
+        if all(name in own for own in values.values()):
+            choose: Callable[..., Mapping[str, Any]] = min if name in HIGHER_IS_BETTER else max
+            worst = choose(values.values(), key=lambda own, name=name: own[name])
+            found |= {column: worst[column] for column in Quantity(name).columns if column in worst}
+    return found
+
+
+def _each(values: Values, names: Iterable[str]) -> dict[str, Any]:
+    """Return the columns that have of each device what is known of these quantities there."""
+    columns = [column for name in names for column in Quantity(name).columns]
+    return {
+        on_device(column, device): own[column] for device, own in values.items() for column in columns if column in own
+    }

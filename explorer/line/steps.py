@@ -8,6 +8,7 @@ from typing import Any
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
+from explorer.core.quantities import MEMORY, SIZE
 from explorer.core.settings import CompressSettings, Settings
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
@@ -154,7 +155,7 @@ class Steps:
         )
         stage = contracts.measure.Stage(parameters, contracts.measure.Parents(network, lowered, built))
         found = self.engine.measure(stage, self.c.device)
-        return Latency(stage.key, found.as_columns())
+        return Latency(stage.key, found.as_columns(getattr(self.c, "batch", 1)))
 
     @property
     def _channel_multiple(self) -> int | None:
@@ -200,7 +201,7 @@ def record_of(
         {
             "trained_accuracy": trained.values["validation_accuracy"],
             **_plain(evaluated.values),
-            **known_of(compressed, lowered, built),
+            **known_of(c, compressed, lowered, built),
             **latency.values,
             "dtype": c.dtype,
             **{name: note for name, note in notes.items() if note is not None},
@@ -214,9 +215,11 @@ def record_of(
     )
 
 
-def known_of(compressed: Compressed, lowered: Lowered, built: Built) -> dict[str, object]:
+def known_of(c: Configuration, compressed: Compressed, lowered: Lowered, built: Built) -> dict[str, object]:
     """Return the part of a record that is known before the library runs."""
-    return {**_plain(compressed.values), "size_bytes": built.values["size_bytes"], **_plain(lowered.values)}
+    own = built.values
+    exact = {str(SIZE): own["size_bytes"], str(MEMORY): own["memory_bytes"] + c.threads * own["thread_bytes"]}
+    return {**_plain(compressed.values), **exact, **_plain(lowered.values)}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -12,6 +14,15 @@ def size(number_of_bytes: int) -> str:
         if number_of_bytes >= factor:
             return f"{number_of_bytes / factor:.3g} {unit}"
     return f"{number_of_bytes} B"
+
+
+def quantity(name: str, value: float) -> str:
+    """Return a quantity's value for people; `name` is that of `explorer.core.quantities`."""
+    if math.isnan(value):
+        return ""
+    if name.endswith("_bytes"):
+        return size(int(value))
+    return share(value) if name == "accuracy" else f"{value:.3f}" if name.endswith("_ms") else f"{value:,.0f}"
 
 
 def share(value: float | None) -> str:

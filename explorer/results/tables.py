@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from explorer.core import sessions
 from explorer.core.configuration import AXES
-from explorer.core.quantities import ACCURACY, LATENCY, Quantity
+from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.fronts.certainty import keeps_budget
 from explorer.results import readable
 from explorer.results.report import stack_of
@@ -34,13 +33,15 @@ MOST_NUMBERS = 6  # of failed trials, in one line
 DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
 
 
-def front_table(front: pd.DataFrame) -> RenderableType:
+def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> RenderableType:
     """Return one line per stack; below the table stand the choices that all stacks share.
 
     Parameters
     ----------
     front
         Rows of complete trials. A column ``front_probability``, where there is one, is shown.
+    objectives
+        Columns that are shown, too.
     """
     stacks = [stack_of(row) for _, row in front.iterrows()]
     if not stacks:
@@ -54,16 +55,22 @@ def front_table(front: pd.DataFrame) -> RenderableType:
         if (quantity := Quantity.parse(name)).device and quantity.name == LATENCY.name and front[name].notna().any()
     ]
     on_each = [f"(ms) on {escape(str(quantity.device))}" for quantity in several]
+    shown = {str(quantity) for quantity in (ACCURACY, LATENCY, SIZE, *several)}
+    others = [Quantity.parse(name) for name in objectives if name not in shown]
     disturbed = any(stack.disturbed for stack in stacks)
     judged = ["on front"] * ("front_probability" in front.columns) + ["measured"] * disturbed
-    heads = ("trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size", *judged)
+    named = [escape(str(quantity)) for quantity in others]
+    heads = ("trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size", *named, *judged)
     table = readable.table(*varying, *heads)
     for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
         chosen = (readable.choice(stack.choices[axis]) for axis in varying)
         interval = f"{stack.latency.low:.3f} to {stack.latency.high:.3f}"
         accuracies = (readable.share(stack.accuracy), readable.share(stack.test_accuracy))
-        latencies = ("" if math.isnan(row[str(name)]) else f"{row[str(name)]:.3f}" for name in several)
-        results = (*accuracies, f"{stack.latency_ms:.3f}", interval, *latencies, readable.size(stack.size_bytes))
+        latencies, besides = (
+            [readable.quantity(each.name, row[str(each)]) for each in quantities] for quantities in (several, others)
+        )
+        size = readable.size(stack.size_bytes)
+        results = (*accuracies, f"{stack.latency_ms:.3f}", interval, *latencies, size, *besides)
         likely = [f"{row['front_probability']:.0%}".replace("%", " %")] if "front_probability" in row else []
         quiet = [("disturbed" if stack.disturbed else "")] * disturbed
         table.add_row(*chosen, str(stack.number), *results, *likely, *quiet)
@@ -72,14 +79,20 @@ def front_table(front: pd.DataFrame) -> RenderableType:
     return Group(table, *below) if below else table
 
 
-def fronts_table(front: pd.DataFrame, nearest: pd.DataFrame, limits: Sequence[Limit]) -> RenderableType:
+def fronts_table(
+    front: pd.DataFrame, nearest: pd.DataFrame, limits: Sequence[Limit], objectives: Collection[str] = ()
+) -> RenderableType:
     """Return the fronts, with their ties, and, for devices where no stack keeps all `limits`, the `nearest` stacks."""
+    quantities = [*objectives, *dict.fromkeys(limit.quantity for limit in limits if limit.quantity not in objectives)]
     if nearest.empty:
-        return front_table(front)
+        return front_table(front, quantities)
     devices = escape(" or ".join(nearest["device"]))
     bounds = escape(", ".join(map(str, limits)))
-    missed = (f"[bold]No stack keeps the limits[/] on {devices} ({bounds}). The nearest:", front_table(nearest))
-    return Group(front_table(front), *missed) if len(front) else Group(*missed)
+    missed = (
+        f"[bold]No stack keeps the limits[/] on {devices} ({bounds}). The nearest:",
+        front_table(nearest, quantities),
+    )
+    return Group(front_table(front, quantities), *missed) if len(front) else Group(*missed)
 
 
 def latencies_table(rows: pd.DataFrame) -> RenderableType:
@@ -111,7 +124,7 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
         The option by which commands find the workspace, such as ``" --workspace there"``.
     """
     front = study.front()
-    yield fronts_table(study.front_with_ties(), study.nearest(), study.limits)
+    yield fronts_table(study.front_with_ties(), study.nearest(), study.limits, study.objectives)
     failed = f", {summary.failed} failed" if summary.failed else ""
     skipped = f", {summary.skipped} not trained" if summary.skipped else ""
     ended = summary.complete + summary.failed + summary.skipped

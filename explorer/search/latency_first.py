@@ -70,10 +70,13 @@ class Screen:
         at_best = {**known, **{str(accuracy): possible for accuracy in _everywhere(ACCURACY, device)}}
         best = self._best.get(device, ())
         for limit in self._limits if best else ():
-            # A latency counts as the low end of its interval.
-            least = {str(latency): latency.interval(at_best).low for latency in _everywhere(LATENCY, device)}
-            least = {**at_best, **(least if limit.comparison == "<=" else {})}
-            if limit.violation(device, least):
+            quantity = Quantity.parse(limit.quantity)
+            if quantity.is_measured:  # it counts as the end of its interval that keeps the limit, if one does
+                end = 1 if limit.comparison == "<=" else 2
+                likely = {str(each): each.interval(at_best)[end] for each in _everywhere(quantity, device)}
+            else:
+                likely = {}
+            if limit.violation(device, {**at_best, **likely}):
                 return f"at {_brief(at_best)} at best it breaks the limit {limit}, which trial {best[0][0]} keeps"
         for number, other in best:
             if self._beats(other, at_best):
@@ -100,11 +103,11 @@ def _everywhere(quantity: Quantity, device: str) -> list[Quantity]:
 def _is_better(one: Values, other: Values, quantity: Quantity, direction: Direction) -> bool | None:
     """Return whether `one` is certain to be better, False if both are equal, None if it may be worse.
 
-    The 95 % intervals of latencies have to lie apart, unless both are the same measurement.
+    The 95 % intervals of what sessions measure have to lie apart, unless both are the same measurement.
     """
     own, others = quantity.interval(one), quantity.interval(other)
     worst, best = own.value, others.value
-    if quantity.name == LATENCY.name and (own.low, own.high) != (others.low, others.high):
+    if quantity.is_measured and (own.low, own.high) != (others.low, others.high):
         worst, best = (own.high, others.low) if direction == "minimize" else (own.low, others.high)
     if direction == "maximize":
         worst, best = -worst, -best

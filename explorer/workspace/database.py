@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -79,15 +80,35 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def create_tables(engine: sa.Engine) -> None:
-    """Create the tables that a database lacks; another process may be about to do so, too."""
-    there = sa.inspect(engine).get_table_names()
-    missing = [table for table in Schema.metadata.sorted_tables if table.name not in there]
-    if not missing:
+    """Create the tables and columns that a database lacks; another process may be about to do so, too.
+
+    A database that an earlier version has made may lack columns, of which that version knew nothing: none is required.
+    """
+    if not any(_lacking(engine)):
         return
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # where creation that is conditional still collides
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATES)))
-        for table in missing:
+        elif engine.dialect.name == "sqlite":  # which has no condition for a column
+            connection.execute(sa.text("BEGIN IMMEDIATE"))
+        tables, columns = _lacking(connection)  # what the other one has not made meanwhile
+        for column in columns:
+            kind = column.type.compile(engine.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
+        for table in tables:
             connection.execute(CreateTable(table, if_not_exists=True))
             for index in table.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _lacking(database: sa.Engine | sa.Connection) -> tuple[list[sa.Table], list[sa.Column[Any]]]:
+    """Return the tables that a database lacks, and the columns that its tables lack."""
+    inspector = sa.inspect(database)
+    there = inspector.get_table_names()
+    tables = [table for table in Schema.metadata.sorted_tables if table.name not in there]
+    columns = []
+    for table in Schema.metadata.sorted_tables:
+        if table.name in there:
+            known = {column["name"] for column in inspector.get_columns(table.name)}
+            columns += [column for column in table.columns if column.name not in known]
+    return tables, columns

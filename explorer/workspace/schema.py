@@ -60,6 +60,11 @@ class SessionRow(Schema):
     wake_us: Mapped[float | None]
     memory_ms: Mapped[float | None]
     taken: Mapped[float | None]
+    latency_p90_ms: Mapped[float | None]
+    latency_p99_ms: Mapped[float | None]
+    first_ms: Mapped[float | None]
+    load_ms: Mapped[float | None]
+    server_peak_bytes: Mapped[int | None] = mapped_column(sa.BigInteger)
 
 
 class ExecutionRow(Schema):

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
-from explorer.core.sessions import Estimate, Readings, Session, disturbance, latency, pooled_spread, usual
+from explorer.core.quantities import BESIDE
+from explorer.core.sessions import (
+    Estimate,
+    Readings,
+    Session,
+    disturbance,
+    latency,
+    pooled_spread,
+    usual,
+    values_of,
+)
 from explorer.workspace.schema import SessionRow
 
-READINGS = SessionRow.arithmetic_ms, SessionRow.wake_us, SessionRow.memory_ms, SessionRow.taken
+# The columns that a session is made of, in the order that `_session` takes them in.
+COLUMNS = (
+    SessionRow.median_ms,
+    *(getattr(SessionRow, name) for name in Readings._fields),
+    SessionRow.server_peak_bytes,
+    *(getattr(SessionRow, name) for name in BESIDE),
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +39,7 @@ class _Known:
 
     sessions: int
     usual: Readings
-    spread: float
+    spreads: Mapping[str, float]
 
 
 class Sessions:
@@ -41,9 +58,9 @@ class Sessions:
         self, connection: sa.Connection, measurement: int, key: str, device: str, threads: int, session: Session
     ) -> None:
         """Put a session on record, of the measurement of this number."""
-        readings = session.readings._asdict()
-        row = {"measurement": measurement, "key": key, "device": device, "threads": threads}
-        connection.execute(sa.insert(SessionRow).values(**row, median_ms=session.median_ms, **readings))
+        place = {"measurement": measurement, "key": key, "device": device, "threads": threads}
+        values = {"median_ms": session.median_ms, "server_peak_bytes": session.server_peak_bytes, **session.beside}
+        connection.execute(sa.insert(SessionRow).values(**place, **values, **session.readings._asdict()))
         self._added[device, threads] = self._added.get((device, threads), 0) + 1
 
     def of(self, key: str, device: str) -> list[Session]:
@@ -56,24 +73,23 @@ class Sessions:
         if not rows:
             return None
         known = self.known(device, rows[0][0])
-        return latency([session for _, session in rows], known.usual, known.spread)
+        return latency([session for _, session in rows], known.usual, known.spreads)
 
     def latencies(self) -> dict[tuple[str, str], Estimate]:
         """Return the latency of every key and device that has sessions."""
-        columns = SessionRow.key, SessionRow.device, SessionRow.threads, SessionRow.median_ms, *READINGS
+        columns = SessionRow.key, SessionRow.device, SessionRow.threads, *COLUMNS
         query = sa.select(*columns).order_by(SessionRow.key, SessionRow.device, SessionRow.measurement)
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        places: dict[tuple[str, int], list[Sequence[Any]]] = {}
-        for row in rows:
-            places.setdefault((row.device, row.threads), []).append(row)
+            rows = [(*row[:3], _session(row[3:])) for row in connection.execute(query)]
+        places: dict[tuple[str, int], list[tuple[str, Session]]] = defaultdict(list)
+        for key, device, threads, session in rows:
+            places[device, threads].append((key, session))
         for place, own in places.items():
-            self._known[place], self._added[place] = _told((row[0], *row[3:]) for row in own), 0
+            self._known[place], self._added[place] = _told(own), 0
         found = {}
         for (key, device, threads), group in itertools.groupby(rows, itemgetter(0, 1, 2)):
             known = self.known(device, threads)
-            sessions = [Session(own, Readings(*readings)) for _, _, _, own, *readings in group]
-            if told := latency(sessions, known.usual, known.spread):
+            if told := latency([session for *_, session in group], known.usual, known.spreads):
                 found[key, device] = told
         return found
 
@@ -90,24 +106,36 @@ class Sessions:
         return self._known[place]
 
     def _read(self, device: str, threads: int) -> _Known:
-        columns = SessionRow.key, SessionRow.median_ms, *READINGS
         here = SessionRow.device == device, SessionRow.threads == threads
-        query = sa.select(*columns).where(*here).order_by(SessionRow.key, SessionRow.measurement)
+        query = sa.select(SessionRow.key, *COLUMNS).where(*here).order_by(SessionRow.key, SessionRow.measurement)
         with self._engine.connect() as connection:
-            return _told(connection.execute(query).all())
+            return _told([(row[0], _session(row[1:])) for row in connection.execute(query)])
 
     def _rows(self, key: str, device: str) -> Sequence[tuple[int, Session]]:
-        columns = SessionRow.threads, SessionRow.median_ms, *READINGS
         here = SessionRow.key == key, SessionRow.device == device
+        query = sa.select(SessionRow.threads, *COLUMNS).where(*here).order_by(SessionRow.measurement)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(*columns).where(*here).order_by(SessionRow.measurement)).all()
-        return [(threads, Session(own, Readings(*readings))) for threads, own, *readings in rows]
+            return [(row[0], _session(row[1:])) for row in connection.execute(query)]
 
 
-def _told(rows: Iterable[Sequence[Any]]) -> _Known:
-    """Return what sessions on one device tell of it: rows of key, by which they are sorted, median and readings."""
-    rows = list(rows)
-    known = usual(Readings(*row[2:]) for row in rows)
-    quiet = [(key, own) for key, own, *readings in rows if not disturbance(Readings(*readings), known)]
-    stacks = ([own for _, own in group] for _, group in itertools.groupby(quiet, itemgetter(0)))
-    return _Known(len(rows), known, pooled_spread(own for own in stacks if len(own) > 1))
+def _session(row: Sequence[Any]) -> Session:
+    """Return the session that a row of `COLUMNS` tells of; an earlier version has put less on record."""
+    median_ms, *readings = row[:5]
+    server_peak_bytes, *values = row[5:]
+    beside = {name: value for name, value in zip(BESIDE, values, strict=True) if value is not None}
+    return Session(median_ms, Readings(*readings), beside, server_peak_bytes)
+
+
+def _told(sessions: Sequence[tuple[str, Session]]) -> _Known:
+    """Return what sessions on one device tell of it, each after its stack's key, by which they are sorted."""
+    known = usual(session.readings for _, session in sessions)
+    quiet = [(key, session) for key, session in sessions if not disturbance(session.readings, known)]
+    stacks: dict[str, list[list[float]]] = defaultdict(list)  # quantity → of each stack its values
+    for _, group in itertools.groupby(quiet, itemgetter(0)):
+        own: dict[str, list[float]] = defaultdict(list)
+        for _, session in group:
+            for name, value in values_of(session).items():
+                own[name].append(value)
+        for name, values in own.items():
+            stacks[name] += [values] if len(values) > 1 else []
+    return _Known(len(sessions), known, {name: pooled_spread(own) for name, own in stacks.items()})

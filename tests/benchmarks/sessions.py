@@ -100,7 +100,7 @@ class Load:
         self._threads = threads
         self.cores = session_cores.cores(session, control.with_name(session_cores.LIBRARY), threads)
         self._device = session.cpu()
-        self._network = tvm.relax.VirtualMachine(rpc.load(session, library), self._device)
+        self._network = tvm.relax.VirtualMachine(session.load_module(rpc.place(session, library)), self._device)
         self._image = tvm.runtime.tensor(engines.image(library.stem.partition("-")[0]), self._device)
         self.first_ms = self._timed(1, 1)[0]
 
@@ -131,7 +131,7 @@ def controlled(tracker: str, control: Path, threads: int, pinned: bool) -> tuple
 
     session = rpc.connect(tracker, "local", 600)
     rpc.set_threads(session, threads, "measure", "local")
-    own = Control(session, rpc.load(session, control), threads)
+    own = Control(session, session.load_module(rpc.place(session, control)), threads)
     if pinned:
         own.pin(CORES)
     return session, own

@@ -94,15 +94,15 @@ class SimulatedDevice:
             readings["wake_us"].append(WAKE["far" if self.is_far(now) else "near"] * noise[1] ** 8)
 
         read()
-        quiet: list[float] = []
+        quiet: list[int] = []
         while len(samples) < MOST and len(quiet) < SAMPLES / 2 and (not samples or quiet):
             for _ in range(SAMPLES):
                 now = time + (len(samples) + 0.5) * SAMPLE_S
                 factor = (stack.far if self.is_far(now) else 1.0) * self.burst(now) * self.drift(now)
                 samples.append(own * factor * math.exp(self._drawn.normal(0, 0.005)))
                 read()
-            quiet, typical = quiet_samples(samples, readings, usual)
-        return Session(median(quiet or samples), typical)
+            quiet, typical = quiet_samples(len(samples), readings, usual)
+        return Session(median([samples[index] for index in quiet] or samples), typical)
 
     def _memory(self, time: float) -> float:
         return MEMORY_MS * (0.8 if self.is_far(time) else 1.0) * math.exp(self._drawn.normal(0, 0.1))

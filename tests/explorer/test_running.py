@@ -79,7 +79,7 @@ def test_trials_are_measured_again_and_their_sessions_add_up(grid: Ran, tmp_path
         more = 2 if number in (2, 5) else 0
         assert taken == len(Records(Workspace(grid.workspace).url).sessions.of(key, "local")) + more
         known = records.sessions.latencies()[key, "local"]
-        assert {name: values[name] for name in known.as_columns()} == known.as_columns()
+        assert {name: values[name] for name in known.as_columns(1)} == known.as_columns(1)
         same = ("accuracy", "size_bytes", "macs", "build_key", "measure_key")
         assert {name: values[name] for name in same} == {name: before[number][name] for name in same}
     (observation, *_) = reversed(records.measurements(after[2]["measure_key"], "local"))

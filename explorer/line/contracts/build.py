@@ -11,9 +11,18 @@ from explorer.line.contracts import lower, tune
 
 
 class Values(TypedDict):
-    """The bytes of the library's object code and weights as they lie in memory once linked."""
+    """The values that the stage returns.
+
+    Attributes
+    ----------
+    size_bytes : of the library's object code and weights as they lie in memory once linked
+    memory_bytes : what it holds while it runs: weights, activations as they are planned, and what its threads share
+    thread_bytes : what each thread holds beside that
+    """
 
     size_bytes: int
+    memory_bytes: int
+    thread_bytes: int
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Types of stage ``measure``: a library and a device → latency samples of one session.
+"""Types of stage ``measure``: a library and a device → times and memory in one session.
 
 The one stage without an artifact: its values are an observation, which the records keep for good.
 """
@@ -51,9 +51,12 @@ class Values(TypedDict):
 
     Attributes
     ----------
-    samples_ms : all of them, in their order
-    quiet_ms : those that were taken while the control was quiet
-    runs_per_sample : a sample is the mean of so many
+    samples_ms : all of them, in their order; each is the mean of some runs
+    quiet : indices of those that were taken while the control was quiet
+    runs_ms : of each sample its runs
+    load_ms : until the linked library, which the system has in its file cache, can run
+    first_ms : the first inference after that
+    server_peak_bytes : the most memory that the session's process has held; None where it cannot be read
     readings : of the control, in ms and microseconds, beside the samples; see `explorer.core.sessions.quiet_samples`
     typical : the control's typical readings beside the quiet samples, in the order of `Readings`
     relative_error : how far outputs lie from the reference at most, as a share of its range; None where not compared
@@ -62,8 +65,11 @@ class Values(TypedDict):
     """
 
     samples_ms: list[float]
-    quiet_ms: list[float]
-    runs_per_sample: int
+    quiet: list[int]
+    runs_ms: list[list[float]]
+    load_ms: float
+    first_ms: float
+    server_peak_bytes: int | None
     readings: dict[str, list[float]]
     typical: list[float | None]
     relative_error: float | None

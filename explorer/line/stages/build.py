@@ -9,10 +9,11 @@ from pathlib import Path
 import tvm
 
 import dlas_ops
+from dlas_ops.passes.memory import Memory
 from explorer.line.contracts.build import Parameters, Parents, Values
 from explorer.line.stages.tune import load_scheduled
 
-VERSION = 4
+VERSION = 5
 WORKER = "tvm"
 LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here
@@ -26,8 +27,14 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """
     lowered = dlas_ops.load(parents.lower.path)
     scheduled = load_scheduled(parents.tune.path) if parents.tune else {}
-    library = dlas_ops.build(lowered, tvm.target.Target(parameters.target), scheduled)
+    memory = Memory()
+    library = dlas_ops.build(lowered, tvm.target.Target(parameters.target), scheduled, memory)
     library.export_library(str(out / LIBRARY))
     (out / LAYERS).write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
     with tarfile.open(out / LIBRARY) as archive:
-        return {"size_bytes": sum(member.size for member in archive.getmembers())}
+        size = sum(member.size for member in archive.getmembers())
+    return {
+        "size_bytes": size,
+        "memory_bytes": memory.weights + memory.arena + memory.workspace,
+        "thread_bytes": memory.thread_workspace,
+    }

@@ -1,4 +1,4 @@
-"""Compiled library and a device → latency samples of one session over RPC, taken only if the outputs are right.
+"""Compiled library and a device → times and memory in one session over RPC, taken only if the outputs are right.
 
 The one stage without an artifact: what it returns is an observation, which the records keep for good.
 """
@@ -6,7 +6,9 @@ The one stage without an artifact: what it returns is an observation, which the 
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -19,17 +21,17 @@ from explorer.line.checking.first_wrong_layer import Checked
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import taken
-from explorer.line.session import control_in, loaded, runs_per_sample, sampled, until_quiet
+from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LIBRARY
 
-VERSION = 3
+VERSION = 4
 WORKER = "tvm"
 CHECKED_IMAGES = 16
 SESSION_SECONDS = 600
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
-    """Compare the outputs on the device with the reference, and take the samples.
+    """Load the library, compare its outputs on the device with the reference, and take the samples.
 
     Raises
     ------
@@ -43,24 +45,34 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     rpc.set_threads(session, parameters.threads, "measure", address.key)
     control, no_control = control_in(session, parents.control, parameters)
     device = session.cpu()
-    network = relax.VirtualMachine(loaded(session, parents.build, LIBRARY, parameters), device)
+    library = placed(session, parents.build, LIBRARY, parameters)
     images = Reference.load(parents.network.path).images[:CHECKED_IMAGES]
+    image = tvm.runtime.tensor(images[:1], device)
+    network, load_ms, first_ms = _started(session, library, image)
     error = _compared(session, network, images, parameters, parents, out) if parameters.compares else None
 
     waited = until_quiet(control, parameters) if control else 0.0
-    image = tvm.runtime.tensor(images[:1], device)
     number = runs_per_sample(network, device, image, parameters)
-    timer = network.time_evaluator("main", device, number=number, repeat=1)
+    timer = network.time_evaluator("main", device, number=1, repeat=number)
+    runs: list[list[float]] = []
+
+    def sample() -> float:
+        runs.append([round(1e3 * seconds, 6) for seconds in timer(image).results])
+        return fmean(runs[-1])
+
     before = control.state() if control else None
-    samples, readings = sampled(lambda: 1e3 * float(timer(image).mean), control, parameters)
+    samples, readings = sampled(sample, control, parameters)
     after = control.state() if control else None
-    quiet, typical = quiet_samples(samples, readings, Readings(*parameters.usual))
+    quiet, typical = quiet_samples(len(samples), readings, Readings(*parameters.usual))
     if before and after:
         typical = typical._replace(taken=taken(before, after, parameters.threads))
     return {
         "samples_ms": samples,
-        "quiet_ms": quiet,
-        "runs_per_sample": number,
+        "quiet": quiet,
+        "runs_ms": runs[-len(samples) :],
+        "load_ms": load_ms,
+        "first_ms": first_ms,
+        "server_peak_bytes": control.peak_bytes() if control else None,
         "readings": readings,
         "typical": list(typical),
         "relative_error": error,
@@ -68,6 +80,19 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "no_control": no_control,
         "state": {"before": before, "after": after, "tvm": tvm.__version__},
     }
+
+
+def _started(session: Any, library: str, image: Any) -> tuple[Any, float, float]:
+    """Return the network on the device, the ms that it took to load, and those of its first inference."""
+    trip = rpc.round_trip(session)
+    start = time.perf_counter()
+    network = relax.VirtualMachine(session.load_module(library), session.cpu())
+    ready = time.perf_counter()
+    main = network["main"]
+    before = time.perf_counter()
+    main(image)
+    taken = time.perf_counter() - before
+    return network, 1e3 * (ready - start), 1e3 * (taken - trip if taken > trip else taken)
 
 
 def _compared(
@@ -80,9 +105,9 @@ def _compared(
     def run_part(library: Any, images: np.ndarray) -> np.ndarray:
         part = out / f"part{next(numbers)}.tar"  # a name of its own: the server has linked and loaded the others
         library.export_library(str(part))
-        loaded = rpc.load(session, part)
+        part_of_it = session.load_module(rpc.place(session, part))
         part.unlink()
-        return _outputs(relax.VirtualMachine(loaded, device), device, images)
+        return _outputs(relax.VirtualMachine(part_of_it, device), device, images)
 
     outputs = _outputs(network, device, images)
     return Checked(parents.network, parents.lower, parameters.tolerance, run_part).compare("measure", outputs)

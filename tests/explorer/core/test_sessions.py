@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from statistics import median
@@ -16,6 +17,7 @@ from explorer.core.statistics import Interval
 
 NEAR, FAR = Readings(0.30, 0.8, 2.0), Readings(0.30, 1.7, 1.6)  # placements: cores that share a cache, and not
 USUAL = NEAR
+OF_LATENCIES = {"latency_ms": 0.03}
 UNREAD = Readings()
 MEDIANS = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=8)
 SPREADS = st.floats(0.001, 0.5)
@@ -141,33 +143,57 @@ def test_two_sessions_that_differ_widen_it_though_not_alone() -> None:
 def test_no_sessions() -> None:
     with pytest.raises(ValueError, match="no sessions"):
         sessions.estimate([], 0.03)
-    assert sessions.latency([], USUAL, 0.03) is None
+    assert sessions.latency([], USUAL, OF_LATENCIES) is None
 
 
 def test_disturbed_sessions_do_not_count_beside_a_quiet_one() -> None:
     quiet, disturbed = Session(4.0, NEAR), Session(8.0, FAR)
     expected = sessions.estimate([4.0], 0.03)
-    assert sessions.latency([quiet, disturbed, disturbed], USUAL, 0.03) == Estimate(expected, 1, taken=3)
-    assert sessions.latency([disturbed, quiet], USUAL, 0.03) == Estimate(expected, 1, taken=2)
+    assert sessions.latency([quiet, disturbed, disturbed], USUAL, OF_LATENCIES) == Estimate(expected, 1, taken=3)
+    assert sessions.latency([disturbed, quiet], USUAL, OF_LATENCIES) == Estimate(expected, 1, taken=2)
 
 
 def test_where_none_was_quiet_all_count_and_that_is_said() -> None:
-    found = sessions.latency([Session(8.0, FAR), Session(9.0, Readings(0.45, 0.8, 2.0))], USUAL, 0.03)
+    found = sessions.latency([Session(8.0, FAR), Session(9.0, Readings(0.45, 0.8, 2.0))], USUAL, OF_LATENCIES)
     assert found is not None
     assert (found.interval.value, found.sessions, found.taken, found.quiet) == (8.5, 2, 2, 0)
     assert "arithmetic" in found.disturbed
-    assert found.as_columns()["latency_disturbed"] == found.disturbed
+    assert found.as_columns(1)["latency_disturbed"] == found.disturbed
 
 
 def test_every_session_counts_on_a_device_without_a_control() -> None:
-    found = sessions.latency([Session(4.0), Session(8.0)], UNREAD, 0.03)
+    found = sessions.latency([Session(4.0), Session(8.0)], UNREAD, OF_LATENCIES)
     assert found == Estimate(sessions.estimate([4.0, 8.0], 0.03), 2, taken=2)
-    assert found.as_columns() == {
+    assert found.as_columns(batch=3) == {
         "latency_ms": 6.0,
         "latency_low_ms": found.interval.low,
         "latency_high_ms": found.interval.high,
+        "images_per_second": 500.0,
+        "images_per_second_low": 3e3 / found.interval.high,
+        "images_per_second_high": 3e3 / found.interval.low,
         "latency_sessions": 2,
     }
+
+
+def test_each_quantity_has_an_interval_by_its_own_spread() -> None:
+    slow, fast = {"first_ms": 9.0, "load_ms": 30.0}, {"first_ms": 7.0, "load_ms": 30.0}
+    known = [Session(4.0, NEAR, slow, 500), Session(4.1, NEAR, fast, 700), Session(8.0, FAR, {"first_ms": 99.0}, 600)]
+    found = sessions.latency(known, USUAL, {"latency_ms": 0.03, "first_ms": 0.2})
+    assert found is not None
+    assert found.beside == {
+        "first_ms": sessions.estimate([9.0, 7.0], 0.2),
+        "load_ms": sessions.estimate([30.0, 30.0], SPREAD),
+    }
+    assert found.server_peak_bytes == 700
+    columns = found.as_columns(1)
+    assert (columns["first_ms"], columns["server_peak_bytes"]) == (8.0, 700)
+    assert columns["load_low_ms"] < 30.0 < columns["load_high_ms"]
+
+
+def test_what_an_earlier_version_has_not_measured_is_left_out() -> None:
+    found = sessions.latency([Session(4.0), Session(4.0, beside={"load_ms": 3.0})], UNREAD, {})
+    assert found is not None
+    assert not found.beside
 
 
 MOMENTS = st.lists(st.tuples(st.sampled_from([0.30, 0.301, 0.5]), st.sampled_from([0.8, 1.0, 1.7])), min_size=2)
@@ -175,15 +201,14 @@ MOMENTS = st.lists(st.tuples(st.sampled_from([0.30, 0.301, 0.5]), st.sampled_fro
 
 @given(MOMENTS)
 def test_exactly_the_samples_between_quiet_moments_are_kept_in_their_order(moments: list[tuple[float, float]]) -> None:
-    samples = [float(number) for number in range(len(moments) - 1)]
     readings = {
         "arithmetic_ms": [arithmetic for arithmetic, _ in moments],
         "wake_us": [wake for _, wake in moments],
         "memory_ms": [2.0, 4.0],
     }
     quiet = [arithmetic < 0.4 and wake < 1.5 for arithmetic, wake in moments]
-    kept, typical = sessions.quiet_samples(samples, readings, USUAL)
-    assert kept == [sample for sample, *good in zip(samples, quiet, quiet[1:], strict=False) if all(good)]
+    kept, typical = sessions.quiet_samples(len(moments) - 1, readings, USUAL)
+    assert kept == [index for index, good in enumerate(itertools.pairwise(quiet)) if all(good)]
     assert typical.memory_ms == 3.0
     if kept:
         assert not sessions.disturbance(typical._replace(memory_ms=None), USUAL)
@@ -196,17 +221,17 @@ def test_of_an_unknown_device_the_sessions_own_best_is_usual(moments: list[tuple
     assume(min(moments)[0] < 0.4 and min(wake for _, wake in moments) == 0.8)
     readings = {"arithmetic_ms": [each for each, _ in moments], "wake_us": [each for _, each in moments]}
     readings["memory_ms"] = [2.0, 2.0]
-    samples = [1.0] * (len(moments) - 1)
+    samples = len(moments) - 1
     assert sessions.quiet_samples(samples, readings, UNREAD) == sessions.quiet_samples(samples, readings, USUAL)
 
 
 def test_without_a_control_every_sample_is_quiet() -> None:
-    assert sessions.quiet_samples([3.0, 1.0, 2.0], {}, USUAL) == ([3.0, 1.0, 2.0], UNREAD)
+    assert sessions.quiet_samples(3, {}, USUAL) == ([0, 1, 2], UNREAD)
 
 
 def test_one_thread_has_nothing_to_wake() -> None:
     readings: dict[str, list[float]] = {"arithmetic_ms": [0.3, 0.3, 0.5], "wake_us": [], "memory_ms": [2.0, 2.0]}
-    assert sessions.quiet_samples([1.0, 2.0], readings, USUAL) == ([1.0], Readings(0.3, None, 2.0))
+    assert sessions.quiet_samples(2, readings, USUAL) == ([0], Readings(0.3, None, 2.0))
 
 
 @pytest.mark.parametrize(("taken", "disturbed"), [(None, False), (0.0, False), (0.2, False), (0.5, True)])

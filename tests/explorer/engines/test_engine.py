@@ -187,7 +187,7 @@ def test_only_quiet_samples_count_unless_none_is(
     engine: Engine, context: EngineContext, workers: ScriptedWorkers
 ) -> None:
     workers.answers["measure"] = [
-        session_of([9.0, 1.0, 2.0, 3.0], quiet=[1.0, 2.0, 3.0]),
+        session_of([9.0, 1.0, 2.0, 3.0], quiet=[1, 2, 3]),
         session_of([9.0, 7.0, 8.0], quiet=[]),
     ]
     assert engine.measure(MEASURE, "local").interval.value == 2.0
@@ -195,6 +195,22 @@ def test_only_quiet_samples_count_unless_none_is(
     assert [each.median_ms for each in context.records.sessions.of(MEASURE.key, "local")] == [2.0, 8.0]
     first, second = context.records.measurements(MEASURE.key, "local")
     assert (first["samples_ms"], second["samples_ms"]) == ([9.0, 1.0, 2.0, 3.0], [9.0, 7.0, 8.0])
+
+
+def test_runs_of_quiet_samples_tell_how_slow_the_slowest_are(
+    engine: Engine, context: EngineContext, workers: ScriptedWorkers
+) -> None:
+    runs = [float(number) for number in range(1, 101)]
+    session = session_of([50.5, 900.0], quiet=[0])
+    workers.answers["measure"] = {**session, "runs_ms": [runs[::-1], [900.0]], "first_ms": 7.0, "load_ms": 30.0}
+    found = engine.measure(MEASURE, "local")
+    (kept,) = context.records.sessions.of(MEASURE.key, "local")
+    assert kept.beside == {"latency_p90_ms": 90.0, "latency_p99_ms": 99.0, "first_ms": 7.0, "load_ms": 30.0}
+    assert (kept.median_ms, kept.server_peak_bytes) == (50.5, 10**8)
+    assert {name: interval.value for name, interval in found.beside.items()} == kept.beside
+    assert found.server_peak_bytes == 10**8
+    (observation,) = context.records.measurements(MEASURE.key, "local")
+    assert observation["details"]["runs_ms"] == [runs[::-1], [900.0]], "all runs stay on record"
 
 
 def test_a_disturbed_session_is_told_by_the_control(engine: Engine, workers: ScriptedWorkers) -> None:

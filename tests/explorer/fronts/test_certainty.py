@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.core.quantities import LATENCY, Quantity, on_device
+from explorer.core.quantities import LATENCY, THROUGHPUT, Quantity, on_device
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty, pareto
 from explorer.space.limits import Limit
@@ -87,6 +87,30 @@ def test_a_slower_one_is_on_the_front_as_often_as_it_is_faster(slower: float, fa
     assert better == 1.0
     assert worse == pytest.approx(NormalDist().cdf(-apart), abs=NEAR)
     assert 0 < worse < 1
+
+
+def test_a_slow_moment_lowers_the_rate_of_the_same_measurement() -> None:
+    """Of two stacks, one is faster by both quantities in every draw, and so the other one is never on the front."""
+    objectives: dict[str, Direction] = {"latency_ms": "minimize", "images_per_second": "maximize"}
+
+    def measured(number: int, latency: float) -> dict[str, Any]:
+        interval = Interval(latency, latency / 1.1, latency * 1.1)
+        rate = THROUGHPUT.as_columns(Interval(*(1e3 / interval[end] for end in (0, 2, 1))))
+        return {**stack(number, 0.9, latency, measure_key=f"m{number}"), **LATENCY.as_columns(interval), **rate}
+
+    frame = frame_of(measured(0, 1.0), measured(1, 1.05))
+    first, second = certainty.front_probabilities(frame, objectives).tolist()
+    assert first + second == pytest.approx(1.0), "in no draw are both on it"
+    assert 0.05 < second < 0.5
+
+
+def test_loading_is_slow_at_moments_of_its_own() -> None:
+    objectives: dict[str, Direction] = {"latency_ms": "minimize", "load_ms": "minimize"}
+    load = Quantity("load_ms").as_columns(Interval(20.0, 18.0, 22.0))
+    rows = (stack(number, 0.9, 1.0, measure_key=f"m{number}", **load) for number in range(2))
+    first, second = certainty.front_probabilities(frame_of(*rows), objectives).tolist()
+    assert first == pytest.approx(0.75, abs=NEAR), "it is beaten where it is slower in both, in a quarter of the draws"
+    assert second == pytest.approx(0.75, abs=NEAR)
 
 
 def test_one_measurement_is_not_drawn_twice() -> None:

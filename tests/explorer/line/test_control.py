@@ -40,7 +40,7 @@ def session() -> Any:
 
 @pytest.fixture(scope="module")
 def loaded(session: Any, library: Path) -> Any:
-    return rpc.load(session, library)
+    return session.load_module(rpc.place(session, library))
 
 
 @pytest.fixture(scope="module")

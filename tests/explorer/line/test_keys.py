@@ -21,7 +21,7 @@ from explorer.workspace.records import Record
 VERSIONS = {"torch": "torch 2.0", "tvm": "apache-tvm 0.20"}
 VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.5},
-    "build": {"size_bytes": 7},
+    "build": {"size_bytes": 7, "memory_bytes": 9, "thread_bytes": 1},
     "lower": {"numerics": {"dtype": "float32", "layers": {}}},
 }
 CODE = {"code of nets:build": Artifact("code", "c", Path("c"))}

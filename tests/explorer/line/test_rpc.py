@@ -6,7 +6,7 @@ import ctypes
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,19 +69,27 @@ def test_an_unreachable_tracker_is_named_with_the_commands_to_start_one(worker: 
 
 
 class Device:
-    """A device that notes what is uploaded to it and loaded there."""
+    """A device that notes what is uploaded to it and linked there."""
 
     def __init__(self) -> None:
         self.uploaded: list[str] = []
-        self.loaded: list[str] = []
+        self.linked: list[str] = []
+        self.calls = 0
 
     def upload(self, file: str) -> None:
         assert Path(file).exists()
         self.uploaded.append(file)
 
-    def load_module(self, name: str) -> str:
-        self.loaded.append(name)
-        return f"module {name}"
+    def get_function(self, name: str) -> Callable[..., object]:
+        def count() -> int:
+            self.calls += 1
+            return 2
+
+        known: dict[str, Callable[..., object]] = {
+            "tvm.rpc.server.download_linked_module": self.linked.append,
+            "runtime.NumThreads": count,
+        }
+        return known[name]
 
 
 @pytest.fixture
@@ -96,8 +104,15 @@ def library(tmp_path: Path) -> Path:
 
 def test_a_device_elsewhere_links_what_is_uploaded(library: Path) -> None:
     device = Device()
-    assert rpc.load(device, library) == "module library.tar"
-    assert (device.uploaded, device.loaded) == ([str(library)], ["library.tar"])
+    assert rpc.place(device, library) == "library.tar.so"
+    assert (device.uploaded, device.linked) == ([str(library)], ["library.tar"])
+
+
+def test_a_round_trip_is_the_quickest_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, clock = Device(), iter([0.0, 0.9, 1.0, 1.25, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
+    monkeypatch.setattr(rpc, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert rpc.round_trip(device) == 0.25
+    assert device.calls == rpc.ROUND_TRIPS
 
 
 def test_for_a_device_that_reads_our_files_a_library_is_linked_once(
@@ -114,10 +129,10 @@ def test_for_a_device_that_reads_our_files_a_library_is_linked_once(
 
     monkeypatch.setattr(rpc, "cc", SimpleNamespace(create_shared=create_shared))
     for linked in ("linked/key.so", "linked/key.so", str(folder / "key.so")):
-        assert rpc.load(device, library, linked) == f"module {folder / 'key.so'}"
+        assert rpc.place(device, library, linked) == str(folder / "key.so")
     assert len(links) == 1
-    assert device.uploaded == []
+    assert device.uploaded == device.linked == []
     assert [file.name for file in folder.iterdir()] == ["key.so"], "nothing is left of the linking"
     assert ctypes.CDLL(str(folder / "key.so")).seven() == 7
-    rpc.load(device, library, "linked/other.so")
+    rpc.place(device, library, "linked/other.so")
     assert len(links) == 2

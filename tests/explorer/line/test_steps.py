@@ -11,7 +11,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.settings import CompressSettings, MeasureSettings, Settings
 from explorer.line import contracts
 from explorer.line.steps import Latency, Steps, record_of
-from tests.explorer.noting import BOARD, FOLDER, NotingEngine
+from tests.explorer.noting import BOARD, FOLDER, LATENCY, NotingEngine
 from tests.typed_stages import made
 
 PLAIN = Configuration("digits", "resnet18", 0.25)
@@ -105,8 +105,7 @@ def test_accuracy_and_latency_allow_what_the_dtype_does() -> None:
     engine, *_ = evaluated("local")
     steps = Steps(replace(PLAIN, compression="int8"), SETTINGS, engine)
     latency = steps.measure(made("quantize"), made("lower"), made("build"))
-    ends = {"latency_low_ms": 2.5, "latency_high_ms": 3.5}
-    assert latency.values == {"latency_ms": 3.0, **ends, "latency_sessions": 1}
+    assert latency.values == LATENCY.as_columns(1)
     assert latency.key == engine.stage("measure").key
     allowed = MeasureSettings().allowed("int8")
     assert allowed != MeasureSettings().allowed("float32")
@@ -118,17 +117,18 @@ def test_accuracy_and_latency_allow_what_the_dtype_does() -> None:
 
 def test_a_record_has_plain_values_keys_and_the_notes_that_there_are() -> None:
     record = record_of(
-        replace(PLAIN, compression="float16"),
+        replace(PLAIN, compression="float16", threads=2),
         made("data", "d", note="3 files are left out"),
         made("train", "t", validation_accuracy=0.9),
         made("compress", "c", macs=5, layers={"conv1": {}}),
         made("lower", "l", convolutions=2, numerics={}),
-        made("build", "b", size_bytes=7),
+        made("build", "b", size_bytes=7, memory_bytes=100, thread_bytes=10),
         made("evaluate", "e", accuracy=0.8),
         Latency("m", {"latency_ms": 1.5}),
     )
     assert record.values == {
         "trained_accuracy": 0.9, "accuracy": 0.8, "macs": 5, "size_bytes": 7, "convolutions": 2, "latency_ms": 1.5,
+        "peak_memory_bytes": 120,
         "dtype": "float16", "data_note": "3 files are left out", "train_key": "t", "compress_key": "c",
         "lower_key": "l", "build_key": "b", "evaluate_key": "e", "measure_key": "m",
     }  # fmt: skip

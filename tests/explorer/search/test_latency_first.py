@@ -39,7 +39,8 @@ def values(accuracy: float, latency: float, size: int = 1000, trained: float = 0
     return {
         "compress_key": key,
         "trained_accuracy": trained, "accuracy": accuracy, "latency_ms": latency, "latency_low_ms": 0.9 * latency,
-        "latency_high_ms": 1.1 * latency, "size_bytes": size,
+        "latency_high_ms": 1.1 * latency, "size_bytes": size, "images_per_second": 1e3 / latency,
+        "images_per_second_low": 1e3 / latency / 1.1, "images_per_second_high": 1e3 / latency / 0.9,
     }  # fmt: skip
 
 
@@ -96,6 +97,9 @@ def test_what_breaks_a_limit_for_certain_is_left_out_once_a_stack_keeps_all() ->
     why = keeping.why_not(PRUNED, values(0.0, 1.7, 1))
     assert why == "at 91.00%, 1.700 ms, 1 B at best it breaks the limit latency_ms <= 1.5, which trial 100 keeps"
     assert keeping.why_not(PRUNED, values(0.0, 1.6, 1)) is None, "its interval begins within"
+    for least, left_out in ((650, False), (660, True)):  # 588 images per second, up to 654
+        demanding = screen(values(0.95, 1.0, 900), limits=(f"images_per_second >= {least}",))
+        assert bool(demanding.why_not(PRUNED, values(0.0, 1.7, 1))) == left_out
     accurate = screen(values(0.95, 1.0, 900), limits=("accuracy >= 0.93",))
     assert accurate.why_not(PRUNED, values(0.0, 0.1, 1)) is not None
 

@@ -190,7 +190,7 @@ def test_what_a_killed_run_has_measured_is_told_by_the_next(tmp_path: Path) -> N
     for key, before, values in zip(study.keys, first, study.values, strict=True):
         known = study.records.sessions.latency(key, "local")
         assert known is not None
-        assert values == {**before, **known.as_columns()}
+        assert values == {**before, **known.as_columns(1)}
         assert values["latency_sessions"] == 2
 
 

@@ -83,7 +83,7 @@ def test_every_stack_has_its_sessions_and_the_record_says_what_all_of_them_tell(
         assert 2 <= len(own) <= most
         ((_, _, record),) = records.complete("grid", [number])
         known = records.sessions.latencies()[record.values["measure_key"], "local"]
-        assert known.as_columns() == {name: record.values[name] for name in known.as_columns()}
+        assert known.as_columns(1) == {name: record.values[name] for name in known.as_columns(1)}
         assert known.taken == len(own)
         assert known.quiet >= 2 or len(own) == min(2 + REPEATS, most), "disturbed ones are repeated as often as may be"
 

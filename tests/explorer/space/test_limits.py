@@ -48,7 +48,7 @@ def test_its_text_is_as_short_as_a_user_would_write_it() -> None:
         ("", "limit '' is not QUANTITY"),
         ("<= 5", "limit '<= 5' is not QUANTITY"),
         ("5 >= latency_ms", "unknown quantity '5' in limit '5 >= latency_ms'; allowed: accuracy, latency_ms, "),
-        ("size <= 5", "allowed: accuracy, latency_ms, size_bytes, macs, parameters; did you mean 'size_bytes'?"),
+        ("size <= 5", f"allowed: {', '.join(QUANTITIES)}; did you mean 'size_bytes'?"),
         ("latency_ms == 5", "unknown comparison '==' in limit 'latency_ms == 5'; allowed: <=, >="),
         ("latency_ms =< 5", "unknown comparison '=<' in limit 'latency_ms =< 5'; allowed: <=, >="),
         ("latency_ms <= fast", "'fast' in limit 'latency_ms <= fast' is no number"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import SpaceError
+from explorer.core.quantities import QUANTITIES
 from explorer.space.limits import Limit
 from explorer.space.search_options import Search
 from tests.explorer.spaces import VALID, Raw, make, refusal
@@ -22,8 +23,8 @@ from tests.explorer.spaces import VALID, Raw, make, refusal
         ({"trails": 3}, "9: unknown key 'trails' in [search]; allowed: sampler, "),
         (
             {"limits": Raw('[\n"latency_ms <= 5",\n"latency <= 5"]')},
-            "11: unknown quantity 'latency' in limit 'latency <= 5'; allowed: accuracy, latency_ms, "
-            "size_bytes, macs, parameters; did you mean 'latency_ms'?",
+            f"11: unknown quantity 'latency' in limit 'latency <= 5'; allowed: {', '.join(QUANTITIES)}; "
+            "did you mean 'latency_ms'?",
         ),
         (
             {"limits": ["latency_ms <= 5 on locl"]},

@@ -21,8 +21,12 @@ from tests.dlas_ops.small_networks import run_library
 def test_the_size_is_that_of_what_the_archive_holds(built: Artifact, lowered: Artifact) -> None:
     with tarfile.open(built.path / "network.tar") as archive:
         sizes = [member.size for member in archive.getmembers()]
-    assert built.values == {"size_bytes": sum(sizes)}
-    assert built.values["size_bytes"] > lowered.values["weight_bytes"]
+    assert built.values["size_bytes"] == sum(sizes) > lowered.values["weight_bytes"]
+
+
+def test_what_it_holds_at_work_is_more_than_its_weights(built: Artifact, lowered: Artifact) -> None:
+    assert built.values["memory_bytes"] > lowered.values["weight_bytes"]
+    assert built.values["thread_bytes"] >= 0
 
 
 def test_the_account_has_a_line_for_every_layer(built: Artifact, lowered: Artifact) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -47,8 +48,12 @@ def test_samples_are_taken_of_a_right_library(
     assert leased == [(ADDRESS.tracker, ADDRESS.key, measure.SESSION_SECONDS), (1, "measure", ADDRESS.key)]
     assert len(values["samples_ms"]) == 10
     assert min(values["samples_ms"]) > 0
-    assert values["runs_per_sample"] >= 1
-    assert values["quiet_ms"] == values["samples_ms"], "nothing tells of a disturbance"
+    assert values["quiet"] == list(range(10)), "nothing tells of a disturbance"
+    for sample, runs in zip(values["samples_ms"], values["runs_ms"], strict=True):
+        assert sample == pytest.approx(fmean(runs))
+    assert len({len(runs) for runs in values["runs_ms"]}) == 1
+    assert min(values["load_ms"], values["first_ms"]) > 0
+    assert values["server_peak_bytes"] is None, "which the control would read"
     error = values["relative_error"]
     assert error is not None
     assert 0 <= error <= PARAMETERS.tolerance
@@ -92,11 +97,14 @@ def test_the_control_runs_beside_the_samples(
     assert taken in (10, 20, 30)
     readings = values["readings"]
     assert (len(readings["arithmetic_ms"]), len(readings["memory_ms"]), readings["wake_us"]) == (taken + 1, 2, [])
-    kept, typical = quiet_samples(values["samples_ms"], readings, Readings())
+    kept, typical = quiet_samples(taken, readings, Readings())
+    assert len(values["runs_ms"]) == taken
+    assert values["server_peak_bytes"] is not None
+    assert values["server_peak_bytes"] > 10**7, "this process has TVM in it"
     taken_of_a_core = values["typical"][-1]
     assert taken_of_a_core is not None
     assert taken_of_a_core >= 0
-    assert (values["quiet_ms"], values["typical"]) == (kept, [*typical[:-1], taken_of_a_core])
+    assert (values["quiet"], values["typical"]) == (kept, [*typical[:-1], taken_of_a_core])
     assert (values["no_control"], values["waited_s"] >= 0) == ("", True)
     before, after = values["state"]["before"], values["state"]["after"]
     assert before is not None
@@ -126,17 +134,17 @@ def test_a_device_that_refuses_the_control_is_measured(
     error: Exception,
     said: str,
 ) -> None:
-    load = rpc.load
+    place = rpc.place
 
-    def refused(session: Any, library: Path, linked: str = "") -> Any:
+    def refused(session: Any, library: Path, linked: str = "") -> str:
         if library.parent == control.path:
             raise error
-        return load(session, library, linked)
+        return place(session, library, linked)
 
-    monkeypatch.setattr(rpc, "load", refused)
+    monkeypatch.setattr(rpc, "place", refused)
     values = measure.run(PARAMETERS, Parents(small, lowered, built, control), tmp_path)
     assert values["no_control"] == said
     assert len(values["samples_ms"]) == 10
-    assert values["quiet_ms"] == values["samples_ms"]
+    assert values["quiet"] == list(range(10))
     assert (values["readings"], values["typical"], values["waited_s"]) == ({}, [None, None, None, None], 0.0)
     assert leased
