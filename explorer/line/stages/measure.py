@@ -18,7 +18,8 @@ from tvm import relax
 from explorer.core.artifact import Artifact
 from explorer.core.sessions import Readings, disturbance, quiet_samples
 from explorer.line import rpc
-from explorer.line.checking.first_wrong_layer import Checked
+from explorer.line.checking.batches import filled, in_batches
+from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import LIBRARY as CONTROL
@@ -50,15 +51,16 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     control, no_control = _control(session, parameters, parents)
     device = session.cpu()
     network = relax.VirtualMachine(_loaded(session, parents.build, LIBRARY, parameters), device)
-    images = Reference.load(parents.network.path).images[:CHECKED_IMAGES]
-    error = _compared(session, network, images, parameters, parents, out) if parameters.compares else None
+    batch = Placement.load(parents.lower.path).batch
+    images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
+    error = _compared(session, network, images, batch, parameters, parents, out) if parameters.compares else None
 
     waited = _until_quiet(control, parameters) if control else 0.0
-    image = tvm.runtime.tensor(images[:1], device)
-    number = _runs_per_sample(network, device, image, parameters)
+    inputs = tvm.runtime.tensor(filled(images, batch), device)
+    number = _runs_per_sample(network, device, inputs, parameters)
     timer = network.time_evaluator("main", device, number=number, repeat=1)
     before = control.state() if control else None
-    samples, readings = _sampled(lambda: 1e3 * float(timer(image).mean), control, parameters)
+    samples, readings = _sampled(lambda: 1e3 * float(timer(inputs).mean), control, parameters)
     after = control.state() if control else None
     quiet, typical = quiet_samples(samples, readings, Readings(*parameters.usual))
     if before and after:
@@ -109,7 +111,7 @@ def _until_quiet(control: Control, parameters: Parameters) -> float:
 
 
 def _compared(
-    session: Any, network: Any, images: np.ndarray, parameters: Parameters, parents: Parents, out: Path
+    session: Any, network: Any, images: np.ndarray, batch: int, parameters: Parameters, parents: Parents, out: Path
 ) -> float:
     """Return how far the outputs of the network on the device lie from the reference at most; see `run` for errors."""
     numbers = itertools.count()
@@ -120,9 +122,9 @@ def _compared(
         library.export_library(str(part))
         loaded = rpc.load(session, part)
         part.unlink()
-        return _outputs(relax.VirtualMachine(loaded, device), device, images)
+        return _outputs(relax.VirtualMachine(loaded, device), device, images, batch)
 
-    outputs = _outputs(network, device, images)
+    outputs = _outputs(network, device, images, batch)
     return Checked(parents.network, parents.lower, parameters.tolerance, run_part).compare("measure", outputs)
 
 
@@ -154,16 +156,16 @@ def _sampled(
     return samples, readings
 
 
-def _outputs(network: Any, device: Any, images: np.ndarray) -> np.ndarray:
-    """Return what the network on the device makes of each image; images (N, C, H, W), outputs (N, classes)."""
-    return np.concatenate([network["main"](tvm.runtime.tensor(image[None], device)).numpy() for image in images])
+def _outputs(network: Any, device: Any, images: np.ndarray, batch: int) -> np.ndarray:
+    """Return what the network on the device, of `batch` images at once, makes of images (N, C, H, W): (N, classes)."""
+    return in_batches(lambda several: network["main"](tvm.runtime.tensor(several, device)).numpy(), images, batch)
 
 
-def _runs_per_sample(network: Any, device: Any, image: Any, parameters: Parameters) -> int:
+def _runs_per_sample(network: Any, device: Any, inputs: Any, parameters: Parameters) -> int:
     """Warm up for the time asked for and return how many runs fill one sample."""
     number, spent = 1, 0.0
     while True:
-        seconds = network.time_evaluator("main", device, number=number, repeat=1)(image).mean
+        seconds = network.time_evaluator("main", device, number=number, repeat=1)(inputs).mean
         spent += 1e3 * seconds * number
         number = min(MAX_RUNS, max(1, round(parameters.sample_ms / (1e3 * seconds)))) if seconds else MAX_RUNS
         if spent >= parameters.warmup_ms:

@@ -82,10 +82,10 @@ def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PLAIN = Configuration("digits", "resnet18", 0.25)
 WHOLE = Configuration(  # a width that is an integer keeps a key of its own
-    "digits", "nets:build", 1, "channel_pruning+int8", 0.5, "vector", "auto", "dense", 20, 0, "template", 2, "rpi4"
+    "digits", "nets:build", 1, "channel_pruning+int8", 0.5, "vector", "auto", "dense", 4, 20, 0, "template", 2, "rpi4"
 )
 TOGETHER = Configuration(
-    "digits", "resnet18", 1.0, "weight_pruning", 0.5, None, "gemm", "csr", 0, 60, "evolutionary", 1, "rpi4+local"
+    "digits", "resnet18", 1.0, "weight_pruning", 0.5, None, "gemm", "csr", 1, 0, 60, "evolutionary", 1, "rpi4+local"
 )
 KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
     (
@@ -94,10 +94,10 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "data": ["a65d576dab81e410"],
             "train": ["2a88802003bc29f0"],
             "compress": ["62dd2c1125beb49d"],
-            "lower": ["c9709479e8b15c62", "8c478a35dacd1059"],
-            "build": ["90d1dd163af36272", "c7d1894521531654"],
+            "lower": ["f5605c7958f1336c", "5ae432d53f4dd621"],
+            "build": ["e3e9eaf0563c7d69", "a0c7a24a89bf2eb6"],
             "evaluate": ["62d479972c67f05f"],
-            "measure": ["1b82c686f39305f5"],
+            "measure": ["c63bb457b9652546"],
         },
     ),
     (
@@ -107,13 +107,13 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "train": ["d53bd0ceae72505f"],
             "compress": ["5c7cda0061375420"],
             "quantize": ["576c97901f66502f"],
-            "plan": ["28e306ca8752fc60"],
-            "select": ["506534756369d052"],
-            "lower": ["d2f1c1e1d6f0a13e", "d5c718c8f7be6aae"],
-            "tune": ["f2a0409c744255e5"],
-            "build": ["732e3dfd7c961a70", "1c22aad868e4aa25"],
+            "plan": ["6b6dc86bb635f4f6"],
+            "select": ["06d620c240532b1e"],
+            "lower": ["2777fff33d7ef9fa", "1133ea232edb103f"],
+            "tune": ["2a07177e22fc024d"],
+            "build": ["306186edfd6c04ab", "f4bb5081094e7953"],
             "evaluate": ["125718f44f808a17"],
-            "measure": ["917fb8688c2b4a96"],
+            "measure": ["595bfd6e604972a3"],
         },
     ),
     (
@@ -122,11 +122,11 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "data": ["a65d576dab81e410"],
             "train": ["657a3fc65f599c35"],
             "compress": ["a5096d6fcb8ec110"],
-            "lower": ["11c8638a35f903c2", "25b9069245e71033"],
-            "tune": ["bf07c0fb390cf51e", "cdc51b034aebabce"],
-            "build": ["09d6be39deb9eea6", "3f6f3198f7aa9dd5", "d0d143343b4196be"],
+            "lower": ["a7a167bf1b312086", "fe43109ed6ccba71"],
+            "tune": ["892a307b8785ded2", "bca0362afe1a9428"],
+            "build": ["720cd086ac8a4a1d", "74f5a9ce1fee56fa", "a091105fbca02ba1"],
             "evaluate": ["e58f439ac222f498"],
-            "measure": ["1532611bfcf80d70", "f2ab96b3b4e45c58"],
+            "measure": ["5582c917bae2e840", "23c1b39c44cd9513"],
         },
     ),
 ]
