@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dlas_ops.compiler import Compiled, build, compile, lower, plan, quantize, select
     from dlas_ops.kernels.registry import Selection
     from dlas_ops.lowering import Lowered, load, save
+    from dlas_ops.onnx.batching import with_batch
     from dlas_ops.placement.account import Layer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "quantize",
     "save",
     "select",
+    "with_batch",
 ]
 
 _HOMES = {  # of what the compiler does not define itself
@@ -34,6 +36,7 @@ _HOMES = {  # of what the compiler does not define itself
     "Selection": "dlas_ops.kernels.registry",
     "load": "dlas_ops.lowering",
     "save": "dlas_ops.lowering",
+    "with_batch": "dlas_ops.onnx.batching",
 }
 
 

@@ -12,10 +12,13 @@ from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from dlas_ops.processor.targets import native_target
+from explorer.line.checking.batches import in_batches
 
 
-def run_direct(folder: str, format: str, dtype: str) -> list[str]:
+def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str]:
     """Compile network.onnx in `folder` with direct convolutions, run it on images.npy and write `format`.npy.
+
+    It takes `batch` images at once.
 
     For int8 it is quantized first, and what onnx's operators make of that in NumPy takes the place of logits.npy.
 
@@ -32,8 +35,9 @@ def run_direct(folder: str, format: str, dtype: str) -> list[str]:
         expected = [evaluator.run(None, {"image": image[np.newaxis]})[0] for image in images]
         np.save(Path(folder) / "logits.npy", np.concatenate(expected))
     target = tvm.target.Target(native_target())
-    compiled = dlas_ops.compile(network, target, algorithm="direct", format=format, dtype=dtype)
+    several = dlas_ops.with_batch(network, batch)
+    compiled = dlas_ops.compile(several, target, algorithm="direct", format=format, dtype=dtype)
     machine = tvm.relax.VirtualMachine(compiled.library, tvm.cpu())
-    logits = [machine["main"](tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images]
-    np.save(Path(folder) / f"{format}.npy", np.concatenate(logits))
+    logits = in_batches(lambda own: machine["main"](tvm.runtime.tensor(own)).numpy(), images, batch)
+    np.save(Path(folder) / f"{format}.npy", logits)
     return sorted({f"{layer.ran} {layer.dtype}" for layer in compiled.layers if layer.operator.endswith("conv2d")})

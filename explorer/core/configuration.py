@@ -16,7 +16,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "Models & Neural Architectures": ("model", "width"),
     "Model Optimizations": ("compression", "ratio", "channel_multiple"),
     "Algorithms & Data Formats": ("algorithm", "format"),
-    "Systems Software": ("tuning_trials", "tuning_seconds", "tuner", "threads"),
+    "Systems Software": ("batch", "tuning_trials", "tuning_seconds", "tuner", "threads"),
     "Hardware": ("device",),
 }
 AXES: tuple[str, ...] = tuple(axis for axes in LAYERS.values() for axis in axes)
@@ -39,6 +39,8 @@ class Configuration:
         Share of weights or channels that every part of the compression removes, in (0, 1); None where nothing is.
     channel_multiple
         What the channels that a compression keeps are a multiple of: a number or `VECTOR`; None where none are removed.
+    batch
+        Images that the network takes at once.
     tuning_trials
         Candidates that the auto-scheduler measures for the network; 0 means no limit or, if there is none in seconds
         either, the rule-based schedules.
@@ -60,6 +62,7 @@ class Configuration:
     channel_multiple: int | str | None = None
     algorithm: str = "direct"
     format: str = "dense"
+    batch: int = 1
     tuning_trials: int = 0
     tuning_seconds: int = 0
     tuner: str | None = None

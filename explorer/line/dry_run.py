@@ -191,13 +191,15 @@ class CountingEngine:
             return {"numerics": self._numerics(stage)}
         return VALUES.get(stage.name, {})
 
-    def _numerics(self, stage: contracts.lower.Stage) -> dict[str, str]:
+    def _numerics(self, stage: contracts.lower.Stage) -> dict[str, object]:
         """Return numerics that are equal for networks which share an evaluation, as far as known before lowering."""
         algorithm, dtype = stage.parameters.algorithm, stage.parameters.dtype
         if algorithm in SUMMING:
             return {"dtype": dtype}
         if stage.parents.select is None:
-            return {"dtype": dtype, "algorithm": algorithm}
+            if stage.parameters.batch > 1:
+                self.at_most.add("evaluate")  # Winograd's tiles may be those of another batch
+            return {"dtype": dtype, "algorithm": algorithm, "batch": stage.parameters.batch}
         if _selectable(dtype) <= SUMMING:
             return {"dtype": dtype}
         self.at_most.add("evaluate")  # which algorithms were selected decides

@@ -41,7 +41,7 @@ def revised(c: Configuration, record: Record, latencies: Mapping[tuple[str, str]
     if len(known) < len(c.devices):
         return record
     values = {name: value for name, value in record.values.items() if name != DISTURBED}
-    measured = {device: found.as_columns(getattr(c, "batch", 1)) for device, found in known.items()}
+    measured = {device: found.as_columns(c.batch) for device, found in known.items()}
     slowest = max(known, key=lambda device: known[device].interval.value)
     values |= {"measure_key": keys[slowest], **measured[slowest]}
     if len(known) > 1:

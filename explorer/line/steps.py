@@ -90,7 +90,7 @@ class Steps:
         """Plan what to measure for an algorithm that selects; return None for any other."""
         if not self.c.selects:
             return None
-        parameters = contracts.plan.Parameters(self.c.format, self.c.dtype, self._target)
+        parameters = contracts.plan.Parameters(self.c.format, self.c.dtype, self._target, self.c.batch)
         return self.engine.run(contracts.plan.Stage(parameters, contracts.plan.Parents(network)))
 
     def select(self, planned: Planned | None) -> Selected | None:
@@ -155,7 +155,7 @@ class Steps:
         )
         stage = contracts.measure.Stage(parameters, contracts.measure.Parents(network, lowered, built))
         found = self.engine.measure(stage, self.c.device)
-        return Latency(stage.key, found.as_columns(getattr(self.c, "batch", 1)))
+        return Latency(stage.key, found.as_columns(self.c.batch))
 
     @property
     def _channel_multiple(self) -> int | None:
@@ -176,7 +176,8 @@ class Steps:
         return self.settings.measure.allowed(self.c.dtype)
 
     def _lowered(self, network: Network, selected: Selected | None, target: Target) -> Lowered:
-        parameters = contracts.lower.Parameters(self.c.algorithm, self.c.format, self.c.dtype, target)
+        c = self.c
+        parameters = contracts.lower.Parameters(c.algorithm, c.format, c.dtype, target, c.batch)
         return self.engine.run(contracts.lower.Stage(parameters, contracts.lower.Parents(network, selected)))
 
     def _built(self, lowered: Lowered, tuned: Tuned | None, target: Target) -> Built:

@@ -57,8 +57,9 @@ def brief(c: Configuration) -> str:
     threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
     budget = [f"{c.tuning_trials} trials"] * (c.tuning_trials > 0) + [f"{c.tuning_seconds} s"] * (c.tuning_seconds > 0)
     tuned = f", tuned by {c.tuner} for {' or '.join(budget)}" if budget else ""
+    batch = f", batch {c.batch}" if c.batch > 1 else ""
     data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}{multiple}"
-    return f"{data}, {c.algorithm} {c.format}{tuned}, {threads}, {c.device}"
+    return f"{data}, {c.algorithm} {c.format}{batch}{tuned}, {threads}, {c.device}"
 
 
 def _choices(c: Configuration) -> tuple[list[str], list[str]]:
@@ -75,6 +76,7 @@ def _choices(c: Configuration) -> tuple[list[str], list[str]]:
     ]
     others = [
         *unless_default("format", c.format),
+        *unless_default("batch", f"batch {c.batch}"),
         *unless_default("tuner", f"{c.tuner}"),
         *unless_default("tuning_trials", f"{c.tuning_trials} trials"),
         *unless_default("tuning_seconds", f"{c.tuning_seconds} s"),

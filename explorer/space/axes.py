@@ -16,7 +16,9 @@ from explorer.space.toml_file import TomlFile
 from explorer.space.toml_lines import KeyPath
 
 # Axis → smallest value that makes sense.
-INTEGERS: Mapping[str, int] = {"channel_multiple": 1, "tuning_trials": 0, "tuning_seconds": 0, "threads": 1}
+INTEGERS: Mapping[str, int] = {
+    "channel_multiple": 1, "batch": 1, "tuning_trials": 0, "tuning_seconds": 0, "threads": 1
+}  # fmt: skip
 FLOATS: tuple[str, ...] = ("width", "ratio")
 MOST_STEPS = 10_000  # every step is a node of the space's tree
 WORDS: Mapping[str, tuple[str, ...]] = {"channel_multiple": (VECTOR,)}  # that stand for a number

@@ -52,9 +52,11 @@ def error_of(folder: Path, outputs: NDArray[np.float32]) -> float:
     return float(np.abs(outputs - expected).max() / np.abs(expected).max())
 
 
-def compiled_outputs(worker: Worker, folder: Path, format: str, dtype: str = "float32") -> NDArray[np.float32]:
+def compiled_outputs(
+    worker: Worker, folder: Path, format: str, dtype: str = "float32", batch: int = 1
+) -> NDArray[np.float32]:
     """Return what the network in `folder` computes, compiled with direct convolutions in `format` and `dtype`."""
-    arguments = {"folder": str(folder), "format": format, "dtype": dtype}
+    arguments = {"folder": str(folder), "format": format, "dtype": dtype, "batch": batch}
     ran = worker.request({"call": "tests.compiled:run_direct", "arguments": arguments})
     assert f"direct/{format} {dtype}" in ran
     return np.asarray(np.load(folder / f"{format}.npy"))

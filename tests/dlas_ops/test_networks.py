@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 import dlas_ops
+from dlas_ops.onnx.batching import with_batch
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.exported_networks import export
 
@@ -27,6 +29,38 @@ def test_agrees_with_onnxruntime(name: str, algorithm: str, exported: dict[str, 
     data = networks.random((1, 3, 32, 32))
     compiled = dlas_ops.compile(exported[name], networks.target(), algorithm=algorithm)
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(exported[name], data))
+
+
+BATCHED = [
+    ("resnet18", "winograd", "dense", "float32"),
+    ("resnet18", "direct", "csr", "float32"),
+    ("mobilenetv2", "spatial_pack", "dense", "float16"),
+    *(
+        pytest.param(name, algorithm, format, dtype, marks=pytest.mark.nightly)
+        for name in ("resnet18", "mobilenetv2")
+        for algorithm, format, dtype in (
+            ("direct", "dense", "float32"), ("gemm", "dense", "float32"), ("spatial_pack", "dense", "float32"),
+            ("gemm", "csr", "float32"), ("spatial_pack", "csr", "float32"), ("auto", "dense", "float32"),
+            ("direct", "dense", "float16"), ("gemm", "dense", "float16"),
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "algorithm", "format", "dtype"), BATCHED)
+def test_several_images_are_each_computed_as_alone(
+    name: str, algorithm: str, format: str, dtype: str, exported: dict[str, onnx.ModelProto]
+) -> None:
+    data = networks.random((3, 3, 32, 32))
+    alone, together = (
+        dlas_ops.compile(
+            with_batch(exported[name], batch), networks.target(), algorithm=algorithm, format=format, dtype=dtype
+        )
+        for batch in (1, 3)
+    )
+    expected = np.concatenate([networks.run(alone, image[None]) for image in data])
+    networks.assert_close(networks.run(together, data), expected, 0.02 if dtype == "float16" else 1e-4)
 
 
 @pytest.mark.slow

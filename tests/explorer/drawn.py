@@ -20,6 +20,7 @@ DRAWN_AXES = st.fixed_dictionaries(
         "ratio": some(0.3, 0.5, 0.9) | st.just({"low": 0.2, "high": 0.8, "step": 0.2}),
         "algorithm": some("direct", "gemm", "winograd"),
         "format": some("dense", "csr"),
+        "batch": some(1, 4) | st.just({"low": 1, "high": 3, "log": True}),
         "tuning_trials": some(0, 64),
         "threads": some(1, 2, 4) | st.just({"low": 1, "high": 3}),
     },

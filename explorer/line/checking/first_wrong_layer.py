@@ -34,17 +34,19 @@ PLACEMENT = "placement.json"
 
 @dataclass(frozen=True)
 class Placement:
-    """The arguments that a network was lowered with; see `dlas_ops.lower`."""
+    """The arguments that a network was lowered with, see `dlas_ops.lower`, and how many images it takes at once."""
 
     algorithm: str | dlas_ops.Selection
     format: str
     dtype: str
     target: Mapping[str, Any]
+    batch: int = 1
 
     def lower(self, network: onnx.ModelProto) -> dlas_ops.Lowered:
-        """Lower `network`."""
+        """Lower `network`, which is for one image or for `batch` of them."""
         target = tvm.target.Target(dict(self.target))
-        return dlas_ops.lower(network, target, algorithm=self.algorithm, format=self.format, dtype=self.dtype)
+        several = dlas_ops.with_batch(network, self.batch)
+        return dlas_ops.lower(several, target, algorithm=self.algorithm, format=self.format, dtype=self.dtype)
 
     def build(self, lowered: dlas_ops.Lowered) -> Any:
         """Return the library of `lowered`."""
@@ -76,7 +78,7 @@ class Checked:
     tolerance
         How far outputs may lie from the reference, as a share of its range.
     run
-        Gives the outputs of a library on an image, see `parting`.
+        Gives the outputs of a library on images, see `parting`.
     """
 
     network: Network

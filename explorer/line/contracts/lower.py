@@ -41,12 +41,13 @@ class Values(TypedDict):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """With what the network is lowered."""
+    """With what the network is lowered, and how many images the network takes at once."""
 
     algorithm: str
     format: str
     dtype: str
     target: stage.Target
+    batch: int = 1
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,12 @@ class Values(TypedDict):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """The weights' format, the dtype and the target that kernels are for."""
+    """The weights' format, the dtype, the target of the kernels, and how many images the network takes at once."""
 
     format: str
     dtype: str
     target: stage.Target
+    batch: int = 1
 
 
 @dataclass(frozen=True)

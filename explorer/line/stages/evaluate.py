@@ -1,7 +1,7 @@
 """Library compiled for this machine and labelled images → the accuracy of what runs, and how far it agrees with torch.
 
-The network runs image by image, a share of the images on each core: a second export in batches would be another library
-than the one that is measured.
+The library is the one that is measured, so the network takes as many images at once as there, a share of them on each
+core.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from tvm import relax
 
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.statistics import share_interval
-from explorer.line.checking.first_wrong_layer import Checked
+from explorer.line.checking.batches import in_batches
+from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
 from explorer.line.contracts.evaluate import Parameters, Parents, Values
 from explorer.line.prepared import Inputs, Prepared
@@ -50,14 +52,15 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     assert parents.build
     settings, tolerance = parameters.settings, parameters.tolerance
     machines = _machines(parents.build.path / LIBRARY)
-    checked = Checked(parents.network, parents.lower, tolerance, _run_part)
+    batch = Placement.load(parents.lower.path).batch
+    checked = Checked(parents.network, parents.lower, tolerance, partial(_run_part, batch=batch))
     reference = Reference.load(parents.network.path)
-    checked.compare("evaluate", _outputs(machines[0], reference.images))
+    checked.compare("evaluate", _outputs(machines[0], reference.images, batch))
 
     prepared = Prepared.load(parents.data)
     splits = {split: getattr(prepared, split) for split in SPLITS}
     drawn = {split: draw(splits[split].labels, settings.images, settings.seed) for split in SPLITS}
-    answers = {split: _classes(machines, splits[split], drawn[split]) for split in SPLITS}
+    answers = {split: _classes(machines, splits[split], drawn[split], batch) for split in SPLITS}
     indices = {f"{split}_images": drawn[split] for split in SPLITS}
     np.savez(out / ANSWERS, allow_pickle=False, **answers, **indices)
     with np.load(parents.compress.path / ANSWERS) as torchs:
@@ -127,8 +130,8 @@ def _machines(library: Path) -> list[Any]:
         return [relax.VirtualMachine(module, tvm.cpu()) for _ in os.sched_getaffinity(0)]
 
 
-def _classes(machines: list[Any], images: Inputs, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the class of each image at `indices`; no more than `CHUNK` images a core are in memory."""
+def _classes(machines: list[Any], images: Inputs, indices: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
+    """Return the class of each image at `indices`; a core holds whole batches of about `CHUNK` images at a time."""
     free: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for machine in machines:
         free.put(machine)
@@ -136,12 +139,13 @@ def _classes(machines: list[Any], images: Inputs, indices: NDArray[np.int64]) ->
     def classify(chunk: NDArray[np.int64]) -> NDArray[np.int64]:
         machine = free.get()
         try:
-            classes: NDArray[np.int64] = _outputs(machine, images.normalised(images.pixels(chunk))).argmax(1)
+            classes: NDArray[np.int64] = _outputs(machine, images.normalised(images.pixels(chunk)), batch).argmax(1)
             return classes
         finally:
             free.put(machine)
 
-    chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
+    size = -(-CHUNK // batch) * batch
+    chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
     # A core that another process uses holds up nobody: the network of one thread waits for no other.
     with ThreadPoolExecutor(len(machines), initializer=_alone) as pool:
         return np.concatenate(list(pool.map(classify, chunks)))
@@ -155,10 +159,10 @@ def _alone() -> None:
     os.sched_setaffinity(0, cores)
 
 
-def _outputs(machine: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a network for this machine makes of `images`, shape (N, classes)."""
-    return np.concatenate([machine["main"](tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images])
+def _outputs(machine: Any, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+    """Return what a network for this machine, of `batch` images at once, makes of `images`, shape (N, classes)."""
+    return in_batches(lambda several: machine["main"](tvm.runtime.tensor(several)).numpy(), images, batch)
 
 
-def _run_part(library: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _outputs(relax.VirtualMachine(library, tvm.cpu()), images)
+def _run_part(library: Any, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+    return _outputs(relax.VirtualMachine(library, tvm.cpu()), images, batch)

@@ -31,11 +31,16 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     Raises
     ------
     StageFailed
-        Of kind ``not_applicable`` if not one convolution can run as asked, or no layer in the dtype: the trial
-        would measure something else.
+        Of kind ``not_applicable`` if the network cannot take so many images at once, if not one convolution can run as
+        asked, or no layer in the dtype: the trial would measure something else.
     """
-    network = onnx.load(parents.network.path / "network.onnx")
-    placement = Placement(parameters.algorithm, parameters.format, parameters.dtype, parameters.target)
+    try:
+        network = dlas_ops.with_batch(onnx.load(parents.network.path / "network.onnx"), parameters.batch)
+    except ValueError as error:
+        raise StageFailed(Failure("lower", "not_applicable", str(error))) from error
+    placement = Placement(
+        parameters.algorithm, parameters.format, parameters.dtype, parameters.target, parameters.batch
+    )
     if parents.select:
         selection = json.loads((parents.select.path / SELECTION).read_text())
         placement = replace(placement, algorithm=dlas_ops.Selection.from_json(selection))

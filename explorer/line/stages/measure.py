@@ -17,7 +17,8 @@ from tvm import relax
 
 from explorer.core.sessions import Readings, quiet_samples
 from explorer.line import rpc
-from explorer.line.checking.first_wrong_layer import Checked
+from explorer.line.checking.batches import filled, in_batches
+from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import taken
@@ -46,18 +47,19 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     control, no_control = control_in(session, parents.control, parameters)
     device = session.cpu()
     library = placed(session, parents.build, LIBRARY, parameters)
-    images = Reference.load(parents.network.path).images[:CHECKED_IMAGES]
-    image = tvm.runtime.tensor(images[:1], device)
-    network, load_ms, first_ms = _started(session, library, image)
-    error = _compared(session, network, images, parameters, parents, out) if parameters.compares else None
+    batch = Placement.load(parents.lower.path).batch
+    images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
+    inputs = tvm.runtime.tensor(filled(images, batch), device)
+    network, load_ms, first_ms = _started(session, library, inputs)
+    error = _compared(session, network, images, batch, parameters, parents, out) if parameters.compares else None
 
     waited = until_quiet(control, parameters) if control else 0.0
-    number = runs_per_sample(network, device, image, parameters)
+    number = runs_per_sample(network, device, inputs, parameters)
     timer = network.time_evaluator("main", device, number=1, repeat=number)
     runs: list[list[float]] = []
 
     def sample() -> float:
-        runs.append([round(1e3 * seconds, 6) for seconds in timer(image).results])
+        runs.append([round(1e3 * seconds, 6) for seconds in timer(inputs).results])
         return fmean(runs[-1])
 
     before = control.state() if control else None
@@ -82,7 +84,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     }
 
 
-def _started(session: Any, library: str, image: Any) -> tuple[Any, float, float]:
+def _started(session: Any, library: str, inputs: Any) -> tuple[Any, float, float]:
     """Return the network on the device, the ms that it took to load, and those of its first inference."""
     trip = rpc.round_trip(session)
     start = time.perf_counter()
@@ -90,13 +92,13 @@ def _started(session: Any, library: str, image: Any) -> tuple[Any, float, float]
     ready = time.perf_counter()
     main = network["main"]
     before = time.perf_counter()
-    main(image)
+    main(inputs)
     taken = time.perf_counter() - before
     return network, 1e3 * (ready - start), 1e3 * (taken - trip if taken > trip else taken)
 
 
 def _compared(
-    session: Any, network: Any, images: np.ndarray, parameters: Parameters, parents: Parents, out: Path
+    session: Any, network: Any, images: np.ndarray, batch: int, parameters: Parameters, parents: Parents, out: Path
 ) -> float:
     """Return how far the outputs of the network on the device lie from the reference at most; see `run` for errors."""
     numbers = itertools.count()
@@ -107,12 +109,12 @@ def _compared(
         library.export_library(str(part))
         part_of_it = session.load_module(rpc.place(session, part))
         part.unlink()
-        return _outputs(relax.VirtualMachine(part_of_it, device), device, images)
+        return _outputs(relax.VirtualMachine(part_of_it, device), device, images, batch)
 
-    outputs = _outputs(network, device, images)
+    outputs = _outputs(network, device, images, batch)
     return Checked(parents.network, parents.lower, parameters.tolerance, run_part).compare("measure", outputs)
 
 
-def _outputs(network: Any, device: Any, images: np.ndarray) -> np.ndarray:
-    """Return what the network on the device makes of each image; images (N, C, H, W), outputs (N, classes)."""
-    return np.concatenate([network["main"](tvm.runtime.tensor(image[None], device)).numpy() for image in images])
+def _outputs(network: Any, device: Any, images: np.ndarray, batch: int) -> np.ndarray:
+    """Return what the network on the device, of `batch` images at once, makes of images (N, C, H, W): (N, classes)."""
+    return in_batches(lambda several: network["main"](tvm.runtime.tensor(several, device)).numpy(), images, batch)

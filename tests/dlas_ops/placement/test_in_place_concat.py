@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
@@ -11,6 +12,7 @@ from onnx import helper
 import dlas_ops
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.onnx.batching import with_batch
 from tests.dlas_ops import small_networks as networks
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
@@ -48,6 +50,17 @@ def test_agrees_with_onnxruntime(algorithm: str, independent: bool, first: int, 
     model, data = dense_block(first, growth, 4, independent), networks.random((1, 3, 5, 5))
     compiled = dlas_ops.compile(model, networks.target(), algorithm=algorithm)
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_several_images_grow_each_on_its_own(algorithm: str) -> None:
+    """The parts of one image lie between those of the next one's."""
+    model, data = dense_block(64, 32, 4), networks.random((3, 3, 5, 5))
+    lowered = dlas_ops.lower(with_batch(model, 3), networks.target(), algorithm=algorithm)
+    assert sum("write" in name for name in networks.calls(lowered.module)) == 3
+    library = dlas_ops.build(lowered, networks.target())
+    expected = np.concatenate([networks.run_onnxruntime(model, image[None]) for image in data])
+    networks.assert_close(networks.run_library(library, data), expected)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

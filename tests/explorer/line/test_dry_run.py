@@ -150,6 +150,21 @@ def test_vectors_whose_width_is_not_known_count_apart_from_numbers_at_most(tmp_p
     assert "compress" not in bounds(make(tmp_path, {**axes, "channel_multiple": [8, 16]}))
 
 
+def test_batches_share_all_but_what_is_lowered(tmp_path: Path) -> None:
+    whole = make(tmp_path, {**ONE_MODEL, "batch": [1, 4, 16]})
+    assert distinct(whole) == {
+        "data": 1, "train": 1, "compress": NETWORKS, "lower": 3 * NETWORKS, "build": 3 * NETWORKS,
+        "evaluate": NETWORKS, "measure": 3 * NETWORKS,
+    }  # fmt: skip
+    assert bounds(whole) == set()
+    # The tiles of its transforms, and so its rounding, follow from the batch.
+    winograd = make(tmp_path, {**ONE_MODEL, "algorithm": "winograd", "batch": [1, 4]})
+    assert distinct(winograd)["evaluate"] == 2 * NETWORKS
+    assert bounds(winograd) == {"evaluate"}
+    selected = make(tmp_path, {**ONE_MODEL, "algorithm": "auto", "batch": [1, 4]})
+    assert [distinct(selected)[stage] for stage in ("plan", "select", "lower")] == [2 * NETWORKS] * 3
+
+
 def test_a_continuous_axis_cannot_be_counted(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="ratio is continuous; give its range a step"):
         dry_run.count(make(tmp_path, {**SMALL, "ratio": {"low": 0.3, "high": 0.9}}))
@@ -159,7 +174,7 @@ def test_the_papers_grid_is_what_the_page_says() -> None:
     paper = space.load(Path("dlas_paper"), to_run=False)
     assert {name: len(paper.axes[name].choices) for name in AXES} == {
         "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "algorithm": 3,
-        "format": 2, "tuning_trials": 2, "tuning_seconds": 1, "tuner": 1, "threads": 1, "device": 4,
+        "format": 2, "batch": 1, "tuning_trials": 2, "tuning_seconds": 1, "tuner": 1, "threads": 1, "device": 4,
     }  # fmt: skip
     pairs = {(c.dataset, c.model) for c in paper.configurations()}
     assert len(pairs) == 8  # MobileNetV2 is on both data sets

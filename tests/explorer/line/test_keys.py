@@ -82,51 +82,51 @@ def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PLAIN = Configuration("digits", "resnet18", 0.25)
 WHOLE = Configuration(  # a width that is an integer keeps a key of its own
-    "digits", "nets:build", 1, "channel_pruning+int8", 0.5, "vector", "auto", "dense", 20, 0, "template", 2, "rpi4"
+    "digits", "nets:build", 1, "channel_pruning+int8", 0.5, "vector", "auto", "dense", 4, 20, 0, "template", 2, "rpi4"
 )
 TOGETHER = Configuration(
-    "digits", "resnet18", 1.0, "weight_pruning", 0.5, None, "gemm", "csr", 0, 60, "evolutionary", 1, "rpi4+local"
+    "digits", "resnet18", 1.0, "weight_pruning", 0.5, None, "gemm", "csr", 1, 0, 60, "evolutionary", 1, "rpi4+local"
 )
 KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
     (
         PLAIN,
         {
-            "data": ["a65d576dab81e410"],
-            "train": ["2a88802003bc29f0"],
-            "compress": ["62dd2c1125beb49d"],
-            "lower": ["c9709479e8b15c62", "8c478a35dacd1059"],
-            "build": ["90d1dd163af36272", "c7d1894521531654"],
-            "evaluate": ["62d479972c67f05f"],
-            "measure": ["1b82c686f39305f5"],
+            "data": ["18628b6245501aaa"],
+            "train": ["1311ab26d4ec8ccf"],
+            "compress": ["3720eae5ce62d89c"],
+            "lower": ["e127865bd54d154d", "7b4d6816d47f014e"],
+            "build": ["889bf3fea368a1e3", "c81041d5139abc09"],
+            "evaluate": ["5b9baeb158bf8f41"],
+            "measure": ["8ef82304a7a936e0"],
         },
     ),
     (
         WHOLE,
         {
-            "data": ["a65d576dab81e410"],
-            "train": ["d53bd0ceae72505f"],
-            "compress": ["5c7cda0061375420"],
-            "quantize": ["576c97901f66502f"],
-            "plan": ["28e306ca8752fc60"],
-            "select": ["506534756369d052"],
-            "lower": ["d2f1c1e1d6f0a13e", "d5c718c8f7be6aae"],
-            "tune": ["f2a0409c744255e5"],
-            "build": ["732e3dfd7c961a70", "1c22aad868e4aa25"],
-            "evaluate": ["125718f44f808a17"],
-            "measure": ["917fb8688c2b4a96"],
+            "data": ["18628b6245501aaa"],
+            "train": ["661fe9dca71f15bb"],
+            "compress": ["fdd8fc900c59f6fc"],
+            "quantize": ["d829d586c51a4c00"],
+            "plan": ["37071500e7a068c6"],
+            "select": ["5473fac0b01ce09e"],
+            "lower": ["0ddce9dc7fe5704c", "94b57fa301538858"],
+            "tune": ["e7e17444131e0852"],
+            "build": ["b036a6f233261f11", "822b30ff735f3d46"],
+            "evaluate": ["35f58f92bdd49c95"],
+            "measure": ["a793a07cfa91cd5c"],
         },
     ),
     (
         TOGETHER,
         {
-            "data": ["a65d576dab81e410"],
-            "train": ["657a3fc65f599c35"],
-            "compress": ["a5096d6fcb8ec110"],
-            "lower": ["11c8638a35f903c2", "25b9069245e71033"],
-            "tune": ["bf07c0fb390cf51e", "cdc51b034aebabce"],
-            "build": ["09d6be39deb9eea6", "3f6f3198f7aa9dd5", "d0d143343b4196be"],
-            "evaluate": ["e58f439ac222f498"],
-            "measure": ["1532611bfcf80d70", "f2ab96b3b4e45c58"],
+            "data": ["18628b6245501aaa"],
+            "train": ["1107fc30afa67472"],
+            "compress": ["8862b85cbbd9108b"],
+            "lower": ["c92ab4d0c1439d9f", "05c9bb34581fabf6"],
+            "tune": ["0f7b699cfa6cabb9", "0bf258a5d1c5f23c"],
+            "build": ["70285591313ab80a", "cabebef3ad981b0e", "17672f5199cab739"],
+            "evaluate": ["83a2c0af1760fe8e"],
+            "measure": ["fb4655505b0c36ed", "fd415a4b5adfec5a"],
         },
     ),
 ]

@@ -54,6 +54,16 @@ def test_only_int8_is_quantized(compression: str, stage: str) -> None:
     assert len(engine.stages) == (stage == "quantize")
 
 
+def test_the_batch_is_that_of_what_is_planned_and_lowered() -> None:
+    steps, engine = steps_of(replace(PLAIN, algorithm="auto", batch=4))
+    planned = steps.plan(made("compress"))
+    steps.lower(made("compress"), steps.select(planned))
+    for name in ("plan", "lower"):
+        parameters = engine.stage(name).parameters
+        assert isinstance(parameters, contracts.plan.Parameters | contracts.lower.Parameters)
+        assert parameters.batch == 4
+
+
 def test_only_an_algorithm_that_selects_is_planned_and_selected_for() -> None:
     steps, engine = steps_of(replace(PLAIN, algorithm="gemm"))
     assert steps.select(steps.plan(made("compress"))) is None

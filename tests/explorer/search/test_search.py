@@ -349,6 +349,25 @@ def test_a_multiple_named_vector_is_that_of_the_target_and_shares_its_network(tm
     assert studies.executions(tmp_path / "workspace")["compress"] == 3
 
 
+def test_batches_share_an_accuracy_and_are_measured_apart(tmp_path: Path) -> None:
+    axes = {"compression": "none", "ratio": None, "batch": [1, 4], "threads": 1}
+    path = studies.write_space(tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes=axes)
+    summary = studies.run(path, tmp_path / "workspace", Events())
+    assert (summary.complete, summary.failed) == (2, 0)
+    trials = Records(Workspace(tmp_path / "workspace").url).frame("small").set_index("batch")
+    assert sorted(trials.index) == [1, 4]
+    assert (trials["latency_ms"] > 0).all()
+    assert trials["accuracy"].nunique() == trials["evaluate_key"].nunique() == 1
+    assert trials["measure_key"].nunique() == 2
+    executed = studies.executions(tmp_path / "workspace")
+    assert executed.pop("measure") >= 2 * 2
+    counts = {each.stage: each.distinct for each in dry_run.count(space.load(path))}
+    assert counts == {"data": 1, "train": 1, "compress": 1, "lower": 2, "build": 2, "evaluate": 1, "measure": 2}
+    assert counts.items() - executed.items() == {("measure", 2)}
+    layers = [explorer.layers(number, tmp_path / "workspace", "small") for number in (0, 1)]
+    assert sorted({layer["input"][0] for layer in own} for own in layers) == [{1}, {4}]
+
+
 def test_a_second_process_goes_on_when_the_first_one_is_killed(undisturbed: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     dlas = [sys.executable, "-m", "tests.dlas"]

@@ -66,6 +66,8 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
             "8: axis channel_multiple takes integers or 'vector', not 'vectr'",
         ),
         ({"channel_multiple": 0}, "8: channel_multiple 0 is below 1"),
+        ({"batch": [1, 0]}, "8: batch 0 is below 1"),
+        ({"batch": 1.5}, "8: axis batch takes integers, not 1.5"),
         ({"width": [-1]}, "8: width -1 is not positive"),
         (
             {"compression": ["none", "weight_pruning+in8"]},

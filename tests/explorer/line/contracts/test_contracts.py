@@ -30,12 +30,12 @@ PARAMETERS: Mapping[str, Parameters] = {
     "train": contracts.train.Parameters("resnet18", 1, TrainSettings(epochs=7, learning_rate=0.3)),
     "compress": contracts.compress.Parameters("weight_pruning", 0.5, 8, "vgg16", 0.25, CompressSettings(scores="lamp")),
     "quantize": contracts.quantize.Parameters(QuantizeSettings(percentile=99.9)),
-    "plan": contracts.plan.Parameters("csr", "int8", TARGET),
+    "plan": contracts.plan.Parameters("csr", "int8", TARGET, 4),
     "candidates": contracts.candidates.Parameters([{"layer": "a"}], TARGET),
     "select": contracts.select.Parameters(
         "auto", "csr", "int8", TARGET, 2, "board", [{"direct": 1.5}, {}], address=BOARD
     ),
-    "lower": contracts.lower.Parameters("gemm", "csr", "float16", TARGET),
+    "lower": contracts.lower.Parameters("gemm", "csr", "float16", TARGET, 4),
     "tune": contracts.tune.Parameters("template", 8, 60, TARGET, 2, "board", "folder", 30.0, address=BOARD),
     "build": contracts.build.Parameters(TARGET),
     "evaluate": contracts.evaluate.Parameters(

@@ -41,10 +41,10 @@ def pruned(compressed: Compress) -> Artifact:
     return compressed("weight_pruning", 0.9, epochs=0)
 
 
-def built(folder: Path, network: Artifact, dtype: str = "float32") -> dict[str, Artifact]:
+def built(folder: Path, network: Artifact, dtype: str = "float32", batch: int = 1) -> dict[str, Artifact]:
     """Return ``lower`` and ``build`` of the network, its convolutions by gemm."""
     target = native_target()
-    choice = {"algorithm": "gemm", "format": "dense", "dtype": dtype, "target": target}
+    choice = {"algorithm": "gemm", "format": "dense", "dtype": dtype, "target": target, "batch": batch}
     lower = torch_stages.execute("lower", folder, choice, network=network)
     return {"lower": lower, "build": torch_stages.execute("build", folder, {"target": target}, lower=lower)}
 
@@ -80,6 +80,19 @@ def test_the_accuracy_is_that_of_an_independent_runtime(
     assert values["accuracy"] == hits.mean() == network.values["torch_accuracy"]
     assert (values["accuracy_low"], values["accuracy_high"]) == share_interval(hits.sum(), 270)
     assert (values["validation_images"], values["test_images"], values["agreement"]) == (270, 450, 1.0)
+
+
+@pytest.mark.parametrize("batch", [7, 100])
+def test_the_answers_are_the_same_in_batches(
+    batch: int, digits: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
+) -> None:
+    parents = {"data": digits, "compress": network}
+    several = built(tmp_path / "several", network, batch=batch)
+    one, other = (evaluated(tmp_path / own["lower"].path.parent.name, {**parents, **own}) for own in (library, several))
+    assert one.values == other.values
+    with np.load(one.path / "answers.npz") as first, np.load(other.path / "answers.npz") as second:
+        for split in ("validation", "test"):
+            np.testing.assert_array_equal(first[split], second[split])
 
 
 def test_a_part_of_the_images_is_enough_if_asked_for(
@@ -140,10 +153,12 @@ def test_classes_count_where_rounding_does_not_decide(
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float32", *(pytest.param(other, marks=pytest.mark.nightly) for other in ("float16", "int8"))]
+    ("dtype", "batch"),
+    [("float32", 3), *(pytest.param(other, 1, marks=pytest.mark.nightly) for other in ("float16", "int8"))],
 )
 def test_the_layer_of_a_wrong_kernel_is_named(
     dtype: str,
+    batch: int,
     digits: Artifact,
     network: Artifact,
     quantized: Artifact,
@@ -164,11 +179,11 @@ def test_the_layer_of_a_wrong_kernel_is_named(
 
     own = quantized if dtype == "int8" else network
     parents = {"data": digits, "compress": network, "network": own}
-    assert evaluated(tmp_path / "right", {**parents, **built(tmp_path / "right", own, dtype)}, dtype)
+    assert evaluated(tmp_path / "right", {**parents, **built(tmp_path / "right", own, dtype, batch)}, dtype)
     monkeypatch.setattr(gemm, "pack", careless)
     message = (
         rf"outputs differ from .*; allowed: .*; outputs part in layer '{name}' \(gemm/dense, {dtype}\), at its Conv"
     )
     with pytest.raises(StageFailed, match=message) as failed:
-        evaluated(tmp_path, {**parents, **built(tmp_path, own, dtype)}, dtype)
+        evaluated(tmp_path, {**parents, **built(tmp_path, own, dtype, batch)}, dtype)
     assert failed.value.failure.kind == "wrong_output"

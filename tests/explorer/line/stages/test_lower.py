@@ -11,8 +11,10 @@ from typing import Any
 import onnx
 import pytest
 import tvm
+from onnx import helper
 
 import dlas_ops
+from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Layer
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
@@ -21,8 +23,10 @@ from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.stages.lower import numerics
 from tests import torch_stages
 from tests.conftest import Compress
+from tests.dlas_ops.small_networks import conv_node, model, weights_of
 from tests.explorer.digit_network import FIRST, SECOND, network
 
+MIXED = Conv(8, 1, 6, 6, 4, (3, 3))
 AVX512 = {"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2}
 
 
@@ -66,6 +70,24 @@ def test_a_network_none_of_whose_layers_runs_as_asked_is_a_failure(tmp_path: Pat
     assert str(failed.value) == (
         "no convolution can run as winograd in format dense: winograd is for stride 1 and dilation 1"
     )
+
+
+def mixing(folder: Path) -> Artifact:
+    """Return a network whose images are channels to its convolution, as ``compress`` leaves one behind."""
+    nodes = [helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2, 3]), conv_node(MIXED, ["t", "w"], "y")]
+    onnx.save(model(nodes, (1, 8, 6, 6), {"w": weights_of(MIXED)}), folder / "network.onnx")
+    return Artifact("compress", "mixing", folder)
+
+
+@pytest.mark.parametrize("stage", ["lower", "plan"])
+def test_a_network_that_mixes_images_takes_one_at_once(stage: str, tmp_path: Path) -> None:
+    choice = {"format": "dense", "dtype": "float32", "target": native_target()}
+    choice |= {"algorithm": "gemm"} if stage == "lower" else {}
+    assert torch_stages.execute(stage, tmp_path / "one", choice, network=mixing(tmp_path))
+    with pytest.raises(StageFailed) as failed:
+        torch_stages.execute(stage, tmp_path / "two", {**choice, "batch": 2}, network=mixing(tmp_path))
+    assert (failed.value.failure.stage, failed.value.failure.kind) == (stage, "not_applicable")
+    assert "cannot take 2 images at once" in str(failed.value)
 
 
 def test_a_selection_takes_the_place_of_the_algorithm(small: Artifact, tmp_path: Path) -> None:

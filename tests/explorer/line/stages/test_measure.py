@@ -80,6 +80,30 @@ def test_a_library_of_wrong_outputs_is_not_measured(
     assert "compiled once more the network computes what it should" in str(failed.value)
 
 
+@pytest.mark.parametrize("batch", [3, 20])
+def test_a_batch_is_compared_image_by_image(batch: int, small: Artifact, leased: list[object], tmp_path: Path) -> None:
+    """Neither number divides the images of the reference; the larger one has more than are compared otherwise."""
+    choice = {"algorithm": "gemm", "format": "dense", "dtype": "float32", "target": native_target(), "batch": batch}
+    lowered = torch_stages.execute("lower", tmp_path, choice, network=small)
+    built = torch_stages.execute("build", tmp_path, {"target": native_target()}, lower=lowered)
+    sessions = tmp_path / "session"
+    sessions.mkdir()
+    values = measure.run(PARAMETERS, Parents(small, lowered, built), sessions)
+    assert min(values["samples_ms"]) > 0
+    error = values["relative_error"]
+    assert error is not None
+    assert 0 <= error <= PARAMETERS.tolerance
+
+    reference = Reference.load(small.path)
+    (tmp_path / "network.onnx").write_bytes((small.path / "network.onnx").read_bytes())
+    logits = reference.logits.copy()
+    logits[max(batch, measure.CHECKED_IMAGES) - 1] += 0.1 * reference.range
+    Reference(reference.images, logits).save(tmp_path)
+    with pytest.raises(StageFailed, match="compiled once more the network computes what it should"):
+        measure.run(PARAMETERS, Parents(Artifact("compress", "other", tmp_path), lowered, built), sessions)
+    assert leased
+
+
 @pytest.fixture(scope="session")
 def control(once: Once) -> Artifact:
     """The control's programs for this machine."""

@@ -1,0 +1,127 @@
+"""A network for one image, for several at once: the same image by image, in NumPy; what mixes images is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import dlas_ops
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.onnx.batching import with_batch
+from tests.dlas_ops import small_networks as networks
+
+CONV = Conv(1, 3, 6, 6, 8, (3, 3), padding=(1, 1, 1, 1))
+
+
+def network(*nodes: onnx.NodeProto, **constants: Any) -> onnx.ModelProto:
+    """Return a network of a convolution to "c" and `nodes` from there to "y"."""
+    weights = {"w": networks.weights_of(CONV), **{name: np.asarray(value) for name, value in constants.items()}}
+    return networks.model([networks.conv_node(CONV, ["x", "w"], "c"), *nodes], networks.shape_of(CONV), weights)
+
+
+def node(operator: str, inputs: Sequence[str], output: str = "y", **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs, [output], **attributes)
+
+
+def stated(sizes: Sequence[int]) -> onnx.NodeProto:
+    """Return a Constant operator to "s", as other exporters write a shape."""
+    return node("Constant", [], "s", value=numpy_helper.from_array(np.array(sizes)))
+
+
+def assert_the_same_image_by_image(model: onnx.ModelProto, batch: int = 3) -> None:
+    before = model.SerializeToString()
+    several = with_batch(model, batch)
+    assert model.SerializeToString() == before, "the network that was given stays what it was"
+    onnx.checker.check_model(several, full_check=True)
+    data = networks.random((batch, *networks.shape_of(CONV)[1:]))
+    expected = np.concatenate([networks.run_reference(model, image[None]) for image in data])
+    actual = networks.run_reference(several, data)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * float(np.abs(expected).max()))
+    [output] = several.graph.output
+    assert [size.dim_value for size in output.type.tensor_type.shape.dim] == list(expected.shape)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        network(node("GlobalAveragePool", ["c"], "m"), node("Reshape", ["m", "s"]), s=[1, 8]),
+        network(node("GlobalAveragePool", ["c"], "m"), stated([1, -1]), node("Reshape", ["m", "s"])),
+        network(node("Reshape", ["c", "s"]), s=[-1, 288]),
+        network(node("Reshape", ["c", "s"]), s=[0, 8, 36]),
+        network(node("Reshape", ["c", "s"]), s=[8, -1]),  # eight rows for an image
+        network(node("Flatten", ["c"])),
+        # Channels shuffled between two groups, by one shape for both ways.
+        network(
+            node("Reshape", ["c", "s"], "g"), node("Transpose", ["g"], "t", perm=[0, 2, 1, 3, 4]),
+            node("Reshape", ["t", "back"], "u"), node("Reshape", ["u", "s"]), s=[1, 2, 4, 6, 6], back=[1, 8, 6, 6],
+        ),
+        # All points of an image as rows of a matrix, which several images lengthen.
+        network(
+            node("Transpose", ["c"], "t", perm=[0, 2, 3, 1]), node("Reshape", ["t", "s"], "r"),
+            node("MatMul", ["r", "d"], "m"), node("Reshape", ["m", "back"]),
+            s=[36, 8], d=networks.random((8, 5)), back=[1, 6, 6, 5],
+        ),
+        network(node("Resize", ["c", "", "", "s"]), s=[1, 8, 12, 12]),
+        network(node("Add", ["c", "a"]), a=networks.random((1, 8, 6, 6))),
+        network(node("Expand", ["c", "s"]), s=[1, 8, 6, 6]),
+        network(node("Softmax", ["c"], axis=1)),
+        network(node("ReduceMean", ["c", "axes"], keepdims=0), axes=[-1, -2]),
+    ],
+)  # fmt: skip
+def test_every_image_is_computed_as_alone(model: onnx.ModelProto) -> None:
+    assert_the_same_image_by_image(model)
+
+
+def test_a_quantized_network_keeps_its_scales() -> None:
+    model = network(
+        node("Relu", ["c"], "r"), node("GlobalAveragePool", ["r"], "m"), node("Reshape", ["m", "s"], "f"),
+        node("Gemm", ["f", "d", "b"]), s=[1, 8], d=networks.random((8, 5)), b=networks.random((5,)),
+    )  # fmt: skip
+    quantized = dlas_ops.quantize(model, networks.random((4, *networks.shape_of(CONV)[1:])))
+    assert_the_same_image_by_image(quantized)
+
+
+@pytest.mark.parametrize(
+    ("model", "where"),
+    [
+        (network(node("Transpose", ["c"], perm=[1, 0, 2, 3])), "Transpose 'y'"),
+        (network(node("Softmax", ["c"], axis=0)), "Softmax 'y'"),
+        (network(node("Concat", ["c", "a"], axis=0), a=networks.random((1, 8, 6, 6))), "Concat 'y'"),
+        (network(node("Gather", ["c", "i"], axis=0), i=[0]), "Gather 'y'"),
+        (network(node("ReduceMax", ["c", "axes"]), axes=[0]), "ReduceMax 'y'"),
+    ],
+)
+def test_an_operator_that_mixes_images_is_named(model: onnx.ModelProto, where: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot take 2 images at once: {where} does not work image by image"):
+        with_batch(model, 2)
+
+
+def test_shapes_that_no_longer_fit_are_refused_in_one_line() -> None:
+    """A token that is joined to an image's own, once and not once for each."""
+    model = network(node("Concat", ["c", "token"], axis=1), token=networks.random((1, 2, 6, 6)))
+    with pytest.raises(ValueError, match=r"^the network cannot take 2 images at once: [^\n]+$"):
+        with_batch(model, 2)
+
+
+def test_one_image_is_the_network_itself() -> None:
+    model = network(node("Relu", ["c"]))
+    assert with_batch(model, 1) is model
+    several = with_batch(model, 4)
+    assert with_batch(several, 4) is several
+
+
+def test_other_batches_and_inputs_are_refused() -> None:
+    model = network(node("Relu", ["c"]))
+    with pytest.raises(ValueError, match="at least one image at once, not 0"):
+        with_batch(model, 0)
+    message = "no single input of one image"
+    with pytest.raises(ValueError, match=message):
+        with_batch(with_batch(model, 4), 2)
+    model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, (1, 3)))
+    with pytest.raises(ValueError, match=message):
+        with_batch(model, 2)
