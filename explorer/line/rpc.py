@@ -33,7 +33,7 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
     return connection.request(key, session_timeout=seconds, max_retry=1)
 
 
-def load(session: Any, library: Path, linked: str = "") -> Any:
+def load(session: Any, library: Path, linked: str = "", name: str = "") -> Any:
     """Return a library of object files as a module on the device, which links it.
 
     Parameters
@@ -41,10 +41,12 @@ def load(session: Any, library: Path, linked: str = "") -> Any:
     linked
         On a device that reads this machine's files: the shared library, linked here unless it is there already. To
         upload a network of 100 MB and link it takes ten times as long as a session of samples.
+    name
+        Of the uploaded file, where that is not the library's: a second one of a name is never loaded in a session.
     """
     if not linked:
-        session.upload(str(library))
-        return session.load_module(library.name)
+        session.upload(str(library), name or library.name)
+        return session.load_module(name or library.name)
     shared = Path(linked)
     if not shared.exists():
         with tempfile.TemporaryDirectory(dir=shared.parent) as folder:

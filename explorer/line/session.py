@@ -34,7 +34,7 @@ def control_in(session: Any, control: Artifact | None, parameters: InSessions) -
 def loaded(session: Any, artifact: Artifact, library: str, parameters: InSessions) -> Any:
     """Return the library of an artifact as a module on the device."""
     linked = parameters.linked and str(Path(parameters.linked) / f"{artifact.key}.so")
-    return rpc.load(session, artifact.path / library, linked)
+    return rpc.load(session, artifact.path / library, linked, f"{artifact.key}-{library}")
 
 
 def until_quiet(control: Control, parameters: InSessions) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
@@ -24,7 +24,11 @@ Selected = Artifact[contracts.select.Values]
 Lowered = Artifact[contracts.lower.Values]
 Tuned = Artifact[contracts.tune.Values]
 Built = Artifact[contracts.build.Values]
+Confirmed = Artifact[contracts.confirm.Values]
 Evaluated = Artifact[contracts.evaluate.Values]
+
+# Values of stage ``confirm`` that a record has, each after ``tuned_``.
+RATIO: Sequence[Literal["ratio", "ratio_low", "ratio_high"]] = ("ratio", "ratio_low", "ratio_high")
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,26 @@ class Steps:
         )
         return self.engine.tune(contracts.tune.Stage(parameters, contracts.tune.Parents(lowered)), c.device)
 
-    def build(self, lowered: Lowered, tuned: Tuned | None) -> Built:
-        """Compile the network for the device."""
+    def build(self, lowered: Lowered) -> Built:
+        """Compile the network for the device as the rules schedule it."""
+        return self._built(lowered, None, self._target)
+
+    def rebuild(self, lowered: Lowered, tuned: Tuned | None) -> Built | None:
+        """Compile the network as it is tuned; return None where no layer became faster than by the rules."""
+        if tuned is None or not tuned.values["layers_faster"]:
+            return None
         return self._built(lowered, tuned, self._target)
+
+    def confirm(self, network: Network, untuned: Built, tuned: Built | None) -> Confirmed | None:
+        """Compare the tuned library with the rules' on the device, if there is one."""
+        if tuned is None:
+            return None
+        c, protocol = self.c, self.settings.measure
+        parameters = contracts.confirm.Parameters(
+            c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, c.device
+        )
+        stage = contracts.confirm.Stage(parameters, contracts.confirm.Parents(network, untuned, tuned))
+        return self.engine.confirm(stage, c.device)
 
     def evaluate(
         self,
@@ -184,12 +205,18 @@ class Steps:
         )
 
 
+def faster(untuned: Built, tuned: Built | None, confirmed: Confirmed | None) -> Built:
+    """Return the tuned library if it is confirmed to be faster, else the very one that the untuned stack has."""
+    return tuned if tuned and confirmed and confirmed.values["faster"] else untuned
+
+
 def record_of(
     c: Configuration,
     data: Data,
     trained: Trained,
     compressed: Compressed,
     lowered: Lowered,
+    confirmed: Confirmed | None,
     built: Built,
     evaluated: Evaluated,
     latency: Latency,
@@ -200,7 +227,7 @@ def record_of(
         {
             "trained_accuracy": trained.values["validation_accuracy"],
             **_plain(evaluated.values),
-            **known_of(compressed, lowered, built),
+            **known_of(compressed, lowered, confirmed, built),
             **latency.values,
             "dtype": c.dtype,
             **{name: note for name, note in notes.items() if note is not None},
@@ -214,9 +241,10 @@ def record_of(
     )
 
 
-def known_of(compressed: Compressed, lowered: Lowered, built: Built) -> dict[str, object]:
-    """Return the part of a record that is known before the library runs."""
-    return {**_plain(compressed.values), "size_bytes": built.values["size_bytes"], **_plain(lowered.values)}
+def known_of(compressed: Compressed, lowered: Lowered, confirmed: Confirmed | None, built: Built) -> dict[str, object]:
+    """Return the part of a record that is known before the accuracy and the latency are."""
+    ratio = {f"tuned_{name}": confirmed.values[name] for name in RATIO} if confirmed else {}
+    return {**_plain(compressed.values), "size_bytes": built.values["size_bytes"], **_plain(lowered.values), **ratio}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

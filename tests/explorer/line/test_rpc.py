@@ -72,12 +72,12 @@ class Device:
     """A device that notes what is uploaded to it and loaded there."""
 
     def __init__(self) -> None:
-        self.uploaded: list[str] = []
+        self.uploaded: list[tuple[str, str]] = []
         self.loaded: list[str] = []
 
-    def upload(self, file: str) -> None:
+    def upload(self, file: str, target: str) -> None:
         assert Path(file).exists()
-        self.uploaded.append(file)
+        self.uploaded.append((file, target))
 
     def load_module(self, name: str) -> str:
         self.loaded.append(name)
@@ -97,7 +97,9 @@ def library(tmp_path: Path) -> Path:
 def test_a_device_elsewhere_links_what_is_uploaded(library: Path) -> None:
     device = Device()
     assert rpc.load(device, library) == "module library.tar"
-    assert (device.uploaded, device.loaded) == ([str(library)], ["library.tar"])
+    assert rpc.load(device, library, name="key.tar") == "module key.tar"
+    assert device.uploaded == [(str(library), "library.tar"), (str(library), "key.tar")]
+    assert device.loaded == ["library.tar", "key.tar"]
 
 
 def test_for_a_device_that_reads_our_files_a_library_is_linked_once(
