@@ -27,7 +27,7 @@ VERSION = 1
 WORKER = "tvm"
 SESSION_SECONDS = 600
 # Sessions that have to count, and so many in all at most, disturbed ones included: a session more is taken as long as
-# neither library is faster for certain.
+# the interval leaves open which library is faster.
 LEAST, MOST = 3, 8
 # Standard deviation of the logarithms of a network's ratios, before its own sessions tell: that of quiet ones. Ratios
 # vary less than latencies do, since what slows the device slows both libraries.

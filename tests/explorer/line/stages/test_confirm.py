@@ -1,4 +1,4 @@
-"""Tuned libraries against the rules': confirmed only if they are faster for certain, by sessions that were quiet."""
+"""Tuned libraries against the rules': confirmed only if they are surely faster, by sessions that were quiet."""
 
 from __future__ import annotations
 

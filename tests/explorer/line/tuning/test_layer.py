@@ -1,4 +1,4 @@
-"""Finalists: the fastest for certain, also while the machine is slow for a while; the rules' schedule otherwise."""
+"""Finalists: the surely fastest, also while the machine is slow for a while; the rules' schedule otherwise."""
 
 from __future__ import annotations
 
