@@ -39,7 +39,7 @@ def rows(specs: list[str], algorithms: list[str], trials: int, threads: int, fol
     """Return a row for each model, width and algorithm.
 
     layers, layers_faster: that the tuner had, and that it made faster by their own samples.
-    tuned_ratio and its ends: by stage ``confirm``; sessions, disturbed: that it took, and how many of them were disturbed.
+    tuned_ratio and its ends: by stage ``confirm``, of so many sessions, some of them disturbed.
     tune_s, confirm_s: what the stages took.
     untuned_ms, tuned_ms and ends: the latencies on record; equal where the two stacks have one library.
     above: whether the tuned latency lies above the untuned one's interval.
