@@ -50,6 +50,13 @@ def tuning(device: str = "local") -> contracts.tune.Stage:
     return contracts.tune.Stage(parameters, contracts.tune.Parents(made("lower")))
 
 
+def comparison(device: str = "local") -> contracts.confirm.Stage:
+    protocol = MeasureSettings()
+    parameters = contracts.confirm.Parameters(1, protocol.samples, protocol.sample_ms, protocol.warmup_ms, device)
+    libraries = made("build", "untuned"), made("build", "tuned")
+    return contracts.confirm.Stage(parameters, contracts.confirm.Parents(made("compress"), made("lower"), *libraries))
+
+
 def selection(algorithm: str = "auto", threads: int = 1, evicted: int = 1 << 20) -> contracts.select.Stage:
     """Return the selection for two layers, of which one has two candidates and the other one."""
     problems = [

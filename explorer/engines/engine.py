@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,18 +15,15 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
 from explorer.core.sessions import Estimate
 from explorer.engines import candidates
+from explorer.engines.artifacts import Artifacts
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import PROBE_TIMEOUT, Devices
-from explorer.engines.executor import Executed, Executor
+from explorer.engines.executor import Executor
+from explorer.engines.leasing import Leasing
 from explorer.engines.measuring import Measuring
 from explorer.engines.workers import ALONE, TVM, Workers
 from explorer.line import contracts
-from explorer.line.contracts.on_device import Address, OnDevice
 from explorer.line.stage import A, P, Stage, Target
-
-MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
-RECONNECT_SECONDS = 60  # that a device which is gone is waited for
-BUILDS_ON_DEVICE = ("tune",)  # stages that compute here while they measure there
 
 
 class Engine:
@@ -46,6 +42,10 @@ class Engine:
         self._devices = Devices(context, workers, self._executor)
         self._stopping = threading.Event()
         self._measuring = Measuring(context, self._devices)
+        self._artifacts = Artifacts(context, workers)
+        self._leasing = Leasing(
+            context, workers, self._executor, self._devices, self._artifacts, self._measuring, self._stopping
+        )
         self._host: Target = {}
         self._exit = contextlib.ExitStack()
 
@@ -110,7 +110,7 @@ class Engine:
 
     def look(self, stage: Stage[P, A, V]) -> Artifact[V] | None:
         """Return the stage's artifact if it is in the store."""
-        return self._find(stage, stage.key)
+        return self._artifacts.find(stage, stage.key)
 
     def known(self, stage: contracts.measure.Stage, device: str) -> Estimate | None:
         """Return the latency that is on record of a measurement on `device`."""
@@ -131,10 +131,10 @@ class Engine:
             configuration that shares it.
         """
         key = stage.key
-        if artifact := self._find(stage, key):
+        if artifact := self._artifacts.find(stage, key):
             return artifact
         with self._store.locked(key, self._stopping):
-            if artifact := self._find(stage, key):
+            if artifact := self._artifacts.find(stage, key):
                 return artifact
             self._executor.refuse_what_failed(key)
             if damage := self._store.damage(stage.name, key):
@@ -147,7 +147,7 @@ class Engine:
                 done = self._executor.execute(whole, key, draft)
                 if note := done.values.get("note"):
                     self._observer.note(note)
-                return self._publish(stage, key, draft, done)
+                return self._artifacts.publish(stage, key, draft, done)
 
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Return the latency, from the records or by a first session under a lease.
@@ -175,8 +175,8 @@ class Engine:
         """Measure in a session of its own, and put it on record."""
         informed = self._measuring.informed(stage, device, self._control(device), patience)
         with self._store.draft() as draft:
-            values, seconds = self._execute_on(device, informed, stage.key, draft)
-        self._measuring.record(stage, device, {**values, "parameters": self._located(stage, device)})
+            values, seconds = self._leasing.execute(device, informed, stage.key, draft)
+        self._measuring.record(stage, device, {**values, "parameters": self._leasing.located(stage, device)})
         self._records.add_execution(stage.name, stage.key, seconds)
         known = self.known(stage, device)
         assert known is not None
@@ -206,24 +206,7 @@ class Engine:
         if artifact := self.look(stage):
             return artifact
         building = candidates.missing(stage, device, self._records)
-        built = self.run(building) if building else None
-
-        def execute(draft: Path) -> Executed:
-            known = candidates.known(stage, device, self._records)
-            parents = replace(stage.parents, candidates=built)
-            informed = contracts.select.Stage(replace(stage.parameters, known=known), parents)
-            if all(known):
-                with self.computing():
-                    done = self._executor.execute(informed, stage.key, draft)
-            else:
-                done = self._execute_on(device, informed, stage.key, draft)
-            samples = done.values.pop("samples")
-            details = {**done.values, "parameters": self._located(stage, device)}
-            candidates.record(stage, device, self._records, samples, details)
-            done.values.update(problems=len(known), measured=sum(map(bool, samples)))
-            return done
-
-        return self._leased(device, stage, execute)
+        return self._leasing.select(stage, device, self.run(building) if building else None)
 
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Return the artifact of a stage that builds candidates and measures them on a leased device.
@@ -235,74 +218,14 @@ class Engine:
         StageFailed
             If the device or the stage failed.
         """
-        if artifact := self.look(stage):
-            return artifact
-        own = stage.parameters
-        database = self._store.shared("tuning", contracts.tune.database_key(own.target, own.threads, own.device))
-        # A loopback server does not come back by itself: it is started again when the stage gives up.
-        reconnect = 0 if self._devices.is_served(device) else RECONNECT_SECONDS
-        located = replace(own, database=str(database), reconnect=reconnect)
-        informed = contracts.tune.Stage(located, stage.parents)
+        return self.look(stage) or self._leasing.tune(stage, device)
 
-        def execute(draft: Path) -> Executed:
-            return self._execute_on(device, informed, stage.key, draft, lambda: _bytes(database))
+    def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
+        """Return the artifact of a stage that compares two libraries on a leased device.
 
-        return self._leased(device, stage, execute)
-
-    def _leased(self, device: str, stage: Stage[P, A, V], execute: Callable[[Path], Executed]) -> Artifact[V]:
-        """Return the stage's artifact, from the store or made by `execute` in a draft while `device` is leased."""
-        key = stage.key
-        with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
-            if artifact := self._find(stage, key):
-                return artifact
-            self._executor.refuse_what_failed(key)
-            return self._publish(stage, key, draft, execute(draft))
-
-    def _find(self, stage: Stage[P, A, V], key: str) -> Artifact[V] | None:
-        # Verifying digests is a computation, too. The cores must not be held while waiting for a key: the thread that
-        # builds that key may itself be waiting for a measurement to end.
-        with self.computing():
-            return self._store.find(stage.name, key)
-
-    def _publish(self, stage: Stage[P, A, V], key: str, draft: Path, done: Executed) -> Artifact[V]:
-        """Publish an artifact and then count its execution: killed in between, one is not counted rather than lost."""
-        artifact = self._store.publish(stage.name, key, draft, done.values, done.seconds)
-        self._records.add_execution(stage.name, key, done.seconds)
-        return artifact
-
-    def _located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
-        """Return the stage's parameters, as its key has them, and the device's address."""
-        return {**stage.parameters.keyed(), **self._address_of(device).model_dump()}
-
-    def _address_of(self, device: str) -> Address:
-        return Address(tracker=self._devices[device].tracker, key=self._devices[device].key)
-
-    def _execute_on(
-        self, device: str, stage: Stage[OnDevice], key: str, draft: Path, progress: Callable[[], int] = lambda: 0
-    ) -> Executed:
-        """Execute on a leased device; a loopback device whose server is gone is started again.
-
-        That is done once, and again whenever `progress`, which says how much is on record, has grown since.
+        Raises
+        ------
+        StageFailed
+            If the device or the stage failed.
         """
-        before = -1
-        while True:
-            try:
-                return self._execute_quietly(device, stage, key, draft)
-            except StageFailed as failed:
-                gone = failed.failure.kind == "device" and self._devices.is_served(device)
-                if not gone or progress() <= before:
-                    raise
-                before = progress()
-            self._devices.serve_again(device)
-
-    def _execute_quietly(self, device: str, stage: Stage[OnDevice], key: str, draft: Path) -> Executed:
-        """Execute on a device, with this machine's cores to itself if it is one of them."""
-        located = replace(stage, parameters=replace(stage.parameters, address=self._address_of(device)))
-        # Candidates for another machine's device, built in the same stage, must not disturb a measurement on this one.
-        elsewhere = self.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
-        with self._workers.cores.alone() if self._devices[device].is_here else elsewhere:
-            return self._executor.execute(located, key, draft, MEASURE_TIMEOUT, self._devices[device])
-
-
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*.jsonl"))
+        return self.look(stage) or self._leasing.confirm(stage, device, self._control(device))

@@ -1,4 +1,4 @@
-"""A measure stage → a session of it: the facts of the device that it is told, and its samples on record."""
+"""A stage of sessions → the facts of the device that it is told; a session of ``measure`` → its samples on record."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from explorer.core.statistics import quantile
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import Devices
 from explorer.line import contracts
+
+COMPARISON_PATIENCE = 2.0  # seconds for which a session that compares two libraries waits for a quiet device
 
 
 class Measuring:
@@ -46,16 +48,24 @@ class Measuring:
         patience
             Seconds for which to wait until the device is quiet.
         """
-        served = self._devices.is_served(device)
         parameters = replace(
             stage.parameters,
             compares=not self._records.sessions.of(stage.key, device),
             patience=patience,
-            usual=tuple(self._records.sessions.usual(device, stage.parameters.threads)),
-            linked=str(self._linked) if served else "",
-            cores=(self._devices[device].cores or ()) if served else (),
+            **self._facts(device, stage.parameters.threads),
         )
         return contracts.measure.Stage(parameters, replace(stage.parents, control=control))
+
+    def comparing(
+        self,
+        stage: contracts.confirm.Stage,
+        device: str,
+        control: Artifact[contracts.control.Values] | None,
+    ) -> contracts.confirm.Stage:
+        """Return the stage that compares two libraries likewise."""
+        facts = self._facts(device, stage.parameters.threads)
+        parameters = replace(stage.parameters, patience=COMPARISON_PATIENCE, **facts)
+        return contracts.confirm.Stage(parameters, replace(stage.parents, control=control))
 
     def record(self, stage: contracts.measure.Stage, device: str, values: Mapping[str, Any]) -> None:
         """Put a session on record: `values` are what the stage returned, and where."""
@@ -84,3 +94,12 @@ class Measuring:
         if self.controls(device):
             self._uncontrolled.add(device)
             self._observer.note(f"device '{device}' runs no control, so that a disturbed session counts: {why}")
+
+    def _facts(self, device: str, threads: int) -> dict[str, Any]:
+        """Return the parameters of any session on a device that tell of it."""
+        served = self._devices.is_served(device)
+        return {
+            "usual": tuple(self._records.sessions.usual(device, threads)),
+            "linked": str(self._linked) if served else "",
+            "cores": (self._devices[device].cores or ()) if served else (),
+        }

@@ -33,10 +33,14 @@ NOWHERE = Path()  # the folder of artifacts that are not made
 # Stage → the values that the line reads of its artifact, except for `numerics`.
 VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.0},
+    "tune": {"layers_faster": 1},
+    "confirm": {"faster": True, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0},
     "build": {"size_bytes": 0, "memory_bytes": 0, "thread_bytes": 0},
     "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
 }
-DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "evaluate", "measure"}
+DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "confirm", "evaluate", "measure"}
+# Stages that are executed for a tuned stack only if tuning finds anything that is faster than the rules.
+IF_TUNED = {"build", "confirm", "measure"}
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,13 @@ class CountingEngine:
         return Artifact(stage.name, key, NOWHERE)
 
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
-        """Count the tuning, which every device makes itself."""
-        key = self._key(stage)
-        self._count(stage.name, key)
-        return Artifact(stage.name, key, NOWHERE)
+        """Count the tuning, which every device makes itself, as one that makes a layer faster."""
+        self.at_most |= IF_TUNED
+        return self._on_device(stage)
+
+    def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
+        """Count the comparison, which every device makes itself, as one that the tuned library wins."""
+        return self._on_device(stage)
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return a parent that stands for the data set's files; weights and code follow from choices that keys have."""
@@ -178,6 +185,12 @@ class CountingEngine:
         self._executed.add((stage, key))
         self.distinct[stage] += 1
         return True
+
+    def _on_device(self, stage: Stage[P, A, V]) -> Artifact[V]:
+        """Count a stage whose key names its device."""
+        key = self._key(stage)
+        self._count(stage.name, key)
+        return Artifact(stage.name, key, NOWHERE, cast(V, self._values(stage)))
 
     @contextlib.contextmanager
     def _not_sharing(self) -> Iterator[None]:

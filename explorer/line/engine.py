@@ -33,6 +33,9 @@ class Engine(Protocol):
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Return the artifact of a stage that builds candidates and measures them on `device`."""
 
+    def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
+        """Return the artifact of a stage that compares two libraries on `device`."""
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return for each stage its parents that no stage makes; see `explorer.inputs.external`."""
 

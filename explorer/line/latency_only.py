@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure, StageFailed
 from explorer.core.settings import Settings
 from explorer.line.engine import Engine
 from explorer.line.several_devices import naming, together
-from explorer.line.steps import Latency, Steps, known_of
+from explorer.line.steps import Confirmed, Latency, Steps, faster, known_of
 from explorer.workspace.records import Record
+
+
+class Known(NamedTuple):
+    """What is measured of a stack on a device before its fine-tuning."""
+
+    confirmed: Confirmed | None
+    latency: Latency
 
 
 class Screen(Protocol):
@@ -22,8 +29,10 @@ class Screen(Protocol):
         """Return in one sentence why it does not, by all that is `known` but its accuracies; None if it does."""
 
 
-def measured(c: Configuration, settings: Settings, engine: Engine, screen: Screen) -> dict[str, Latency]:
-    """Return the latency on every device of a stack that takes as long without its fine-tuning; nothing of another.
+def measured(c: Configuration, settings: Settings, engine: Engine, screen: Screen) -> dict[str, Known]:
+    """Return what is measured on every device of a stack that takes as long without its fine-tuning.
+
+    Of another stack that is nothing.
 
     Raises
     ------
@@ -32,16 +41,16 @@ def measured(c: Configuration, settings: Settings, engine: Engine, screen: Scree
     """
     if (shapes := _shapes(c, settings)) is None:
         return {}
-    latencies, known = {}, {}
+    found, records = {}, {}
     for device in c.devices:
         with naming(device, c):
-            latencies[device], known[device] = _line(replace(c, device=device), shapes, settings, engine)
-    if why := screen.why_not(c, (together(known) if len(known) > 1 else known[c.device]).values):
+            found[device], records[device] = _line(replace(c, device=device), shapes, settings, engine)
+    if why := screen.why_not(c, (together(records) if len(records) > 1 else records[c.device]).values):
         raise StageFailed(Failure("compress", DOMINATED, f"not trained, since {why}"))
-    return latencies
+    return found
 
 
-def _line(c: Configuration, shapes: str, settings: Settings, engine: Engine) -> tuple[Latency, Record]:
+def _line(c: Configuration, shapes: str, settings: Settings, engine: Engine) -> tuple[Known, Record]:
     """Take a stack down the line, compressed by `shapes` and not fine-tuned; return what is known of it then."""
     steps = Steps(c, settings, engine)
     data = steps.data()
@@ -50,10 +59,15 @@ def _line(c: Configuration, shapes: str, settings: Settings, engine: Engine) -> 
     network = steps.quantize(data, compressed)
     selected = steps.select(steps.plan(network))
     lowered = steps.lower(network, selected)
-    built = steps.build(lowered, steps.tune(lowered))
+    tuned = steps.tune(lowered)
+    untuned = steps.build(lowered)
+    rebuilt = steps.rebuild(lowered, tuned)
+    confirmed = steps.confirm(network, lowered, untuned, rebuilt)
+    built = faster(untuned, rebuilt, confirmed)
     latency = steps.measure(network, lowered, built)
     accuracy = {"trained_accuracy": trained.values["validation_accuracy"]}
-    return latency, Record({**accuracy, **known_of(c, compressed, lowered, built), **latency.values})
+    known = known_of(c, compressed, lowered, confirmed, built)
+    return Known(confirmed, latency), Record({**accuracy, **known, **latency.values})
 
 
 def _shapes(c: Configuration, settings: Settings) -> str | None:

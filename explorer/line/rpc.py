@@ -35,7 +35,7 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
     return connection.request(key, session_timeout=seconds, max_retry=1)
 
 
-def place(session: Any, library: Path, linked: str = "") -> str:
+def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
     """Bring a library of object files to the device, which links it; return the file that the session can load.
 
     Parameters
@@ -43,12 +43,15 @@ def place(session: Any, library: Path, linked: str = "") -> str:
     linked
         On a device that reads this machine's files: the shared library, linked here unless it is there already. To
         upload a network of 100 MB and link it takes ten times as long as a session of samples.
+    name
+        Of the uploaded file, where that is not the library's: a second one of a name is never loaded in a session.
     """
     if not linked:
-        session.upload(str(library))
+        uploaded = name or library.name
+        session.upload(str(library), uploaded)
         # A server's only function that links and does not load, which is to be timed alone; it also sends the result.
-        session.get_function("tvm.rpc.server.download_linked_module")(library.name)
-        return f"{library.name}.so"
+        session.get_function("tvm.rpc.server.download_linked_module")(uploaded)
+        return f"{uploaded}.so"
     shared = Path(linked)
     if not shared.exists():
         with tempfile.TemporaryDirectory(dir=shared.parent) as folder:

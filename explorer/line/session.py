@@ -39,7 +39,7 @@ def loaded(session: Any, artifact: Artifact, library: str, parameters: InSession
 def placed(session: Any, artifact: Artifact, library: str, parameters: InSessions) -> str:
     """Bring the library of an artifact to the device, linked; return the file that the session loads."""
     linked = parameters.linked and str(Path(parameters.linked) / f"{artifact.key}.so")
-    return rpc.place(session, artifact.path / library, linked)
+    return rpc.place(session, artifact.path / library, linked, f"{artifact.key}-{library}")
 
 
 def until_quiet(control: Control, parameters: InSessions) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
@@ -25,7 +25,11 @@ Selected = Artifact[contracts.select.Values]
 Lowered = Artifact[contracts.lower.Values]
 Tuned = Artifact[contracts.tune.Values]
 Built = Artifact[contracts.build.Values]
+Confirmed = Artifact[contracts.confirm.Values]
 Evaluated = Artifact[contracts.evaluate.Values]
+
+# Values of stage ``confirm`` that a record has, each after ``tuned_``.
+RATIO: Sequence[Literal["ratio", "ratio_low", "ratio_high"]] = ("ratio", "ratio_low", "ratio_high")
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,26 @@ class Steps:
         )
         return self.engine.tune(contracts.tune.Stage(parameters, contracts.tune.Parents(lowered)), c.device)
 
-    def build(self, lowered: Lowered, tuned: Tuned | None) -> Built:
-        """Compile the network for the device."""
+    def build(self, lowered: Lowered) -> Built:
+        """Compile the network for the device as the rules schedule it."""
+        return self._built(lowered, None, self._target)
+
+    def rebuild(self, lowered: Lowered, tuned: Tuned | None) -> Built | None:
+        """Compile the network as it is tuned; return None where no layer became faster than by the rules."""
+        if tuned is None or not tuned.values["layers_faster"]:
+            return None
         return self._built(lowered, tuned, self._target)
+
+    def confirm(self, network: Network, lowered: Lowered, untuned: Built, tuned: Built | None) -> Confirmed | None:
+        """Compare the tuned library with the rules' on the device, if there is one."""
+        if tuned is None:
+            return None
+        c, protocol = self.c, self.settings.measure
+        parameters = contracts.confirm.Parameters(
+            c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, c.device
+        )
+        stage = contracts.confirm.Stage(parameters, contracts.confirm.Parents(network, lowered, untuned, tuned))
+        return self.engine.confirm(stage, c.device)
 
     def evaluate(
         self,
@@ -186,12 +207,18 @@ class Steps:
         )
 
 
+def faster(untuned: Built, tuned: Built | None, confirmed: Confirmed | None) -> Built:
+    """Return the tuned library if it is confirmed to be faster, else the very one that the untuned stack has."""
+    return tuned if tuned and confirmed and confirmed.values["faster"] else untuned
+
+
 def record_of(
     c: Configuration,
     data: Data,
     trained: Trained,
     compressed: Compressed,
     lowered: Lowered,
+    confirmed: Confirmed | None,
     built: Built,
     evaluated: Evaluated,
     latency: Latency,
@@ -202,7 +229,7 @@ def record_of(
         {
             "trained_accuracy": trained.values["validation_accuracy"],
             **_plain(evaluated.values),
-            **known_of(c, compressed, lowered, built),
+            **known_of(c, compressed, lowered, confirmed, built),
             **latency.values,
             "dtype": c.dtype,
             **{name: note for name, note in notes.items() if note is not None},
@@ -216,11 +243,14 @@ def record_of(
     )
 
 
-def known_of(c: Configuration, compressed: Compressed, lowered: Lowered, built: Built) -> dict[str, object]:
-    """Return the part of a record that is known before the library runs."""
+def known_of(
+    c: Configuration, compressed: Compressed, lowered: Lowered, confirmed: Confirmed | None, built: Built
+) -> dict[str, object]:
+    """Return the part of a record that is known before the accuracy and the latency are."""
     own = built.values
     exact = {str(SIZE): own["size_bytes"], str(MEMORY): own["memory_bytes"] + c.threads * own["thread_bytes"]}
-    return {**_plain(compressed.values), **exact, **_plain(lowered.values)}
+    ratio = {f"tuned_{name}": confirmed.values[name] for name in RATIO} if confirmed else {}
+    return {**_plain(compressed.values), **exact, **_plain(lowered.values), **ratio}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

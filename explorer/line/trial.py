@@ -1,7 +1,8 @@
 """THE LINE: configuration → data → train → compress → quantize → lower → tune → build → evaluate → measure → Record.
 
-Only int8 is quantized, only a stack with a budget is tuned, and before ``lower`` only an algorithm that selects among
-others plans and selects. With a screen the latency is measured first, see `explorer.line.latency_only`.
+Only int8 is quantized, and before ``lower`` only an algorithm that selects among others plans and selects. Only a stack
+with a budget is tuned: its tuned library counts if it is confirmed to be faster than the rule-based one, which is the
+untuned stack's. With a screen the latency is measured first, see `explorer.line.latency_only`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import Settings
 from explorer.line import latency_only
 from explorer.line.engine import Engine
-from explorer.line.latency_only import Screen
+from explorer.line.latency_only import Known, Screen
 from explorer.line.several_devices import naming, together
-from explorer.line.steps import Latency, Steps, record_of
+from explorer.line.steps import Steps, faster, record_of
 from explorer.workspace.records import Record
 
 
@@ -39,8 +40,8 @@ def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | N
         return failed.failure
 
 
-def _line(c: Configuration, settings: Settings, engine: Engine, known: Latency | None) -> Record:
-    """Take a stack on one device down the line; `known` is its latency, if that was measured before."""
+def _line(c: Configuration, settings: Settings, engine: Engine, known: Known | None) -> Record:
+    """Take a stack on one device down the line; `known` is what was measured of it before, if anything was."""
     steps = Steps(c, settings, engine)
     data = steps.data()
     trained = steps.train(data)
@@ -50,7 +51,10 @@ def _line(c: Configuration, settings: Settings, engine: Engine, known: Latency |
     selected = steps.select(planned)
     lowered = steps.lower(network, selected)
     tuned = steps.tune(lowered)
-    built = steps.build(lowered, tuned)
+    untuned = steps.build(lowered)
+    rebuilt = steps.rebuild(lowered, tuned)
+    confirmed = known.confirmed if known else steps.confirm(network, lowered, untuned, rebuilt)
+    built = faster(untuned, rebuilt, confirmed)
     evaluated = steps.evaluate(data, compressed, network, selected, lowered, built)
-    latency = known or steps.measure(network, lowered, built)
-    return record_of(c, data, trained, compressed, lowered, built, evaluated, latency)
+    latency = known.latency if known else steps.measure(network, lowered, built)
+    return record_of(c, data, trained, compressed, lowered, confirmed, built, evaluated, latency)

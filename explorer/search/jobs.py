@@ -79,6 +79,12 @@ class Known:
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.tune(stage, device))
 
+    def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
+        """Return the stage's artifact likewise."""
+        if artifact := self._look(stage):
+            return artifact
+        raise self._lacking(stage, device, lambda: self._engine.confirm(stage, device))
+
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Return the latency on record; raise `Lacking` where there is none."""
         if latency := self._engine.known(stage, device):

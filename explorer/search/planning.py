@@ -18,7 +18,7 @@ from explorer.workspace.records import Records
 
 # Stage, data set, model and device: what decides most about how long an execution takes.
 Kind = tuple[str, str, str, str]
-ON_DEVICE = ("select", "tune", "measure")  # stages
+ON_DEVICE = ("select", "tune", "confirm", "measure")  # stages
 LONG_SECONDS = 60.0  # of a training that has all cores alone; its pixels decide that, which no plan knows
 
 Means = Mapping[Kind | str, float]  # seconds of an execution, by kind and by stage

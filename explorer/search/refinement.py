@@ -152,7 +152,11 @@ class Refinement:
             each.record = records[each.number]
 
     def _measure(self, stacks: Sequence[_Stack], end: float | None = None) -> None:
-        """Add a session to each of `stacks` on every device of it, until the time `end`."""
+        """Add a session to each of `stacks` on every device of it, until the time `end`.
+
+        Stacks that share a measurement, as a tuned one may with the untuned, get one session together.
+        """
+        stacks = list({frozenset(self._keys(each).items()): each for each in stacks}.values())
         self._observer.started(ROUND, ROUND)
         for done, each in enumerate(stacks):
             if end is not None and time.monotonic() >= end:

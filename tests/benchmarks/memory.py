@@ -109,6 +109,10 @@ class FreshWorkers:
         """Refuse: nothing here is tuned."""
         raise NotImplementedError
 
+    def confirm(self, stage: Stage, device: str) -> Artifact:
+        """Refuse: nothing here is tuned."""
+        raise NotImplementedError
+
     def lanes(self, device: str) -> int:
         """Refuse: nothing here keeps channels in multiples."""
         raise NotImplementedError

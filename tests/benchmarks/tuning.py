@@ -36,6 +36,7 @@ candidate is built at all. `network` tunes every algorithm on every network in a
 candidates and --seconds seconds each, and lets untuned and tuned libraries and ONNX Runtime take turns. `transfer`
 tunes ResNet18 with a third of its channels pruned from scratch, and again with a tenth of the trials and ResNet18's
 database. `caches` compares what kernels take in a network and by themselves, behind memory that is read between runs.
+`confirm` takes small stacks of the networks' models, at two widths, down the explorer's line, untuned and tuned.
 The figures are of one run of 12 rounds of 3 timed runs, of libraries loaded three times.
 """
 
@@ -57,7 +58,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.processes import loopback
 from explorer.processes.pool import Worker, temporary
-from tests.benchmarks import engines, networks, tuning_caches, zoo
+from tests.benchmarks import engines, networks, tuning_caches, tuning_confirmed, zoo
 from tests.benchmarks.common import (
     Contender,
     Row,
@@ -212,6 +213,12 @@ def caches_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Nam
     return rows
 
 
+def confirm_rows(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return what the explorer's line makes of small stacks of all networks; see `tuning_confirmed`."""
+    given = arguments.networks, arguments.algorithms, arguments.trials, arguments.threads
+    return tuning_confirmed.rows(*given, folder)
+
+
 def _best_to_rules(tuned: Path) -> float:
     """Return the geometric mean over the layers of the fastest candidate's time as a share of the rules' schedule's."""
     rows = json.loads((tuned / "tuned.json").read_text())
@@ -274,7 +281,7 @@ def print_summary(rows: list[Row]) -> None:
 def main() -> None:
     """Parse the arguments, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=["rate", "network", "transfer", "caches"])
+    parser.add_argument("--kinds", nargs="+", default=["rate", "network", "transfer", "caches", "confirm"])
     parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME@SIZE", help="see zoo.py")
     parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     parser.add_argument("--tuners", nargs="+", default=["template"])
@@ -295,7 +302,13 @@ def main() -> None:
         folder = Path(temporary_folder)
         arguments.models = arguments.models or folder / "models"
         makers: dict[str, Callable[[str, Tuning, Path, argparse.Namespace], list[Row]]]
-        makers = {"rate": rate, "network": network_rows, "transfer": transfer_rows, "caches": caches_rows}
+        makers = {
+            "rate": rate,
+            "network": network_rows,
+            "transfer": transfer_rows,
+            "caches": caches_rows,
+            "confirm": confirm_rows,
+        }
         for kind, spec in product(arguments.kinds, arguments.networks):
             if kind != "network" and spec != arguments.networks[0]:
                 continue

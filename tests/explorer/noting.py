@@ -51,6 +51,10 @@ class NotingEngine(CountingEngine):
         self.stages.append(stage)
         return super().tune(stage, device)
 
+    def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
+        self.stages.append(stage)
+        return super().confirm(stage, device)
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         return {**super().outside(c), "data": {"source": Artifact("source", c.dataset, FOLDER)}}
 

@@ -6,7 +6,7 @@ that it was writing, which is dropped when the file is read::
     {"decision": D, "samples_ms": [...], "seconds": s}            a candidate, None as decision being the rule-based one
     {"decision": D, "failure": {"kind": ..., "message": ...}, "seconds": s}
     {"lost": [D, ...]}                                            the device went away while these were measured
-    {"final": [[D, samples_ms], ...], "seconds": s}               the best ones, measured in turns
+    {"final": [[D, samples_ms, ...], ...], "seconds": s}          the best ones, measured in turns, session by session
 
 ``seconds`` is the wall-clock time that the line cost, its share of the batch's building included.
 """
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 Decision = Any
+Samples = list[list[float]]  # of a decision: for each session the milliseconds of each run
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Log:
         self._path = path
         self.trials: list[Trial] = []
         self.rule: Trial | None = None
-        self._finals: dict[str, tuple[dict[str, list[float]], float]] = {}
+        self._finals: dict[str, tuple[dict[str, Samples], float]] = {}
         self._lost: Counter[str] = Counter()
         for line in self._lines():
             self._take(line)
@@ -77,7 +78,7 @@ class Log:
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if "final" in line:
-            found = {_key(decision): samples for decision, samples in line["final"]}
+            found = {_key(decision): sessions for decision, *sessions in line["final"]}
             self._finals["".join(sorted(found))] = found, line["seconds"]
         elif "lost" in line:
             self._lost.update(map(_key, line["lost"]))
@@ -125,16 +126,16 @@ class Log:
             known.add(_key(None))
         return [json.loads(key) for key in self._lost if key not in known]
 
-    def finals(self, decisions: Sequence[Decision]) -> tuple[list[list[float]], float] | None:
+    def finals(self, decisions: Sequence[Decision]) -> tuple[list[Samples], float] | None:
         """Return for exactly these decisions the milliseconds they took in turns, and what that cost, if on record."""
         keys = [_key(decision) for decision in decisions]
         found = self._finals.get("".join(sorted(keys)))
         return ([found[0][key] for key in keys], found[1]) if found else None
 
-    def add_finals(self, decisions: Sequence[Decision], samples_ms: Sequence[Sequence[float]], seconds: float) -> None:
-        """Put on record what `decisions` took in turns."""
-        pairs = [[decision, list(own)] for decision, own in zip(decisions, samples_ms, strict=True)]
-        self._add({"final": pairs, "seconds": round(seconds, 4)})
+    def add_finals(self, decisions: Sequence[Decision], samples: Sequence[Samples], seconds: float) -> None:
+        """Put on record what each of `decisions` took in turns, session by session."""
+        rows = [[decision, *sessions] for decision, sessions in zip(decisions, samples, strict=True)]
+        self._add({"final": rows, "seconds": round(seconds, 4)})
 
 
 class Database:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from math import log2
 from pathlib import Path
 from statistics import median
@@ -18,9 +19,9 @@ from dlas_ops.tuning.task_extraction import Task
 from explorer.core.errors import DeviceError
 from explorer.core.statistics import median_interval
 from explorer.line.tuning.allocation import Progress
-from explorer.line.tuning.builders import Builders
+from explorer.line.tuning.builders import Builders, Library
 from explorer.line.tuning.database import Database, Decision, Log, Trial
-from explorer.line.tuning.runner import FINAL_ROUNDS, LostError, Program, Runner
+from explorer.line.tuning.runner import FINAL_ROUNDS, FINAL_SESSIONS, LostError, Program, Runner
 
 T = TypeVar("T")
 
@@ -119,8 +120,11 @@ class Layer:
             return None, self.progress.rule_ms, self.progress.rule_ms
         if self.log.finals(decisions) is None:
             start = time.perf_counter()
-            results = self._kept_up(lambda: self._run(decisions, FINAL_ROUNDS))
-            samples = [own if isinstance(own := results[index], list) else [] for index in range(len(decisions))]
+            sessions = self._in_turns(decisions)
+            samples = [
+                [own if isinstance(own := results[index], list) else [] for results in sessions]
+                for index in range(len(decisions))
+            ]
             self.log.add_finals(decisions, samples, time.perf_counter() - start)
         found = self.log.finals(decisions)
         assert found is not None
@@ -158,20 +162,35 @@ class Layer:
             if index not in results:
                 self._group([group[index]], time.perf_counter())
 
-    def _run(self, decisions: Sequence[Decision | None], rounds: int | None = None) -> dict[int, Any]:
+    def _run(self, decisions: Sequence[Decision | None]) -> dict[int, Any]:
         """Return for the index of each decision what it takes or why it has failed."""
+        with self._built(decisions) as (program, libraries, errors):
+            try:
+                return self._runner.measure(program, libraries) | errors
+            except LostError as lost:
+                lost.results.update(errors)
+                raise
+
+    def _in_turns(self, decisions: Sequence[Decision | None]) -> list[dict[int, Any]]:
+        """Return likewise what each decision takes in each of some sessions, in turns with the others."""
+        with self._built(decisions) as (program, libraries, errors):
+            measured = [
+                self._kept_up(lambda: self._runner.measure(program, libraries, FINAL_ROUNDS))
+                for _ in range(FINAL_SESSIONS)
+            ]
+        return [results | errors for results in measured]
+
+    @contextlib.contextmanager
+    def _built(self, decisions: Sequence[Decision | None]) -> Iterator[tuple[Program, list[Library], dict[int, Any]]]:
+        """Give the program, libraries of the decisions, and why some of them have none."""
         if self._program is None:
             self._program = self._prepared()
         libraries, errors = self._builders.build(self._source, decisions, self._folder)
         try:
-            measured = self._runner.measure(self._program, libraries, *([] if rounds is None else [rounds]))
-        except LostError as lost:
-            lost.results.update(errors)
-            raise
+            yield self._program, libraries, errors
         finally:
             for library in libraries:
                 library.path.unlink(missing_ok=True)
-        return measured | errors
 
     def _prepared(self) -> Program:
         libraries, errors = self._builders.build(self._source, [None], self._folder)
@@ -194,25 +213,38 @@ class Layer:
 
 
 def fastest(
-    decisions: Sequence[Decision | None], samples: Sequence[Sequence[float]]
+    decisions: Sequence[Decision | None], samples: Sequence[Sequence[Sequence[float]]]
 ) -> tuple[Decision | None, float, float]:
-    """Return the decision of the least median, its ms and those of the first one, which stays unless it is slower.
+    """Return the decision of the least time, its ms and those of the first one, which stays unless it is slower.
 
-    Its runs and the first one's were taken in turns: what slows the machine for a while does not change their ratios,
-    and their median must lie below 1 with 95 % confidence.
+    Runs were taken in turns with the first one's, so that what slows the machine for a while does not change their
+    ratios; a session's ratio is their median, and a decision's the median of its sessions'.
 
     Parameters
     ----------
     samples
-        Milliseconds of each run; those of what failed, or was given up after a run, are left out of account.
+        For each decision and session the milliseconds of each run. A decision that failed in a session, or was given
+        up after a run, is left out of account.
     """
     rule = samples[0]
-    taken = [(median(own), index) for index, own in enumerate(samples) if len(own) == len(rule)]
-    best_ms, index = min(taken)
-    ratios = [own / theirs for own, theirs in zip(samples[index], rule, strict=True)]
-    if median_interval(ratios).high < 1:
-        return decisions[index], best_ms, median(rule)
-    return None, median(rule), median(rule)
+    rule_ms = median(chain.from_iterable(rule))
+    ratios = {
+        index: [_ratios(one, other) for one, other in zip(own, rule, strict=True)]
+        for index, own in enumerate(samples)
+        if all(len(one) == len(other) for one, other in zip(own, rule, strict=True))
+    }
+    best, index = min((median(map(median, sessions)), index) for index, sessions in ratios.items())
+    # Two conditions, since runs of one session share where the session's loads lie in memory: the order must be the
+    # same in every session, whatever the others say, and the runs of all of them must tell with 95 % confidence that
+    # it is no chance. Three sessions are too few for an interval between them that assumes nothing.
+    agreed = all(median(session) < 1 for session in ratios[index])
+    if agreed and median_interval([*chain.from_iterable(ratios[index])]).high < 1:
+        return decisions[index], best * rule_ms, rule_ms
+    return None, rule_ms, rule_ms
+
+
+def _ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [own / theirs for own, theirs in zip(one, other, strict=True)]
 
 
 def _trial(decision: Decision | None, result: Any, seconds: float) -> Trial:

@@ -23,7 +23,9 @@ from explorer.line.tuning.builders import Library
 # Candidates have so many turns of so many runs. Before each run the caches are evicted as a network would.
 ROUNDS = 2
 RUNS = 5
-FINAL_ROUNDS = 6
+# Finalists have so many turns in each of so many sessions, which load them anew.
+FINAL_ROUNDS = 2
+FINAL_SESSIONS = 3
 
 # A candidate that takes so many times as long as the rule-based schedule, and so many ms, is not run more than twice.
 HOPELESS = 4.0

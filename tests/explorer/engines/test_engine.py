@@ -20,7 +20,7 @@ from explorer.processes.pool import Request
 from explorer.space.devices import LOCAL
 from tests.scripted_workers import BOARD, NATIVE, ScriptedWorkers, context_of, session_of
 from tests.studies import Events
-from tests.typed_stages import data, evaluation, made, measurement, selection, tuning
+from tests.typed_stages import comparison, data, evaluation, made, measurement, selection, tuning
 
 DATA, EVALUATE, MEASURE, TUNE = data(), evaluation(), measurement(), tuning()
 SAMPLES = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
@@ -256,6 +256,30 @@ def test_a_tuning_computes_here_while_it_measures_elsewhere(engine: Engine, work
         assert dict(engine.tune(stage, device).values) == {"trials": 3}
         assert workers.asked.pop() == ("tune", "tvm", use)
         assert not workers.asked
+
+
+def test_two_libraries_are_compared_once_on_quiet_cores_and_by_what_is_known_of_the_device(
+    engine: Engine, context: EngineContext, workers: ScriptedWorkers
+) -> None:
+    workers.answers["measure"] = session_of(SAMPLES, Readings(0.3, 0.8, 2.0))
+    engine.measure(MEASURE, "local")
+    workers.asked.clear()
+    workers.answers["confirm"] = lambda request: {"faster": True, "no_control": "it has no sched_setaffinity"}
+    for device, use, control in (("local", "alone", True), ("board", "nothing", True)):
+        stage = comparison(device)
+        found = engine.confirm(stage, device)
+        assert found.values["faster"]
+        assert engine.confirm(stage, device) == engine.look(stage) == found
+        assert workers.asked == [("confirm", "tvm", use)]
+        workers.asked.clear()
+        sent: Any = workers.requests[-1]
+        assert ("control" in sent["parents"]) == control
+        parameters = sent["parameters"]
+        assert parameters["usual"] == ((0.3, 0.8, 2.0, None) if device == "local" else 4 * (None,))
+        assert (parameters["linked"] != "", parameters["cores"]) == ((device == "local"), (0, 1) * (device == "local"))
+        assert parameters["patience"] > 0
+    assert isinstance(context.observer, Events)
+    assert [note.partition(" runs")[0] for note in context.observer.notes] == ["device 'local'", "device 'board'"]
 
 
 def test_a_server_that_is_gone_is_started_again_once(engine: Engine, workers: ScriptedWorkers) -> None:

@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 
+from explorer.core.artifact import Artifact
 from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import SpaceError
 from explorer.core.settings import CompressSettings, Settings
-from explorer.line import dry_run, trial
+from explorer.line import contracts, dry_run, trial
 from explorer.space import space
 from explorer.space.axes import Axis
 from explorer.space.space import Space
 from tests import ROOT, studies
 from tests.conftest import Ran
 from tests.explorer.spaces import SMALL, make, write
+from tests.typed_stages import made
 
 # 1 + 4 networks of one model: none, and two compressions at two ratios.
 NETWORKS = 5
@@ -74,8 +76,8 @@ def test_the_stages_stand_in_the_order_of_the_line(tmp_path: Path) -> None:
     axes = {**SMALL, "compression": ["none", "int8"], "algorithm": ["direct", "auto"], "tuning_trials": [0, 64]}
     del axes["ratio"]
     assert list(distinct(make(tmp_path, axes))) == [
-        "data", "train", "compress", "quantize", "plan", "candidates", "select", "lower", "tune", "build", "evaluate",
-        "measure",
+        "data", "train", "compress", "quantize", "plan", "candidates", "select", "lower", "tune", "build", "confirm",
+        "evaluate", "measure",
     ]  # fmt: skip
 
 
@@ -101,10 +103,11 @@ def test_devices_of_one_target_share_all_but_the_measurement(tmp_path: Path) -> 
         "data": 1, "train": 1, "compress": NETWORKS, "lower": NETWORKS, "build": NETWORKS, "evaluate": NETWORKS,
         "measure": 3 * NETWORKS,
     }  # fmt: skip
-    # Every device measures candidates of its own.
+    # Every device measures candidates of its own, and compares what they make with the rules' library.
     tuned = with_devices(tmp_path, {**ONE_MODEL, "tuning_trials": 64}, both.format(""), "local", "a", "b")
-    assert {name: distinct(tuned)[name] for name in ("lower", "tune", "build", "evaluate")} == {
-        "lower": NETWORKS, "tune": 3 * NETWORKS, "build": 3 * NETWORKS, "evaluate": NETWORKS,
+    assert {name: distinct(tuned)[name] for name in ("lower", "tune", "build", "confirm", "evaluate", "measure")} == {
+        "lower": NETWORKS, "tune": 3 * NETWORKS, "build": (1 + 3) * NETWORKS, "confirm": 3 * NETWORKS,
+        "evaluate": NETWORKS, "measure": 3 * NETWORKS,
     }  # fmt: skip
     # What is evaluated is compiled for this machine, too.
     boards = with_devices(tmp_path, ONE_MODEL, both.format(board), "a", "b")
@@ -140,6 +143,31 @@ def test_what_selecting_decides_is_counted_at_most(tmp_path: Path) -> None:
     assert bounds(narrow) == {"candidates"}
     # For another device, what may have to be evaluated is compiled for this machine, too.
     assert bounds(with_devices(tmp_path, axes, "", "board")) == {"candidates", "evaluate", "build"}
+
+
+def test_what_tuning_decides_is_counted_at_most(tmp_path: Path) -> None:
+    """Where tuning makes no layer faster, the rules' library is the stack's, and so is its measurement."""
+    axes = {**ONE_MODEL, "tuning_trials": [0, 64]}
+    tuning = make(tmp_path, axes)
+    assert bounds(tuning) == {"build", "confirm", "measure"}
+    assert {name: distinct(tuning)[name] for name in ("tune", "build", "confirm", "measure")} == {
+        "tune": NETWORKS, "build": 2 * NETWORKS, "confirm": NETWORKS, "measure": 2 * NETWORKS,
+    }  # fmt: skip
+    assert not bounds(make(tmp_path, {**axes, "tuning_trials": 0}))
+    engine = NothingFound(tuning.devices)
+    for configuration in tuning.configurations():
+        trial.run(configuration, tuning.settings, engine)
+    assert {name: engine.distinct[name] for name in ("tune", "build", "confirm", "measure")} == {
+        "tune": NETWORKS, "build": NETWORKS, "confirm": 0, "measure": NETWORKS,
+    }  # fmt: skip
+
+
+class NothingFound(dry_run.CountingEngine):
+    """Counts tunings that make no layer faster."""
+
+    def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
+        super().tune(stage, device)
+        return made("tune", stage.key, layers_faster=0)
 
 
 def test_vectors_whose_width_is_not_known_count_apart_from_numbers_at_most(tmp_path: Path) -> None:
@@ -187,14 +215,16 @@ def test_the_papers_grid_is_what_the_page_says() -> None:
     lowered = 3 * (networks + 8 * 5)  # csr besides dense
     assert paper.count == lowered * 2 * 4
     counts = dry_run.count(paper)
-    assert not any(each.at_most for each in counts)
+    assert bounds(paper) == {"build", "confirm", "measure"}
     assert {each.stage: each.distinct for each in counts} == {
         "data": 2, "train": 8, "compress": float32, "quantize": 8,
-        "lower": lowered * (4 + 1), "tune": lowered * 4, "build": lowered * 2 * 4 + networks,
+        "lower": lowered * (4 + 1), "tune": lowered * 4, "build": lowered * 2 * 4 + networks, "confirm": lowered * 4,
         "evaluate": networks, "measure": paper.count,
     }  # fmt: skip
     page = [line.split() for line in (ROOT / "docs" / "search-spaces.md").read_text().splitlines()]
-    assert all([each.stage, f"{each.alone:,}", f"{each.distinct:,}"] in page for each in counts)
+    for each in counts:
+        bound = ["at", "most"] if each.at_most else []
+        assert [each.stage, f"{each.alone:,}", *bound, f"{each.distinct:,}"] in page
 
 
 def test_the_bundled_cifar10_runs_here() -> None:

@@ -11,7 +11,9 @@ import pytest
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.settings import CompressSettings, Settings
-from explorer.line import dry_run, trial
+from explorer.line import contracts, dry_run, trial
+from explorer.workspace.records import Record
+from tests.explorer.noting import NotingEngine
 
 PRUNED = Configuration("digits", "resnet18", compression="channel_pruning", ratio=0.5, channel_multiple=8)
 
@@ -70,6 +72,16 @@ def test_which_weights_are_zero_decides_how_long_csr_takes() -> None:
     c = Configuration("digits", "resnet18", compression="weight_pruning", ratio=0.5, format="csr")
     trial.run(c, Settings(), dry_run.CountingEngine({}), screen)
     assert not screen.asked
+
+
+def test_what_was_confirmed_before_its_fine_tuning_is_not_compared_again() -> None:
+    engine, screen = NotingEngine(), Patient()
+    record = trial.run(replace(PRUNED, tuning_trials=8, tuner="template"), Settings(), engine, screen)
+    assert isinstance(record, Record)
+    assert (engine.distinct["tune"], engine.distinct["confirm"], engine.distinct["measure"]) == (2, 1, 1)
+    tuned = [stage for stage in engine.stages if isinstance(stage, contracts.build.Stage) and stage.parents.tune]
+    assert record.values["build_key"] == tuned[-1].key != tuned[0].key, "that of the fine-tuned network"
+    assert {"tuned_ratio", "tuned_ratio_low", "tuned_ratio_high"} <= record.values.keys() & screen.known[0].keys()
 
 
 def test_without_fine_tuning_there_is_nothing_to_measure_before() -> None:

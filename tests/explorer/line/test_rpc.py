@@ -72,13 +72,13 @@ class Device:
     """A device that notes what is uploaded to it and linked there."""
 
     def __init__(self) -> None:
-        self.uploaded: list[str] = []
+        self.uploaded: list[tuple[str, str]] = []
         self.linked: list[str] = []
         self.calls = 0
 
-    def upload(self, file: str) -> None:
+    def upload(self, file: str, target: str) -> None:
         assert Path(file).exists()
-        self.uploaded.append(file)
+        self.uploaded.append((file, target))
 
     def get_function(self, name: str) -> Callable[..., object]:
         def count() -> int:
@@ -105,7 +105,9 @@ def library(tmp_path: Path) -> Path:
 def test_a_device_elsewhere_links_what_is_uploaded(library: Path) -> None:
     device = Device()
     assert rpc.place(device, library) == "library.tar.so"
-    assert (device.uploaded, device.linked) == ([str(library)], ["library.tar"])
+    assert rpc.place(device, library, name="key.tar") == "key.tar.so"
+    assert device.uploaded == [(str(library), "library.tar"), (str(library), "key.tar")]
+    assert device.linked == ["library.tar", "key.tar"]
 
 
 def test_a_round_trip_is_the_quickest_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +133,7 @@ def test_for_a_device_that_reads_our_files_a_library_is_linked_once(
     for linked in ("linked/key.so", "linked/key.so", str(folder / "key.so")):
         assert rpc.place(device, library, linked) == str(folder / "key.so")
     assert len(links) == 1
-    assert device.uploaded == device.linked == []
+    assert (device.uploaded, device.linked) == ([], [])
     assert [file.name for file in folder.iterdir()] == ["key.so"], "nothing is left of the linking"
     assert ctypes.CDLL(str(folder / "key.so")).seven() == 7
     rpc.place(device, library, "linked/other.so")

@@ -10,7 +10,7 @@ from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.settings import CompressSettings, MeasureSettings, Settings
 from explorer.line import contracts
-from explorer.line.steps import Latency, Steps, record_of
+from explorer.line.steps import Latency, Steps, faster, record_of
 from tests.explorer.noting import BOARD, FOLDER, LATENCY, NotingEngine
 from tests.typed_stages import made
 
@@ -76,6 +76,7 @@ def test_only_an_algorithm_that_selects_is_planned_and_selected_for() -> None:
 def test_only_a_budget_is_tuned_with() -> None:
     steps, engine = steps_of(PLAIN)
     assert steps.tune(made("lower")) is None
+    assert steps.rebuild(made("lower"), None) is None
     steps, engine = steps_of(replace(PLAIN, tuning_seconds=60, tuner="template"))
     assert steps.tune(made("lower")) is not None
     parameters = engine.stage("tune").parameters
@@ -83,11 +84,37 @@ def test_only_a_budget_is_tuned_with() -> None:
     assert (parameters.tuning_trials, parameters.tuning_seconds, parameters.device) == (0, 60, "local")
 
 
+def test_only_what_tuning_made_faster_is_built_again_and_compared() -> None:
+    steps, engine = steps_of(replace(PLAIN, tuning_trials=8, tuner="template", threads=2, device="board"))
+    untuned = steps.build(made("lower"))
+    assert steps.rebuild(made("lower"), made("tune", layers_faster=0)) is None
+    assert steps.confirm(made("compress"), made("lower"), untuned, None) is None
+    tuned = steps.rebuild(made("lower"), made("tune", layers_faster=3))
+    assert tuned is not None
+    assert tuned.key != untuned.key
+    assert steps.confirm(made("compress"), made("lower"), untuned, tuned) is not None
+    stage = engine.stage("confirm")
+    assert isinstance(stage, contracts.confirm.Stage)
+    protocol = SETTINGS.measure
+    assert stage.parameters == contracts.confirm.Parameters(
+        2, protocol.samples, protocol.sample_ms, protocol.warmup_ms, "board"
+    )
+    assert stage.parents == contracts.confirm.Parents(made("compress"), made("lower"), untuned, tuned)
+
+
+def test_a_tuned_library_counts_only_if_it_is_confirmed() -> None:
+    untuned, tuned = made("build", "untuned"), made("build", "tuned")
+    assert faster(untuned, None, None) == untuned
+    assert faster(untuned, tuned, made("confirm", faster=False)) == untuned
+    assert faster(untuned, tuned, made("confirm", faster=True)) == tuned
+
+
 def evaluated(device: str) -> tuple[NotingEngine, Artifact, Artifact]:
     """Return an engine that was asked for an evaluation, and ``lower`` and ``build`` of the device."""
     steps, engine = steps_of(replace(PLAIN, device=device, compression="int8"))
     lowered = steps.lower(made("quantize"), None)
-    built = steps.build(lowered, made("tune"))
+    built = steps.rebuild(lowered, made("tune", layers_faster=1))
+    assert built is not None
     steps.evaluate(made("data"), made("compress"), made("quantize"), None, lowered, built)
     return engine, lowered, built
 
@@ -132,13 +159,14 @@ def test_a_record_has_plain_values_keys_and_the_notes_that_there_are() -> None:
         made("train", "t", validation_accuracy=0.9),
         made("compress", "c", macs=5, layers={"conv1": {}}),
         made("lower", "l", convolutions=2, numerics={}),
+        made("confirm", "k", ratio=0.9, ratio_low=0.8, ratio_high=0.95, faster=True, sessions=[]),
         made("build", "b", size_bytes=7, memory_bytes=100, thread_bytes=10),
         made("evaluate", "e", accuracy=0.8),
         Latency("m", {"latency_ms": 1.5}),
     )
     assert record.values == {
         "trained_accuracy": 0.9, "accuracy": 0.8, "macs": 5, "size_bytes": 7, "convolutions": 2, "latency_ms": 1.5,
-        "peak_memory_bytes": 120,
+        "peak_memory_bytes": 120, "tuned_ratio": 0.9, "tuned_ratio_low": 0.8, "tuned_ratio_high": 0.95,
         "dtype": "float16", "data_note": "3 files are left out", "train_key": "t", "compress_key": "c",
         "lower_key": "l", "build_key": "b", "evaluate_key": "e", "measure_key": "m",
     }  # fmt: skip

@@ -45,7 +45,7 @@ class Failing(NotingEngine):
     [
         (PLAIN, "data train compress lower build evaluate measure"),
         # For another target it is compiled for this machine as well, to be evaluated.
-        (WHOLE, "data train compress quantize plan select lower tune build lower build evaluate measure"),
+        (WHOLE, "data train compress quantize plan select lower tune build build confirm lower build evaluate measure"),
     ],
 )
 def test_stages_are_asked_for_in_order_and_only_those_that_the_stack_needs(c: Configuration, names: str) -> None:

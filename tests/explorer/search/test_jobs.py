@@ -15,7 +15,7 @@ from explorer.line import contracts
 from explorer.line.stage import Stage
 from explorer.search.jobs import Job, JobQueue, Known, Lacking
 from tests.scripted_workers import BOARD, NATIVE, ScriptedWorkers, context_of, session_of
-from tests.typed_stages import data, evaluation, measurement, tuning
+from tests.typed_stages import comparison, data, evaluation, measurement, tuning
 
 
 def test_what_most_configurations_wait_for_comes_first_and_what_has_begun_never_again() -> None:
@@ -36,12 +36,14 @@ def test_what_most_configurations_wait_for_comes_first_and_what_has_begun_never_
 
 
 DATA, EVALUATE, MEASURE, TUNE = data(), evaluation(), measurement(), tuning("board")
+CONFIRM = comparison("board")
 
 
 @pytest.fixture
 def workers() -> ScriptedWorkers:
     workers = ScriptedWorkers()
     workers.answers |= {"data": {"train": 10}, "measure": session_of([1.0, 2.0, 3.0]), "tune": {"trials": 3}}
+    workers.answers["confirm"] = {"faster": True, "no_control": ""}
     return workers
 
 
@@ -56,6 +58,7 @@ def test_what_is_not_there_is_a_job_and_then_it_is_there(known: Known, workers: 
     asks: list[tuple[Callable[[], Artifact | Estimate], Stage, str, str]] = [
         (lambda: known.run(DATA), DATA, "", "torch"),
         (lambda: known.tune(TUNE, "board"), TUNE, "board", "board"),
+        (lambda: known.confirm(CONFIRM, "board"), CONFIRM, "board", "board"),
         (lambda: known.measure(MEASURE, "board"), MEASURE, "board", "board"),
     ]
     for ask, stage, device, queue in asks:

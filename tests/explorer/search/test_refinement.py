@@ -18,6 +18,7 @@ from explorer.core.quantities import LATENCY
 from explorer.core.sessions import Readings, Session
 from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
+from explorer.line import dry_run
 from explorer.search import refinement
 from explorer.search.refinement import LEAST_PATIENCE, OPEN, REPEATS, SESSION_SECONDS, WIDE
 from explorer.workspace.records import Record
@@ -67,6 +68,18 @@ def test_every_stack_gets_its_second_session_after_all_have_had_the_first(tmp_pa
         assert "latency_disturbed" not in values
     study.refinement().run(0.0)
     assert study.taken() == [2, 2, 2], "nothing is lacking any more"
+
+
+def test_stacks_that_share_a_measurement_get_its_sessions_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that tuning could not make faster is measured as the untuned one."""
+    monkeypatch.setitem(dry_run.VALUES, "tune", {"layers_faster": 0})
+    study = MeasuredStudy(tmp_path, apart)
+    _, untuned, record = next(iter(study.records.complete("measured")))
+    tuned = replace(untuned, tuning_trials=8, tuner="template")
+    study.records.add_trial("measured", 3, tuned, record, 1.0)
+    study.refinement().run(0.0)
+    assert study.taken() == [2, 2, 2]
+    assert [values["latency_sessions"] for values in study.values] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("sessions", "most"), [(1, 8), (3, 8), (3, 2)])

@@ -157,7 +157,7 @@ def undisturbed(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     stages = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
-    assert set(stages) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune", "control"}
+    assert set(stages) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune", "confirm", "control"}
     for stage in stages:
         command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage, "run"]
         killed = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -38,6 +38,9 @@ PARAMETERS: Mapping[str, Parameters] = {
     "lower": contracts.lower.Parameters("gemm", "csr", "float16", TARGET, 4),
     "tune": contracts.tune.Parameters("template", 8, 60, TARGET, 2, "board", "folder", 30.0, address=BOARD),
     "build": contracts.build.Parameters(TARGET),
+    "confirm": contracts.confirm.Parameters(
+        2, 10, 0.5, 1.5, "board", usual=[0.3, None, 2.5], patience=9.0, linked="folder", cores=[1, 0], address=BOARD
+    ),
     "evaluate": contracts.evaluate.Parameters(
         {"dtype": "int8", "layers": {"conv1": "int8"}}, 0.2, EvaluateSettings(images=100)
     ),
@@ -60,6 +63,7 @@ PARAMETERS: Mapping[str, Parameters] = {
 OUTSIDE = {
     "select": {"known", "tracker", "key", "candidates"},
     "tune": {"database", "reconnect", "tracker", "key"},
+    "confirm": {"usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "measure": {"compares", "usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "evaluate": {"lower", "build"},
 }

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from explorer.line.contracts.on_device import NOWHERE, Address, OnDevice
-from tests.typed_stages import measurement, selection, tuning
+from tests.typed_stages import comparison, measurement, selection, tuning
 
 BOARD = Address(tracker="10.0.0.1:9190", key="board")
-EVERY: list[OnDevice] = [measurement().parameters, selection().parameters, tuning().parameters]
+EVERY: list[OnDevice] = [comparison().parameters, measurement().parameters, selection().parameters, tuning().parameters]
 
 
 @pytest.mark.parametrize("parameters", EVERY, ids=lambda parameters: type(parameters).__module__.rpartition(".")[2])

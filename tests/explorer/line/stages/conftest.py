@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
+from tvm import rpc as tvm_rpc
 
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
+from explorer.line import rpc
 from explorer.line.checking.reference import Reference
 from explorer.line.prepared import Prepared
 from tests import torch_stages
@@ -47,3 +49,24 @@ def built(once: Once, lowered: Artifact) -> Artifact:
     """The library of the lowered network."""
     target = {"target": native_target()}
     return once.made("built", lambda folder: torch_stages.execute("build", folder, target, lower=lowered))
+
+
+@pytest.fixture(scope="session")
+def control(once: Once) -> Artifact:
+    """The control's programs for this machine."""
+    target = {"target": native_target()}
+    return once.made("control stage", lambda folder: torch_stages.execute("control", folder, target))
+
+
+@pytest.fixture
+def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The calls for a session on the device, which is one in this process, and for its threads."""
+    calls: list[tuple[object, ...]] = []
+
+    def connect(*arguments: object) -> Any:
+        calls.append(arguments)
+        return tvm_rpc.LocalSession()
+
+    monkeypatch.setattr(rpc, "connect", connect)
+    monkeypatch.setattr(rpc, "set_threads", lambda session, *arguments: calls.append(arguments))
+    return calls

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from tvm import rpc as tvm_rpc
 
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
@@ -21,24 +20,9 @@ from explorer.line.contracts.measure import Parameters, Parents
 from explorer.line.contracts.on_device import Address
 from explorer.line.stages import measure
 from tests import torch_stages
-from tests.conftest import Once
 
 ADDRESS = Address(tracker="10.0.0.1:9190", key="board")
 PARAMETERS = Parameters(1, samples=10, sample_ms=0.2, warmup_ms=0.1, tolerance=1e-3, address=ADDRESS)
-
-
-@pytest.fixture
-def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """The calls for a session on the device, which is one in this process, and for its threads."""
-    calls: list[tuple[object, ...]] = []
-
-    def connect(*arguments: object) -> Any:
-        calls.append(arguments)
-        return tvm_rpc.LocalSession()
-
-    monkeypatch.setattr(rpc, "connect", connect)
-    monkeypatch.setattr(rpc, "set_threads", lambda session, *arguments: calls.append(arguments))
-    return calls
 
 
 def test_samples_are_taken_of_a_right_library(
@@ -104,13 +88,6 @@ def test_a_batch_is_compared_image_by_image(batch: int, small: Artifact, leased:
     assert leased
 
 
-@pytest.fixture(scope="session")
-def control(once: Once) -> Artifact:
-    """The control's programs for this machine."""
-    target = {"target": native_target()}
-    return once.made("control stage", lambda folder: torch_stages.execute("control", folder, target))
-
-
 def test_the_control_runs_beside_the_samples(
     small: Artifact, lowered: Artifact, built: Artifact, control: Artifact, leased: list[object], tmp_path: Path
 ) -> None:
@@ -160,10 +137,10 @@ def test_a_device_that_refuses_the_control_is_measured(
 ) -> None:
     place = rpc.place
 
-    def refused(session: Any, library: Path, linked: str = "") -> str:
+    def refused(session: Any, library: Path, linked: str = "", name: str = "") -> str:
         if library.parent == control.path:
             raise error
-        return place(session, library, linked)
+        return place(session, library, linked, name)
 
     monkeypatch.setattr(rpc, "place", refused)
     values = measure.run(PARAMETERS, Parents(small, lowered, built, control), tmp_path)

@@ -30,16 +30,25 @@ def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: P
     summary = studies.run(path, workspace.root, events)
     assert (summary.complete, summary.failed) == (3, 0), events.outcomes
     counts = studies.executions(workspace.root)
-    assert {name: counts[name] for name in ("train", "lower", "tune", "build", "evaluate")} == {
-        "train": 1, "lower": 1, "tune": 2, "build": 3, "evaluate": 1,
+    assert {name: counts[name] for name in ("train", "lower", "tune", "evaluate")} == {
+        "train": 1, "lower": 1, "tune": 2, "evaluate": 1,
     }  # fmt: skip
-    assert len(Records(workspace.url).sessions.latencies()) == 3
     store = Store(workspace.artifacts)
     tuned = [store.find("tune", path.parent.name) for path in (workspace.artifacts / "tune").rglob("meta.json")]
     values = sorted((artifact.values for artifact in tuned if artifact), key=lambda values: values["trials"])
     assert [each["trials"] for each in values] == [4, 6]
     # Whichever was tuned first, what the smaller budget takes into account is measured once.
     assert sum(each["trials"] - each["trials_on_record"] for each in values) == 6
+    # What made no layer faster is not built again, and what is not confirmed to be faster is not measured.
+    found = sum(each["layers_faster"] > 0 for each in values)
+    assert (counts["build"], counts["confirm"]) == (1 + found, found)
+    untuned, *others = sorted(Records(workspace.url).complete("grid"), key=lambda each: each[1].tuning_trials)
+    for _, _, record in others:
+        confirmed = record.values.get("tuned_ratio_high", 1.0) < 1
+        assert (record.values["build_key"] != untuned[2].values["build_key"]) == confirmed
+        assert (record.values["measure_key"] != untuned[2].values["measure_key"]) == confirmed
+    measured = {record.values["measure_key"] for _, _, record in (untuned, *others)}
+    assert len(Records(workspace.url).sessions.latencies()) == len(measured)
     assert any("tuned by template for 4 trials" in brief(c) for c in events.configurations.values())
 
 

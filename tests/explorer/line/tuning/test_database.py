@@ -62,11 +62,18 @@ def test_what_was_lost_is_known_until_it_is_measured(tmp_path: Path) -> None:
 
 def test_finals_are_those_of_exactly_these(tmp_path: Path) -> None:
     log = Log(tmp_path / "log.jsonl")
-    log.add_finals([None, {"tile": 1}], [[3.0], [1.0, 2.0]], 0.5)
+    log.add_finals([None, {"tile": 1}], [[[3.0], [4.0]], [[1.0, 2.0], []]], 0.5)
     again = Log(tmp_path / "log.jsonl")
-    assert again.finals([{"tile": 1}, None]) == ([[1.0, 2.0], [3.0]], 0.5)
+    assert again.finals([{"tile": 1}, None]) == ([[[1.0, 2.0], []], [[3.0], [4.0]]], 0.5)
     assert again.finals([None]) is None
     assert again.trials == []
+
+
+def test_finals_of_a_single_session_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"final":[[null,[3.0,4.0]],[{"tile":1},[1.0,2.0]],[{"tile":2},[]]],"seconds":0.5}\n')
+    decisions = [None, {"tile": 1}, {"tile": 2}]
+    assert Log(path).finals(decisions) == ([[[3.0, 4.0]], [[1.0, 2.0]], [[]]], 0.5)
 
 
 def test_a_database_names_the_others_that_were_measured(tmp_path: Path) -> None:

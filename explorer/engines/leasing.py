@@ -1,0 +1,151 @@
+"""Stage that measures on a device → its artifact: from the store or, while the device is leased to it, by a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from explorer.core.artifact import Artifact, V
+from explorer.core.errors import StageFailed
+from explorer.engines import candidates
+from explorer.engines.artifacts import Artifacts
+from explorer.engines.context import EngineContext
+from explorer.engines.devices import Devices
+from explorer.engines.executor import Executed, Executor
+from explorer.engines.measuring import Measuring
+from explorer.engines.workers import Workers
+from explorer.line import contracts
+from explorer.line.contracts.on_device import Address, OnDevice
+from explorer.line.stage import A, P, Stage
+
+MEASURE_TIMEOUT = 900  # seconds until a silent device's measurement is given up
+RECONNECT_SECONDS = 60  # that a device which is gone is waited for
+BUILDS_ON_DEVICE = ("tune",)  # stages that compute here while they measure there
+
+Control = Artifact[contracts.control.Values]
+
+
+class Leasing:
+    """Executes the stages that occupy a device, one at a time on each.
+
+    Parameters
+    ----------
+    stopping
+        Set when the engine stops, so that nothing waits for a key any more.
+    """
+
+    def __init__(
+        self,
+        context: EngineContext,
+        workers: Workers,
+        executor: Executor,
+        devices: Devices,
+        artifacts: Artifacts,
+        measuring: Measuring,
+        stopping: threading.Event,
+    ) -> None:
+        self._store, self._records = context.store, context.records
+        self._cores, self._executor, self._devices = workers.cores, executor, devices
+        self._artifacts, self._measuring, self._stopping = artifacts, measuring, stopping
+
+    def select(
+        self,
+        stage: contracts.select.Stage,
+        device: str,
+        built: Artifact[contracts.candidates.Values] | None,
+    ) -> Artifact[contracts.select.Values]:
+        """Return the artifact of a stage that measures the candidates in `built`; see `Engine.select`."""
+
+        def execute(draft: Path) -> Executed:
+            known = candidates.known(stage, device, self._records)
+            parents = replace(stage.parents, candidates=built)
+            informed = contracts.select.Stage(replace(stage.parameters, known=known), parents)
+            if all(known):
+                with self._cores.computing():
+                    done = self._executor.execute(informed, stage.key, draft)
+            else:
+                done = self.execute(device, informed, stage.key, draft)
+            samples = done.values.pop("samples")
+            details = {**done.values, "parameters": self.located(stage, device)}
+            candidates.record(stage, device, self._records, samples, details)
+            done.values.update(problems=len(known), measured=sum(map(bool, samples)))
+            return done
+
+        return self._leased(device, stage, execute)
+
+    def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
+        """Return the artifact of a stage that builds candidates and measures them; see `Engine.tune`."""
+        own = stage.parameters
+        database = self._store.shared("tuning", contracts.tune.database_key(own.target, own.threads, own.device))
+        # A loopback server does not come back by itself: it is started again when the stage gives up.
+        reconnect = 0 if self._devices.is_served(device) else RECONNECT_SECONDS
+        located = replace(own, database=str(database), reconnect=reconnect)
+        informed = contracts.tune.Stage(located, stage.parents)
+
+        def execute(draft: Path) -> Executed:
+            return self.execute(device, informed, stage.key, draft, lambda: _bytes(database))
+
+        return self._leased(device, stage, execute)
+
+    def confirm(
+        self, stage: contracts.confirm.Stage, device: str, control: Control | None
+    ) -> Artifact[contracts.confirm.Values]:
+        """Return the artifact of a stage that compares two libraries; see `Engine.confirm`."""
+
+        def execute(draft: Path) -> Executed:
+            informed = self._measuring.comparing(stage, device, control)
+            done = self.execute(device, informed, stage.key, draft)
+            if why := done.values["no_control"]:
+                self._measuring.without_control(device, why)
+            return done
+
+        return self._leased(device, stage, execute)
+
+    def execute(
+        self, device: str, stage: Stage[OnDevice], key: str, draft: Path, progress: Callable[[], int] = lambda: 0
+    ) -> Executed:
+        """Execute on a leased device; a loopback device whose server is gone is started again.
+
+        That is done once, and again whenever `progress`, which says how much is on record, has grown since.
+        """
+        before = -1
+        while True:
+            try:
+                return self._execute_quietly(device, stage, key, draft)
+            except StageFailed as failed:
+                gone = failed.failure.kind == "device" and self._devices.is_served(device)
+                if not gone or progress() <= before:
+                    raise
+                before = progress()
+            self._devices.serve_again(device)
+
+    def located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
+        """Return the stage's parameters, as its key has them, and the device's address."""
+        return {**stage.parameters.keyed(), **self._address_of(device).model_dump()}
+
+    def _leased(self, device: str, stage: Stage[P, A, V], execute: Callable[[Path], Executed]) -> Artifact[V]:
+        """Return the stage's artifact, from the store or made by `execute` in a draft while `device` is leased."""
+        key = stage.key
+        with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
+            if artifact := self._artifacts.find(stage, key):
+                return artifact
+            self._executor.refuse_what_failed(key)
+            return self._artifacts.publish(stage, key, draft, execute(draft))
+
+    def _execute_quietly(self, device: str, stage: Stage[OnDevice], key: str, draft: Path) -> Executed:
+        """Execute on a device, with this machine's cores to itself if it is one of them."""
+        located = replace(stage, parameters=replace(stage.parameters, address=self._address_of(device)))
+        # Candidates for another machine's device, built in the same stage, must not disturb a measurement on this one.
+        elsewhere = self._cores.computing() if stage.name in BUILDS_ON_DEVICE else contextlib.nullcontext()
+        with self._cores.alone() if self._devices[device].is_here else elsewhere:
+            return self._executor.execute(located, key, draft, MEASURE_TIMEOUT, self._devices[device])
+
+    def _address_of(self, device: str) -> Address:
+        return Address(tracker=self._devices[device].tracker, key=self._devices[device].key)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.jsonl"))
