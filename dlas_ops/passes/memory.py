@@ -18,7 +18,7 @@ LAID_OUT = sums_on_stack.__name__  # the pass before which every buffer of a pro
 
 @dataclass
 class Memory:
-    """What a library allocates, in bytes; neither its code nor the caller's input counts.
+    """Bytes that a library allocates; neither its code nor the caller's input counts.
 
     Attributes
     ----------

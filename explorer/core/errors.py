@@ -1,4 +1,4 @@
-"""What can go wrong, in two kinds: errors a user can mend (raised, exit code 2) and failures of a trial (values)."""
+"""The two kinds of trouble: errors that a user can mend (raised, exit code 2) and failures of a trial (values)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ PACKAGES = {
 # Kind whose folder has other modules, too → the function that makes a module a plug-in.
 ENTRIES = {"engine": "build"}
 
-# What functions of the user's own are called with, by kind.
+# Arguments that functions of the user's own are called with, by kind.
 SIGNATURES = {
     "dataset": ("options",),
     "model": ("width", "classes", "shape"),
@@ -118,7 +118,7 @@ def load_custom(name: str) -> Any:
 
 
 def make_importable(folder: Path) -> None:
-    """Have modules of the user's own in `folder` found before any other of their name."""
+    """Make Python find modules of the user's own in `folder` before any other of their name."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

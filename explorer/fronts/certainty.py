@@ -145,7 +145,7 @@ def _spread(rows: pd.DataFrame, quantity: Quantity) -> Floats:
 
 @dataclass(frozen=True)
 class _Values:
-    """What is known of the quantities of stacks on one device.
+    """Medians and spreads of the quantities of stacks on one device.
 
     Parameters
     ----------

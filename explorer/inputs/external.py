@@ -78,7 +78,7 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
-    """Have a worker import the code, read the weights and look at the data sets' folders.
+    """Import the code, read the weights and look at the data sets' folders, in a worker.
 
     This process loads neither torch nor TVM.
 

@@ -16,7 +16,7 @@ from explorer.workspace.records import Record
 
 
 class Known(NamedTuple):
-    """What is measured of a stack on a device before its fine-tuning."""
+    """The measurements of a stack on a device before its fine-tuning."""
 
     confirmed: Confirmed | None
     latency: Latency

@@ -135,7 +135,7 @@ def _kind(stage: str, configuration: Configuration) -> Kind:
 def _means(records: Records, sessions: int) -> Means:
     """Return the mean seconds of an execution by stage and, where configurations on record tell it, by kind.
 
-    A measurement takes so many `sessions`, each of which is on record as an execution.
+    A measurement takes `sessions` sessions, and the record has an execution for each.
     """
     seconds: dict[Kind | str, list[float]] = defaultdict(list)
     kinds: dict[tuple[str, str], Kind] = {}

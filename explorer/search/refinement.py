@@ -103,7 +103,7 @@ class Again(Known):
         """Add a session; return the latency that all sessions tell."""
         start = time.monotonic()
         known = self._engine.measure_again(stage, device, self.patience)
-        # What a session takes itself is little beside the time for which a device is disturbed.
+        # A session itself takes little beside the time for which a device is disturbed.
         waited = min(self.patience, max(0.0, time.monotonic() - start - SESSION_SECONDS))
         self.patience, self.waited = self.patience - waited, self.waited + waited
         return known

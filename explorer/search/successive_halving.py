@@ -73,7 +73,7 @@ class Promotion:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is remembered of it, as plain JSON values."""
+        """Plain JSON values that remember it."""
         return {"from": self.source, "rung": self.rung, "kept": self.kept, **asdict(self.inversions)}
 
 

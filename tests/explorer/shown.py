@@ -1,4 +1,4 @@
-"""What is printed → its lines, as a terminal of 200 columns shows them."""
+"""A printed thing → its lines, as a terminal of 200 columns shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine does with any workers: each result once, each failure once, and measurements on quiet cores."""
+"""An engine with any workers: each result once, each failure once, and measurements on quiet cores."""
 
 from __future__ import annotations
 

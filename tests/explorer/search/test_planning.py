@@ -1,4 +1,4 @@
-"""What is left to execute of a space, and how long it takes by what is on record."""
+"""The stages left to execute of a space, and the time that they take by what is on record."""
 
 from __future__ import annotations
 
