@@ -34,9 +34,9 @@ MEANING = {
 # Standard deviation of the logarithms of a stack's sessions, before any stack of the device has several: what quiet
 # sessions on a shared host have. It counts for as much as so many sessions of the stack's own.
 SPREAD, WEIGHT = 0.03, 4
-# The part that the sessions of one run have in common, as a share of their spread. With it, the two intervals of a stack overlap
-# in 95 % of all pairs of four runs of the grid in `tests/benchmarks/repeatability.py` within 40 minutes, and without it
-# in 89 %.
+# The part that the sessions of one run have in common, as a share of their spread. With it, the two intervals of a
+# stack overlap in 95 % of all pairs of four runs of the grid in `tests/benchmarks/repeatability.py` within 40 minutes,
+# and without it in 89 %.
 DRIFT = 0.5
 # The median of the square of one normal deviation, as a share of the mean of such squares.
 MEDIAN_OF_SQUARES = 0.4549
