@@ -25,6 +25,10 @@ SESSIONS, DISTURBED, SERVER_PEAK = "latency_sessions", "latency_disturbed", "ser
 # one of its own. Threads wake in 0.8 to 1.1 microseconds while both cores share a cache, and in 1.7 while they do not.
 # Reading memory varies by a tenth, and by more where neighbours read it, too (`tests/benchmarks/sessions.py`).
 LIMITS = {"arithmetic_ms": 1.04, "wake_us": 1.5, "memory_ms": 1.2}
+# Spread of a session's runs, in medians, from which it was disturbed: neighbours that use the memory in bursts show in
+# nothing else. On that machine it is 1 to 4 %, and above 10 % in half of the sessions whose median lies off by a tenth
+# and in 1 of 30 others. Where sessions are unsteady as a rule, it takes so many times the device's median.
+UNSTEADY, UNUSUAL = 0.1, 3.0
 TAKEN = 0.35  # of a core; below that it is what this machine's own part of a session computes
 MEANING = {
     "arithmetic_ms": "arithmetic took {:.2f} times as long as at its best",
@@ -53,12 +57,15 @@ class Readings(NamedTuple):
         What a parallel program without work took; None on one thread.
     taken
         Processor time that the session's threads lacked and other processes or the host had, in cores.
+    spread
+        Between the quartiles of the network's runs, in medians; the one reading that is of the network itself.
     """
 
     arithmetic_ms: float | None = None
     wake_us: float | None = None
     memory_ms: float | None = None
     taken: float | None = None
+    spread: float | None = None
 
 
 class Session(NamedTuple):
@@ -131,7 +138,8 @@ def usual(sessions: Iterable[Readings]) -> Readings:
     """Return the readings that sessions on a device are held against.
 
     Arithmetic and waking have a least time, which most sessions reach. Memory has none, since it is also faster where
-    cores lie apart: its median counts, of sessions that the others do not tell to be disturbed.
+    cores lie apart: its median counts, of sessions that the others do not tell to be disturbed, and so does that of
+    the spread, of all.
     """
     known = list(sessions)
     least = Readings(
@@ -139,13 +147,16 @@ def usual(sessions: Iterable[Readings]) -> Readings:
         wake_us=min((each.wake_us for each in known if each.wake_us), default=None),
     )
     memory = [each.memory_ms for each in known if each.memory_ms and not disturbance(each, least)]
-    return least._replace(memory_ms=median(memory) if memory else None)
+    spreads = [each.spread for each in known if each.spread is not None]
+    return least._replace(memory_ms=median(memory) if memory else None, spread=median(spreads) if spreads else None)
 
 
 def disturbance(readings: Readings, usual: Readings) -> str:
     """Return in one sentence what disturbed a session of these readings; empty if nothing did, or nothing tells."""
     if readings.taken and readings.taken > TAKEN:
         return f"other processes took {readings.taken:.0%} of a core"
+    if readings.spread and readings.spread > max(UNSTEADY, UNUSUAL * (usual.spread or 0.0)):
+        return f"its runs were unsteady, the middle half of them {readings.spread:.0%} of the median apart"
     for name, limit in LIMITS.items():
         own, known = getattr(readings, name), getattr(usual, name)
         if own and known and own > limit * known:

@@ -60,6 +60,13 @@ def quantile(samples: Sequence[float], share: float) -> float:
     return sorted(samples)[math.ceil(share * len(samples)) - 1]
 
 
+def spread(samples: Sequence[float]) -> float:
+    """Return how far the quartiles of `samples` lie apart, as a share of the median; 0 for fewer than 4."""
+    if len(samples) < 4:
+        return 0.0
+    return (quantile(samples, 0.75) - quantile(samples, 0.25)) / quantile(samples, 0.5)
+
+
 def share_interval(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the Wilson score interval of a share, `hits` of `count` independent trials.
 

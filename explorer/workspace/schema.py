@@ -60,6 +60,7 @@ class SessionRow(Schema):
     wake_us: Mapped[float | None]
     memory_ms: Mapped[float | None]
     taken: Mapped[float | None]
+    spread: Mapped[float | None]
     latency_p90_ms: Mapped[float | None]
     latency_p99_ms: Mapped[float | None]
     first_ms: Mapped[float | None]

@@ -120,8 +120,9 @@ class Sessions:
 
 def _session(row: Sequence[Any]) -> Session:
     """Return the session that a row of `COLUMNS` tells of; an earlier version has put less on record."""
-    median_ms, *readings = row[:5]
-    server_peak_bytes, *values = row[5:]
+    end = 1 + len(Readings._fields)
+    median_ms, *readings = row[:end]
+    server_peak_bytes, *values = row[end:]
     beside = {name: value for name, value in zip(BESIDE, values, strict=True) if value is not None}
     return Session(median_ms, Readings(*readings), beside, server_peak_bytes)
 

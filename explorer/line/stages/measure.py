@@ -16,6 +16,7 @@ import tvm
 from tvm import relax
 
 from explorer.core.sessions import Readings, quiet_samples
+from explorer.core.statistics import spread
 from explorer.line import rpc
 from explorer.line.checking.batches import filled, in_batches
 from explorer.line.checking.first_wrong_layer import Checked, Placement
@@ -66,12 +67,15 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     samples, readings = sampled(sample, control, parameters)
     after = control.state() if control else None
     quiet, typical = quiet_samples(len(samples), readings, Readings(*parameters.usual))
-    if before and after:
-        typical = typical._replace(taken=taken(before, after, parameters.threads))
+    runs = runs[-len(samples) :]
+    typical = typical._replace(
+        taken=taken(before, after, parameters.threads) if before and after else None,
+        spread=spread([run for index in quiet or range(len(samples)) for run in runs[index]]),
+    )
     return {
         "samples_ms": samples,
         "quiet": quiet,
-        "runs_ms": runs[-len(samples) :],
+        "runs_ms": runs,
         "load_ms": load_ms,
         "first_ms": first_ms,
         "server_peak_bytes": control.peak_bytes() if control else None,

@@ -239,3 +239,21 @@ def test_threads_that_lacked_their_cores_were_disturbed(taken: float | None, dis
     why = sessions.disturbance(NEAR._replace(taken=taken), USUAL)
     assert bool(why) == disturbed
     assert not disturbed or "50% of a core" in why
+
+
+@pytest.mark.parametrize(
+    ("spread", "usual", "disturbed"),
+    [(None, None, False), (0.04, None, False), (0.2, None, True), (0.2, 0.03, True), (0.2, 0.1, False)],
+)
+def test_unsteady_runs_disturb_unless_the_device_is_unsteady(
+    spread: float | None, usual: float | None, disturbed: bool
+) -> None:
+    why = sessions.disturbance(NEAR._replace(spread=spread), USUAL._replace(spread=usual))
+    assert bool(why) == disturbed
+    assert ("unsteady" in why) == disturbed
+
+
+def test_the_usual_spread_is_that_of_half_of_the_sessions() -> None:
+    known = [NEAR._replace(spread=each) for each in (0.01, 0.02, 0.3)]
+    assert sessions.usual(known).spread == 0.02
+    assert sessions.usual([NEAR]).spread is None

@@ -1,4 +1,4 @@
-"""The intervals of a median and a share: exact values, and the coverage that they promise."""
+"""Quantiles, and the intervals of a median and a share: exact values, and the coverage that they promise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explorer.core import statistics
 from explorer.core.statistics import median_interval, share_interval
 
 
@@ -55,3 +56,24 @@ def test_shares(hits: int, count: int, low: float, high: float) -> None:
 def test_no_trials() -> None:
     with pytest.raises(ValueError, match="no trials"):
         share_interval(0, 0)
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1), st.floats(0.01, 1))
+def test_at_least_the_share_of_samples_is_within_a_quantile(samples: list[float], share: float) -> None:
+    found = statistics.quantile(samples, share)
+    assert found in samples
+    assert sum(each <= found for each in samples) >= share * len(samples)
+    assert sum(each < found for each in samples) < share * len(samples)
+
+
+def test_quantiles_are_nearest_ranks() -> None:
+    samples = [float(number) for number in range(1, 101)]
+    assert [statistics.quantile(samples, share) for share in (0.5, 0.9, 0.99, 1.0)] == [50.0, 90.0, 99.0, 100.0]
+    assert statistics.quantile(samples[:24], 0.99) == 24.0, "of few it is the largest"
+    with pytest.raises(ValueError, match="no samples"):
+        statistics.quantile([], 0.5)
+
+
+def test_a_spread_is_of_the_middle_half() -> None:
+    assert statistics.spread([1.0, 9.0, 10.0, 11.0, 50.0, 10.0, 10.0, 10.0]) == pytest.approx(0.1)
+    assert statistics.spread([1.0, 2.0, 3.0]) == 0.0

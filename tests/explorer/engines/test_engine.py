@@ -168,7 +168,7 @@ def test_a_session_is_told_what_is_usual_and_where_the_device_is(engine: Engine,
         engine.measure(stage, device)
     engine.measure_again(MEASURE, "local")
     here, more_threads, elsewhere, again = sent(workers)
-    assert [each["usual"] for each in (here, more_threads, elsewhere)] == 3 * [(None, None, None, None)]
+    assert [each["usual"] for each in (here, more_threads, elsewhere)] == 3 * [tuple(Readings())]
     assert again["usual"] == tuple(typical), "of the same device and number of threads"
     assert here["linked"] == again["linked"] != ""
     assert Path(here["linked"]).is_dir(), "sessions link the libraries in it"
@@ -275,7 +275,7 @@ def test_two_libraries_are_compared_once_on_quiet_cores_and_by_what_is_known_of_
         sent: Any = workers.requests[-1]
         assert ("control" in sent["parents"]) == control
         parameters = sent["parameters"]
-        assert parameters["usual"] == ((0.3, 0.8, 2.0, None) if device == "local" else 4 * (None,))
+        assert parameters["usual"] == (tuple(Readings(0.3, 0.8, 2.0)) if device == "local" else tuple(Readings()))
         assert (parameters["linked"] != "", parameters["cores"]) == ((device == "local"), (0, 1) * (device == "local"))
         assert parameters["patience"] > 0
     assert isinstance(context.observer, Events)

@@ -13,6 +13,7 @@ from explorer import cli
 from explorer.core import configuration
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.core.quantities import PER_DEVICE
 from explorer.fronts import pareto
 from explorer.line import dry_run, several_devices
 from explorer.search import planning
@@ -81,7 +82,7 @@ def test_a_limit_on_one_device_counts_what_is_reached_there() -> None:
         ),
         (
             {"objectives": {"macs on left": "minimize"}},
-            "unknown objective 'macs'; allowed: accuracy, latency_ms, size_bytes",
+            f"unknown objective 'macs'; allowed: {', '.join(PER_DEVICE)}",
         ),
         (
             {"limits": ("latency_ms <= 1e6 on rigth",)},

@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
+from explorer.core.sessions import Readings, Session
 from explorer.workspace.database import _write_ahead, connect, create_tables
-from explorer.workspace.schema import Schema
+from explorer.workspace.records import Records
+from explorer.workspace.schema import Schema, SessionRow
 
 # Creates the tables of each database in turn when a line says so.
 OPENER = """
@@ -64,6 +66,29 @@ def test_indices_are_created_with_their_tables(tmp_path: Path) -> None:
     for table in Schema.metadata.sorted_tables:
         found = {index["name"] for index in sa.inspect(engine).get_indexes(table.name)}
         assert {index.name for index in table.indexes} <= found
+
+
+def test_a_database_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    earlier = connect(url)
+    with earlier.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE dlas_sessions (measurement INTEGER PRIMARY KEY, key VARCHAR, device VARCHAR, "
+                "threads INTEGER, median_ms FLOAT, arithmetic_ms FLOAT, wake_us FLOAT, memory_ms FLOAT, taken FLOAT)"
+            )
+        )
+        row = {"measurement": 70, "key": "k", "device": "d", "threads": 1, "median_ms": 4.0}
+        connection.execute(sa.insert(SessionRow).values(**row))
+    for _ in range(2):  # the second time nothing is missing
+        records = Records(url)
+        assert records.sessions.of("k", "d") == [Session(4.0)]
+        records.close()
+    session = Session(5.0, Readings(spread=0.02), {"load_ms": 3.0}, 2**40)
+    records.add_session("k", "d", 1, session, [5.0], {})
+    assert records.sessions.of("k", "d") == [session, Session(4.0)], (
+        "in the order of the measurements, of which this is the first"
+    )
 
 
 @pytest.mark.parametrize(
