@@ -24,7 +24,7 @@ from explorer.core.sessions import (
 )
 from explorer.workspace.schema import SessionRow
 
-# The columns that a session is made of, in the order that `_session` takes them in.
+# The columns that a session is made of, in the order that `session_of` takes them in.
 COLUMNS = (
     SessionRow.median_ms,
     *(getattr(SessionRow, name) for name in Readings._fields),
@@ -80,7 +80,7 @@ class Sessions:
         columns = SessionRow.key, SessionRow.device, SessionRow.threads, *COLUMNS
         query = sa.select(*columns).order_by(SessionRow.key, SessionRow.device, SessionRow.measurement)
         with self._engine.connect() as connection:
-            rows = [(*row[:3], _session(row[3:])) for row in connection.execute(query)]
+            rows = [(*row[:3], session_of(row[3:])) for row in connection.execute(query)]
         places: dict[tuple[str, int], list[tuple[str, Session]]] = defaultdict(list)
         for key, device, threads, session in rows:
             places[device, threads].append((key, session))
@@ -109,16 +109,16 @@ class Sessions:
         here = SessionRow.device == device, SessionRow.threads == threads
         query = sa.select(SessionRow.key, *COLUMNS).where(*here).order_by(SessionRow.key, SessionRow.measurement)
         with self._engine.connect() as connection:
-            return _told([(row[0], _session(row[1:])) for row in connection.execute(query)])
+            return _told([(row[0], session_of(row[1:])) for row in connection.execute(query)])
 
     def _rows(self, key: str, device: str) -> Sequence[tuple[int, Session]]:
         here = SessionRow.key == key, SessionRow.device == device
         query = sa.select(SessionRow.threads, *COLUMNS).where(*here).order_by(SessionRow.measurement)
         with self._engine.connect() as connection:
-            return [(row[0], _session(row[1:])) for row in connection.execute(query)]
+            return [(row[0], session_of(row[1:])) for row in connection.execute(query)]
 
 
-def _session(row: Sequence[Any]) -> Session:
+def session_of(row: Sequence[Any]) -> Session:
     """Return the session that a row of `COLUMNS` tells of; an earlier version has put less on record."""
     end = 1 + len(Readings._fields)
     median_ms, *readings = row[:end]

@@ -20,6 +20,8 @@ tau: Kendall's, over all stacks; tau_apart: over the pairs whose intervals do no
 width: median width of the intervals, as a share of the latency, of stacks above 0.3 ms.
 front_agreement: share of the stacks on either front that are on both, or tied with it.
 deviation: median of the ratio of the slower latency to the faster, less 1; worst: the largest, of unmarked latencies.
+together: correlation of two sessions that follow one another, of their deviations from their stacks' means in the first
+run: what a comparison of two stacks session by session would have less variance by.
 seconds_per_stack: of measuring; times_one_session: the same over what a first session takes.
 """
 
@@ -43,14 +45,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 from PIL import Image
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import explorer
 from explorer.core.quantities import LATENCY
+from explorer.core.sessions import disturbance
 from explorer.core.statistics import Interval
 from explorer.fronts.certainty import front_with_ties
+from explorer.workspace.records import Records
+from explorer.workspace.schema import SessionRow
+from explorer.workspace.sessions import COLUMNS, session_of
 from tests.benchmarks.common import Row, environment, print_table, write_json
 
 GRID = """
@@ -159,6 +166,8 @@ def again(text: str, folder: Path, kind: str, number: int) -> pd.DataFrame:
     frame = explorer.frame(workspace).set_index("configuration_id", drop=False)
     frame.attrs["seconds"] = seconds["seconds"].sum() / len(frame)
     frame.attrs["one_session"] = seconds.groupby("key")["seconds"].first().mean()
+    with explorer.open(workspace) as study:
+        frame.attrs["together"] = {threads: together(study.records, threads) for threads in frame["threads"].unique()}
     return frame
 
 
@@ -180,11 +189,31 @@ def compared(kind: str, first: pd.DataFrame, second: pd.DataFrame) -> list[Row]:
             "width": round(median(wide), 3) if wide else None,
             "front_agreement": round(agreement(one, other), 3), "deviation": round(median(ratios), 3),
             "worst": round(max(unmarked), 3) if unmarked else None, "marked": len(ratios) - len(unmarked),
+            "together": round(first.attrs["together"][threads], 2),
             "sessions": round(mean([*one["latency_sessions"], *other["latency_sessions"]]), 1),
             "seconds_per_stack": round(second.attrs["seconds"], 2),
             "times_one_session": round(second.attrs["seconds"] / second.attrs["one_session"], 2),
         })  # fmt: skip
     return rows
+
+
+def together(records: Records, threads: int) -> float:
+    """Return how far sessions that follow one another deviate together from the means of their stacks' sessions."""
+    usual = records.sessions.known("local", threads).usual
+    here = SessionRow.device == "local", SessionRow.threads == threads
+    query = sa.select(SessionRow.key, *COLUMNS).where(*here).order_by(SessionRow.measurement)
+    with records.engine.connect() as connection:
+        known = [(key, session_of(row)) for key, *row in connection.execute(query)]
+    logs = pd.DataFrame(
+        [(key, np.log(each.median_ms)) for key, each in known if not disturbance(each.readings, usual)],
+        columns=["key", "log"],
+    )
+    deviations = (logs["log"] - logs.groupby("key")["log"].transform("mean")).to_numpy()
+    pairs = np.stack([deviations[:-1], deviations[1:]])[:, logs["key"].to_numpy()[:-1] != logs["key"].to_numpy()[1:]]
+    # A few sessions that lie far off would decide alone.
+    most = np.quantile(np.abs(deviations), 0.95)
+    first, second = pairs.clip(-most, most)
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
 
 
 def intervals_of(frame: pd.DataFrame) -> list[Interval]:

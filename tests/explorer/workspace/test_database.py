@@ -86,9 +86,7 @@ def test_a_database_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_pat
         records.close()
     session = Session(5.0, Readings(spread=0.02), {"load_ms": 3.0}, 2**40)
     records.add_session("k", "d", 1, session, [5.0], {})
-    assert records.sessions.of("k", "d") == [session, Session(4.0)], (
-        "in the order of the measurements, of which this is the first"
-    )
+    assert records.sessions.of("k", "d") == [session, Session(4.0)], "by their measurements, of which this is the first"
 
 
 @pytest.mark.parametrize(
