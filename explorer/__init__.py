@@ -6,6 +6,7 @@
 >>> explorer.best(device="local", latency_ms=2.0)
 """
 
+from explorer.devices import check_device
 from explorer.reading import (
     DEFAULT_WORKSPACE,
     best,
@@ -26,6 +27,7 @@ from explorer.spaces import count, plan, tune_space
 __all__ = [
     "DEFAULT_WORKSPACE",
     "best",
+    "check_device",
     "count",
     "evaluate",
     "figure",

@@ -1,0 +1,97 @@
+"""A devices file → its devices, and what of one of them answers."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.core.errors import DeviceError, ExplorerError, StageFailed, did_you_mean
+
+# Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
+if TYPE_CHECKING:
+    from explorer.line.probing.answers import Answers
+    from explorer.space.devices import Device
+
+CHECK_SECONDS = 180  # until a device that says nothing is given up
+
+
+def devices(file: Path | str | None = None) -> dict[str, Device]:
+    """Return the entries of a devices file by name, by default those of the bundled one; nothing is run.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such file, or it cannot be used.
+    """
+    from explorer.space import space_file
+    from explorer.space.devices import load
+
+    path = space_file.BUNDLED / space_file.DEVICES_FILE if file is None else Path(file)
+    if not path.exists():
+        raise ExplorerError(f"{path}: no such file")
+    return load(path)
+
+
+def check_device(name: str, file: Path | str | None = None) -> Answers:
+    """Return what of a device answers, what it says of itself, and what it can do at most; it takes some seconds.
+
+    A device that cannot be measured on is no error here: the answer's ``refusal`` says why, and what to type next.
+
+    Parameters
+    ----------
+    name
+        Of an entry of the devices file. A loopback device is served meanwhile.
+    file
+        The devices file, the bundled one unless given.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such entry, or the device stops answering in the middle of the check.
+    """
+    from explorer.line.probing.answers import Answers
+    from explorer.processes import pool
+
+    found = devices(file)
+    if name not in found:
+        raise DeviceError(f"no device '{name}'{did_you_mean(name, found)}")
+    device = found[name]
+    with _logs() as logs, _reached(device, logs) as (tracker, cores), pool.temporary("tvm", "check", logs) as worker:
+        arguments = {
+            "tracker": tracker,
+            "key": device.key,
+            "target": device.target,
+            "device": name,
+            "cores": list(cores),
+        }
+        request = {"call": "explorer.line.probing.check:check", "arguments": arguments}
+        try:
+            return Answers.from_json(worker.request(request, CHECK_SECONDS))
+        except StageFailed as failed:
+            message = f"device '{name}' at {tracker} stops answering in the check: {failed.failure.message}"
+            raise DeviceError(f"{message}; the logs are in {logs}") from failed
+
+
+@contextlib.contextmanager
+def _reached(device: Device, logs: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Give the tracker of a device, which is started for a loopback device, and the cores of the latter."""
+    from explorer.processes import loopback
+
+    if not device.is_loopback:
+        yield device.tracker, ()
+        return
+    cores = device.cores or loopback.own_cores()
+    with loopback.server(device.key, cores, logs / f"device-{device.name}.log") as tracker:
+        yield tracker, cores
+
+
+@contextlib.contextmanager
+def _logs() -> Iterator[Path]:
+    """Give a folder for logs, which stays where an error names it."""
+    folder = Path(tempfile.mkdtemp(prefix="dlas-check-"))
+    yield folder
+    shutil.rmtree(folder)
