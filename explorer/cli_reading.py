@@ -11,6 +11,7 @@ import typer
 
 import explorer
 from explorer.core.errors import DeviceError, ExplorerError
+from explorer.devices import DEVICES_FILE
 from explorer.devices import devices as entries
 from explorer.terminal import WORKSPACE, AsJson, InWorkspace, print_each, print_json, print_parts
 
@@ -146,14 +147,24 @@ def devices(
     check: Annotated[
         str | None, typer.Option(help="Name of a device: ask it what answers, what it is and what it can do at most.")
     ] = None,
+    add: Annotated[
+        str | None, typer.Option(help="Name of an entry to add, by default to devices.toml; with --tracker.")
+    ] = None,
+    tracker: Annotated[str | None, typer.Option(help="With --add: its tracker, host:port.")] = None,
+    key: Annotated[str | None, typer.Option(help="With --add: its key at the tracker, the name if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the devices that a search space may name, or check one of them."""
+    """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
     from explorer.results import device_tables
 
+    if (add is None) != (tracker is None) or (key and add is None) or (add is not None and check is not None):
+        raise ExplorerError("--add NAME and --tracker HOST:PORT go together, --key with both, and --check without them")
     if check is not None:
         return _check(check, file, as_json)
-    found = list(entries(file).values())
+    if add is not None and tracker is not None:
+        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE)]
+    else:
+        found = list(entries(file).values())
     if as_json:
         print_json([device.model_dump() for device in found])
     else:

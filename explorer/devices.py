@@ -1,13 +1,13 @@
-"""A devices file → its devices, and what of one of them answers."""
+"""A devices file → its devices, what of one of them answers, and one more entry by what a device says of itself."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import DeviceError, ExplorerError, StageFailed, did_you_mean
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from explorer.line.probing.answers import Answers
     from explorer.space.devices import Device
 
+DEVICES_FILE = "devices.toml"  # in the folder of the search spaces
 CHECK_SECONDS = 180  # until a device that says nothing is given up
 
 
@@ -54,25 +55,57 @@ def check_device(name: str, file: Path | str | None = None) -> Answers:
         If there is no such entry, or the device stops answering in the middle of the check.
     """
     from explorer.line.probing.answers import Answers
-    from explorer.processes import pool
 
     found = devices(file)
     if name not in found:
         raise DeviceError(f"no device '{name}'{did_you_mean(name, found)}")
     device = found[name]
-    with _logs() as logs, _reached(device, logs) as (tracker, cores), pool.temporary("tvm", "check", logs) as worker:
-        arguments = {
-            "tracker": tracker,
-            "key": device.key,
-            "target": device.target,
-            "device": name,
-            "cores": list(cores),
-        }
-        request = {"call": "explorer.line.probing.check:check", "arguments": arguments}
+    with _logs() as logs, _reached(device, logs) as (tracker, cores):
+        asked = {"tracker": tracker, "key": device.key, "target": device.target, "device": name, "cores": list(cores)}
+        return Answers.from_json(_answer("check:check", asked, logs))
+
+
+def add_device(name: str, tracker: str, key: str | None = None, file: Path | str = DEVICES_FILE) -> Device:
+    """Append an entry to a devices file, with the target that the device itself says, and return it.
+
+    Parameters
+    ----------
+    name
+        Of the entry, which the file must not have yet.
+    tracker
+        ``"host:port"`` of the tracker that the device is registered with.
+    key
+        Under which it is registered; the name unless given.
+    file
+        The devices file, which is made if there is none.
+
+    Raises
+    ------
+    ExplorerError
+        If the file has such an entry, or the device does not answer or does not say what it is.
+    """
+    from explorer.space.devices import append, load, refuse_taken
+
+    path = Path(file)
+    refuse_taken(path, name)
+    with _logs() as logs:
+        target = _answer("entry:target", {"tracker": tracker, "key": key or name}, logs)
+    append(path, name, {"tracker": tracker, **({"key": key} if key else {}), "target": target})
+    return load(path)[name]
+
+
+def _answer(function: str, arguments: Mapping[str, Any], logs: Path) -> Any:
+    """Return what a function of `explorer.line.probing` answers in a worker for TVM."""
+    from explorer.processes import pool
+
+    request = {"call": f"explorer.line.probing.{function}", "arguments": arguments}
+    with pool.temporary("tvm", "check", logs) as worker:
         try:
-            return Answers.from_json(worker.request(request, CHECK_SECONDS))
+            return worker.request(request, CHECK_SECONDS)
         except StageFailed as failed:
-            message = f"device '{name}' at {tracker} stops answering in the check: {failed.failure.message}"
+            if failed.failure.kind == "device":
+                raise DeviceError(failed.failure.message) from failed
+            message = f"device '{arguments['key']}' at {arguments['tracker']} stops answering: {failed.failure.message}"
             raise DeviceError(f"{message}; the logs are in {logs}") from failed
 
 
@@ -92,6 +125,12 @@ def _reached(device: Device, logs: Path) -> Iterator[tuple[str, tuple[int, ...]]
 @contextlib.contextmanager
 def _logs() -> Iterator[Path]:
     """Give a folder for logs, which stays where an error names it."""
-    folder = Path(tempfile.mkdtemp(prefix="dlas-check-"))
-    yield folder
-    shutil.rmtree(folder)
+    folder, named = Path(tempfile.mkdtemp(prefix="dlas-check-")), False
+    try:
+        yield folder
+    except DeviceError as error:
+        named = str(folder) in str(error)
+        raise
+    finally:
+        if not named:
+            shutil.rmtree(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -77,6 +77,12 @@ def needed_of(target: Target, attribute: str) -> set[str]:
     """Return what `needed` says of one of the attributes of `target` alone, such as ``"+avx512vnni"``."""
     plain = {**BASELINES.get(architecture(target), {}), **_plain(_triple(target))}
     return needed(_target({**plain, "mattr": [attribute]})) - needed(_target(plain))
+
+
+def attributes(target: Target, offered: Collection[str]) -> list[str]:
+    """Return as ``mattr`` what of the instruction sets `offered`, by Linux' names, code for `target` does not use."""
+    more = set(offered) - needed(target)
+    return sorted(f"+{llvm}" for llvm, linux in _NAMES.get(architecture(target), {}).items() if linux in more)
 
 
 def without_attributes(target: Target) -> Target:

@@ -13,9 +13,12 @@ import explorer
 from dlas_ops.control import READ
 from explorer.core.errors import DeviceError, ExplorerError
 from explorer.line.probing.answers import Answers
+from explorer.processes import loopback
 from tests.conftest import Once
 from tests.explorer.command import answer, dlas
 from tests.explorer.lacking import devices_file, lacking_target
+
+CORES = sorted(os.sched_getaffinity(0))
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +97,40 @@ def test_logs_stay_only_where_an_error_names_them(tmp_path: Path, monkeypatch: p
     (tmp_path / "d.toml").write_text('[board]\ntracker = "127.0.0.1:9"\n')
     assert explorer.check_device("board", tmp_path / "d.toml").refusal
     assert list(tmp_path.iterdir()) == [tmp_path / "d.toml"]
-    monkeypatch.setattr(explorer.devices, "CHECK_SECONDS", 0.01)
-    with pytest.raises(DeviceError, match=r"device 'board' at 127.0.0.1:9 stops answering .* the logs are in "):
+    monkeypatch.setattr(explorer.devices, "CHECK_SECONDS", 0)
+    with pytest.raises(DeviceError, match=r"device 'board' at 127.0.0.1:9 stops answering: .*; the logs are in "):
         explorer.check_device("board", tmp_path / "d.toml")
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert (folder / "check.log").exists()
+
+
+def test_an_entry_is_added_by_what_the_device_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "devices.toml"
+    with loopback.server("mine", CORES[:1], tmp_path / "log") as tracker:
+        options = ("devices", "--add", "here", "--tracker", tracker, "--key", "mine", "--file", file)
+        (added,) = answer(capsys, *options)
+        assert (added["name"], added["tracker"], added["key"]) == ("here", tracker, "mine")
+        assert added["target"]["num-cores"] == 1
+        written = file.read_text()
+        assert dlas(*options) == 2
+        assert "there is a device 'here' already" in capsys.readouterr().err
+        assert file.read_text() == written
+        assert explorer.check_device("here", file).refusal == ""
+
+
+def test_nothing_is_added_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = tmp_path / "devices.toml"
+    for options in (
+        ("--add", "here"),
+        ("--tracker", "lan:9190"),
+        ("--key", "mine"),
+        ("--add", "here", "--tracker", "lan:9190", "--check", "here"),
+    ):
+        assert dlas("devices", *options, "--file", file) == 2
+        assert "--add NAME and --tracker HOST:PORT go together" in capsys.readouterr().err
+    assert dlas("devices", "--add", "here", "--tracker", "127.0.0.1:9", "--file", file) == 2
+    assert "no RPC tracker answers at 127.0.0.1:9" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -89,3 +89,11 @@ def test_every_feature_of_the_tables_is_one_of_llvms() -> None:
 def test_this_machine_has_what_code_for_it_needs() -> None:
     words = set(Path("/proc/cpuinfo").read_text().split())
     assert instruction_sets.needed(tvm.target.Target(native_target())) <= words
+
+
+def test_what_is_offered_beyond_the_needs_of_a_target_as_attributes() -> None:
+    assert instruction_sets.attributes(target(**ARM), ("asimd", "asimddp", "asimdhp", "crc32")) == [
+        "+dotprod",
+        "+fullfp16",
+    ]
+    assert instruction_sets.attributes(target(**X86, mcpu="znver3"), ("avx2", "fma")) == []
