@@ -84,9 +84,11 @@ def add_device(name: str, tracker: str, key: str | None = None, file: Path | str
     ExplorerError
         If the file has such an entry, or the device does not answer or does not say what it is.
     """
-    from explorer.space.devices import append, load, refuse_taken
+    from explorer.space.devices import append, is_address, load, refuse_taken
 
     path = Path(file)
+    if not is_address(tracker):
+        raise DeviceError(f"tracker '{tracker}' is not 'host:port'")
     refuse_taken(path, name)
     with _logs() as logs:
         target = _answer("entry:target", {"tracker": tracker, "key": key or name}, logs)

@@ -89,8 +89,10 @@ def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
     """Return the sentence with the commands that bring the device up."""
     host, _, port = tracker.rpartition(":")
     environment = f"TVM_NUM_THREADS={threads} " if threads else ""
+    end = int(port) + 1  # TVM's own end of ports is 9199, and a tracker at a port above it does not start
     return (
-        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port}' and, on the device, "
+        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {end}' and, on "
+        "the device, "
         f"'{environment}python -m tvm.exec.rpc_server --tracker {tracker} --key {key} --port 9090 --port-end 9199'"
     )
 

@@ -48,7 +48,7 @@ class Device(BaseModel):
     @field_validator("tracker")
     @classmethod
     def _address(cls, value: str) -> str:
-        if value != LOOPBACK and not ((match := re.fullmatch(r"[^\s:]+:(\d+)", value)) and 0 < int(match[1]) < 65536):
+        if value != LOOPBACK and not is_address(value):
             raise ValueError(f"tracker '{value}' is neither 'host:port' nor 'loopback'")
         return value
 
@@ -86,6 +86,12 @@ class Device(BaseModel):
 
 
 LOCAL = Device(name="local", key="local", description="this machine, over a loopback tracker")
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is the address of a tracker, ``"host:port"``."""
+    match = re.fullmatch(r"[^\s:]+:(\d+)", text)
+    return match is not None and 0 < int(match[1]) < 65536
 
 
 def load(path: Path) -> dict[str, Device]:

@@ -131,6 +131,8 @@ def test_nothing_is_added_without_an_answer(
     ):
         assert dlas("devices", *options, "--file", file) == 2
         assert "--add NAME and --tracker HOST:PORT go together" in capsys.readouterr().err
+    assert dlas("devices", "--add", "here", "--tracker", "loopback", "--file", file) == 2
+    assert "tracker 'loopback' is not 'host:port'" in capsys.readouterr().err
     assert dlas("devices", "--add", "here", "--tracker", "127.0.0.1:9", "--file", file) == 2
     assert "no RPC tracker answers at 127.0.0.1:9" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -62,7 +62,8 @@ def test_an_unreachable_tracker_is_named_with_the_commands_to_start_one(worker: 
     failure = caught.value.failure
     assert failure.kind == "device"
     assert address in failure.message
-    assert "tvm.exec.rpc_tracker" in failure.message
+    port = int(address.rpartition(":")[2])
+    assert f"tvm.exec.rpc_tracker --host 127.0.0.1 --port {port} --port-end {port + 1}'" in failure.message
     assert "tvm.exec.rpc_server" in failure.message
 
 
