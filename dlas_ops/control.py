@@ -20,7 +20,7 @@ te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir
 # multiplications and additions on each thread, 0.3 ms at 120 GFLOP/s.
 ROWS, LANES, INNER, AGAIN = 6, 32, 256, 400
 READ = 16 << 20  # bytes that `memory` reads: more than the caches of a core hold
-TEXT = 1024  # bytes of a file that `contents` reads
+TEXT = 4096  # bytes of a file that `contents` reads: all that /proc/cpuinfo says of an x86 core, with its flags
 
 
 def build(target: Target) -> Library:
@@ -39,22 +39,37 @@ def build(target: Target) -> Library:
     whose name `path` has, a zero at its end; its length is -1 if there is no such file.
     """
     functions = {
-        "arithmetic": _arithmetic(),
+        "arithmetic": products(ROWS, LANES, INNER, AGAIN),
         "memory": evicting(),
         "wake": _on_each_thread([], te.compute((te.var("threads"),), lambda thread: thread, name="done")),
         "pin": _pin(),
         "contents": _contents(),
     }
+    return compiled(functions, target)
+
+
+def build_reader(target: Target) -> Library:
+    """Return the program ``contents`` alone, compiled for `target`; see `build`."""
+    return compiled({"contents": _contents()}, target)
+
+
+def compiled(functions: Mapping[str, PrimFunc], target: Target) -> Library:
+    """Return programs under their names, compiled for `target`."""
     module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
     return tvm.compile(module, target=target)
 
 
-def _arithmetic() -> PrimFunc:
+def products(rows: int, lanes: int, inner: int, again: int) -> PrimFunc:
+    """Return the program ``(left, right, sums)`` that sums products of float32 in the registers of every thread.
+
+    Of each thread, ``sums``, (threads, rows, lanes), are those of the `inner` products of ``left``, (threads, inner,
+    rows), and ``right``, (threads, inner, lanes), `again` times.
+    """
     parts = te.var("parts")
-    left, right = (te.placeholder((parts, INNER, size), "float32") for size in (ROWS, LANES))
-    again, k = te.reduce_axis((0, AGAIN)), te.reduce_axis((0, INNER))
+    left, right = (te.placeholder((parts, inner, size), "float32") for size in (rows, lanes))
+    repeated, k = te.reduce_axis((0, again)), te.reduce_axis((0, inner))
     sums = te.compute(
-        (parts, ROWS, LANES), lambda p, i, j: te.sum(left[p, k, i] * right[p, k, j], axis=[again, k]), name="sums"
+        (parts, rows, lanes), lambda p, i, j: te.sum(left[p, k, i] * right[p, k, j], axis=[repeated, k]), name="sums"
     )
     sch = s_tir.Schedule(tvm.IRModule({"main": te.create_prim_func([left, right, sums])}))
     block = sch.get_sblock("sums")

@@ -6,6 +6,7 @@
 >>> explorer.best(device="local", latency_ms=2.0)
 """
 
+from explorer.devices import add_device, check_device
 from explorer.reading import (
     DEFAULT_WORKSPACE,
     best,
@@ -25,7 +26,9 @@ from explorer.spaces import count, plan, tune_space
 
 __all__ = [
     "DEFAULT_WORKSPACE",
+    "add_device",
     "best",
+    "check_device",
     "count",
     "evaluate",
     "figure",

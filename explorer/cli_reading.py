@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import explorer
-from explorer.core.errors import ExplorerError
+from explorer.core.errors import DeviceError, ExplorerError
+from explorer.devices import DEVICES_FILE
+from explorer.devices import devices as entries
 from explorer.terminal import WORKSPACE, AsJson, InWorkspace, print_each, print_json, print_parts
 
 # Tables, pandas and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
@@ -142,20 +144,45 @@ def spaces(
 
 def devices(
     file: Annotated[Path | None, typer.Option(help="Devices file; the bundled one if not given.")] = None,
+    check: Annotated[
+        str | None, typer.Option(help="Name of a device: ask it what answers, what it is and what it can do at most.")
+    ] = None,
+    add: Annotated[
+        str | None, typer.Option(help="Name of an entry to add, by default to devices.toml; with --tracker.")
+    ] = None,
+    tracker: Annotated[str | None, typer.Option(help="With --add: its tracker, host:port.")] = None,
+    key: Annotated[str | None, typer.Option(help="With --add: its key at the tracker, the name if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the devices that a search space may name."""
-    from explorer.results import space_tables
-    from explorer.space import space_file
-    from explorer.space.devices import load
+    """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
+    from explorer.results import device_tables
 
-    if file is not None and not file.exists():
-        raise ExplorerError(f"{file}: no such file")
-    found = list(load(file or space_file.BUNDLED / space_file.DEVICES_FILE).values())
+    if (add is None) != (tracker is None) or (key and add is None) or (add is not None and check is not None):
+        raise ExplorerError("--add NAME and --tracker HOST:PORT go together, --key with both, and --check without them")
+    if check is not None:
+        return _check(check, file, as_json)
+    if add is not None and tracker is not None:
+        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE)]
+    else:
+        found = list(entries(file).values())
     if as_json:
         print_json([device.model_dump() for device in found])
     else:
-        print_parts(space_tables.devices_table(found))
+        print_parts(device_tables.devices_table(found))
+    return None
+
+
+def _check(name: str, file: Path | None, as_json: bool) -> None:
+    """Print what of a device answers; why it cannot be measured on is an error."""
+    from explorer.results import device_tables
+
+    answers = explorer.check_device(name, file)
+    if as_json:
+        print_json(answers.as_dict())
+    else:
+        print_parts(device_tables.answers_table(answers))
+    if answers.refusal:
+        raise DeviceError(answers.refusal)
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (best, front, status, show, export, spaces, devices)  # in the help's order

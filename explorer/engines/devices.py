@@ -96,8 +96,9 @@ class Devices:
             "key": device.key,
             "target": device.target,
             "threads": self._context.threads,
+            "device": device.name,
         }
-        request = {"call": "explorer.line.rpc:describe", "arguments": arguments}
+        request = {"call": "explorer.line.probing.describe:describe", "arguments": arguments}
         try:
             with self._executor.worker(TVM, f"reach {device.name}", device) as worker:
                 answer = worker.request(request, PROBE_TIMEOUT)

@@ -118,12 +118,22 @@ class Control:
         return numbers
 
     def _contents(self, path: str) -> str:
-        """Return the beginning of a file of the device; nothing if it cannot be read."""
-        name = np.frombuffer(path.encode() + b"\0", np.uint8)
-        text = tvm.runtime.empty((control.TEXT,), "uint8", self._device)
-        length = tvm.runtime.empty((1,), "int64", self._device)
-        self._programs["contents"](tvm.runtime.tensor(name, self._device), text, length)
-        return bytes(text.numpy()[: max(0, int(length.numpy()[0]))]).decode(errors="replace")
+        return contents(self._programs, self._device, path)
+
+
+def contents(programs: Any, device: Any, path: str) -> str:
+    """Return the beginning of a file of a device; nothing if it cannot be read.
+
+    Parameters
+    ----------
+    programs
+        A module with the program ``contents`` of `dlas_ops.control`, loaded in the session of `device`.
+    """
+    name = np.frombuffer(path.encode() + b"\0", np.uint8)
+    text = tvm.runtime.empty((control.TEXT,), "uint8", device)
+    length = tvm.runtime.empty((1,), "int64", device)
+    programs["contents"](tvm.runtime.tensor(name, device), text, length)
+    return bytes(text.numpy()[: max(0, int(length.numpy()[0]))]).decode(errors="replace")
 
 
 def taken(before: DeviceState, after: DeviceState, threads: int) -> float | None:

@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tvm
 from tvm import rpc
 from tvm.support import cc, tar
 
-from dlas_ops.processor import targets
 from explorer.core.errors import DeviceError, Failure, StageFailed
 
 CONNECT_SECONDS = 5.0
@@ -29,7 +27,7 @@ def connect(tracker: str, key: str, seconds: int) -> Any:
     DeviceError
         If the tracker does not answer or has no server of that key.
     """
-    connection = _tracker(tracker, key)
+    connection = tracked(tracker, key)
     if not any(server["key"] == f"server:{key}" for server in connection.summary()["server_info"]):
         raise DeviceError(f"the tracker at {tracker} has no server for device '{key}'; {how_to_serve(tracker, key)}")
     # A second try would wait a minute for a tracker that is gone.
@@ -87,46 +85,26 @@ def set_threads(session: Any, threads: int, stage: str, key: str) -> None:
         raise StageFailed(Failure(stage, "too_few_threads", message))
 
 
-def describe(tracker: str, key: str, target: dict[str, Any] | str, threads: int) -> dict[str, Any]:
-    """Return ``{"target": {...}, "threads": n, "lanes": m}`` of a device that answers.
-
-    Its thread pool offers n threads, and a vector register of the target holds m float32.
-
-    Parameters
-    ----------
-    target
-        A TVM target as a dict, or ``"native"`` for this machine's own processor.
-    threads
-        The most threads that the study asks of the device.
-
-    Raises
-    ------
-    DeviceError
-        If the device does not answer, or offers fewer threads.
-    """
-    session = connect(tracker, key, seconds=60)
-    offered = int(session.get_function("runtime.NumThreads")())
-    if offered < threads:
-        raise DeviceError(
-            f"device '{key}' at {tracker} runs {offered} threads and the search space asks for {threads}; "
-            f"{how_to_serve(tracker, key, threads)}"
-        )
-    compiled_for = targets.native_target() if target == "native" else target
-    lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
-    return {"target": compiled_for, "threads": offered, "lanes": lanes}
-
-
 def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
     """Return the sentence with the commands that bring the device up."""
     host, _, port = tracker.rpartition(":")
     environment = f"TVM_NUM_THREADS={threads} " if threads else ""
+    end = int(port) + 1  # TVM's own end of ports is 9199, and a tracker at a port above it does not start
     return (
-        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port}' and, on the device, "
+        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {end}' and, on "
+        "the device, "
         f"'{environment}python -m tvm.exec.rpc_server --tracker {tracker} --key {key} --port 9090 --port-end 9199'"
     )
 
 
-def _tracker(address: str, key: str) -> Any:
+def tracked(address: str, key: str) -> Any:
+    """Return a connection to the tracker at `address`.
+
+    Raises
+    ------
+    DeviceError
+        If it does not answer; `key` is that of the device which is looked for there.
+    """
     host, _, port = address.rpartition(":")
     try:
         # rpc.connect_tracker tries a refused connection again for a minute; the answer is wanted now.

@@ -1,9 +1,9 @@
-"""Search spaces, their devices and the plan of a grid → tables for the terminal."""
+"""Search spaces and the plan of a grid → tables for the terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from explorer.line.dry_run import StageCount
     from explorer.search.planning import Plan
     from explorer.space.axes import Axis
-    from explorer.space.devices import Device
     from explorer.space.space import Space
 
 
@@ -120,17 +119,3 @@ def _choices(axis: Axis) -> str:
         return ", ".join(map(readable.choice, axis.choices))
     kind = f" step {axis.range.step:g}" if axis.range.step else " continuous"
     return f"{axis.range}{kind}{', logarithmic' if axis.range.log else ''}"
-
-
-def devices_table(devices: list[Device]) -> Table:
-    """Return one line per device."""
-    table = readable.table("device", "tracker", "key", "target", "cores", "description")
-    for device in devices:
-        target = device.target if isinstance(device.target, str) else _target(device.target)
-        cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
-        table.add_row(*map(escape, (device.name, device.tracker, device.key, target, cores, device.description)))
-    return table
-
-
-def _target(target: Mapping[str, object]) -> str:
-    return " ".join(f"{key}={value}" for key, value in target.items() if not isinstance(value, dict))

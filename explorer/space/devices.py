@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from explorer.core.errors import did_you_mean
+from explorer.core.errors import SpaceError, did_you_mean
 from explorer.space.toml_file import TomlFile
 
 LOOPBACK = "loopback"
@@ -46,7 +48,7 @@ class Device(BaseModel):
     @field_validator("tracker")
     @classmethod
     def _address(cls, value: str) -> str:
-        if value != LOOPBACK and not ((match := re.fullmatch(r"[^\s:]+:(\d+)", value)) and 0 < int(match[1]) < 65536):
+        if value != LOOPBACK and not is_address(value):
             raise ValueError(f"tracker '{value}' is neither 'host:port' nor 'loopback'")
         return value
 
@@ -86,6 +88,12 @@ class Device(BaseModel):
 LOCAL = Device(name="local", key="local", description="this machine, over a loopback tracker")
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is the address of a tracker, ``"host:port"``."""
+    match = re.fullmatch(r"[^\s:]+:(\d+)", text)
+    return match is not None and 0 < int(match[1]) < 65536
+
+
 def load(path: Path) -> dict[str, Device]:
     """Return the devices of the file at `path`, by name; ``local`` is always among them.
 
@@ -105,3 +113,33 @@ def load(path: Path) -> dict[str, Device]:
             raise file.error(f"'{name}' is no table; a device starts with a line [{name}]", name)
         devices[name] = file.validate(Device, {"key": name, **entry, "name": name}, (name,))
     return devices
+
+
+def refuse_taken(path: Path, name: str) -> None:
+    """Refuse a name that the file at `path` cannot have one more entry of.
+
+    Raises
+    ------
+    SpaceError
+        If it has such an entry, or the name would need quotes in TOML.
+    """
+    if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+        raise SpaceError(f"'{name}' is no name for a device: letters, digits, - and _ are")
+    if path.exists() and name in TomlFile.read(path).content:
+        raise SpaceError(f"{path}: there is a device '{name}' already, which stays as it is; choose another name")
+
+
+def append(path: Path, name: str, entry: Mapping[str, Any]) -> None:
+    """Append an entry to the devices file at `path`, which is made if there is none; see `refuse_taken` for errors."""
+    refuse_taken(path, name)
+    text = path.read_text() if path.exists() else ""
+    lines = [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
+    with path.open("a") as file:
+        file.write("\n" * (bool(text) + (bool(text) and not text.endswith("\n"))) + "\n".join(lines) + "\n")
+
+
+def _toml(value: object) -> str:
+    """Return a text, number, list or table of them in TOML, on one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)  # of these values JSON's form is TOML's

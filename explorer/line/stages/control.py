@@ -10,7 +10,7 @@ from dlas_ops import control
 from explorer.line.contracts.control import Parameters, Parents, Values
 from explorer.line.control import LIBRARY
 
-VERSION = 1
+VERSION = 2
 WORKER = "tvm"
 
 

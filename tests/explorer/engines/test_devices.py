@@ -38,13 +38,13 @@ def test_every_device_says_what_it_is_before_anything_is_computed(tmp_path: Path
     assert workers.running == 0
     assert events[0].stages == ["reach local", "reach board"]
     assert workers.requests[1]["arguments"] == {
-        "tracker": BOARD.tracker, "key": "board", "target": "native", "threads": 2,
+        "tracker": BOARD.tracker, "key": "board", "target": "native", "threads": 2, "device": "board",
     }  # fmt: skip
 
 
 def test_a_device_that_does_not_answer_is_an_error_and_what_was_served_is_taken_down(tmp_path: Path) -> None:
     workers = ScriptedWorkers()
-    describe = "explorer.line.rpc:describe"
+    describe = "explorer.line.probing.describe:describe"
     workers.answers[describe] = [workers.answers[describe], StageFailed(Failure(describe, "device", "it is gone"))]
     with pytest.raises(DeviceError, match="it is gone"), devices_of(tmp_path, workers, LOCAL, BOARD).reached():
         pass

@@ -5,7 +5,6 @@ from pathlib import Path
 from explorer.line.dry_run import StageCount
 from explorer.results import space_tables
 from explorer.search.planning import Plan, StagePlan
-from explorer.space.devices import Device
 from tests.explorer.shown import shown, squeezed
 from tests.explorer.spaces import SMALL, make
 
@@ -43,14 +42,9 @@ def test_a_continuous_axis_is_told_in_place_of_the_stages(tmp_path: Path) -> Non
     assert text[-1] == "stages are not counted: axis ratio is continuous; give its range a step to count them"
 
 
-def test_spaces_and_devices_are_a_line_each(tmp_path: Path) -> None:
+def test_spaces_are_a_line_each(tmp_path: Path) -> None:
     _, line = shown(space_tables.spaces_table([make(tmp_path, SMALL)]))
     assert line.split()[:2] == ["drawn", "40"]
-    board = Device(
-        name="board", tracker="lan:9190", key="board", target={"kind": "llvm", "mcpu": "cortex-a72"}, cores=(0, 1)
-    )
-    _, line = shown(space_tables.devices_table([board]))
-    assert squeezed(line) == "board lan:9190 board kind=llvm mcpu=cortex-a72 0, 1"
 
 
 def test_a_plan_tells_what_is_left_and_how_long_it_takes() -> None:

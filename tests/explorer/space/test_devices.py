@@ -98,3 +98,29 @@ def test_the_examples_in_the_bundled_file_are_devices_once_uncommented(tmp_path:
     found = devices.load(write(tmp_path, uncommented.replace("\n#\n", "\n\n")))
     assert set(found) == {"local", "rpi4"}
     assert found["rpi4"].target["mcpu"] == "cortex-a72"  # type: ignore[index]
+
+
+ENTRY = {"tracker": "lan:9190", "target": {"kind": "llvm", "mcpu": "cortex-a72", "mattr": ["+crc"], "num-cores": 4}}
+
+
+@pytest.mark.parametrize("before", ["", "# ours\n[old]\n", "[old]  # without an end"])
+def test_an_entry_is_appended_and_the_rest_stays(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "devices.toml"
+    if before:
+        path.write_text(before)
+    devices.append(path, "rpi-4", ENTRY)
+    assert path.read_text().startswith(before)
+    found = devices.load(path)
+    assert (found["rpi-4"].tracker, found["rpi-4"].target) == (ENTRY["tracker"], ENTRY["target"])
+    assert ("old" in found) == bool(before)
+    written = path.read_text()
+    with pytest.raises(SpaceError, match="there is a device 'rpi-4' already, which stays as it is"):
+        devices.append(path, "rpi-4", {"tracker": "other:9190"})
+    assert path.read_text() == written
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a.b", "ä"])
+def test_a_name_that_needs_quotes_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SpaceError, match="is no name for a device"):
+        devices.append(tmp_path / "devices.toml", name, ENTRY)
+    assert not (tmp_path / "devices.toml").exists()

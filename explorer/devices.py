@@ -1,0 +1,138 @@
+"""A devices file → its devices, what of one of them answers, and one more entry by what a device says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.core.errors import DeviceError, ExplorerError, StageFailed, did_you_mean
+
+# Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
+if TYPE_CHECKING:
+    from explorer.line.probing.answers import Answers
+    from explorer.space.devices import Device
+
+DEVICES_FILE = "devices.toml"  # in the folder of the search spaces
+CHECK_SECONDS = 180  # until a device that says nothing is given up
+
+
+def devices(file: Path | str | None = None) -> dict[str, Device]:
+    """Return the entries of a devices file by name, by default those of the bundled one; nothing is run.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such file, or it cannot be used.
+    """
+    from explorer.space import space_file
+    from explorer.space.devices import load
+
+    path = space_file.BUNDLED / space_file.DEVICES_FILE if file is None else Path(file)
+    if not path.exists():
+        raise ExplorerError(f"{path}: no such file")
+    return load(path)
+
+
+def check_device(name: str, file: Path | str | None = None) -> Answers:
+    """Return what of a device answers, what it says of itself, and what it can do at most; it takes some seconds.
+
+    A device that cannot be measured on is no error here: the answer's ``refusal`` says why, and what to type next.
+
+    Parameters
+    ----------
+    name
+        Of an entry of the devices file. A loopback device is served meanwhile.
+    file
+        The devices file, the bundled one unless given.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such entry, or the device stops answering in the middle of the check.
+    """
+    from explorer.line.probing.answers import Answers
+
+    found = devices(file)
+    if name not in found:
+        raise DeviceError(f"no device '{name}'{did_you_mean(name, found)}")
+    device = found[name]
+    with _logs() as logs, _reached(device, logs) as (tracker, cores):
+        asked = {"tracker": tracker, "key": device.key, "target": device.target, "device": name, "cores": list(cores)}
+        return Answers.from_json(_answer("check:check", asked, logs))
+
+
+def add_device(name: str, tracker: str, key: str | None = None, file: Path | str = DEVICES_FILE) -> Device:
+    """Append an entry to a devices file, with the target that the device itself says, and return it.
+
+    Parameters
+    ----------
+    name
+        Of the entry, which the file must not have yet.
+    tracker
+        ``"host:port"`` of the tracker that the device is registered with.
+    key
+        Under which it is registered; the name unless given.
+    file
+        The devices file, which is made if there is none.
+
+    Raises
+    ------
+    ExplorerError
+        If the file has such an entry, or the device does not answer or does not say what it is.
+    """
+    from explorer.space.devices import append, is_address, load, refuse_taken
+
+    path = Path(file)
+    if not is_address(tracker):
+        raise DeviceError(f"tracker '{tracker}' is not 'host:port'")
+    refuse_taken(path, name)
+    with _logs() as logs:
+        target = _answer("entry:target", {"tracker": tracker, "key": key or name}, logs)
+    append(path, name, {"tracker": tracker, **({"key": key} if key else {}), "target": target})
+    return load(path)[name]
+
+
+def _answer(function: str, arguments: Mapping[str, Any], logs: Path) -> Any:
+    """Return what a function of `explorer.line.probing` answers in a worker for TVM."""
+    from explorer.processes import pool
+
+    request = {"call": f"explorer.line.probing.{function}", "arguments": arguments}
+    with pool.temporary("tvm", "check", logs) as worker:
+        try:
+            return worker.request(request, CHECK_SECONDS)
+        except StageFailed as failed:
+            if failed.failure.kind == "device":
+                raise DeviceError(failed.failure.message) from failed
+            message = f"device '{arguments['key']}' at {arguments['tracker']} stops answering: {failed.failure.message}"
+            raise DeviceError(f"{message}; the logs are in {logs}") from failed
+
+
+@contextlib.contextmanager
+def _reached(device: Device, logs: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Give the tracker of a device, which is started for a loopback device, and the cores of the latter."""
+    from explorer.processes import loopback
+
+    if not device.is_loopback:
+        yield device.tracker, ()
+        return
+    cores = device.cores or loopback.own_cores()
+    with loopback.server(device.key, cores, logs / f"device-{device.name}.log") as tracker:
+        yield tracker, cores
+
+
+@contextlib.contextmanager
+def _logs() -> Iterator[Path]:
+    """Give a folder for logs, which stays where an error names it."""
+    folder, named = Path(tempfile.mkdtemp(prefix="dlas-check-")), False
+    try:
+        yield folder
+    except DeviceError as error:
+        named = str(folder) in str(error)
+        raise
+    finally:
+        if not named:
+            shutil.rmtree(folder)

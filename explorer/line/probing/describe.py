@@ -1,0 +1,64 @@
+"""Device's tracker address and its target → what the engine must know of it, or why it cannot be measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tvm
+
+from dlas_ops.processor import instruction_sets, targets
+from explorer.core.errors import DeviceError
+from explorer.line import rpc
+from explorer.line.probing import claims, self_description
+
+SESSION_SECONDS = 60
+
+
+def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: int, device: str) -> dict[str, Any]:
+    """Return ``{"target": {...}, "threads": n, "lanes": m}`` of a device that answers.
+
+    Its thread pool offers n threads, and a vector register of the target holds m float32.
+
+    Parameters
+    ----------
+    target
+        A TVM target as a dict, or ``"native"`` for this machine's own processor.
+    threads
+        The most threads that the study asks of the device.
+    device
+        Its name, for messages.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not answer, offers fewer threads, or is not what its target says.
+    """
+    session = rpc.connect(tracker, key, SESSION_SECONDS)
+    offered = offered_threads(session)
+    if offered < threads:
+        raise DeviceError(
+            f"device '{key}' at {tracker} runs {offered} threads and the search space asks for {threads}; "
+            f"{rpc.how_to_serve(tracker, key, threads)}"
+        )
+    compiled_for = own_target(target)
+    says = self_description.described(session, likely(compiled_for)).says
+    if refused := claims.refusal(device, target, compiled_for, says):
+        raise DeviceError(refused)
+    lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
+    return {"target": compiled_for, "threads": offered, "lanes": lanes}
+
+
+def offered_threads(session: Any) -> int:
+    """Return how many threads a device's server computes on."""
+    return int(session.get_function("runtime.NumThreads")())
+
+
+def own_target(target: Mapping[str, Any] | str) -> dict[str, Any]:
+    """Return the TVM target of an entry: where it says ``"native"``, that of this machine."""
+    return targets.native_target() if isinstance(target, str) else dict(target)
+
+
+def likely(target: Mapping[str, Any]) -> str:
+    """Return the architecture that a target is for."""
+    return instruction_sets.architecture(tvm.target.Target(dict(target)))

@@ -1,0 +1,91 @@
+"""Entries of a devices file, and what of a device answers → tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from dlas_ops.processor import instruction_sets
+from explorer.results import readable
+
+if TYPE_CHECKING:
+    from explorer.line.probing.answers import Answers, Description
+    from explorer.space.devices import Device
+
+NOTHING = "-"
+
+
+def devices_table(devices: list[Device]) -> Table:
+    """Return one line per device."""
+    table = readable.table("device", "tracker", "key", "target", "cores", "description")
+    for device in devices:
+        target = device.target if isinstance(device.target, str) else _target(device.target)
+        cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
+        table.add_row(*map(escape, (device.name, device.tracker, device.key, target, cores, device.description)))
+    return table
+
+
+def _target(target: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in target.items() if not isinstance(value, dict))
+
+
+def answers_table(answers: Answers) -> Table:
+    """Return what of a device answers, one fact a line; a dash stands for what could not be read or measured."""
+    table = readable.table("", answers.device)
+    rows = {**_reached(answers), **_described(answers.says), **_measured(answers)}
+    for name, value in rows.items():
+        table.add_row(name, escape(value or NOTHING))
+    return table
+
+
+def _reached(answers: Answers) -> dict[str, str]:
+    return {
+        "tracker": f"{answers.address} {'answers' if answers.tracker else 'does not answer'}",
+        "server": f"key '{answers.key}' {'answers' if answers.server else 'does not answer'}",
+        "target": _target(answers.target) if answers.target else "",
+        "round trip": _number(answers.round_trip_ms, "ms", 3),
+        "upload": _number(answers.upload_mb_s, "MB/s"),
+        "threads offered": _number(answers.threads),
+    }
+
+
+def _described(says: Description) -> dict[str, str]:
+    named = instruction_sets.names(says.architecture)
+    return {
+        "processor": str(says) if says.model or says.architecture else "",
+        "mcpu by LLVM": says.mcpu or "",
+        "instruction sets": " ".join(each for each in says.instruction_sets or () if each in named),
+        "cores": _number(says.cores),
+        "memory": f"{readable.size(says.memory_bytes)}{_free(says)}" if says.memory_bytes else "",
+        "governor": says.governor or "",
+        "temperature": _number(says.temperature_c, "°C"),
+        "kernel": says.kernel or "",
+    }
+
+
+def _measured(answers: Answers) -> dict[str, str]:
+    peaks = answers.peaks
+    threads = f"on {answers.threads} threads" if answers.threads != 1 else "on 1 thread"
+    tried = answers.control is not None
+    return {
+        "C compiler": "" if answers.compiler is None else "links libraries there" if answers.compiler else "none",
+        "control": (answers.control or "runs") if tried else "",
+        "its readings": ", ".join(answers.readings),
+        "peak, float32": _both(peaks.gflop_s, peaks.gflop_s_one_thread, "GFLOP/s", threads) if peaks else "",
+        "memory read": _both(peaks.gb_s, peaks.gb_s_one_thread, "GB/s", threads) if peaks else "",
+    }
+
+
+def _free(says: Description) -> str:
+    return f", {readable.size(says.free_bytes)} of it free" if says.free_bytes else ""
+
+
+def _both(on_all: float, on_one: float, unit: str, threads: str) -> str:
+    return f"{on_all:.1f} {unit} {threads}, {on_one:.1f} on one"
+
+
+def _number(value: float | None, unit: str = "", digits: int = 0) -> str:
+    return "" if value is None else f"{value:.{digits}f} {unit}".strip()
