@@ -158,7 +158,8 @@ def grid(text: str, workspace: Path) -> None:
 def again(text: str, folder: Path, kind: str, number: int) -> pd.DataFrame:
     """Measure a prepared grid in a workspace of its own; return its trials."""
     workspace = folder / f"{kind}-{number}"
-    shutil.copytree(folder / f"{kind}-prepared" / "artifacts", workspace / "artifacts", copy_function=os.link)
+    if not workspace.exists():
+        shutil.copytree(folder / f"{kind}-prepared" / "artifacts", workspace / "artifacts", copy_function=os.link)
     grid(text, workspace)
     with explorer.open(workspace) as study:
         executions = study.records.executions()
@@ -167,7 +168,9 @@ def again(text: str, folder: Path, kind: str, number: int) -> pd.DataFrame:
     frame.attrs["seconds"] = seconds["seconds"].sum() / len(frame)
     frame.attrs["one_session"] = seconds.groupby("key")["seconds"].first().mean()
     with explorer.open(workspace) as study:
-        frame.attrs["together"] = {threads: together(study.records, threads) for threads in frame["threads"].unique()}
+        frame.attrs["together"] = {
+            threads: together(study.records, threads) for threads in map(int, frame["threads"].unique())
+        }
     return frame
 
 
