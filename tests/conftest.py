@@ -80,6 +80,14 @@ def _forked_workers(once: Once) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _all_cores() -> Iterator[None]:
+    """Undo what a test in this process does to its cores, for the next one: TVM binds the thread that calls it."""
+    cores = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, cores)
+
+
 @pytest.fixture(scope="session")
 def grid(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A full grid of 24 configurations over two models, run once for all tests that only read it."""
