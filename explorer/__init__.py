@@ -9,6 +9,7 @@
 from explorer.reading import (
     DEFAULT_WORKSPACE,
     best,
+    compare,
     figure,
     frame,
     front,
@@ -26,6 +27,7 @@ from explorer.spaces import count, plan, tune_space
 __all__ = [
     "DEFAULT_WORKSPACE",
     "best",
+    "compare",
     "count",
     "evaluate",
     "figure",

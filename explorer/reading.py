@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explorer.results.across_devices.comparison import Comparison
     from explorer.results.open_study import OpenStudy
     from explorer.results.report import Best
     from explorer.results.trial import LayerAccount
@@ -83,6 +84,20 @@ def nearest(
     """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
     with open(workspace, study) as opened:
         return opened.nearest(device)
+
+
+def compare(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> Comparison:
+    """Return what the stacks on the front of `device`, or of each device, cost on the other devices.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`, or all have run on one device.
+    """
+    with open(workspace, study) as opened:
+        return opened.compare(device)
 
 
 def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> list[LayerAccount]:

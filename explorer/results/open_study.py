@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 from explorer.fronts import certainty, pareto
 from explorer.results import export, figures, report
+from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -151,6 +152,17 @@ class OpenStudy:
     def nearest(self, device: str | None = None) -> pd.DataFrame:
         """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
         return pareto.nearest(self.on(device), self.limits)
+
+    def compare(self, device: str | None = None) -> Comparison:
+        """Return what the stacks on the front of `device`, or of each device, cost on the other devices.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`, or all have run on one device.
+        """
+        self.on(device)  # refuses one that no trial has run on
+        return compare(self.frame, self._front_with_ties, self.limits, device)
 
     def best(
         self,

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
 MOST_NUMBERS = 6  # of failed trials, in one line
-DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
 
 
 def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> RenderableType:
@@ -75,7 +74,7 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
         quiet = [("disturbed" if stack.disturbed else "")] * disturbed
         table.add_row(*chosen, str(stack.number), *results, *likely, *quiet)
     shared = [f"{axis} {readable.choice(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
-    below = [f"all: {', '.join(shared)}"] * bool(shared) + [DISTURBED] * disturbed
+    below = [f"all: {', '.join(shared)}"] * bool(shared) + [readable.DISTURBED] * disturbed
     return Group(table, *below) if below else table
 
 

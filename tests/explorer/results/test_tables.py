@@ -14,7 +14,7 @@ import explorer
 from explorer.core.quantities import Quantity
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty, pareto
-from explorer.results import report, status, tables
+from explorer.results import readable, report, status, tables
 from explorer.results.trial import LayerAccount, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit
@@ -66,7 +66,7 @@ def test_a_disturbed_latency_is_marked_and_the_mark_explained() -> None:
     assert squeezed(heads).endswith("size on front measured")
     assert squeezed(quiet).endswith("1 kB 100 %")
     assert squeezed(marked).endswith("1 kB 100 % disturbed")
-    assert below[-1] == tables.DISTURBED
+    assert below[-1] == readable.DISTURBED
     other = frame.assign(latency_disturbed=None)
     assert "measured" not in shown(tables.front_table(certainty.front_with_ties(other, OBJECTIVES)))[0]
 
