@@ -144,7 +144,10 @@ def figure(
     study: str | None = None,
     latency_ms: float | None = None,
 ) -> Path:
-    """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path."""
+    """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
+
+    Below them lies each stack's latency across devices, where stacks were measured on several.
+    """
     with open(workspace, study) as opened:
         return opened.figure(path, latency_ms)
 

@@ -15,6 +15,7 @@ from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you
 from explorer.fronts import certainty, pareto
 from explorer.results import export, figures, report
 from explorer.results.across_devices.comparison import Comparison, compare
+from explorer.results.across_devices.lines import lines
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -228,6 +229,8 @@ class OpenStudy:
     def figure(self, path: Path | str | None = None, latency_ms: float | None = None) -> Path:
         """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
 
+        Below them lies each stack's latency across devices, where stacks were measured on several.
+
         Parameters
         ----------
         path
@@ -236,7 +239,9 @@ class OpenStudy:
             A budget to draw.
         """
         page = self.workspace.figure(self.name) if path is None else Path(path)
-        figures.write(figures.fronts(self.frame, self.name, latency_ms, self.limits), page)
+        fronts = figures.fronts(self.frame, self.name, latency_ms, self.limits)
+        across = lines(self.frame, self.name, latency_ms, self.limits)
+        figures.write([fronts, *([across] if across is not None else [])], page)
         return page
 
 
