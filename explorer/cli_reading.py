@@ -24,7 +24,9 @@ OfStudy = Annotated[
 
 def best(
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
-    device: Annotated[str | None, typer.Option(help="Device; may be left out where the study has one.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device, or several as a+b; may be left out where the study has one.")
+    ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
     ] = None,

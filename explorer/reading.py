@@ -122,7 +122,8 @@ def best(
     Parameters
     ----------
     device
-        May be left out where the study has one.
+        May be left out where the study has one. Several that one stack must serve are joined as ``"a+b"``: its latency
+        keeps the budget on each, whether it was measured on them at once or apart.
     min_accuracy
         Share of the validation images below which no stack is an answer.
     confidence
@@ -131,8 +132,8 @@ def best(
     Raises
     ------
     ExplorerError
-        If no trial has run on `device`, the study has several devices and none is given, or `confidence` is not such
-        a probability.
+        If no trial has run on `device`, no stack on all of several, the study has several devices and none is given,
+        or `confidence` is not such a probability.
     """
     with open(workspace, study) as opened:
         return opened.best(latency_ms, device, min_accuracy, confidence)

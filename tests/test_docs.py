@@ -48,6 +48,7 @@ NOT_RUN = {
     "python -m tvm.exec.rpc_tracker --host 0.0.0.0 --port 9190": "runs for ever; its options are checked here",
     "TVM_NUM_THREADS=4 python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key rpi4 --port 9090 "
     "--port-end 9199": "runs for ever; its options are checked here",
+    "dlas best --device rpi4+local --latency-ms 0.5": "needs a study on several devices; test_together has one",
     "dlas front --compare": "needs a study on several devices; test_together has one",
     "dlas front --compare --device local --json": "needs a study on several devices; test_together has one",
     "optuna-dashboard sqlite:///workspace/study.db": "is another program",

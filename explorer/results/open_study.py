@@ -15,6 +15,7 @@ from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you
 from explorer.fronts import certainty, pareto
 from explorer.results import export, figures, report
 from explorer.results.across_devices.comparison import Comparison, compare
+from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.lines import lines
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
@@ -177,7 +178,8 @@ class OpenStudy:
         Parameters
         ----------
         device
-            May be left out where the study has one.
+            May be left out where the study has one. Several that one stack must serve are joined as ``"a+b"``: its
+            latency keeps the budget on each, whether it was measured on them at once or apart.
         min_accuracy
             Share of the validation images below which no stack is an answer.
         confidence
@@ -186,13 +188,14 @@ class OpenStudy:
         Raises
         ------
         ExplorerError
-            If no trial has run on `device`, the study has several devices and none is given, or `confidence` is not
-            such a probability.
+            If no trial has run on `device`, no stack on all of several, the study has several devices and none is
+            given, or `confidence` is not such a probability.
         """
         devices = sorted(self.frame["device"].unique())
         if device is None and len(devices) > 1:
             raise ExplorerError(f"the study has several devices: {', '.join(devices)}; choose one with --device")
-        return report.best(self.frame, device or devices[0], latency_ms, min_accuracy, confidence)
+        wanted = device or devices[0]
+        return report.best(with_joint(self.frame, wanted), wanted, latency_ms, min_accuracy, confidence)
 
     def layers(self, trial: int) -> list[LayerAccount]:
         """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.

@@ -65,6 +65,23 @@ def test_best_takes_a_confidence(workspace: Path, capsys: pytest.CaptureFixture[
     assert "confidence is a probability above 0 and below 1, not 1" in capsys.readouterr().err
 
 
+def test_best_answers_for_two_devices_that_one_stack_must_serve(
+    on_two: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, "best", "--latency-ms", 9.5, "--device", "local+board", "-w", on_two)
+    assert (found["device"], found["considered"], found["failed"]) == ("local+board", 9, 0)
+    numbers = {name: (each["number"], each["latency_ms"]) for name, each in found["stack"]["on_each"].items()}
+    assert numbers == {"local": (2, 3.0), "board": (102, 6.0)}
+    assert dlas("best", "--latency-ms", 9.5, "--device", "board+local", "-w", on_two) == 0
+    text = capsys.readouterr().out
+    assert "trial 102 on board, 2 on local" in " ".join(text.split())
+    assert dlas("best", "--latency-ms", 0.5, "--device", "board+local", "-w", on_two) == 1
+    assert "No stack fits within 0.5 ms on board+local" in capsys.readouterr().out
+    for asked, said in (("local+bord", "'bord'"), ("lokal+bord", "'lokal+bord'"), ("local+local", "names local twice")):
+        assert dlas("best", "--latency-ms", 9.5, "--device", asked, "-w", on_two) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_the_front_is_followed_by_its_ties(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place, records = searched(tmp_path)
     values = records.complete("drawn")[-1][2].values

@@ -114,6 +114,21 @@ def test_an_answer_says_that_its_latency_is_disturbed() -> None:
     assert not any("disturbed" in line for line in shown(tables.best_text(report.best(frame, "local", 1.5))))
 
 
+def test_the_answer_for_several_devices_has_the_latency_on_each() -> None:
+    both = {str(Quantity("latency_ms", name)): latency for name, latency in (("a", 2.0), ("[b]", 1.0))}
+    numbers = {"number on a": 0, "number on [b]": 7}
+    frame = frame_of({**complete(0, 0.9, 2.0, device="a+[b]"), **both, **numbers})
+    text = shown(tables.best_text(report.best(frame, "a+[b]", 3)))
+    assert text[0] == "The most accurate stack within 3 ms on a+[b] (1 stacks measured, 0 failed):"
+    found = [squeezed(line) for line in text]
+    assert "latency on a 2.000 ms, 95 % interval 2.000 to 2.000 ms" in found
+    assert "latency on [b] 1.000 ms, 95 % interval 1.000 to 1.000 ms" in found
+    assert "trial 0 on a, 7 on [b]" in found
+    assert "It keeps the budget on every device with over 99.9 %." in text
+    at_once = shown(tables.best_text(report.best(frame.drop(columns=list(numbers)), "a+[b]", 3)))
+    assert "trial 0" in [squeezed(line) for line in at_once]
+
+
 def test_without_a_stack_that_fits_the_nearest_is_told() -> None:
     text = shown(tables.best_text(report.best(FRAME, "local", 0.5, 0.92)))
     assert text[0] == (

@@ -151,6 +151,19 @@ def test_two_devices_are_compared(together: Ran, apart: str, capsys: pytest.Capt
 
 
 @pytest.mark.slow
+def test_the_answer_for_both_is_the_same_measured_at_once_and_apart(together: Ran, apart: str) -> None:
+    for budget in (1e-6, 1e6):
+        joint = explorer.best(budget, "left+right", workspace=together.workspace, study="together")
+        found = explorer.best(budget, "left+right", workspace=together.workspace, study=apart)
+        assert (found.confidence, found.considered, found.failed) == (joint.confidence, joint.considered, joint.failed)
+        for one, other in ((found.stack, joint.stack), (found.nearest, joint.nearest)):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                assert one.choices == other.choices
+                assert one.latencies == other.latencies
+
+
+@pytest.mark.slow
 def test_both_latencies_are_objectives_and_shown(together: Ran, capsys: pytest.CaptureFixture[str]) -> None:
     objectives = {"accuracy": "maximize", "latency_ms on left": "minimize", "latency_ms on right": "minimize"}
     path = write(together.space.parent, "each", devices=("left+right",), objectives=objectives)
