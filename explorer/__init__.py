@@ -10,6 +10,7 @@ from explorer.devices import add_device, check_device
 from explorer.reading import (
     DEFAULT_WORKSPACE,
     best,
+    compare,
     figure,
     frame,
     front,
@@ -29,6 +30,7 @@ __all__ = [
     "add_device",
     "best",
     "check_device",
+    "compare",
     "count",
     "evaluate",
     "figure",

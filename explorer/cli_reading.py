@@ -26,7 +26,9 @@ OfStudy = Annotated[
 
 def best(
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
-    device: Annotated[str | None, typer.Option(help="Device; may be left out where the study has one.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device, or several as a+b; may be left out where the study has one.")
+    ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
     ] = None,
@@ -55,16 +57,23 @@ def front(
     device: Annotated[str | None, typer.Option(help="This device alone.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the fronts as an HTML page, too.")] = None,
     latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Print what their stacks cost on other devices.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
     from explorer.results import export, tables
+    from explorer.results.across_devices import comparison_tables
 
     with explorer.open(workspace, study) as opened:
         rows = opened.front_with_ties(device)
+        compared = opened.compare(device) if compare else None
         if figure is not None:
             opened.figure(figure, latency_ms)
-        if as_json:
+        if compared is not None and as_json:
+            print_json(compared.as_dict())
+        elif compared is not None:
+            print_each(comparison_tables.comparison_text(compared))
+        elif as_json:
             print_json(export.rows(rows))
         else:
             print_parts(tables.fronts_table(rows, opened.nearest(device), opened.limits, opened.objectives))

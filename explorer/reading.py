@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explorer.results.across_devices.comparison import Comparison
     from explorer.results.open_study import OpenStudy
     from explorer.results.report import Best
     from explorer.results.trial import LayerAccount
@@ -85,6 +86,20 @@ def nearest(
         return opened.nearest(device)
 
 
+def compare(
+    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+) -> Comparison:
+    """Return what the stacks on the front of `device`, or of each device, cost on the other devices.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`, or all have run on one device.
+    """
+    with open(workspace, study) as opened:
+        return opened.compare(device)
+
+
 def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> list[LayerAccount]:
     """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.
 
@@ -107,7 +122,8 @@ def best(
     Parameters
     ----------
     device
-        May be left out where the study has one.
+        May be left out where the study has one. Several that one stack must serve are joined as ``"a+b"``: its latency
+        keeps the budget on each, whether it was measured on them at once or apart.
     min_accuracy
         Share of the validation images below which no stack is an answer.
     confidence
@@ -116,8 +132,8 @@ def best(
     Raises
     ------
     ExplorerError
-        If no trial has run on `device`, the study has several devices and none is given, or `confidence` is not such
-        a probability.
+        If no trial has run on `device`, no stack on all of several, the study has several devices and none is given,
+        or `confidence` is not such a probability.
     """
     with open(workspace, study) as opened:
         return opened.best(latency_ms, device, min_accuracy, confidence)
@@ -129,7 +145,10 @@ def figure(
     study: str | None = None,
     latency_ms: float | None = None,
 ) -> Path:
-    """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path."""
+    """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
+
+    Below them lies each stack's latency across devices, where stacks were measured on several.
+    """
     with open(workspace, study) as opened:
         return opened.figure(path, latency_ms)
 

@@ -49,6 +49,9 @@ NOT_RUN = {
     "TVM_NUM_THREADS=4 python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key rpi4 --port 9090 "
     "--port-end 9199": "runs for ever; its options are checked here",
     "dlas devices --add rpi4 --tracker 192.168.1.10:9190": "needs a board; test_devices adds this machine",
+    "dlas best --device rpi4+local --latency-ms 0.5": "needs a study on several devices; test_together has one",
+    "dlas front --compare": "needs a study on several devices; test_together has one",
+    "dlas front --compare --device local --json": "needs a study on several devices; test_together has one",
     "optuna-dashboard sqlite:///workspace/study.db": "is another program",
     "dlas run examples/own_model/own_model.toml": "test_examples runs it",
     "python examples/ray_tune.py --samples 20": "test_examples runs it",

@@ -1,4 +1,4 @@
-"""Samples → median with its distribution-free confidence interval; hits → the interval of their share."""
+"""Samples → median with its distribution-free interval; hits → that of their share; two estimates → their ratio's."""
 
 from __future__ import annotations
 
@@ -85,3 +85,20 @@ def share_interval(hits: int, count: int, confidence: float = 0.95) -> tuple[flo
     middle = (share + squared / 2) / (1 + squared)
     half = z * math.sqrt(share * (1 - share) / count + squared / (4 * count)) / (1 + squared)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
+    """Return the ratio of two independent positive estimates with its interval.
+
+    On the logarithms, each end lies as far from the ratio as the root of the squared distances of the two ends that
+    it comes from (Zou and Donner, Construction of confidence limits about effect measures, Statistics in Medicine
+    2008). An end that is not positive, or not on record, counts as the estimate.
+    """
+
+    def distance(interval: Interval, end: float) -> float:
+        return abs(math.log(end / interval.value)) if end > 0 else 0.0
+
+    ratio = numerator.value / denominator.value
+    below = math.hypot(distance(numerator, numerator.low), distance(denominator, denominator.high))
+    above = math.hypot(distance(numerator, numerator.high), distance(denominator, denominator.low))
+    return Interval(ratio, ratio * math.exp(-below), ratio * math.exp(above))

@@ -114,14 +114,6 @@ def keeps_budget(latency: Interval, budget_ms: float) -> float:
     return NormalDist(math.log(latency.value), spread).cdf(math.log(budget_ms))
 
 
-def reached(rows: pd.DataFrame, quantity: Quantity, probability: float) -> Floats:
-    """Return for every row the value that `quantity` does not exceed with this probability, above 0 and below 1."""
-    import numpy as np
-
-    medians = rows[str(quantity)].to_numpy(dtype=float)
-    return np.asarray(medians * np.exp(NormalDist().inv_cdf(probability) * _spread(rows, quantity)))
-
-
 def _key(quantity: Quantity) -> str:
     """Return the column with the key of the measurement that a value comes from."""
     return on_device("measure_key", quantity.device)

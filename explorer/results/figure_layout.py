@@ -37,8 +37,11 @@ LOOKS: Mapping[str, Look] = {  # the last lie on top
     TIED: Look(1.0, 11, "#222", 0.75),
     ON_FRONT: Look(1.0, 13, "#222", 1.75),
 }
+LATENCY_TITLE = "Latency per inference (ms), median"
 LOG_FROM = 12  # slowest over fastest latency from which a linear axis would crowd the fast stacks
 ROW_PX = 470
+BUDGET = {"color": "#555", "width": 1.5, "dash": "dash"}
+AXIS = {"showline": True, "linecolor": "#999", "ticks": "outside", "showticklabels": True}
 
 
 def styles(measured: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -53,28 +56,29 @@ def styles(measured: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def add_legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | None) -> None:
     """Explain colours, shapes and lines by entries of their own: those of the points would repeat per device."""
-    import plotly.graph_objects as go
-
     if measured.empty:
         return
-    looks = styles(measured)
+    add_choices(figure, styles(measured))
+    _add_entry(figure, "Pareto front", "lines", "Lines", mode="lines", line={"color": "#444", "width": 2})
+    if budget_ms is not None:
+        _add_entry(figure, f"budget, {budget_ms:g} ms", "lines", "Lines", mode="lines", line=BUDGET)
 
-    def entry(name: str, group: str, title: str, **look: object) -> None:
-        figure.add_trace(
-            go.Scatter(
-                x=[None], y=[None], name=html.escape(name), legendgroup=group, legendgrouptitle={"text": title}, **look
-            )
-        )
 
+def add_choices(figure: go.Figure, looks: Mapping[str, Mapping[str, str]]) -> None:
+    """Explain the colours and shapes that `styles` gives to choices."""
     for name, colour in looks["compression"].items():
-        entry(name, "compression", "Compression", mode="markers", marker={"color": colour, "size": 12})
+        marker = {"color": colour, "size": 12}
+        _add_entry(figure, name, "compression", "Compression", mode="markers", marker=marker)
     for name, symbol in looks["algorithm"].items():
         marker = {"color": "#777", "symbol": symbol, "size": 11}
-        entry(name, "algorithm", "Algorithm", mode="markers", marker=marker)
-    entry("Pareto front", "lines", "Lines", mode="lines", line={"color": "#444", "width": 2})
-    if budget_ms is not None:
-        line = {"color": "#555", "width": 1.5, "dash": "dash"}
-        entry(f"budget, {budget_ms:g} ms", "lines", "Lines", mode="lines", line=line)
+        _add_entry(figure, name, "algorithm", "Algorithm", mode="markers", marker=marker)
+
+
+def _add_entry(figure: go.Figure, name: str, group: str, title: str, **look: object) -> None:
+    import plotly.graph_objects as go
+
+    titled = {"legendgroup": group, "legendgrouptitle": {"text": title}}
+    figure.add_trace(go.Scatter(x=[None], y=[None], name=html.escape(name), **titled, **look))
 
 
 def heading(
@@ -96,6 +100,19 @@ def heading(
 
 def dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) -> None:
     """Set the heading, the axes and the sizes of a figure with `rows` rows of devices."""
+    set_layout(figure, heading, rows)
+    if measured.empty:
+        figure.update_xaxes(visible=False)
+        figure.update_yaxes(visible=False)
+        figure.add_annotation(text="no trial is complete yet", showarrow=False, font={"size": 18, "color": "#777"})
+        return
+    figure.update_xaxes(title_text=LATENCY_TITLE, **AXIS, **_scale(measured["latency_ms"]))
+    figure.update_yaxes(tickformat=".1%", **AXIS)
+    figure.update_yaxes(title_text="Validation accuracy", col=1)
+
+
+def set_layout(figure: go.Figure, heading: str, rows: int = 1) -> None:
+    """Set all of the layout that figures of a page have in common: heading, sizes, fonts and legend."""
     figure.update_layout(
         title={"text": heading, "x": 0.01, "xanchor": "left", "yref": "container", "y": 1 - 0.055 / rows},
         template="plotly_white",
@@ -105,22 +122,18 @@ def dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) ->
         font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 14, "color": "#222"},
         hovermode="closest",
     )
-    if measured.empty:
-        figure.update_xaxes(visible=False)
-        figure.update_yaxes(visible=False)
-        figure.add_annotation(text="no trial is complete yet", showarrow=False, font={"size": 18, "color": "#777"})
-        return
-    axis = {"showline": True, "linecolor": "#999", "ticks": "outside", "showticklabels": True}
-    figure.update_xaxes(title_text="Latency per inference (ms), median", **axis, **_scale(measured["latency_ms"]))
-    figure.update_yaxes(tickformat=".1%", **axis)
-    figure.update_yaxes(title_text="Validation accuracy", col=1)
 
 
 def _scale(latency_ms: pd.Series[float]) -> dict[str, object]:
-    """Return a linear axis from 0, or a logarithmic one with ticks at 1, 2 and 5 where latencies differ widely."""
-    fastest, slowest = float(latency_ms.min()), float(latency_ms.max())
-    if slowest <= LOG_FROM * fastest:
+    """Return a linear axis from 0, or a logarithmic one where latencies differ widely."""
+    if latency_ms.max() <= LOG_FROM * latency_ms.min():
         return {"type": "linear", "rangemode": "tozero"}
+    return logarithmic(latency_ms)
+
+
+def logarithmic(latency_ms: pd.Series[float]) -> dict[str, object]:
+    """Return a logarithmic axis with ticks at 1, 2 and 5 of every decade."""
+    fastest, slowest = float(latency_ms.min()), float(latency_ms.max())
     decades = range(math.floor(math.log10(fastest)) - 1, math.ceil(math.log10(slowest)) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

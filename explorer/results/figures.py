@@ -38,7 +38,7 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
     """
     from plotly.subplots import make_subplots
 
-    measured = _with_standing(frame[frame["state"] == "complete"], limits) if len(frame) else frame
+    measured = with_standing(frame[frame["state"] == "complete"], limits) if len(frame) else frame
     devices = sorted(measured["device"].unique()) if len(measured) else []
     columns = min(2, max(1, len(devices)))
     rows = max(1, math.ceil(len(devices) / columns))
@@ -55,20 +55,26 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
         place = {"row": index // columns + 1, "col": index % columns + 1}
         _draw_device(figure, measured[measured["device"] == device], figure_layout.styles(measured), place)
         if budget_ms is not None:
-            figure.add_vline(budget_ms, line={"color": "#555", "width": 1.5, "dash": "dash"}, **place)
+            figure.add_vline(budget_ms, line=figure_layout.BUDGET, **place)
     figure_layout.add_legend(figure, measured, budget_ms)
     with_ties = len(measured) > 0 and bool((measured["standing"] == TIED).any())
     figure_layout.dress(figure, measured, figure_layout.heading(frame, measured, title, limits, with_ties), rows)
     return figure
 
 
-def write(figure: go.Figure, path: Path) -> None:
-    """Write `figure` as one page that holds everything that it needs."""
+def write(figures: Sequence[go.Figure], path: Path) -> None:
+    """Write `figures`, one below the other, as one page that holds everything that it needs."""
+    config = {"displaylogo": False, "responsive": True}
+    parts = [
+        figure.to_html(config=config, include_plotlyjs=index == 0, full_html=False)
+        for index, figure in enumerate(figures)
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
+    page = '<!DOCTYPE html>\n<html>\n<head><meta charset="utf-8"/></head>\n<body>\n{}\n</body>\n</html>\n'
+    path.write_text(page.format("\n".join(parts)), encoding="utf-8")
 
 
-def _with_standing(measured: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:
+def with_standing(measured: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:
     """Return complete trials with the columns ``standing``, one of `LOOKS`, and ``front_probability``."""
     probability = certainty.front_probabilities(measured, FRONT, limits)
     standing = probability.map(lambda likely: TIED if likely >= certainty.TIED_FROM else DOMINATED).astype(object)
@@ -119,7 +125,7 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
             "line": {"color": look.outline, "width": look.outline_width},
         },
         opacity=look.opacity,
-        text=[_hover(*each, standing) for each in zip(stacks, rows["front_probability"], strict=True)],
+        text=[hover(*each, standing) for each in zip(stacks, rows["front_probability"], strict=True)],
         hoverinfo="text",
         hoverlabel={"bgcolor": "white", "bordercolor": colour, "align": "left", "font": {"size": 12}},
         legendgroup=compression,
@@ -127,7 +133,7 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
     )
 
 
-def _hover(stack: Stack, front_probability: float, standing: str) -> str:
+def hover(stack: Stack, front_probability: float, standing: str) -> str:
     """Return the whole stack, layer by layer, as the HTML that Plotly shows over a point."""
     test = "" if stack.test_accuracy is None else f", test {stack.test_accuracy:.2%}"
     likely = f" (on it with {readable.probability(front_probability)})" if standing == TIED else ""

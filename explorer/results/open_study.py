@@ -14,6 +14,9 @@ import sqlalchemy as sa
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 from explorer.fronts import certainty, pareto
 from explorer.results import export, figures, report
+from explorer.results.across_devices.comparison import Comparison, compare
+from explorer.results.across_devices.joint import with_joint
+from explorer.results.across_devices.lines import lines
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -152,6 +155,17 @@ class OpenStudy:
         """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
         return pareto.nearest(self.on(device), self.limits)
 
+    def compare(self, device: str | None = None) -> Comparison:
+        """Return what the stacks on the front of `device`, or of each device, cost on the other devices.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`, or all have run on one device.
+        """
+        self.on(device)  # refuses one that no trial has run on
+        return compare(self.frame, self._front_with_ties, self.limits, device)
+
     def best(
         self,
         latency_ms: float,
@@ -164,7 +178,8 @@ class OpenStudy:
         Parameters
         ----------
         device
-            May be left out where the study has one.
+            May be left out where the study has one. Several that one stack must serve are joined as ``"a+b"``: its
+            latency keeps the budget on each, whether it was measured on them at once or apart.
         min_accuracy
             Share of the validation images below which no stack is an answer.
         confidence
@@ -173,13 +188,14 @@ class OpenStudy:
         Raises
         ------
         ExplorerError
-            If no trial has run on `device`, the study has several devices and none is given, or `confidence` is not
-            such a probability.
+            If no trial has run on `device`, no stack on all of several, the study has several devices and none is
+            given, or `confidence` is not such a probability.
         """
         devices = sorted(self.frame["device"].unique())
         if device is None and len(devices) > 1:
             raise ExplorerError(f"the study has several devices: {', '.join(devices)}; choose one with --device")
-        return report.best(self.frame, device or devices[0], latency_ms, min_accuracy, confidence)
+        wanted = device or devices[0]
+        return report.best(with_joint(self.frame, wanted), wanted, latency_ms, min_accuracy, confidence)
 
     def layers(self, trial: int) -> list[LayerAccount]:
         """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.
@@ -216,6 +232,8 @@ class OpenStudy:
     def figure(self, path: Path | str | None = None, latency_ms: float | None = None) -> Path:
         """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
 
+        Below them lies each stack's latency across devices, where stacks were measured on several.
+
         Parameters
         ----------
         path
@@ -224,7 +242,9 @@ class OpenStudy:
             A budget to draw.
         """
         page = self.workspace.figure(self.name) if path is None else Path(path)
-        figures.write(figures.fronts(self.frame, self.name, latency_ms, self.limits), page)
+        fronts = figures.fronts(self.frame, self.name, latency_ms, self.limits)
+        across = lines(self.frame, self.name, latency_ms, self.limits)
+        figures.write([fronts, *([across] if across is not None else [])], page)
         return page
 
 

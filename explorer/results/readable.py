@@ -7,6 +7,8 @@ import math
 from rich.markup import escape
 from rich.table import Table
 
+DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
+
 
 def size(number_of_bytes: int) -> str:
     """Return a size for people: ``"812 B"``, ``"34.5 kB"``, ``"2.10 MB"``."""

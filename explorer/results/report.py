@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from explorer.core.configuration import LAYERS
+from explorer.core.configuration import LAYERS, parts
 from explorer.core.errors import ExplorerError, did_you_mean
-from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.core.quantities import ACCURACY, LATENCY, Quantity, on_device
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Choice = str | int | float | None  # on one axis; None where the axis does not exist
+
+
+class OnDevice(NamedTuple):
+    """A stack on one of several devices: the trial that tells its latency there."""
+
+    number: int
+    latency: Interval
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,13 @@ class Stack:
     accuracy_interval
         `accuracy` with its 95 % interval; None where that is not on record.
     latency
-        Median over the samples, in ms, with its 95 % interval.
+        Median over the samples, in ms, with its 95 % interval; on the slowest device of several.
     disturbed
         Why no session that measured the latency was quiet, in one sentence; None for a good latency.
     placed, convolutions
         How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
+    on_each
+        Of a stack on several devices: what it is on each.
     """
 
     number: int
@@ -49,6 +59,7 @@ class Stack:
     placed: int | None = None
     convolutions: int | None = None
     disturbed: str | None = None
+    on_each: Mapping[str, OnDevice] = field(default_factory=dict)
 
     @property
     def latency_ms(self) -> float:
@@ -56,12 +67,31 @@ class Stack:
         return self.latency.value
 
     @property
+    def latencies(self) -> tuple[Interval, ...]:
+        """The latency on each of the devices."""
+        return tuple(each.latency for each in self.on_each.values()) or (self.latency,)
+
+    @property
+    def high_ms(self) -> float:
+        """The highest end of the latencies' intervals."""
+        return max(latency.high for latency in self.latencies)
+
+    @property
     def choices(self) -> dict[str, Choice]:
         """Axis → choice over all layers."""
         return {axis: choice for layer in self.layers.values() for axis, choice in layer.items()}
 
+    def keeps(self, budget_ms: float) -> float:
+        """Return the probability that the latency is at most `budget_ms`, on each of the devices.
+
+        Devices are measured apart, so their probabilities multiply. Where something slows two devices at once, as it
+        may two loopback devices of one machine, both keep the budget more often than the product says.
+        """
+        return math.prod(certainty.keeps_budget(latency, budget_ms) for latency in self.latencies)
+
     def as_dict(self) -> dict[str, object]:
         """Return the stack as plain values for JSON, the ends of its intervals under the names of their columns."""
+        on_each = {name: {"number": on.number, **LATENCY.as_columns(on.latency)} for name, on in self.on_each.items()}
         accuracy = self.accuracy_interval
         ends = ACCURACY.as_columns(accuracy) if accuracy else dict.fromkeys(ACCURACY.columns)
         return {
@@ -73,6 +103,7 @@ class Stack:
             "test_images": self.test_images,
             **LATENCY.as_columns(self.latency),
             "latency_disturbed": self.disturbed,
+            "on_each": on_each,
             "size_bytes": self.size_bytes,
             "placed": self.placed,
             "convolutions": self.convolutions,
@@ -90,9 +121,10 @@ class Best:
     min_confidence
         Probability with which an answer must keep the budget; None where its median alone must.
     crosses_budget
-        Whether the interval of the stack's median latency reaches beyond the budget, so that it may not fit.
+        Whether the interval of the stack's median latency, on any of its devices, reaches beyond the budget, so that
+        it may not fit.
     confidence
-        Probability that the stack keeps the budget, see `certainty.keeps_budget`; None where no stack fits.
+        Probability that the stack keeps the budget, see `Stack.keeps`; None where no stack fits.
     next_better
         The fastest stack that is more accurate than `stack`; it lies over the budget, or keeps it with less than
         `min_confidence`.
@@ -138,8 +170,8 @@ def best(
 ) -> Best:
     """Return the most accurate measured stack whose median latency on `device` is at most `latency_ms`.
 
-    Accuracy is the validation split's, so that the test split stays unseen by every choice. Of equally accurate stacks
-    the fastest wins, then the smallest.
+    On several devices, such as ``"a+b"``, that is the latency on each of them. Accuracy is the validation split's, so
+    that the test split stays unseen by every choice. Of equally accurate stacks the fastest wins, then the smallest.
 
     Parameters
     ----------
@@ -165,7 +197,7 @@ def best(
     # Of a study without a complete trial the frame has no column of results.
     fits = measured[measured["latency_ms"] <= latency_ms] if len(measured) else measured
     if confidence is not None and len(fits):
-        fits = fits[certainty.reached(fits, LATENCY, confidence) <= latency_ms]
+        fits = fits[[stack_of(row).keeps(latency_ms) >= confidence for _, row in fits.iterrows()]]
     enough = measured[measured["accuracy"] >= (min_accuracy or 0)] if len(measured) else measured
     answers = fits[fits.index.isin(enough.index)]
     stack = stack_of(answers.iloc[0]) if len(answers) else None
@@ -175,8 +207,8 @@ def best(
         min_accuracy=min_accuracy,
         min_confidence=confidence,
         stack=stack,
-        crosses_budget=stack is not None and stack.latency.high > latency_ms,
-        confidence=certainty.keeps_budget(stack.latency, latency_ms) if stack else None,
+        crosses_budget=stack is not None and stack.high_ms > latency_ms,
+        confidence=stack.keeps(latency_ms) if stack else None,
         next_better=_fastest(measured[measured["accuracy"] > stack.accuracy]) if stack else None,
         nearest=None if stack else _fastest(enough) or _first(fits) or _fastest(measured),
         considered=len(measured),
@@ -204,7 +236,19 @@ def stack_of(row: pd.Series[Any]) -> Stack:
         placed=whole("convolutions_as_asked"),
         convolutions=whole("convolutions"),
         disturbed=known.get("latency_disturbed"),
+        on_each=_on_each(known),
     )
+
+
+def _on_each(known: Mapping[str, Any]) -> dict[str, OnDevice]:
+    """Return what a stack is on each of several devices; nothing for one on a single device."""
+    names = [name for name in parts(known["device"]) if on_device("latency_ms", name) in known]
+    return {
+        name: OnDevice(
+            int(known.get(on_device("number", name), known["number"])), Quantity("latency_ms", name).interval(known)
+        )
+        for name in names
+    }
 
 
 def _by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from rich.text import Text
 from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
-from explorer.fronts.certainty import keeps_budget
 from explorer.results import readable
 from explorer.results.report import stack_of
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
 MOST_NUMBERS = 6  # of failed trials, in one line
-DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
 
 
 def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> RenderableType:
@@ -75,7 +73,7 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
         quiet = [("disturbed" if stack.disturbed else "")] * disturbed
         table.add_row(*chosen, str(stack.number), *results, *likely, *quiet)
     shared = [f"{axis} {readable.choice(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
-    below = [f"all: {', '.join(shared)}"] * bool(shared) + [DISTURBED] * disturbed
+    below = [f"all: {', '.join(shared)}"] * bool(shared) + [readable.DISTURBED] * disturbed
     return Group(table, *below) if below else table
 
 
@@ -156,12 +154,13 @@ def best_text(best: Best) -> RenderableType:
         return Group(f"[bold]No stack fits[/] {wanted} ({tried}). The nearest:", stack_table(best.nearest))
     lines: list[RenderableType] = [f"[bold]The most accurate stack[/] {wanted} ({tried}):", stack_table(best.stack)]
     if best.confidence is not None:
-        lines.append(f"It keeps the budget with {readable.probability(best.confidence)}.")
+        on_each = " on every device" if best.stack.on_each else ""
+        lines.append(f"It keeps the budget{on_each} with {readable.probability(best.confidence)}.")
     if best.stack.disturbed:
         lines.append(f"[yellow]note:[/] its latency is disturbed: {escape(best.stack.disturbed)}")
     if best.crosses_budget:
         lines.append(
-            f"[yellow]note:[/] the interval of its latency reaches {best.stack.latency.high:.3f} ms, over the budget"
+            f"[yellow]note:[/] the interval of its latency reaches {best.stack.high_ms:.3f} ms, over the budget"
         )
     lines.append(_next_step(best.stack, best.next_better, best.budget_ms))
     return Group(*lines)
@@ -175,16 +174,19 @@ def stack_table(stack: Stack) -> Table:
         table.add_row(f"  [cyan]{escape(layer)}[/]", text)
     images = f" ({stack.test_images} images)" if stack.test_images else ""
     test = "" if stack.test_accuracy is None else f", {readable.share(stack.test_accuracy)} test{images}"
-    interval = f"95 % interval {stack.latency.low:.3f} to {stack.latency.high:.3f} ms"
     within = ""
     if ends := stack.accuracy_interval:
         within = f", 95 % interval {readable.share(ends.low)} to {readable.share(ends.high)}"
     table.add_row("  accuracy", f"[bold]{readable.share(stack.accuracy)}[/] validation{within}{test}")
-    table.add_row("  latency", f"[bold]{stack.latency_ms:.3f} ms[/], {interval}")
+    latencies = {f"latency on {escape(name)}": on.latency for name, on in stack.on_each.items()}
+    for name, latency in (latencies or {"latency": stack.latency}).items():
+        interval = f"95 % interval {latency.low:.3f} to {latency.high:.3f} ms"
+        table.add_row(f"  {name}", f"[bold]{latency.value:.3f} ms[/], {interval}")
     table.add_row("  size", f"[bold]{readable.size(stack.size_bytes)}[/]")
     if stack.placed is not None:
         table.add_row("  as asked", f"{stack.placed} of {stack.convolutions} convolutions")
-    table.add_row("  trial", str(stack.number))
+    trials = {on.number: f"{on.number} on {escape(name)}" for name, on in stack.on_each.items()}
+    table.add_row("  trial", ", ".join(trials.values()) if len(trials) > 1 else str(stack.number))
     return table
 
 
@@ -301,7 +303,7 @@ def _next_step(stack: Stack, better: Stack | None, budget_ms: float) -> str:
     )
     gained = f"{100 * (better.accuracy - stack.accuracy):.2f} points"
     if better.latency_ms <= budget_ms:
-        kept = readable.probability(keeps_budget(better.latency, budget_ms))
+        kept = readable.probability(better.keeps(budget_ms))
         return (
             f"One more accurate by {gained} keeps the budget with {kept} only: trial {better.number}, with {changes}."
         )

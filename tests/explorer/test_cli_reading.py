@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from explorer.search.study import Study
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.command import answer, dlas
-from tests.explorer.searched import searched
+from tests.explorer.searched import searched, searched_on_two
 from tests.explorer.spaces import SMALL, make, write
 
 
@@ -21,6 +22,12 @@ from tests.explorer.spaces import SMALL, make, write
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study as `search` leaves it behind, with outcomes that cost nothing."""
     return searched(tmp_path_factory.mktemp("workspace"))[0].root
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same on two devices."""
+    return searched_on_two(tmp_path_factory.mktemp("two"))[0].root
 
 
 def test_best_answers_and_its_exit_code_tells_whether_something_fits(
@@ -56,6 +63,23 @@ def test_best_takes_a_confidence(workspace: Path, capsys: pytest.CaptureFixture[
         assert found["confidence"] >= asked
     assert dlas("best", "--latency-ms", 3.05, "--confidence", 1, "-w", workspace) == 2
     assert "confidence is a probability above 0 and below 1, not 1" in capsys.readouterr().err
+
+
+def test_best_answers_for_two_devices_that_one_stack_must_serve(
+    on_two: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, "best", "--latency-ms", 9.5, "--device", "local+board", "-w", on_two)
+    assert (found["device"], found["considered"], found["failed"]) == ("local+board", 9, 0)
+    numbers = {name: (each["number"], each["latency_ms"]) for name, each in found["stack"]["on_each"].items()}
+    assert numbers == {"local": (2, 3.0), "board": (102, 6.0)}
+    assert dlas("best", "--latency-ms", 9.5, "--device", "board+local", "-w", on_two) == 0
+    text = capsys.readouterr().out
+    assert "trial 102 on board, 2 on local" in " ".join(text.split())
+    assert dlas("best", "--latency-ms", 0.5, "--device", "board+local", "-w", on_two) == 1
+    assert "No stack fits within 0.5 ms on board+local" in capsys.readouterr().out
+    for asked, said in (("local+bord", "'bord'"), ("lokal+bord", "'lokal+bord'"), ("local+local", "names local twice")):
+        assert dlas("best", "--latency-ms", 9.5, "--device", asked, "-w", on_two) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_front_is_followed_by_its_ties(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +126,42 @@ def test_the_front_keeps_the_limits_and_without_one_that_does_the_nearest_is_sho
     assert said == "No stack keeps the limits on local (latency_ms <= 0.5 on local). The nearest:"
     assert "1.000" in nearest
     assert "0 within the limits" in (tmp_path / "f.html").read_text()
+
+
+def test_the_fronts_of_several_devices_are_compared(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "front", "--compare", "-w", on_two)
+    assert found == explorer.compare(on_two).as_dict()
+    assert found["devices"] == ["board", "local"]
+    missing, row = (row for row in found["stacks"] if row["device"] == "board" and row["stack"] in (7, 8))
+    assert (missing["state"], missing["latency_ms"], missing["factor"]) == (None, None, None)
+    assert (row["number"], row["standing"], row["fastest"]) == (107, "off it", 110)
+    assert row["factor"] == pytest.approx(32 / 22)
+    assert dlas("front", "--compare", "-w", on_two) == 0
+    text = capsys.readouterr().out
+    assert "The front of board, and its stacks on the other devices:" in text
+    assert re.search(r"off it +1\.45 \(1\.38 to 1\.5\d\) of trial 110", text)
+    assert "On every axis the fronts of all devices have the same choices." in text
+
+
+def test_the_front_of_one_device_is_compared_alone(
+    on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("front", "--compare", "--device", "local", "-w", on_two)
+    assert {row["front_of"] for row in answer(capsys, *given, "--figure", tmp_path / "f.html")["stacks"]} == {"local"}
+    page = (tmp_path / "f.html").read_text()
+    assert page.index("drawn: accuracy against latency") < page.index("drawn: the same stacks across devices")
+    assert dlas(*given) == 0
+    assert "The front of board" not in capsys.readouterr().out
+    assert dlas("front", "--compare", "--device", "bord", "-w", on_two) == 2
+    assert "did you mean 'board'?" in capsys.readouterr().err
+
+
+def test_one_device_alone_is_not_compared(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("front", "--compare", "-w", workspace) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "all trials have run on local; a comparison needs a study whose axis device has several choices" in said.err
 
 
 def test_status_counts_failures_and_executions(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +264,8 @@ def test_a_workspace_without_a_finished_trial_says_so(tmp_path: Path, capsys: py
         ("front",),
         ("front", "--device", "local", "--figure", "f.html", "--latency-ms", "3"),
         ("front", "--json"),
-        ("best", "--latency-ms", "3.5"),
+        ("front", "--compare"),
+        ("best", "--latency-ms", "3.5", "--device", "local"),
         ("status",),
         ("status", "--json"),
         ("show", "4"),
@@ -214,23 +275,28 @@ def test_a_workspace_without_a_finished_trial_says_so(tmp_path: Path, capsys: py
 )
 def test_a_command_opens_the_database_once(
     arguments: tuple[str, ...],
-    workspace: Path,
+    on_two: Path,
     tmp_path: Path,
     connections: list[object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert dlas(*arguments, "-w", workspace) == 0
+    assert dlas(*arguments, "-w", on_two) == 0
     assert len(connections) == 1
 
 
-def test_reading_never_imports_torch_or_tvm(workspace: Path) -> None:
+def test_reading_never_imports_torch_or_tvm(on_two: Path) -> None:
     code = (
         "import sys; from explorer import cli\n"
         "try: cli.main(sys.argv[1:])\n"
         "except SystemExit as end: print(end.code, 'torch' in sys.modules, 'tvm' in sys.modules)"
     )
-    for arguments in (["front"], ["status"], ["best", "--latency-ms", "9"]):
-        command = [sys.executable, "-c", code, *arguments, "-w", str(workspace)]
+    for arguments in (
+        ["front"],
+        ["front", "--compare"],
+        ["status"],
+        ["best", "--latency-ms", "9", "--device", "local"],
+    ):
+        command = [sys.executable, "-c", code, *arguments, "-w", str(on_two)]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert output.splitlines()[-1].split()[1:] == ["False", "False"]

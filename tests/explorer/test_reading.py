@@ -10,12 +10,12 @@ import pytest
 import explorer
 from explorer.results.open_study import OpenStudy
 from explorer.workspace.records import Records
-from tests.explorer.searched import searched
+from tests.explorer.searched import searched_on_two
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("workspace"))[0].root
+    return searched_on_two(tmp_path_factory.mktemp("workspace"))[0].root
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         explorer.front,
         explorer.ties,
         explorer.nearest,
+        explorer.compare,
         explorer.objectives,
         explorer.study_limits,
         lambda root: explorer.layers(3, root),
-        lambda root: explorer.best(3.5, workspace=root),
+        lambda root: explorer.best(3.5, "local", workspace=root),
         lambda root: explorer.figure(root / "page.html", root),
     ],
 )

@@ -1,7 +1,8 @@
-"""Quantiles, and the intervals of a median and a share: exact values, and the coverage that they promise."""
+"""Quantiles, and the intervals of a median, a share and a ratio: exact values, and the coverage that they promise."""
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.core import statistics
-from explorer.core.statistics import median_interval, share_interval
+from explorer.core.statistics import Interval, median_interval, ratio_interval, share_interval
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,27 @@ def test_quantiles_are_nearest_ranks() -> None:
 def test_a_spread_is_of_the_middle_half() -> None:
     assert statistics.spread([1.0, 9.0, 10.0, 11.0, 50.0, 10.0, 10.0, 10.0]) == pytest.approx(0.1)
     assert statistics.spread([1.0, 2.0, 3.0]) == 0.0
+
+
+def test_a_ratio_to_an_exact_value_has_the_interval_of_the_other() -> None:
+    found = ratio_interval(Interval(6.0, 5.0, 9.0), Interval(2.0, 2.0, 2.0))
+    assert found == pytest.approx((3.0, 2.5, 4.5))
+    turned = ratio_interval(Interval(2.0, 2.0, 2.0), Interval(6.0, 5.0, 9.0))
+    assert turned == pytest.approx((1 / 3.0, 1 / 4.5, 1 / 2.5))
+
+
+def test_ends_that_are_not_on_record_count_as_the_estimate() -> None:
+    nan = float("nan")
+    assert ratio_interval(Interval(6.0, nan, nan), Interval(2.0, 0.0, 2.0)) == pytest.approx((3.0, 3.0, 3.0))
+
+
+def test_the_interval_of_a_ratio_covers_it_as_often_as_those_of_its_parts() -> None:
+    generator = random.Random(1)
+    half = 1.96 * 0.1
+
+    def measured(truth: float) -> Interval:
+        value = truth * math.exp(generator.gauss(0, 0.1))
+        return Interval(value, value * math.exp(-half), value * math.exp(half))
+
+    ratios = [ratio_interval(measured(3.0), measured(2.0)) for _ in range(4000)]
+    assert sum(each.low <= 1.5 <= each.high for each in ratios) / 4000 == pytest.approx(0.95, abs=0.015)

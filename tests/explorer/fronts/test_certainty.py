@@ -287,10 +287,3 @@ def test_a_budget_at_the_median_is_kept_half_of_the_time_and_at_the_end_with_975
     assert certainty.keeps_budget(latency, 0.0) == 0.0
     point = Interval(2.0, 2.0, 2.0)
     assert [certainty.keeps_budget(point, budget) for budget in (1.99, 2.0, 2.01)] == [0.0, 1.0, 1.0]
-
-
-@given(LATENCIES, st.floats(0.01, 0.99))
-def test_what_is_reached_with_a_probability_is_a_budget_kept_with_it(latency: Interval, probability: float) -> None:
-    frame = frame_of({**complete(0, 0.9, 1.0), **LATENCY.as_columns(latency)})
-    (value,) = certainty.reached(frame, LATENCY, probability)
-    assert certainty.keeps_budget(latency, value) == pytest.approx(probability)

@@ -117,9 +117,11 @@ def test_failures_are_counted_in_the_title() -> None:
 
 def test_the_page_is_whole_without_a_network(tmp_path: Path) -> None:
     path = tmp_path / "new" / "x.html"
-    figures.write(figures.fronts(study(), "x"), path)
+    figures.write([figures.fronts(study(), "x"), figures.fronts(study(), "below")], path)
     page = path.read_text()
-    assert len(page) > 1_000_000  # Plotly itself
+    assert 1_000_000 < len(page) < 9_000_000  # Plotly itself, once
+    assert page.count("Plotly.newPlot(") >= 2
+    assert page.index("x: accuracy against latency") < page.index("below: accuracy against latency")
     assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.core.errors import ExplorerError
+from explorer.core.quantities import LATENCY, Quantity
+from explorer.core.statistics import Interval
 from explorer.fronts import certainty
 from explorer.results import report
 from tests.explorer.frames import complete, disturbed, failed, frame_of, study
@@ -97,6 +101,46 @@ def test_an_answer_keeps_the_budget_with_the_confidence_asked_for(
 def test_where_none_keeps_the_budget_surely_enough_the_nearest_is_told() -> None:
     assert numbers(report.best(FRAME, "local", 1.0, confidence=0.9)) == (None, None, 0)
     assert numbers(report.best(frame_of(failed(0)), "local", 1.0, confidence=0.9)) == (None, None, None)
+
+
+def on_both(number: int, accuracy: float, **latencies: float) -> dict[str, Any]:
+    """Return a stack on the devices that `latencies` names."""
+    intervals = [
+        Quantity("latency_ms", name).as_columns(Interval(each, 0.98 * each, 1.05 * each))
+        for name, each in latencies.items()
+    ]
+    slowest = max(latencies.values())
+    return {**complete(number, accuracy, slowest, device="+".join(latencies)), **dict(ChainMap(*intervals))}
+
+
+def test_a_stack_on_several_devices_keeps_the_budget_on_each() -> None:
+    frame = frame_of(on_both(0, 0.95, a=2.0, b=1.99), {**on_both(1, 0.9, a=1.0, b=1.5), "number on b": 7.0})
+    answer = report.best(frame, "a+b", 2.05)
+    stack = answer.stack
+    assert stack is not None
+    assert [(name, on.number, on.latency.value) for name, on in stack.on_each.items()] == [
+        ("a", 0, 2.0),
+        ("b", 0, 1.99),
+    ]
+    apart = [certainty.keeps_budget(on.latency, 2.05) for on in stack.on_each.values()]
+    assert answer.confidence == pytest.approx(apart[0] * apart[1])
+    assert answer.crosses_budget
+    assert stack.high_ms == pytest.approx(2.1)
+    surer = report.best(frame, "a+b", 2.05, confidence=min(apart)).stack
+    assert surer is not None
+    assert (surer.number, surer.on_each["b"].number) == (1, 7)
+    assert surer.as_dict()["on_each"] == {
+        "a": {"number": 1, **LATENCY.as_columns(surer.on_each["a"].latency)},
+        "b": {"number": 7, **LATENCY.as_columns(surer.on_each["b"].latency)},
+    }
+
+
+def test_the_wider_interval_of_the_faster_device_may_cross_the_budget() -> None:
+    wide = {**on_both(0, 0.9, a=2.0, b=1.9), "latency_high_ms on b": 3.0}
+    answer = report.best(frame_of(wide), "a+b", 2.5)
+    assert answer.crosses_budget
+    assert answer.stack is not None
+    assert (answer.stack.latency.high, answer.stack.high_ms) == (2.1, 3.0)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95.0, float("nan")])

@@ -14,7 +14,7 @@ import explorer
 from explorer.core.quantities import Quantity
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty, pareto
-from explorer.results import report, status, tables
+from explorer.results import readable, report, status, tables
 from explorer.results.trial import LayerAccount, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit
@@ -66,7 +66,7 @@ def test_a_disturbed_latency_is_marked_and_the_mark_explained() -> None:
     assert squeezed(heads).endswith("size on front measured")
     assert squeezed(quiet).endswith("1 kB 100 %")
     assert squeezed(marked).endswith("1 kB 100 % disturbed")
-    assert below[-1] == tables.DISTURBED
+    assert below[-1] == readable.DISTURBED
     other = frame.assign(latency_disturbed=None)
     assert "measured" not in shown(tables.front_table(certainty.front_with_ties(other, OBJECTIVES)))[0]
 
@@ -112,6 +112,21 @@ def test_an_answer_says_that_its_latency_is_disturbed() -> None:
     note = "note: its latency is disturbed: no [session] was quiet"
     assert note in shown(tables.best_text(report.best(frame, "local", 2.5)))
     assert not any("disturbed" in line for line in shown(tables.best_text(report.best(frame, "local", 1.5))))
+
+
+def test_the_answer_for_several_devices_has_the_latency_on_each() -> None:
+    both = {str(Quantity("latency_ms", name)): latency for name, latency in (("a", 2.0), ("[b]", 1.0))}
+    numbers = {"number on a": 0, "number on [b]": 7}
+    frame = frame_of({**complete(0, 0.9, 2.0, device="a+[b]"), **both, **numbers})
+    text = shown(tables.best_text(report.best(frame, "a+[b]", 3)))
+    assert text[0] == "The most accurate stack within 3 ms on a+[b] (1 stacks measured, 0 failed):"
+    found = [squeezed(line) for line in text]
+    assert "latency on a 2.000 ms, 95 % interval 2.000 to 2.000 ms" in found
+    assert "latency on [b] 1.000 ms, 95 % interval 1.000 to 1.000 ms" in found
+    assert "trial 0 on a, 7 on [b]" in found
+    assert "It keeps the budget on every device with over 99.9 %." in text
+    at_once = shown(tables.best_text(report.best(frame.drop(columns=list(numbers)), "a+[b]", 3)))
+    assert "trial 0" in [squeezed(line) for line in at_once]
 
 
 def test_without_a_stack_that_fits_the_nearest_is_told() -> None:

@@ -127,6 +127,43 @@ def test_a_study_judges_stacks_on_both_devices_and_on_one(together: Ran) -> None
     assert set(front["device"]) == {"left+right", "left"}
 
 
+@pytest.fixture(scope="module")
+def apart(together: Ran) -> str:
+    """The name of a study of the same stacks on each device alone, of which all is measured."""
+    path = write(together.space.parent, "apart", devices=("left", "right"), limits=("latency_ms <= 1e6",))
+    studies.run(path, together.workspace, Events())
+    return "apart"
+
+
+@pytest.mark.slow
+def test_two_devices_are_compared(together: Ran, apart: str, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = explorer.frame(together.workspace, apart)
+    found = explorer.compare(together.workspace, apart)
+    assert found.devices == ("left", "right")
+    rows = found.rows
+    assert set(rows["state"]) == {"complete"}
+    assert (rows["factor"] >= 1).all()
+    for _, row in rows.iterrows():
+        there = frame[(frame["device"] == row["device"]) & (frame["algorithm"] == row["algorithm"])]
+        assert (row["number"], row["latency_ms"]) == (there["number"].item(), there["latency_ms"].item())
+    with pytest.raises(SystemExit):
+        cli.main(["front", "--compare", "--workspace", str(together.workspace), "--study", apart])
+    assert "The front of left, and its stacks on the other devices:" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_answer_for_both_is_the_same_measured_at_once_and_apart(together: Ran, apart: str) -> None:
+    for budget in (1e-6, 1e6):
+        joint = explorer.best(budget, "left+right", workspace=together.workspace, study="together")
+        found = explorer.best(budget, "left+right", workspace=together.workspace, study=apart)
+        assert (found.confidence, found.considered, found.failed) == (joint.confidence, joint.considered, joint.failed)
+        for one, other in ((found.stack, joint.stack), (found.nearest, joint.nearest)):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                assert one.choices == other.choices
+                assert one.latencies == other.latencies
+
+
 @pytest.mark.slow
 def test_both_latencies_are_objectives_and_shown(together: Ran, capsys: pytest.CaptureFixture[str]) -> None:
     objectives = {"accuracy": "maximize", "latency_ms on left": "minimize", "latency_ms on right": "minimize"}

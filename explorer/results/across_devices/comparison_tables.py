@@ -1,0 +1,119 @@
+"""A comparison across devices → tables and words for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.markup import escape
+
+from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.results import export, readable
+from explorer.results.across_devices.comparison import TIED
+from explorer.results.across_devices.same_stack import OTHER_AXES
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from explorer.results.across_devices.comparison import Chosen, Comparison
+
+Row = Mapping[str, Any]  # of `Comparison.rows`
+DASH = "-"
+
+
+def comparison_text(comparison: Comparison) -> Iterator[RenderableType]:
+    """Yield each front with what its stacks cost elsewhere, what all stacks share, and the choices that change."""
+    rows = export.rows(comparison.rows)
+    chosen = {axis: {row[axis] for row in rows} - {None} for axis in OTHER_AXES}
+    varying = [axis for axis in OTHER_AXES if len(chosen[axis]) > 1]
+    for device in comparison.fronts:
+        on_front = [row for row in rows if row["front_of"] == device]
+        if on_front:
+            yield f"[bold]The front of {escape(device)}[/], and its stacks on the other devices:"
+            yield _front_table(on_front, device, varying)
+        else:
+            yield f"No stack is on the front of {escape(device)}."
+    shared = [f"{axis} {readable.choice(each)}" for axis in OTHER_AXES if axis not in varying for each in chosen[axis]]
+    if shared:
+        yield f"all: {', '.join(shared)}"
+    if any(row["latency_disturbed"] for row in rows):
+        yield readable.DISTURBED
+    if comparison.choices:
+        yield "[bold]Choices that change with the device[/], and how many stacks of each front have them:"
+        yield _choices_table(comparison.choices)
+    elif rows:
+        yield "On every axis the fronts of all devices have the same choices."
+
+
+def _front_table(rows: list[dict[str, Any]], device: str, varying: list[str]) -> Table:
+    """Return one line for each stack on the front of `device` and each other device."""
+    accuracies = any(_differs(row, home) for home, there in _by_stack(rows) for row in there)
+    heads = ("trial", "accuracy", "latency (ms)", "95 % interval")
+    named = ("on", "trial", *["accuracy"] * accuracies, "latency (ms)", "95 % interval")
+    disturbed = any(row["latency_disturbed"] for row in rows)
+    judged = ("front there", "times the fastest there", *["measured"] * disturbed)
+    table = readable.table(*varying, *heads, *named, *judged)
+    for home, there in _by_stack(rows):
+        stack = [*(readable.choice(home[axis]) for axis in varying), *_measured(home, True)]
+        for row in there:
+            marks = [_mark(home, row)] * disturbed
+            table.add_row(*stack, escape(row["device"]), *_measured(row, accuracies), *_judged(row), *marks)
+            stack = [""] * len(stack)
+    return table
+
+
+def _by_stack(rows: list[dict[str, Any]]) -> Iterator[tuple[Row, list[dict[str, Any]]]]:
+    """Yield each stack's row on the front's device, and its rows on the others."""
+    for stack in dict.fromkeys(row["stack"] for row in rows):
+        home, *there = (row for row in rows if row["stack"] == stack)
+        yield home, there
+
+
+def _differs(row: Row, home: Row) -> bool:
+    accuracy = row[str(ACCURACY)]
+    return accuracy is not None and accuracy != home[str(ACCURACY)]
+
+
+def _measured(row: Row, with_accuracy: bool) -> list[str]:
+    """Return trial, accuracy, latency and interval of a stack on one device; dashes for what it has not."""
+    number = DASH if row["number"] is None else str(row["number"])
+    if row["state"] != "complete":
+        return [number, *[DASH] * (2 + with_accuracy)]
+    latency, low, high = (row[column] for column in LATENCY.columns)
+    accuracy = [readable.share(row[str(ACCURACY)])] * with_accuracy
+    return [number, *accuracy, f"{latency:.3f}", DASH if low is None else f"{low:.3f} to {high:.3f}"]
+
+
+def _judged(row: Row) -> tuple[str, str]:
+    """Return how a stack stands to the front of a device, and its factor to the fastest one there."""
+    if row["state"] != "complete":
+        return (DASH if row["state"] is None else row["state"]), DASH
+    standing = row["standing"]
+    if standing == TIED:
+        standing += f" ({readable.probability(row['front_probability'])})"
+    if row["fastest"] == row["number"]:
+        return standing, "1"
+    interval = f"{row['factor_low']:.2f} to {row['factor_high']:.2f}"
+    return standing, f"{row['factor']:.2f} ({interval}) of trial {row['fastest']}"
+
+
+def _mark(home: Row, row: Row) -> str:
+    """Return where the latency of a stack is disturbed: on one device, the other, or both."""
+    devices = [each["device"] for each in (home, row) if each["latency_disturbed"]]
+    return f"disturbed on {escape(' and '.join(devices))}" if devices else ""
+
+
+def _choices_table(choices: Mapping[str, Mapping[str, Chosen]]) -> Table:
+    """Return the choices on each front, one axis a line."""
+    devices = list(next(iter(choices.values())))
+    table = readable.table("axis", *map(escape, devices))
+    for axis, on in choices.items():
+        table.add_row(axis, *(_chosen(on[device]) for device in devices))
+    return table
+
+
+def _chosen(chosen: Chosen) -> str:
+    text = ", ".join(f"{readable.choice(each)} ({count})" for each, count in chosen.on_front.items()) or DASH
+    missing = ", ".join(map(readable.choice, chosen.not_measured))
+    return f"{text}; not measured: {missing}" if missing else text
