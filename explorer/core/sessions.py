@@ -29,6 +29,7 @@ LIMITS = {"arithmetic_ms": 1.04, "wake_us": 1.5, "memory_ms": 1.2}
 # nothing else. On that machine it is 1 to 4 %, and above 10 % in half of the sessions whose median lies off by a tenth
 # and in 1 of 30 others. Where sessions are unsteady as a rule, it takes so many times the device's median.
 UNSTEADY, UNUSUAL = 0.1, 3.0
+LEAST_QUIET = 0.2  # share of a session's samples; of fewer, chance decides
 TAKEN = 0.35  # of a core; below that it is what this machine's own part of a session computes
 MEANING = {
     "arithmetic_ms": "arithmetic took {:.2f} times as long as at its best",
@@ -247,6 +248,8 @@ def values_of(session: Session) -> dict[str, float]:
 def quiet_samples(samples: int, readings: Mapping[str, Sequence[float]], usual: Readings) -> tuple[list[int], Readings]:
     """Return which of a session's `samples` were taken while the control was quiet, and its typical readings then.
 
+    They are none where less than `LEAST_QUIET` of all were.
+
     Parameters
     ----------
     readings
@@ -262,6 +265,8 @@ def quiet_samples(samples: int, readings: Mapping[str, Sequence[float]], usual: 
     moments = [Readings(own, wake[index] if wake else None) for index, own in enumerate(arithmetic)]
     good = [not disturbance(each, best) for each in moments]
     kept = [index for index in range(samples) if good[index] and good[index + 1]]
+    if len(kept) < LEAST_QUIET * samples:
+        kept = []
     beside = sorted({each for index in kept for each in (index, index + 1)}) or range(len(moments))
     # Where no sample is quiet, neither may the session be for readings that were quiet in between.
     typical = median if kept else max

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from explorer.core import sessions
-from explorer.core.sessions import DRIFT, LIMITS, SPREAD, WEIGHT, Estimate, Readings, Session
+from explorer.core.sessions import DRIFT, LEAST_QUIET, LIMITS, SPREAD, WEIGHT, Estimate, Readings, Session
 from explorer.core.statistics import Interval
 
 NEAR, FAR = Readings(0.30, 0.8, 2.0), Readings(0.30, 1.7, 1.6)  # placements: cores that share a cache, and not
@@ -208,7 +208,8 @@ def test_exactly_the_samples_between_quiet_moments_are_kept_in_their_order(momen
     }
     quiet = [arithmetic < 0.4 and wake < 1.5 for arithmetic, wake in moments]
     kept, typical = sessions.quiet_samples(len(moments) - 1, readings, USUAL)
-    assert kept == [index for index, good in enumerate(itertools.pairwise(quiet)) if all(good)]
+    between = [index for index, good in enumerate(itertools.pairwise(quiet)) if all(good)]
+    assert kept == (between if len(between) >= LEAST_QUIET * (len(moments) - 1) else [])
     assert typical.memory_ms == 3.0
     if kept:
         assert not sessions.disturbance(typical._replace(memory_ms=None), USUAL)
@@ -257,3 +258,10 @@ def test_the_usual_spread_is_that_of_half_of_the_sessions() -> None:
     known = [NEAR._replace(spread=each) for each in (0.01, 0.02, 0.3)]
     assert sessions.usual(known).spread == 0.02
     assert sessions.usual([NEAR]).spread is None
+
+
+def test_one_quiet_sample_of_many_makes_no_quiet_session() -> None:
+    readings = {"arithmetic_ms": [0.3, 0.3, *[0.5] * 35], "wake_us": [], "memory_ms": [2.0, 2.0]}
+    kept, typical = sessions.quiet_samples(36, readings, USUAL)
+    assert kept == []
+    assert sessions.disturbance(typical, USUAL)
