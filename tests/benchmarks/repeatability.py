@@ -1,14 +1,12 @@
 """Two runs of one grid, apart in time → how far their latencies and fronts agree.
 
 Claim: on a virtual machine of 2 cores (AMD EPYC of family 25, model 17: Zen 4, under KVM) two runs of a grid of 40
-stacks ten minutes apart differ by 1.1 % on one thread and 1.4 % on two (medians; at most 10 %); all intervals overlap,
-90 and 95 % of the second latencies lie in the first interval, Kendall's tau is 0.98 and 0.96, and 1 over the pairs
-that either run tells apart; every point of either front is on the other one or tied with it. The intervals are 7 and 9
-% wide. Of the quickstart's 60 stacks 93 and 77 % of the second latencies lie in the first interval, tau is 0.89 and
-0.94.
+stacks ten minutes apart differ by 0.6 % on one thread and 0.4 % on two (medians; at most 5.1 and 2.7 %); all intervals
+overlap, 90 and 100 % of the second latencies lie in the first interval, Kendall's tau is 0.95 and 1.00, and 1 over the
+pairs that either run tells apart; every point of either front is on the other one or tied with it. The intervals are 6
+% wide. Beside a busy process at most 4.4 and 7.0 % lie between the latencies.
 
-Intervals are by the formula of `explorer.core.sessions`, applied to the sessions of these runs; its `DRIFT` was chosen
-on the first of the two and three earlier runs.
+Intervals are by the formula of `explorer.core.sessions`; its `DRIFT` was chosen on four earlier runs.
 
 Every run has a database of its own, and finds the libraries that a first run has trained and compiled: nothing but
 measuring is done again. ``--kind grid`` is of four networks at full width on images of 32 x 32, ``quickstart`` of the
