@@ -26,8 +26,9 @@ SESSIONS, DISTURBED, SERVER_PEAK = "latency_sessions", "latency_disturbed", "ser
 # Reading memory varies by a tenth, and by more where neighbours read it, too (`tests/benchmarks/sessions.py`).
 LIMITS = {"arithmetic_ms": 1.04, "wake_us": 1.5, "memory_ms": 1.2}
 # Spread of a session's runs, in medians, from which it was disturbed: neighbours that use the memory in bursts show in
-# nothing else. On that machine it is 1 to 4 %, and above 10 % in half of the sessions whose median lies off by a tenth
-# and in 1 of 30 others. Where sessions are unsteady as a rule, it takes so many times the device's median.
+# nothing else. In four runs of `tests/benchmarks/repeatability.py` beside other work it is 1 to 4 % as a rule, and
+# above 10 % in 14 of the 27 sessions whose median lies a tenth above their stack's least. Where sessions are unsteady
+# as a rule, it takes so many times the device's median.
 UNSTEADY, UNUSUAL = 0.1, 3.0
 LEAST_QUIET = 0.2  # share of a session's samples; of fewer, chance decides
 TAKEN = 0.35  # of a core; below that it is what this machine's own part of a session computes

@@ -82,7 +82,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 def create_tables(engine: sa.Engine) -> None:
     """Create the tables and columns that a database lacks; another process may be about to do so, too.
 
-    A database that an earlier version has made may lack columns, of which that version knew nothing: none is required.
+    A database of an earlier version may lack columns that are newer than it: none of those is required.
     """
     if not any(_lacking(engine)):
         return

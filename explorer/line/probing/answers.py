@@ -59,7 +59,7 @@ class Peaks:
 
 @dataclass(frozen=True)
 class Answers:
-    """What of a device answers.
+    """The answers of a device that is checked.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ FIRST_UPLOAD, UPLOAD = 1 << 18, 1 << 24  # bytes; the second one only over a con
 QUICK = 0.05  # seconds of the first upload
 READ = 256 << 20  # bytes that are read, or a quarter of the memory that is free: more than caches hold
 UNKNOWN_MEMORY = 256 << 20  # bytes taken to be free where that cannot be read
-RUNS = {"arithmetic": 20, "memory": 5}  # of which the best one counts
+RUNS = {"arithmetic": 20, "memory": 5}  # the best one counts
 QUICK_FILL = "tvm.contrib.random.random_fill_for_measure"
 
 

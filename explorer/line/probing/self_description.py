@@ -41,7 +41,7 @@ ARM = "0x41"
 
 
 class Reached(NamedTuple):
-    """What a device says, and why no library can be linked and loaded there; "" if one was."""
+    """The description of a device, and why no library can be linked and loaded there; "" if one was."""
 
     says: Description
     failure: str

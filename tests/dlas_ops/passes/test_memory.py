@@ -1,4 +1,4 @@
-"""What a library holds at work: constants, the arena that TVM plans, and the temporaries of its programs."""
+"""Bytes that a library holds at work: constants, the arena that TVM plans, and the temporaries of its programs."""
 
 from __future__ import annotations
 

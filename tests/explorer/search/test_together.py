@@ -129,7 +129,7 @@ def test_a_study_judges_stacks_on_both_devices_and_on_one(together: Ran) -> None
 
 @pytest.fixture(scope="module")
 def apart(together: Ran) -> str:
-    """The name of a study of the same stacks on each device alone, of which all is measured."""
+    """The name of a study that measures the same stacks on each device alone."""
     path = write(together.space.parent, "apart", devices=("left", "right"), limits=("latency_ms <= 1e6",))
     studies.run(path, together.workspace, Events())
     return "apart"

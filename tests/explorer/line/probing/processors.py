@@ -1,4 +1,4 @@
-"""What /proc/cpuinfo says on real processors, of the first core."""
+"""Texts of /proc/cpuinfo on real processors, of the first core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check says of a device that lacks something, in a session in this process."""
+"""Checks of a device that lacks something, in a session in this process."""
 
 from __future__ import annotations
 
