@@ -12,6 +12,8 @@ from dlas_ops._types import Target
 from dlas_ops.kernels import algorithms
 from dlas_ops.kernels.algorithm import Algorithm, SparseAlgorithm
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import describe
 
 FORMATS = ("dense", "csr")
 
@@ -62,6 +64,8 @@ class Asked:
         """Return why this cannot run `conv` on weights of `dtype`, or None."""
         if not self.implemented:
             return f"{self.algorithm} does not implement format {self.format}: its weights are stored dense"
+        if self.format == "csr" and isinstance(describe(target), Gpu):
+            return "csr has programs for CPUs only: the weights are stored dense"
         if reason := self.module.supports(conv, target):
             return str(reason)
         return None if dtype in self.module.DTYPES else f"{self} does not implement {dtype}"

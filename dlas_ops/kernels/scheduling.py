@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import IRModule, Loop, PrimFunc, SBlock, Schedule, Target
-from dlas_ops.kernels.operators import dense, depthwise, grouped, layout, pooling
+from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
+from dlas_ops.kernels.operators import dense, depthwise, general, grouped, layout, pooling
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks
 from dlas_ops.passes.permutation import marked
-from dlas_ops.processor.targets import Cpu, describe
-from dlas_ops.schedule.steps import copy_stage, parallel
+from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor, describe
 from dlas_ops.schedule.tunables import Choice, Space, chosen
 
 
-def _none(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
+def _none(sch: Schedule, block: SBlock, processor: Processor) -> Space:
     return {}
 
 
 class Kind(NamedTuple):
     """A schedule for the blocks annotated with its name, and its tunable space."""
 
-    schedule: Callable[[Schedule, SBlock, Cpu, Choice], None]
-    tunables: Callable[[Schedule, SBlock, Cpu], Space] = _none
+    schedule: Callable[[Schedule, SBlock, Any, Choice], None]
+    tunables: Callable[[Schedule, SBlock, Any], Space] = _none
 
 
 _KINDS = {
@@ -35,6 +36,14 @@ _KINDS = {
     "mean": Kind(pooling.schedule_mean),
     "copy": Kind(layout.schedule),
     "scalar_copy": Kind(layout.schedule_scalar),
+}
+_GPU_KINDS = {
+    "depthwise": Kind(depthwise.schedule_gpu, depthwise.tunables_gpu),
+    "grouped": Kind(grouped.schedule_gpu),
+    "dense": Kind(dense.schedule_gpu),
+    "mean": Kind(pooling.schedule_mean_gpu),
+    "copy": Kind(layout.schedule_gpu),
+    "scalar_copy": Kind(layout.schedule_scalar_gpu),
 }
 
 
@@ -46,11 +55,11 @@ def schedule(module: IRModule, target: Target, scheduled: Mapping[str, PrimFunc]
     ValueError
         If `scheduled` has a program that `module` has not.
     """
-    cpu = describe(target)
+    processor = describe(target)
     given = dict(scheduled)
     result = tvm.IRModule(dict(module.functions.items()), attrs=module.attrs)
     for variable, function in _programs(module):
-        result[variable] = given.pop(str(variable.name_hint), None) or schedule_function(function, cpu)
+        result[variable] = given.pop(str(variable.name_hint), None) or schedule_function(function, processor)
     if given:
         raise ValueError(f"no tensor program is called {', '.join(sorted(given))}")
     return result
@@ -58,8 +67,8 @@ def schedule(module: IRModule, target: Target, scheduled: Mapping[str, PrimFunc]
 
 def spaces(module: IRModule, target: Target) -> dict[str, Space]:
     """Return the tunable space of every tensor program of `module` that has one, by the program's name."""
-    cpu = describe(target)
-    found = {str(variable.name_hint): space(function, cpu) for variable, function in _programs(module)}
+    processor = describe(target)
+    found = {str(variable.name_hint): space(function, processor) for variable, function in _programs(module)}
     return {name: tunables for name, tunables in found.items() if tunables}
 
 
@@ -68,7 +77,7 @@ def _programs(module: IRModule) -> list[tuple[PrimFunc, PrimFunc]]:
     return [(variable, function) for variable, function in functions if isinstance(function, tvm.tirx.PrimFunc)]
 
 
-def schedule_function(function: PrimFunc, cpu: Cpu, choice: Choice | None = None) -> PrimFunc:
+def schedule_function(function: PrimFunc, processor: Processor, choice: Choice | None = None) -> PrimFunc:
     """Return one tensor program, scheduled by the rules or, where `choice` says so, otherwise.
 
     Raises
@@ -77,20 +86,23 @@ def schedule_function(function: PrimFunc, cpu: Cpu, choice: Choice | None = None
         If `choice` is not of the function's `space`.
     """
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
-    if found := _annotated(sch):
+    if found := _annotated(sch, processor):
         block, kind = found
-        kind.schedule(sch, block, cpu, chosen(kind.tunables(sch, block, cpu), choice))
+        kind.schedule(sch, block, processor, chosen(kind.tunables(sch, block, processor), choice))
     else:
         chosen({}, choice)
-        _general(sch, sch.get_child_blocks(sch.get_sblock("root")), cpu)
+        if isinstance(processor, Gpu):
+            general.schedule_gpu(sch, processor)
+        else:
+            general.schedule(sch, processor)
     return marked(sch.mod["main"])
 
 
-def space(function: PrimFunc, cpu: Cpu) -> Space:
+def space(function: PrimFunc, processor: Processor) -> Space:
     """Return the tunables of one tensor program and the values that each may take, the rule-based one first."""
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
-    found = _annotated(sch)
-    return found[1].tunables(sch, found[0], cpu) if found else {}
+    found = _annotated(sch, processor)
+    return found[1].tunables(sch, found[0], processor) if found else {}
 
 
 def is_sparse(function: PrimFunc) -> bool:
@@ -112,7 +124,9 @@ def opened(function: PrimFunc, cpu: Cpu, choice: Choice) -> PrimFunc:
     found = _asking(sch)
     assert found is not None
     block, name = found
-    block = Asked.parse(name).sparse_module.tiled(sch, block, chosen(_kind(name).tunables(sch, block, cpu), choice))
+    block = Asked.parse(name).sparse_module.tiled(
+        sch, block, chosen(_kind(name, cpu).tunables(sch, block, cpu), choice)
+    )
     tasks.open_copies(sch, block, cpu)
     return sch.mod["main"]
 
@@ -123,10 +137,10 @@ def asked_schedule(function: PrimFunc) -> str:
     return found[1] if found else ""
 
 
-def _annotated(sch: Schedule) -> tuple[SBlock, Kind] | None:
+def _annotated(sch: Schedule, processor: Processor) -> tuple[SBlock, Kind] | None:
     """Return the block that asks for a schedule, and that schedule."""
     found = _asking(sch)
-    return (found[0], _kind(found[1])) if found else None
+    return (found[0], _kind(found[1], processor)) if found else None
 
 
 def _asking(sch: Schedule) -> tuple[SBlock, str] | None:
@@ -138,44 +152,11 @@ def _asking(sch: Schedule) -> tuple[SBlock, str] | None:
     return None
 
 
-def _kind(name: str) -> Kind:
-    if known := _KINDS.get(name):
+def _kind(name: str, processor: Processor) -> Kind:
+    kinds = _GPU_KINDS if isinstance(processor, Gpu) else _KINDS
+    if known := kinds.get(name):
         return known
     module = Asked.parse(name).module
+    if isinstance(processor, Gpu):
+        return Kind(module.schedule_gpu, module.tunables_gpu)
     return Kind(module.schedule, module.tunables)
-
-
-def _general(sch: Schedule, blocks: list[SBlock], cpu: Cpu) -> None:
-    """Inline what is element-wise; run every reduction, and what writes a result, over its outer loops in parallel."""
-    ends = [sch.get(block) for block in sch.get_output_blocks(sch.get_sblock("root"))]
-    kept = [_reduces(sch, block) or sch.get(block) in ends for block in blocks]
-    for block, keep in zip(blocks, kept, strict=True):
-        if not keep:
-            sch.compute_inline(block)
-    for block in (block for block, keep in zip(blocks, kept, strict=True) if keep):
-        if _reduces(sch, block):
-            parallel(sch, sch.fuse(*_spatial_loops(sch, block)), cpu)
-        else:
-            _elementwise(sch, block, cpu)
-
-
-def _elementwise(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
-    loops = _spatial_loops(sch, block)
-    if len(loops) == 5:
-        copy_stage(sch, block, cpu)
-    elif loops:
-        fused = sch.fuse(*loops)
-        if int(sch.get(fused).extent) % cpu.lanes() == 0:
-            fused, vector = sch.split(fused, [None, cpu.lanes()])
-            sch.vectorize(vector)
-        parallel(sch, fused, cpu)
-
-
-def _reduces(sch: Schedule, block: SBlock) -> bool:
-    return any(axis.iter_type == tvm.tirx.IterVar.CommReduce for axis in sch.get(block).iter_vars)
-
-
-def _spatial_loops(sch: Schedule, block: SBlock) -> list[Loop]:
-    loops = sch.get_loops(block)
-    axes = sch.get(block).iter_vars
-    return [loop for loop, axis in zip(loops, axes, strict=False) if axis.iter_type == tvm.tirx.IterVar.DataPar]

@@ -18,7 +18,8 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Device, DeviceArray, Library, PrimFunc
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
 
 te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir
 
@@ -67,14 +68,15 @@ def evicting() -> PrimFunc:
     return sch.mod["main"]
 
 
-def evicted_bytes(constant_bytes: int, cpu: Cpu) -> int:
+def evicted_bytes(constant_bytes: int, processor: Processor) -> int:
     """Return how much is read between two runs of a layer of a network with so many bytes of constants: all of them.
 
     It is the next power of two, or one and a half times one, so that networks of similar sizes share what is measured.
     """
     power = 1 << max(constant_bytes - 1, 1).bit_length()
     fitting = power * 3 // 4 if power * 3 // 4 >= constant_bytes else power
-    return min(max(fitting, LEAST_L2 * cpu.l2_bytes), MOST)
+    least = 0 if isinstance(processor, Gpu) else LEAST_L2 * processor.l2_bytes
+    return min(max(fitting, least), MOST)
 
 
 class Eviction:

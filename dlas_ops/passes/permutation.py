@@ -6,7 +6,7 @@ import tvm_ffi
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Buffer, BufferLoad, Expr, PrimFunc
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 
 tirx = tvm.tirx
 
@@ -32,7 +32,7 @@ def permuted(function: PrimFunc) -> PrimFunc:
     """
     if READS not in function.attrs or "target" not in function.attrs:
         return function
-    if not describe(function.attrs["target"]).permutes_bytes:
+    if not describe_cpu(function.attrs["target"]).permutes_bytes:
         return function
     return function.with_body(tvm_ffi.structural_map(function.body, (tvm.ir.TensorLoad, _permutation)))
 

@@ -19,7 +19,7 @@ from dlas_ops.placement.graph import Recorder
 from dlas_ops.placement.in_place_concat import Growing
 from dlas_ops.placement.integers import realized
 from dlas_ops.placement.value import Value, dtype_of, shape_of
-from dlas_ops.processor.targets import Cpu, describe
+from dlas_ops.processor.targets import Processor, describe
 
 relax = tvm.relax
 
@@ -48,7 +48,7 @@ class Context:
     def __init__(self, module: IRModule, target: Target, choices: Choices, names: WeightNames, half: bool) -> None:
         self.module = module
         self.target = target
-        self.cpu: Cpu = describe(target)
+        self.cpu: Processor = describe(target)
         self.choices = choices
         self.half = half
         self.values: dict[Expr, Value] = {}

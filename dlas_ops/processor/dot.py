@@ -8,7 +8,7 @@ from functools import cache
 
 from dlas_ops._types import Buffer, PrimFunc, ScriptBuilder
 from dlas_ops.processor.half import PAIR
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.targets import Processor
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ _INT8 = {
 _HALF = Dot(PAIR, "float16", "float16", "float16")
 
 
-def dot_of(dtype: str, cpu: Cpu, half: bool = False) -> Dot:
-    """Return how `cpu` multiplies activations stored in `dtype`; with `half`, float16 in float16 where it can."""
-    if dtype == "float16" and half and cpu.half:
+def dot_of(dtype: str, processor: Processor, half: bool = False) -> Dot:
+    """Return how `processor` multiplies activations stored in `dtype`; with `half`, float16 in float16 where it can."""
+    if dtype == "float16" and half and processor.half:
         return _HALF
-    return Dot() if dtype.startswith("float") else _INT8[cpu.dot]
+    return Dot() if dtype.startswith("float") else _INT8[processor.dot]
 
 
-def stored(cpu: Cpu) -> str:
-    """Return the 8-bit dtype that `cpu` keeps activations in: what its instruction reads."""
-    return "int8" if _INT8[cpu.dot].data == "int8" else "uint8"
+def stored(processor: Processor) -> str:
+    """Return the 8-bit dtype that `processor` keeps activations in: what its instruction reads."""
+    return "int8" if _INT8[processor.dot].data == "int8" else "uint8"
 
 
 @cache

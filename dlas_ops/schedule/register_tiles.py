@@ -10,9 +10,9 @@ import numpy as np
 
 from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor import half
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of, tensorized
 from dlas_ops.processor.half import PARTIAL
-from dlas_ops.processor.targets import Cpu
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
     BLOCK,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from dlas_ops._types import Loop, SBlock, Schedule
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.tiling import Tile
 
 BYTES = 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
 
 
 @dataclass(frozen=True)

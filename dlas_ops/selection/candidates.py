@@ -22,7 +22,7 @@ from dlas_ops.passes.eviction import Eviction, in_turns
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.dot import stored
-from dlas_ops.processor.targets import Cpu, describe
+from dlas_ops.processor.targets import Processor, describe
 
 te, topi = tvm.te, tvm.topi
 
@@ -36,9 +36,9 @@ RUNS = 5
 FILL = "tvm.contrib.random.random_fill_for_measure"
 
 
-def blocks(channels: int, cpu: Cpu) -> list[int]:
+def blocks(channels: int, processor: Processor) -> list[int]:
     """Return the channel blocks that an activation may be held in, one for each layout that some algorithm wants."""
-    return sorted({Asked(name).module.block(channels, cpu) for name in implemented()})
+    return sorted({Asked(name).module.block(channels, processor) for name in implemented()})
 
 
 class Program(NamedTuple):
@@ -54,27 +54,29 @@ def names(problem: Problem, target: Target) -> list[str]:
     A convolution's candidates are ``algorithm/format``; those of an operator that keeps the layout it reads are the
     channel blocks; those of a conversion are ``from>to``, 0 being no blocks.
     """
-    channels, cpu = problem.conv.in_channels, describe(target)
+    channels, processor = problem.conv.in_channels, describe(target)
     if problem.operator == "convert":
-        both = blocks(channels, cpu)
+        both = blocks(channels, processor)
         wanted = [0, *both] if problem.plain else both
         return [f"{source}>{to}" for source in both for to in wanted if source != to]
     convolves = problem.operator.endswith("conv2d")
     fit = fitting(problem.conv, target, problem.format, problem.dtype) if convolves else []
-    return [str(asked) for asked in fit] or [str(block) for block in blocks(channels, cpu)]
+    return [str(asked) for asked in fit] or [str(block) for block in blocks(channels, processor)]
 
 
 def programs(problem: Problem, target: Target) -> dict[str, Program]:
     """Return the tensor program of each candidate by its name."""
-    cpu = describe(target)
-    return {name: _program(problem, name, cpu) for name in names(problem, target)}
+    processor = describe(target)
+    return {name: _program(problem, name, processor) for name in names(problem, target)}
 
 
-def _program(problem: Problem, name: str, cpu: Cpu) -> Program:
+def _program(problem: Problem, name: str, processor: Processor) -> Program:
     if problem.operator == "convert":
         source, to = map(int, name.split(">"))
-        return _conversion(problem, source, to, cpu)
-    return _convolution(problem, Asked.parse(name), cpu) if "/" in name else _follower(problem, int(name), cpu)
+        return _conversion(problem, source, to, processor)
+    return (
+        _convolution(problem, Asked.parse(name), processor) if "/" in name else _follower(problem, int(name), processor)
+    )
 
 
 def _weight(problem: Problem) -> NDArray[Any]:
@@ -87,13 +89,13 @@ def _weight(problem: Problem) -> NDArray[Any]:
     return np.where(drawn < problem.density, 1 + 100 * drawn, 0).astype(problem.dtype)
 
 
-def _convolution(problem: Problem, asked: Asked, cpu: Cpu) -> Program:
+def _convolution(problem: Problem, asked: Asked, processor: Processor) -> Program:
     conv, algorithm = problem.conv, asked.module
-    packed = algorithm.pack(_weight(problem), conv, cpu)
+    packed = algorithm.pack(_weight(problem), conv, processor)
     parts = packed if isinstance(packed, tuple) else (packed,)
-    data = _activation(problem, 0 if problem.plain else algorithm.block(conv.in_channels, cpu), cpu)
+    data = _activation(problem, 0 if problem.plain else algorithm.block(conv.in_channels, processor), processor)
     weights = [_weights(problem, part, f"weight_{index}") for index, part in enumerate(parts)]
-    function = _with_epilogue(problem, [data, *weights], algorithm.compute(conv, data, *weights, cpu), cpu)
+    function = _with_epilogue(problem, [data, *weights], algorithm.compute(conv, data, *weights, processor), processor)
     return Program(function, () if problem.format == "dense" else parts)
 
 
@@ -103,39 +105,41 @@ def _weights(problem: Problem, packed: NDArray[Any], name: str) -> Tensor:
     return te.placeholder(packed.shape, "float16" if half else str(packed.dtype), name)
 
 
-def _follower(problem: Problem, block: int, cpu: Cpu) -> Program:
+def _follower(problem: Problem, block: int, processor: Processor) -> Program:
     conv = problem.conv
-    data = _activation(problem, block, cpu)
+    data = _activation(problem, block, processor)
     if problem.operator == "depthwise_conv2d":
         packed = depthwise.pack(_weight(problem), ceil(conv.in_channels / block), block)
         weight = _weights(problem, packed, "weight")
-        return Program(_with_epilogue(problem, [data, weight], depthwise.compute(conv, data, weight, cpu), cpu))
+        return Program(
+            _with_epilogue(problem, [data, weight], depthwise.compute(conv, data, weight, processor), processor)
+        )
     kind = problem.operator.partition("_")[0]
-    output = pooling.compute(conv, data, kind, False, cpu)
+    output = pooling.compute(conv, data, kind, False, processor)
     if output.dtype == "int32":
-        return Program(_with_epilogue(problem, [data], output, cpu))
+        return Program(_with_epilogue(problem, [data], output, processor))
     return Program(te.create_prim_func([data, _rounded(problem, output)]))
 
 
-def _conversion(problem: Problem, source: int, to: int, cpu: Cpu) -> Program:
+def _conversion(problem: Problem, source: int, to: int, processor: Processor) -> Program:
     conv = problem.conv
     shape = (conv.batch, conv.in_channels, conv.height, conv.width)
-    data = _activation(problem, source, cpu)
+    data = _activation(problem, source, processor)
     return Program(te.create_prim_func([data, layout.pack(data, shape, to) if to else layout.unpack(data, shape)]))
 
 
-def _activation(problem: Problem, block: int, cpu: Cpu) -> Tensor:
+def _activation(problem: Problem, block: int, processor: Processor) -> Tensor:
     """Return the argument for the input in channel blocks of `block`, 0 being none and `POINTS` points innermost."""
     conv = problem.conv
     shape: tuple[int, ...] = (conv.batch, conv.in_channels, conv.height, conv.width)
     if block == POINTS:
-        shape = (*shape[:2], points_innermost.pitch(conv.height * conv.width, cpu))
+        shape = (*shape[:2], points_innermost.pitch(conv.height * conv.width, processor))
     elif block:
         shape = (conv.batch, ceil(conv.in_channels / block), conv.height, conv.width, block)
-    return te.placeholder(shape, stored(cpu) if problem.dtype == "int8" else problem.dtype, "data")
+    return te.placeholder(shape, stored(processor) if problem.dtype == "int8" else problem.dtype, "data")
 
 
-def _with_epilogue(problem: Problem, arguments: Sequence[Tensor], output: Tensor, cpu: Cpu) -> PrimFunc:
+def _with_epilogue(problem: Problem, arguments: Sequence[Tensor], output: Tensor, processor: Processor) -> PrimFunc:
     """Return the program of `output` with the epilogue that most layers have.
 
     That is a bias and ReLU or, of sums of integers, their requantization.
@@ -148,7 +152,7 @@ def _with_epilogue(problem: Problem, arguments: Sequence[Tensor], output: Tensor
             te.placeholder(channels if name in ("offset", "factor") else one, dtype, name)
             for name, dtype in kinds.items()
         ]
-        return te.create_prim_func([*arguments, *operands, quantize.requantize(output, stored(cpu), *operands)])
+        return te.create_prim_func([*arguments, *operands, quantize.requantize(output, stored(processor), *operands)])
     bias = te.placeholder(channels, output.dtype, "bias")
     result = topi.nn.relu(topi.add(output, bias))
     return te.create_prim_func([*arguments, bias, _rounded(problem, result)])
@@ -184,7 +188,7 @@ class Candidates:
 
 def build(problems: Sequence[Problem], target: Target) -> Candidates:
     """Schedule and compile all candidates of `problems` into one library."""
-    cpu = describe(target)
+    processor = describe(target)
     scheduled: dict[str, PrimFunc] = {}
     functions: list[dict[str, Function]] = []
     weights: dict[str, Weights] = {}
@@ -192,7 +196,7 @@ def build(problems: Sequence[Problem], target: Target) -> Candidates:
         own = {}
         for index, (name, (function, given)) in enumerate(programs(problem, target).items()):
             symbol = f"problem_{number}_{index}"
-            scheduled[symbol] = in_turns(schedule_function(function, cpu)).with_attr("global_symbol", symbol)
+            scheduled[symbol] = in_turns(schedule_function(function, processor)).with_attr("global_symbol", symbol)
             types = [parameter.ty for parameter in function.params]
             arguments = [([int(size) for size in kind.shape], str(kind.dtype)) for kind in types]
             own[name] = Function(symbol, arguments)

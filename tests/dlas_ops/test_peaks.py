@@ -8,7 +8,8 @@ import pytest
 from dlas_ops import peaks
 from dlas_ops._tvm import tvm
 from dlas_ops.passes.eviction import LINE
-from dlas_ops.processor.targets import describe, native_target
+from dlas_ops.processor.cpus import describe_cpu
+from dlas_ops.processor.targets import native_target
 from tests.dlas_ops.named_targets import named
 
 HERE = tvm.target.Target(native_target())
@@ -39,7 +40,7 @@ def test_memory_is_read_to_its_last_line(threads: int) -> None:
 @pytest.mark.parametrize("mcpu", ["x86-64-v2", "x86-64-v3", "znver4", "cortex-a72"])
 def test_the_sums_fill_registers_of_the_target(mcpu: str) -> None:
     target = named(mcpu)
-    cpu = describe(target)
+    cpu = describe_cpu(target)
     (_, rows, lanes), _ = peaks.arithmetic(target, 1)[2]
     assert rows * lanes // cpu.lanes() + 3 <= cpu.vector_registers, "with two vectors and a broadcast value"
     assert rows * lanes // cpu.lanes() >= cpu.latency * cpu.multiply_adds

@@ -12,11 +12,14 @@ import numpy as np
 from dlas_ops._types import Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import Dot, dot_of
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
+from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import copy_stage, extents, vectorize_last
-from dlas_ops.schedule.tiling import register_tile
+from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
 from dlas_ops.schedule.tunables import Choice, Space
 
 # Takes image, row, column, group of matrix columns, and the index in the group: one element of a matrix.
@@ -36,28 +39,28 @@ def supports(conv: Conv, target: Target) -> str | None:
     return None
 
 
-def block(channels: int, cpu: Cpu) -> int:
+def block(channels: int, processor: Processor) -> int:
     """Return the channel block of the activations that this algorithm reads and writes: all channels, hence NHWC."""
-    return -(-channels // cpu.lanes()) * cpu.lanes()
+    return -(-channels // processor.lanes()) * processor.lanes()
 
 
-def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
     """Pack OIHW weights as panels (output block, height x width x input channel, output channel).
 
     Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu, HALF))
+    panels = in_panels(weight, processor.lanes(), dot_of(str(weight.dtype), processor, HALF))
     return panels.reshape(len(panels), -1, *panels.shape[4:])
 
 
-def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
+def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, border: int = 0) -> Tensor:
     """Return the convolution of `data` (NHWC, or NCHW at the network's input) with packed `weight`, as NHWC."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.sums import summed
 
-    dot, lanes = dot_of(str(data.dtype), cpu, HALF), cpu.lanes()
+    dot, lanes = dot_of(str(data.dtype), processor, HALF), processor.lanes()
     out_blocks, depth = int(weight.shape[0]), int(weight.shape[1])
-    tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
+    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     matrix = _im2col(conv, data, rows, columns, dot, border)
     channels = out_blocks * lanes
@@ -125,3 +128,19 @@ def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border:
         return matrix[n, h, w, k // (width * groups), k // groups % width, channel]
 
     return read
+
+
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`."""
+    n, b, h, w, c, *_ = extents(sch, block)
+    return thread_space(sch, block, (n * b, c // gpu.lanes(), h, w, gpu.lanes()), gpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Hold a tile of matrix rows x channel vectors in the registers of each thread.
+
+    Where threads share memory, each work-group gathers there what it needs of the matrix, which nothing else holds.
+    """
+    n, b, h, w, c, *reduction = sch.get_loops(block)
+    o, v = sch.split(c, [None, gpu.lanes()])
+    thread_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), reduction, gpu, choice, channels_first=True)

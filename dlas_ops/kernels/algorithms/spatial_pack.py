@@ -12,11 +12,14 @@ import numpy as np
 from dlas_ops._types import Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
+from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import copy_stage, extents
-from dlas_ops.schedule.tiling import register_tile
+from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
 from dlas_ops.schedule.tunables import Choice, Space
 
 FORMATS = ("dense", "csr")
@@ -33,32 +36,32 @@ def supports(conv: Conv, target: Target) -> str | None:
     return None
 
 
-def block(channels: int, cpu: Cpu) -> int:
+def block(channels: int, processor: Processor) -> int:
     """Return the channel block of the activations that this algorithm reads and writes."""
-    return cpu.lanes()
+    return processor.lanes()
 
 
-def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
     """Pack OIHW weights as (output block, input block, height, width, input channel, output channel).
 
     Channels are padded with zeros to whole blocks. A reduction that is no whole number of blocks stays one block.
     Channels that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    panels = in_panels(weight, cpu.lanes(), dot_of(str(weight.dtype), cpu, HALF))
-    in_blocks = conv.in_channels // cpu.lanes() if conv.in_channels % cpu.lanes() == 0 else 1
+    panels = in_panels(weight, processor.lanes(), dot_of(str(weight.dtype), processor, HALF))
+    in_blocks = conv.in_channels // processor.lanes() if conv.in_channels % processor.lanes() == 0 else 1
     split = panels.reshape(*panels.shape[:3], in_blocks, -1, *panels.shape[4:])
     return np.ascontiguousarray(np.moveaxis(split, 3, 1))
 
 
-def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
+def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, border: int = 0) -> Tensor:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import padded
     from dlas_ops.kernels.shared.sums import summed
 
-    dot, lanes = dot_of(str(data.dtype), cpu, HALF), cpu.lanes()
+    dot, lanes = dot_of(str(data.dtype), processor, HALF), processor.lanes()
     out_blocks, in_blocks, kh, kw, inner, *_ = (int(size) for size in weight.shape)
-    tile = register_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, cpu)
+    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     # The network's input has few channels and needs no whole vector of them.
     data_block = int(data.shape[4]) if len(data.shape) == 5 else min(inner * dot.values, lanes)
@@ -93,3 +96,14 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     n, o, h, w, v, co, kh, kw, ci, *value = sch.get_loops(block)
     register_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), cpu, choice, value)
     sum_values(sch, block, v, value, cpu)
+
+
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`."""
+    return thread_space(sch, block, extents(sch, block)[:5], gpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Hold a tile of output points x channel vectors in the registers of each thread."""
+    spatial, reduction = sch.get_loops(block)[:5], sch.get_loops(block)[5:]
+    thread_tiled(sch, block, spatial, reduction, gpu, choice, channels_first=False)

@@ -13,7 +13,7 @@ m = 4 are those that keep rounding small among the symmetric ones.
 from __future__ import annotations
 
 from itertools import product
-from math import prod
+from math import isqrt, prod
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_vectors
 from dlas_ops.kernels.shared.winograd_plan import Work, most, variant
 from dlas_ops.kernels.shared.winograd_transforms import derive, entry, matrices
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
     Epilogue,
@@ -35,6 +37,7 @@ from dlas_ops.schedule.steps import (
     unrolled,
     vectorize_inner,
 )
+from dlas_ops.schedule.thread_tiles import bind_points, thread_space, thread_tiled
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -56,28 +59,28 @@ def supports(conv: Conv, target: Target) -> str | None:
     return None
 
 
-def block(channels: int, cpu: Cpu) -> int:
+def block(channels: int, processor: Processor) -> int:
     """Return the channel block of the activations that this algorithm reads and writes."""
-    return cpu.lanes()
+    return processor.lanes()
 
 
-def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
     """Transform OIHW weights in float64, as (output block, m + 2, m + 2, input channel, output channel) in float32."""
-    kernel = matrices(variant(conv, cpu)[0].m)[1]
-    vectors = in_vectors(weight, cpu.lanes()).astype(np.float64).transpose(0, 3, 4, 2, 1)
+    kernel = matrices(variant(conv, processor)[0].m)[1]
+    vectors = in_vectors(weight, processor.lanes()).astype(np.float64).transpose(0, 3, 4, 2, 1)
     blocks, _, _, channels, lanes = vectors.shape
     transformed = np.kron(kernel, kernel) @ vectors.reshape(blocks, 9, channels * lanes)
     return transformed.astype(np.float32).reshape(blocks, len(kernel), len(kernel), channels, lanes)
 
 
-def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu) -> Tensor:
+def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor) -> Tensor:
     """Return the convolution of `data` (NCHWc, or NCHW at the network's input) with packed `weight`, as NCHWc."""
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import annotation, padded
 
     te = tvm.te
-    work, tile = variant(conv, cpu)
-    lanes, m, size = cpu.lanes(), work.m, work.m + 2
+    work, tile = variant(conv, processor)
+    lanes, m, size = processor.lanes(), work.m, work.m + 2
     backward, _, forward = matrices(m)
     source = padded(data, conv, work.height * m, work.width * m, lanes)
     in_blocks = int(source.shape[1])
@@ -191,12 +194,12 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
         vectorize_inner(sch, first, sch.get_loops(first)[depth:], cpu.lanes(), unroll=depth > 2)
 
 
-def _transform(sch: Schedule, whole: SBlock, half: SBlock, loop: Loop, cpu: Cpu) -> None:
+def _transform(sch: Schedule, whole: SBlock, half: SBlock, loop: Loop, processor: Processor) -> None:
     """Compute `half`, the transform of columns, and `whole`, that of rows too, unrolled for one tile at `loop`."""
     sch.compute_at(half, loop)
     depth = len(sch.get_loops(whole)) - 3
     for block in (whole, half):
-        vectorize_inner(sch, block, sch.get_loops(block)[depth:], cpu.lanes())
+        vectorize_inner(sch, block, sch.get_loops(block)[depth:], processor.lanes())
     sch.set_scope(half, 0, "local")
 
 
@@ -266,3 +269,38 @@ def _multiply_derived(sch: Schedule, block: SBlock, loop: Loop, tile: Tile, cpu:
 def _work_of(sch: Schedule, block: SBlock) -> Work:
     size, _, batch, vectors, height, width, _, *reduction = extents(sch, block)
     return Work(size - 2, batch, prod(reduction), vectors, height, width)
+
+
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`, which are those of the product between the transforms."""
+    a, b, n, o, h, w, v, *_ = extents(sch, block)
+    return thread_space(sch, block, (a * b * n, o, h, w, v), gpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Run three kernels: the transform of a tile in each thread, the products, and the transform back of a tile."""
+    m = isqrt(extents(sch, block)[0] * extents(sch, block)[1]) - 2
+    [transformed] = sch.get_producers(block)
+    [half_inverse] = sch.get_consumers(block)
+    [inverse] = sch.get_consumers(half_inverse)
+    [half] = sch.get_producers(transformed)
+    a, b, n, o, h, w, v, *reduction = sch.get_loops(block)
+    images = sch.fuse(a, b, n)
+    thread_tiled(sch, block, (images, o, h, w, v), reduction, gpu, choice, channels_first=False, alone=True)
+
+    for border in sch.get_producers(half):
+        sch.compute_inline(border)
+    a, b, *place, v = sch.get_loops(transformed)
+    sch.reorder(*place, a, b, v)
+    _transform(sch, transformed, half, bind_points(sch, place, gpu), gpu)
+
+    epilogue = Epilogue(sch, inverse)
+    n, o, h, w, v = sch.get_loops(inverse)
+    ho, i = sch.split(h, [None, m])
+    wo, j = sch.split(w, [None, m])
+    sch.reorder(n, o, ho, wo, i, j, v)
+    thread = bind_points(sch, (n, o, ho, wo), gpu)
+    epilogue.place(thread)
+    sch.set_scope(inverse, 0, "local")
+    _transform(sch, inverse, half_inverse, thread, gpu)
+    epilogue.vectorize(2, gpu.lanes())

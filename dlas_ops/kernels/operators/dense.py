@@ -8,8 +8,11 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, value_axis
 from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
+from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import sum_values
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
@@ -21,25 +24,26 @@ from dlas_ops.schedule.steps import (
     tile_of,
     vectorize_inner,
 )
-from dlas_ops.schedule.tiling import Tile, register_tile
+from dlas_ops.schedule.thread_tiles import bind_all, bind_points, vectorize_sums
+from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 
-def pack(weight: np.ndarray, cpu: Cpu) -> np.ndarray:
+def pack(weight: np.ndarray, processor: Processor) -> np.ndarray:
     """Pack (inputs, outputs) weights as (output block, input, output), padded with zeros to whole vectors.
 
     Inputs that one instruction sums lie together, after the output; see `packing.in_panels`.
     """
-    return in_panels(weight.T[:, :, None, None], cpu.lanes(), dot_of(str(weight.dtype), cpu))[:, 0, 0]
+    return in_panels(weight.T[:, :, None, None], processor.lanes(), dot_of(str(weight.dtype), processor))[:, 0, 0]
 
 
-def compute(data: Tensor, weight: Tensor, outputs: int, cpu: Cpu) -> Tensor:
+def compute(data: Tensor, weight: Tensor, outputs: int, processor: Processor) -> Tensor:
     """Return `data` (rows, inputs) times packed `weight`, as (rows, outputs)."""
-    te, dot = tvm.te, dot_of(str(data.dtype), cpu)
+    te, dot = tvm.te, dot_of(str(data.dtype), processor)
     blocks, groups, lanes, *_ = (int(size) for size in weight.shape)
     rows, inputs = (int(size) for size in data.shape)
     depth = groups * dot.values
-    tile = register_tile(1, rows, blocks, 1, cpu)
+    tile = output_tile(1, rows, blocks, 1, processor)
     _, padded_rows = tile.covers(1, rows)
     if padded_rows > rows or depth > inputs or data.dtype != dot.data:
         filled = te.compute(
@@ -99,3 +103,18 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     *_, columns = sch.get_loops(last)
     if int(sch.get(columns).extent) % lanes == 0:
         sch.vectorize(sch.split(columns, [None, lanes])[1])
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Give each thread one panel of one row; the small result is copied out, with its epilogue, at the end."""
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    for producer in sch.get_producers(block):
+        bind_all(sch, producer, gpu)
+    sums = sch.cache_write(block, 0, "local")
+    o, r, v, k = sch.get_loops(block)
+    sch.reorder(o, r, k, v)
+    thread = bind_points(sch, (o, r), gpu)
+    sch.reverse_compute_at(sums, thread)
+    sch.vectorize(sch.get_loops(sums)[-1])
+    vectorize_sums(sch, block, k, v)
+    bind_all(sch, last, gpu)

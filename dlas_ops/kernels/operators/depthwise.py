@@ -10,9 +10,12 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, padded, wide
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
+from dlas_ops.schedule.thread_tiles import bind_points, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -20,9 +23,9 @@ from dlas_ops.schedule.tunables import Choice, Space, rule_first
 MOST_HALF = 16
 
 
-def in_half(conv: Conv, dtype: str, cpu: Cpu) -> bool:
+def in_half(conv: Conv, dtype: str, processor: Processor) -> bool:
     """Tell whether `conv` of activations stored in `dtype` is computed in float16."""
-    return dot_of(dtype, cpu, prod(conv.kernel) <= MOST_HALF).sums == "float16"
+    return dot_of(dtype, processor, prod(conv.kernel) <= MOST_HALF).sums == "float16"
 
 
 def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
@@ -32,11 +35,11 @@ def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
     return np.ascontiguousarray(filled.reshape(blocks, block, *weight.shape[2:]).transpose(0, 2, 3, 1))
 
 
-def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0) -> Tensor:
+def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, border: int = 0) -> Tensor:
     """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
-    te, dot = tvm.te, dot_of(str(data.dtype), cpu, in_half(conv, str(data.dtype), cpu))
+    te, dot = tvm.te, dot_of(str(data.dtype), processor, in_half(conv, str(data.dtype), processor))
     blocks, *_, block = (int(size) for size in weight.shape)
-    tile = window_tile(conv.out_height, conv.out_width, cpu)
+    tile = window_tile(conv.out_height, conv.out_width, processor)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     held = dot.data if dot.sums == "float16" else wide(str(data.dtype))
     source = padded(data, conv, rows, columns, block, border, held)
@@ -55,9 +58,9 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, cpu: Cpu, border: int = 0)
     return te.compute(shape, lambda *index: sums[index].astype(result), name="output")
 
 
-def window_tile(height: int, width: int, cpu: Cpu) -> Tile:
+def window_tile(height: int, width: int, processor: Processor) -> Tile:
     """Return the tile of output points whose sums one step of a sliding window holds in registers."""
-    limit = cpu.vector_registers // 2
+    limit = (processor.sums if isinstance(processor, Gpu) else processor.vector_registers) // 2
     widths = [size for size in range(1, min(width, limit) + 1) if width % size == 0]
     best = max(widths) if max(widths) > 2 or width <= 2 else min(width, limit // 2)
     rows = [size for size in range(1, min(height, limit // best) + 1) if height % size == 0]
@@ -107,6 +110,34 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     epilogue.vectorize(depth, lanes)
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
+
+
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`: ``tile`` is (rows, columns) of sums in the registers of a thread."""
+    tile = tile_of(sch, block)
+    _, _, rows, columns, *_ = extents(sch, block)
+    tiles = [(h, w) for h in divisors(rows) for w in divisors(columns) if h * w <= gpu.sums]
+    return {"tile": rule_first((tile.height, tile.width), tiles)}
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Give each thread a tile of points of one vector of channels."""
+    height, width = choice["tile"]
+    epilogue, producers = Epilogue(sch, block), sch.get_producers(block)
+    n, co, h, w, ci, kh, kw = sch.get_loops(block)
+    cio, v = sch.split(ci, [None, gcd(gpu.lanes(), int(sch.get(ci).extent))])
+    ho, hi = sch.split(h, [None, height])
+    wo, wi = sch.split(w, [None, width])
+    sch.reorder(n, co, ho, wo, cio, kh, kw, hi, wi, v)
+    thread = bind_points(sch, (n, co, ho, wo, cio), gpu)
+    sch.set_scope(block, 0, "local")
+    epilogue.place(thread)
+    for producer in producers:
+        sch.compute_inline(producer)
+    for loop in (kh, kw, hi, wi):
+        sch.unroll(loop)
+    epilogue.vectorize(2, gpu.lanes())
+    vectorize_sums(sch, block, kh, v)
 
 
 def _bits(sch: Schedule, block: SBlock) -> int:

@@ -11,35 +11,39 @@ from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, read_channel, value_axis
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
+from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import sum_values
 from dlas_ops.schedule.steps import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
-from dlas_ops.schedule.tiling import Tile, register_tile
+from dlas_ops.schedule.thread_tiles import bind_all, bind_points, group_of, vectorize_sums
+from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 FEWEST_LANES = 4
 
 
-def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> np.ndarray:
+def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
     """Pack OIHW weights as (group, output block, height, width, input channel, output channel).
 
     The output block is the smallest power of two that holds a group's output channels, at most one vector. Channels
     that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    out, dot = conv.out_channels // conv.groups, dot_of(str(weight.dtype), cpu)
+    out, dot = conv.out_channels // conv.groups, dot_of(str(weight.dtype), processor)
     # The narrowest vector that instructions sum into.
-    lanes = max(min(cpu.lanes(), 1 << (out - 1).bit_length()), FEWEST_LANES if dot.values > 1 else 1)
+    lanes = max(min(processor.lanes(), 1 << (out - 1).bit_length()), FEWEST_LANES if dot.values > 1 else 1)
     groups = weight.reshape(conv.groups, out, *weight.shape[1:])
     return np.stack([in_panels(group, lanes, dot) for group in groups])
 
 
-def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, cpu: Cpu, border: int = 0) -> Tensor:
+def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Processor, border: int = 0) -> Tensor:
     """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
-    te, tirx, dot = tvm.te, tvm.tirx, dot_of(str(data.dtype), cpu)
+    te, tirx, dot = tvm.te, tvm.tirx, dot_of(str(data.dtype), processor)
     groups, blocks, _, _, steps, lanes, *_ = (int(size) for size in weight.shape)
     depth = conv.group_channels
-    tile = register_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, cpu)
+    tile = output_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, processor)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     height = (rows - 1) * conv.stride[0] + conv.extent[0]
     width = (columns - 1) * conv.stride[1] + conv.extent[1]
@@ -118,3 +122,24 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
     sum_values(sch, block, v, value, cpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Gather, convolve and scatter one after the other; a tile's sums stay in the registers of a thread."""
+    tile = group_of(sch, block).thread
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    for producer in sch.get_producers(block):
+        bind_all(sch, producer, gpu)
+    bind_all(sch, last, gpu)
+    sums = sch.cache_write(block, 0, "local")
+    n, g, o, h, w, v, kh, kw, ci = sch.get_loops(block)
+    oo, oi = sch.split(o, [None, tile.vectors])
+    ho, hi = sch.split(h, [None, tile.height])
+    wo, wi = sch.split(w, [None, tile.width])
+    sch.reorder(n, g, oo, ho, wo, kh, kw, ci, oi, hi, wi, v)
+    thread = bind_points(sch, (n, g, oo, ho, wo), gpu)
+    sch.reverse_compute_at(sums, thread)
+    for loop in (oi, hi, wi):
+        sch.unroll(loop)
+    vectorize_inner(sch, sums, sch.get_loops(sums)[2:], gpu.lanes())
+    vectorize_sums(sch, block, kh, v)

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, read_channel
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.steps import copy_stage, inline_rest, parallel
+from dlas_ops.schedule.thread_tiles import bind_all, bind_points
 from dlas_ops.schedule.tunables import Choice
 
 te, tirx = tvm.te, tvm.tirx
@@ -70,6 +72,16 @@ def schedule_scalar(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> N
     """Copy one element at a time, rows in parallel: a vector may come from two parts."""
     last = inline_rest(sch, block, None)
     parallel(sch, sch.fuse(*sch.get_loops(last)[:3]), cpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Copy a vector of channels in each thread."""
+    bind_all(sch, inline_rest(sch, block, None), gpu)
+
+
+def schedule_scalar_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Copy one element in each thread: a vector may come from two parts."""
+    bind_points(sch, sch.get_loops(inline_rest(sch, block, None)), gpu)
 
 
 def pack_constant(array: NDArray[Any], block: int) -> NDArray[Any]:

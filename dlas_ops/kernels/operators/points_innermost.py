@@ -12,7 +12,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, Tensor
 from dlas_ops.kernels.shared.blocks import read_channel
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.targets import Processor
 
 te, tirx = tvm.te, tvm.tirx
 
@@ -22,12 +22,12 @@ POINTS = -1  # stands in place of a channel block for this layout
 TILES = range(14, 6, -1)
 
 
-def pitch(points: int, cpu: Cpu) -> int:
+def pitch(points: int, processor: Processor) -> int:
     """Return how many elements hold a map of `points`: whole vectors, or a power of two if it fills less than one.
 
     A large map has as many vectors as some register tile divides.
     """
-    lanes = cpu.lanes()
+    lanes = processor.lanes()
     if points < lanes:
         return 1 << (points - 1).bit_length()
     vectors = -(-points // lanes)
@@ -62,7 +62,7 @@ def bordered(data: Tensor, conv: Conv, rows: int) -> Tensor:
     return te.compute((conv.batch, conv.in_channels, height, width), element, name="bordered")
 
 
-def gather(data: Tensor, shape: tuple[int, ...], cpu: Cpu) -> Tensor:
+def gather(data: Tensor, shape: tuple[int, ...], processor: Processor) -> Tensor:
     """Return `data`, which holds NCHW of `shape` in any layout, as (batch, channels, pitch)."""
     batch, channels, height, width = shape
 
@@ -70,7 +70,7 @@ def gather(data: Tensor, shape: tuple[int, ...], cpu: Cpu) -> Tensor:
         held = read(data, width, n, c, p // width, p % width)
         return tirx.if_then_else(p < height * width, held, tirx.const(0.0, data.dtype))
 
-    return te.compute((batch, channels, pitch(height * width, cpu)), element, name="points")
+    return te.compute((batch, channels, pitch(height * width, processor)), element, name="points")
 
 
 def scatter(data: Tensor, shape: tuple[int, ...], block: int = 0) -> Tensor:
@@ -88,7 +88,7 @@ def scatter(data: Tensor, shape: tuple[int, ...], block: int = 0) -> Tensor:
     return te.compute((batch, blocks, height, width, block), element, name="packed")
 
 
-def constant(array: NDArray[Any], map_shape: Sequence[int], cpu: Cpu) -> NDArray[Any]:
+def constant(array: NDArray[Any], map_shape: Sequence[int], processor: Processor) -> NDArray[Any]:
     """Return a constant that broadcasts against NCHW such that it broadcasts against (batch, channels, pitch).
 
     `map_shape` is the height and width of a map.
@@ -97,5 +97,5 @@ def constant(array: NDArray[Any], map_shape: Sequence[int], cpu: Cpu) -> NDArray
     if full.shape[2:] == (1, 1):
         return full[..., 0]
     maps = np.broadcast_to(full, (*full.shape[:2], *map_shape)).reshape(*full.shape[:2], -1)
-    beyond = pitch(maps.shape[2], cpu) - maps.shape[2]
+    beyond = pitch(maps.shape[2], processor) - maps.shape[2]
     return np.asarray(np.pad(maps, ((0, 0), (0, 0), (0, beyond))))

@@ -7,22 +7,27 @@ from dlas_ops._types import Expr, SBlock, Schedule, Tensor, Tirx
 from dlas_ops.kernels.operators.depthwise import window_tile
 from dlas_ops.kernels.shared.blocks import annotation, padded, wide
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import inline_rest, parallel
+from dlas_ops.schedule.thread_tiles import bind_all, bind_points, vectorize_sums
 from dlas_ops.schedule.tunables import Choice
 
 
-def compute(window: Conv, data: Tensor, kind: str, count_padding: bool, cpu: Cpu, border: int = 0) -> Tensor:
+def compute(
+    window: Conv, data: Tensor, kind: str, count_padding: bool, processor: Processor, border: int = 0
+) -> Tensor:
     """Return max ("max") or average ("avg") pooling of blocked `data`, in the same blocks.
 
     Of 8-bit integers the average is their sum; around them lies `border`.
     """
     te, tirx = tvm.te, tvm.tirx
     blocks, block = int(data.shape[1]), int(data.shape[4])
-    tile = window_tile(window.out_height, window.out_width, cpu)
+    tile = window_tile(window.out_height, window.out_width, processor)
     rows, columns = tile.covers(window.out_height, window.out_width)
     # The maximum is the same in any dtype.
-    dtype = str(data.dtype) if kind == "max" and cpu.half else wide(str(data.dtype))
+    dtype = str(data.dtype) if kind == "max" and processor.half else wide(str(data.dtype))
     lowest = tirx.min_value(dtype).value if kind == "max" else border
     source = padded(data, window, rows, columns, block, lowest, dtype)
     whole = kind == "avg" and "int" in str(data.dtype)
@@ -48,7 +53,7 @@ def compute(window: Conv, data: Tensor, kind: str, count_padding: bool, cpu: Cpu
     return te.compute(shape, counted, name="output")
 
 
-def mean(data: Tensor, channels: int, cpu: Cpu) -> Tensor:
+def mean(data: Tensor, channels: int, processor: Processor) -> Tensor:
     """Return the mean over height and width of blocked `data` or, of integers, the sum, as (batch, channels, 1, 1)."""
     te = tvm.te
     batch, blocks, height, width, block = (int(size) for size in data.shape)
@@ -87,6 +92,20 @@ def schedule_mean(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> Non
         outer, inner = sch.split(out, [None, lanes])
         sch.reorder(batch, outer, *rest, inner)
         sch.vectorize(inner)
+
+
+def schedule_mean_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Give each thread the sums of one vector of channels."""
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    sums = sch.cache_write(block, 0, "local")
+    n, co, ci, h, w = sch.get_loops(block)
+    cio, v = sch.split(ci, [None, min(gpu.lanes(), int(sch.get(ci).extent))])
+    sch.reorder(n, co, cio, h, w, v)
+    thread = bind_points(sch, (n, co, cio), gpu)
+    sch.reverse_compute_at(sums, thread)
+    sch.vectorize(sch.get_loops(sums)[-1])
+    vectorize_sums(sch, block, h, v)
+    bind_all(sch, last, gpu)
 
 
 def _count(tirx: Tirx, window: Conv, h: Expr, w: Expr, count_padding: bool) -> Expr:

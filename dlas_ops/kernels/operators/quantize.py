@@ -77,7 +77,11 @@ def real(integer: Expr, offset: Expr, scale: Expr) -> Expr:
 def _rounded(value: Expr, dtype: str, zero: Expr, low: Expr, high: Expr) -> Expr:
     # The bounds are whole numbers, so that they can be applied before rounding, where no float is out of range yet.
     bounded = tirx.min(tirx.max(value, low), high)
-    # The nearest integer, a half to the even one: one instruction, unlike tirx.nearbyint and a cast.
+    # The nearest integer, a half to the even one.
+    target = tvm.target.Target.current()
+    if target is not None and str(target.kind.name) != "llvm":
+        return (tirx.nearbyint(bounded).astype("int32") + zero).astype(dtype)
+    # One instruction on a CPU, unlike tirx.nearbyint and a cast.
     return (tirx.call_llvm_pure_intrin("int32", "llvm.lrint", bounded) + zero).astype(dtype)
 
 

@@ -9,6 +9,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, IterVar, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.dot import Dot
+from dlas_ops.schedule.group_tiling import GroupTile
 from dlas_ops.schedule.tiling import Tile
 
 te = tvm.te
@@ -28,6 +29,8 @@ def annotation(kind: str, tile: Tile | None = None) -> Annotations:
     attributes: dict[str, str | int | list[int]] = {"dlas.schedule": kind}
     if tile:
         attributes["dlas.tile"] = [tile.height, tile.width, tile.vectors]
+    if isinstance(tile, GroupTile):
+        attributes["dlas.threads"] = [*tile.threads]
     return attributes
 
 

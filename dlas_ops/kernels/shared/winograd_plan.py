@@ -7,13 +7,18 @@ from math import ceil
 
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.winograd_transforms import POINTS
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
+from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.steps import BYTES, divisors
-from dlas_ops.schedule.tiling import Tile, register_tile
+from dlas_ops.schedule.tiling import Tile
 
 # Cycles per element of a tile and vector of channels that is transformed, out of whole layers' times: a load, a store,
 # some additions and what comes from beyond the L1 cache.
 TRANSFORM_CYCLES = 6
+# The same on a GPU, where transforms are kernels of their own: what they write and read comes from the device's memory.
+GPU_TRANSFORM_CYCLES = 40
 # Weights that are read for the first time come from beyond the L2 cache.
 WEIGHT_BYTES_PER_CYCLE = 8
 # Part of the L2 cache that the transformed inputs of one panel may take.
@@ -65,16 +70,28 @@ class Work:
         groups = divisors(self.vectors // tile.vectors)
         return min((self.cycles(tile, count, g, cpu), count, g) for count in fit for g in groups)
 
+    def gpu_cycles(self, gpu: Gpu) -> float:
+        """Estimate the cycles of a GPU, all its threads together."""
+        points = self.elements * self.batch * self.height * self.width
+        channels = self.channels / gpu.lanes()
+        products = points * self.channels * self.vectors * gpu.vector_cycles
+        return products + points * (channels + self.vectors) * GPU_TRANSFORM_CYCLES
 
-def variant(conv: Conv, cpu: Cpu) -> tuple[Work, Tile]:
-    """Return what to do with the m of the fewest cycles, the map covered by whole register tiles, and that tile."""
+
+def variant(conv: Conv, processor: Processor) -> tuple[Work, Tile]:
+    """Return what to do with the m of the fewest cycles, the map covered by whole tiles of the product, and the tile.
+
+    The product of a CPU has a register tile, that of a GPU a work-group's.
+    """
     found = []
     for m in POINTS:
-        vectors = ceil(conv.out_channels / cpu.lanes())
+        vectors = ceil(conv.out_channels / processor.lanes())
         height, width = ceil(conv.out_height / m), ceil(conv.out_width / m)
-        tile = register_tile(height, width, vectors, conv.batch, cpu)
+        products = (m + 2) ** 2 if isinstance(processor, Gpu) else 1  # all at once, or one after the other
+        tile = output_tile(height, width, vectors, conv.batch * products, processor)
         work = Work(m, conv.batch, conv.in_channels, vectors, *tile.covers(height, width))
-        found.append((work.plan(tile, cpu)[0], work, tile))
+        cycles = work.gpu_cycles(processor) if isinstance(processor, Gpu) else work.plan(tile, processor)[0]
+        found.append((cycles, work, tile))
     _, work, tile = min(found, key=lambda each: each[0])
     return work, tile
 

@@ -12,7 +12,7 @@ from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse import row_sums, tasks
 from dlas_ops.kernels.sparse.csr import Csr, compress
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.steps import BYTES, divisors
 from dlas_ops.schedule.tunables import Choice, Space
 

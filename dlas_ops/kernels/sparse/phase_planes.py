@@ -12,7 +12,7 @@ from dlas_ops._types import Buffer, Expr, Stmt, Tensor, Var
 from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse.row_sums import INDEPENDENT_SUMS, Shifts, blocked, loop, pick, ramp, region, splat
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.steps import BYTES, divisors
 
 te, tirx = tvm.te, tvm.tirx

@@ -9,7 +9,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Buffer, BufferRegion, Expr, Stmt, Tensor, Var
 from dlas_ops.kernels.shared.blocks import Annotations
 from dlas_ops.kernels.sparse.csr import Csr
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.steps import BYTES, divisors
 
 te, tirx, s_tir = tvm.te, tvm.tirx, tvm.s_tir

@@ -9,7 +9,7 @@ from math import gcd
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Block, Loop, SBlock, Schedule, Stmt
 from dlas_ops.kernels.sparse.row_sums import INDEPENDENT_SUMS, TASKS_PER_CORE, Load, Shifts, Tile, nest
-from dlas_ops.processor.targets import Cpu
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.steps import divisors, inline_rest, parallel, vectorize_inner
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 

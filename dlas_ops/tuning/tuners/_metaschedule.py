@@ -20,7 +20,7 @@ from dlas_ops._types import (
     Target,
     TuneContext,
 )
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._cost import CostModel
 from dlas_ops.tuning.tuners._rules import around_sums, in_whole_vectors, instructions, rules
@@ -64,7 +64,7 @@ class Generator:
         from tvm.s_tir import meta_schedule as ms
 
         self._function = function
-        self._instructions = instructions(function, describe(target))
+        self._instructions = instructions(function, describe_cpu(target))
         strategy = ms.search_strategy.EvolutionarySearch(
             population_size=POPULATION, init_min_unmeasured=NEW_ONES, genetic_num_iters=GENERATIONS
         )
@@ -123,7 +123,7 @@ def adapted(function: PrimFunc, target: Target, steps: Decision) -> Schedule | N
     sch.enter_postproc()  # so that who replays the trace knows what follows from what was drawn
     if not all(step.apply(sch) for step in context.space_generator.postprocs):
         return None
-    if instructions(function, describe(target)):
+    if instructions(function, describe_cpu(target)):
         in_whole_vectors(sch, function)
     return sch
 
@@ -182,4 +182,4 @@ def _context(
 
 def _with_cores(target: Target) -> Target:
     """Return `target` with its number of cores, which the rules ask for."""
-    return tvm.target.Target({**target.export(), "num-cores": describe(target).cores})
+    return tvm.target.Target({**target.export(), "num-cores": describe_cpu(target).cores})

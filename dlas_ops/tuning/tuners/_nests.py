@@ -13,7 +13,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc, Schedule, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.kernels.sparse.tasks import copy_all_stretches
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.steps import extents, vectorize_last
 from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._metaschedule import Sampler
@@ -27,7 +27,7 @@ class NestSearch:
     def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         self._function, self._target, self._seed = function, target, seed
         self._name = scheduling.asked_schedule(function).partition("/")[0]
-        self._cpu = describe(target)
+        self._cpu = describe_cpu(target)
         space = scheduling.space(function, self._cpu)
         self._nests = TemplateSearch(space, seed)
         self._rule = {name: plain(values[0]) for name, values in space.items()}

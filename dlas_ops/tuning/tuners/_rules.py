@@ -7,9 +7,9 @@ from itertools import takewhile
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Block, PrimFunc, Schedule, ScheduleRule, SpaceGenerator, Target
 from dlas_ops.processor import half
+from dlas_ops.processor.cpus import Cpu, describe_cpu
 from dlas_ops.processor.dot import dot_of, tensorized
 from dlas_ops.processor.half import PARTIAL
-from dlas_ops.processor.targets import Cpu, describe
 
 # Tiles of spatial and reduction loops, outermost first; the first ones run in parallel.
 STRUCTURE = "SSRSRS"
@@ -36,7 +36,7 @@ def rules(function: PrimFunc, target: Target) -> SpaceGenerator:
     from tvm.s_tir import meta_schedule as ms
 
     rule, mutator, postproc = ms.schedule_rule, ms.mutator, ms.postproc
-    cpu = describe(target)
+    cpu = describe_cpu(target)
     names = instructions(function, cpu)
     reuse = rule.ReuseType("must", SUMS_LEVELS, "global")
     used = [

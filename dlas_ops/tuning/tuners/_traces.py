@@ -7,7 +7,7 @@ import tvm_ffi
 from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc, Schedule, Target
 from dlas_ops.kernels import scheduling
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._rules import instructions
 from dlas_ops.tuning.tuners.template import choice_of
@@ -49,10 +49,10 @@ def replayed(function: PrimFunc, target: Target, decision: Decision) -> Schedule
     if scheduling.is_sparse(function):
         if not (isinstance(decision, dict) and set(decision) == {NEST, TRACE}):
             raise ValueError(f"the trace does not fit the function: it says no {NEST} and {TRACE}")
-        program = scheduling.opened(function, describe(target), choice_of(decision[NEST]))
+        program = scheduling.opened(function, describe_cpu(target), choice_of(decision[NEST]))
         trace = decision[TRACE]
     else:
-        instructions(function, describe(target))
+        instructions(function, describe_cpu(target))
     return _applied(program, trace)
 
 
@@ -66,7 +66,7 @@ def sampled(function: PrimFunc, target: Target, trace: Decision) -> tuple[Schedu
     ValueError
         If `trace` is none, or one of a function with other loops.
     """
-    instructions(function, describe(target))
+    instructions(function, describe_cpu(target))
     try:
         steps, decisions = trace
         end = next((index for index, step in enumerate(steps) if step[0] == DRAWN), len(steps))

@@ -12,7 +12,7 @@ from dlas_ops.kernels.scheduling import asked_schedule, is_sparse, opened, sched
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.passes.permutation import READS
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.tunables import chosen
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
@@ -35,14 +35,14 @@ def test_programs_with_tunables_are_found_by_their_names() -> None:
     found = spaces(module, named("znver4"))
     assert len(found) == 1 < len(networks.calls(module))
     [(name, tunables)] = found.items()
-    assert tunables == space(module[name], describe(named("znver4")))
+    assert tunables == space(module[name], describe_cpu(named("znver4")))
     assert set(tunables) == {"tile", "outer", "unroll", "prefetch"}
 
 
 def test_programs_that_are_scheduled_already_stay_so() -> None:
     module, target = lowered().module, named("znver4")
     [(name, tunables)] = spaces(module, target).items()
-    given = schedule_function(module[name], describe(target), {"tile": tunables["tile"][1]})
+    given = schedule_function(module[name], describe_cpu(target), {"tile": tunables["tile"][1]})
     rules, mixed = schedule(module, target), schedule(module, target, {name: given})
     assert tvm_ffi.structural_equal(mixed[name], given)
     changed = [
@@ -72,7 +72,7 @@ def test_a_block_asks_for_its_schedule(conv: Conv, name: str, operator: str, exp
 
 def test_opened_sums_have_their_loops_and_all_else_is_as_defined() -> None:
     """Only what is copied for them is copied as in a schedule, so that other rules find its vectors."""
-    function, cpu = program("znver4", CONV, "gemm/csr", density=0.1), describe(named("znver4"))
+    function, cpu = program("znver4", CONV, "gemm/csr", density=0.1), describe_cpu(named("znver4"))
     choice = chosen(space(function, cpu), {"filters": 16})
     before, after = nests(function), nests(opened(function, cpu, choice))
     assert (before["gemm"], after["gemm"]) == ("8", "4")
@@ -105,11 +105,11 @@ def test_programs_that_ask_for_nothing_run_in_vectors_and_if_it_pays_in_parallel
     mcpu: str, rows: int, expected: dict[str, str]
 ) -> None:
     """Element-wise operators are inlined; a reduction and the result are loops of their own."""
-    assert nests(schedule_function(softmax(rows), describe(named(mcpu)))) == expected
+    assert nests(schedule_function(softmax(rows), describe_cpu(named(mcpu)))) == expected
 
 
 def test_a_result_of_one_number_and_one_of_no_whole_vectors_have_none() -> None:
-    cpu = describe(named("znver4"))
+    cpu = describe_cpu(named("znver4"))
     data = te.placeholder((1, 7), "float32", "data")
     negative = te.create_prim_func([data, topi.negative(data)])
     assert nests(schedule_function(negative, cpu)) == {"compute": "7"}
@@ -119,11 +119,11 @@ def test_a_result_of_one_number_and_one_of_no_whole_vectors_have_none() -> None:
 
 def test_a_program_that_has_no_tunables_takes_none() -> None:
     with pytest.raises(ValueError, match="unknown tunable 'tile'; there are none"):
-        schedule_function(softmax(8), describe(named("znver4")), {"tile": (1, 1, 1)})
+        schedule_function(softmax(8), describe_cpu(named("znver4")), {"tile": (1, 1, 1)})
 
 
 def test_a_scheduled_program_says_that_it_reads_a_table() -> None:
     data, table = te.placeholder((64,), "uint8", "data"), te.placeholder((256,), "uint8", "table")
     found = te.compute((64,), lambda i: table[data[i].astype("int32")])
-    function = schedule_function(te.create_prim_func([data, table, found]), describe(named("znver4")))
+    function = schedule_function(te.create_prim_func([data, table, found]), describe_cpu(named("znver4")))
     assert READS in function.attrs

@@ -13,7 +13,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.passes import eviction
 from dlas_ops.passes.eviction import EVICTS, LINE, RUNS, Eviction, evicted_bytes, in_turns
 from dlas_ops.passes.pipeline import PIPELINE
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.selection.candidates import FILL
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops import tensor_programs
@@ -79,7 +79,7 @@ def test_only_runs_are_timed_each_after_an_eviction(program: tuple[Any, list[Any
 
 
 def test_as_much_is_evicted_as_a_network_reads() -> None:
-    cpu = replace(describe(networks.target()), l2_bytes=2 << 20)
+    cpu = replace(describe_cpu(networks.target()), l2_bytes=2 << 20)
     mebibytes = [evicted_bytes(size << 20, cpu) >> 20 for size in (0, 1, 5, 12, 17, 45, 64, 80, 1000)]
     assert mebibytes == [4, 4, 6, 12, 24, 48, 64, 96, eviction.MOST >> 20]
     assert evicted_bytes((64 << 20) + 1, cpu) == 96 << 20

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dlas_ops.kernels.operators import depthwise
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
@@ -56,7 +56,7 @@ NESTS = {
 @pytest.mark.parametrize("mcpu", NESTS)
 def test_a_window_slides_over_a_tile_in_registers(mcpu: str) -> None:
     """The whole window is unrolled around a tile of points, a vector of channels each."""
-    defined = program(mcpu, CONV, str(describe(named(mcpu)).lanes()))
+    defined = program(mcpu, CONV, str(describe_cpu(named(mcpu)).lanes()))
     before, after = NESTS[mcpu]
     assert nests(defined) == before
     assert nests(scheduled(defined, mcpu)) == after
@@ -75,7 +75,7 @@ def test_packs_channels_in_blocks(channels: int, height: int, width: int, block:
 @settings(SETTINGS, max_examples=25)
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["x86-64-v2", "x86-64-v3", "znver4", "cortex-a72"]))
 def test_a_tile_leaves_half_of_the_registers(height: int, width: int, mcpu: str) -> None:
-    cpu = describe(named(mcpu))
+    cpu = describe_cpu(named(mcpu))
     tile = depthwise.window_tile(height, width, cpu)
     assert tile.points <= cpu.vector_registers // 2
     assert height % tile.height == 0
@@ -84,5 +84,5 @@ def test_a_tile_leaves_half_of_the_registers(height: int, width: int, mcpu: str)
 def test_few_products_are_summed_in_float16_where_the_processor_can() -> None:
     conv, large = Conv(1, 8, 9, 9, 8, (3, 3), groups=8), Conv(1, 8, 9, 9, 8, (5, 5), groups=8)
     for mcpu, expected in (("sapphirerapids", True), ("znver4", False)):
-        assert depthwise.in_half(conv, "float16", describe(named(mcpu))) is expected
-        assert not depthwise.in_half(large, "float16", describe(named(mcpu)))
+        assert depthwise.in_half(conv, "float16", describe_cpu(named(mcpu))) is expected
+        assert not depthwise.in_half(large, "float16", describe_cpu(named(mcpu)))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from dlas_ops.kernels.shared import winograd_plan
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import SETTINGS, conv3x3, convolutions
 
@@ -15,7 +15,7 @@ from tests.dlas_ops.shapes import SETTINGS, conv3x3, convolutions
 @pytest.mark.parametrize("mcpu", ["x86-64-v3", "znver4", "sapphirerapids"])
 def test_large_weights_get_small_tiles(mcpu: str) -> None:
     """F(4x4) reads 2.25 times the transformed weights of F(2x2): too many on a small map of many channels."""
-    cpu = describe(named(mcpu))
+    cpu = describe_cpu(named(mcpu))
     assert winograd_plan.variant(conv3x3(64, 56, 64), cpu)[0].m == 4
     assert winograd_plan.variant(conv3x3(512, 4, 512), cpu)[0].m == 2
 
@@ -23,7 +23,7 @@ def test_large_weights_get_small_tiles(mcpu: str) -> None:
 @settings(SETTINGS, max_examples=40)
 @given(convolutions("winograd"))
 def test_panels_are_of_whole_register_tiles(conv: Conv) -> None:
-    cpu = describe(named("znver4"))
+    cpu = describe_cpu(named("znver4"))
     work, tile = winograd_plan.variant(conv, cpu)
     assert work.height * work.m >= conv.out_height
     assert work.width * work.m >= conv.out_width

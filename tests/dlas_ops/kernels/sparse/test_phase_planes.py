@@ -11,7 +11,7 @@ from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse.phase_planes import MOST_VECTORS, Planes, planes_of, split
-from dlas_ops.processor.targets import Cpu, describe
+from dlas_ops.processor.cpus import Cpu, describe_cpu
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import PROCESSORS, named
 from tests.dlas_ops.shapes import SETTINGS, convolutions
@@ -67,7 +67,7 @@ def convolved(conv: Conv, weight: networks.Array, source: networks.Array, planes
 
 
 def check(conv: Conv, mcpu: str, plain: bool) -> Planes:
-    cpu, data, weight = describe(named(mcpu)), networks.random(networks.shape_of(conv)), networks.weights_of(conv)
+    cpu, data, weight = describe_cpu(named(mcpu)), networks.random(networks.shape_of(conv)), networks.weights_of(conv)
     planes = planes_of(conv, cpu)
     source = sources_of(conv, data, planes, cpu, plain)
     networks.assert_close(convolved(conv, weight, source, planes), reference.conv2d(data, weight, conv), 1e-5)
@@ -97,7 +97,7 @@ def test_sums_on_planes_are_the_convolution_for_drawn_shapes(conv: Conv, mcpu: s
 
 @given(convolutions(), st.sampled_from(sorted(PROCESSORS)))
 def test_the_sums_of_a_tile_fit_the_registers_and_tiles_make_up_the_map(conv: Conv, mcpu: str) -> None:
-    cpu = describe(named(mcpu))
+    cpu = describe_cpu(named(mcpu))
     planes = planes_of(conv, cpu)
     assert planes.vectors <= min(MOST_VECTORS, cpu.vector_registers - 2)
     assert planes.tiles * planes.points >= points_innermost.pitch(conv.out_height * conv.out_width, cpu)

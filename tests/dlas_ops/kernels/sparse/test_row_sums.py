@@ -29,7 +29,7 @@ from dlas_ops.kernels.sparse.row_sums import (
     splat,
     sums_of,
 )
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.steps import BYTES
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
@@ -44,7 +44,7 @@ te, tirx = tvm.te, tvm.tirx
 def test_a_task_takes_filters_that_leave_work_for_all_cores_and_fit_the_cache(
     filters: int, tiles: int, points: int, mcpu: str
 ) -> None:
-    cpu = describe(named(mcpu))
+    cpu = describe_cpu(named(mcpu))
     found = filters_of(filters, tiles, points, cpu)
     assert filters % found == 0
     if found > 1:
@@ -53,7 +53,7 @@ def test_a_task_takes_filters_that_leave_work_for_all_cores_and_fit_the_cache(
 
 
 def test_columns_fill_their_part_of_the_l1_cache_and_are_never_none() -> None:
-    cpu = describe(named("znver4"))
+    cpu = describe_cpu(named("znver4"))
     assert columns_in_cache(256, cpu) * 256 == cpu.l1_bytes * SOURCE_OF_L1
     assert columns_in_cache(cpu.l1_bytes, cpu) == 1
 

@@ -20,7 +20,7 @@ from dlas_ops.kernels.scheduling import spaces
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
@@ -157,7 +157,7 @@ def test_the_artifact_shrinks_with_sparsity(algorithm: str, tmp_path: Path) -> N
         library.export_library(str(tmp_path / "network.tar"))
         with tarfile.open(tmp_path / "network.tar") as archive:
             sizes[sparsity] = sum(member.size for member in archive.getmembers())
-    matrix = Asked(algorithm, "csr").sparse_module.pack(pruned(LARGE, 0.0), LARGE, describe(networks.target()))
+    matrix = Asked(algorithm, "csr").sparse_module.pack(pruned(LARGE, 0.0), LARGE, describe_cpu(networks.target()))
     assert matrix.indices.itemsize <= 2
     stored = LARGE.out_channels * LARGE.in_channels * 9 * (4 + matrix.indices.itemsize)
     assert sizes[0.0] - sizes[1.0] == pytest.approx(stored, rel=0.05)

@@ -12,13 +12,13 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse import gemm, tasks
 from dlas_ops.kernels.sparse.phase_planes import SPLIT
 from dlas_ops.kernels.sparse.row_sums import Tile
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.tunables import chosen
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program, scheduled
 
-CPU = describe(named("znver4"))
+CPU = describe_cpu(named("znver4"))
 CONV = Conv(1, 32, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1))
 # Reads its input where it is, with one tile for every 8 vectors of points.
 POINTWISE = Conv(1, 32, 16, 16, 64, (1, 1))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.scheduling import opened, space
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.steps import extents
 from dlas_ops.schedule.tunables import chosen
 from dlas_ops.tuning.tuners._cost import FEWEST
@@ -32,7 +32,7 @@ from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program
 
 TARGET = named("znver4")
-CPU = describe(TARGET)
+CPU = describe_cpu(TARGET)
 CONV = Conv(1, 16, 4, 4, 32, (1, 1))
 FUNCTION = program(TARGET, CONV, "direct/dense")
 

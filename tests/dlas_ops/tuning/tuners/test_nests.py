@@ -12,7 +12,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Schedule
 from dlas_ops.kernels.scheduling import opened
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.steps import extents
 from dlas_ops.tuning.tuners import generated
 from dlas_ops.tuning.tuners._nests import NestSearch
@@ -42,7 +42,7 @@ def test_sums_over_csr_weights_have_other_loops_and_other_places_for_what_is_aro
     second = search.propose(12)
     assert all(decision["nest"] == best["nest"] or decision["trace"] == best["trace"] for decision in second)
     for decision in first + second:
-        tasks = opened(function, describe(TARGET), choice_of(decision["nest"]))
+        tasks = opened(function, describe_cpu(TARGET), choice_of(decision["nest"]))
         assert sums_run(replayed(function, TARGET, decision)) == sums_run(tvm.s_tir.Schedule(tasks))
     programs = [generated.schedule(function, TARGET, decision) for decision in first + second]
     assert len({tvm_ffi.structural_hash(program) for program in programs}) == len(first + second) > 12

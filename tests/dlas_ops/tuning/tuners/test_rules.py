@@ -8,7 +8,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import SpaceGenerator
 from dlas_ops.kernels.scheduling import opened, space
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.tunables import chosen
 from dlas_ops.tuning.tuners._metaschedule import Generator
 from dlas_ops.tuning.tuners._rules import around_sums, blocks_of, instructions, reductions, rules
@@ -46,7 +46,7 @@ def test_blocks_come_in_their_order_and_some_of_them_reduce() -> None:
     ],
 )
 def test_instructions_are_those_that_the_sums_are_laid_out_for(mcpu: str, dtype: str, expected: list[str]) -> None:
-    found = instructions(program(mcpu, CONV, "direct/dense", dtype=dtype), describe(named(mcpu)))
+    found = instructions(program(mcpu, CONV, "direct/dense", dtype=dtype), describe_cpu(named(mcpu)))
     assert found == expected
     assert all(tvm.s_tir.TensorIntrin.get(name) is not None for name in found)
 
@@ -69,7 +69,7 @@ def test_what_copies_the_input_twice_is_not_moved() -> None:
 
 
 def test_nothing_around_given_sums_is_tiled() -> None:
-    function, cpu = program("znver4", CONV, "gemm/csr", density=0.5), describe(named("znver4"))
+    function, cpu = program("znver4", CONV, "gemm/csr", density=0.5), describe_cpu(named("znver4"))
     found = kinds(around_sums(opened(function, cpu, chosen(space(function, cpu))), named("znver4")))
     assert found == ["AutoInline", "ParallelizeVectorizeUnroll", "RandomComputeLocation"]
 

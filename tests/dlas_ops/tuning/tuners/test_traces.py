@@ -11,7 +11,7 @@ import tvm_ffi
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Schedule
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.targets import describe
+from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.steps import extents, parallel
 from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._metaschedule import Generator
@@ -21,7 +21,7 @@ from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program
 
 TARGET = named("znver4")
-CPU = describe(TARGET)
+CPU = describe_cpu(TARGET)
 FUNCTION = program(TARGET, Conv(1, 16, 4, 4, 32, (1, 1)), "direct/dense")
 SPARSE = program(TARGET, Conv(1, 16, 4, 4, 32, (1, 1)), "gemm/csr", density=0.5)
 

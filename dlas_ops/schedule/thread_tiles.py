@@ -1,0 +1,183 @@
+"""Sums of a convolution → the same on a GPU, a tile of them in the registers of each thread: what algorithms share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from dlas_ops._types import Loop, SBlock, Schedule
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.schedule.group_tiling import GroupTile
+from dlas_ops.schedule.register_tiles import sources
+from dlas_ops.schedule.steps import Epilogue, divisors, vectorize_inner
+from dlas_ops.schedule.tunables import Choice, Space, rule_first
+
+GROUP, THREAD = "blockIdx.x", "threadIdx.x"
+SHARED = "shared"
+
+# Part of the shared memory that one work-group takes, so that another one computes while it waits.
+SHARED_PART = 0.5
+
+
+def group_of(sch: Schedule, block: SBlock) -> GroupTile:
+    """Return the work-group's tile that the computation of `block` was laid out for."""
+    annotations = sch.get(block).annotations
+    height, width, vectors = (int(size) for size in annotations["dlas.tile"])
+    rows, columns, channels = (int(size) for size in annotations["dlas.threads"])
+    return GroupTile(height, width, vectors, (rows, columns, channels))
+
+
+def thread_space(sch: Schedule, block: SBlock, spatial: Sequence[int], gpu: Gpu) -> Space:
+    """Return the tunables of `thread_tiled` for loops over `block` of these extents.
+
+    ``tile`` is (rows, columns, channel vectors) of a work-group, which divide the points and vectors laid out;
+    ``threads`` is how many threads it has along each, and the tile that they divide leaves the sums of one thread in
+    its registers.
+    """
+    rule = group_of(sch, block)
+    _, vectors, rows, columns, _ = spatial
+    tiles = [*product(divisors(rows), divisors(columns), divisors(vectors))]
+    limit = gpu.sums * gpu.threads
+    return {
+        "tile": rule_first(rule.extents, [tile for tile in tiles if prod(tile) <= limit]),
+        "threads": rule_first(rule.threads, _shapes(gpu)),
+    }
+
+
+def _shapes(gpu: Gpu) -> list[tuple[int, int, int]]:
+    powers = [1 << power for power in range(gpu.threads.bit_length())]
+    return [(h, w, v) for h, w, v in product(powers, powers, powers) if h * w * v <= gpu.threads]
+
+
+def thread_tiled(
+    sch: Schedule,
+    block: SBlock,
+    spatial: Sequence[Loop],
+    reduction: Sequence[Loop],
+    gpu: Gpu,
+    choice: Choice,
+    channels_first: bool,
+    alone: bool = False,
+) -> None:
+    """Give each thread a tile of the sums of `block`, each work-group the tile of its threads, and run the epilogue.
+
+    Parameters
+    ----------
+    spatial : loops over image, channel vector, row, column and the channel in the vector
+    reduction : loops of the reduction, outermost first
+    choice : a value for each of `thread_space`'s tunables
+    channels_first : whether threads next to each other compute neighbouring channels, as channels that lie next to
+        each other in memory ask for; else neighbouring points
+    alone : whether what `block` reads and what reads it are kernels of their own, which the caller schedules
+    """
+    epilogue, producers = (None, []) if alone else (Epilogue(sch, block), sources(sch, block))
+    sums = sch.cache_write(block, 0, "local") if alone else None
+    rows, columns, vectors = choice["tile"]
+    tile = GroupTile(rows, columns, vectors, _dividing(choice["threads"], choice["tile"]))
+    n, o, h, w, v = spatial
+    lanes = int(sch.get(v).extent)
+    oo, ot, oi = sch.split(o, [None, tile.threads[2], tile.thread.vectors])
+    ho, ht, hi = sch.split(h, [None, tile.threads[0], tile.thread.height])
+    wo, wt, wi = sch.split(w, [None, tile.threads[1], tile.thread.width])
+    threads = (ht, wt, ot) if channels_first else (ot, ht, wt)
+    sch.reorder(n, oo, ho, wo, *threads, *reduction, hi, wi, oi, v)
+    group, thread = sch.fuse(n, oo, ho, wo), sch.fuse(*threads)
+    sch.bind(group, GROUP)
+    sch.bind(thread, THREAD)
+    if epilogue is not None:
+        sch.set_scope(block, 0, "local")
+        epilogue.place(thread)
+    else:
+        sch.reverse_compute_at(sums, thread)
+    for loop in (hi, wi, oi):
+        sch.unroll(loop)
+    inside = _staged(sch, block, reduction, tile, gpu) if gpu.stages else list(reduction)
+    for producer in producers:
+        if gpu.stages:
+            sch.compute_inline(producer)
+        else:
+            bind_all(sch, producer, gpu)
+    if epilogue is not None:
+        epilogue.vectorize(2, lanes)
+    else:
+        vectorize_inner(sch, sums, sch.get_loops(sums)[2:], lanes)
+    vectorize_sums(sch, block, inside[0], v)
+
+
+def _dividing(threads: tuple[int, int, int], tile: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return as many threads along each extent of `tile` as divide it, at most `threads`."""
+    fit = [max(d for d in divisors(size) if d <= count) for count, size in zip(threads, tile, strict=True)]
+    return fit[0], fit[1], fit[2]
+
+
+def _staged(sch: Schedule, block: SBlock, reduction: Sequence[Loop], tile: GroupTile, gpu: Gpu) -> list[Loop]:
+    """Bring what a work-group reads to shared memory, some input channels at a time; return the reduction's loops."""
+    *outer, last = reduction
+    kernel = outer[-2:] if len(outer) >= 2 else []
+    outside = outer[: len(outer) - len(kernel)]
+    chunk = _chunk(sch, block, kernel, last, tile, gpu)
+    begin, inner = sch.split(last, [None, chunk])
+    sch.reorder(*outside, begin, *kernel, inner)
+    count = prod(tile.threads)
+    for index in (0, 1):
+        held = sch.cache_read(block, index, SHARED)
+        sch.compute_at(held, begin, preserve_unit_loops=True)
+        depth = len(outside) + 3
+        own = sch.get_loops(held)[depth:]
+        width = gpu.vector if int(sch.get(own[-1]).extent) % gpu.vector == 0 else 1
+        _, thread, vector = sch.split(sch.fuse(*own), [None, count, width])
+        sch.bind(thread, THREAD)
+        if width > 1:
+            sch.vectorize(vector)
+    return [*outside, begin, *kernel, inner]
+
+
+def _chunk(sch: Schedule, block: SBlock, kernel: Sequence[Loop], last: Loop, tile: GroupTile, gpu: Gpu) -> int:
+    """Return how many steps of the `last` loop a work-group stages at a time."""
+    taps = prod(int(sch.get(loop).extent) for loop in kernel)
+    itemsize = max(np.dtype(str(read.source.dtype)).itemsize for read in sch.get(block).reads)
+    # A window of points has at most so many more than the tile; the exact number is not known before it is staged.
+    points = tile.points * (4 if taps > 1 else 1)
+    bytes_of_one = itemsize * (points + taps * tile.vectors * gpu.lanes())
+    fit = SHARED_PART * gpu.shared_bytes / bytes_of_one
+    return max(size for size in divisors(int(sch.get(last).extent)) if size <= max(1, fit))
+
+
+def bind_all(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
+    """Run `block`, element-wise, as a kernel of its own: a vector for each thread where vectors are whole."""
+    loops = sch.get_loops(block)
+    bind_points(sch, loops, gpu, vectors=True)
+
+
+def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = False) -> Loop:
+    """Give each thread one iteration of `loops` or, of `vectors`, as many of the innermost one as a vector holds.
+
+    Returns
+    -------
+    The loop over threads.
+    """
+    *outer, inner = loops
+    vector = None
+    if vectors and int(sch.get(inner).extent) % gpu.lanes() == 0:
+        inner, vector = sch.split(inner, [None, gpu.lanes()])
+    fused = sch.fuse(*outer, inner) if outer else inner
+    threads = min(gpu.threads, int(sch.get(fused).extent))
+    group, thread = sch.split(fused, [None, threads])
+    sch.bind(group, GROUP)
+    sch.bind(thread, THREAD)
+    if vector is not None:
+        sch.vectorize(vector)
+    return thread
+
+
+def vectorize_sums(sch: Schedule, block: SBlock, reduction: Loop, lane: Loop) -> None:
+    """Set the sums of `block` to zero before its loop `reduction`, and compute both a vector at a time."""
+    sch.vectorize(lane)
+    first = sch.decompose_reduction(block, reduction)
+    *rest, inner = sch.get_loops(first)[2:]
+    sch.vectorize(inner)
+    for loop in rest:
+        sch.unroll(loop)
