@@ -37,6 +37,7 @@ from tests.studies import Events
 
 pytestmark = pytest.mark.slow
 
+STAGES = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
 SELECTING = {"plan", "candidates", "select"}  # only for an algorithm that selects; see test_select
 QUANTIZING = {"quantize"}  # only for int8; see test_narrow
 
@@ -143,10 +144,17 @@ def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> No
     assert Store(workspace / "artifacts").damage("build", library.parent.name) is None
 
 
-def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+def test_all_stages_of_the_line_are_those_that_a_study_is_killed_in() -> None:
+    assert set(STAGES) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune", "confirm", "control"}
+
+
+@pytest.mark.parametrize(
+    "stages", [("train", "build", "measure"), pytest.param(STAGES, marks=pytest.mark.nightly)], ids=["some", "each"]
+)
+def test_a_study_killed_in_stages_in_turn_ends_as_an_undisturbed_one(
+    stages: tuple[str, ...], undisturbed: Path, tmp_path: Path
+) -> None:
     workspace = tmp_path / "workspace"
-    stages = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
-    assert set(stages) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune", "confirm", "control"}
     for stage in stages:
         command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage, "run"]
         killed = subprocess.run(command, check=False, capture_output=True, text=True)
