@@ -107,6 +107,10 @@ TRIED = {
 }
 
 
+def stem(page: Path) -> str:
+    return page.stem
+
+
 def arguments(command: str) -> list[str] | None:
     """Return what a command gives to `dlas`; None if it is another program's."""
     program, *rest = shlex.split(command)
@@ -165,7 +169,12 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    # Its commands are runs of the quickstart with other samplers, each of which the contract of samplers tries.
+    [pytest.param(page, marks=pytest.mark.nightly) if page == TUNING else page for page in PAGES],
+    ids=stem,
+)
 def test_the_commands_run(page: Path, typed: Typed) -> None:
     ran = [command for command in documents.commands(page) if command not in NOT_RUN]
     outputs = {command: typed.run(command) for command in ran}
@@ -218,7 +227,7 @@ def pages_with(language: str) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", pages_with("python"), ids=stem)
 def test_the_code_runs(
     page: Path, documented: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -404,7 +413,7 @@ def test_the_packages_stand_in_their_order(package: str) -> None:
 # --- links and language
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in documents.links(page):
         path, _, anchor = link.partition("#")
@@ -414,7 +423,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in documents.anchors(target), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_the_files_it_names_exist(page: Path) -> None:
     folders = "explorer|dlas_ops|search_spaces|docs|tests|examples"
     named = re.findall(rf"`((?:{folders})/[\w./]*)`", page.read_text())
@@ -426,7 +435,7 @@ def test_pages_name_files() -> None:
     assert "tests/benchmarks" in README.read_text()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_the_english_is_plain(page: Path) -> None:
     text = re.sub(r'"[^"]*"', '""', " ".join(documents.prose(page).split()))
     assert re.findall(r"(?:^|[.:|] |- )(?:Who|What|Have|Let)\b[^.|]*", text) == []

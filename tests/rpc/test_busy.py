@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,13 @@ SECONDS = 60  # less than either waits for a device that says nothing; workers s
 SAID = "serves another session, and serves one at a time; try again when the study or check that holds it has ended"
 
 
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A devices file whose device `board` is held by a session of ours."""
-    cores = sorted(os.sched_getaffinity(0))
-    with loopback.server("key", cores[:1], tmp_path / "log") as tracker:
-        session = rpc.connect(tracker, "key", 120)
-        file = tmp_path / "devices.toml"
+    cores, folder = sorted(os.sched_getaffinity(0)), tmp_path_factory.mktemp("held")
+    with loopback.server("key", cores[:1], folder / "log") as tracker:
+        session = rpc.connect(tracker, "key", 300)
+        file = folder / "devices.toml"
         file.write_text(f'[board]\ntracker = "{tracker}"\nkey = "key"\n')
         yield file
         assert rpc.round_trip(session) > 0, "the session that holds it goes on"
@@ -39,6 +40,7 @@ def test_a_check_says_that_the_device_is_held(held: Path, capsys: pytest.Capture
 
 
 def test_a_study_is_not_begun_on_it(held: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(held, tmp_path)
     space = studies.write_space(tmp_path, models=[studies.SMALL], axes={"device": "board"})
     start = time.monotonic()
     assert dlas("run", space, "-w", tmp_path / "workspace") == 2
