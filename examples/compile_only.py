@@ -10,12 +10,12 @@ import tvm
 import dlas_ops
 from dlas_ops.processor.targets import native_target
 
-network = torchvision.models.mobilenet_v2().eval()
+network = torchvision.models.squeezenet1_1().eval()
 image = torch.randn(1, 3, 64, 64)
 compiled = dlas_ops.compile(
     torch.export.export(network, (image,)),  # or an ONNX model, such as onnx.load("network.onnx")
     tvm.target.Target(native_target()),  # or {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"}
-    algorithm={"": "spatial_pack", "features.0.0.weight": "direct"},
+    algorithm={"": "spatial_pack", "features.0.weight": "direct"},
 )
 for layer in compiled.layers:
     print(layer.name, layer.operator, layer.ran, layer.reason)

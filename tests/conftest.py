@@ -90,7 +90,7 @@ def _all_cores() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def grid(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """A full grid of 24 configurations over two models, run once for all tests that only read it."""
+    """A full grid of 16 configurations over two models, run once for all tests that only read it."""
 
     def run(folder: Path) -> Ran:
         ran = Ran(studies.write_space(folder), folder / "workspace", studies.Events())
@@ -98,6 +98,18 @@ def grid(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         return ran
 
     return once.ran("grid", run, tmp_path_factory.mktemp("grid"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the space `small.toml`, of 4 configurations, and a workspace with its finished study."""
+
+    def run(folder: Path) -> Ran:
+        ran = Ran(studies.write_small(folder), folder / "workspace", studies.Events())
+        studies.run(ran.space, ran.workspace, ran.events)
+        return ran
+
+    return once.ran("undisturbed", run, tmp_path_factory.mktemp("undisturbed")).space.parent
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import explorer
 from explorer import cli
 from explorer.core import plugins
 from explorer.core.configuration import AXES
+from explorer.core.errors import SpaceError
 from explorer.core.settings import Settings
 from explorer.space import devices, space
 from explorer.space.search_options import Search
@@ -30,7 +32,8 @@ from tests.documents import PAGES, README, Block
 
 DOCS = ROOT / "docs"
 SPACES, TUNING, MODELS = DOCS / "search-spaces.md", DOCS / "search-and-tuning.md", DOCS / "models-data-training.md"
-DEVICES, RESULTS, HOUSE, OPS = DOCS / "devices.md", DOCS / "results.md", DOCS / "architecture.md", DOCS / "dlas-ops.md"
+BOARDS, DEVICES = DOCS / "boards.md", DOCS / "devices.md"
+RESULTS, HOUSE, OPS = DOCS / "results.md", DOCS / "architecture.md", DOCS / "dlas-ops.md"
 QUICKSTART = "dlas run search_spaces/quickstart.toml"
 FIRST_TRIALS = 3  # of the quickstart; more would show nothing more here
 
@@ -58,6 +61,41 @@ NOT_RUN = {
     "python examples/compile_only.py": "test_examples runs it",
 }
 
+# What the page on boards shows: it installs on a board, builds for one, or runs there.
+ON_BOARDS = (
+    "python -m tvm.exec.query_rpc_tracker --host 192.168.1.10 --port 9190",
+    "sudo apt install g++ python3-venv",
+    "python3 -m venv tvm",
+    'tvm/bin/pip install "apache-tvm[rpc]==0.27.0.post1" apache-tvm-ffi==0.1.14.post0',
+    "TVM_NUM_THREADS=4 tvm/bin/python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key rpi5 "
+    "--port 9090 --port-end 9199",
+    "dlas devices --add rpi5 --tracker 192.168.1.10:9190",
+    "dlas devices --check rpi5 --file devices.toml",
+    'LD_LIBRARY_PATH=/usr/local/cuda/lib64 tvm/bin/python -c "import tvm; print(tvm.cuda().exist)"',
+    "LD_LIBRARY_PATH=/usr/local/cuda/lib64 tvm/bin/python -m tvm.exec.rpc_server --tracker "
+    "192.168.1.10:9190 --key orin --port 9090 --port-end 9199",
+    "sudo apt install clinfo ocl-icd-opencl-dev",
+    "clinfo -l",
+    "sudo apt install mesa-opencl-icd",
+    "RUSTICL_ENABLE=panfrost clinfo -l",
+    "cmake -S tvm-source -B build -DUSE_OPENCL=ON -DUSE_LLVM=OFF -DCMAKE_BUILD_TYPE=Release",
+    "cmake --build build --target tvm_runtime tvm_runtime_opencl --parallel 4",
+    'tvm/bin/python -c "import tvm; print(tvm.opencl().exist)"',
+    "RUSTICL_ENABLE=panfrost tvm/bin/python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key "
+    "mali --port 9090 --port-end 9199 --no-fork",
+    "cmake -S tvm-source -B build-android "
+    "-DCMAKE_TOOLCHAIN_FILE=$ANDROID_NDK/build/cmake/android.toolchain.cmake -DANDROID_ABI=arm64-v8a "
+    "-DANDROID_PLATFORM=android-28 -DUSE_CPP_RPC=ON -DUSE_OPENCL=ON -DUSE_LLVM=OFF",
+    "cmake --build build-android --target tvm_runtime tvm_rpc --parallel 4",
+    "adb push build-android/lib /data/local/tmp/tvm",
+    "adb reverse tcp:9190 tcp:9190",
+    "adb forward tcp:9090 tcp:9090",
+    'adb shell "cd /data/local/tmp/tvm && chmod +x tvm_rpc && LD_LIBRARY_PATH=. ./tvm_rpc server '
+    "--host=0.0.0.0 --port=9090 --port-end=9091 --tracker=127.0.0.1:9190 --key=phone "
+    '--custom-addr=127.0.0.1"',
+)
+NOT_RUN |= dict.fromkeys(ON_BOARDS, "needs a board; test_devices checks and adds this machine")
+
 # What blocks of code that only define something are tried on.
 TRIED = {
     "def load(options": "splits = load(Options())\nassert (len(splits.train), len(splits.test)) == (360, 150)\n",
@@ -67,6 +105,10 @@ TRIED = {
         "assert calls == [conv]\n"
     ),
 }
+
+
+def stem(page: Path) -> str:
+    return page.stem
 
 
 def arguments(command: str) -> list[str] | None:
@@ -127,7 +169,12 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    # Its commands are runs of the quickstart with other samplers, each of which the contract of samplers tries.
+    [pytest.param(page, marks=pytest.mark.nightly) if page == TUNING else page for page in PAGES],
+    ids=stem,
+)
 def test_the_commands_run(page: Path, typed: Typed) -> None:
     ran = [command for command in documents.commands(page) if command not in NOT_RUN]
     outputs = {command: typed.run(command) for command in ran}
@@ -158,11 +205,18 @@ def test_every_option_of_the_program_is_named() -> None:
 
 
 @pytest.mark.nightly  # another version of TVM alone changes it
-@pytest.mark.parametrize("server", ["rpc_tracker", "rpc_server"])
-def test_tvms_servers_take_the_options(server: str) -> None:
-    (command,) = (command for command in documents.commands(DEVICES) if f"tvm.exec.{server} " in command)
-    answer = subprocess.run([sys.executable, "-m", f"tvm.exec.{server}", "--help"], capture_output=True, text=True)
-    assert [option for option in re.findall(r"--[a-z-]+", command) if option not in answer.stdout] == []
+@pytest.mark.parametrize("program", ["rpc_tracker", "rpc_server", "query_rpc_tracker"])
+def test_tvms_programs_take_the_options(program: str) -> None:
+    shown = [command for command in documents.commands(DEVICES, BOARDS) if f" tvm.exec.{program} " in command]
+    named = {option for command in shown for option in re.findall(r"--[a-z-]+", command)}
+    answer = subprocess.run([sys.executable, "-m", f"tvm.exec.{program}", "--help"], capture_output=True, text=True)
+    assert named
+    assert [option for option in sorted(named) if option not in answer.stdout] == []
+
+
+def test_boards_are_given_the_versions_that_are_installed_here() -> None:
+    pinned = re.findall(r'"?(apache-tvm[\w-]*)(?:\[\w+\])?==([\w.]+)', BOARDS.read_text())
+    assert dict(pinned) == {name: metadata.version(name) for name in ("apache-tvm", "apache-tvm-ffi")}
 
 
 # --- code
@@ -173,15 +227,17 @@ def pages_with(language: str) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.stem)
-def test_the_code_runs(page: Path, documented: Path) -> None:
+@pytest.mark.parametrize("page", pages_with("python"), ids=stem)
+def test_the_code_runs(
+    page: Path, documented: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(documented)
     parts = [block.text for block in documents.blocks("python", page) if not block.marker]
     script = "".join(text + "".join(more for head, more in TRIED.items() if head in text) for text in parts)
     script = script.replace("trials=36", f"trials={FIRST_TRIALS}")
-    done = subprocess.run([sys.executable, "-c", script], cwd=documented, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    exec(script, {"__name__": page.stem})
     if page == RESULTS:
-        assert "latency_ms" in done.stdout
+        assert "latency_ms" in capsys.readouterr().out
         assert (documented / "front.html").exists()
 
 
@@ -308,6 +364,15 @@ def test_the_tables_of_settings_are_so(table: str) -> None:
         assert (tomllib.loads(f"default = {default}")["default"] if default else None) == field.default, name
 
 
+@pytest.mark.parametrize("kind", ["cuda", "opencl"])
+def test_the_kinds_of_targets_that_a_page_says_are_refused_are_so(kind: str, tmp_path: Path) -> None:
+    assert f"**This version refuses targets of kind `{kind}`.**" in BOARDS.read_text()
+    (entry,) = (block.text for block in documents.blocks("", BOARDS) if f'kind = "{kind}"' in block.text)
+    (tmp_path / "devices.toml").write_text(entry)
+    with pytest.raises(SpaceError, match=f"there are no schedules for targets of kind '{kind}'"):
+        devices.load(tmp_path / "devices.toml")
+
+
 def test_the_keys_of_a_device_are_described() -> None:
     assert first_cells(DEVICES, "## The devices file") == set(devices.Device.model_fields) - {"name"}
 
@@ -348,7 +413,7 @@ def test_the_packages_stand_in_their_order(package: str) -> None:
 # --- links and language
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in documents.links(page):
         path, _, anchor = link.partition("#")
@@ -358,7 +423,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in documents.anchors(target), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_the_files_it_names_exist(page: Path) -> None:
     folders = "explorer|dlas_ops|search_spaces|docs|tests|examples"
     named = re.findall(rf"`((?:{folders})/[\w./]*)`", page.read_text())
@@ -370,7 +435,7 @@ def test_pages_name_files() -> None:
     assert "tests/benchmarks" in README.read_text()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_the_english_is_plain(page: Path) -> None:
     text = re.sub(r'"[^"]*"', '""', " ".join(documents.prose(page).split()))
     assert re.findall(r"(?:^|[.:|] |- )(?:Who|What|Have|Let)\b[^.|]*", text) == []

@@ -166,7 +166,7 @@ os._exit(not died.wait(20))
 
 
 def test_tvm_still_sends_the_length_of_a_message_by_itself() -> None:
-    """`explorer/line/rpc.py` has the system send both at once."""
+    """`explorer/line/tracker.py` sends both at once."""
     from tvm.rpc import base
 
     socket = Mock()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
+import queue
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,58 @@ from tvm import rpc
 from tvm.support import cc, tar
 
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line.tracker import Server, Tracker
 
-CONNECT_SECONDS = 5.0
+PATIENCE = 300.0  # seconds that a measurement waits for its turn on a device that others measure on as well
+SERVER_SECONDS = 15.0  # until a server that says nothing is given up; it starts a process for the session
 ROUND_TRIPS = 5
 IDLE = "runtime.RuntimeEnabled"  # a function of every runtime that does next to nothing
 
 
-def connect(tracker: str, key: str, seconds: int) -> Any:
+def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) -> Any:
     """Return a session on a server registered as `key`, which the server ends after `seconds`.
+
+    Parameters
+    ----------
+    patience
+        Seconds to wait while the device serves others.
 
     Raises
     ------
     DeviceError
-        If the tracker does not answer or has no server of that key.
+        If the tracker does not answer, has no server of that key, or has none that is free or answers.
     """
-    connection = tracked(tracker, key)
-    if not any(server["key"] == f"server:{key}" for server in connection.summary()["server_info"]):
-        raise DeviceError(f"the tracker at {tracker} has no server for device '{key}'; {how_to_serve(tracker, key)}")
-    # A second try would wait a minute for a tracker that is gone.
-    return connection.request(key, session_timeout=seconds, max_retry=1)
+    connection = Tracker(tracker, key)
+    try:
+        server = connection.granted(patience)
+    finally:
+        connection.close()
+    return _session(server, tracker, key, seconds)
+
+
+def _session(server: Server, tracker: str, key: str, seconds: int) -> Any:
+    """Return a session on a server that a tracker has granted, and which may be gone or hang."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(rpc.connect(server.host, server.port, server.match, session_timeout=seconds))
+        except Exception as error:  # of TVM's own kinds
+            answers.put(error)
+
+    # TVM waits without end for a server that hangs; a thread that does so too must not keep the process.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=SERVER_SECONDS)
+    except queue.Empty:
+        answer = TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
+    if not isinstance(answer, Exception):
+        return answer
+    cause = (str(answer).strip() or type(answer).__name__).splitlines()[-1].strip()[:200]
+    raise DeviceError(
+        f"the tracker at {tracker} names {server.host}:{server.port} as the server of device '{key}', which does not "
+        f"answer ({cause}); start the server again, at an address that this machine reaches"
+    ) from answer
 
 
 def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
@@ -83,36 +117,3 @@ def set_threads(session: Any, threads: int, stage: str, key: str) -> None:
     if (offered := int(session.get_function("runtime.NumThreads")())) != threads:
         message = f"device '{key}' runs {offered} threads where {threads} are asked for: raise its TVM_NUM_THREADS"
         raise StageFailed(Failure(stage, "too_few_threads", message))
-
-
-def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
-    """Return the sentence with the commands that bring the device up."""
-    host, _, port = tracker.rpartition(":")
-    environment = f"TVM_NUM_THREADS={threads} " if threads else ""
-    end = int(port) + 1  # TVM's own end of ports is 9199, and a tracker at a port above it does not start
-    return (
-        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {end}' and, on "
-        "the device, "
-        f"'{environment}python -m tvm.exec.rpc_server --tracker {tracker} --key {key} --port 9090 --port-end 9199'"
-    )
-
-
-def tracked(address: str, key: str) -> Any:
-    """Return a connection to the tracker at `address`.
-
-    Raises
-    ------
-    DeviceError
-        If it does not answer; `key` is that of the device which is looked for there.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        # rpc.connect_tracker tries a refused connection again for a minute; the answer is wanted now.
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-        connection = rpc.connect_tracker(host, int(port))
-        # Workaround: TVM 0.27: it sends the length of a message by itself, and the system then holds the message back
-        # until the length is acknowledged, for 40 ms; tests/test_workarounds.py
-        connection._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DeviceError(f"no RPC tracker answers at {address} ({error}); {how_to_serve(address, key)}") from error

@@ -44,7 +44,7 @@ def answers_table(answers: Answers) -> Table:
 def _reached(answers: Answers) -> dict[str, str]:
     return {
         "tracker": f"{answers.address} {'answers' if answers.tracker else 'does not answer'}",
-        "server": f"key '{answers.key}' {'answers' if answers.server else 'does not answer'}",
+        "server": f"key '{answers.key}' {'answers' if answers.server else 'gives no session'}",
         "target": _target(answers.target) if answers.target else "",
         "round trip": _number(answers.round_trip_ms, "ms", 3),
         "upload": _number(answers.upload_mb_s, "MB/s"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks import zoo
 from tests.benchmarks.common import Row, Timed, wall_clock
+
+if TYPE_CHECKING:
+    from dlas_ops.selection.selection import Measure
 
 Engine = dict[str, Timed]
 
@@ -102,11 +105,25 @@ def dlas(spec: str, threads: int, libraries: dict[str, Path]) -> Engine:
     return {variant: runner(path) for variant, path in libraries.items()}
 
 
-def compile_library(folder: Path, variant: Variant, threads: int, library: Path) -> Row:
+def compile_library(
+    folder: Path,
+    variant: Variant,
+    threads: int,
+    library: Path,
+    target: Mapping[str, Any] | None = None,
+    measuring: Callable[[Any, Any, Variant], Measure] | None = None,
+) -> Row:
     """Compile the network in `folder`, write `library`; return seconds and this process's peak memory, or a refusal.
 
     Seconds are the processor's, which others that use the machine do not prolong: nearly all of it is one thread. The
     memory is the whole process's, TVM and ONNX included.
+
+    Parameters
+    ----------
+    target
+        This machine's unless given.
+    measuring
+        Model, target and variant → what times candidates for them; this process unless given.
     """
     import onnx
 
@@ -115,11 +132,12 @@ def compile_library(folder: Path, variant: Variant, threads: int, library: Path)
     from dlas_ops.processor.targets import native_target
 
     model = onnx.load(zoo.onnx_path(folder, variant.sparsity, variant.dtype))
-    target = tvm.target.Target({**native_target(), "num-cores": threads})
+    made_for = tvm.target.Target({**(target or native_target()), "num-cores": threads})
     options: dict[str, Any] = {"algorithm": variant.algorithm, "format": variant.format, "dtype": variant.dtype}
     start = time.process_time()
     try:
-        compiled = dlas_ops.compile(model, target, **options)
+        measure = measuring and measuring(model, made_for, variant)
+        compiled = dlas_ops.compile(model, made_for, measure=measure, **options)
     except (ValueError, NotImplementedError) as refusal:
         return {"refused": str(refusal)}
     except Exception as error:  # a bug, which must not cost the rest of a long run

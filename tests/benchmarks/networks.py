@@ -15,6 +15,9 @@ engine; all but the one whose turn it is are stopped. zoo.py says what the netwo
 the same quantised ONNX model; a sparse variant runs the network with that share of the weights of every convolution
 but the first pruned by magnitude. Each library is compiled in a process of its own, whose peak memory is `compile_mib`.
 A variant is written algorithm[:dtype][:csr@sparsity]; one that this version refuses is skipped with the reason.
+
+With --device, libraries are compiled for a device of a devices file, checked as at the start of a study, and timed
+there over RPC. Where that is another machine, the other engines and torch take no part.
 """
 
 from __future__ import annotations
@@ -22,14 +25,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.benchmarks import engines, zoo
+from explorer.core.errors import ExplorerError
+from tests.benchmarks import engines, on_device, zoo
 from tests.benchmarks.common import (
     Contender,
     Row,
@@ -42,6 +48,7 @@ from tests.benchmarks.common import (
     write_json,
 )
 from tests.benchmarks.engines import Variant
+from tests.benchmarks.on_device import Place
 
 ALGORITHMS = ("direct", "gemm", "spatial_pack", "winograd", "auto")
 VARIANTS = [name + kind for kind, name in product(("", ":int8", ":float16", ":csr@0.9"), ALGORITHMS)]
@@ -57,12 +64,15 @@ def prepare(spec: str, folder: Path, sparsities: set[float], int8: bool = True) 
         engines.in_process(zoo.quantise, folder)
 
 
-def compile_all(spec: str, folder: Path, variants: Sequence[Variant], threads: int, work: Path) -> dict[str, Row]:
+def compile_all(
+    spec: str, folder: Path, variants: Sequence[Variant], threads: int, work: Path, place: Place | None
+) -> dict[str, Row]:
     """Compile every variant in a process of its own; return compile time and memory of those that can be had."""
     facts = {}
+    suffix, own = (".tar", (place.target, partial(on_device.measuring, place, threads))) if place else (".so", ())
     for variant in variants:
-        path = work / f"{str(variant).replace(':', '-')}.so"
-        made = engines.in_process(engines.compile_library, folder, variant, threads, path)
+        path = work / f"{str(variant).replace(':', '-')}{suffix}"
+        made = engines.in_process(engines.compile_library, folder, variant, threads, path, *own)
         if "refused" in made:
             print(f"{spec}: {variant} is skipped: {made['refused']}")
         else:
@@ -70,13 +80,18 @@ def compile_all(spec: str, folder: Path, variants: Sequence[Variant], threads: i
     return facts
 
 
-def start(spec: str, folder: Path, ours: dict[str, Row], threads: int) -> list[Contender]:
-    """Start every engine; one that crashes on this network is left out, with a word."""
+def start(spec: str, folder: Path, ours: dict[str, Row], threads: int, place: Place | None) -> list[Contender]:
+    """Start every engine that there is on the device; one that crashes on this network is left out, with a word."""
     started = []
-    calls: list[tuple[Any, ...]] = [(engines.torch_eager, spec, threads)]
-    for peer, dtype in product((engines.onnxruntime, engines.openvino), ("float32", "int8")):
-        calls.append((peer, spec, threads, folder, dtype))
-    calls.append((engines.dlas, spec, threads, {name: made["library"] for name, made in ours.items()}))
+    calls: list[tuple[Any, ...]] = []
+    if place is None or place.is_here:
+        calls.append((engines.torch_eager, spec, threads))
+        for peer, dtype in product((engines.onnxruntime, engines.openvino), ("float32", "int8")):
+            calls.append((peer, spec, threads, folder, dtype))
+    libraries = {name: made["library"] for name, made in ours.items()}
+    calls.append(
+        (on_device.dlas, spec, threads, libraries, place) if place else (engines.dlas, spec, threads, libraries)
+    )
     for call in calls:
         try:
             started.append(Contender(*call))
@@ -85,7 +100,7 @@ def start(spec: str, folder: Path, ours: dict[str, Row], threads: int) -> list[C
     return started
 
 
-def measure(spec: str, arguments: argparse.Namespace) -> list[Row]:
+def measure(spec: str, arguments: argparse.Namespace, place: Place | None) -> list[Row]:
     """Return one row per engine and variant."""
     variants = [Variant.parse(text) for text in arguments.variants]
     with tempfile.TemporaryDirectory() as temporary:
@@ -93,8 +108,8 @@ def measure(spec: str, arguments: argparse.Namespace) -> list[Row]:
         folder = arguments.models / spec if arguments.models else work
         with locked(arguments.lock, exclusive=False):
             prepare(spec, folder, {variant.sparsity for variant in variants})
-            ours = compile_all(spec, folder, variants, arguments.threads, work)
-            contenders = start(spec, folder, ours, arguments.threads)
+            ours = compile_all(spec, folder, variants, arguments.threads, work, place)
+            contenders = start(spec, folder, ours, arguments.threads, place)
         try:
             times = interleave(contenders, arguments.rounds, arguments.warm_up, arguments.runs, arguments.lock)
         finally:
@@ -110,16 +125,21 @@ def measure(spec: str, arguments: argparse.Namespace) -> list[Row]:
             "algorithm": variant.algorithm if name in ours else "",
             "format": variant.format, "dtype": variant.dtype, "sparsity": variant.sparsity,
             "threads": arguments.threads, **summary(samples),
-            "ratio_to_onnxruntime": round(medians[name] / medians["onnxruntime"], 3),
+            "ratio_to_onnxruntime": ratio(medians, name, "onnxruntime"),
             "ratio_to_onnxruntime_int8":
-                round(medians[name] / medians["onnxruntime:int8"], 3) if variant.dtype == "int8" else None,
+                ratio(medians, name, "onnxruntime:int8") if variant.dtype == "int8" else None,
             "compile_s": ours.get(name, {}).get("compile_s"), "compile_mib": ours.get(name, {}).get("compile_mib"),
         })  # fmt: skip
     return rows
 
 
+def ratio(medians: Mapping[str, float], name: str, peer: str) -> float | None:
+    """Return the time of an engine relative to that of a peer; None where the peer has not run."""
+    return round(medians[name] / medians[peer], 3) if peer in medians else None
+
+
 def print_summary(rows: Sequence[Row]) -> None:
-    """Print geometric means over the networks of the times relative to ONNX Runtime's."""
+    """Print geometric means over the networks of the times relative to ONNX Runtime's, where that has run."""
     dense = [row for row in rows if row["engine"] == "dlas" and row["format"] == "dense"]
     groups = {
         "best single algorithm, float32": [
@@ -133,11 +153,12 @@ def print_summary(rows: Sequence[Row]) -> None:
     for title, group in groups.items():
         best: dict[str, float] = {}
         for row in group:
-            ratio = row["ratio_to_onnxruntime" + ("_int8" if row["dtype"] == "int8" else "")]
+            relative = row["ratio_to_onnxruntime" + ("_int8" if row["dtype"] == "int8" else "")]
             network = f"{row['network']}@{row['input']}"
-            best[network] = min(ratio, best.get(network, ratio))
+            if relative is not None:
+                best[network] = min(relative, best.get(network, relative))
         if best:
-            each = ", ".join(f"{network} {ratio:.2f}" for network, ratio in best.items())
+            each = ", ".join(f"{network} {relative:.2f}" for network, relative in best.items())
             peer = "ONNX Runtime int8" if "int8" in title else "ONNX Runtime"
             print(f"{title}: {geometric_mean(list(best.values())):.3f} x {peer} ({each})")
 
@@ -164,15 +185,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="turns of every engine")
     parser.add_argument("--warm-up", type=float, default=0.15, help="seconds of untimed runs at the start of a turn")
     parser.add_argument("--runs", type=int, default=3, help="timed runs in a turn")
+    parser.add_argument("--device", metavar="NAME", help="measure on this device over RPC")
+    parser.add_argument("--devices", type=Path, metavar="FILE", help="that has its entry; the bundled one by default")
     arguments = parser.parse_args()
     facts = environment()
     print(f"{facts['cpu']}, {facts['cores']} cores, {facts['versions']}")
-    rows: list[Row] = []
-    for spec in arguments.networks:
-        rows += measure(spec, arguments)
-        print_table(rows[-len([row for row in rows if f"{row['network']}@{row['input']}" == spec]) :])
-        if arguments.json:
-            write_json(arguments.json, facts, rows)
+    with ExitStack() as served:
+        place = None
+        if arguments.device:
+            try:
+                place = served.enter_context(on_device.reached(arguments.device, arguments.devices, arguments.threads))
+            except ExplorerError as error:
+                parser.error(str(error))
+            facts |= {"device": place.name, "target": dict(place.target), "processor": place.processor}
+            print(f"device {place.name}: {place.processor}, target {facts['target']}")
+        rows: list[Row] = []
+        for spec in arguments.networks:
+            found = measure(spec, arguments, place)
+            rows += found
+            print_table(found)
+            if arguments.json:
+                write_json(arguments.json, facts, rows)
     print_summary(rows)
 
 

@@ -24,6 +24,7 @@ from tests import studies
 from tests.benchmarks.common import Row, environment, print_table, summary, write_json
 
 TRIALS = 24
+ALGORITHMS = ("direct", "gemm", "spatial_pack")
 DLAS = Path(sys.executable).with_name("dlas")
 
 
@@ -42,7 +43,9 @@ def cached_trials(folder: Path, repeats: int, sampler: str) -> list[float]:
     """Return milliseconds per trial of studies whose every stage and measurement is on record."""
     samples = []
     for repeat in range(repeats):
-        path = studies.write_space(folder, name=f"{sampler}-{repeat}", search={"sampler": sampler})
+        path = studies.write_space(
+            folder, name=f"{sampler}-{repeat}", algorithms=ALGORITHMS, search={"sampler": sampler}
+        )
         ends = Ends()
         studies.run(path, folder / "workspace", ends, trials=TRIALS)
         executed = [stage for stage in ends.stages if not stage.startswith("reach")]
@@ -65,7 +68,7 @@ def processes(repeats: int, *command: str) -> list[float]:
 
 def rows(folder: Path, repeats: int) -> list[Row]:
     """Run the grid, then everything that is measured."""
-    grid = studies.write_space(folder)
+    grid = studies.write_space(folder, algorithms=ALGORITHMS)
     workspace = folder / "workspace"
     studies.run(grid, workspace, studies.Events())
     kinds: dict[str, Callable[[], list[float]]] = {

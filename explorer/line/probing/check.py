@@ -20,7 +20,8 @@ from explorer.line import rpc
 from explorer.line.control import FILL, Control
 from explorer.line.probing import claims, self_description
 from explorer.line.probing.answers import Answers, Peaks
-from explorer.line.probing.describe import likely, offered_threads, own_target
+from explorer.line.probing.describe import PATIENCE, likely, offered_threads, own_target
+from explorer.line.tracker import Tracker
 
 SESSION_SECONDS = 300
 FIRST_UPLOAD, UPLOAD = 1 << 18, 1 << 24  # bytes; the second one only over a connection that is quick
@@ -43,9 +44,9 @@ def check(tracker: str, key: str, target: Mapping[str, Any] | str, device: str, 
     """
     answers = Answers(device, tracker, key)
     try:
-        rpc.tracked(tracker, key).close()
+        Tracker(tracker, key).close()
         answers = replace(answers, tracker=True)
-        session = rpc.connect(tracker, key, SESSION_SECONDS)
+        session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
     except DeviceError as error:
         return replace(answers, refusal=str(error)).as_dict()
     answers = replace(answers, server=True)

@@ -11,8 +11,10 @@ from dlas_ops.processor import instruction_sets, targets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
 from explorer.line.probing import claims, self_description
+from explorer.line.tracker import how_to_serve
 
 SESSION_SECONDS = 60
+PATIENCE = 3.0  # seconds that a device may serve another session until that is said
 
 
 def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: int, device: str) -> dict[str, Any]:
@@ -32,14 +34,14 @@ def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: i
     Raises
     ------
     DeviceError
-        If the device does not answer, offers fewer threads, or is not what its target says.
+        If the device does not answer, serves another session, offers fewer threads, or is not what its target says.
     """
-    session = rpc.connect(tracker, key, SESSION_SECONDS)
+    session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
     offered = offered_threads(session)
     if offered < threads:
         raise DeviceError(
             f"device '{key}' at {tracker} runs {offered} threads and the search space asks for {threads}; "
-            f"{rpc.how_to_serve(tracker, key, threads)}"
+            f"{how_to_serve(tracker, key, threads)}"
         )
     compiled_for = own_target(target)
     says = self_description.described(session, likely(compiled_for)).says

@@ -11,7 +11,7 @@ from explorer.core.errors import DeviceError
 from explorer.line import rpc
 from explorer.line.probing import claims, self_description
 from explorer.line.probing.answers import Description
-from explorer.line.probing.describe import SESSION_SECONDS, offered_threads
+from explorer.line.probing.describe import PATIENCE, SESSION_SECONDS, offered_threads
 
 
 def target(tracker: str, key: str) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def target(tracker: str, key: str) -> dict[str, Any]:
     DeviceError
         If the device does not answer, or does not say what it is.
     """
-    session = rpc.connect(tracker, key, SESSION_SECONDS)
+    session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
     says, failure = self_description.described(session, "")
     if says.architecture not in instruction_sets.BASELINES:
         cause = f"device '{key}' at {tracker} does not say what it is ({failure})"

@@ -50,7 +50,7 @@ def test_all_that_answers_is_shown() -> None:
 
 def test_what_was_not_read_is_a_dash() -> None:
     lines = [squeezed(line) for line in shown(device_tables.answers_table(Answers("board", "lan:9190", "b")))[1:]]
-    assert lines[:2] == ["tracker lan:9190 does not answer", "server key 'b' does not answer"]
+    assert lines[:2] == ["tracker lan:9190 does not answer", "server key 'b' gives no session"]
     assert all(line.endswith(" -") for line in lines[2:])
     assert not any("0" in line for line in lines[2:])
 

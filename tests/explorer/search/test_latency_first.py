@@ -155,7 +155,7 @@ def write(folder: Path, name: str) -> Path:
         "model": [studies.SMALL, BLIND],
         "width": [0.25, 4],
         "compression": ["none", "weight_pruning", "channel_pruning"],
-        "ratio": [0.5, 0.75],
+        "ratio": 0.5,
     }
     constraints = [
         {"when": {"model": studies.SMALL}, "require": {"width": [0.25]}},
@@ -180,7 +180,7 @@ def first(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         ran = Ran(write(folder, "first"), folder / "workspace", Events())
         studies.run_grid(write(folder, "whole"), ran.workspace, Events())
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(latency_first, "MIN_FINE_TUNED", 3)  # of 8
+            patched.setattr(latency_first, "MIN_FINE_TUNED", 2)  # of 4
             studies.run(ran.space, ran.workspace, ran.events)
         return ran
 

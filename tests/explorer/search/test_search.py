@@ -32,11 +32,12 @@ from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import forks, studies
-from tests.conftest import Once, Ran
+from tests.conftest import Ran
 from tests.studies import Events
 
 pytestmark = pytest.mark.slow
 
+STAGES = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
 SELECTING = {"plan", "candidates", "select"}  # only for an algorithm that selects; see test_select
 QUANTIZING = {"quantize"}  # only for int8; see test_narrow
 
@@ -65,14 +66,14 @@ def most_executions(workspace: Path) -> int:
 
 
 def test_a_grid_over_two_models_trains_two(grid: Ran) -> None:
-    assert len(grid.events.outcomes) == 24
+    assert len(grid.events.outcomes) == 16
     assert not any(isinstance(outcome, Failure) for outcome in grid.events.outcomes.values())
-    expected = {"data": 1, "train": 2, "compress": 4, "lower": 12, "build": 12}
+    expected = {"data": 1, "train": 2, "compress": 4, "lower": 8, "build": 8}
     expected |= {"evaluate": 4, "control": 1}
     executed = studies.executions(grid.workspace)
     sessions = executed.pop("measure")
     assert executed == expected
-    assert sessions >= 2 * 24
+    assert sessions >= 2 * 16
     assert sessions == sum(len(own) for own in sessions_of(grid.workspace, "grid").values())
 
 
@@ -90,7 +91,7 @@ def test_every_stack_has_its_sessions_and_the_record_says_what_all_of_them_tell(
 
 def test_every_configuration_once_and_optuna_has_the_same_values(grid: Ran) -> None:
     frame = Records(Workspace(grid.workspace).url).frame("grid")
-    assert frame["configuration_id"].nunique() == len(frame) == 24
+    assert frame["configuration_id"].nunique() == len(frame) == 16
     trials = study_of(grid.workspace, "grid").trials
     assert [t.number for t in trials] == frame["number"].to_list()
     for t, row in zip(trials, frame.to_dict("records"), strict=True):
@@ -117,7 +118,7 @@ def test_a_second_run_executes_nothing(grid: Ran) -> None:
     before = studies.executions(grid.workspace)
     events = Events()
     summary = studies.run(grid.space, grid.workspace, events)
-    assert (summary.added, summary.complete, summary.failed) == (0, 24, 0)
+    assert (summary.added, summary.complete, summary.failed) == (0, 16, 0)
     assert not events.stages
     assert studies.executions(grid.workspace) == before
 
@@ -127,7 +128,7 @@ def test_another_study_in_the_workspace_reuses_everything(grid: Ran, tmp_path: P
     shutil.copytree(grid.workspace, workspace)
     before = studies.executions(workspace)
     summary = studies.run(studies.write_space(tmp_path, name="again"), workspace, Events())
-    assert summary.complete == 24
+    assert summary.complete == 16
     assert studies.executions(workspace) == before
 
 
@@ -139,25 +140,21 @@ def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> No
     events = Events()
     studies.run(studies.write_space(tmp_path, name="again"), workspace, events)
     assert [note for note in events.notes if "corrupt" in note and str(library) in note]
-    assert studies.executions(workspace)["build"] == 13
+    assert studies.executions(workspace)["build"] == 9
     assert Store(workspace / "artifacts").damage("build", library.parent.name) is None
 
 
-@pytest.fixture(scope="module")
-def undisturbed(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def run(folder: Path) -> Ran:
-        path = studies.write_space(folder, name="small", models=(studies.SMALL,), algorithms=("gemm",))
-        ran = Ran(path, folder / "workspace", Events())
-        studies.run(ran.space, ran.workspace, ran.events)
-        return ran
-
-    return once.ran("undisturbed", run, tmp_path_factory.mktemp("undisturbed")).space.parent
+def test_all_stages_of_the_line_are_those_that_a_study_is_killed_in() -> None:
+    assert set(STAGES) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune", "confirm", "control"}
 
 
-def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stages", [("train", "build", "measure"), pytest.param(STAGES, marks=pytest.mark.nightly)], ids=["some", "each"]
+)
+def test_a_study_killed_in_stages_in_turn_ends_as_an_undisturbed_one(
+    stages: tuple[str, ...], undisturbed: Path, tmp_path: Path
+) -> None:
     workspace = tmp_path / "workspace"
-    stages = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
-    assert set(stages) == set(plugins.names("stage")) - SELECTING - QUANTIZING - {"tune", "confirm", "control"}
     for stage in stages:
         command = [sys.executable, "-m", "tests.studies", str(undisturbed / "small.toml"), str(workspace), stage, "run"]
         killed = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -180,8 +177,8 @@ def test_a_study_killed_in_each_stage_in_turn_ends_as_an_undisturbed_one(undistu
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_a_study_killed_at_50_random_moments_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    models = ("mobilenetv1", "mobilenetv2", "resnet18", "vgg16")
-    path = studies.write_space(tmp_path, models=models, axes={"ratio": [0.3, 0.5, 0.7]})
+    models, algorithms = ("mobilenetv1", "mobilenetv2", "resnet18", "vgg16"), ("direct", "gemm", "spatial_pack")
+    path = studies.write_space(tmp_path, models=models, algorithms=algorithms, axes={"ratio": [0.3, 0.5, 0.7]})
     whole, workspace = tmp_path / "undisturbed", tmp_path / "killed"
     studies.run(path, whole, Events())
     drawn = random.Random(0)

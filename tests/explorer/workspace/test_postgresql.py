@@ -82,7 +82,7 @@ def url(server: str) -> str:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    return studies.write_space(tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",))
+    return studies.write_small(tmp_path)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,17 @@ def selected(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once.ran("selected", study, tmp_path_factory.mktemp("selected")).space.parent
 
 
-def run(folder: Path, name: str, *compressions: str, format: str = "dense") -> studies.Events:
+def run(
+    folder: Path, name: str, *compressions: str, format: str = "dense", algorithms: Sequence[str] = ("auto",)
+) -> studies.Events:
     """Run the study `name` of one network and thread count, compressed in turn by each of `compressions`."""
-    axes = {"compression": compressions, "format": format, "threads": 1}
-    path = studies.write_space(folder, name=name, models=(studies.SMALL,), algorithms=("auto",), axes=axes)
+    axes: dict[str, Any] = {"compression": compressions, "format": format, "threads": 1}
+    if not any("pruning" in compression for compression in compressions):
+        axes["ratio"] = None
+    path = studies.write_space(folder, name=name, models=(studies.SMALL,), algorithms=algorithms, axes=axes)
     events = studies.Events()
     summary = studies.run(path, folder / "workspace", events)
-    assert (summary.complete, summary.failed) == (len(compressions), 0)
+    assert (summary.complete, summary.failed) == (len(compressions) * len(algorithms), 0)
     return events
 
 
@@ -97,6 +102,20 @@ def test_sparse_layers_are_selected_for_by_what_is_not_zero(selected: Path) -> N
     assert {layer["asked"] for layer in convolutions} == {"auto/csr"}
     assert all(layer["ran"] in layer["measured"] and not layer["reason"] for layer in convolutions)
     assert all(set(layer["measured"]) == {"direct/csr", "gemm/csr", "spatial_pack/csr"} for layer in convolutions)
+
+
+def test_of_bytes_what_is_selected_are_their_kernels_which_share_an_accuracy(selected: Path) -> None:
+    run(selected, "bytes", "int8", algorithms=("gemm", "auto"))
+    frame = Records(Workspace(selected / "workspace").url).frame("bytes")
+    assert frame["dtype"].to_list() == ["int8"] * 2
+    assert frame["evaluate_key"].nunique() == 1
+    (number,) = frame[frame["algorithm"] == "auto"]["number"]
+    layers = explorer.layers(number, selected / "workspace", "bytes")
+    convolutions = [layer for layer in layers if layer["operator"] == "conv2d"]
+    assert len(convolutions) == LAYERS
+    assert {layer["dtype"] for layer in convolutions} == {"int8"}
+    assert all(layer["ran"] in layer["measured"] for layer in convolutions)
+    assert not any("winograd/dense" in layer["measured"] for layer in convolutions)
 
 
 def test_every_convolution_runs_as_asked_and_says_what_was_measured(selected: Path) -> None:

@@ -1,0 +1,125 @@
+"""Address of a TVM RPC tracker → the server of a device that it grants, or in one sentence why it grants none.
+
+TVM's own client of a tracker waits a minute where nothing listens, and for ever for a program that says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from typing import Any, NamedTuple
+
+from tvm.rpc import base
+from tvm.rpc.base import TrackerCode
+
+from explorer.core.errors import DeviceError
+
+ANSWER_SECONDS = 5.0  # until a tracker that says nothing is given up
+PRIORITY = 1  # as TVM's own clients have it: who asks first is served first
+
+
+class Server(NamedTuple):
+    """A server that a tracker grants for one session, with the key that it expects of the client."""
+
+    host: str
+    port: int
+    match: str
+
+
+class Tracker:
+    """A connection to a tracker.
+
+    Parameters
+    ----------
+    address
+        ``"host:port"``.
+    key
+        That of the device which is looked for there.
+
+    Raises
+    ------
+    DeviceError
+        If nothing answers there, or what answers is no tracker.
+    """
+
+    def __init__(self, address: str, key: str) -> None:
+        self._address, self._key = address, key
+        host, _, port = address.rpartition(":")
+        try:
+            self._socket = socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS)
+        except OSError as error:
+            raise DeviceError(f"no RPC tracker answers at {address} ({error}); {how_to_serve(address, key)}") from error
+        try:
+            self._socket.sendall(struct.pack("<i", base.RPC_TRACKER_MAGIC))
+            (said,) = struct.unpack("<i", base.recvall(self._socket, 4))
+        except OSError as error:
+            raise self._no_tracker(error) from error
+        if said != base.RPC_TRACKER_MAGIC:
+            raise self._no_tracker("it answers in another protocol")
+
+    def close(self) -> None:
+        """End the connection, and with it a request that waits."""
+        self._socket.close()
+
+    def servers(self) -> int:
+        """Return how many servers are registered for the device."""
+        try:
+            _, summary = self._answer(TrackerCode.SUMMARY)
+            return sum(server["key"] == f"server:{self._key}" for server in summary["server_info"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise self._no_tracker(error) from error
+
+    def granted(self, seconds: float) -> Server:
+        """Return a server of the device, for which others may have to be waited.
+
+        Raises
+        ------
+        DeviceError
+            If there is none, or all serve other sessions for so many `seconds`.
+        """
+        if not (how_many := self.servers()):
+            what = f"the tracker at {self._address} has no server for device '{self._key}'"
+            raise DeviceError(f"{what}; {how_to_serve(self._address, self._key)}")
+        self._socket.settimeout(seconds)
+        try:
+            _, (host, port, match) = self._answer(TrackerCode.REQUEST, self._key, "", PRIORITY)
+            return Server(host, port, match)
+        except TimeoutError as error:
+            raise DeviceError(self._busy(how_many)) from error
+        except (OSError, ValueError, TypeError) as error:
+            raise self._no_tracker(error) from error
+
+    def _answer(self, *message: object) -> Any:
+        # Workaround: TVM 0.27: its own function sends the length by itself, and the system then holds the message back
+        # until the length is acknowledged, for 40 ms; tests/test_workarounds.py
+        text = json.dumps(message).encode()
+        self._socket.sendall(struct.pack("<i", len(text)) + text)
+        return base.recvjson(self._socket)
+
+    def _no_tracker(self, cause: object) -> DeviceError:
+        self.close()
+        return DeviceError(
+            f"the program that listens at {self._address} does not answer as an RPC tracker does ({cause}); if it is "
+            f"one, start it again, else give device '{self._key}' the address of its tracker, which is not that of its "
+            "server"
+        )
+
+    def _busy(self, how_many: int) -> str:
+        servers = "the server" if how_many == 1 else f"each of the {how_many} servers"
+        return (
+            f"{servers} of device '{self._key}' at {self._address} serves another session, and serves one at a time; "
+            "try again when the study or check that holds it has ended, or start the server again to end that"
+        )
+
+
+def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
+    """Return the sentence with the commands that bring the device up."""
+    host, _, port = tracker.rpartition(":")
+    environment = f"TVM_NUM_THREADS={threads} " if threads else ""
+    end = int(port) + 1  # TVM's own end of ports is 9199, and a tracker at a port above it does not start
+    return (
+        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {end}' and, on "
+        "the device, "
+        f"'{environment}python -m tvm.exec.rpc_server --tracker {tracker} --key {key} --port 9090 --port-end 9199'"
+    )
