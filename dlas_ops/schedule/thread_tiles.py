@@ -21,6 +21,9 @@ SHARED = "shared"
 # Part of the shared memory that one work-group takes, so that another one computes while it waits.
 SHARED_PART = 0.5
 
+# Points that the windows of a tile cover, for one of its own: kernels of 3 x 3 that step by 2 over a large tile.
+WINDOW = 4
+
 
 def group_of(sch: Schedule, block: SBlock) -> GroupTile:
     """Return the work-group's tile that the computation of `block` was laid out for."""
@@ -60,6 +63,7 @@ def thread_tiled(
     gpu: Gpu,
     choice: Choice,
     channels_first: bool,
+    window: bool = False,
     alone: bool = False,
 ) -> None:
     """Give each thread a tile of the sums of `block`, each work-group the tile of its threads, and run the epilogue.
@@ -71,6 +75,7 @@ def thread_tiled(
     choice : a value for each of `thread_space`'s tunables
     channels_first : whether threads next to each other compute neighbouring channels, as channels that lie next to
         each other in memory ask for; else neighbouring points
+    window : whether the last loops but one are over the rows and columns of a kernel, which reads the same points anew
     alone : whether what `block` reads and what reads it are kernels of their own, which the caller schedules
     """
     epilogue, producers = (None, []) if alone else (Epilogue(sch, block), sources(sch, block))
@@ -94,7 +99,7 @@ def thread_tiled(
         sch.reverse_compute_at(sums, thread)
     for loop in (hi, wi, oi):
         sch.unroll(loop)
-    inside = _staged(sch, block, reduction, tile, gpu) if gpu.stages else list(reduction)
+    inside = _staged(sch, block, reduction, tile, gpu, window) if gpu.stages else list(reduction)
     for producer in producers:
         if gpu.stages:
             sch.compute_inline(producer)
@@ -113,37 +118,53 @@ def _dividing(threads: tuple[int, int, int], tile: tuple[int, int, int]) -> tupl
     return fit[0], fit[1], fit[2]
 
 
-def _staged(sch: Schedule, block: SBlock, reduction: Sequence[Loop], tile: GroupTile, gpu: Gpu) -> list[Loop]:
+def _staged(
+    sch: Schedule, block: SBlock, reduction: Sequence[Loop], tile: GroupTile, gpu: Gpu, window: bool
+) -> list[Loop]:
     """Bring what a work-group reads to shared memory, some input channels at a time; return the reduction's loops."""
     *outer, last = reduction
-    kernel = outer[-2:] if len(outer) >= 2 else []
-    outside = outer[: len(outer) - len(kernel)]
-    chunk = _chunk(sch, block, kernel, last, tile, gpu)
-    begin, inner = sch.split(last, [None, chunk])
-    sch.reorder(*outside, begin, *kernel, inner)
-    count = prod(tile.threads)
+    blocks, kernel = (outer[:-2], outer[-2:]) if window else (outer, [])
+    fit = _fitting(sch, block, kernel, tile, gpu)
+    extent = int(sch.get(last).extent)
+    step = max(size for size in divisors(extent) if size <= fit)
+    begin, inner = sch.split(last, [None, step])
+    inside = [*kernel, inner]
+    if blocks and step == extent:
+        *blocks, split = blocks
+        more = max(size for size in divisors(int(sch.get(split).extent)) if size <= max(1, fit // step))
+        split, own = sch.split(split, [None, more])
+        blocks, inside = [*blocks, split], [own, *inside]
+    sch.reorder(*blocks, begin, *inside)
     for index in (0, 1):
-        held = sch.cache_read(block, index, SHARED)
-        sch.compute_at(held, begin, preserve_unit_loops=True)
-        depth = len(outside) + 3
-        own = sch.get_loops(held)[depth:]
-        width = gpu.vector if int(sch.get(own[-1]).extent) % gpu.vector == 0 else 1
-        _, thread, vector = sch.split(sch.fuse(*own), [None, count, width])
-        sch.bind(thread, THREAD)
-        if width > 1:
-            sch.vectorize(vector)
-    return [*outside, begin, *kernel, inner]
+        _share(sch, block, index, begin, tile, gpu)
+    return [*blocks, begin, *inside]
 
 
-def _chunk(sch: Schedule, block: SBlock, kernel: Sequence[Loop], last: Loop, tile: GroupTile, gpu: Gpu) -> int:
-    """Return how many steps of the `last` loop a work-group stages at a time."""
+def _share(sch: Schedule, block: SBlock, index: int, loop: Loop, tile: GroupTile, gpu: Gpu) -> None:
+    """Bring what `block` reads of its source `index` in one iteration of `loop` to shared memory, by all threads."""
+    held = sch.cache_read(block, index, SHARED)
+    sch.compute_at(held, loop, preserve_unit_loops=True)
+    around = next(depth for depth, each in enumerate(sch.get_loops(held)) if _is(sch, each, loop)) + 1
+    own = sch.get_loops(held)[around:]
+    width = gpu.vector if int(sch.get(own[-1]).extent) % gpu.vector == 0 else 1
+    _, thread, vector = sch.split(sch.fuse(*own), [None, prod(tile.threads), width])
+    sch.bind(thread, THREAD)
+    if width > 1:
+        sch.vectorize(vector)
+
+
+def _is(sch: Schedule, one: Loop, other: Loop) -> bool:
+    return bool(sch.get(one).same_as(sch.get(other)))
+
+
+def _fitting(sch: Schedule, block: SBlock, kernel: Sequence[Loop], tile: GroupTile, gpu: Gpu) -> int:
+    """Return how many input channels a work-group can hold of what it reads, at least 1."""
     taps = prod(int(sch.get(loop).extent) for loop in kernel)
     itemsize = max(np.dtype(str(read.source.dtype)).itemsize for read in sch.get(block).reads)
     # A window of points has at most so many more than the tile; the exact number is not known before it is staged.
-    points = tile.points * (4 if taps > 1 else 1)
-    bytes_of_one = itemsize * (points + taps * tile.vectors * gpu.lanes())
-    fit = SHARED_PART * gpu.shared_bytes / bytes_of_one
-    return max(size for size in divisors(int(sch.get(last).extent)) if size <= max(1, fit))
+    points = tile.points * (WINDOW if taps > 1 else 1)
+    channel_bytes = itemsize * (points + taps * tile.vectors * gpu.lanes())
+    return max(1, int(SHARED_PART * gpu.shared_bytes / channel_bytes))
 
 
 def bind_all(sch: Schedule, block: SBlock, gpu: Gpu) -> None:

@@ -100,4 +100,4 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
     """Hold a tile of output points x channel vectors in the registers of each thread."""
     n, b, h, w, c, *reduction = sch.get_loops(block)
     o, v = sch.split(c, [None, gpu.lanes()])
-    thread_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), reduction, gpu, choice, channels_first=True)
+    thread_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), reduction, gpu, choice, channels_first=True, window=True)
