@@ -11,6 +11,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import opencl
 from tests.dlas_ops.reference_checks import case, compare
 from tests.dlas_ops.shapes import SETTINGS, convolutions
+from tests.dlas_ops.test_int8 import CONVS, Case
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 # Cases that a test draws: every time, and nightly. PoCL takes some seconds to compile one.
@@ -37,3 +38,13 @@ def test_drawn_shapes(algorithm: str, device: str, examples: int) -> None:
         check(conv, algorithm, blocked, device)
 
     cases()
+
+
+@pytest.mark.parametrize("device", opencl.FAMILIES)
+@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
+@pytest.mark.parametrize("kind", CONVS)
+def test_int8_is_exact(kind: str, algorithm: str, device: str) -> None:
+    case, target = Case(CONVS[kind]), opencl.target(device)
+    lowered = dlas_ops.lower(case.model, target, algorithm=algorithm, dtype="int8")
+    case.compare(opencl.run(lowered, target, case.data))
+    assert {layer.dtype for layer in lowered.layers} == {"int8"}
