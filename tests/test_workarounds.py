@@ -249,6 +249,22 @@ def test_tvm_still_takes_the_sums_of_a_tile_from_a_heap() -> None:
     assert ["BackendAllocWorkspace" in text for text in texts] == [True, False]
 
 
+def test_tvm_still_packs_gathered_bytes_in_opencl_as_in_cuda() -> None:
+    """`dlas_ops.schedule.thread_tiles._gathers_bytes`: TVM 0.27 joins them by shifts, to one int."""
+    from dlas_ops._tvm import tvm
+
+    te = tvm.te
+    data = te.placeholder((4, 64), "uint8", "data")
+    turned = te.compute((64, 4), lambda i, j: data[j, i], name="turned")
+    sch = tvm.s_tir.Schedule(te.create_prim_func([data, turned]))
+    row, column = sch.get_loops(sch.get_sblock("turned"))
+    sch.bind(row, "threadIdx.x")
+    sch.vectorize(column)
+    target = tvm.target.Target({"kind": "opencl", "host": "llvm"})
+    source = tvm.compile(sch.mod, target).mod.imports[0].inspect_source("cl")
+    assert "<< 24" in source
+
+
 @pytest.mark.nightly
 def test_asking_tvm_for_its_threads_still_binds_this_one() -> None:
     """`dlas_ops.selection.candidates.time_here` counts cores itself: to ask TVM 0.27 starts its threads."""

@@ -36,6 +36,8 @@ _INT8 = {
     # Exact, unlike vpmaddubsw, whose sums of two products saturate at 16 bits.
     "vpmaddwd": Dot(2, "int16", "int16", "int32", "vpmaddwd"),
     "sdot": Dot(4, "int8", "int8", "int32", "sdot"),
+    "dp4a": Dot(4, "int8", "int8", "int32", "dp4a"),
+    "arm_dot": Dot(4, "int8", "int8", "int32", "arm_dot"),
     "": Dot(1, "uint8", "int8", "int32"),
 }
 

@@ -55,16 +55,16 @@ KIB = 1024
 # Figures are rough, those of a common chip of the family: the rules that read them choose between tiles, they do not
 # predict times. Mali has no memory for work-groups beside its caches: what OpenCL calls local lies in main memory.
 _TABLE: tuple[tuple[str, str, Gpu], ...] = (
-    # kind, family                vector, cycles, sums, threads, warp, shared, units
+    # kind, family                vector, cycles, sums, threads, warp, shared, units, dot
     ("opencl", "mali-bifrost", Gpu(4, 2, 8, 64, 8, 0, 6)),
-    ("opencl", "mali", Gpu(4, 2, 8, 64, 16, 0, 10)),
+    ("opencl", "mali", Gpu(4, 2, 8, 64, 16, 0, 10, "arm_dot")),
     ("opencl", "adreno", Gpu(4, 2, 8, 128, 64, 32 * KIB, 4)),
     ("opencl", "intel", Gpu(4, 2, 8, 128, 16, 32 * KIB, 12)),
     ("opencl", "", Gpu(4, 4, 8, 64, 16, 0, 8)),
-    ("cuda", "sm_7", Gpu(4, 4, 12, 256, 32, 48 * KIB, 8)),
-    ("cuda", "sm_8", Gpu(4, 4, 12, 256, 32, 48 * KIB, 16)),
-    ("cuda", "sm_9", Gpu(4, 4, 16, 256, 32, 48 * KIB, 264)),
-    ("cuda", "", Gpu(4, 4, 12, 256, 32, 48 * KIB, 16)),
+    ("cuda", "sm_7", Gpu(4, 4, 12, 256, 32, 48 * KIB, 8, "dp4a")),
+    ("cuda", "sm_8", Gpu(4, 4, 12, 256, 32, 48 * KIB, 16, "dp4a")),
+    ("cuda", "sm_9", Gpu(4, 4, 16, 256, 32, 48 * KIB, 264, "dp4a")),
+    ("cuda", "", Gpu(4, 4, 12, 256, 32, 48 * KIB, 16, "dp4a")),
 )
 
 # The family of processors that run OpenCL: a work-group is one thread, which computes with the host's vectors.

@@ -8,7 +8,9 @@ from math import prod
 
 import numpy as np
 
+from dlas_ops._tvm import tvm
 from dlas_ops._types import Loop, SBlock, Schedule
+from dlas_ops.processor.gpu_dot import summed
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.group_tiling import GroupTile
 from dlas_ops.schedule.register_tiles import sources
@@ -17,9 +19,13 @@ from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 GROUP, THREAD = "blockIdx.x", "threadIdx.x"
 SHARED = "shared"
+BYTE = 8
 
 # Part of the shared memory that one work-group takes, so that another one computes while it waits.
 SHARED_PART = 0.5
+
+# Points that the windows of a tile cover, for one of its own: kernels of 3 x 3 that step by 2 over a large tile.
+WINDOW = 4
 
 
 def group_of(sch: Schedule, block: SBlock) -> GroupTile:
@@ -59,7 +65,9 @@ def thread_tiled(
     reduction: Sequence[Loop],
     gpu: Gpu,
     choice: Choice,
+    value: Sequence[Loop],
     channels_first: bool,
+    window: bool = False,
     alone: bool = False,
 ) -> None:
     """Give each thread a tile of the sums of `block`, each work-group the tile of its threads, and run the epilogue.
@@ -69,8 +77,10 @@ def thread_tiled(
     spatial : loops over image, channel vector, row, column and the channel in the vector
     reduction : loops of the reduction, outermost first
     choice : a value for each of `thread_space`'s tunables
+    value : the loop over the values that an instruction sums into one lane, if there is one
     channels_first : whether threads next to each other compute neighbouring channels, as channels that lie next to
         each other in memory ask for; else neighbouring points
+    window : whether the last loops but one are over the rows and columns of a kernel, which reads the same points anew
     alone : whether what `block` reads and what reads it are kernels of their own, which the caller schedules
     """
     epilogue, producers = (None, []) if alone else (Epilogue(sch, block), sources(sch, block))
@@ -83,7 +93,7 @@ def thread_tiled(
     ho, ht, hi = sch.split(h, [None, tile.threads[0], tile.thread.height])
     wo, wt, wi = sch.split(w, [None, tile.threads[1], tile.thread.width])
     threads = (ht, wt, ot) if channels_first else (ot, ht, wt)
-    sch.reorder(n, oo, ho, wo, *threads, *reduction, hi, wi, oi, v)
+    sch.reorder(n, oo, ho, wo, *threads, *reduction, hi, wi, oi, v, *value)
     group, thread = sch.fuse(n, oo, ho, wo), sch.fuse(*threads)
     sch.bind(group, GROUP)
     sch.bind(thread, THREAD)
@@ -94,17 +104,17 @@ def thread_tiled(
         sch.reverse_compute_at(sums, thread)
     for loop in (hi, wi, oi):
         sch.unroll(loop)
-    inside = _staged(sch, block, reduction, tile, gpu) if gpu.stages else list(reduction)
-    for producer in producers:
-        if gpu.stages:
-            sch.compute_inline(producer)
-        else:
+    if gpu.stages:
+        inside = _staged(sch, block, producers, reduction, tile, gpu, window)
+    else:
+        inside = list(reduction)
+        for producer in producers:
             bind_all(sch, producer, gpu)
     if epilogue is not None:
         epilogue.vectorize(2, lanes)
     else:
         vectorize_inner(sch, sums, sch.get_loops(sums)[2:], lanes)
-    vectorize_sums(sch, block, inside[0], v)
+    vectorize_sums(sch, block, inside[0], v, value, gpu.dot)
 
 
 def _dividing(threads: tuple[int, int, int], tile: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -113,43 +123,89 @@ def _dividing(threads: tuple[int, int, int], tile: tuple[int, int, int]) -> tupl
     return fit[0], fit[1], fit[2]
 
 
-def _staged(sch: Schedule, block: SBlock, reduction: Sequence[Loop], tile: GroupTile, gpu: Gpu) -> list[Loop]:
-    """Bring what a work-group reads to shared memory, some input channels at a time; return the reduction's loops."""
+def _staged(
+    sch: Schedule,
+    block: SBlock,
+    producers: Sequence[SBlock],
+    reduction: Sequence[Loop],
+    tile: GroupTile,
+    gpu: Gpu,
+    window: bool,
+) -> list[Loop]:
+    """Bring what a work-group reads to shared memory, some input channels at a time; return the reduction's loops.
+
+    What `producers` compute is computed as it is brought there.
+    """
     *outer, last = reduction
-    kernel = outer[-2:] if len(outer) >= 2 else []
-    outside = outer[: len(outer) - len(kernel)]
-    chunk = _chunk(sch, block, kernel, last, tile, gpu)
-    begin, inner = sch.split(last, [None, chunk])
-    sch.reorder(*outside, begin, *kernel, inner)
-    count = prod(tile.threads)
-    for index in (0, 1):
-        held = sch.cache_read(block, index, SHARED)
-        sch.compute_at(held, begin, preserve_unit_loops=True)
-        depth = len(outside) + 3
-        own = sch.get_loops(held)[depth:]
-        width = gpu.vector if int(sch.get(own[-1]).extent) % gpu.vector == 0 else 1
-        _, thread, vector = sch.split(sch.fuse(*own), [None, count, width])
-        sch.bind(thread, THREAD)
-        if width > 1:
-            sch.vectorize(vector)
-    return [*outside, begin, *kernel, inner]
+    blocks, kernel = (outer[:-2], outer[-2:]) if window else (outer, [])
+    fit = _fitting(sch, block, kernel, tile, gpu)
+    extent = int(sch.get(last).extent)
+    step = max(size for size in divisors(extent) if size <= fit)
+    begin, inner = sch.split(last, [None, step])
+    inside = [*kernel, inner]
+    if blocks and step == extent:
+        *blocks, split = blocks
+        more = max(size for size in divisors(int(sch.get(split).extent)) if size <= max(1, fit // step))
+        split, own = sch.split(split, [None, more])
+        blocks, inside = [*blocks, split], [own, *inside]
+    sch.reorder(*blocks, begin, *inside)
+    copies = [_share(sch, block, index, begin, tile, gpu) for index in (0, 1)]
+    for producer in producers:
+        sch.compute_inline(producer)
+    for held, vector in copies:
+        _vectorize_copy(sch, held, vector)
+    return [*blocks, begin, *inside]
 
 
-def _chunk(sch: Schedule, block: SBlock, kernel: Sequence[Loop], last: Loop, tile: GroupTile, gpu: Gpu) -> int:
-    """Return how many steps of the `last` loop a work-group stages at a time."""
+def _share(sch: Schedule, block: SBlock, index: int, loop: Loop, tile: GroupTile, gpu: Gpu) -> tuple[SBlock, Loop]:
+    """Bring what `block` reads of its source `index` in one iteration of `loop` to shared memory, by all threads.
+
+    Returns
+    -------
+    The block that does it, and its loop to vectorise.
+    """
+    held = sch.cache_read(block, index, SHARED)
+    sch.compute_at(held, loop, preserve_unit_loops=True)
+    around = next(depth for depth, each in enumerate(sch.get_loops(held)) if _is(sch, each, loop)) + 1
+    own = sch.get_loops(held)[around:]
+    width = gpu.vector if int(sch.get(own[-1]).extent) % gpu.vector == 0 else 1
+    _, thread, vector = sch.split(sch.fuse(*own), [None, prod(tile.threads), width])
+    sch.bind(thread, THREAD)
+    return held, vector
+
+
+def _is(sch: Schedule, one: Loop, other: Loop) -> bool:
+    return bool(sch.get(one).same_as(sch.get(other)))
+
+
+def _fitting(sch: Schedule, block: SBlock, kernel: Sequence[Loop], tile: GroupTile, gpu: Gpu) -> int:
+    """Return how many input channels a work-group can hold of what it reads, at least 1."""
     taps = prod(int(sch.get(loop).extent) for loop in kernel)
     itemsize = max(np.dtype(str(read.source.dtype)).itemsize for read in sch.get(block).reads)
     # A window of points has at most so many more than the tile; the exact number is not known before it is staged.
-    points = tile.points * (4 if taps > 1 else 1)
-    bytes_of_one = itemsize * (points + taps * tile.vectors * gpu.lanes())
-    fit = SHARED_PART * gpu.shared_bytes / bytes_of_one
-    return max(size for size in divisors(int(sch.get(last).extent)) if size <= max(1, fit))
+    points = tile.points * (WINDOW if taps > 1 else 1)
+    channel_bytes = itemsize * (points + taps * tile.vectors * gpu.lanes())
+    return max(1, int(SHARED_PART * gpu.shared_bytes / channel_bytes))
 
 
 def bind_all(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
     """Run `block`, element-wise, as a kernel of its own: a vector for each thread where vectors are whole."""
-    loops = sch.get_loops(block)
-    bind_points(sch, loops, gpu, vectors=True)
+    bind_points(sch, sch.get_loops(block), gpu, vectors=not _gathers_bytes(sch, block))
+
+
+def _vectorize_copy(sch: Schedule, block: SBlock, vector: Loop) -> None:
+    """Vectorise the loop `vector` of a copy, if it is one of several elements."""
+    if int(sch.get(vector).extent) > 1 and not _gathers_bytes(sch, block):
+        sch.vectorize(vector)
+
+
+def _gathers_bytes(sch: Schedule, block: SBlock) -> bool:
+    """Tell whether neighbours that `block` computes are bytes, and read bytes that are no neighbours."""
+    # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/test_workarounds.py
+    held = sch.get(block)
+    last = held.iter_vars[-1].var
+    bytes_read = [read for read in held.reads if tvm.DataType(str(read.source.dtype)).bits == BYTE]
+    return any(last in tvm.tirx.analysis.undefined_vars(place.min) for read in bytes_read for place in read.region[:-1])
 
 
 def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = False) -> Loop:
@@ -173,11 +229,23 @@ def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = 
     return thread
 
 
-def vectorize_sums(sch: Schedule, block: SBlock, reduction: Loop, lane: Loop) -> None:
-    """Set the sums of `block` to zero before its loop `reduction`, and compute both a vector at a time."""
-    sch.vectorize(lane)
+def vectorize_sums(
+    sch: Schedule, block: SBlock, reduction: Loop, lane: Loop, value: Sequence[Loop] = (), instruction: str = ""
+) -> None:
+    """Set the sums of `block` to zero before its loop `reduction`, and compute both a vector at a time.
+
+    Where there is a loop over the `value` that an instruction adds to one sum, that takes its place, lane by lane.
+    Nothing can be moved to the block afterwards.
+    """
+    if value:
+        sch.unroll(lane)
+    else:
+        sch.vectorize(lane)
     first = sch.decompose_reduction(block, reduction)
     *rest, inner = sch.get_loops(first)[2:]
     sch.vectorize(inner)
     for loop in rest:
         sch.unroll(loop)
+    for loop in value:
+        _, data, weight = (str(read.source.scope()) for read in sch.get(block).reads)
+        sch.tensorize(loop, summed(instruction, data, weight))

@@ -98,6 +98,7 @@ def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in the registers of each thread."""
-    n, b, h, w, c, *reduction = sch.get_loops(block)
+    n, b, h, w, c, kh, kw, ci, *value = sch.get_loops(block)
     o, v = sch.split(c, [None, gpu.lanes()])
-    thread_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), reduction, gpu, choice, channels_first=True)
+    spatial = sch.fuse(n, b), o, h, w, v
+    thread_tiled(sch, block, spatial, (kh, kw, ci), gpu, choice, value, channels_first=True, window=True)

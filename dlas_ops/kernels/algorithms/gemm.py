@@ -6,6 +6,7 @@ Source: Chellapilla et al., "High Performance Convolutional Neural Networks for 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 
@@ -22,8 +23,8 @@ from dlas_ops.schedule.steps import copy_stage, extents, vectorize_last
 from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
 from dlas_ops.schedule.tunables import Choice, Space
 
-# Takes image, row, column, group of matrix columns, and the index in the group: one element of a matrix.
-Reader = Callable[[Expr, Expr, Expr, Expr, Sequence[Expr]], Expr]
+# Takes image, row, column, what a group of matrix columns stands for, and the index in the group: one element.
+Reader = Callable[[Expr, Expr, Expr, Sequence[Expr], Sequence[Expr]], Expr]
 
 FORMATS = ("dense", "csr")
 DTYPES = ("float32", "float16", "int8")
@@ -65,11 +66,24 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, bord
     matrix = _im2col(conv, data, rows, columns, dot, border)
     channels = out_blocks * lanes
 
-    def operands(index: Sequence[Expr], step: Sequence[Expr], value: Sequence[Expr]) -> tuple[Expr, Expr]:
-        (n, _, h, w, c), (k,) = index, step
-        return matrix(n, h, w, k, value), weight[c // lanes, k, c % lanes, *value]
+    # A work-group reads a box of the matrix only if its columns are counted by what they stand for.
+    if isinstance(processor, Gpu):
+        reduction = {"kh": conv.kernel[0], "kw": conv.kernel[1], "ci": depth // prod(conv.kernel)}
+    else:
+        reduction = {"k": depth}
 
-    sums = summed((conv.batch, 1, rows, columns, channels), operands, {"k": depth}, dot, "gemm", tile)
+    def operands(index: Sequence[Expr], step: Sequence[Expr], value: Sequence[Expr]) -> tuple[Expr, Expr]:
+        n, _, h, w, c = index
+        groups, width = depth // prod(conv.kernel), conv.kernel[1]
+        if len(step) == 1:
+            [k] = step
+            kh, kw, ci = k // (width * groups), k // groups % width, k % groups
+        else:
+            kh, kw, ci = step
+            k = (kh * width + kw) * groups + ci
+        return matrix(n, h, w, (kh, kw, ci), value), weight[c // lanes, k, c % lanes, *value]
+
+    sums = summed((conv.batch, 1, rows, columns, channels), operands, reduction, dot, "gemm", tile)
     shape = (conv.batch, 1, conv.out_height, conv.out_width, channels)
     return tvm.te.compute(shape, lambda *index: sums[index], name="output")
 
@@ -99,14 +113,15 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
 def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border: int) -> Reader:
     """Return a reader of the im2col matrix: row (image, height, width), column (kernel row, kernel column, channel).
 
-    It takes a column as the group of channels that are summed at once and, if there are several, which of them.
+    It takes a column as row and column of the kernel and the group of channels that are summed at once and, if there
+    are several, which of them.
     """
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import read_channel
 
     as_it_is = conv.is_pointwise and len(data.shape) == 5 and data.dtype == dot.data
     if as_it_is and (rows, columns) == (conv.height, conv.width):
-        return lambda n, h, w, k, value: data[n, 0, h, w, sum(value, k * dot.values)]
+        return lambda n, h, w, column, value: data[n, 0, h, w, sum(value, column[2] * dot.values)]
 
     def element(n: Expr, h: Expr, w: Expr, kh: Expr, kw: Expr, ci: Expr) -> Expr:
         row = h * conv.stride[0] + kh * conv.dilation[0] - conv.padding[0]
@@ -123,9 +138,9 @@ def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border:
     depth = groups * dot.values
     matrix = tvm.te.compute((conv.batch, rows, columns, height, width, depth), element, name="im2col")
 
-    def read(n: Expr, h: Expr, w: Expr, k: Expr, value: Sequence[Expr]) -> Expr:
-        channel = sum(value, k % groups * dot.values)
-        return matrix[n, h, w, k // (width * groups), k // groups % width, channel]
+    def read(n: Expr, h: Expr, w: Expr, column: Sequence[Expr], value: Sequence[Expr]) -> Expr:
+        kh, kw, group = column
+        return matrix[n, h, w, kh, kw, sum(value, group * dot.values)]
 
     return read
 
@@ -141,6 +156,7 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
 
     Where threads share memory, each work-group gathers there what it needs of the matrix, which nothing else holds.
     """
-    n, b, h, w, c, *reduction = sch.get_loops(block)
+    n, b, h, w, c, kh, kw, ci, *value = sch.get_loops(block)
     o, v = sch.split(c, [None, gpu.lanes()])
-    thread_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), reduction, gpu, choice, channels_first=True)
+    spatial = sch.fuse(n, b), o, h, w, v
+    thread_tiled(sch, block, spatial, (kh, kw, ci), gpu, choice, value, channels_first=True)

@@ -105,5 +105,5 @@ def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Hold a tile of output points x channel vectors in the registers of each thread."""
-    spatial, reduction = sch.get_loops(block)[:5], sch.get_loops(block)[5:]
-    thread_tiled(sch, block, spatial, reduction, gpu, choice, channels_first=False)
+    n, o, h, w, v, co, kh, kw, ci, *value = sch.get_loops(block)
+    thread_tiled(sch, block, (n, o, h, w, v), (co, kh, kw, ci), gpu, choice, value, channels_first=False, window=True)

@@ -286,7 +286,7 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
     [half] = sch.get_producers(transformed)
     a, b, n, o, h, w, v, *reduction = sch.get_loops(block)
     images = sch.fuse(a, b, n)
-    thread_tiled(sch, block, (images, o, h, w, v), reduction, gpu, choice, channels_first=False, alone=True)
+    thread_tiled(sch, block, (images, o, h, w, v), reduction, gpu, choice, [], channels_first=False, alone=True)
 
     for border in sch.get_producers(half):
         sch.compute_inline(border)

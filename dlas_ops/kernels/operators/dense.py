@@ -111,10 +111,10 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
     for producer in sch.get_producers(block):
         bind_all(sch, producer, gpu)
     sums = sch.cache_write(block, 0, "local")
-    o, r, v, k = sch.get_loops(block)
-    sch.reorder(o, r, k, v)
+    o, r, v, k, *value = sch.get_loops(block)
+    sch.reorder(o, r, k, v, *value)
     thread = bind_points(sch, (o, r), gpu)
     sch.reverse_compute_at(sums, thread)
     sch.vectorize(sch.get_loops(sums)[-1])
-    vectorize_sums(sch, block, k, v)
+    vectorize_sums(sch, block, k, v, value, gpu.dot)
     bind_all(sch, last, gpu)

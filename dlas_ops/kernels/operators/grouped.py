@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,7 @@ from dlas_ops.kernels.shared.blocks import annotation, multiplied, read_channel,
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.cpus import Cpu
-from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.dot import Dot, dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
@@ -31,7 +32,7 @@ def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
     The output block is the smallest power of two that holds a group's output channels, at most one vector. Channels
     that one instruction sums lie together, after the output channel; see `packing.in_panels`.
     """
-    out, dot = conv.out_channels // conv.groups, dot_of(str(weight.dtype), processor)
+    out, dot = conv.out_channels // conv.groups, _dot(str(weight.dtype), processor)
     # The narrowest vector that instructions sum into.
     lanes = max(min(processor.lanes(), 1 << (out - 1).bit_length()), FEWEST_LANES if dot.values > 1 else 1)
     groups = weight.reshape(conv.groups, out, *weight.shape[1:])
@@ -40,7 +41,7 @@ def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
 
 def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Processor, border: int = 0) -> Tensor:
     """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
-    te, tirx, dot = tvm.te, tvm.tirx, dot_of(str(data.dtype), processor)
+    te, tirx, dot = tvm.te, tvm.tirx, _dot(str(data.dtype), processor)
     groups, blocks, _, _, steps, lanes, *_ = (int(size) for size in weight.shape)
     depth = conv.group_channels
     tile = output_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, processor)
@@ -82,6 +83,12 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Pro
 
     shape = (conv.batch, out_blocks, conv.out_height, conv.out_width, block)
     return te.compute(shape, element, name="output")
+
+
+def _dot(dtype: str, processor: Processor) -> Dot:
+    """Return how to multiply; a GPU multiplies one value at a time, for its groups have few channels to share."""
+    dot = dot_of(dtype, processor)
+    return replace(dot, values=1, instruction="") if isinstance(processor, Gpu) else dot
 
 
 def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:

@@ -1,0 +1,70 @@
+"""Kernels for CUDA: NVRTC compiles them for old and new chips, and no thread spills its registers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.scheduling import schedule
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.processor.gpus import describe_gpu
+from tests.dlas_ops import cuda, exported_networks
+from tests.dlas_ops.tensor_programs import program, scheduled
+
+ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
+ARCHITECTURES = ["oldest", "sm_87", "sm_90"]
+CONV = Conv(1, 64, 28, 28, 64, (3, 3), padding=(1, 1, 1, 1))
+
+
+def architecture(name: str) -> str:
+    return cuda.oldest() if name == "oldest" else name
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_algorithm_compiles_without_spills(algorithm: str, name: str) -> None:
+    arch = architecture(name)
+    target = cuda.target(arch)
+    source = cuda.source_of(scheduled(program(target, CONV, f"{algorithm}/dense"), target), arch)
+    kernels = cuda.compiled(source, arch)
+    assert [kernel for kernel in kernels if kernel.spilled_bytes] == []
+    assert len(kernels) == (3 if algorithm == "winograd" else 1)  # nothing is written to memory between
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_work_groups_stay_within_the_threads_of_the_description(algorithm: str) -> None:
+    target = cuda.target("sm_87")
+    source = cuda.source_of(scheduled(program(target, CONV, f"{algorithm}/dense"), target), "sm_87")
+    bounds = [int(part.split(")")[0]) for part in source.split("__launch_bounds__(")[1:]]
+    assert bounds
+    assert max(bounds) <= describe_gpu(target).threads
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("network", "size"), [("resnet18", 32), ("mobilenetv2", 32), ("vgg16", 32), ("efficientnet_b0", 224)]
+)
+def test_whole_networks_compile_without_spills(
+    network: str, size: int, algorithm: str, name: str, tmp_path: Path
+) -> None:
+    arch = architecture(name)
+    target = cuda.target(arch)
+    exported_networks.export(tmp_path, size, network)
+    lowered = dlas_ops.lower(onnx.load(tmp_path / f"{network}.onnx"), target, algorithm=algorithm)
+    module = schedule(lowered.module, target)
+    programs = {
+        name: function for name, function in module.functions.items() if isinstance(function, tvm.tirx.PrimFunc)
+    }
+    spilled = {}
+    for variable, function in programs.items():
+        for kernel in cuda.compiled(cuda.source_of(function.with_attr("global_symbol", "main"), arch), arch):
+            if kernel.spilled_bytes:
+                spilled[str(variable.name_hint), kernel.name] = kernel.spilled_bytes
+    assert spilled == {}
+    assert len(programs) > 5
