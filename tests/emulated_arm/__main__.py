@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -18,7 +19,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="cache of the packages")
     parser.add_argument("--cpu", default=CPU, help="processor to emulate (%(default)s)")
     parser.add_argument("--key", default=KEY, help="name at the tracker (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="that the server computes on (%(default)s)")
+    cores = range(1, len(os.sched_getaffinity(0)) + 1)
+    parser.add_argument("--threads", type=int, default=1, choices=cores, help="that it computes on (%(default)s)")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end the server, which outlives this process else
     try:

@@ -81,24 +81,28 @@ def installed(folder: Path | None = None) -> System:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not own.exists():
             with tempfile.TemporaryDirectory(dir=place) as draft:
-                _fill(Path(draft), versions)
-                shutil.rmtree(Path(draft) / "apt")
-                Path(draft).rename(own)
-                Path(draft).mkdir()  # which the context removes
+                _fill(Path(draft) / "system", Path(draft) / "apt", versions)
+                (Path(draft) / "system").rename(own)
     return System(own / EMULATOR, own / "root")
 
 
-def _fill(folder: Path, versions: dict[str, str]) -> None:
-    """Put the emulator and the system into a folder."""
-    apt = _apt(folder / "apt" / "here")
-    _printed([*apt, "download", EMULATOR_PACKAGE], f"Debian's package {EMULATOR_PACKAGE}", folder / "apt")
-    _unpack(folder / "apt", folder / "apt" / "unpacked")
-    shutil.copy(folder / "apt" / "unpacked" / "usr" / "bin" / EMULATOR, folder / EMULATOR)
+def _fill(folder: Path, apt_folder: Path, versions: dict[str, str]) -> None:
+    """Put the emulator and the system into `folder`, with what apt needs in the other one.
 
-    root = folder / "root"
-    apt = _apt(folder / "apt" / "arm64", "APT::Architecture=arm64", "APT::Architectures=arm64")
+    Parameters
+    ----------
+    versions
+        Of TVM's wheels, by their names.
+    """
+    here, there, root = apt_folder / "here", apt_folder / "arm64", folder / "root"
+    root.mkdir(parents=True)
+    _printed([*_apt(here), "download", EMULATOR_PACKAGE], f"Debian's package {EMULATOR_PACKAGE}", here)
+    _unpack(here, here / "unpacked")
+    shutil.copy(here / "unpacked" / "usr" / "bin" / EMULATOR, folder / EMULATOR)
+
+    apt = _apt(there, "APT::Architecture=arm64", "APT::Architectures=arm64")
     _printed([*apt, "install", "--yes", "--download-only", *SYSTEM], f"Debian's {', '.join(SYSTEM)} for arm64")
-    _unpack(folder / "apt" / "arm64" / "archives", root)
+    _unpack(there / "archives", root)
 
     script = "import sys; print(*sys.version_info[:2], sep='.')"
     version = System(folder / EMULATOR, root).printed("usr/bin/python3", "-c", script).strip()
