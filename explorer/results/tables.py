@@ -15,7 +15,7 @@ from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.results import readable
-from explorer.results.emulated import emulated_devices
+from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.report import stack_of
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ def _next_command(front: pd.DataFrame) -> str:
     """Return what to type after a run: the best stack within the latency of the front's middle, or what went wrong."""
     if front.empty:
         return "dlas status"
-    middle = stack_of(front.sort_values(str(LATENCY)).iloc[len(front) // 2])
+    real = without_emulated(front, emulated_devices(front))
+    asked = front if real.empty else real
+    middle = stack_of(asked.sort_values(str(LATENCY)).iloc[len(asked) // 2])
     return f"dlas best --device {middle.choices['device']} --latency-ms {middle.latency.high:.2g}"
 
 

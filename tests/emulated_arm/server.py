@@ -7,6 +7,7 @@ The commands are those of docs/devices.md. Facts about the emulator, Debian's qe
   such a script: the emulator's option -0 says so.
 - Files are looked up in the system's root first and then on this machine, /proc too. There is no /proc/cpuinfo of the
   emulated processor, so the root has one, made of what the auxiliary vector says there (HWCAP).
+- /proc/self/stat is made up, with zeros for processor time. So nobody tells what others had of a session's.
 - ``import tvm`` takes 12 s on one core of Zen 4, and the server does it twice. A call over RPC takes 1 ms, and
   arithmetic in float32 a hundredth of what this machine does. Networks in half take three times as long as in float32.
 - Only linking happens there, by binutils alone: object code of LLVM needs nothing of a compiler's own libraries.

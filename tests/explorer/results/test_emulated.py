@@ -9,19 +9,27 @@ import pytest
 
 import explorer
 from explorer.core.errors import ExplorerError
+from explorer.results import tables
 from explorer.results.emulated import emulated_devices, only_one, refuse_comparison, refuse_mixed, without_emulated
+from explorer.search.search import Summary
 from explorer.workspace.records import Record
 from tests.explorer.command import answer, dlas
 from tests.explorer.frames import complete, emulated, frame_of, study
 from tests.explorer.searched import searched_on_two
+from tests.explorer.shown import shown
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study on this machine and, emulated, on ``board``."""
-    place, records = searched_on_two(tmp_path_factory.mktemp("emulated"))
+    return marked_on(tmp_path_factory.mktemp("emulated"), "board")
+
+
+def marked_on(folder: Path, *devices: str) -> Path:
+    """Return the workspace of a study on two devices, those of `devices` emulated."""
+    place, records = searched_on_two(folder)
     for number, configuration, record in records.complete("drawn"):
-        if configuration.device == "board":
+        if configuration.device in devices:
             records.revise("drawn", number, Record({**record.values, "latency_emulated": True}))
     return place.root
 
@@ -92,6 +100,15 @@ def test_fronts_are_compared_with_those_of_emulated_devices_where_asked(
     pages = {asked: explorer.figure(tmp_path / f"{asked}.html", root, emulated=asked) for asked in (True, False)}
     across = {asked: "the same stacks across devices" in page.read_text() for asked, page in pages.items()}
     assert across == {True: True, False: False}
+
+
+@pytest.mark.parametrize(("marked", "named"), [((), "local"), (("local",), "board"), (("local", "board"), "local")])
+def test_a_run_ends_with_a_question_about_a_real_device(tmp_path: Path, marked: tuple[str, ...], named: str) -> None:
+    root = marked_on(tmp_path, *marked)
+    summary = Summary("drawn", complete=19, failed=2, skipped=0, added=21, exhausted=False)
+    with explorer.open(root) as opened:
+        following = shown(*tables.summary_text(summary, opened, Path("p"), ""))[-1]
+    assert following.startswith(f"next: dlas best --device {named} --latency-ms")
 
 
 def test_the_mark_is_in_every_table(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
