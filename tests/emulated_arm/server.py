@@ -8,8 +8,9 @@ The commands are those of docs/devices.md. Facts about the emulator, Debian's qe
 - Files are looked up in the system's root first and then on this machine, /proc too. There is no /proc/cpuinfo of the
   emulated processor, so the root has one, made of what the auxiliary vector says there (HWCAP).
 - /proc/self/stat is made up, with zeros for processor time. So nobody tells what others had of a session's.
-- ``import tvm`` takes 12 s on one core of Zen 4, and the server does it twice. A call over RPC takes 1 ms, and
-  arithmetic in float32 a hundredth of what this machine does. Networks in half take three times as long as in float32.
+- ``import tvm`` takes 12 s on one core of Zen 4, and the server does it twice. A call over RPC takes 1 ms.
+  Arithmetic in float32, and networks in it, take 300 times as long as on this machine; networks in half take three to
+  six times as long as in float32, and those in int8 half to a tenth of it.
 - Only linking happens there, by binutils alone: object code of LLVM needs nothing of a compiler's own libraries.
 """
 
