@@ -23,6 +23,8 @@ OfStudy = Annotated[
     str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
 ]
 
+WithEmulated = Annotated[bool, typer.Option("--emulated", help="Let emulated devices stand beside real ones.")]
+
 
 def best(
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
@@ -35,12 +37,13 @@ def best(
     confidence: Annotated[
         float | None, typer.Option(help="Least probability of keeping the budget, such as 0.95.")
     ] = None,
+    emulated: WithEmulated = False,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
-    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence)
+    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence, emulated)
     if as_json:
         print_json(answer.as_dict())
     else:
@@ -58,6 +61,7 @@ def front(
     figure: Annotated[Path | None, typer.Option(help="Write the fronts as an HTML page, too.")] = None,
     latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Print what their stacks cost on other devices.")] = False,
+    emulated: WithEmulated = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
@@ -66,9 +70,9 @@ def front(
 
     with explorer.open(workspace, study) as opened:
         rows = opened.front_with_ties(device)
-        compared = opened.compare(device) if compare else None
+        compared = opened.compare(device, emulated) if compare else None
         if figure is not None:
-            opened.figure(figure, latency_ms)
+            opened.figure(figure, latency_ms, emulated)
         if compared is not None and as_json:
             print_json(compared.as_dict())
         elif compared is not None:

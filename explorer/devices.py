@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def check_device(name: str, file: Path | str | None = None) -> Answers:
     device = found[name]
     with _logs() as logs, _reached(device, logs) as (tracker, cores):
         asked = {"tracker": tracker, "key": device.key, "target": device.target, "device": name, "cores": list(cores)}
-        return Answers.from_json(_answer("check:check", asked, logs))
+        return replace(Answers.from_json(_answer("check:check", asked, logs)), emulated=device.emulated)
 
 
 def add_device(name: str, tracker: str, key: str | None = None, file: Path | str = DEVICES_FILE) -> Device:

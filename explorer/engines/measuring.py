@@ -82,7 +82,8 @@ class Measuring:
             "load_ms": details["load_ms"],
         }
         latency = median(samples[index] for index in counting)
-        session = Session(latency, Readings(*typical), beside, details["server_peak_bytes"])
+        emulated = self._devices[device].emulated
+        session = Session(latency, Readings(*typical), beside, details["server_peak_bytes"], emulated)
         self._records.add_session(stage.key, device, stage.parameters.threads, session, samples, details)
 
     def controls(self, device: str) -> bool:

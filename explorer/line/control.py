@@ -144,7 +144,8 @@ def taken(before: DeviceState, after: DeviceState, threads: int) -> float | None
     """
     seconds = after["time"] - before["time"]
     own, busy, stolen = (_passed(before[name], after[name]) for name in ("own_s", "busy_s", "steal_s"))
-    if own is None or busy is None or stolen is None or not seconds:
+    unknown = not after["own_s"]  # who counts none of a session's time, such as an emulator, tells nothing
+    if own is None or busy is None or stolen is None or unknown or not seconds:
         return None
     return max(0.0, min(busy - own + stolen, threads * seconds - own) / seconds)
 

@@ -24,7 +24,8 @@ def devices_table(devices: list[Device]) -> Table:
     for device in devices:
         target = device.target if isinstance(device.target, str) else _target(device.target)
         cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
-        table.add_row(*map(escape, (device.name, device.tracker, device.key, target, cores, device.description)))
+        name = readable.device(device.name, device.emulated)
+        table.add_row(*map(escape, (name, device.tracker, device.key, target, cores, device.description)))
     return table
 
 
@@ -34,7 +35,7 @@ def _target(target: Mapping[str, object]) -> str:
 
 def answers_table(answers: Answers) -> Table:
     """Return what of a device answers, one fact a line; a dash stands for what could not be read or measured."""
-    table = readable.table("", answers.device)
+    table = readable.table("", escape(readable.device(answers.device, answers.emulated)))
     rows = {**_reached(answers), **_described(answers.says), **_measured(answers)}
     for name, value in rows.items():
         table.add_row(name, escape(value or NOTHING))

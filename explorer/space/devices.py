@@ -34,6 +34,9 @@ class Device(BaseModel):
         What to compile for, as `tvm.target.Target` takes it, or ``"native"``: the CPU of the machine that compiles.
     cores
         Cores that a loopback server runs on; None means all.
+    emulated
+        Whether the device is none that one can buy, such as a processor under emulation: what is measured on it says
+        nothing of a real one, and is marked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,6 +46,7 @@ class Device(BaseModel):
     key: str
     target: dict[str, Any] | Literal["native"] = "native"
     cores: tuple[Core, ...] | None = None
+    emulated: bool = False
     description: str = ""
 
     @field_validator("tracker")

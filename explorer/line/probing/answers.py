@@ -74,6 +74,7 @@ class Answers:
     control : what the control cannot run or read there; None where it was not tried, "" if all is there
     readings : those of the control that the device has
     peaks : measured with code for its target
+    emulated : whether its entry says so
     refusal : why it cannot be measured on, in one sentence with the next command to type; "" if it can be
     """
 
@@ -91,6 +92,7 @@ class Answers:
     control: str | None = None
     readings: tuple[str, ...] = ()
     peaks: Peaks | None = None
+    emulated: bool = False
     refusal: str = ""
 
     def as_dict(self) -> dict[str, Any]:

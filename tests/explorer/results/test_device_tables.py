@@ -23,6 +23,12 @@ def test_devices_are_a_line_each() -> None:
     assert squeezed(line) == "board lan:9190 board kind=llvm mcpu=cortex-a72 0, 1"
 
 
+def test_an_emulated_device_is_marked() -> None:
+    board = Device(name="arm", tracker="lan:9190", key="arm", emulated=True)
+    assert squeezed(shown(device_tables.devices_table([board]))[1]).startswith("arm (emulated) lan:9190")
+    assert squeezed(shown(device_tables.answers_table(replace(BOARD, emulated=True)))[0]) == "board (emulated)"
+
+
 def test_all_that_answers_is_shown() -> None:
     assert [squeezed(line) for line in shown(device_tables.answers_table(BOARD))] == [
         " board".strip(),

@@ -42,6 +42,11 @@ def test_an_entry_has_its_name_as_key_and_joins_the_local_device(tmp_path: Path)
     assert not board.is_loopback
 
 
+def test_a_device_is_real_unless_its_entry_says_that_it_is_emulated(tmp_path: Path) -> None:
+    found = devices.load(write(tmp_path, RPI.replace("[rpi4]", "[rpi4]\nemulated = true")))
+    assert (found["rpi4"].emulated, found["local"].emulated) == (True, False)
+
+
 def test_the_file_may_pin_the_local_device(tmp_path: Path) -> None:
     assert devices.load(write(tmp_path, "[local]\ncores = [1]\n"))["local"].cores == (1,)
 
@@ -62,6 +67,7 @@ TARGET = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
             {},
             ":3: unknown key 'core' in [rpi4]; allowed: name, tracker, key, target, cores, ",
         ),
+        ({"emulated": "yes"}, {}, ":4: emulated = 'yes' in [rpi4] should be a valid boolean"),
         ({}, {"kind": None}, ":4: a target needs its kind, such as kind = 'llvm'"),
         ({}, {"kind": "cuda"}, ":4: there are no schedules for targets of kind 'cuda'; allowed: llvm"),
     ],
