@@ -67,7 +67,8 @@ def names(problem: Problem, target: Target) -> list[str]:
 def programs(problem: Problem, target: Target) -> dict[str, Program]:
     """Return the tensor program of each candidate by its name."""
     processor = describe(target)
-    return {name: _program(problem, name, processor) for name in names(problem, target)}
+    with target:  # operators on integers ask for it
+        return {name: _program(problem, name, processor) for name in names(problem, target)}
 
 
 def _program(problem: Problem, name: str, processor: Processor) -> Program:

@@ -59,15 +59,14 @@ class Device:
             pytest.skip(f"no OpenCL device: {error}")
         self.queue = self.cl.CommandQueue(self.context)
 
-    def call(self, function: PrimFunc, target: Target, inputs: list[Array]) -> Array:
-        """Return what a scheduled `function` writes to its last argument."""
+    def call(self, function: PrimFunc, target: Target, inputs: list[Array]) -> list[Array]:
+        """Return what a scheduled `function` writes to its arguments after `inputs`."""
         lowered = _lowered(function, target)
         source = _source(lowered, target)
         program = self.cl.Program(self.context, f"{ARM_DOT}\n{source}").build()
         names = [str(parameter.name) for parameter in function.params]
-        shape, dtype = _shape_of(function, -1)
-        result = np.empty(shape, dtype)
-        held = {name: self._buffer(array) for name, array in zip(names, [*inputs, result], strict=True)}
+        outputs = [_empty(parameter) for parameter in function.params[len(inputs) :]]
+        held = {name: self._buffer(array) for name, array in zip(names, [*inputs, *outputs], strict=True)}
         for step in _steps(lowered["main"].body):
             if isinstance(step, Launch):
                 kernel = getattr(program, step.kernel)
@@ -75,8 +74,9 @@ class Device:
             else:
                 name, size = step
                 held[name] = self.cl.Buffer(self.context, self.cl.mem_flags.READ_WRITE, size)
-        self.cl.enqueue_copy(self.queue, result, held[names[-1]])
-        return result
+        for name, output in zip(names[len(inputs) :], outputs, strict=True):
+            self.cl.enqueue_copy(self.queue, output, held[name])
+        return outputs
 
     def _buffer(self, array: Array) -> Any:
         flags = self.cl.mem_flags
@@ -105,7 +105,8 @@ def run(lowered: Lowered, target: Target, data: Array) -> Array:
             return value(expression.tuple_value)[expression.index]
         if isinstance(expression, relax.Call):
             assert expression.op.name == "relax.call_tir", expression
-            return device().call(module[expression.args[0]], target, value(expression.args[1]))
+            outputs = device().call(module[expression.args[0]], target, value(expression.args[1]))
+            return outputs[0] if len(outputs) == 1 else outputs
         return np.asarray(expression.value.numpy())
 
     for block in function.body.blocks:
@@ -114,9 +115,9 @@ def run(lowered: Lowered, target: Target, data: Array) -> Array:
     return np.asarray(value(function.body.body))
 
 
-def _shape_of(function: PrimFunc, index: int) -> tuple[tuple[int, ...], str]:
-    kind = function.params[index].ty
-    return tuple(int(size) for size in kind.shape), str(kind.dtype)
+def _empty(parameter: Expr) -> Array:
+    """Return an array for an argument."""
+    return np.empty([int(size) for size in parameter.ty.shape], str(parameter.ty.dtype))
 
 
 def _lowered(function: PrimFunc, target: Target) -> IRModule:
