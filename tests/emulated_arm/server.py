@@ -146,14 +146,14 @@ def _process(command: Sequence[str], folder: Path, environment: Mapping[str, str
 
 def _await(process: subprocess.Popen[bytes], tracker: str, key: str, log: Path) -> None:
     """Return once the tracker knows the server."""
-    from explorer.line import rpc  # TVM, which only a server needs
+    from explorer.line.tracker import Tracker  # TVM, which only a server needs
 
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.5)
         with contextlib.suppress(DeviceError):
-            known = rpc.tracked(tracker, key)
-            served = known.summary()["server_info"]
+            known = Tracker(tracker, key)
+            served = known.servers()
             known.close()
             if served:
                 return
