@@ -6,13 +6,15 @@ import os
 import socket
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tvm import rpc
+from tvm import relax, rpc
 from tvm.support import cc, tar
 
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.space.gpu_targets import is_gpu
 
 CONNECT_SECONDS = 5.0
 ROUND_TRIPS = 5
@@ -58,6 +60,25 @@ def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
             cc.create_shared(f"{folder}.so", [str(file) for file in Path(folder).iterdir()])
             os.replace(f"{folder}.so", shared)
     return str(shared.absolute())
+
+
+def device(session: Any, target: Mapping[str, Any]) -> Any:
+    """Return the device of a session that runs code for `target`: its processor, or its first GPU of that kind."""
+    return session.device(str(target["kind"])) if is_gpu(target) else session.cpu()
+
+
+def machine(session: Any, library: str, target: Mapping[str, Any]) -> Any:
+    """Load a network's library, a file that `place` returned; return its virtual machine once all of it is there.
+
+    Inputs lie on the session's `device` for `target`, outputs in the memory of its processor. So the processor's clock
+    tells what the network takes: it has ended when its function returns.
+    """
+    loaded, runs_on = session.load_module(library), device(session, target)
+    if not is_gpu(target):
+        return relax.VirtualMachine(loaded, runs_on)
+    network = relax.VirtualMachine(loaded, [runs_on, session.cpu()])
+    runs_on.sync()
+    return network
 
 
 def round_trip(session: Any) -> float:

@@ -83,11 +83,11 @@ def sampled(
     return samples, readings
 
 
-def runs_per_sample(network: Any, device: Any, image: Any, parameters: InSessions) -> int:
-    """Warm up for the time asked for and return how many runs fill one sample."""
+def runs_per_sample(network: Any, clock: Any, image: Any, parameters: InSessions) -> int:
+    """Warm up for the time asked for and return how many runs fill one sample, by the clock of a device."""
     number, spent = 1, 0.0
     while True:
-        seconds = network.time_evaluator("main", device, number=number, repeat=1)(image).mean
+        seconds = network.time_evaluator("main", clock, number=number, repeat=1)(image).mean
         spent += 1e3 * seconds * number
         number = min(MAX_RUNS, max(1, round(parameters.sample_ms / (1e3 * seconds)))) if seconds else MAX_RUNS
         if spent >= parameters.warmup_ms:

@@ -11,6 +11,7 @@ from dlas_ops.processor import instruction_sets, targets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
 from explorer.line.probing import claims, self_description
+from explorer.space.gpu_targets import HOST, host_of, is_gpu
 
 SESSION_SECONDS = 60
 
@@ -43,7 +44,8 @@ def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: i
         )
     compiled_for = own_target(target)
     says = self_description.described(session, likely(compiled_for)).says
-    if refused := claims.refusal(device, target, compiled_for, says):
+    host_claimed = target if isinstance(target, str) or not is_gpu(target) else target.get(HOST, claims.NATIVE)
+    if refused := claims.refusal(device, host_claimed, host_of(compiled_for), says):
         raise DeviceError(refused)
     lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
     return {"target": compiled_for, "threads": offered, "lanes": lanes}
@@ -55,10 +57,12 @@ def offered_threads(session: Any) -> int:
 
 
 def own_target(target: Mapping[str, Any] | str) -> dict[str, Any]:
-    """Return the TVM target of an entry: where it says ``"native"``, that of this machine."""
-    return targets.native_target() if isinstance(target, str) else dict(target)
+    """Return the TVM target of an entry: what it leaves out, or calls ``"native"``, is that of this machine."""
+    if isinstance(target, str):
+        return targets.native_target()
+    return {HOST: targets.native_target(), **target} if is_gpu(target) else dict(target)
 
 
 def likely(target: Mapping[str, Any]) -> str:
     """Return the architecture that a target is for."""
-    return instruction_sets.architecture(tvm.target.Target(dict(target)))
+    return instruction_sets.architecture(tvm.target.Target(dict(host_of(target))))

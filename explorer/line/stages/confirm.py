@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any
 
 import tvm
-from tvm import relax
 
 from explorer.core.sessions import Readings, disturbance, estimate, quiet_samples, usual
 from explorer.core.statistics import Interval
@@ -22,7 +21,7 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.confirm import Parameters, Parents, Session, Values
 from explorer.line.control import taken
 from explorer.line.execution import current
-from explorer.line.session import control_in, loaded, runs_per_sample, sampled, until_quiet
+from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LIBRARY
 
 VERSION = 1
@@ -103,19 +102,20 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
     rpc.set_threads(session, parameters.threads, "confirm", address.key)
     control, no_control = control_in(session, parents.control, parameters)
-    device = session.cpu()
+    placement = Placement.load(parents.lower.path)
     images = Reference.load(parents.network.path).images
-    inputs = tvm.runtime.tensor(filled(images, Placement.load(parents.lower.path).batch), device)
+    inputs = tvm.runtime.tensor(filled(images, placement.batch), rpc.device(session, placement.target))
     libraries = {"tuned": parents.tuned, "untuned": parents.untuned}
     networks = {
-        name: relax.VirtualMachine(loaded(session, libraries[name], LIBRARY, parameters), device)
+        name: rpc.machine(session, placed(session, libraries[name], LIBRARY, parameters), placement.target)
         for name in sorted(libraries, reverse=not tuned_first)
     }
     waited = until_quiet(control, parameters) if control else 0.0
     timers: dict[str, Any] = {}
+    clock = session.cpu()
     for name, network in networks.items():
-        number = runs_per_sample(network, device, inputs, parameters)
-        timers[name] = network.time_evaluator("main", device, number=number, repeat=1)
+        number = runs_per_sample(network, clock, inputs, parameters)
+        timers[name] = network.time_evaluator("main", clock, number=number, repeat=1)
     pairs: list[dict[str, float]] = []
 
     def ratio() -> float:
