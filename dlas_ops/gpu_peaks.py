@@ -17,6 +17,7 @@ from dlas_ops.schedule.thread_tiles import GROUP, THREAD
 te, s_tir = tvm.te, tvm.s_tir
 
 GROUPS = 8  # work-groups for each that runs at once
+LEAST_GROUPS = 128  # PoCL gives a core 32 of them at a time
 AGAIN, UNROLLED = 8192, 16  # multiply-adds of a chain, and how many of them follow each other without a branch
 FACTOR = 0.5
 
@@ -52,7 +53,7 @@ def memory(target: Target, size: int) -> Arguments:
 
 
 def _readers(gpu: Gpu) -> tuple[int, int, int]:
-    return gpu.units * GROUPS, gpu.threads, gpu.vector
+    return max(gpu.units * GROUPS, LEAST_GROUPS), gpu.threads, gpu.vector
 
 
 def _chains_shape(gpu: Gpu) -> tuple[int, int, int, int]:

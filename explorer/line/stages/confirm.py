@@ -23,6 +23,7 @@ from explorer.line.control import taken
 from explorer.line.execution import current
 from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LIBRARY
+from explorer.space.gpu_targets import is_gpu
 
 VERSION = 1
 WORKER = "tvm"
@@ -128,7 +129,7 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     ratios, readings = sampled(ratio, control, parameters)
     after = control.state() if control else None
     quiet, typical = quiet_samples(len(ratios), readings, Readings(*parameters.usual))
-    if before and after:
+    if before and after and not is_gpu(placement.target):  # a thread that waits for a GPU leaves its core to others
         typical = typical._replace(taken=taken(before, after, parameters.threads))
     kept = pairs[len(pairs) - len(ratios) :]  # one before them has warmed the caches
     return {

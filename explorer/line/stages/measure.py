@@ -25,6 +25,7 @@ from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import taken
 from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LIBRARY
+from explorer.space.gpu_targets import is_gpu
 
 VERSION = 4
 WORKER = "tvm"
@@ -70,7 +71,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     quiet, typical = quiet_samples(len(samples), readings, Readings(*parameters.usual))
     runs = runs[-len(samples) :]
     typical = typical._replace(
-        taken=taken(before, after, parameters.threads) if before and after else None,
+        # A thread that waits for a GPU leaves its core to others.
+        taken=taken(before, after, parameters.threads) if before and after and not is_gpu(placement.target) else None,
         spread=spread([run for index in quiet or range(len(samples)) for run in runs[index]]),
     )
     return {
