@@ -24,7 +24,6 @@ from explorer.engines.measuring import Measuring
 from explorer.engines.workers import ALONE, TVM, Workers
 from explorer.line import contracts
 from explorer.line.stage import A, P, Stage, Target
-from explorer.space.gpu_targets import host_of
 
 
 class Engine:
@@ -187,7 +186,7 @@ class Engine:
         """Return the programs that tell how fast a device is at the moment; None where there are none."""
         if not self._measuring.controls(device):
             return None
-        parameters = contracts.control.Parameters(dict(host_of(self.target(device))))
+        parameters = contracts.control.Parameters(dict(self.target(device)))
         try:
             return self.run(contracts.control.Stage(parameters, contracts.control.Parents()))
         except StageFailed as failed:

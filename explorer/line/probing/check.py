@@ -18,7 +18,7 @@ from dlas_ops import gpu_peaks, peaks
 from dlas_ops._types import Library, Target
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.control import FILL, Control
+from explorer.line.control import FILL, GPU_LIBRARY, LIBRARY, Control
 from explorer.line.probing import claims, gpus, self_description
 from explorer.line.probing.answers import Answers, Peaks
 from explorer.line.probing.describe import likely, of_processor, offered_threads, own_target
@@ -99,8 +99,11 @@ def _without_compiler(answers: Answers, failure: str) -> str:
 def _controlled(answers: Answers, probe: Probe, cores: Sequence[int]) -> Answers:
     """Run the control, which a device may lack; see `explorer.line.control`."""
     try:
-        control = Control(probe.session, probe.loaded(programs.build(probe.host), "control.tar"), probe.threads)
+        control = Control(probe.session, probe.loaded(programs.build(probe.host), LIBRARY), probe.threads)
         control.pin(cores)
+        if answers.gpu:
+            arguments = gpu_peaks.arithmetic(probe.target)
+            control.on_gpu(probe.loaded(gpu_peaks.build_beside(probe.target), GPU_LIBRARY), probe.gpu, arguments)
         read = {"arithmetic": control.arithmetic_ms(), "memory": control.memory_ms(), "wake": control.wake_us()}
         state: dict[str, object] = {**read, **control.state(), "peak memory": control.peak_bytes()}
     except Exception as error:  # a device raises what it likes
@@ -141,6 +144,11 @@ class Probe:
         """The target of the device's processor."""
         return self.target.host or self.target
 
+    @property
+    def gpu(self) -> Any:
+        """The first GPU of the target's kind in the session."""
+        return self.session.device(self.target.kind.name)
+
     def loaded(self, library: Library, name: str) -> Any:
         """Return a library that the device has linked and loaded."""
         with TemporaryDirectory() as folder:
@@ -161,11 +169,11 @@ class Probe:
 
     def measured_gpu(self, memory_bytes: int) -> Peaks:
         """Return what the GPU of the target does at most."""
-        loaded, gpu = self.loaded(gpu_peaks.build(self.target), "peaks.tar"), self.session.device(self.target.kind.name)
+        loaded = self.loaded(gpu_peaks.build(self.target), "peaks.tar")
         shapes = gpu_peaks.memory(self.target, min(READ, memory_bytes // 4))
         read = 4 * prod(shapes[0][0])
-        arithmetic = self._best(loaded, "arithmetic", gpu_peaks.arithmetic(self.target), gpu)
-        memory = self._best(loaded, "memory", shapes, gpu)
+        arithmetic = self._best(loaded, "arithmetic", gpu_peaks.arithmetic(self.target), self.gpu)
+        memory = self._best(loaded, "memory", shapes, self.gpu)
         return Peaks(gpu_peaks.flop(self.target) / arithmetic / 1e9, None, read / memory / 1e9, None, read)
 
     def _best(self, loaded: Any, name: str, arguments: peaks.Arguments, device: Any) -> float:

@@ -102,8 +102,8 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     address = parameters.address
     session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
     rpc.set_threads(session, parameters.threads, "confirm", address.key)
-    control, no_control = control_in(session, parents.control, parameters)
     placement = Placement.load(parents.lower.path)
+    control, no_control = control_in(session, parents.control, parameters, placement.target)
     images = Reference.load(parents.network.path).images
     inputs = tvm.runtime.tensor(filled(images, placement.batch), rpc.device(session, placement.target))
     libraries = {"tuned": parents.tuned, "untuned": parents.untuned}

@@ -46,9 +46,9 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     address = parameters.address
     session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
     rpc.set_threads(session, parameters.threads, "measure", address.key)
-    control, no_control = control_in(session, parents.control, parameters)
-    library = placed(session, parents.build, LIBRARY, parameters)
     placement = Placement.load(parents.lower.path)
+    control, no_control = control_in(session, parents.control, parameters, placement.target)
+    library = placed(session, parents.build, LIBRARY, parameters)
     batch = placement.batch
     images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
     inputs = tvm.runtime.tensor(filled(images, batch), rpc.device(session, placement.target))

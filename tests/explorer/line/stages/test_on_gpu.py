@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import tvm
 from tvm import rpc as tvm_rpc
 
+from dlas_ops import gpu_peaks
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
@@ -15,6 +19,7 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts import confirm as confirming
 from explorer.line.contracts import measure as measuring
 from explorer.line.contracts.on_device import Address
+from explorer.line.control import GPU_LIBRARY, LIBRARY, Control
 from explorer.line.stages import confirm, measure
 from tests import opencl, torch_stages
 from tests.conftest import Once
@@ -40,19 +45,50 @@ def for_gpu(once: Once, on_gpu: Artifact) -> Artifact:
     return once.made("for gpu", lambda folder: torch_stages.execute("build", folder, {"target": TARGET}, lower=on_gpu))
 
 
+@pytest.fixture(scope="module")
+def both_controls(once: Once) -> Artifact:
+    """The control's programs for the processor and for the GPU."""
+    return once.made("gpu control", lambda folder: torch_stages.execute("control", folder, {"target": TARGET}))
+
+
 def test_samples_are_taken_of_right_outputs(
-    small: Artifact, on_gpu: Artifact, for_gpu: Artifact, control: Artifact, leased: list[object], tmp_path: Path
+    small: Artifact, on_gpu: Artifact, for_gpu: Artifact, both_controls: Artifact, leased: list[object], tmp_path: Path
 ) -> None:
-    parents = measuring.Parents(small, on_gpu, for_gpu, control)
+    parents = measuring.Parents(small, on_gpu, for_gpu, both_controls)
     values = measure.run(MEASURED, parents, tmp_path)
     assert min(values["samples_ms"]) > 0
     assert min(values["load_ms"], values["first_ms"]) > 0
     assert values["relative_error"] is not None
     assert values["relative_error"] <= MEASURED.tolerance
     assert (values["no_control"], len(values["readings"]["memory_ms"])) == ("", 2)
+    assert len(values["readings"]["arithmetic_ms"]) == len(values["samples_ms"]) + 1
     taken = values["typical"][3]
     assert taken is None, "the processor waits for the GPU, and others may have its cores meanwhile"
     assert leased
+
+
+def test_a_gpu_that_does_not_run_the_control_is_measured_all_the_same(
+    small: Artifact, on_gpu: Artifact, for_gpu: Artifact, control: Artifact, leased: list[object], tmp_path: Path
+) -> None:
+    """The control of a processor alone has no library for the GPU."""
+    values = measure.run(MEASURED, measuring.Parents(small, on_gpu, for_gpu, control), tmp_path)
+    assert GPU_LIBRARY in values["no_control"]
+    assert (values["readings"], min(values["samples_ms"]) > 0) == ({}, True)
+    assert leased
+
+
+def test_the_arithmetic_is_done_on_the_gpu(both_controls: Artifact, tmp_path: Path) -> None:
+    session, target = tvm_rpc.LocalSession(), tvm.target.Target(TARGET)
+
+    def loaded(library: str) -> Any:
+        return session.load_module(rpc.place(session, both_controls.path / library))
+
+    running = Control(session, loaded(LIBRARY), 1)
+    running.on_gpu(loaded(GPU_LIBRARY), rpc.device(session, TARGET), gpu_peaks.arithmetic(target))
+    arrays = running._arrays["arithmetic"]
+    assert {array.device for array in arrays} == {session.device("opencl")}
+    assert running.arithmetic_ms() > 0
+    assert np.allclose(arrays[1].numpy(), arrays[0].numpy() / (1 - gpu_peaks.FACTOR))
 
 
 def test_wrong_outputs_are_looked_for_on_the_gpu(
