@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from explorer.space.gpu_targets import is_gpu
 
 CONNECT_SECONDS = 5.0
 ROUND_TRIPS = 5
+UNCOMPILED = "CL_BUILD_PROGRAM_FAILURE"
+DRIVER_ERROR = r'\berror: (?:\S+:\d+:\d+: )?"?(.{0,200}?)"?\s*$'  # a line of its compiler, without the file's name
 IDLE = "runtime.RuntimeEnabled"  # a function of every runtime that does next to nothing
 
 
@@ -79,6 +83,26 @@ def machine(session: Any, library: str, target: Mapping[str, Any]) -> Any:
     network = relax.VirtualMachine(loaded, [runs_on, session.cpu()])
     runs_on.sync()
     return network
+
+
+@contextlib.contextmanager
+def compiling(stage: str, key: str) -> Iterator[None]:
+    """Make what a GPU's driver says against a kernel, which it compiles at its first run, a failure in one sentence.
+
+    Raises
+    ------
+    StageFailed
+        Of kind ``not_applicable`` if the driver of device `key` does not compile a kernel.
+    """
+    try:
+        yield
+    except Exception as error:  # over RPC every error is of one kind
+        if UNCOMPILED not in str(error):
+            raise
+        said = re.search(DRIVER_ERROR, str(error), re.MULTILINE)
+        cause = said[1] if said else UNCOMPILED
+        message = f"the OpenCL driver of device '{key}' does not compile the network's kernels: {cause}"
+        raise StageFailed(Failure(stage, "not_applicable", message)) from error
 
 
 def round_trip(session: Any) -> float:

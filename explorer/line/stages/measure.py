@@ -39,7 +39,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     Raises
     ------
     StageFailed
-        Of kind ``wrong_output``, with the layer at which they part, if outputs lie further off than the tolerance.
+        Of kind ``wrong_output``, with the layer at which they part, if outputs lie further off than the tolerance; of
+        kind ``not_applicable`` if a GPU's driver does not compile the kernels.
     DeviceError
         If the device does not answer.
     """
@@ -52,7 +53,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     batch = placement.batch
     images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
     inputs = tvm.runtime.tensor(filled(images, batch), rpc.device(session, placement.target))
-    network, load_ms, first_ms = _started(session, library, placement.target, inputs)
+    with rpc.compiling("measure", address.key):
+        network, load_ms, first_ms = _started(session, library, placement.target, inputs)
     error = _compared(session, network, images, placement, parameters, parents, out) if parameters.compares else None
 
     waited = until_quiet(control, parameters) if control else 0.0
