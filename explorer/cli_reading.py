@@ -165,17 +165,21 @@ def devices(
     ] = None,
     tracker: Annotated[str | None, typer.Option(help="With --add: its tracker, host:port.")] = None,
     key: Annotated[str | None, typer.Option(help="With --add: its key at the tracker, the name if not given.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="With --add: llvm, its processor (the default), or its GPU by opencl or cuda.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
     from explorer.results import device_tables
 
-    if (add is None) != (tracker is None) or (key and add is None) or (add is not None and check is not None):
-        raise ExplorerError("--add NAME and --tracker HOST:PORT go together, --key with both, and --check without them")
+    if (add is None) != (tracker is None) or ((key or kind) and add is None) or (add is not None and check is not None):
+        both = "--add NAME and --tracker HOST:PORT go together"
+        raise ExplorerError(f"{both}, --key and --kind with both, and --check without them")
     if check is not None:
         return _check(check, file, as_json)
     if add is not None and tracker is not None:
-        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE)]
+        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE, kind or "llvm")]
     else:
         found = list(entries(file).values())
     if as_json:

@@ -98,9 +98,9 @@ class Measuring:
 
     def _facts(self, device: str, threads: int) -> dict[str, Any]:
         """Return the parameters of any session on a device that tell of it."""
-        served = self._devices.is_served(device)
+        served, own = self._devices.is_served(device), self._devices[device]
         return {
             "usual": tuple(self._records.sessions.usual(device, threads)),
             "linked": str(self._linked) if served else "",
-            "cores": (self._devices[device].cores or ()) if served else (),
+            "cores": (own.cores or ()) if served and not own.is_gpu else (),
         }
