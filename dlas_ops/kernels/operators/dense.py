@@ -123,8 +123,9 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
     else:
         sums = sch.cache_write(block, 0, "local")
         sch.reorder(o, r, k, v, *value)
-        thread = bind_points(sch, (o, r), gpu, whole=bool(value))
+        # TVM puts no instruction in the place of a loop where a thread's number stands for two indices.
+        thread = bind_points(sch, (o,) if value else (o, r), gpu, whole=bool(value))
         sch.reverse_compute_at(sums, thread)
-        sch.vectorize(sch.get_loops(sums)[-1])
+        vectorize_inner(sch, sums, sch.get_loops(sums)[2:], gpu.lanes())
         vectorize_sums(sch, block, k, v, value, gpu.dot)
     bind_all(sch, last, gpu)
