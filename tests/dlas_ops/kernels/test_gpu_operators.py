@@ -11,6 +11,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import opencl
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.operator_cases import CASES, after_convolution
+from tests.dlas_ops.test_int8 import OPERATORS, compare, dense_network, operator_network
 
 # A processor that runs OpenCL, and a family whose threads share memory.
 DEVICES = ["pocl", "adreno"]
@@ -56,3 +57,22 @@ def test_dense(rows: int, inputs: int, outputs: int, device: str) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)
     weights = {"w": networks.random([outputs, inputs]), "b": networks.random([outputs])}
     check(networks.model([node], [rows, inputs], weights), "direct", device)
+
+
+@pytest.mark.parametrize("device", [*DEVICES, "mali"])  # mali has an instruction for products of int8
+@pytest.mark.parametrize("shape", [(1, 512, 10), (3, 33, 50)])
+def test_dense_of_int8_agrees_with_onnx(shape: tuple[int, int, int], device: str) -> None:
+    model, data, quantum = dense_network(*shape)
+    target = opencl.target(device)
+    compare(
+        model, data, quantum, opencl.run(dlas_ops.lower(model, target, algorithm="direct", dtype="int8"), target, data)
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", OPERATORS)
+def test_operators_on_int8_agree_with_onnx(case: str, device: str) -> None:
+    model, data, quantum = operator_network(case)
+    target = opencl.target(device)
+    lowered = dlas_ops.lower(model, target, algorithm="spatial_pack", dtype="int8")
+    compare(model, data, quantum, opencl.run(lowered, target, data))
