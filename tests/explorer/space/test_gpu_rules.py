@@ -9,6 +9,7 @@ import pytest
 
 from explorer.core.errors import SpaceError
 from explorer.space import space
+from tests import ROOT
 from tests.explorer.spaces import VALID, render
 
 GPU = '[gpu]\ntarget = { kind = "opencl", device = "pocl" }\n'
@@ -74,3 +75,38 @@ def test_devices_that_are_no_gpus_have_no_rules(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text(render(VALID))
     assert space.load(path).constraints == ()
+
+
+PAPER_DEVICES = """
+[hikey970_cpu]
+tracker = "10.0.0.1:9190"
+target = { kind = "llvm", mtriple = "aarch64-linux-gnu", mcpu = "cortex-a73", num-cores = 4 }
+[hikey970_gpu]
+tracker = "10.0.0.1:9190"
+key = "hikey970_cpu"
+target = { kind = "opencl", device = "mali-bifrost", host = { kind = "llvm", mtriple = "aarch64-linux-gnu", mcpu = "cortex-a73" } }
+[i7_cpu]
+tracker = "10.0.0.1:9190"
+target = { kind = "llvm", mcpu = "haswell", num-cores = 4 }
+[xavier_gpu]
+tracker = "10.0.0.1:9190"
+target = { kind = "cuda", arch = "sm_72", host = { kind = "llvm", mtriple = "aarch64-linux-gnu", mcpu = "carmel" } }
+"""  # noqa: E501
+
+
+def test_the_papers_grid_runs_as_it_stands_with_entries_for_its_devices(tmp_path: Path) -> None:
+    (tmp_path / "devices.toml").write_text(PAPER_DEVICES)
+    (tmp_path / "images" / "train" / "a").mkdir(parents=True)
+    text = (
+        ROOT / "search_spaces" / "dlas_paper.toml"
+    ).read_text() + f'\n[data]\nimage_folder = "{tmp_path / "images"}"\n'
+    (tmp_path / "dlas_paper.toml").write_text(text)
+    found = list(space.load(tmp_path / "dlas_paper.toml").configurations())
+    assert {c.device for c in found} == {"hikey970_cpu", "hikey970_gpu", "i7_cpu", "xavier_gpu"}
+    assert {(c.device, c.threads) for c in found} == {
+        ("hikey970_cpu", 4), ("hikey970_gpu", 1), ("i7_cpu", 4), ("xavier_gpu", 1)
+    }  # fmt: skip
+    for gpu in ("hikey970_gpu", "xavier_gpu"):
+        own = [c for c in found if c.device == gpu]
+        assert {c.algorithm for c in own} == {"direct", "gemm", "spatial_pack"}
+        assert {c.compression for c in own} == {"none", "weight_pruning", "channel_pruning", "float16", "int8"}
