@@ -179,13 +179,13 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
 
 
 def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
-    """Return the choices of `schedule_gpu`: none."""
-    return {}
+    """Return the choices of `schedule_gpu`."""
+    return thread_sums.tunables(sch, block, gpu)
 
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Add the border, if any; then sum."""
-    thread_sums.schedule(sch, block, gpu)
+    thread_sums.schedule(sch, block, gpu, choice)
 
 
 def _split(sch: Schedule) -> list[SBlock]:

@@ -136,10 +136,10 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
 
 
 def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
-    """Return the choices of `schedule_gpu`: none."""
-    return {}
+    """Return the choices of `schedule_gpu`."""
+    return thread_sums.tunables(sch, block, gpu)
 
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Gather the matrix; then sum."""
-    thread_sums.schedule(sch, block, gpu)
+    thread_sums.schedule(sch, block, gpu, choice)

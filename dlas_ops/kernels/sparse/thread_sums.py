@@ -16,6 +16,7 @@ from dlas_ops.kernels.sparse.row_sums import blocked, loop, ramp, region, splat
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.steps import divisors, inline_rest
 from dlas_ops.schedule.thread_tiles import GROUP, THREAD, bind_points
+from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 te, tirx = tvm.te, tvm.tirx
 
@@ -52,18 +53,21 @@ class Points:
 def points_of(conv: Conv, gpu: Gpu, lanes: int) -> Points:
     """Return how the output points of `conv` are shared out, when `lanes` neighbours are read as one vector.
 
-    A thread has as many vectors as leave enough work-groups for all units. Points that are read one by one each take a
-    register more, where to begin.
+    A thread has as many vectors as leave enough work-groups for all units, and a filter the threads that run in step.
+    Points that are read one by one each take a register more, where to begin.
     """
     pitch = points_innermost.pitch(conv.out_height * conv.out_width, gpu)
     own = min(gpu.lanes(), pitch)
-    vectors = pitch // own
+    vectors, lanes = pitch // own, gcd(lanes, own)
     enough = GROUPS_PER_UNIT * gpu.units * gpu.threads / (conv.batch * conv.out_channels)
-    most = min(MOST_VECTORS, gpu.sums if lanes >= own else gpu.sums // 2)
-    held = max(size for size in divisors(vectors) if size == 1 or (size <= most and vectors // size >= enough))
-    lanes = gcd(lanes, own)
-    threads = max(size for size in divisors(vectors // held) if size <= gpu.threads)
-    return Points(vectors // held // threads, held * own // lanes, threads, lanes)
+    most = min(MOST_VECTORS, gpu.sums if lanes == own else gpu.sums // 2)
+
+    def threads(held: int) -> int:
+        return max(size for size in divisors(vectors // held) if size <= gpu.threads)
+
+    fit = [size for size in divisors(vectors) if size <= most and vectors // size >= enough]
+    held = max((size for size in fit if threads(size) >= gpu.warp), default=1)
+    return Points(vectors // held // threads(held), held * own // lanes, threads(held), lanes)
 
 
 def product_of(conv: Conv, matrix: Tensor, weight: Csr, gpu: Gpu, name: str) -> Tensor:
@@ -103,7 +107,7 @@ def sums_of(conv: Conv, source: Tensor, weight: Csr, points: Points, load: Load,
         dtype="float32",
         in_buffers=[tirx.decl_buffer(tensor.shape, tensor.dtype, tensor.op.name, layout=None) for tensor in inputs],
         out_buffers=[tirx.decl_buffer(shape, "float32", name, layout=None)],
-        attrs={"dlas.schedule": f"{name}/csr", "dlas.points": [*astuple(points)]},
+        attrs={"dlas.schedule": f"{name}/csr", "dlas.points": [*astuple(points)], "dlas.filters": conv.out_channels},
     )
 
     def output(n: Expr, f: Expr, p: Expr) -> Expr:
@@ -156,13 +160,20 @@ def _nest(sums: Buffer, inputs: Sequence[Buffer], points: Points, load: Load, na
     return blocked(name, sizes, axes, reads, written, body)
 
 
-def schedule(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
+def tunables(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule`: ``filters`` are the filters of a work-group, by rule as many as it can have."""
+    most = gpu.threads // _points(sch, block).threads
+    fit = [size for size in divisors(int(sch.get(block).annotations["dlas.filters"])) if size <= most]
+    return {"filters": rule_first(fit[-1], fit)}
+
+
+def schedule(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Sum some points of a filter in the registers of each thread and run the epilogue there.
 
     A work-group has the threads of one filter's points or, where these are few, of several filters'. What is copied
     before is a kernel of its own.
     """
-    points = Points(*(int(size) for size in sch.get(block).annotations["dlas.points"]))
+    points = _points(sch, block)
     place = next(place for place, child in enumerate(_children(sch)) if sch.get(child).same_as(sch.get(block)))
     tasks.unwrap(sch, block)
     block = _children(sch)[place]
@@ -171,8 +182,7 @@ def schedule(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
         _bind(sch, copy, gpu)
     sch.transform_block_layout(last, lambda n, f, p: (n, f, *_indices(p, points)))
     n, t, f, p = sch.get_loops(block)
-    filters = max(size for size in divisors(int(sch.get(f).extent)) if size * points.threads <= gpu.threads)
-    outer, inner = sch.split(f, [None, filters])
+    outer, inner = sch.split(f, [None, choice["filters"]])
     group, thread = sch.fuse(n, t, outer), sch.fuse(inner, p)
     sch.bind(group, GROUP)
     sch.bind(thread, THREAD)
@@ -181,6 +191,11 @@ def schedule(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
     *_, rounds, lanes = sch.get_loops(last)
     sch.vectorize(lanes)
     sch.unroll(rounds)
+
+
+def _points(sch: Schedule, block: SBlock) -> Points:
+    """Return the points that the sums of `block` were defined with."""
+    return Points(*(int(size) for size in sch.get(block).annotations["dlas.points"]))
 
 
 def _children(sch: Schedule) -> list[SBlock]:

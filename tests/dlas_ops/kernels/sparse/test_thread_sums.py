@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import astuple
 from math import prod
 
@@ -13,9 +12,12 @@ from hypothesis import strategies as st
 import dlas_ops
 from dlas_ops._types import Target
 from dlas_ops.kernels.operators import points_innermost
+from dlas_ops.kernels.scheduling import space
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.sparse.thread_sums import points_of
+from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.gpus import describe_gpu
+from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import cuda, opencl
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.kernels.sparse.test_sparse import LARGE, MAPS, SPARSITIES, case, compare, mixed
@@ -114,6 +116,7 @@ def test_threads_share_out_all_points_once(conv: Conv, target: Target, vectors: 
     points = points_of(conv, gpu, gpu.lanes() if vectors else 1)
     assert prod(astuple(points)) == points_innermost.pitch(conv.out_height * conv.out_width, gpu)
     assert points.threads <= gpu.threads
+    assert points.threads >= gpu.warp or points.rounds * points.lanes <= gpu.lanes()
     every = [
         points.of(tile, round, thread) + lane
         for tile in range(points.tiles)
@@ -139,8 +142,27 @@ def test_cuda_keeps_sums_in_registers(algorithm: str, conv: Conv, dtype: str) ->
 
 def test_a_work_group_has_the_threads_of_several_filters_where_these_are_few() -> None:
     target = cuda.target("sm_87")
-    function = scheduled(program(target, SMALL, "gemm/csr", density=0.1), target)
-    points = points_of(SMALL, describe_gpu(target), describe_gpu(target).lanes())
-    bounds = re.findall(r"__launch_bounds__\((\d+)\)", cuda.source_of(function, "sm_87"))
-    assert points.threads == 13
-    assert str(16 * points.threads) in bounds  # of 64 filters, in at most 256 threads
+    function, gpu = program(target, SMALL, "gemm/csr", density=0.1), describe_gpu(target)
+    threads = points_of(SMALL, gpu, gpu.lanes()).threads
+    assert threads == 13
+    assert space(function, gpu) == {"filters": [16, 1, 2, 4, 8]}  # of 64, in at most 256 threads
+    for filters in (16, 2):
+        source = cuda.source_of(scheduled(function, target, {"filters": filters}), "sm_87")
+        assert f"__launch_bounds__({filters * threads}) main_kernel_1(" in source
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_choice_computes_the_same(algorithm: str) -> None:
+    target = opencl.target("adreno")
+    problem = Problem("conv2d", SMALL, format="csr", density=0.3)
+    function, weights = programs(problem, target)[f"{algorithm}/csr"]
+    data, bias = (networks.random([int(size) for size in function.params[place].ty.shape]) for place in (0, 4))
+    [(name, filters)] = space(function, describe_gpu(target)).items()
+    outputs = [
+        opencl.device().call(scheduled(function, target, {name: count}), target, [data, *weights, bias])[0]
+        for count in filters
+    ]
+    assert len(outputs) == 4  # 13 threads for each of 1, 2, 4 and 8 filters
+    assert outputs[0].max() > 0
+    for output in outputs[1:]:
+        networks.assert_close(output, outputs[0], 1e-6)
