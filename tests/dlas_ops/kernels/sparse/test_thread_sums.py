@@ -21,6 +21,7 @@ from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import cuda, opencl
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.kernels.sparse.test_sparse import LARGE, MAPS, SPARSITIES, case, compare, mixed
+from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.reference_checks import TOLERANCES
 from tests.dlas_ops.shapes import SETTINGS, convolutions
 from tests.dlas_ops.tensor_programs import program, scheduled
@@ -73,6 +74,17 @@ def test_sparse_and_dense_layers_mix(algorithm: str) -> None:
         ran = {layer.name: layer.ran for layer in lowered.layers}
         assert ran["w"] == f"{algorithm}/csr"
         assert ran["d"] == ("depthwise/dense" if "w" in asked else f"{algorithm}/csr")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_operators_follow_in_the_sparse_layers_layout(case: str) -> None:
+    network = after_convolution(*CASES[case])
+    data = networks.random([size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim])
+    target = opencl.target("adreno")
+    lowered = dlas_ops.lower(network, target, algorithm="direct", format="csr")
+    networks.assert_close(opencl.run(lowered, target, data), networks.run_onnxruntime(network, data), 1e-5)
+    assert all(layer.ran == "direct/csr" for layer in lowered.layers if layer.operator == "conv2d")
 
 
 @pytest.mark.parametrize(
