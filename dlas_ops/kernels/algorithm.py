@@ -64,7 +64,11 @@ class Algorithm(Definition[Processor], Protocol):
 
 
 class SparseAlgorithm(Definition[Cpu], Protocol):
-    """An algorithm for weights in compressed sparse rows, which CPUs run."""
+    """An algorithm for weights in compressed sparse rows, which CPUs run.
+
+    A file whose convolutions GPUs run as well also has ``GPU_DTYPES``, the dtypes that it runs there, and the functions
+    of `Algorithm` for GPUs.
+    """
 
     def pack(self, weight: np.ndarray, conv: Conv, processor: Cpu, /) -> Csr:
         """Pack OIHW weights as compressed sparse rows."""

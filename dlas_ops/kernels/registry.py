@@ -64,11 +64,14 @@ class Asked:
         """Return why this cannot run `conv` on weights of `dtype`, or None."""
         if not self.implemented:
             return f"{self.algorithm} does not implement format {self.format}: its weights are stored dense"
+        dtypes = self.module.DTYPES
         if self.format == "csr" and isinstance(describe(target), Gpu):
-            return "csr has programs for CPUs only: the weights are stored dense"
+            dtypes = getattr(self.module, "GPU_DTYPES", ())
+            if not dtypes:
+                return f"{self} has programs for CPUs only: the weights are stored dense"
         if reason := self.module.supports(conv, target):
             return str(reason)
-        return None if dtype in self.module.DTYPES else f"{self} does not implement {dtype}"
+        return None if dtype in dtypes else f"{self} does not implement {dtype}"
 
     @classmethod
     def parse(cls, text: str, format: str = "dense") -> Asked:

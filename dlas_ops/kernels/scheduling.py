@@ -10,7 +10,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
 from dlas_ops.kernels.operators import dense, depthwise, general, grouped, layout, pooling
 from dlas_ops.kernels.registry import Asked
-from dlas_ops.kernels.sparse import tasks
+from dlas_ops.kernels.sparse import tasks, thread_sums
 from dlas_ops.passes.permutation import marked
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
@@ -95,6 +95,8 @@ def schedule_function(function: PrimFunc, processor: Processor, choice: Choice |
             general.schedule_gpu(sch, processor)
         else:
             general.schedule(sch, processor)
+    if isinstance(processor, Gpu) and is_sparse(function):
+        return marked(thread_sums.simplified(sch.mod)["main"])
     return marked(sch.mod["main"])
 
 

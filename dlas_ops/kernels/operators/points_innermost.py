@@ -49,8 +49,7 @@ def bordered(data: Tensor, conv: Conv, rows: int) -> Tensor:
     What is repacked from it needs no conditions, so that it is copied in whole vectors.
     """
     top, left = conv.padding[:2]
-    height = (rows - 1) * conv.stride[0] + conv.extent[0]
-    width = (conv.out_width - 1) * conv.stride[1] + conv.extent[1]
+    height, width = bordered_shape(conv, rows)
     if len(data.shape) == 4 and (top, left, height, width) == (0, 0, conv.height, conv.width):
         return data
 
@@ -62,6 +61,12 @@ def bordered(data: Tensor, conv: Conv, rows: int) -> Tensor:
     return te.compute((conv.batch, conv.in_channels, height, width), element, name="bordered")
 
 
+def bordered_shape(conv: Conv, rows: int) -> tuple[int, int]:
+    """Return the height and width of what `bordered` returns."""
+    height = (rows - 1) * conv.stride[0] + conv.extent[0]
+    return height, (conv.out_width - 1) * conv.stride[1] + conv.extent[1]
+
+
 def gather(data: Tensor, shape: tuple[int, ...], processor: Processor) -> Tensor:
     """Return `data`, which holds NCHW of `shape` in any layout, as (batch, channels, pitch)."""
     batch, channels, height, width = shape
@@ -71,6 +76,13 @@ def gather(data: Tensor, shape: tuple[int, ...], processor: Processor) -> Tensor
         return tirx.if_then_else(p < height * width, held, tirx.const(0.0, data.dtype))
 
     return te.compute((batch, channels, pitch(height * width, processor)), element, name="points")
+
+
+def gathered(data: Tensor, conv: Conv, processor: Processor) -> Tensor:
+    """Return the input of `conv`, held in any layout, with its points innermost."""
+    if len(data.shape) == 3:
+        return data
+    return gather(data, (conv.batch, conv.in_channels, conv.height, conv.width), processor)
 
 
 def scatter(data: Tensor, shape: tuple[int, ...], block: int = 0) -> Tensor:

@@ -2,7 +2,8 @@
 
 All non-zeros of a filter at one kernel position move the input by the same distance. So they are a row of their own of
 the sparse matrix, are summed as if it were none, and only the row's sums are moved, in registers. No access crosses a
-cache line, and nothing is computed for points between rows.
+cache line, and nothing is computed for points between rows. On a GPU each thread sums points of its own, and reads the
+input with its border where it lies.
 
 Source: the convolution as products of the input's channels, shifted and added (kn2row), of Vasudevan et al., "Parallel
 Multi Channel Convolution using General Matrix Multiplication", ASAP 2017; the sparse weights of Park et al., "Faster
@@ -12,7 +13,7 @@ CNNs with Direct Sparse Convolutions and Guided Pruning", ICLR 2017.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 
@@ -21,16 +22,19 @@ from dlas_ops._types import Buffer, Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.blocks import Annotations
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.kernels.sparse import row_sums, tasks
+from dlas_ops.kernels.sparse import row_sums, tasks, thread_sums
 from dlas_ops.kernels.sparse.csr import Csr, compress
 from dlas_ops.kernels.sparse.phase_planes import SPLIT, Planes, planes_of, split
 from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import BYTES, divisors
 from dlas_ops.schedule.tunables import Choice, Space
 
 te = tvm.te
 
 DTYPES = ("float32",)
+GPU_DTYPES = ("float32", "float16")
 
 # Places that the narrowest indices can tell apart, a single byte aside.
 INDICES = 2**16
@@ -44,25 +48,68 @@ def supports(conv: Conv, target: Target) -> str | None:
     return None
 
 
-def block(channels: int, cpu: Cpu) -> int:
+def block(channels: int, processor: Processor) -> int:
     """Return the layout of the activations that this algorithm reads and writes: points innermost."""
     return points_innermost.POINTS
 
 
-def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
-    """Pack OIHW weights as CSR with a row per filter and shift, whose indices say where in a tile's input to begin."""
-    planes = planes_of(conv, cpu)
+def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> Csr:
+    """Pack OIHW weights as CSR with a row per filter and shift, whose indices say where in a tile's input to begin.
+
+    On a GPU there is a row per filter, whose indices say where in the input with its border.
+    """
+    if isinstance(processor, Gpu):
+        return _pack_gpu(weight, conv, processor)
+    planes = planes_of(conv, processor)
     channels = np.arange(conv.in_channels)[:, None, None] * planes.rows_of_channel
     places = (channels + planes.row_of_tap) * (planes.row // _unit(conv, planes))
     places = places.reshape(conv.groups, conv.group_channels, *conv.kernel)
     return compress(weight, places, rows=np.array(planes.shift_of_tap))
 
 
-def compute(conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers: Tensor, cpu: Cpu) -> Tensor:
+def _pack_gpu(weight: np.ndarray, conv: Conv, gpu: Gpu) -> Csr:
+    height, width = (1, 1) if conv.is_pointwise else points_innermost.bordered_shape(conv, _rows(conv, gpu))
+    channel, kh, kw = np.ogrid[: conv.in_channels, : conv.kernel[0], : conv.kernel[1]]
+    places = (channel * height + kh * conv.dilation[0]) * width + kw * conv.dilation[1]
+    return compress(weight, places.reshape(conv.groups, conv.group_channels, *conv.kernel))
+
+
+def _rows(conv: Conv, gpu: Gpu) -> int:
+    """Return how many rows of outputs all points laid out reach into."""
+    return -(-points_innermost.pitch(conv.out_height * conv.out_width, gpu) // conv.out_width)
+
+
+def compute(
+    conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers: Tensor, processor: Processor
+) -> Tensor:
     """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
+    weight = Csr(values, indices, pointers)
+    if isinstance(processor, Gpu):
+        return _compute_gpu(conv, data, weight, processor)
+    return _compute(conv, data, weight, processor)
+
+
+def _compute_gpu(conv: Conv, data: Tensor, weight: Csr, gpu: Gpu) -> Tensor:
+    if conv.is_pointwise:
+        return thread_sums.product_of(conv, points_innermost.gathered(data, conv, gpu), weight, gpu, "direct")
+    source = points_innermost.bordered(data, conv, _rows(conv, gpu))
+    width = int(source.shape[3])
+
+    def load(held: Buffer, n: Expr, index: Expr, point: Expr, lanes: int) -> Expr:
+        row, column = point // conv.out_width * conv.stride[0], point % conv.out_width * conv.stride[1]
+        # The index counts from the first channel on.
+        place = [n, 0, 0, row * width + column + index]
+        return held[*place] if lanes == 1 else thread_sums.unaligned(held, place, lanes)
+
+    # Threads next to each other read neighbours, from anywhere on; vectors that begin anywhere are for a thread alone.
+    lanes = gcd(conv.out_width, gpu.lanes()) if gpu.warp == conv.stride[1] == 1 else 1
+    return thread_sums.sums_of(conv, source, weight, thread_sums.points_of(conv, gpu, lanes), load, "direct")
+
+
+def _compute(conv: Conv, data: Tensor, weight: Csr, cpu: Cpu) -> Tensor:
     planes = planes_of(conv, cpu)
-    if len(data.shape) == 5 or (planes.in_place and len(data.shape) == 4):
-        data = points_innermost.gather(data, (conv.batch, conv.in_channels, conv.height, conv.width), cpu)
+    if len(data.shape) == 5 or planes.in_place:
+        data = points_innermost.gathered(data, conv, cpu)
     if not planes.in_place:
         data = split(conv, data, planes)
     filters = _filters(conv, planes.points, cpu)
@@ -70,7 +117,7 @@ def compute(conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers:
     shape = (conv.batch, conv.out_channels, planes.tiles * planes.points)
     unit = _unit(conv, planes)
     attributes: Annotations = {"dlas.unit": unit, "dlas.shifts": [lane for shift in planes.shifts for lane in shift]}
-    weight, load = Csr(values, indices, pointers), _load(unit)(tile)
+    load = _load(unit)(tile)
     sums = row_sums.sums_of(data, weight, shape, tile, load, "direct", planes.shifts, attributes)
     whole = points_innermost.pitch(conv.out_height * conv.out_width, cpu)
     return te.compute((*shape[:2], whole), lambda *index: sums[index], name="output")
@@ -129,6 +176,16 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
             sch.compute_at(source, task, preserve_unit_loops=True)
         else:
             _parallel(sch, source, cpu)
+
+
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`."""
+    return thread_sums.tunables(sch, block, gpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Add the border, if any; then sum."""
+    thread_sums.schedule(sch, block, gpu, choice)
 
 
 def _split(sch: Schedule) -> list[SBlock]:

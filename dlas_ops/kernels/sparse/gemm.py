@@ -10,15 +10,18 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Buffer, Expr, SBlock, Schedule, Target, Tensor
 from dlas_ops.kernels.operators import points_innermost
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.kernels.sparse import row_sums, tasks
+from dlas_ops.kernels.sparse import row_sums, tasks, thread_sums
 from dlas_ops.kernels.sparse.csr import Csr, compress
 from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import BYTES, divisors
 from dlas_ops.schedule.tunables import Choice, Space
 
 te = tvm.te
 
 DTYPES = ("float32",)
+GPU_DTYPES = ("float32", "float16")
 
 # Of points in registers: more would leave the L1 cache room for too few rows of the matrix.
 MOST_VECTORS = 8
@@ -29,16 +32,16 @@ def supports(conv: Conv, target: Target) -> str | None:
     return None
 
 
-def block(channels: int, cpu: Cpu) -> int:
+def block(channels: int, processor: Processor) -> int:
     """Return the layout of the activations that this algorithm reads and writes: points innermost."""
     return points_innermost.POINTS
 
 
-def pack(weight: np.ndarray, conv: Conv, cpu: Cpu) -> Csr:
+def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> Csr:
     """Pack OIHW weights as CSR whose indices are rows of the im2col matrix: input channel, height, width."""
     depth = conv.in_channels * conv.kernel[0] * conv.kernel[1]
     places = np.arange(depth).reshape(conv.groups, conv.group_channels, *conv.kernel)
-    return compress(weight, places, _block(conv, cpu))
+    return compress(weight, places, 0 if isinstance(processor, Gpu) else _block(conv, processor))
 
 
 def _tile(conv: Conv, copied: bool, cpu: Cpu) -> row_sums.Tile:
@@ -54,13 +57,31 @@ def _block(conv: Conv, cpu: Cpu) -> int:
     return row_sums.columns_in_cache(_tile(conv, True, cpu).points * BYTES, cpu)
 
 
-def compute(conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers: Tensor, cpu: Cpu) -> Tensor:
+def compute(
+    conv: Conv, data: Tensor, values: Tensor, indices: Tensor, pointers: Tensor, processor: Processor
+) -> Tensor:
     """Return the convolution of `data` (any layout) with weights in CSR, points innermost."""
+    weight = Csr(values, indices, pointers)
+    if isinstance(processor, Gpu):
+        return _compute_gpu(conv, data, weight, processor)
+    return _compute(conv, data, weight, processor)
+
+
+def _compute_gpu(conv: Conv, data: Tensor, weight: Csr, gpu: Gpu) -> Tensor:
+    if conv.is_pointwise:
+        matrix = points_innermost.gathered(data, conv, gpu)
+    else:
+        pitch = points_innermost.pitch(conv.out_height * conv.out_width, gpu)
+        matrix = _im2col(conv, data, pitch, pitch)
+    return thread_sums.product_of(conv, matrix, weight, gpu, "gemm")
+
+
+def _compute(conv: Conv, data: Tensor, weight: Csr, cpu: Cpu) -> Tensor:
     copied = not conv.is_pointwise or len(data.shape) != 3
     tile, block = _tile(conv, copied, cpu), _block(conv, cpu)
-    source = _im2col(conv, data, tile, cpu) if copied else data
-    shape = (conv.batch, conv.out_channels, points_innermost.pitch(conv.out_height * conv.out_width, cpu))
-    weight = Csr(values, indices, pointers)
+    pitch = points_innermost.pitch(conv.out_height * conv.out_width, cpu)
+    source = _im2col(conv, data, pitch, tile.points) if copied else data
+    shape = (conv.batch, conv.out_channels, pitch)
     sums = row_sums.sums_of(source, weight, shape, tile, _load(block)(tile), "gemm", attributes={"dlas.block": block})
     return te.compute(shape, lambda *index: sums[index], name="output")
 
@@ -80,20 +101,19 @@ def _load(block: int) -> Callable[[row_sums.Tile], row_sums.Load]:
     return load
 
 
-def _im2col(conv: Conv, data: Tensor, tile: row_sums.Tile, cpu: Cpu) -> Tensor:
-    """Return the im2col matrix by image and tile of points, row by row."""
+def _im2col(conv: Conv, data: Tensor, pitch: int, points: int) -> Tensor:
+    """Return the im2col matrix by image and tile of `points` out of `pitch`, row by row."""
     height, width = conv.kernel
-    pitch = points_innermost.pitch(conv.out_height * conv.out_width, cpu)
     source = points_innermost.bordered(data, conv, -(-pitch // conv.out_width))
 
     def element(n: Expr, t: Expr, place: Expr) -> Expr:
-        k, point = place // tile.points, t * tile.points + place % tile.points
+        k, point = place // points, t * points + place % points
         row = point // conv.out_width * conv.stride[0] + k // width % height * conv.dilation[0]
         column = point % conv.out_width * conv.stride[1] + k % width * conv.dilation[1]
         return source[n, k // (height * width), row, column]
 
-    shape = (conv.batch, pitch // tile.points, conv.in_channels * height * width * tile.points)
-    return te.compute(shape, element, name="im2col", attrs={tasks.STRETCH: [tile.points, conv.out_width]})
+    shape = (conv.batch, pitch // points, conv.in_channels * height * width * points)
+    return te.compute(shape, element, name="im2col", attrs={tasks.STRETCH: [points, conv.out_width]})
 
 
 def tunables(sch: Schedule, block: SBlock, cpu: Cpu) -> Space:
@@ -113,3 +133,13 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     task = tasks.schedule(sch, block, tile.lanes, cpu)
     for copy in sch.get_producers(block):
         tasks.schedule_copies(sch, copy, task, cpu)
+
+
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`."""
+    return thread_sums.tunables(sch, block, gpu)
+
+
+def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
+    """Gather the matrix; then sum."""
+    thread_sums.schedule(sch, block, gpu, choice)

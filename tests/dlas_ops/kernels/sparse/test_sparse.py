@@ -7,6 +7,7 @@ from math import sqrt
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,17 @@ from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 SPARSITIES = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
 LARGE = Conv(1, 64, 16, 16, 96, (3, 3), padding=(1, 1, 1, 1))
+# Maps of every size.
+MAPS = [
+    Conv(2, 8, 1, 1, 8, (1, 1)),
+    Conv(1, 8, 2, 2, 17, (3, 3), padding=(1, 1, 1, 1)),
+    Conv(1, 8, 16, 32, 8, (3, 3), (1, 2), (1, 1, 1, 1)),
+    Conv(1, 5, 17, 56, 7, (3, 5), padding=(1, 2, 1, 2)),
+    Conv(3, 6, 40, 33, 4, (3, 3), (3, 1), (0, 1, 2, 3), (1, 2)),
+    Conv(1, 4, 2, 600, 5, (2, 3), (1, 2), (1, 1, 0, 1)),
+    Conv(1, 4, 3, 3, 5, (1, 1), padding=(2, 2, 2, 2)),
+    Conv(1, 64, 1, 1, 64, (1, 1), (3, 3), (1, 1, 1, 1)),
+]
 
 
 def pruned(conv: Conv, sparsity: float, seed: int = 0) -> networks.Array:
@@ -39,8 +51,11 @@ def pruned(conv: Conv, sparsity: float, seed: int = 0) -> networks.Array:
     return weight
 
 
-def check(conv: Conv, sparsity: float, algorithm: str) -> None:
-    """Run the convolution with bias and ReLU, then a pointwise one with a residual, from sparse to sparse layout."""
+def case(conv: Conv, sparsity: float) -> tuple[onnx.ModelProto, networks.Array, networks.Array]:
+    """Return a network of the convolution with bias and ReLU, then a pointwise one with a residual, in sparse layout.
+
+    With it come an input and the output by the reference.
+    """
     weight, bias, data = (
         pruned(conv, sparsity),
         networks.random([conv.out_channels]),
@@ -56,13 +71,40 @@ def check(conv: Conv, sparsity: float, algorithm: str) -> None:
     pointwise = Conv(conv.batch, conv.out_channels, height, width, conv.out_channels, (1, 1))
     point = pruned(pointwise, sparsity, 3)
     network = networks.model(nodes, networks.shape_of(conv), {"w": weight, "b": bias, "point": point})
+    middle = np.maximum(reference.conv2d(data, weight, conv) + bias[:, None, None], 0)
+    return network, data, reference.conv2d(middle, point, pointwise) + middle
+
+
+def compare(output: networks.Array, expected: networks.Array, conv: Conv) -> None:
+    """Compare an output of a `case` with that of the reference."""
+    # Where the map is a few points, all may happen to be far below the deviation of the sums.
+    scale = max(float(np.abs(expected).max()), sqrt(conv.macs / expected.size))
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * scale)
+
+
+def mixed() -> tuple[onnx.ModelProto, networks.Array]:
+    """Return a network of layers that can be sparse, w and d, among others that cannot, and an input."""
+    first, second = Conv(1, 3, 12, 12, 20, (3, 3), padding=(1, 1, 1, 1)), Conv(1, 20, 6, 6, 20, (3, 3), groups=20)
+    weights = {"w": pruned(first, 0.8), "d": pruned(second, 0.5), "s": networks.random([1, 20, 1, 1]),
+               "m": networks.random([1, 1, 4, 4])}  # fmt: skip
+    nodes = [
+        networks.conv_node(first, ["x", "w"], "a"),
+        helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], strides=[2, 2]),
+        networks.conv_node(second, ["b", "d"], "c"),
+        helper.make_node("Mul", ["c", "s"], ["e"]),
+        helper.make_node("Add", ["e", "m"], ["f"]),
+        helper.make_node("Concat", ["f", "c"], ["g"], axis=1),
+        helper.make_node("GlobalAveragePool", ["g"], ["y"]),
+    ]
+    return networks.model(nodes, networks.shape_of(first), weights), networks.random(networks.shape_of(first))
+
+
+def check(conv: Conv, sparsity: float, algorithm: str) -> None:
+    """Run a `case` on this machine."""
+    network, data, expected = case(conv, sparsity)
     compiled = dlas_ops.compile(network, networks.target(), algorithm=algorithm, format="csr")
     assert [layer.ran for layer in compiled.layers] == [f"{algorithm}/csr"] * 2
-    middle = np.maximum(reference.conv2d(data, weight, conv) + bias[:, None, None], 0)
-    expected = reference.conv2d(middle, point, pointwise) + middle
-    # Where the map is a few points, all may happen to be far below the deviation of the sums.
-    scale = max(float(np.abs(expected).max()), sqrt(conv.macs / middle.size))
-    np.testing.assert_allclose(networks.run(compiled, data), expected, rtol=0, atol=1e-5 * scale)
+    compare(networks.run(compiled, data), expected, conv)
 
 
 def test_a_task_of_one_filter_splits_its_own_input() -> None:
@@ -94,19 +136,7 @@ def test_many_drawn_shapes(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize(
-    "conv",
-    [
-        Conv(2, 8, 1, 1, 8, (1, 1)),
-        Conv(1, 8, 2, 2, 17, (3, 3), padding=(1, 1, 1, 1)),
-        Conv(1, 8, 16, 32, 8, (3, 3), (1, 2), (1, 1, 1, 1)),
-        Conv(1, 5, 17, 56, 7, (3, 5), padding=(1, 2, 1, 2)),
-        Conv(3, 6, 40, 33, 4, (3, 3), (3, 1), (0, 1, 2, 3), (1, 2)),
-        Conv(1, 4, 2, 600, 5, (2, 3), (1, 2), (1, 1, 0, 1)),
-        Conv(1, 4, 3, 3, 5, (1, 1), padding=(2, 2, 2, 2)),
-        Conv(1, 64, 1, 1, 64, (1, 1), (3, 3), (1, 1, 1, 1)),
-    ],
-)
+@pytest.mark.parametrize("conv", MAPS)
 def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
     check(conv, 0.7, algorithm)
 
@@ -114,19 +144,7 @@ def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_sparse_and_dense_layers_mix(algorithm: str) -> None:
     """Pools, a dense convolution, a concatenation and a scaling by channel take the sparse layers' layout and back."""
-    first, second = Conv(1, 3, 12, 12, 20, (3, 3), padding=(1, 1, 1, 1)), Conv(1, 20, 6, 6, 20, (3, 3), groups=20)
-    weights = {"w": pruned(first, 0.8), "d": pruned(second, 0.5), "s": networks.random([1, 20, 1, 1]),
-               "m": networks.random([1, 1, 4, 4])}  # fmt: skip
-    nodes = [
-        networks.conv_node(first, ["x", "w"], "a"),
-        helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], strides=[2, 2]),
-        networks.conv_node(second, ["b", "d"], "c"),
-        helper.make_node("Mul", ["c", "s"], ["e"]),
-        helper.make_node("Add", ["e", "m"], ["f"]),
-        helper.make_node("Concat", ["f", "c"], ["g"], axis=1),
-        helper.make_node("GlobalAveragePool", ["g"], ["y"]),
-    ]
-    network, data = networks.model(nodes, networks.shape_of(first), weights), networks.random(networks.shape_of(first))
+    network, data = mixed()
     expected = networks.run_onnxruntime(network, data)
     for asked in ({"w": f"{algorithm}/csr"}, {"d": f"{algorithm}/csr"}, {"": f"{algorithm}/csr"}):
         actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm=asked), data)
