@@ -99,7 +99,7 @@ def _shares(extent: int, gpu: Gpu) -> list[tuple[int, int]]:
 
 def _is_sensible(axes: Sequence[tuple[int, int]], gpu: Gpu) -> bool:
     """Tell whether a thread has the registers and a work-group the threads for (points, threads) along some axes."""
-    sums, threads = (prod(sizes) for sizes in zip(*axes, strict=True))
+    sums, threads = prod(size for size, _ in axes), prod(count for _, count in axes)
     return sums <= MOST_SUMS * gpu.sums and threads <= gpu.threads
 
 

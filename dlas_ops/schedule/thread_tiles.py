@@ -76,8 +76,8 @@ def thread_tiled(
     epilogue, producers = (None, []) if alone else (Epilogue(sch, block), sources(sch, block))
     sums = sch.cache_write(block, 0, "local") if alone else None
     gpu = gpu if choice.get("shared") else replace(gpu, shared_bytes=0)
-    extents, counts = choice["tile"]
-    tile = GroupTile(*extents, counts)
+    (rows, columns, vectors), counts = choice["tile"]
+    tile = GroupTile(rows, columns, vectors, counts)
     n, o, h, w, v = spatial
     lanes = int(sch.get(v).extent)
     oo, ot, oi = sch.split(o, [None, tile.threads[2], tile.thread.vectors])

@@ -59,7 +59,15 @@ class Task:
 
 
 def tasks(lowered: Lowered, tuner: str, target: Target) -> list[Task]:
-    """Return the programs of a network that `tuner` has something to try for, those called first in front."""
+    """Return the programs of a network that `tuner` has something to try for, those called first in front.
+
+    Raises
+    ------
+    ValueError
+        If `tuner` tunes nothing for `target`.
+    """
+    if reason := tuners.load(tuner).refuses(target):
+        raise ValueError(reason)
     supports = tuners.load(tuner).supports
     found: dict[str, Task] = {}
     supported: dict[str, bool] = {}

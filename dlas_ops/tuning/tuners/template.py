@@ -28,6 +28,11 @@ NEIGHBOURS = 0.6
 ELITE = 4
 
 
+def refuses(target: Target) -> str | None:
+    """Return None: every processor's schedules have tunables."""
+    return None
+
+
 def supports(function: PrimFunc, target: Target) -> str | None:
     """Return why there is nothing to try for `function`, or None."""
     space = scheduling.space(function, describe(target))

@@ -138,3 +138,12 @@ def test_decisions_are_plain_and_transferred_to_other_shapes() -> None:
     moved = TEMPLATE.transferred(other.function, ADRENO, decision)
     assert moved is not None
     TEMPLATE.schedule(other.function, ADRENO, moved)
+
+
+def test_generated_schedules_are_refused_where_tuning_is_planned() -> None:
+    lowered = dlas_ops.lower(networks.repeated(), POCL, algorithm="direct")
+    reason = "tuner generated has rules for CPUs only; tuner template tunes for GPUs"
+    assert tuners.load("generated").refuses(POCL) == reason
+    with pytest.raises(ValueError, match=reason):
+        task_extraction.tasks(lowered, "generated", POCL)
+    assert [tuners.load(name).refuses(networks.target()) for name in tuners.implemented()] == [None, None]
