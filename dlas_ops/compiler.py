@@ -20,10 +20,12 @@ from dlas_ops.lowering import Lowered
 from dlas_ops.onnx import quantization
 from dlas_ops.onnx.exported import as_onnx
 from dlas_ops.passes.eviction import evicted_bytes
+from dlas_ops.passes.host_output import output_on_host
 from dlas_ops.passes.memory import Memory, MemoryInstrument
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.account import Layer
 from dlas_ops.placement.graph import Graph
+from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import describe, native_target
 from dlas_ops.selection.candidates import names
 from dlas_ops.selection.selection import Measure, choose, here
@@ -130,7 +132,7 @@ def build(
     scheduled: Mapping[str, PrimFunc] = MappingProxyType({}),
     memory: Memory | None = None,
 ) -> Library:
-    """Schedule and compile `lowered` for `target`; return TVM's executable.
+    """Schedule and compile `lowered` for `target`; return TVM's executable, whose outputs are in the host's memory.
 
     Parameters
     ----------
@@ -142,7 +144,10 @@ def build(
     # The virtual machine checks the network's input, and every other shape is fixed by then.
     config = {"tirx.disable_assert": True}
     with tvm.transform.PassContext(opt_level=3, config=config, instruments=instruments), target:
-        return tvm.relax.build(schedule(lowered.module, target, scheduled), target, tir_pipeline=PIPELINE)
+        module = schedule(lowered.module, target, scheduled)
+        if isinstance(describe(target), Gpu):
+            module = output_on_host(module)
+        return tvm.relax.build(module, target, tir_pipeline=PIPELINE)
 
 
 def compile(

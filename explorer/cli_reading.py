@@ -23,6 +23,8 @@ OfStudy = Annotated[
     str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
 ]
 
+WithEmulated = Annotated[bool, typer.Option("--emulated", help="Let emulated devices stand beside real ones.")]
+
 
 def best(
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
@@ -35,12 +37,13 @@ def best(
     confidence: Annotated[
         float | None, typer.Option(help="Least probability of keeping the budget, such as 0.95.")
     ] = None,
+    emulated: WithEmulated = False,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
-    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence)
+    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence, emulated)
     if as_json:
         print_json(answer.as_dict())
     else:
@@ -58,6 +61,7 @@ def front(
     figure: Annotated[Path | None, typer.Option(help="Write the fronts as an HTML page, too.")] = None,
     latency_ms: Annotated[float | None, typer.Option(min=0, help="Budget to draw in the page.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Print what their stacks cost on other devices.")] = False,
+    emulated: WithEmulated = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
@@ -66,9 +70,9 @@ def front(
 
     with explorer.open(workspace, study) as opened:
         rows = opened.front_with_ties(device)
-        compared = opened.compare(device) if compare else None
+        compared = opened.compare(device, emulated) if compare else None
         if figure is not None:
-            opened.figure(figure, latency_ms)
+            opened.figure(figure, latency_ms, emulated)
         if compared is not None and as_json:
             print_json(compared.as_dict())
         elif compared is not None:
@@ -161,17 +165,21 @@ def devices(
     ] = None,
     tracker: Annotated[str | None, typer.Option(help="With --add: its tracker, host:port.")] = None,
     key: Annotated[str | None, typer.Option(help="With --add: its key at the tracker, the name if not given.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="With --add: llvm, its processor (the default), or its GPU by opencl or cuda.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
     from explorer.results import device_tables
 
-    if (add is None) != (tracker is None) or (key and add is None) or (add is not None and check is not None):
-        raise ExplorerError("--add NAME and --tracker HOST:PORT go together, --key with both, and --check without them")
+    if (add is None) != (tracker is None) or ((key or kind) and add is None) or (add is not None and check is not None):
+        both = "--add NAME and --tracker HOST:PORT go together"
+        raise ExplorerError(f"{both}, --key and --kind with both, and --check without them")
     if check is not None:
         return _check(check, file, as_json)
     if add is not None and tracker is not None:
-        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE)]
+        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE, kind or "llvm")]
     else:
         found = list(entries(file).values())
     if as_json:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,12 @@ def check_device(name: str, file: Path | str | None = None) -> Answers:
     device = found[name]
     with _logs() as logs, _reached(device, logs) as (tracker, cores):
         asked = {"tracker": tracker, "key": device.key, "target": device.target, "device": name, "cores": list(cores)}
-        return Answers.from_json(_answer("check:check", asked, logs))
+        return replace(Answers.from_json(_answer("check:check", asked, logs)), emulated=device.emulated)
 
 
-def add_device(name: str, tracker: str, key: str | None = None, file: Path | str = DEVICES_FILE) -> Device:
+def add_device(
+    name: str, tracker: str, key: str | None = None, file: Path | str = DEVICES_FILE, kind: str = "llvm"
+) -> Device:
     """Append an entry to a devices file, with the target that the device itself says, and return it.
 
     Parameters
@@ -78,20 +81,24 @@ def add_device(name: str, tracker: str, key: str | None = None, file: Path | str
         Under which it is registered; the name unless given.
     file
         The devices file, which is made if there is none.
+    kind
+        Of the target: ``"llvm"``, the device's processor, or ``"opencl"`` or ``"cuda"``, its first GPU of that kind.
 
     Raises
     ------
     ExplorerError
-        If the file has such an entry, or the device does not answer or does not say what it is.
+        If the file has such an entry, or the device does not answer, does not say what it is, or has no such GPU.
     """
-    from explorer.space.devices import append, is_address, load, refuse_taken
+    from explorer.space.devices import TARGET_KINDS, append, is_address, load, refuse_taken
 
     path = Path(file)
     if not is_address(tracker):
         raise DeviceError(f"tracker '{tracker}' is not 'host:port'")
+    if kind not in TARGET_KINDS:
+        raise DeviceError(f"unknown kind '{kind}' of a target{did_you_mean(kind, TARGET_KINDS)}")
     refuse_taken(path, name)
     with _logs() as logs:
-        target = _answer("entry:target", {"tracker": tracker, "key": key or name}, logs)
+        target = _answer("entry:target", {"tracker": tracker, "key": key or name, "kind": kind}, logs)
     append(path, name, {"tracker": tracker, **({"key": key} if key else {}), "target": target})
     return load(path)[name]
 

@@ -87,17 +87,25 @@ def nearest(
 
 
 def compare(
-    workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None, device: str | None = None
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    device: str | None = None,
+    emulated: bool = False,
 ) -> Comparison:
     """Return what the stacks on the front of `device`, or of each device, cost on the other devices.
+
+    Parameters
+    ----------
+    emulated
+        Whether emulated devices are among them.
 
     Raises
     ------
     ExplorerError
-        If no trial has run on `device`, or all have run on one device.
+        If no trial has run on `device`, all have run on one device, or `device` is emulated and left out.
     """
     with open(workspace, study) as opened:
-        return opened.compare(device)
+        return opened.compare(device, emulated)
 
 
 def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> list[LayerAccount]:
@@ -116,27 +124,30 @@ def best(
     workspace: Path | str = DEFAULT_WORKSPACE,
     study: str | None = None,
     confidence: float | None = None,
+    emulated: bool = False,
 ) -> Best:
     """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
 
     Parameters
     ----------
     device
-        May be left out where the study has one. Several that one stack must serve are joined as ``"a+b"``: its latency
-        keeps the budget on each, whether it was measured on them at once or apart.
+        May be left out where the study has one that is not emulated. Several that one stack must serve are joined as
+        ``"a+b"``: its latency keeps the budget on each, whether it was measured on them at once or apart.
     min_accuracy
         Share of the validation images below which no stack is an answer.
     confidence
         Probability, above 0 and below 1, with which an answer must keep the budget.
+    emulated
+        Whether emulated devices count as real ones do: they may be left out likewise, and joined with real ones.
 
     Raises
     ------
     ExplorerError
         If no trial has run on `device`, no stack on all of several, the study has several devices and none is given,
-        or `confidence` is not such a probability.
+        `confidence` is not such a probability, or `device` joins real devices and emulated ones.
     """
     with open(workspace, study) as opened:
-        return opened.best(latency_ms, device, min_accuracy, confidence)
+        return opened.best(latency_ms, device, min_accuracy, confidence, emulated)
 
 
 def figure(
@@ -144,13 +155,15 @@ def figure(
     workspace: Path | str = DEFAULT_WORKSPACE,
     study: str | None = None,
     latency_ms: float | None = None,
+    emulated: bool = False,
 ) -> Path:
     """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
 
-    Below them lies each stack's latency across devices, where stacks were measured on several.
+    Below them lies each stack's latency across devices, where stacks were measured on several; on emulated ones only
+    if `emulated`.
     """
     with open(workspace, study) as opened:
-        return opened.figure(path, latency_ms)
+        return opened.figure(path, latency_ms, emulated)
 
 
 def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:

@@ -19,7 +19,6 @@ import explorer
 from explorer import cli
 from explorer.core import plugins
 from explorer.core.configuration import AXES
-from explorer.core.errors import SpaceError
 from explorer.core.settings import Settings
 from explorer.space import devices, space
 from explorer.space.search_options import Search
@@ -362,15 +361,6 @@ def test_the_tables_of_settings_are_so(table: str) -> None:
     for name, field in fields.items():
         default = "".join(documents.code(shown[name]))  # none is shown where there is none
         assert (tomllib.loads(f"default = {default}")["default"] if default else None) == field.default, name
-
-
-@pytest.mark.parametrize("kind", ["cuda", "opencl"])
-def test_the_kinds_of_targets_that_a_page_says_are_refused_are_so(kind: str, tmp_path: Path) -> None:
-    assert f"**This version refuses targets of kind `{kind}`.**" in BOARDS.read_text()
-    (entry,) = (block.text for block in documents.blocks("", BOARDS) if f'kind = "{kind}"' in block.text)
-    (tmp_path / "devices.toml").write_text(entry)
-    with pytest.raises(SpaceError, match=f"there are no schedules for targets of kind '{kind}'"):
-        devices.load(tmp_path / "devices.toml")
 
 
 def test_the_keys_of_a_device_are_described() -> None:

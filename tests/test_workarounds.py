@@ -265,6 +265,21 @@ def test_tvm_still_packs_gathered_bytes_in_opencl_as_in_cuda() -> None:
     assert "<< 24" in source
 
 
+def test_tvm_still_makes_no_vector_of_one_byte_in_cuda() -> None:
+    """`dlas_ops.kernels.operators.grouped._dot` widens bytes before: TVM 0.27 takes constants only."""
+    from dlas_ops._tvm import tvm
+
+    te = tvm.te
+    data = te.placeholder((64,), "int8", "data")
+    copied = te.compute((64, 4), lambda i, _: data[i], name="copied")
+    sch = tvm.s_tir.Schedule(te.create_prim_func([data, copied]))
+    row, column = sch.get_loops(sch.get_sblock("copied"))
+    sch.bind(row, "threadIdx.x")
+    sch.vectorize(column)
+    with pytest.raises(Exception, match="has_value"):
+        tvm.compile(sch.mod, tvm.target.Target({"kind": "cuda", "arch": "sm_87", "host": "llvm"}))
+
+
 @pytest.mark.nightly
 def test_asking_tvm_for_its_threads_still_binds_this_one() -> None:
     """`dlas_ops.selection.candidates.time_here` counts cores itself: to ask TVM 0.27 starts its threads."""

@@ -70,6 +70,9 @@ _TABLE: tuple[tuple[str, str, Gpu], ...] = (
 # The family of processors that run OpenCL: a work-group is one thread, which computes with the host's vectors.
 POCL = "pocl"
 
+# The families that a target of kind opencl may name, as the beginning of its `device`.
+FAMILIES = (*(family for kind, family, _ in _TABLE if kind == "opencl" and family), POCL)
+
 
 def describe_gpu(target: Target) -> Gpu:
     """Return the description of `target`, a ``tvm.target.Target`` of kind opencl or cuda.

@@ -56,16 +56,19 @@ def group_tile(height: int, width: int, vectors: int, batch: int, gpu: Gpu) -> G
     device's memory, the points computed beyond the edge and the idle units of the last round.
     """
     sizes = _sizes(height), _sizes(width), tuple(size for size in divisors(vectors) if size <= gpu.sums)
-    best, best_cost = GroupTile(1, 1, 1), float("inf")
+    best, best_cost = GroupTile(1, 1, 1), (float("inf"), 0, 0)
     for each in product(*sizes):
         if prod(each) > gpu.sums:
             continue
         for threads in _threads(gpu, vectors // each[2]):
             h, w, v = (size * count for size, count in zip(each, threads, strict=True))
+            if h >= 2 * height or w >= 2 * width:  # half of the threads would compute nothing
+                continue
             tile = GroupTile(h, w, v, threads)
-            cost = _cycles(tile, gpu) * _rounds(tile, height, width, vectors, batch, gpu)
-            # Of equals the larger one: it reads less.
-            if (cost, -tile.accumulators) < (best_cost, -best.accumulators):
+            cycles = _cycles(tile, gpu) * _rounds(tile, height, width, vectors, batch, gpu)
+            # Of equals the one that computes fewest points beyond the edge, and of these the larger one: it reads less.
+            cost = (cycles, prod(tile.covers(height, width)), -tile.accumulators)
+            if cost < best_cost:
                 best, best_cost = tile, cost
     return best
 

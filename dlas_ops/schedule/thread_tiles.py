@@ -193,8 +193,11 @@ def _gathers_bytes(sch: Schedule, block: SBlock) -> bool:
     return any(last in tvm.tirx.analysis.undefined_vars(place.min) for read in bytes_read for place in read.region[:-1])
 
 
-def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = False) -> Loop:
+def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = False, whole: bool = False) -> Loop:
     """Give each thread one iteration of `loops` or, of `vectors`, as many of the innermost one as a vector holds.
+
+    With `whole`, no work-group has threads beyond the last iteration: TVM puts no instruction in the place of a loop
+    below a condition.
 
     Returns
     -------
@@ -205,7 +208,8 @@ def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = 
     if vectors and int(sch.get(inner).extent) % gpu.lanes() == 0:
         inner, vector = sch.split(inner, [None, gpu.lanes()])
     fused = sch.fuse(*outer, inner) if outer else inner
-    threads = min(gpu.threads, int(sch.get(fused).extent))
+    extent = int(sch.get(fused).extent)
+    threads = max(size for size in divisors(extent) if size <= gpu.threads) if whole else min(gpu.threads, extent)
     group, thread = sch.split(fused, [None, threads])
     sch.bind(group, GROUP)
     sch.bind(thread, THREAD)

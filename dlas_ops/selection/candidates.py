@@ -67,7 +67,7 @@ def names(problem: Problem, target: Target) -> list[str]:
 def programs(problem: Problem, target: Target) -> dict[str, Program]:
     """Return the tensor program of each candidate by its name."""
     processor = describe(target)
-    with target:  # which definitions round by
+    with target:  # operators on integers ask for it
         return {name: _program(problem, name, processor) for name in names(problem, target)}
 
 

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from explorer.core.quantities import BESIDE, LATENCY, THROUGHPUT, Quantity
 from explorer.core.statistics import Interval
 
-# Columns of a record: how many sessions its latency is of, what disturbed them, where none was quiet, and the most
-# memory that the device's server has held in one of them.
-SESSIONS, DISTURBED, SERVER_PEAK = "latency_sessions", "latency_disturbed", "server_peak_bytes"
+# Columns of a record: how many sessions its latency is of, what disturbed them, where none was quiet, whether their
+# device is emulated, and the most memory that its server has held in one of them.
+SESSIONS, DISTURBED, EMULATED = "latency_sessions", "latency_disturbed", "latency_emulated"
+SERVER_PEAK = "server_peak_bytes"
 # The control's readings → the factor over the usual one from which a session was disturbed. On a virtual machine of 2
 # cores arithmetic varies by 1 % at good moments and takes 1.05 to 2 times its time where the host has its cores share
 # one of its own. Threads wake in 0.8 to 1.1 microseconds while both cores share a cache, and in 1.7 while they do not.
@@ -83,12 +84,15 @@ class Session(NamedTuple):
         Quantity of `explorer.core.quantities.BESIDE` → its value in the session.
     server_peak_bytes
         The most memory that the process of the session has held; None where it cannot be read.
+    emulated
+        Whether the device was emulated, by its entry of the devices file.
     """
 
     median_ms: float
     readings: Readings = Readings()
     beside: Mapping[str, float] = {}
     server_peak_bytes: int | None = None
+    emulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Estimate:
         Quantity of `explorer.core.quantities.BESIDE` → the median over the sessions with its 95 % interval.
     server_peak_bytes
         The most memory that the process of a session has held; None where it cannot be read.
+    emulated
+        Whether the device was emulated in one of the sessions.
     """
 
     interval: Interval
@@ -118,6 +124,7 @@ class Estimate:
     taken: int = 0
     beside: Mapping[str, Interval] = field(default_factory=dict)
     server_peak_bytes: int | None = None
+    emulated: bool = False
 
     @property
     def quiet(self) -> int:
@@ -132,7 +139,11 @@ class Estimate:
         rates = (1e3 * batch / self.interval[end] if self.interval[end] else math.inf for end in (0, 2, 1))
         columns |= THROUGHPUT.as_columns(Interval(*rates))
         columns[SESSIONS] = self.sessions
-        optional = {DISTURBED: self.disturbed or None, SERVER_PEAK: self.server_peak_bytes}
+        optional = {
+            DISTURBED: self.disturbed or None,
+            EMULATED: self.emulated or None,
+            SERVER_PEAK: self.server_peak_bytes,
+        }
         return columns | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -238,6 +249,7 @@ def latency(sessions: Sequence[Session], usual: Readings, spreads: Mapping[str, 
         len(sessions),
         {name: estimated(name) for name in BESIDE if all(name in each.beside for each in counting)},
         max(peaks, default=None),
+        any(each.emulated for each in sessions),
     )
 
 

@@ -83,19 +83,23 @@ class Devices:
         server.close()
         log = self._context.logs / f"device-{name}.log"
         served = server.enter_context(self._workers.serve(device, log))
-        if self._context.threads > len(served.cores):
+        if self._threads(device) > len(served.cores):
             raise DeviceError(
-                f"the search space asks for {self._context.threads} threads and device '{name}' has "
+                f"the search space asks for {self._threads(device)} threads and device '{name}' has "
                 f"{len(served.cores)} cores; allowed: at most {len(served.cores)}"
             )
         self._devices[name] = device.model_copy(update={"tracker": served.tracker, "cores": served.cores})
+
+    def _threads(self, device: Device) -> int:
+        """Return the most threads that the study asks of a device: of a GPU's processor, one."""
+        return 1 if device.is_gpu else self._context.threads
 
     def _describe(self, device: Device) -> Described:
         arguments = {
             "tracker": device.tracker,
             "key": device.key,
             "target": device.target,
-            "threads": self._context.threads,
+            "threads": self._threads(device),
             "device": device.name,
         }
         request = {"call": "explorer.line.probing.describe:describe", "arguments": arguments}

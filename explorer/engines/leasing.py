@@ -123,8 +123,9 @@ class Leasing:
             self._devices.serve_again(device)
 
     def located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
-        """Return the stage's parameters, as its key has them, and the device's address."""
-        return {**stage.parameters.keyed(), **self._address_of(device).model_dump()}
+        """Return the stage's parameters, as its key has them, the device's address, and whether it is emulated."""
+        emulated = {"emulated": True} if self._devices[device].emulated else {}
+        return {**stage.parameters.keyed(), **self._address_of(device).model_dump(), **emulated}
 
     def _leased(self, device: str, stage: Stage[P, A, V], execute: Callable[[Path], Executed]) -> Artifact[V]:
         """Return the stage's artifact, from the store or made by `execute` in a draft while `device` is leased."""

@@ -82,7 +82,8 @@ class Measuring:
             "load_ms": details["load_ms"],
         }
         latency = median(samples[index] for index in counting)
-        session = Session(latency, Readings(*typical), beside, details["server_peak_bytes"])
+        emulated = self._devices[device].emulated
+        session = Session(latency, Readings(*typical), beside, details["server_peak_bytes"], emulated)
         self._records.add_session(stage.key, device, stage.parameters.threads, session, samples, details)
 
     def controls(self, device: str) -> bool:
@@ -97,9 +98,9 @@ class Measuring:
 
     def _facts(self, device: str, threads: int) -> dict[str, Any]:
         """Return the parameters of any session on a device that tell of it."""
-        served = self._devices.is_served(device)
+        served, own = self._devices.is_served(device), self._devices[device]
         return {
             "usual": tuple(self._records.sessions.usual(device, threads)),
             "linked": str(self._linked) if served else "",
-            "cores": (self._devices[device].cores or ()) if served else (),
+            "cores": (own.cores or ()) if served and not own.is_gpu else (),
         }

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tvm
 
-from dlas_ops import control
+from dlas_ops import control, gpu_peaks
 from explorer.line.contracts.measure import DeviceState
 
-LIBRARY = "control.tar"
+LIBRARY, GPU_LIBRARY = "control.tar", "gpu_control.tar"
 FILL = "tvm.contrib.random.random_fill"
 RUNS = {"arithmetic": 3, "memory": 8, "wake": 3}  # per reading: the median counts, of memory the least
 AT_ONCE = {"arithmetic": 1, "memory": 1, "wake": 50}  # calls per run
@@ -46,18 +46,35 @@ class Control:
     def __init__(self, session: Any, programs: Any, threads: int) -> None:
         self._device, self._threads = session.cpu(), threads
         self._programs = programs
-        fill = session.get_function(FILL)
+        self._fill = session.get_function(FILL)
         self._timers: dict[str, Any] = {}
         self._arrays: dict[str, list[Any]] = {}
         for name, arguments in control.arguments(threads).items():
             self._arrays[name] = [tvm.runtime.empty(shape, dtype, self._device) for shape, dtype in arguments]
             for array in self._arrays[name]:
                 if array.dtype == "float32":
-                    fill(array)  # memory that was never written is one page
+                    self._fill(array)  # memory that was never written is one page
             self._timers[name] = self._programs.time_evaluator(
                 name, self._device, number=AT_ONCE[name], repeat=RUNS[name]
             )
             self._timers[name](*self._arrays[name])
+
+    def on_gpu(self, programs: Any, gpu: Any, arguments: gpu_peaks.Arguments) -> None:
+        """Do the arithmetic on the session's GPU from now on; see `__init__` for errors.
+
+        Parameters
+        ----------
+        programs
+            The module of `dlas_ops.gpu_peaks.build_beside`, loaded in the session.
+        arguments
+            Shape and dtype of those of its ``arithmetic``.
+        """
+        self._arrays["arithmetic"] = [tvm.runtime.empty(shape, dtype, gpu) for shape, dtype in arguments]
+        for array in self._arrays["arithmetic"]:
+            self._fill(array)
+        number, repeat = AT_ONCE["arithmetic"], RUNS["arithmetic"]
+        self._timers["arithmetic"] = programs.time_evaluator("arithmetic", gpu, number=number, repeat=repeat)
+        self._timed("arithmetic")
 
     def arithmetic_ms(self) -> float:
         """Return what a fixed number of multiplications takes now."""
@@ -144,7 +161,8 @@ def taken(before: DeviceState, after: DeviceState, threads: int) -> float | None
     """
     seconds = after["time"] - before["time"]
     own, busy, stolen = (_passed(before[name], after[name]) for name in ("own_s", "busy_s", "steal_s"))
-    if own is None or busy is None or stolen is None or not seconds:
+    unknown = not after["own_s"]  # who counts none of a session's time, such as an emulator, tells nothing
+    if own is None or busy is None or stolen is None or unknown or not seconds:
         return None
     return max(0.0, min(busy - own + stolen, threads * seconds - own) / seconds)
 

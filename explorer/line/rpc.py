@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import re
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tvm import rpc
+from tvm import relax, rpc
 from tvm.support import cc, tar
 
 from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.line.tracker import Server, Tracker
+from explorer.space.gpu_targets import is_gpu
 
 PATIENCE = 300.0  # seconds that a measurement waits for its turn on a device that others measure on as well
 SERVER_SECONDS = 15.0  # until a server that says nothing is given up; it starts a process for the session
 ROUND_TRIPS = 5
+UNCOMPILED = "CL_BUILD_PROGRAM_FAILURE"
+DRIVER_ERROR = r'\berror: (?:\S+:\d+:\d+: )?"?(.{0,200}?)"?\s*$'  # a line of its compiler, without the file's name
 IDLE = "runtime.RuntimeEnabled"  # a function of every runtime that does next to nothing
 
 
@@ -92,6 +98,45 @@ def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
             cc.create_shared(f"{folder}.so", [str(file) for file in Path(folder).iterdir()])
             os.replace(f"{folder}.so", shared)
     return str(shared.absolute())
+
+
+def device(session: Any, target: Mapping[str, Any]) -> Any:
+    """Return the device of a session that runs code for `target`: its processor, or its first GPU of that kind."""
+    return session.device(str(target["kind"])) if is_gpu(target) else session.cpu()
+
+
+def machine(session: Any, library: str, target: Mapping[str, Any]) -> Any:
+    """Load a network's library, a file that `place` returned; return its virtual machine once all of it is there.
+
+    Inputs lie on the session's `device` for `target`, outputs in the memory of its processor. So the processor's clock
+    tells what the network takes: it has ended when its function returns.
+    """
+    loaded, runs_on = session.load_module(library), device(session, target)
+    if not is_gpu(target):
+        return relax.VirtualMachine(loaded, runs_on)
+    network = relax.VirtualMachine(loaded, [runs_on, session.cpu()])
+    runs_on.sync()
+    return network
+
+
+@contextlib.contextmanager
+def compiling(stage: str, key: str) -> Iterator[None]:
+    """Make what a GPU's driver says against a kernel, which it compiles at its first run, a failure in one sentence.
+
+    Raises
+    ------
+    StageFailed
+        Of kind ``not_applicable`` if the driver of device `key` does not compile a kernel.
+    """
+    try:
+        yield
+    except Exception as error:  # over RPC every error is of one kind
+        if UNCOMPILED not in str(error):
+            raise
+        said = re.search(DRIVER_ERROR, str(error), re.MULTILINE)
+        cause = said[1] if said else UNCOMPILED
+        message = f"the OpenCL driver of device '{key}' does not compile the network's kernels: {cause}"
+        raise StageFailed(Failure(stage, "not_applicable", message)) from error
 
 
 def round_trip(session: Any) -> float:

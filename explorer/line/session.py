@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import tvm
+
+from dlas_ops import gpu_peaks
 from explorer.core.artifact import Artifact
 from explorer.core.sessions import Readings, disturbance, quiet_samples
 from explorer.line import rpc
 from explorer.line.contracts.on_device import InSessions
-from explorer.line.control import LIBRARY, Control
+from explorer.line.control import GPU_LIBRARY, LIBRARY, Control
+from explorer.space.gpu_targets import is_gpu
 
 MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends
 POLL_SECONDS = 0.25  # between two looks at whether a device is quiet
 PATIENCE = 3  # times as many samples as asked for are taken at most, until half as many are quiet
 
 
-def control_in(session: Any, control: Artifact | None, parameters: InSessions) -> tuple[Control | None, str]:
+def control_in(
+    session: Any, control: Artifact | None, parameters: InSessions, target: Mapping[str, Any]
+) -> tuple[Control | None, str]:
     """Return the control in the session; None, and in one sentence why, where the device runs none."""
     if control is None:
         return None, ""
     try:
         running = Control(session, loaded(session, control, LIBRARY, parameters), parameters.threads)
         running.pin(parameters.cores)
+        if is_gpu(target):
+            programs, gpu = loaded(session, control, GPU_LIBRARY, parameters), rpc.device(session, target)
+            running.on_gpu(programs, gpu, gpu_peaks.arithmetic(tvm.target.Target(dict(target))))
     except Exception as error:  # a device raises what it likes, and is measured all the same
         said = str(error).strip() or type(error).__name__
         return None, said.splitlines()[-1].strip()[:200]
@@ -38,7 +47,7 @@ def loaded(session: Any, artifact: Artifact, library: str, parameters: InSession
 
 def placed(session: Any, artifact: Artifact, library: str, parameters: InSessions) -> str:
     """Bring the library of an artifact to the device, linked; return the file that the session loads."""
-    linked = parameters.linked and str(Path(parameters.linked) / f"{artifact.key}.so")
+    linked = parameters.linked and str(Path(parameters.linked) / f"{artifact.key}-{library}.so")
     return rpc.place(session, artifact.path / library, linked, f"{artifact.key}-{library}")
 
 
@@ -83,11 +92,11 @@ def sampled(
     return samples, readings
 
 
-def runs_per_sample(network: Any, device: Any, image: Any, parameters: InSessions) -> int:
-    """Warm up for the time asked for and return how many runs fill one sample."""
+def runs_per_sample(network: Any, clock: Any, image: Any, parameters: InSessions) -> int:
+    """Warm up for the time asked for and return how many runs fill one sample, by the clock of a device."""
     number, spent = 1, 0.0
     while True:
-        seconds = network.time_evaluator("main", device, number=number, repeat=1)(image).mean
+        seconds = network.time_evaluator("main", clock, number=number, repeat=1)(image).mean
         spent += 1e3 * seconds * number
         number = min(MAX_RUNS, max(1, round(parameters.sample_ms / (1e3 * seconds)))) if seconds else MAX_RUNS
         if spent >= parameters.warmup_ms:

@@ -10,7 +10,7 @@ from typing import Any
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
 from explorer.core.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, PER_DEVICE, Quantity, on_device
-from explorer.core.sessions import DISTURBED, Estimate
+from explorer.core.sessions import DISTURBED, EMULATED, Estimate
 from explorer.workspace.records import Record
 
 
@@ -40,12 +40,12 @@ def revised(c: Configuration, record: Record, latencies: Mapping[tuple[str, str]
     known = {device: latencies[key, device] for device, key in keys.items() if (key, device) in latencies}
     if len(known) < len(c.devices):
         return record
-    values = {name: value for name, value in record.values.items() if name != DISTURBED}
+    values = {name: value for name, value in record.values.items() if name not in (DISTURBED, EMULATED)}
     measured = {device: found.as_columns(c.batch) for device, found in known.items()}
     slowest = max(known, key=lambda device: known[device].interval.value)
     values |= {"measure_key": keys[slowest], **measured[slowest]}
     if len(known) > 1:
-        values |= _worst(measured, MEASURED) | _each(measured, MEASURED)
+        values |= _worst(measured, MEASURED) | _each(measured, MEASURED) | _emulated(measured)
     return Record(values)
 
 
@@ -63,7 +63,7 @@ def together(records: Mapping[str, Record]) -> Record:
         for column in ("build_key", "measure_key")
         if column in own
     }
-    return Record({**slowest, **_worst(values, PER_DEVICE), **_each(values, PER_DEVICE), **keys})
+    return Record({**slowest, **_worst(values, PER_DEVICE), **_each(values, PER_DEVICE), **keys, **_emulated(values)})
 
 
 Values = Mapping[str, Mapping[str, Any]]  # device → column → value
@@ -78,6 +78,12 @@ def _worst(values: Values, names: Iterable[str]) -> dict[str, Any]:
             worst = choose(values.values(), key=lambda own, name=name: own[name])
             found |= {column: worst[column] for column in Quantity(name).columns if column in worst}
     return found
+
+
+def _emulated(values: Values) -> dict[str, Any]:
+    """Return the columns that mark a stack of which one device is emulated, and say which; none if none is."""
+    marks = {on_device(EMULATED, device): True for device, own in values.items() if EMULATED in own}
+    return {EMULATED: True, **marks} if marks else {}
 
 
 def _each(values: Values, names: Iterable[str]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def server(key: str, cores: Sequence[int], log: Path) -> Iterator[str]:
     """
     # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/test_workarounds.py
     environment = {"TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"}
+    environment["POCL_MAX_PTHREAD_COUNT"] = str(len(cores))  # PoCL starts a thread for every core of the machine
     numbers = ",".join(map(str, cores))
     process = child.start("explorer.processes.loopback", key, numbers, log=log, environment=environment)
     assert process.stdout is not None

@@ -12,7 +12,7 @@ from dlas_ops.processor import instruction_sets
 from explorer.results import readable
 
 if TYPE_CHECKING:
-    from explorer.line.probing.answers import Answers, Description
+    from explorer.line.probing.answers import Answers, Description, Gpu
     from explorer.space.devices import Device
 
 NOTHING = "-"
@@ -24,18 +24,21 @@ def devices_table(devices: list[Device]) -> Table:
     for device in devices:
         target = device.target if isinstance(device.target, str) else _target(device.target)
         cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
-        table.add_row(*map(escape, (device.name, device.tracker, device.key, target, cores, device.description)))
+        name = readable.device(device.name, device.emulated)
+        table.add_row(*map(escape, (name, device.tracker, device.key, target, cores, device.description)))
     return table
 
 
 def _target(target: Mapping[str, object]) -> str:
-    return " ".join(f"{key}={value}" for key, value in target.items() if not isinstance(value, dict))
+    values = {key: f"({_target(value)})" if isinstance(value, dict) else value for key, value in target.items()}
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def answers_table(answers: Answers) -> Table:
     """Return what of a device answers, one fact a line; a dash stands for what could not be read or measured."""
-    table = readable.table("", answers.device)
-    rows = {**_reached(answers), **_described(answers.says), **_measured(answers)}
+    table = readable.table("", escape(readable.device(answers.device, answers.emulated)))
+    gpu = _gpu(answers.gpu) if answers.gpu else {}
+    rows = {**_reached(answers), **gpu, **_described(answers.says), **_measured(answers)}
     for name, value in rows.items():
         table.add_row(name, escape(value or NOTHING))
     return table
@@ -66,6 +69,20 @@ def _described(says: Description) -> dict[str, str]:
     }
 
 
+def _gpu(says: Gpu) -> dict[str, str]:
+    version = {"opencl": "OpenCL version", "cuda": "compute capability"}[says.kind]
+    return {
+        "GPU": str(says),
+        "GPU's units": _number(says.units),
+        "work-group": f"at most {says.threads} threads" if says.threads else "",
+        "warp": f"{says.warp} threads" if says.warp else "",
+        "shared memory": f"{says.shared_bytes} B for a work-group" if says.shared_bytes is not None else "",
+        "GPU's memory": readable.size(says.memory_bytes) if says.memory_bytes else "",
+        version: says.version or "",
+        "GPU's driver": says.driver or "",
+    }
+
+
 def _measured(answers: Answers) -> dict[str, str]:
     peaks = answers.peaks
     threads = f"on {answers.threads} threads" if answers.threads != 1 else "on 1 thread"
@@ -83,7 +100,9 @@ def _free(says: Description) -> str:
     return f", {readable.size(says.free_bytes)} of it free" if says.free_bytes else ""
 
 
-def _both(on_all: float, on_one: float, unit: str, threads: str) -> str:
+def _both(on_all: float, on_one: float | None, unit: str, threads: str) -> str:
+    if on_one is None:
+        return f"{on_all:.1f} {unit} on the GPU"
     return f"{on_all:.1f} {unit} {threads}, {on_one:.1f} on one"
 
 

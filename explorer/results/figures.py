@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from explorer.fronts import certainty
 from explorer.fronts.pareto import on_front, violations
 from explorer.results import figure_layout, readable
+from explorer.results.emulated import emulated_devices
 from explorer.results.figure_layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED
 from explorer.results.report import Stack, stack_of
 from explorer.space.limits import Limit
@@ -40,12 +41,14 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
 
     measured = with_standing(frame[frame["state"] == "complete"], limits) if len(frame) else frame
     devices = sorted(measured["device"].unique()) if len(measured) else []
+    marked = emulated_devices(measured)
+    titles = [html.escape(readable.device(device, device in marked)) for device in devices]
     columns = min(2, max(1, len(devices)))
     rows = max(1, math.ceil(len(devices) / columns))
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=[html.escape(device) for device in devices] if len(devices) > 1 else None,
+        subplot_titles=titles if len(devices) > 1 or marked else None,
         shared_xaxes="all",  # one scale, so that devices compare at a glance
         shared_yaxes="all",
         horizontal_spacing=0.06,
@@ -142,6 +145,7 @@ def hover(stack: Stack, front_probability: float, standing: str) -> str:
         f"<b>trial {stack.number}</b>, {standing}{likely}",
         f"<b>{stack.latency_ms:.3f} ms</b>  95 % interval {stack.latency.low:.3f} to {stack.latency.high:.3f} ms",
         *disturbed,
+        *[f"   {readable.EMULATED}"] * stack.emulated,
         f"<b>{stack.accuracy:.2%}</b> validation accuracy{test}",
         f"<b>{readable.size(stack.size_bytes)}</b> compiled size",
         "",

@@ -17,6 +17,13 @@ from explorer.results import export, figures, report
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.lines import lines
+from explorer.results.emulated import (
+    emulated_devices,
+    only_one,
+    refuse_comparison,
+    refuse_mixed,
+    without_emulated,
+)
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -64,6 +71,11 @@ class OpenStudy:
     def frame(self) -> pd.DataFrame:
         """One row per finished trial: accuracies are shares in [0, 1], latencies milliseconds, sizes bytes."""
         return self.records.frame(self.name)
+
+    @cached_property
+    def emulated_devices(self) -> frozenset[str]:
+        """The names of the devices whose measurements are marked as emulated."""
+        return emulated_devices(self.frame)
 
     @cached_property
     def objectives(self) -> Mapping[str, Direction]:
@@ -155,16 +167,24 @@ class OpenStudy:
         """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
         return pareto.nearest(self.on(device), self.limits)
 
-    def compare(self, device: str | None = None) -> Comparison:
+    def compare(self, device: str | None = None, emulated: bool = False) -> Comparison:
         """Return what the stacks on the front of `device`, or of each device, cost on the other devices.
+
+        Parameters
+        ----------
+        emulated
+            Whether emulated devices are among them.
 
         Raises
         ------
         ExplorerError
-            If no trial has run on `device`, or all have run on one device.
+            If no trial has run on `device`, all have run on one device, or `device` is emulated and left out.
         """
         self.on(device)  # refuses one that no trial has run on
-        return compare(self.frame, self._front_with_ties, self.limits, device)
+        left_out = frozenset() if emulated else self.emulated_devices
+        refuse_comparison(device, self.frame["device"].unique(), left_out)
+        frame, fronts = (without_emulated(rows, left_out) for rows in (self.frame, self._front_with_ties))
+        return compare(frame, fronts, self.limits, device)
 
     def best(
         self,
@@ -172,29 +192,31 @@ class OpenStudy:
         device: str | None = None,
         min_accuracy: float | None = None,
         confidence: float | None = None,
+        emulated: bool = False,
     ) -> report.Best:
         """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
 
         Parameters
         ----------
         device
-            May be left out where the study has one. Several that one stack must serve are joined as ``"a+b"``: its
-            latency keeps the budget on each, whether it was measured on them at once or apart.
+            May be left out where the study has one that is not emulated. Several that one stack must serve are joined
+            as ``"a+b"``: its latency keeps the budget on each, whether it was measured on them at once or apart.
         min_accuracy
             Share of the validation images below which no stack is an answer.
         confidence
             Probability, above 0 and below 1, with which an answer must keep the budget.
+        emulated
+            Whether emulated devices count as real ones do: they may be left out likewise, and joined with real ones.
 
         Raises
         ------
         ExplorerError
             If no trial has run on `device`, no stack on all of several, the study has several devices and none is
-            given, or `confidence` is not such a probability.
+            given, `confidence` is not such a probability, or `device` joins real devices and emulated ones.
         """
-        devices = sorted(self.frame["device"].unique())
-        if device is None and len(devices) > 1:
-            raise ExplorerError(f"the study has several devices: {', '.join(devices)}; choose one with --device")
-        wanted = device or devices[0]
+        left_out = frozenset() if emulated else self.emulated_devices
+        wanted = device or only_one(sorted(self.frame["device"].unique()), left_out)
+        refuse_mixed(wanted, left_out)
         return report.best(with_joint(self.frame, wanted), wanted, latency_ms, min_accuracy, confidence)
 
     def layers(self, trial: int) -> list[LayerAccount]:
@@ -229,7 +251,7 @@ class OpenStudy:
         """Return how far the study is, what failed and why, and what the stages of the workspace have cost."""
         return status_of(self.name, self.records, self.frame)
 
-    def figure(self, path: Path | str | None = None, latency_ms: float | None = None) -> Path:
+    def figure(self, path: Path | str | None = None, latency_ms: float | None = None, emulated: bool = False) -> Path:
         """Write the accuracy/latency fronts of every device as one HTML page that works offline, and return its path.
 
         Below them lies each stack's latency across devices, where stacks were measured on several.
@@ -240,10 +262,13 @@ class OpenStudy:
             The page; the one of the study in its workspace unless given.
         latency_ms
             A budget to draw.
+        emulated
+            Whether emulated devices, whose fronts the page has, stand beside real ones below.
         """
         page = self.workspace.figure(self.name) if path is None else Path(path)
         fronts = figures.fronts(self.frame, self.name, latency_ms, self.limits)
-        across = lines(self.frame, self.name, latency_ms, self.limits)
+        beside = without_emulated(self.frame, () if emulated else self.emulated_devices)
+        across = lines(beside, self.name, latency_ms, self.limits)
         figures.write([fronts, *([across] if across is not None else [])], page)
         return page
 

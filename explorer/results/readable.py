@@ -8,6 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
+EMULATED = "emulated: no real device was measured; such a latency says nothing of one."
+
+
+def device(name: str, emulated: bool) -> str:
+    """Return the name of a device, marked if it is emulated: ``"arm (emulated)"``."""
+    return f"{name} (emulated)" if emulated else name
 
 
 def size(number_of_bytes: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from explorer.core.configuration import LAYERS, parts
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.core.quantities import ACCURACY, LATENCY, Quantity, on_device
+from explorer.core.sessions import DISTURBED, EMULATED
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty
 
@@ -24,6 +25,7 @@ class OnDevice(NamedTuple):
 
     number: int
     latency: Interval
+    emulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Stack:
         Median over the samples, in ms, with its 95 % interval; on the slowest device of several.
     disturbed
         Why no session that measured the latency was quiet, in one sentence; None for a good latency.
+    emulated
+        Whether the device, or one of several, is emulated.
     placed, convolutions
         How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
     on_each
@@ -59,6 +63,7 @@ class Stack:
     placed: int | None = None
     convolutions: int | None = None
     disturbed: str | None = None
+    emulated: bool = False
     on_each: Mapping[str, OnDevice] = field(default_factory=dict)
 
     @property
@@ -91,7 +96,10 @@ class Stack:
 
     def as_dict(self) -> dict[str, object]:
         """Return the stack as plain values for JSON, the ends of its intervals under the names of their columns."""
-        on_each = {name: {"number": on.number, **LATENCY.as_columns(on.latency)} for name, on in self.on_each.items()}
+        on_each = {
+            name: {"number": on.number, **LATENCY.as_columns(on.latency), EMULATED: on.emulated}
+            for name, on in self.on_each.items()
+        }
         accuracy = self.accuracy_interval
         ends = ACCURACY.as_columns(accuracy) if accuracy else dict.fromkeys(ACCURACY.columns)
         return {
@@ -102,7 +110,8 @@ class Stack:
             "test_accuracy": self.test_accuracy,
             "test_images": self.test_images,
             **LATENCY.as_columns(self.latency),
-            "latency_disturbed": self.disturbed,
+            DISTURBED: self.disturbed,
+            EMULATED: self.emulated,
             "on_each": on_each,
             "size_bytes": self.size_bytes,
             "placed": self.placed,
@@ -235,7 +244,8 @@ def stack_of(row: pd.Series[Any]) -> Stack:
         accuracy_interval=ACCURACY.interval(known) if set(ACCURACY.columns) <= set(known) else None,
         placed=whole("convolutions_as_asked"),
         convolutions=whole("convolutions"),
-        disturbed=known.get("latency_disturbed"),
+        disturbed=known.get(DISTURBED),
+        emulated=bool(known.get(EMULATED)),
         on_each=_on_each(known),
     )
 
@@ -245,7 +255,9 @@ def _on_each(known: Mapping[str, Any]) -> dict[str, OnDevice]:
     names = [name for name in parts(known["device"]) if on_device("latency_ms", name) in known]
     return {
         name: OnDevice(
-            int(known.get(on_device("number", name), known["number"])), Quantity("latency_ms", name).interval(known)
+            int(known.get(on_device("number", name), known["number"])),
+            Quantity("latency_ms", name).interval(known),
+            bool(known.get(on_device(EMULATED, name))),
         )
         for name in names
     }

@@ -15,6 +15,7 @@ from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.results import readable
+from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.report import stack_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
         for name in front.columns
         if (quantity := Quantity.parse(name)).device and quantity.name == LATENCY.name and front[name].notna().any()
     ]
-    on_each = [f"(ms) on {escape(str(quantity.device))}" for quantity in several]
+    marked = emulated_devices(front)
+    on_each = [f"(ms) on {readable.device(escape(str(each.device)), each.device in marked)}" for each in several]
     shown = {str(quantity) for quantity in (ACCURACY, LATENCY, SIZE, *several)}
     others = [Quantity.parse(name) for name in objectives if name not in shown]
     disturbed = any(stack.disturbed for stack in stacks)
@@ -61,7 +63,8 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
     heads = ("trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size", *named, *judged)
     table = readable.table(*varying, *heads)
     for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
-        chosen = (readable.choice(stack.choices[axis]) for axis in varying)
+        chosen = [readable.choice(stack.choices[axis]) for axis in varying]
+        chosen[varying.index("device")] = readable.device(chosen[varying.index("device")], stack.emulated)
         interval = f"{stack.latency.low:.3f} to {stack.latency.high:.3f}"
         accuracies = (readable.share(stack.accuracy), readable.share(stack.test_accuracy))
         latencies, besides = (
@@ -73,7 +76,9 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
         quiet = [("disturbed" if stack.disturbed else "")] * disturbed
         table.add_row(*chosen, str(stack.number), *results, *likely, *quiet)
     shared = [f"{axis} {readable.choice(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
-    below = [f"all: {', '.join(shared)}"] * bool(shared) + [readable.DISTURBED] * disturbed
+    emulated = any(stack.emulated for stack in stacks)
+    below = [f"all: {', '.join(shared)}"] * bool(shared)
+    below += [readable.DISTURBED] * disturbed + [readable.EMULATED] * emulated
     return Group(table, *below) if below else table
 
 
@@ -102,7 +107,7 @@ def latencies_table(rows: pd.DataFrame) -> RenderableType:
         disturbed = row.get(sessions.DISTURBED)
         table.add_row(
             str(row["number"]),
-            escape(str(row["device"])),
+            readable.device(escape(str(row["device"])), row.get(sessions.EMULATED) is True),
             f"{latency.value:.3f}",
             f"{latency.low:.3f} to {latency.high:.3f}",
             f"{row[sessions.SESSIONS]:.0f}",
@@ -136,7 +141,9 @@ def _next_command(front: pd.DataFrame) -> str:
     """Return what to type after a run: the best stack within the latency of the front's middle, or what went wrong."""
     if front.empty:
         return "dlas status"
-    middle = stack_of(front.sort_values(str(LATENCY)).iloc[len(front) // 2])
+    real = without_emulated(front, emulated_devices(front))
+    asked = front if real.empty else real
+    middle = stack_of(asked.sort_values(str(LATENCY)).iloc[len(asked) // 2])
     return f"dlas best --device {middle.choices['device']} --latency-ms {middle.latency.high:.2g}"
 
 
@@ -158,6 +165,8 @@ def best_text(best: Best) -> RenderableType:
         lines.append(f"It keeps the budget{on_each} with {readable.probability(best.confidence)}.")
     if best.stack.disturbed:
         lines.append(f"[yellow]note:[/] its latency is disturbed: {escape(best.stack.disturbed)}")
+    if best.stack.emulated:
+        lines.append(f"[yellow]note:[/] {readable.EMULATED}")
     if best.crosses_budget:
         lines.append(
             f"[yellow]note:[/] the interval of its latency reaches {best.stack.high_ms:.3f} ms, over the budget"
@@ -178,8 +187,10 @@ def stack_table(stack: Stack) -> Table:
     if ends := stack.accuracy_interval:
         within = f", 95 % interval {readable.share(ends.low)} to {readable.share(ends.high)}"
     table.add_row("  accuracy", f"[bold]{readable.share(stack.accuracy)}[/] validation{within}{test}")
-    latencies = {f"latency on {escape(name)}": on.latency for name, on in stack.on_each.items()}
-    for name, latency in (latencies or {"latency": stack.latency}).items():
+    latencies = {
+        f"latency on {readable.device(escape(name), on.emulated)}": on.latency for name, on in stack.on_each.items()
+    }
+    for name, latency in (latencies or {readable.device("latency", stack.emulated): stack.latency}).items():
         interval = f"95 % interval {latency.low:.3f} to {latency.high:.3f} ms"
         table.add_row(f"  {name}", f"[bold]{latency.value:.3f} ms[/], {interval}")
     table.add_row("  size", f"[bold]{readable.size(stack.size_bytes)}[/]")
@@ -247,13 +258,15 @@ def _trials_table(frame: pd.DataFrame, with_skipped: bool) -> Table:
     """Return the numbers of trials on each device by how they ended, and the best that they reached."""
     states = ("complete", "failed", *(["skipped"] if with_skipped else []))
     table = readable.table("device", *states, "best accuracy", "fastest (ms)")
+    emulated = emulated_devices(frame)
     for device, rows in frame.groupby("device"):
         complete = rows[rows["state"] == "complete"]
         best, fastest = "", ""
         if len(complete):
             best = readable.share(complete[str(ACCURACY)].max())
             fastest = f"{complete[str(LATENCY)].min():.3f}"
-        table.add_row(escape(str(device)), *(str((rows["state"] == state).sum()) for state in states), best, fastest)
+        named = readable.device(escape(str(device)), str(device) in emulated)
+        table.add_row(named, *(str((rows["state"] == state).sum()) for state in states), best, fastest)
     return table
 
 

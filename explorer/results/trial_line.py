@@ -10,6 +10,7 @@ from rich.cells import cell_len, chop_cells
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE
+from explorer.core.sessions import EMULATED
 from explorer.results import readable
 from explorer.workspace.records import Record
 
@@ -111,9 +112,10 @@ def _results(outcome: Record | Failure) -> list[str]:
         return [outcome.message if outcome.skipped else f"failed in {outcome.stage}: {outcome.message}"]
     accuracy, latency, size = (quantity.interval(outcome.values) for quantity in (ACCURACY, LATENCY, SIZE))
     interval = f"[{latency.low:.3f}, {latency.high:.3f}]"
-    fewest = f"{readable.share(accuracy.value)}  {latency.value:.3f} ms"
+    taken = f"{latency.value:.3f} ms" + (" emulated" if EMULATED in outcome.values else "")
+    fewest = f"{readable.share(accuracy.value)}  {taken}"
     return [
-        f"accuracy {accuracy.value:.4f}  {latency.value:.3f} ms {interval}  {size.value:,} B",
+        f"accuracy {accuracy.value:.4f}  {taken} {interval}  {size.value:,} B",
         f"{fewest}  {readable.size(int(size.value))}",
         fewest,
     ]

@@ -79,7 +79,7 @@ def unknown_devices(file: TomlFile, missing: Sequence[str], entries: Collection[
     if others or not hint.endswith("?"):  # names that are no slip of an entry's
         hint = (
             f"; allowed: {', '.join(entries)}; a device needs an entry such as [{first}] in {devices_file}, with its "
-            f"tracker and target, and this version has schedules for {' and '.join(TARGET_KINDS)} targets only"
+            f"tracker and target; this version has schedules for targets of kind {', '.join(TARGET_KINDS)}"
         )
     names = ", ".join(f"'{name}'" for name in missing)
     message = f"unknown device{'s' if others else ''} {names} on axis device{hint}"

@@ -28,6 +28,7 @@ class Constraint:
     require: Conditions
     forbid: Conditions
     place: str = field(repr=False, compare=False)  # where the file says so; not part of what it says
+    reason: str = field(default="", repr=False, compare=False)  # of a constraint that no file says
 
     @property
     def axes(self) -> frozenset[str]:
@@ -40,11 +41,14 @@ class Constraint:
             return None
         for axis, allowed in self.require.items():
             if values[axis] is not None and not _matches(values[axis], allowed):
-                return f"the constraint at {self.place} forbids {axis} {values[axis]}{self._condition}"
+                return self._forbids(axis, values[axis])
         for axis, forbidden in self.forbid.items():
             if _matches(values[axis], forbidden):
-                return f"the constraint at {self.place} forbids {axis} {values[axis]}{self._condition}"
+                return self._forbids(axis, values[axis])
         return None
+
+    def _forbids(self, axis: str, value: Choice) -> str:
+        return self.reason or f"the constraint at {self.place} forbids {axis} {value}{self._condition}"
 
     @property
     def _condition(self) -> str:

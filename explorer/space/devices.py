@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from explorer.core.errors import SpaceError, did_you_mean
+from explorer.space import gpu_targets
 from explorer.space.toml_file import TomlFile
 
 LOOPBACK = "loopback"
-TARGET_KINDS = ("llvm",)  # dlas_ops schedules processors only, and `measure` runs on them
+TARGET_KINDS = (gpu_targets.CPU, gpu_targets.OPENCL, gpu_targets.CUDA)  # that dlas_ops schedules
 Core = Annotated[int, Field(ge=0)]
 
 
@@ -32,8 +33,12 @@ class Device(BaseModel):
         Key under which the tracker knows the device; the device's name unless given.
     target
         What to compile for, as `tvm.target.Target` takes it, or ``"native"``: the CPU of the machine that compiles.
+        A GPU's has its processor's target as ``host``, unless that is the machine that compiles.
     cores
         Cores that a loopback server runs on; None means all.
+    emulated
+        Whether the device is none that one can buy, such as a processor under emulation: what is measured on it says
+        nothing of a real one, and is marked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,6 +48,7 @@ class Device(BaseModel):
     key: str
     target: dict[str, Any] | Literal["native"] = "native"
     cores: tuple[Core, ...] | None = None
+    emulated: bool = False
     description: str = ""
 
     @field_validator("tracker")
@@ -62,6 +68,8 @@ class Device(BaseModel):
                 f"there are no schedules for targets of kind '{value['kind']}'"
                 f"{did_you_mean(value['kind'], TARGET_KINDS)}"
             )
+        if gpu_targets.is_gpu(value) and (wrong := gpu_targets.wrong(value)):
+            raise ValueError(wrong)
         return value
 
     @field_validator("cores", mode="before")
@@ -77,6 +85,11 @@ class Device(BaseModel):
     def is_loopback(self) -> bool:
         """Whether the study itself starts the device's tracker and server."""
         return self.tracker == LOOPBACK
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether networks run on a GPU, which the device's processor sends them to."""
+        return gpu_targets.is_gpu(self.target)
 
     @property
     def is_here(self) -> bool:

@@ -18,6 +18,7 @@ from explorer.space import checks, devices, space_file
 from explorer.space.axes import Axis, Choice, Range, read_axes
 from explorer.space.constraints import Constraint, read_constraints
 from explorer.space.devices import Device
+from explorer.space.gpu_rules import gpu_rules
 from explorer.space.limits import Limit
 from explorer.space.prefix_tree import Node, grow
 from explorer.space.search_options import Search, read_search
@@ -240,7 +241,7 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
         name=space_file.read_name(file),
         path=file.path,
         axes=axes,
-        constraints=read_constraints(file, axes),
+        constraints=(*read_constraints(file, axes), *gpu_rules(axes, entries)),
         objectives=space_file.read_objectives(file, [str(choice) for choice in axes["device"].choices]),
         search=search,
         settings=space_file.read_settings(file),

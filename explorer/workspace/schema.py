@@ -66,6 +66,7 @@ class SessionRow(Schema):
     first_ms: Mapped[float | None]
     load_ms: Mapped[float | None]
     server_peak_bytes: Mapped[int | None] = mapped_column(sa.BigInteger)
+    emulated: Mapped[bool | None]
 
 
 class ExecutionRow(Schema):

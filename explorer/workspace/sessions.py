@@ -29,6 +29,7 @@ COLUMNS = (
     SessionRow.median_ms,
     *(getattr(SessionRow, name) for name in Readings._fields),
     SessionRow.server_peak_bytes,
+    SessionRow.emulated,
     *(getattr(SessionRow, name) for name in BESIDE),
 )
 
@@ -59,8 +60,9 @@ class Sessions:
     ) -> None:
         """Put a session on record, of the measurement of this number."""
         place = {"measurement": measurement, "key": key, "device": device, "threads": threads}
-        values = {"median_ms": session.median_ms, "server_peak_bytes": session.server_peak_bytes, **session.beside}
-        connection.execute(sa.insert(SessionRow).values(**place, **values, **session.readings._asdict()))
+        own = {name: getattr(session, name) for name in ("median_ms", "server_peak_bytes", "emulated")}
+        values = {**own, **session.beside, **session.readings._asdict()}
+        connection.execute(sa.insert(SessionRow).values(**place, **values))
         self._added[device, threads] = self._added.get((device, threads), 0) + 1
 
     def of(self, key: str, device: str) -> list[Session]:
@@ -122,9 +124,9 @@ def session_of(row: Sequence[Any]) -> Session:
     """Return the session that a row of `COLUMNS` tells of; an earlier version has put less on record."""
     end = 1 + len(Readings._fields)
     median_ms, *readings = row[:end]
-    server_peak_bytes, *values = row[end:]
+    server_peak_bytes, emulated, *values = row[end:]
     beside = {name: value for name, value in zip(BESIDE, values, strict=True) if value is not None}
-    return Session(median_ms, Readings(*readings), beside, server_peak_bytes)
+    return Session(median_ms, Readings(*readings), beside, server_peak_bytes, bool(emulated))
 
 
 def _told(sessions: Sequence[tuple[str, Session]]) -> _Known:

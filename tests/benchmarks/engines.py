@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Engine = dict[str, Timed]
 
 
+DLIGHT = "dlight"  # stands in a variant for TVM's own rules for GPUs
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to compile a network with this engine, written algorithm[:dtype][:csr@sparsity]."""
@@ -132,10 +135,13 @@ def compile_library(
     from dlas_ops.processor.targets import native_target
 
     model = onnx.load(zoo.onnx_path(folder, variant.sparsity, variant.dtype))
-    made_for = tvm.target.Target({**(target or native_target()), "num-cores": threads})
+    made_for = tvm.target.Target(_on_cores(target or native_target(), threads))
     options: dict[str, Any] = {"algorithm": variant.algorithm, "format": variant.format, "dtype": variant.dtype}
     start = time.process_time()
     try:
+        if variant.algorithm == DLIGHT:
+            _by_dlight(model, made_for).export_library(str(library))
+            return {"compile_s": round(time.process_time() - start, 2)}
         measure = measuring and measuring(model, made_for, variant)
         compiled = dlas_ops.compile(model, made_for, measure=measure, **options)
     except (ValueError, NotImplementedError) as refusal:
@@ -149,6 +155,34 @@ def compile_library(
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     compiled.library.export_library(str(library))
     return {"compile_s": round(seconds, 2), "compile_mib": round(peak)}
+
+
+def _on_cores(target: Mapping[str, Any], cores: int) -> dict[str, Any]:
+    """Return a target whose processor, of a GPU its host, has so many cores."""
+    if "host" in target:
+        return {**target, "host": {**target["host"], "num-cores": cores}}
+    return {**target, "num-cores": cores}
+
+
+def _by_dlight(model: Any, target: Any) -> Any:
+    """Compile a network with TVM's own rules for GPUs, which are its default there."""
+    from tvm.relax import transform
+    from tvm.relax.frontend.onnx import from_onnx
+    from tvm.s_tir import dlight
+
+    from dlas_ops._tvm import tvm
+    from dlas_ops.passes.host_output import output_on_host
+
+    with target:
+        rules = (dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(),
+                 dlight.gpu.Fallback())  # fmt: skip
+        passes = [
+            transform.DecomposeOpsForInference(), transform.LegalizeOps(), transform.FoldConstant(),
+            transform.AnnotateTIROpPattern(), transform.FuseOps(), transform.FuseTIR(),
+            transform.DeadCodeElimination(), dlight.ApplyDefaultSchedule(*rules),
+        ]  # fmt: skip
+        lowered = tvm.transform.Sequential(passes)(from_onnx(model, keep_params_in_input=False))
+        return tvm.relax.build(output_on_host(lowered), target)
 
 
 def image(spec: str) -> Any:

@@ -126,6 +126,7 @@ def measure(spec: str, arguments: argparse.Namespace, place: Place | None) -> li
             "format": variant.format, "dtype": variant.dtype, "sparsity": variant.sparsity,
             "threads": arguments.threads, **summary(samples),
             "ratio_to_onnxruntime": ratio(medians, name, "onnxruntime"),
+            "ratio_to_dlight": ratio(medians, name, engines.DLIGHT),
             "ratio_to_onnxruntime_int8":
                 ratio(medians, name, "onnxruntime:int8") if variant.dtype == "int8" else None,
             "compile_s": ours.get(name, {}).get("compile_s"), "compile_mib": ours.get(name, {}).get("compile_mib"),
@@ -161,6 +162,18 @@ def print_summary(rows: Sequence[Row]) -> None:
             each = ", ".join(f"{network} {relative:.2f}" for network, relative in best.items())
             peer = "ONNX Runtime int8" if "int8" in title else "ONNX Runtime"
             print(f"{title}: {geometric_mean(list(best.values())):.3f} x {peer} ({each})")
+
+
+def print_dlight_summary(rows: Sequence[Row]) -> None:
+    """Print geometric means over the networks of each variant's time relative to that of TVM's own rules for GPUs."""
+    ratios: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["ratio_to_dlight"] is not None and row["algorithm"] not in ("", engines.DLIGHT):
+            variant = f"{row['algorithm']} {row['dtype']} {row['format']}"
+            ratios.setdefault(variant, {})[f"{row['network']}@{row['input']}"] = row["ratio_to_dlight"]
+    for variant, of in ratios.items():
+        each = ", ".join(f"{network} {relative:.3f}" for network, relative in of.items())
+        print(f"{variant}: {geometric_mean(list(of.values())):.3f} x dlight ({each})")
 
 
 def argument_parser(description: str | None, variants: Sequence[str]) -> argparse.ArgumentParser:
@@ -207,6 +220,7 @@ def main() -> None:
             if arguments.json:
                 write_json(arguments.json, facts, rows)
     print_summary(rows)
+    print_dlight_summary(rows)
 
 
 if __name__ == "__main__":

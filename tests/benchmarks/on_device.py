@@ -48,11 +48,6 @@ class Place:
         return session
 
 
-def part_of(session: Any) -> Any:
-    """Return what of a device its target's code runs on; the one place here that tells kinds of targets apart."""
-    return session.cpu()
-
-
 @contextmanager
 def reached(name: str, file: Path | None, threads: int) -> Iterator[Place]:
     """Give the device of that name in a devices file, the bundled one unless given; a loopback device is served.
@@ -95,18 +90,17 @@ def dlas(spec: str, threads: int, libraries: dict[str, Path], place: Place) -> E
     from explorer.line import rpc
 
     session = place.session(threads)
-    device = part_of(session)
-    data = tvm.runtime.tensor(image(spec), device)
+    data = tvm.runtime.tensor(image(spec), rpc.device(session, place.target))
 
     def runner(path: Path) -> Timed:
-        network = tvm.relax.VirtualMachine(session.load_module(rpc.place(session, path)), device)
+        network = rpc.machine(session, rpc.place(session, path), place.target)
 
         def timed(warm_up: float, runs: int) -> list[float]:
             end = time.perf_counter() + warm_up
             network["main"](data)
             while time.perf_counter() < end:
                 network["main"](data)
-            taken = network.time_evaluator("main", device, number=1, repeat=runs)(data) if runs else None
+            taken = network.time_evaluator("main", session.cpu(), number=1, repeat=runs)(data) if runs else None
             return [1e3 * seconds for seconds in taken.results] if taken else []
 
         return timed
@@ -131,7 +125,7 @@ def measuring(place: Place, threads: int, model: Any, target: Any, variant: Vari
         loaded = session.load_module(library.name)
         weight_bytes = dlas_ops.plan(model, target, format=variant.format, dtype=variant.dtype).weight_bytes
         evicted = evicted_bytes(weight_bytes, describe(target))
-        eviction = Eviction(evicted, threads, part_of(session), session.get_function(candidates.FILL))
+        eviction = Eviction(evicted, threads, session.cpu(), session.get_function(candidates.FILL))
         samples = [candidates.sample(loaded, eviction, own, built.weights) for own in built.functions]
         return [{name: median(times) for name, times in own.items()} for own in samples]
 

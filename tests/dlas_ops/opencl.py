@@ -44,12 +44,12 @@ int arm_dot_acc(char4 a, char4 b, int sum) {
 
 
 class Launch(NamedTuple):
-    """A kernel, the names of the buffers that it takes, its work-groups and the threads of each."""
+    """A kernel, the names of the buffers that it takes, its work-groups and the threads of each along x, y and z."""
 
     kernel: str
     buffers: list[str]
-    groups: int
-    threads: int
+    groups: list[int]
+    threads: list[int]
 
 
 class Device:
@@ -63,24 +63,25 @@ class Device:
             pytest.skip(f"no OpenCL device: {error}")
         self.queue = self.cl.CommandQueue(self.context)
 
-    def call(self, function: PrimFunc, target: Target, inputs: list[Array]) -> Array:
-        """Return what a scheduled `function` writes to its last argument."""
+    def call(self, function: PrimFunc, target: Target, inputs: list[Array]) -> list[Array]:
+        """Return what a scheduled `function` writes to its arguments after `inputs`."""
         lowered = _lowered(function, target)
         source = _source(lowered, target)
         program = self.cl.Program(self.context, f"{ARM_DOT}\n{source}").build()
         names = [str(parameter.name) for parameter in function.params]
-        shape, dtype = _shape_of(function, -1)
-        result = np.empty(shape, dtype)
-        held = {name: self._buffer(array) for name, array in zip(names, [*inputs, result], strict=True)}
-        for step in _steps(lowered["main"].body):
+        outputs = [_empty(parameter) for parameter in function.params[len(inputs) :]]
+        held = {name: self._buffer(array) for name, array in zip(names, [*inputs, *outputs], strict=True)}
+        for step in _steps(lowered["main"].body, lowered):
             if isinstance(step, Launch):
                 kernel = getattr(program, step.kernel)
-                kernel(self.queue, (step.groups * step.threads,), (step.threads,), *(held[b] for b in step.buffers))
+                extents = [groups * threads for groups, threads in zip(step.groups, step.threads, strict=True)]
+                kernel(self.queue, extents, step.threads, *(held[name] for name in step.buffers))
             else:
                 name, size = step
                 held[name] = self.cl.Buffer(self.context, self.cl.mem_flags.READ_WRITE, size)
-        self.cl.enqueue_copy(self.queue, result, held[names[-1]])
-        return result
+        for name, output in zip(names[len(inputs) :], outputs, strict=True):
+            self.cl.enqueue_copy(self.queue, output, held[name])
+        return outputs
 
     def _buffer(self, array: Array) -> Any:
         flags = self.cl.mem_flags
@@ -109,7 +110,8 @@ def run(lowered: Lowered, target: Target, data: Array) -> Array:
             return value(expression.tuple_value)[expression.index]
         if isinstance(expression, relax.Call):
             assert expression.op.name == "relax.call_tir", expression
-            return device().call(module[expression.args[0]], target, value(expression.args[1]))
+            outputs = device().call(module[expression.args[0]], target, value(expression.args[1]))
+            return outputs[0] if len(outputs) == 1 else outputs
         return np.asarray(expression.value.numpy())
 
     for block in function.body.blocks:
@@ -118,9 +120,9 @@ def run(lowered: Lowered, target: Target, data: Array) -> Array:
     return np.asarray(value(function.body.body))
 
 
-def _shape_of(function: PrimFunc, index: int) -> tuple[tuple[int, ...], str]:
-    kind = function.params[index].ty
-    return tuple(int(size) for size in kind.shape), str(kind.dtype)
+def _empty(parameter: Expr) -> Array:
+    """Return an array for an argument."""
+    return np.empty([int(size) for size in parameter.ty.shape], str(parameter.ty.dtype))
 
 
 def _lowered(function: PrimFunc, target: Target) -> IRModule:
@@ -139,28 +141,29 @@ def _source(module: IRModule, target: Target) -> str:
     return str(built.inspect_source("cl"))
 
 
-def _steps(statement: Stmt) -> Iterator[Launch | tuple[str, int]]:
+def _steps(statement: Stmt, module: IRModule) -> Iterator[Launch | tuple[str, int]]:
     """Yield the buffers, name and bytes, and the launches of a host's part, in order."""
     match statement:
         case tirx.SeqStmt():
             for child in statement.seq:
-                yield from _steps(child)
+                yield from _steps(child, module)
         case tirx.AttrStmt():
-            yield from _steps(statement.body)
+            yield from _steps(statement.body, module)
         case tirx.AllocBuffer():
             held = statement.buffer
             kind = tvm.DataType(str(held.dtype))
             yield str(held.name), int(np.prod([int(size) for size in held.shape])) * kind.lanes * kind.bits // 8
         case tirx.Evaluate() if isinstance(statement.value, tvm.ir.Call):
             if str(statement.value.op.name) == "tirx.call_ffi_kernel":
-                yield _launch(statement.value)
+                yield _launch(statement.value, module)
         case _:
             pass
 
 
-def _launch(call: Expr) -> Launch:
+def _launch(call: Expr, module: IRModule) -> Launch:
     name, *arguments = call.args
     buffers = [str(argument.args[0].name) for argument in arguments if not isinstance(argument, tirx.IntImm)]
     extents = [int(argument.value) for argument in arguments if isinstance(argument, tirx.IntImm)]
-    groups, threads = extents
+    named = dict(zip(map(str, module[str(name.value)].attrs["tirx.kernel_launch_params"]), extents, strict=True))
+    groups, threads = ([named.get(f"{kind}Idx.{axis}", 1) for axis in "xyz"] for kind in ("block", "thread"))
     return Launch(str(name.value), buffers, groups, threads)

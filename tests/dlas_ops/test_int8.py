@@ -133,15 +133,20 @@ def test_arm_is_exact(kind: str, mcpu: str, instruction: str, tmp_path: Path) ->
 
 
 def check(model: onnx.ModelProto, data: networks.Array, quantum: float, algorithm: str) -> dlas_ops.Compiled:
-    """Compare with ONNX's own operators.
+    """Compile the network, and compare its output with that of ONNX's own operators."""
+    compiled = dlas_ops.compile(model, networks.target(), algorithm=algorithm, dtype="int8")
+    compare(model, data, quantum, networks.run(compiled, data))
+    return compiled
+
+
+def compare(model: onnx.ModelProto, data: networks.Array, quantum: float, output: networks.Array) -> None:
+    """Compare an output with that of ONNX's own operators.
 
     One quantum may lie between the two: each rounds floats, which come out a little different, to integers.
     """
-    compiled = dlas_ops.compile(model, networks.target(), algorithm=algorithm, dtype="int8")
-    difference = np.abs(networks.run(compiled, data) - networks.run_reference(model, data))
+    difference = np.abs(output - networks.run_reference(model, data))
     assert difference.max() <= 1.001 * quantum
     assert (difference > 0.5 * quantum).mean() < 0.02
-    return compiled
 
 
 # Operator → its attributes; each reads "a", the quantized output of a convolution, and "b", that of another.
@@ -163,9 +168,8 @@ OPERATORS: dict[str, tuple[list[str], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("case", OPERATORS)
-def test_operators_agree_with_onnx(case: str, algorithm: str) -> None:
+def operator_network(case: str) -> tuple[onnx.ModelProto, networks.Array, float]:
+    """Return a network of one of `OPERATORS`, an input for it, and the quantum of its output."""
     inputs, attributes = OPERATORS[case]
     conv = Conv(2, 5, 9, 9, 21, (3, 3), padding=(1, 1, 1, 1))
     source = Scale(0.02, 131)
@@ -179,12 +183,17 @@ def test_operators_agree_with_onnx(case: str, algorithm: str) -> None:
     network.node(case.split()[0], [f"{name}_dq" for name in inputs], "o", **attributes)
     quantum = 0.004 if case in ("Sigmoid", "Softmax") else 0.3
     network.pair("o", Scale(quantum, 90))
-    check(network.model(networks.shape_of(conv), "o_dq"), source.real(integers), quantum, algorithm)
+    return network.model(networks.shape_of(conv), "o_dq"), source.real(integers), quantum
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize(("inputs", "outputs"), [(7, 3), (512, 10), (33, 50)])
-def test_dense_agrees_with_onnx(rows: int, inputs: int, outputs: int) -> None:
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", OPERATORS)
+def test_operators_agree_with_onnx(case: str, algorithm: str) -> None:
+    check(*operator_network(case), algorithm)
+
+
+def dense_network(rows: int, inputs: int, outputs: int) -> tuple[onnx.ModelProto, networks.Array, float]:
+    """Return a network of one dense layer, an input for it, and the quantum of its output."""
     rng = np.random.default_rng(0)
     source, network = Scale(0.02, 99), Network()
     scale = rng.uniform(0.001, 0.02, outputs).astype(np.float32)
@@ -194,7 +203,13 @@ def test_dense_agrees_with_onnx(rows: int, inputs: int, outputs: int) -> None:
     quantum = 0.05 * inputs**0.5
     network.pair("y", Scale(quantum, 128))
     data = source.real(rng.integers(0, 256, (rows, inputs)))
-    compiled = check(network.model(data.shape, "y_dq"), data, quantum, "direct")
+    return network.model(data.shape, "y_dq"), data, quantum
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(("inputs", "outputs"), [(7, 3), (512, 10), (33, 50)])
+def test_dense_agrees_with_onnx(rows: int, inputs: int, outputs: int) -> None:
+    compiled = check(*dense_network(rows, inputs, outputs), "direct")
     assert [(layer.name, layer.operator, layer.dtype) for layer in compiled.layers] == [("w", "dense", "int8")]
 
 

@@ -70,6 +70,11 @@ def disturbed(frame: pd.DataFrame, number: int, why: str) -> pd.DataFrame:
     return frame.assign(latency_disturbed=frame["number"].map({number: why}))
 
 
+def emulated(frame: pd.DataFrame, device: str) -> pd.DataFrame:
+    """Return `frame` with the latencies on one device marked as emulated."""
+    return frame.assign(latency_emulated=frame["device"].map({device: True}).where(frame["state"] == "complete"))
+
+
 def study(devices: tuple[str, ...] = ("local",)) -> pd.DataFrame:
     """Return a study of 36 stacks on each of `devices`, with a trade-off and a few failures."""
     rows: list[dict[str, Any]] = []

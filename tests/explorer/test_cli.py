@@ -17,7 +17,7 @@ def test_the_papers_devices_are_missing_when_it_is_run(capsys: pytest.CaptureFix
     assert error.count("\n") == 1
     assert "unknown devices 'hikey970_cpu', 'hikey970_gpu', 'i7_cpu', 'xavier_gpu' on axis device" in error
     assert "needs an entry such as [hikey970_cpu] in" in error
-    assert "with its tracker and target, and this version has schedules for llvm targets only" in error
+    assert "with its tracker and target; this version has schedules for targets of kind llvm, opencl, cuda" in error
 
 
 @pytest.mark.parametrize(

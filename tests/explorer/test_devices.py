@@ -47,7 +47,9 @@ def test_its_control_runs(local: Answers) -> None:
 def test_its_peaks_are_those_of_a_processor(local: Answers) -> None:
     """No core has 1 TFLOP/s of float32 or reads 1 TB/s, and none that runs TVM is slower than 0.1 of each unit."""
     assert local.peaks is not None
+    assert local.peaks.gflop_s_one_thread is not None
     assert 0.1 < local.peaks.gflop_s_one_thread < 1e3
+    assert local.peaks.gb_s_one_thread is not None
     assert 0.1 < local.peaks.gb_s_one_thread < 1e3
     assert local.peaks.gflop_s > 0.1
     assert local.peaks.gb_s > 0.1

@@ -41,8 +41,39 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """A GPU, by the account of its driver.
+
+    Attributes
+    ----------
+    kind : of the target that it runs code for, ``"opencl"`` or ``"cuda"``
+    threads : of a work-group, at most
+    warp : threads that run in step; OpenCL does not say
+    shared_bytes : memory that the threads of a work-group share
+    units : multiprocessors of CUDA, compute units of OpenCL
+    memory_bytes : all of it
+    version : compute capability of CUDA, or the version of OpenCL
+    driver : its version
+    """
+
+    kind: str
+    name: str | None = None
+    threads: int | None = None
+    warp: int | None = None
+    shared_bytes: int | None = None
+    units: int | None = None
+    memory_bytes: int | None = None
+    version: str | None = None
+    driver: str | None = None
+
+    def __str__(self) -> str:
+        """Return its name, ready to stand in a sentence."""
+        return self.name or f"a GPU of kind {self.kind}"
+
+
+@dataclass(frozen=True)
 class Peaks:
-    """The most that a device does of float32, on all threads that it offers and on one.
+    """The most that a device does of float32: a GPU as a whole, a processor on all threads that it offers and on one.
 
     Attributes
     ----------
@@ -51,9 +82,9 @@ class Peaks:
     """
 
     gflop_s: float
-    gflop_s_one_thread: float
+    gflop_s_one_thread: float | None
     gb_s: float
-    gb_s_one_thread: float
+    gb_s_one_thread: float | None
     read_bytes: int
 
 
@@ -69,12 +100,14 @@ class Answers:
     round_trip_ms : a call over RPC without work
     upload_mb_s : millions of bytes sent to it in a second
     threads : that its server offers
-    says : its own description
+    says : its own description, of a GPU that of its processor
     compiler : whether a library was linked there; None where that was not tried
     control : what the control cannot run or read there; None where it was not tried, "" if all is there
     readings : those of the control that the device has
     peaks : measured with code for its target
+    emulated : whether its entry says so
     refusal : why it cannot be measured on, in one sentence with the next command to type; "" if it can be
+    gpu : the GPU's own description, where the target is for one
     """
 
     device: str
@@ -91,7 +124,9 @@ class Answers:
     control: str | None = None
     readings: tuple[str, ...] = ()
     peaks: Peaks | None = None
+    emulated: bool = False
     refusal: str = ""
+    gpu: Gpu | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -104,4 +139,6 @@ class Answers:
         sets = says.pop("instruction_sets")
         description = Description(**says, instruction_sets=None if sets is None else tuple(sets))
         peaks = values["peaks"] and Peaks(**values["peaks"])
-        return cls(**{**values, "says": description, "peaks": peaks, "readings": tuple(values["readings"])})
+        gpu = values["gpu"] and Gpu(**values["gpu"])
+        own = {"says": description, "gpu": gpu, "peaks": peaks, "readings": tuple(values["readings"])}
+        return cls(**{**values, **own})

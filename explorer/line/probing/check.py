@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,15 +14,16 @@ from typing import Any
 import tvm
 
 from dlas_ops import control as programs
-from dlas_ops import peaks
+from dlas_ops import gpu_peaks, peaks
 from dlas_ops._types import Library, Target
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.control import FILL, Control
-from explorer.line.probing import claims, self_description
+from explorer.line.control import FILL, GPU_LIBRARY, LIBRARY, Control
+from explorer.line.probing import claims, gpus, self_description
 from explorer.line.probing.answers import Answers, Peaks
-from explorer.line.probing.describe import PATIENCE, likely, offered_threads, own_target
+from explorer.line.probing.describe import PATIENCE, likely, of_processor, offered_threads, own_target
 from explorer.line.tracker import Tracker
+from explorer.space.gpu_targets import host_of, is_gpu
 
 SESSION_SECONDS = 300
 FIRST_UPLOAD, UPLOAD = 1 << 18, 1 << 24  # bytes; the second one only over a connection that is quick
@@ -65,15 +67,23 @@ def _asked(answers: Answers, session: Any, claimed: Mapping[str, Any] | str, cor
         upload_mb_s=_upload_rate(session),
         says=says,
         compiler=not failure,
-        refusal=claims.refusal(answers.device, claimed, compiled_for, says),
+        refusal=claims.refusal(answers.device, of_processor(claimed), host_of(compiled_for), says),
     )
     if answers.refusal:
         return answers
     if failure:
         return replace(answers, refusal=_without_compiler(answers, failure))
+    if is_gpu(claimed):
+        gpu, refusal = gpus.asked(session, answers.device, claimed, compiled_for)
+        answers = replace(answers, gpu=gpu, refusal=refusal)
+        if refusal:
+            return answers
     probe = Probe(session, tvm.target.Target(compiled_for), threads)
-    answers = _controlled(answers, probe, cores)
+    # A GPU's processor has no work to bind to cores; where it is the GPU, its threads would be bound to one core.
+    answers = _controlled(answers, probe, () if is_gpu(claimed) else cores)
     try:
+        if answers.gpu:
+            return replace(answers, peaks=probe.measured_gpu(answers.gpu.memory_bytes or UNKNOWN_MEMORY))
         return replace(answers, peaks=probe.measured(says.free_bytes or UNKNOWN_MEMORY))
     except Exception as error:  # a device raises what it likes
         cause = self_description.last_line(error)
@@ -90,8 +100,11 @@ def _without_compiler(answers: Answers, failure: str) -> str:
 def _controlled(answers: Answers, probe: Probe, cores: Sequence[int]) -> Answers:
     """Run the control, which a device may lack; see `explorer.line.control`."""
     try:
-        control = Control(probe.session, probe.loaded(programs.build(probe.target), "control.tar"), probe.threads)
+        control = Control(probe.session, probe.loaded(programs.build(probe.host), LIBRARY), probe.threads)
         control.pin(cores)
+        if answers.gpu:
+            arguments = gpu_peaks.arithmetic(probe.target)
+            control.on_gpu(probe.loaded(gpu_peaks.build_beside(probe.target), GPU_LIBRARY), probe.gpu, arguments)
         read = {"arithmetic": control.arithmetic_ms(), "memory": control.memory_ms(), "wake": control.wake_us()}
         state: dict[str, object] = {**read, **control.state(), "peak memory": control.peak_bytes()}
     except Exception as error:  # a device raises what it likes
@@ -127,6 +140,16 @@ class Probe:
     target: Target
     threads: int
 
+    @property
+    def host(self) -> Target:
+        """The target of the device's processor."""
+        return self.target.host or self.target
+
+    @property
+    def gpu(self) -> Any:
+        """The first GPU of the target's kind in the session."""
+        return self.session.device(self.target.kind.name)
+
     def loaded(self, library: Library, name: str) -> Any:
         """Return a library that the device has linked and loaded."""
         with TemporaryDirectory() as folder:
@@ -136,18 +159,26 @@ class Probe:
     def measured(self, free_bytes: int) -> Peaks:
         """Return what the device does at most, on all threads and on one."""
         loaded = self.loaded(peaks.build(self.target), "peaks.tar")
-        size = min(READ, free_bytes // 4)
+        size, device = min(READ, free_bytes // 4), self.session.cpu()
         found = {}
         for threads in sorted({1, self.threads}):
             self.session.get_function("runtime.config_threadpool")(1, threads)
-            arithmetic = self._best(loaded, "arithmetic", peaks.arithmetic(self.target, threads))
-            memory = self._best(loaded, "memory", peaks.memory(size, threads))
+            arithmetic = self._best(loaded, "arithmetic", peaks.arithmetic(self.target, threads), device)
+            memory = self._best(loaded, "memory", peaks.memory(size, threads), device)
             found[threads] = peaks.flop(self.target, threads) / arithmetic / 1e9, size / memory / 1e9
         return Peaks(found[self.threads][0], found[1][0], found[self.threads][1], found[1][1], size)
 
-    def _best(self, loaded: Any, name: str, arguments: peaks.Arguments) -> float:
+    def measured_gpu(self, memory_bytes: int) -> Peaks:
+        """Return what the GPU of the target does at most."""
+        loaded = self.loaded(gpu_peaks.build(self.target), "peaks.tar")
+        shapes = gpu_peaks.memory(self.target, min(READ, memory_bytes // 4))
+        read = 4 * prod(shapes[0][0])
+        arithmetic = self._best(loaded, "arithmetic", gpu_peaks.arithmetic(self.target), self.gpu)
+        memory = self._best(loaded, "memory", shapes, self.gpu)
+        return Peaks(gpu_peaks.flop(self.target) / arithmetic / 1e9, None, read / memory / 1e9, None, read)
+
+    def _best(self, loaded: Any, name: str, arguments: peaks.Arguments, device: Any) -> float:
         """Return the least seconds of a program's runs."""
-        device = self.session.cpu()
         arrays = [tvm.runtime.empty(shape, dtype, device) for shape, dtype in arguments]
         fill = self.session.get_function(QUICK_FILL if name == "memory" else FILL)
         for array in arrays:

@@ -10,8 +10,9 @@ import tvm
 from dlas_ops.processor import instruction_sets, targets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.probing import claims, self_description
+from explorer.line.probing import claims, gpus, self_description
 from explorer.line.tracker import how_to_serve
+from explorer.space.gpu_targets import HOST, host_of, is_gpu
 
 SESSION_SECONDS = 60
 PATIENCE = 3.0  # seconds that a device may serve another session until that is said
@@ -45,7 +46,10 @@ def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: i
         )
     compiled_for = own_target(target)
     says = self_description.described(session, likely(compiled_for)).says
-    if refused := claims.refusal(device, target, compiled_for, says):
+    refused = claims.refusal(device, of_processor(target), host_of(compiled_for), says)
+    if not refused and is_gpu(target):
+        refused = gpus.asked(session, device, target, compiled_for).refusal
+    if refused:
         raise DeviceError(refused)
     lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
     return {"target": compiled_for, "threads": offered, "lanes": lanes}
@@ -57,10 +61,17 @@ def offered_threads(session: Any) -> int:
 
 
 def own_target(target: Mapping[str, Any] | str) -> dict[str, Any]:
-    """Return the TVM target of an entry: where it says ``"native"``, that of this machine."""
-    return targets.native_target() if isinstance(target, str) else dict(target)
+    """Return the TVM target of an entry: what it leaves out, or calls ``"native"``, is that of this machine."""
+    if isinstance(target, str):
+        return targets.native_target()
+    return {**target, HOST: target.get(HOST) or targets.native_target()} if is_gpu(target) else dict(target)
+
+
+def of_processor(target: Mapping[str, Any] | str) -> Mapping[str, Any] | str:
+    """Return what an entry's target says of the device's processor: a GPU's may say nothing, which is ``"native"``."""
+    return target.get(HOST, claims.NATIVE) if is_gpu(target) else target
 
 
 def likely(target: Mapping[str, Any]) -> str:
     """Return the architecture that a target is for."""
-    return instruction_sets.architecture(tvm.target.Target(dict(target)))
+    return instruction_sets.architecture(tvm.target.Target(dict(host_of(target))))

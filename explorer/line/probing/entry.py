@@ -9,25 +9,32 @@ import tvm
 from dlas_ops.processor import instruction_sets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.probing import claims, self_description
+from explorer.line.probing import claims, gpus, self_description
 from explorer.line.probing.answers import Description
 from explorer.line.probing.describe import PATIENCE, SESSION_SECONDS, offered_threads
+from explorer.space.gpu_targets import CPU, HOST
 
 
-def target(tracker: str, key: str) -> dict[str, Any]:
-    """Return the TVM target of the device that is registered as `key`.
+def target(tracker: str, key: str, kind: str) -> dict[str, Any]:
+    """Return the TVM target of `kind` of the device that is registered as `key`.
 
     Raises
     ------
     DeviceError
-        If the device does not answer, or does not say what it is.
+        If the device does not answer, does not say what it is, or has no GPU of that kind.
     """
     session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
     says, failure = self_description.described(session, "")
     if says.architecture not in instruction_sets.BASELINES:
         cause = f"device '{key}' at {tracker} does not say what it is ({failure})"
         raise DeviceError(f"{cause}; write its entry by hand, as docs/devices.md shows")
-    return {**fitting(says), "num-cores": offered_threads(session)}
+    processor = {**fitting(says), "num-cores": offered_threads(session)}
+    if kind == CPU:
+        return processor
+    gpu = gpus.described(session, kind)
+    if gpu is None:
+        raise DeviceError(gpus.missing(session, key, kind))
+    return {**gpus.fitting(gpu), HOST: processor}
 
 
 def fitting(says: Description) -> dict[str, Any]:

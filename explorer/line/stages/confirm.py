@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any
 
 import tvm
-from tvm import relax
 
 from explorer.core.sessions import Readings, disturbance, estimate, quiet_samples, usual
 from explorer.core.statistics import Interval
@@ -22,8 +21,9 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.confirm import Parameters, Parents, Session, Values
 from explorer.line.control import taken
 from explorer.line.execution import current
-from explorer.line.session import control_in, loaded, runs_per_sample, sampled, until_quiet
+from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LIBRARY
+from explorer.space.gpu_targets import is_gpu
 
 VERSION = 1
 WORKER = "tvm"
@@ -102,20 +102,21 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     address = parameters.address
     session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
     rpc.set_threads(session, parameters.threads, "confirm", address.key)
-    control, no_control = control_in(session, parents.control, parameters)
-    device = session.cpu()
+    placement = Placement.load(parents.lower.path)
+    control, no_control = control_in(session, parents.control, parameters, placement.target)
     images = Reference.load(parents.network.path).images
-    inputs = tvm.runtime.tensor(filled(images, Placement.load(parents.lower.path).batch), device)
+    inputs = tvm.runtime.tensor(filled(images, placement.batch), rpc.device(session, placement.target))
     libraries = {"tuned": parents.tuned, "untuned": parents.untuned}
     networks = {
-        name: relax.VirtualMachine(loaded(session, libraries[name], LIBRARY, parameters), device)
+        name: rpc.machine(session, placed(session, libraries[name], LIBRARY, parameters), placement.target)
         for name in sorted(libraries, reverse=not tuned_first)
     }
     waited = until_quiet(control, parameters) if control else 0.0
     timers: dict[str, Any] = {}
+    clock = session.cpu()
     for name, network in networks.items():
-        number = runs_per_sample(network, device, inputs, parameters)
-        timers[name] = network.time_evaluator("main", device, number=number, repeat=1)
+        number = runs_per_sample(network, clock, inputs, parameters)
+        timers[name] = network.time_evaluator("main", clock, number=number, repeat=1)
     pairs: list[dict[str, float]] = []
 
     def ratio() -> float:
@@ -128,7 +129,7 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     ratios, readings = sampled(ratio, control, parameters)
     after = control.state() if control else None
     quiet, typical = quiet_samples(len(ratios), readings, Readings(*parameters.usual))
-    if before and after:
+    if before and after and not is_gpu(placement.target):  # a thread that waits for a GPU leaves its core to others
         typical = typical._replace(taken=taken(before, after, parameters.threads))
     kept = pairs[len(pairs) - len(ratios) :]  # one before them has warmed the caches
     return {

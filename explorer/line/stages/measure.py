@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax
 
 from explorer.core.sessions import Readings, quiet_samples
 from explorer.core.statistics import spread
@@ -25,6 +25,7 @@ from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import taken
 from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LIBRARY
+from explorer.space.gpu_targets import is_gpu
 
 VERSION = 4
 WORKER = "tvm"
@@ -38,25 +39,28 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     Raises
     ------
     StageFailed
-        Of kind ``wrong_output``, with the layer at which they part, if outputs lie further off than the tolerance.
+        Of kind ``wrong_output``, with the layer at which they part, if outputs lie further off than the tolerance; of
+        kind ``not_applicable`` if a GPU's driver does not compile the kernels.
     DeviceError
         If the device does not answer.
     """
     address = parameters.address
     session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
     rpc.set_threads(session, parameters.threads, "measure", address.key)
-    control, no_control = control_in(session, parents.control, parameters)
-    device = session.cpu()
+    placement = Placement.load(parents.lower.path)
+    control, no_control = control_in(session, parents.control, parameters, placement.target)
     library = placed(session, parents.build, LIBRARY, parameters)
-    batch = Placement.load(parents.lower.path).batch
+    batch = placement.batch
     images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
-    inputs = tvm.runtime.tensor(filled(images, batch), device)
-    network, load_ms, first_ms = _started(session, library, inputs)
-    error = _compared(session, network, images, batch, parameters, parents, out) if parameters.compares else None
+    inputs = tvm.runtime.tensor(filled(images, batch), rpc.device(session, placement.target))
+    with rpc.compiling("measure", address.key):
+        network, load_ms, first_ms = _started(session, library, placement.target, inputs)
+    error = _compared(session, network, images, placement, parameters, parents, out) if parameters.compares else None
 
     waited = until_quiet(control, parameters) if control else 0.0
-    number = runs_per_sample(network, device, inputs, parameters)
-    timer = network.time_evaluator("main", device, number=1, repeat=number)
+    clock = session.cpu()
+    number = runs_per_sample(network, clock, inputs, parameters)
+    timer = network.time_evaluator("main", clock, number=1, repeat=number)
     runs: list[list[float]] = []
 
     def sample() -> float:
@@ -69,7 +73,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     quiet, typical = quiet_samples(len(samples), readings, Readings(*parameters.usual))
     runs = runs[-len(samples) :]
     typical = typical._replace(
-        taken=taken(before, after, parameters.threads) if before and after else None,
+        # A thread that waits for a GPU leaves its core to others.
+        taken=taken(before, after, parameters.threads) if before and after and not is_gpu(placement.target) else None,
         spread=spread([run for index in quiet or range(len(samples)) for run in runs[index]]),
     )
     return {
@@ -88,11 +93,11 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     }
 
 
-def _started(session: Any, library: str, inputs: Any) -> tuple[Any, float, float]:
+def _started(session: Any, library: str, target: Mapping[str, Any], inputs: Any) -> tuple[Any, float, float]:
     """Return the network on the device, the ms that it took to load, and those of its first inference."""
     trip = rpc.round_trip(session)
     start = time.perf_counter()
-    network = relax.VirtualMachine(session.load_module(library), session.cpu())
+    network = rpc.machine(session, library, target)
     ready = time.perf_counter()
     main = network["main"]
     before = time.perf_counter()
@@ -102,18 +107,24 @@ def _started(session: Any, library: str, inputs: Any) -> tuple[Any, float, float
 
 
 def _compared(
-    session: Any, network: Any, images: np.ndarray, batch: int, parameters: Parameters, parents: Parents, out: Path
+    session: Any,
+    network: Any,
+    images: np.ndarray,
+    placement: Placement,
+    parameters: Parameters,
+    parents: Parents,
+    out: Path,
 ) -> float:
     """Return how far the outputs of the network on the device lie from the reference at most; see `run` for errors."""
     numbers = itertools.count()
-    device = session.cpu()
+    device, batch = rpc.device(session, placement.target), placement.batch
 
     def run_part(library: Any, images: np.ndarray) -> np.ndarray:
         part = out / f"part{next(numbers)}.tar"  # a name of its own: the server has linked and loaded the others
         library.export_library(str(part))
-        part_of_it = session.load_module(rpc.place(session, part))
+        part_of_it = rpc.machine(session, rpc.place(session, part), placement.target)
         part.unlink()
-        return _outputs(relax.VirtualMachine(part_of_it, device), device, images, batch)
+        return _outputs(part_of_it, device, images, batch)
 
     outputs = _outputs(network, device, images, batch)
     return Checked(parents.network, parents.lower, parameters.tolerance, run_part).compare("measure", outputs)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import ExplorerError
 from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.core.sessions import DISTURBED, EMULATED
 from explorer.core.statistics import Interval, ratio_interval
 from explorer.fronts.pareto import violations
 from explorer.results import export
 from explorer.results.across_devices.same_stack import OTHER_AXES, one_each
+from explorer.results.emulated import emulated_devices
 from explorer.results.report import Choice, stack_of
 from explorer.space.limits import Limit
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "number", "state", str(ACCURACY), *LATENCY.columns, "latency_disturbed", "standing", "front_probability",
+    "number", "state", str(ACCURACY), *LATENCY.columns, DISTURBED, EMULATED, "standing", "front_probability",
     "factor", "factor_low", "factor_high", "fastest",
 )  # fmt: skip
 Row = Mapping[str, Any]  # column → value
@@ -58,13 +60,16 @@ class Comparison:
         All of the study's; one such as ``"a+b"`` is a device of its own.
     fronts
         The devices whose fronts are compared.
+    emulated
+        Those of `devices` that are emulated.
     rows
         One row for each front, stack on it and device; those of a stack follow each other, the front's device first.
 
         - ``front_of``, and ``stack``, a number that is equal for the same stack
         - every axis but the device, and ``device``
         - ``number`` and ``state`` of the stack's trial on `device`; both are gaps where there is none
-        - ``accuracy``, ``latency_ms``, ``latency_low_ms``, ``latency_high_ms``, ``latency_disturbed``
+        - ``accuracy``, ``latency_ms``, ``latency_low_ms``, ``latency_high_ms``, ``latency_disturbed``,
+          ``latency_emulated``
         - ``standing``: `ON`, `TIED`, `OFF` or `BEYOND`; ``front_probability`` for the first two
         - ``factor``: the latency over that of the fastest stack on `device` that is at least as accurate, takes as
           many images at once and keeps the limits; the stack itself counts as one. At least 1.
@@ -77,6 +82,7 @@ class Comparison:
 
     devices: tuple[str, ...]
     fronts: tuple[str, ...]
+    emulated: tuple[str, ...]
     rows: pd.DataFrame
     choices: Mapping[str, Mapping[str, Chosen]]
 
@@ -85,7 +91,8 @@ class Comparison:
         choices = {
             axis: {device: chosen.as_dict() for device, chosen in on.items()} for axis, on in self.choices.items()
         }
-        return {"devices": list(self.devices), "stacks": export.rows(self.rows), "choices": choices}
+        devices = {"devices": list(self.devices), "emulated": list(self.emulated)}
+        return {**devices, "stacks": export.rows(self.rows), "choices": choices}
 
 
 def compare(
@@ -122,7 +129,8 @@ def compare(
         for index, stack in _stacks(trials, best[best["device"] == home] if len(best) else best)
         for there in (home, *(other for other in devices if other != home))
     ]
-    return Comparison(tuple(devices), tuple(homes), _framed(rows), _choices(frame, best))
+    emulated = tuple(sorted(emulated_devices(frame).intersection(devices)))
+    return Comparison(tuple(devices), tuple(homes), emulated, _framed(rows), _choices(frame, best))
 
 
 def _stacks(trials: pd.DataFrame, front: pd.DataFrame) -> list[tuple[Any, int]]:
@@ -177,7 +185,7 @@ class _Device:
             return {}
         if row["state"] != "complete":
             return {"number": row["number"], "state": row["state"]}
-        known = {name: row.get(name) for name in ("number", "state", str(ACCURACY), "latency_disturbed")}
+        known = {name: row.get(name) for name in ("number", "state", str(ACCURACY), DISTURBED, EMULATED)}
         return {**known, **LATENCY.as_columns(LATENCY.interval(row)), **self._standing(row), **self._factor(row)}
 
     def _standing(self, row: Row) -> dict[str, object]:

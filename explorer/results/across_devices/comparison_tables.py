@@ -25,29 +25,38 @@ DASH = "-"
 def comparison_text(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield each front with what its stacks cost elsewhere, what all stacks share, and the choices that change."""
     rows = export.rows(comparison.rows)
+    named = {device: readable.device(escape(device), device in comparison.emulated) for device in comparison.devices}
     chosen = {axis: {row[axis] for row in rows} - {None} for axis in OTHER_AXES}
     varying = [axis for axis in OTHER_AXES if len(chosen[axis]) > 1]
     for device in comparison.fronts:
         on_front = [row for row in rows if row["front_of"] == device]
         if on_front:
-            yield f"[bold]The front of {escape(device)}[/], and its stacks on the other devices:"
-            yield _front_table(on_front, device, varying)
+            yield f"[bold]The front of {named[device]}[/], and its stacks on the other devices:"
+            yield _front_table(on_front, varying, named)
         else:
-            yield f"No stack is on the front of {escape(device)}."
+            yield f"No stack is on the front of {named[device]}."
     shared = [f"{axis} {readable.choice(each)}" for axis in OTHER_AXES if axis not in varying for each in chosen[axis]]
     if shared:
         yield f"all: {', '.join(shared)}"
     if any(row["latency_disturbed"] for row in rows):
         yield readable.DISTURBED
+    if comparison.emulated:
+        yield readable.EMULATED
     if comparison.choices:
         yield "[bold]Choices that change with the device[/], and how many stacks of each front have them:"
-        yield _choices_table(comparison.choices)
+        yield _choices_table(comparison.choices, named)
     elif rows:
         yield "On every axis the fronts of all devices have the same choices."
 
 
-def _front_table(rows: list[dict[str, Any]], device: str, varying: list[str]) -> Table:
-    """Return one line for each stack on the front of `device` and each other device."""
+def _front_table(rows: list[dict[str, Any]], varying: list[str], shown: Mapping[str, str]) -> Table:
+    """Return one line for each stack on the front of one device and each other device.
+
+    Parameters
+    ----------
+    shown
+        Device → its name, marked if it is emulated.
+    """
     accuracies = any(_differs(row, home) for home, there in _by_stack(rows) for row in there)
     heads = ("trial", "accuracy", "latency (ms)", "95 % interval")
     named = ("on", "trial", *["accuracy"] * accuracies, "latency (ms)", "95 % interval")
@@ -58,7 +67,7 @@ def _front_table(rows: list[dict[str, Any]], device: str, varying: list[str]) ->
         stack = [*(readable.choice(home[axis]) for axis in varying), *_measured(home, True)]
         for row in there:
             marks = [_mark(home, row)] * disturbed
-            table.add_row(*stack, escape(row["device"]), *_measured(row, accuracies), *_judged(row), *marks)
+            table.add_row(*stack, shown[row["device"]], *_measured(row, accuracies), *_judged(row), *marks)
             stack = [""] * len(stack)
     return table
 
@@ -104,10 +113,10 @@ def _mark(home: Row, row: Row) -> str:
     return f"disturbed on {escape(' and '.join(devices))}" if devices else ""
 
 
-def _choices_table(choices: Mapping[str, Mapping[str, Chosen]]) -> Table:
+def _choices_table(choices: Mapping[str, Mapping[str, Chosen]], shown: Mapping[str, str]) -> Table:
     """Return the choices on each front, one axis a line."""
     devices = list(next(iter(choices.values())))
-    table = readable.table("axis", *map(escape, devices))
+    table = readable.table("axis", *(shown[device] for device in devices))
     for axis, on in choices.items():
         table.add_row(axis, *(_chosen(on[device]) for device in devices))
     return table

@@ -6,8 +6,9 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from explorer.results import figure_layout, figures
+from explorer.results import figure_layout, figures, readable
 from explorer.results.across_devices.same_stack import one_each
+from explorer.results.emulated import emulated_devices
 from explorer.results.figure_layout import LOOKS, ON_FRONT
 from explorer.results.report import stack_of
 from explorer.space.limits import Limit
@@ -44,7 +45,10 @@ def lines(
     shared = measured_on_several(frame, limits)
     if shared.empty:
         return None
-    devices = sorted(shared["device"].unique())
+    # The marked names stand where names do in all that is drawn.
+    marked = emulated_devices(shared)
+    shared = shared.assign(shown=[readable.device(device, device in marked) for device in shared["device"]])
+    devices = sorted(shared["shown"].unique())
     drawn, styles = go.Figure(), figure_layout.styles(shared)
     on_a_front = shared.groupby("stack")["standing"].transform(lambda standings: (standings == ON_FRONT).any())
     drawn.add_trace(_faint(shared[~on_a_front]))
@@ -92,7 +96,7 @@ def _faint(rows: pd.DataFrame) -> go.Scatter:
 
 
 def _points(line: pd.DataFrame) -> Iterator[Mapping[str, object]]:
-    for device, latency in zip(line["device"], line["latency_ms"], strict=True):
+    for device, latency in zip(line["shown"], line["latency_ms"], strict=True):
         yield {"device": html.escape(device), "latency_ms": latency}
 
 
@@ -130,7 +134,7 @@ def _bright(rows: pd.DataFrame, styles: Styles, compression: str) -> go.Scatter:
 def _marked(line: pd.DataFrame, styles: Styles) -> Iterator[Mapping[str, object]]:
     """Yield a stack's points, each with its marker, its interval and all that is known of the stack there."""
     stacks = [stack_of(row) for _, row in line.iterrows()]
-    latencies = {str(stack.choices["device"]): f"{stack.latency_ms:.3f} ms" for stack in stacks}
+    latencies = {str(device): f"{stack.latency_ms:.3f} ms" for device, stack in zip(line["shown"], stacks, strict=True)}
     everywhere = ", ".join(f"{html.escape(device)} {latency}" for device, latency in latencies.items())
     rows = zip(_points(line), stacks, line["standing"], line["front_probability"], strict=True)
     for point, stack, standing, likely in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,24 @@ def test_a_gpu_copies_memory_before_each_run() -> None:
     taken.run(library["main"], arrays)
     assert expected.any()
     assert np.array_equal(arrays[-1].numpy(), expected)
+
+
+@opencl.needed
+def test_a_gpu_is_timed_over_rpc(tmp_path: Path) -> None:
+    function = tensor_programs.program(POCL, CONV, "direct/dense")
+    program = to_time(tensor_programs.scheduled(function, POCL), describe(POCL))
+    module = tvm.IRModule({"main": program.with_attr("global_symbol", "main")})
+    tvm.compile(module, POCL, tir_pipeline=PIPELINE).export_library(str(tmp_path / "candidates.tar"))
+    session = tvm.rpc.LocalSession()
+    session.upload(str(tmp_path / "candidates.tar"))
+    library = session.load_module("candidates.tar")
+    taken = Eviction(1 << 20, 2, session.device("opencl"), session.get_function(FILL))
+    arrays = [taken.array(*each) for each in _arguments(function)]
+    seconds = taken.timer(library, "main", 4)(arrays)
+    assert len(seconds) == 4
+    assert min(seconds) > 0
+    taken.run(library["main"], arrays)
+    assert arrays[-1].numpy().any()
 
 
 def test_gpus_are_told_from_cpus_over_rpc_too() -> None:

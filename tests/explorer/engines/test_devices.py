@@ -42,6 +42,15 @@ def test_every_device_says_what_it_is_before_anything_is_computed(tmp_path: Path
     }  # fmt: skip
 
 
+def test_of_a_gpu_one_thread_is_asked(tmp_path: Path) -> None:
+    workers = ScriptedWorkers()
+    gpu = Device(name="gpu", key="gpu", target={"kind": "opencl", "device": "pocl"})
+    with devices_of(tmp_path, workers, gpu, threads=3).reached():
+        (asked,) = (request["arguments"] for request in workers.requests)
+        assert isinstance(asked, dict)
+        assert asked["threads"] == 1
+
+
 def test_a_device_that_does_not_answer_is_an_error_and_what_was_served_is_taken_down(tmp_path: Path) -> None:
     workers = ScriptedWorkers()
     describe = "explorer.line.probing.describe:describe"

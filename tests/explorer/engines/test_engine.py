@@ -151,6 +151,16 @@ def test_a_measurement_here_has_the_cores_alone_and_one_elsewhere_leaves_them(
     ]
 
 
+def test_a_measurement_on_an_emulated_device_is_marked(tmp_path: Path, workers: ScriptedWorkers) -> None:
+    context = context_of(tmp_path, {"local": LOCAL, "board": BOARD.model_copy(update={"emulated": True})})
+    with Engine(context, workers) as engine:
+        found = {device: engine.measure(MEASURE, device).emulated for device in ("local", "board")}
+    assert found == {"local": False, "board": True}
+    ((here,), (there,)) = (context.records.measurements(MEASURE.key, device) for device in ("local", "board"))
+    assert "emulated" not in here["details"]["parameters"]
+    assert there["details"]["parameters"]["emulated"] is True
+
+
 def test_a_later_session_adds_to_the_first(engine: Engine, context: EngineContext, workers: ScriptedWorkers) -> None:
     workers.answers["measure"] = [session_of([4.0]), session_of([5.0]), session_of([6.0])]
     first = engine.measure(MEASURE, "local")

@@ -186,6 +186,7 @@ def state(time: float, busy: float | None, own: float, steal: float = 0.0) -> De
         (state(12.0, 101.0, 1.0), 2, 0.0),  # threads slept: nobody had their time
         (state(12.0, None, 3.0), 2, None),
         (state(10.0, 104.0, 4.0), 2, None),
+        (state(12.0, 104.0, 0.0), 2, None),  # an emulator counts nothing
     ],
 )
 def test_time_that_others_had_in_place_of_the_threads(after: DeviceState, threads: int, expected: float | None) -> None:

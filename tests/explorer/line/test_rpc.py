@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from tvm.support import cc, tar
 
+from explorer.core.errors import Failure, StageFailed
 from explorer.line import rpc
 
 
@@ -83,3 +84,34 @@ def test_for_a_device_that_reads_our_files_a_library_is_linked_once(
     assert ctypes.CDLL(str(folder / "key.so")).seven() == 7
     rpc.place(device, library, "linked/other.so")
     assert len(links) == 2
+
+
+POCL = """RPCError: Error caught from RPC call:
+OpenCL build error for device=0x7f6158027270
+Error: CL_BUILD_PROGRAM_FAILURE
+error: /root/.cache/pocl/kcache/tempfile_PYdb3w.cl:6:2: "Half precision floating point not supported" \nDevice failed
+"""
+MALI = "Error: CL_BUILD_PROGRAM_FAILURE\n<source>:6:2: error: use of type 'double' requires cl_khr_fp64\n1 error"
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (POCL, "Half precision floating point not supported"),
+        (MALI, "use of type 'double' requires cl_khr_fp64"),
+        ("Error: CL_BUILD_PROGRAM_FAILURE", "CL_BUILD_PROGRAM_FAILURE"),
+    ],
+)
+def test_what_a_driver_says_against_a_kernel_is_a_failure_in_one_sentence(said: str, cause: str) -> None:
+    with pytest.raises(StageFailed) as failed, rpc.compiling("measure", "board"):
+        raise RuntimeError(said)
+    assert failed.value.failure == Failure(
+        "measure",
+        "not_applicable",
+        f"the OpenCL driver of device 'board' does not compile the network's kernels: {cause}",
+    )
+
+
+def test_any_other_error_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match=r"^error: gone$"), rpc.compiling("measure", "board"):
+        raise RuntimeError("error: gone")

@@ -46,6 +46,21 @@ def test_later_sessions_revise_every_quantity() -> None:
     assert "latency_disturbed" not in found
 
 
+def test_one_emulated_device_marks_the_stack_and_is_named() -> None:
+    emulated = Record({**recorded(0.8, 1.0, 40, "y").values, "latency_emulated": True})
+    both = together({"a": recorded(0.9, 2.0, 30, "x"), "b": emulated}).values
+    assert {name for name in both if name.startswith("latency_emulated")} == {
+        "latency_emulated",
+        "latency_emulated on b",
+    }
+    c, interval = Configuration("digits", "resnet18", device="a+b"), Interval(2.0, 1.9, 2.1)
+    keys = {"measure_key on a": "x", "measure_key on b": "y"}
+    known = {("x", "a"): Estimate(interval, 2, emulated=True), ("y", "b"): Estimate(interval, 2)}
+    found = revised(c, Record(keys), known).values
+    assert (found["latency_emulated"], found["latency_emulated on a"]) == (True, True)
+    assert "latency_emulated on b" not in found
+
+
 def test_before_a_training_there_is_no_accuracy() -> None:
     def known(latency_ms: float) -> Record:
         values = dict(recorded(0.9, latency_ms, 30, "x").values)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from explorer.line.probing.answers import Answers, Description, Peaks
+from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.results import device_tables
 from explorer.space.devices import Device
 from tests.explorer.shown import shown, squeezed
@@ -21,6 +21,12 @@ def test_devices_are_a_line_each() -> None:
     board = Device(name="board", tracker="lan:9190", key="board", target=TARGET, cores=(0, 1))
     _, line = shown(device_tables.devices_table([board]))
     assert squeezed(line) == "board lan:9190 board kind=llvm mcpu=cortex-a72 0, 1"
+
+
+def test_an_emulated_device_is_marked() -> None:
+    board = Device(name="arm", tracker="lan:9190", key="arm", emulated=True)
+    assert squeezed(shown(device_tables.devices_table([board]))[1]).startswith("arm (emulated) lan:9190")
+    assert squeezed(shown(device_tables.answers_table(replace(BOARD, emulated=True)))[0]) == "board (emulated)"
 
 
 def test_all_that_answers_is_shown() -> None:
@@ -46,6 +52,26 @@ def test_all_that_answers_is_shown() -> None:
         "peak, float32 42.0 GFLOP/s on 4 threads, 11.3 on one",
         "memory read 4.1 GB/s on 4 threads, 3.9 on one",
     ]
+
+
+def test_of_a_gpu_its_own_lines_come_before_the_processors() -> None:
+    target = {"kind": "opencl", "device": "mali", "host": TARGET}
+    mali = Gpu("opencl", "Mali-G610", 1024, None, 32768, 4, 4 * 10**9, "3.0", "v1.g6p0")
+    answers = replace(BOARD, target=target, gpu=mali, peaks=Peaks(402.04, None, 14.1, None, 1 << 28))
+    lines = [squeezed(line) for line in shown(device_tables.answers_table(answers))]
+    assert lines[3] == "target kind=opencl device=mali host=(kind=llvm mcpu=cortex-a72)"
+    assert lines[7:16] == [
+        "GPU Mali-G610",
+        "GPU's units 4",
+        "work-group at most 1024 threads",
+        "warp -",
+        "shared memory 32768 B for a work-group",
+        "GPU's memory 4 GB",
+        "OpenCL version 3.0",
+        "GPU's driver v1.g6p0",
+        "processor Raspberry Pi 4 (aarch64)",
+    ]
+    assert lines[-2:] == ["peak, float32 402.0 GFLOP/s on the GPU", "memory read 14.1 GB/s on the GPU"]
 
 
 def test_what_was_not_read_is_a_dash() -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from explorer.fronts import certainty, pareto
-from explorer.results import figures
+from explorer.results import figures, readable, report
 from explorer.results.figure_layout import LOOKS, ON_FRONT, TIED
 from explorer.space.limits import Limit
-from tests.explorer.frames import complete, disturbed, failed, frame_of, study
+from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of, study
 
 
 def points(figure: Any) -> list[Any]:
@@ -63,6 +63,17 @@ def test_a_stack_that_ties_with_the_front_has_its_own_look_and_says_how_likely_i
     beyond = figures.fronts(frame, "x", limits=[Limit("latency_ms", "<=", 0.995)])  # which both may keep
     assert sorted(x for trace in with_look(points(beyond), TIED) for x in trace.x) == [1.0, 1.01]
     assert "thinly outlined" not in figures.fronts(frame.iloc[[0, 2]], "x").layout.title.text
+
+
+def test_the_front_of_an_emulated_device_is_marked() -> None:
+    def titles(frame: pd.DataFrame) -> list[str]:
+        return [note.text for note in figures.fronts(frame, "x").layout.annotations]
+
+    assert titles(emulated(study(("arm", "local")), "arm")) == ["arm (emulated)", "local"]
+    assert titles(emulated(study(("arm",)), "arm")) == ["arm (emulated)"]
+    assert titles(study()) == []
+    marked = report.stack_of(emulated(study(), "local").iloc[0])
+    assert readable.EMULATED in figures.hover(marked, 1.0, ON_FRONT)
 
 
 def test_hovering_tells_why_a_latency_is_disturbed() -> None:

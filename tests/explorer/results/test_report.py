@@ -130,8 +130,8 @@ def test_a_stack_on_several_devices_keeps_the_budget_on_each() -> None:
     assert surer is not None
     assert (surer.number, surer.on_each["b"].number) == (1, 7)
     assert surer.as_dict()["on_each"] == {
-        "a": {"number": 1, **LATENCY.as_columns(surer.on_each["a"].latency)},
-        "b": {"number": 7, **LATENCY.as_columns(surer.on_each["b"].latency)},
+        "a": {"number": 1, **LATENCY.as_columns(surer.on_each["a"].latency), "latency_emulated": False},
+        "b": {"number": 7, **LATENCY.as_columns(surer.on_each["b"].latency), "latency_emulated": False},
     }
 
 

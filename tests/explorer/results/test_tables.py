@@ -19,7 +19,7 @@ from explorer.results.trial import LayerAccount, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
-from tests.explorer.frames import complete, disturbed, failed, frame_of, study
+from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of, study
 from tests.explorer.searched import searched
 from tests.explorer.shown import shown, squeezed
 
@@ -47,6 +47,21 @@ def test_the_front_of_stacks_on_several_devices_has_their_latency_on_each() -> N
     heads, line, *_ = shown(tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="a+b [c]"), **both})))
     assert "(ms) on a  (ms) on b [c]" in heads
     assert line.split()[-4:] == ["2.000", "1.000", "1", "kB"]
+
+
+def test_emulated_latencies_are_marked_in_every_table() -> None:
+    frame = emulated(frame_of(complete(0, 0.9, 1.0, device="arm"), complete(1, 0.9, 2.0)), "arm")
+    _, *lines, _, note = shown(tables.front_table(frame))
+    assert [squeezed(line)[:14] for line in lines] == ["arm (emulated)", "local 1 90.00 "]
+    assert note == readable.EMULATED
+    assert "arm (emulated)" in shown(tables.latencies_table(frame.assign(latency_sessions=1)))[1]
+    told = " ".join(map(squeezed, shown(tables.best_text(report.best(frame, "arm", 5.0)))))
+    assert "latency (emulated) 1.000 ms" in told
+    assert readable.EMULATED in told
+    assert readable.EMULATED not in "".join(shown(tables.best_text(report.best(frame, "local", 5.0))))
+    both = {"latency_ms on arm": 2.0, "latency_ms on b": 1.0, "latency_emulated on arm": True, "latency_emulated": True}
+    heads, *_ = shown(tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="arm+b"), **both})))
+    assert "(ms) on arm (emulated)  (ms) on b " in heads
 
 
 def test_ties_follow_the_front_with_their_probabilities() -> None:

@@ -36,6 +36,12 @@ def test_a_line_that_fits_is_whole(width: int | None) -> None:
     assert trial_line("[12/36]", 12, STACK, FAILURE, width) == f"{WHOLE}failed in measure: {FAILURE.message}"
 
 
+@pytest.mark.parametrize(("width", "latency"), [(None, "1.234 ms emulated ["), (70, "1.234 ms emulated")])
+def test_the_latency_of_an_emulated_device_says_so(width: int | None, latency: str) -> None:
+    marked = Record({**RECORD.values, "latency_emulated": True})
+    assert latency in trial_line("[12/36]", 12, STACK, marked, width)
+
+
 def test_a_batch_is_named_where_there_is_one() -> None:
     assert "spatial_pack dense, batch 16, tuned by" in brief(replace(STACK, batch=16))
     assert " batch 16 " in trial_line("[12/36]", 12, Configuration("digits", "resnet18", batch=16), RECORD, 110)

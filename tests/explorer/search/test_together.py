@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ from tests.explorer import spaces
 from tests.explorer.frames import frame_of, recorded
 from tests.studies import Events
 
-DEVICES = """
+# A lesser processor of this machine's architecture, so that the two devices have libraries of their own.
+LESSER = {"x86_64": "x86-64-v3", "aarch64": "generic"}[platform.machine()]
+DEVICES = f"""
 [left]
 cores = [0]
 [right]
 cores = [1]
+target = {{ kind = "llvm", mcpu = "{LESSER}", num-cores = 1 }}
 """
 OBJECTIVES = {"accuracy": "maximize", "latency_ms": "minimize"}
 
@@ -96,9 +100,9 @@ def test_a_mistake_is_one_sentence(changes: dict[str, Any], message: str, tmp_pa
     assert message in str(error.value)
 
 
-def test_each_device_measures_and_targets_share_what_is_built(tmp_path: Path) -> None:
+def test_each_target_has_its_libraries_and_what_comes_before_is_shared(tmp_path: Path) -> None:
     counts = {each.stage: each.distinct for each in dry_run.count(space.load(write(tmp_path)))}
-    assert (counts["train"], counts["build"], counts["measure"]) == (1, 2, 4)
+    assert (counts["train"], counts["build"], counts["measure"]) == (1, 4, 4)
     assert configuration.why_invalid(Configuration("digits", "resnet18", device="a+a")) == "device a+a names a twice"
 
 
@@ -121,8 +125,12 @@ def test_a_study_judges_stacks_on_both_devices_and_on_one(together: Ran) -> None
         assert both["latency_ms on left"] == left["latency_ms"], "it is measured once"
         assert both["latency_ms"] == max(both["latency_ms on left"], both["latency_ms on right"])
         assert both["latency_ms on right"] > 0
-        assert both["measure_key on left"] == both["measure_key on right"], "both have the same library"
-    assert studies.executions(together.workspace)["measure"] >= 2 * 4
+        assert both["build_key on left"] == left["build_key"] != both["build_key on right"], "each has its own library"
+        assert both["measure_key on left"] != both["measure_key on right"]
+        assert both["accuracy on left"] == both["accuracy on right"]
+    executed = studies.executions(together.workspace)
+    assert executed.pop("measure") >= 2 * 4
+    assert (executed["train"], executed["lower"], executed["build"], executed["control"]) == (1, 4, 4, 2)
     front = explorer.front(together.workspace)
     assert set(front["device"]) == {"left+right", "left"}
 

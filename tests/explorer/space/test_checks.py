@@ -26,7 +26,8 @@ def test_the_unchanged_file_is_fine(tmp_path: Path) -> None:
         (
             {"device": ["local", "phone"]},
             "8: unknown device 'phone' on axis device; allowed: local; a device needs an entry such as [phone] "
-            "in devices.toml, with its tracker and target, and this version has schedules for llvm targets only",
+            "in devices.toml, with its tracker and target; this version has schedules for targets of kind llvm, "
+            "opencl, cuda",
         ),
         (
             {"device": ["locl", "phone"]},

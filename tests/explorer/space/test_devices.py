@@ -42,6 +42,11 @@ def test_an_entry_has_its_name_as_key_and_joins_the_local_device(tmp_path: Path)
     assert not board.is_loopback
 
 
+def test_a_device_is_real_unless_its_entry_says_that_it_is_emulated(tmp_path: Path) -> None:
+    found = devices.load(write(tmp_path, RPI.replace("[rpi4]", "[rpi4]\nemulated = true")))
+    assert (found["rpi4"].emulated, found["local"].emulated) == (True, False)
+
+
 def test_the_file_may_pin_the_local_device(tmp_path: Path) -> None:
     assert devices.load(write(tmp_path, "[local]\ncores = [1]\n"))["local"].cores == (1,)
 
@@ -62,8 +67,15 @@ TARGET = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
             {},
             ":3: unknown key 'core' in [rpi4]; allowed: name, tracker, key, target, cores, ",
         ),
+        ({"emulated": "yes"}, {}, ":4: emulated = 'yes' in [rpi4] should be a valid boolean"),
         ({}, {"kind": None}, ":4: a target needs its kind, such as kind = 'llvm'"),
-        ({}, {"kind": "cuda"}, ":4: there are no schedules for targets of kind 'cuda'; allowed: llvm"),
+        (
+            {},
+            {"kind": "open_cl"},
+            ":4: there are no schedules for targets of kind 'open_cl'; allowed: llvm, opencl, cuda; did you mean "
+            "'opencl'?",
+        ),
+        ({}, {"kind": "cuda"}, ":4: a target of kind 'cuda' takes no mtriple; it belongs into the target's host"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_line(
@@ -75,6 +87,13 @@ def test_a_mistake_is_one_sentence_with_its_line(
 
 def test_a_target_is_native_or_a_table(tmp_path: Path) -> None:
     assert refused(tmp_path, '[rpi4]\ntracker = "loopback"\ncores = [1]\ntarget = "arm"\n').startswith(":4: ")
+
+
+@pytest.mark.parametrize(
+    ("target", "is_gpu"), [('"native"', False), ('{ kind = "llvm" }', False), ('{ kind = "opencl" }', True)]
+)
+def test_a_gpu_is_told_by_the_kind_of_its_target(tmp_path: Path, target: str, is_gpu: bool) -> None:
+    assert devices.load(write(tmp_path, f"[board]\ntarget = {target}\n"))["board"].is_gpu == is_gpu
 
 
 def test_an_entry_is_a_table(tmp_path: Path) -> None:

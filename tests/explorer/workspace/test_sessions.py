@@ -37,6 +37,15 @@ def test_sessions_come_back_in_their_order(records: Records) -> None:
     assert again.sessions.of("a", "local") == own
 
 
+def test_one_emulated_session_marks_the_latency(records: Records) -> None:
+    add(records, "a", Session(4.0, NEAR), Session(4.0, NEAR, emulated=True))
+    add(records, "b", Session(4.0, NEAR))
+    latencies = Records(str(records.engine.url)).sessions.latencies()
+    assert [latencies[key, "local"].emulated for key in "ab"] == [True, False]
+    assert latencies["a", "local"].as_columns(1)["latency_emulated"] is True
+    assert "latency_emulated" not in latencies["b", "local"].as_columns(1)
+
+
 def test_a_session_is_a_measurement_whose_samples_stay(records: Records) -> None:
     records.add_session("a", "local", 2, Session(4.0, NEAR), [3.0, 4.0, 9.0], {"waited_s": 1.5})
     (observation,) = records.measurements("a", "local")

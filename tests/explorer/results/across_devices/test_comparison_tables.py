@@ -5,7 +5,7 @@ import pandas as pd
 from explorer.results import readable
 from explorer.results.across_devices.comparison_tables import comparison_text
 from explorer.space.limits import Limit
-from tests.explorer.frames import complete, disturbed, failed, frame_of
+from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of
 from tests.explorer.results.across_devices.test_comparison import FRAME, compared
 from tests.explorer.shown import shown, squeezed
 
@@ -51,6 +51,15 @@ def test_fronts_with_the_same_choices_are_told() -> None:
     frame = frame_of(complete(0, 0.9, 1.0), complete(1, 0.9, 2.0, device="board"))
     assert lines(frame)[-1] == "On every axis the fronts of all devices have the same choices."
     assert " local 0 1.000 0.980 to 1.050 on it 1" in lines(frame)[2]
+
+
+def test_emulated_devices_are_marked_wherever_they_are_named() -> None:
+    found = lines(emulated(FRAME, "little"))
+    assert "The front of little (emulated), and its stacks on the other devices:" in found
+    assert any(" little (emulated) 3 6.000 " in line for line in found)
+    assert "axis big little (emulated)" in found
+    assert readable.EMULATED in found
+    assert readable.EMULATED not in lines(FRAME)
 
 
 def test_accuracies_that_differ_elsewhere_have_a_column() -> None:

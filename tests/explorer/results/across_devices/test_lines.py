@@ -14,7 +14,7 @@ from explorer.results.across_devices.lines import ELSEWHERE_PX, lines, measured_
 from explorer.results.across_devices.same_stack import stack_ids
 from explorer.results.figure_layout import LOOKS, ON_FRONT
 from explorer.space.limits import Limit
-from tests.explorer.frames import complete, failed, frame_of, study
+from tests.explorer.frames import complete, emulated, failed, frame_of, study
 from tests.explorer.results.across_devices.drawn import frames
 from tests.explorer.results.across_devices.test_comparison import FRAME
 
@@ -48,6 +48,12 @@ def test_every_stack_measured_on_two_devices_is_one_line(frame: pd.DataFrame) ->
         return
     found = [line for trace in traces(frame) for line in drawn(trace)]
     assert sorted(map(str, found)) == sorted(map(str, expected))
+
+
+def test_an_emulated_device_is_marked() -> None:
+    *_, bright = traces(emulated(FRAME, "little"))
+    assert {*bright.x} == {"big", "little (emulated)", None}
+    assert "little (emulated) 6.000 ms" in "".join(bright.text)
 
 
 def test_the_stacks_on_a_front_are_coloured_and_the_others_faint() -> None:

@@ -1,0 +1,36 @@
+"""Axes and the devices that they name → constraints on stacks for GPUs, which take less than a processor does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from explorer.core import plugins
+from explorer.core.configuration import parts
+from explorer.space.axes import Axis, Choice
+from explorer.space.constraints import Constraint
+from explorer.space.devices import Device
+
+# Axis → the choices that a GPU takes, and why no other.
+TAKES: Mapping[str, tuple[tuple[Choice, ...], str]] = {
+    "threads": ((1,), "is a GPU, whose networks take one thread of its processor; allowed: threads 1"),
+    "format": (("dense",), "is a GPU, and csr has kernels for processors only; allowed: format dense"),
+    "tuning_trials": ((0,), "is a GPU, and only processors are tuned for in this version; allowed: tuning_trials 0"),
+    "tuning_seconds": ((0,), "is a GPU, and only processors are tuned for in this version; allowed: tuning_seconds 0"),
+}
+
+
+def gpu_rules(axes: Mapping[str, Axis], devices: Mapping[str, Device]) -> tuple[Constraint, ...]:
+    """Return the constraints for every choice of `axes` on axis ``device`` that names a GPU of `devices`."""
+    return tuple(rule for choice in axes["device"].choices for rule in _rules(str(choice), axes, devices))
+
+
+def _rules(choice: str, axes: Mapping[str, Axis], devices: Mapping[str, Device]) -> Iterator[Constraint]:
+    gpu = next((name for name in parts(choice) if name in devices and devices[name].is_gpu), None)
+    if gpu is None:
+        return
+    for axis, (taken, reason) in TAKES.items():
+        yield Constraint({"device": (choice,)}, {axis: taken}, {}, "", f"device {gpu} {reason}")
+    for algorithm in axes["algorithm"].choices:
+        if plugins.literal("algorithm", str(algorithm), "SELECTS", default=False):
+            reason = f"device {gpu} is a GPU, and algorithm {algorithm} measures kernels on processors only"
+            yield Constraint({"device": (choice,)}, {}, {"algorithm": (algorithm,)}, "", reason)

@@ -1,0 +1,78 @@
+"""Operators around a convolution on GPUs, against ONNX Runtime: pooling, dense layers and what is element-wise."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from onnx import helper
+
+import dlas_ops
+from dlas_ops.kernels.shared.convolution import Conv
+from tests.dlas_ops import opencl
+from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.operator_cases import CASES, after_convolution
+from tests.dlas_ops.test_int8 import OPERATORS, compare, dense_network, operator_network
+
+# A processor that runs OpenCL, and a family whose threads share memory.
+DEVICES = ["pocl", "adreno"]
+
+
+def check(network: onnx.ModelProto, algorithm: str, device: str) -> None:
+    data = networks.random([size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim])
+    target = opencl.target(device)
+    actual = opencl.run(dlas_ops.lower(network, target, algorithm=algorithm), target, data)
+    networks.assert_close(actual, networks.run_onnxruntime(network, data), 1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", CASES)
+def test_agrees_with_onnxruntime(case: str, device: str) -> None:
+    check(after_convolution(*CASES[case]), "direct" if device == "pocl" else "spatial_pack", device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("algorithm", ["direct", "spatial_pack"])
+def test_concatenation_of_whole_vectors(algorithm: str, device: str) -> None:
+    nodes = [helper.make_node("Neg", ["c"], ["n"]), helper.make_node("Concat", ["c", "n", "c"], ["y"], axis=1)]
+    check(after_convolution(nodes, {}, channels=32), algorithm, device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize(
+    "window",
+    [
+        Conv(2, 19, 9, 11, 19, (3, 3), (2, 2), (1, 1, 1, 1), groups=19),
+        Conv(1, 32, 7, 5, 32, (2, 3), padding=(0, 1, 1, 0), groups=32),
+    ],
+)
+def test_pooling(window: Conv, kind: str, device: str) -> None:
+    node = helper.make_node(kind, ["x"], ["y"], kernel_shape=window.kernel, strides=window.stride, pads=window.padding)
+    check(networks.model([node], networks.shape_of(window), {}), "direct", device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 100, 10), (3, 64, 33), (5, 17, 1)])
+def test_dense(rows: int, inputs: int, outputs: int, device: str) -> None:
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)
+    weights = {"w": networks.random([outputs, inputs]), "b": networks.random([outputs])}
+    check(networks.model([node], [rows, inputs], weights), "direct", device)
+
+
+@pytest.mark.parametrize("device", [*DEVICES, "mali"])  # mali has an instruction for products of int8
+@pytest.mark.parametrize("shape", [(1, 512, 10), (3, 33, 50)])
+def test_dense_of_int8_agrees_with_onnx(shape: tuple[int, int, int], device: str) -> None:
+    model, data, quantum = dense_network(*shape)
+    target = opencl.target(device)
+    compare(
+        model, data, quantum, opencl.run(dlas_ops.lower(model, target, algorithm="direct", dtype="int8"), target, data)
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", OPERATORS)
+def test_operators_on_int8_agree_with_onnx(case: str, device: str) -> None:
+    model, data, quantum = operator_network(case)
+    target = opencl.target(device)
+    lowered = dlas_ops.lower(model, target, algorithm="spatial_pack", dtype="int8")
+    compare(model, data, quantum, opencl.run(lowered, target, data))
