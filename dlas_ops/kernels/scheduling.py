@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from dlas_ops.kernels.operators import dense, depthwise, general, grouped, layou
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
 from dlas_ops.passes.permutation import marked
+from dlas_ops.passes.work_groups import excess
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor, describe
@@ -80,11 +82,26 @@ def _programs(module: IRModule) -> list[tuple[PrimFunc, PrimFunc]]:
 def schedule_function(function: PrimFunc, processor: Processor, choice: Choice | None = None) -> PrimFunc:
     """Return one tensor program, scheduled by the rules or, where `choice` says so, otherwise.
 
+    Where a work-group by the rules would take more shared memory than a GPU has, it takes none.
+
     Raises
     ------
     ValueError
-        If `choice` is not of the function's `space`.
+        If `choice` is not of the function's `space`, or asks for more than a work-group of the GPU has.
     """
+    if not isinstance(processor, Gpu):
+        return _scheduled(function, processor, choice)
+    made = _scheduled(function, processor, choice)
+    reason = excess(made, processor)
+    if reason and not choice:
+        made = _scheduled(function, replace(processor, shared_bytes=0), choice)
+        reason = excess(made, processor)
+    if reason:
+        raise ValueError(reason)
+    return made
+
+
+def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) -> PrimFunc:
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     if found := _annotated(sch, processor):
         block, kind = found

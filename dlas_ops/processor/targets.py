@@ -1,11 +1,11 @@
-"""TVM target → the description of its processor, a CPU or a GPU; and the target of this machine."""
+"""TVM target → the description of its processor, a CPU or a GPU; and the target and devices of this machine."""
 
 from __future__ import annotations
 
 import os
 from typing import Any, TypeAlias
 
-from dlas_ops._types import Target
+from dlas_ops._types import Device, Target
 from dlas_ops.processor.cpus import Cpu, describe_cpu
 from dlas_ops.processor.gpus import Gpu, describe_gpu
 
@@ -24,3 +24,24 @@ def native_target() -> dict[str, Any]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu(), "num-cores": cores}
+
+
+def device_here(target: Target) -> Device:
+    """Return the device of this machine that runs what is compiled for `target`.
+
+    Raises
+    ------
+    ValueError
+        If `target` or its host is another processor, or a GPU that TVM's runtime does not reach.
+    """
+    from dlas_ops._tvm import tvm
+
+    native, kind = native_target(), str(target.kind.name)
+    host = target if kind == native["kind"] else target.host
+    if host is None or host.kind.name != native["kind"] or str(host.attrs.get("mcpu")) != native["mcpu"]:
+        raise ValueError(f"target {target} is not this machine, {native['mcpu']}: give a `measure` that reaches it")
+    if kind == native["kind"]:
+        return tvm.cpu()
+    if not (tvm.runtime.enabled(kind) and tvm.device(kind, 0).exist):
+        raise ValueError(f"TVM's runtime reaches no {kind} device here: give a `measure` that reaches one")
+    return tvm.device(kind, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -14,6 +15,11 @@ from dlas_ops.schedule.tiling import Tile, register_tile
 
 # Cycles of the reads, in those of a vector: from the caches or shared memory, and from the device's memory.
 NEAR, FAR = 1.0, 4.0
+
+# A tuner tries tiles that leave a thread so many times the sums that the rules give it, at most.
+MOST_SUMS = 2
+# A work-group of half a warp leaves the other half idle.
+IDLE = 2
 
 Triple = tuple[int, int, int]
 
@@ -65,6 +71,39 @@ def group_tile(height: int, width: int, vectors: int, batch: int, gpu: Gpu) -> G
             if cost < best_cost:
                 best, best_cost = tile, cost
     return best
+
+
+@cache
+def group_tiles(extents: Triple, gpu: Gpu) -> list[tuple[Triple, Triple]]:
+    """Return the sensible tiles of a work-group, with its threads, for so many rows, columns and channel vectors.
+
+    Tiles divide the extents, and threads the tiles. What is left out asks for more sums than a thread's registers hold,
+    even if there are more of them than the rules count on, or leaves most threads of a warp idle.
+    """
+    found = []
+    along = [_shares(extent, gpu) for extent in extents]
+    for rows, columns in product(*along[:2]):
+        if not _is_sensible((rows, columns), gpu):
+            continue
+        for vectors in along[2]:
+            axes = (rows, columns, vectors)
+            threads = prod(count for _, count in axes)
+            if _is_sensible(axes, gpu) and ceil(threads / gpu.warp) * gpu.warp <= IDLE * threads:
+                h, w, v = (size * count for size, count in axes)
+                found.append(((h, w, v), (rows[1], columns[1], vectors[1])))
+    return found
+
+
+def _shares(extent: int, gpu: Gpu) -> list[tuple[int, int]]:
+    """Return how many of `extent` points a thread may compute, and how many threads may."""
+    sizes = [size for size in divisors(extent) if size <= MOST_SUMS * gpu.sums]
+    return [(size, count) for size in sizes for count in divisors(extent // size) if count <= gpu.threads]
+
+
+def _is_sensible(axes: Sequence[tuple[int, int]], gpu: Gpu) -> bool:
+    """Tell whether a thread has the registers and a work-group the threads for (points, threads) along some axes."""
+    sums, threads = prod(size for size, _ in axes), prod(count for _, count in axes)
+    return sums <= MOST_SUMS * gpu.sums and threads <= gpu.threads
 
 
 def _sizes(extent: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -12,7 +12,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor.gpu_dot import summed
 from dlas_ops.processor.gpus import Gpu
-from dlas_ops.schedule.group_tiling import GroupTile
+from dlas_ops.schedule.group_tiling import GroupTile, group_tiles
 from dlas_ops.schedule.register_tiles import sources
 from dlas_ops.schedule.steps import Epilogue, divisors, vectorize_inner
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
@@ -39,23 +39,13 @@ def group_of(sch: Schedule, block: SBlock) -> GroupTile:
 def thread_space(sch: Schedule, block: SBlock, spatial: Sequence[int], gpu: Gpu) -> Space:
     """Return the tunables of `thread_tiled` for loops over `block` of these extents.
 
-    ``tile`` is (rows, columns, channel vectors) of a work-group, which divide the points and vectors laid out;
-    ``threads`` is how many threads it has along each, and the tile that they divide leaves the sums of one thread in
-    its registers.
+    ``tile`` is (rows, columns, channel vectors) of a work-group, and how many threads it has along each; ``shared``,
+    where work-groups have such memory, is whether they bring there what they read.
     """
     rule = group_of(sch, block)
     _, vectors, rows, columns, _ = spatial
-    tiles = [*product(divisors(rows), divisors(columns), divisors(vectors))]
-    limit = gpu.sums * gpu.threads
-    return {
-        "tile": rule_first(rule.extents, [tile for tile in tiles if prod(tile) <= limit]),
-        "threads": rule_first(rule.threads, _shapes(gpu)),
-    }
-
-
-def _shapes(gpu: Gpu) -> list[tuple[int, int, int]]:
-    powers = [1 << power for power in range(gpu.threads.bit_length())]
-    return [(h, w, v) for h, w, v in product(powers, powers, powers) if h * w * v <= gpu.threads]
+    space = {"tile": rule_first((rule.extents, rule.threads), group_tiles((rows, columns, vectors), gpu))}
+    return space | ({"shared": [True, False]} if gpu.stages else {})
 
 
 def thread_tiled(
@@ -85,8 +75,9 @@ def thread_tiled(
     """
     epilogue, producers = (None, []) if alone else (Epilogue(sch, block), sources(sch, block))
     sums = sch.cache_write(block, 0, "local") if alone else None
-    rows, columns, vectors = choice["tile"]
-    tile = GroupTile(rows, columns, vectors, _dividing(choice["threads"], choice["tile"]))
+    gpu = gpu if choice.get("shared") else replace(gpu, shared_bytes=0)
+    (rows, columns, vectors), counts = choice["tile"]
+    tile = GroupTile(rows, columns, vectors, counts)
     n, o, h, w, v = spatial
     lanes = int(sch.get(v).extent)
     oo, ot, oi = sch.split(o, [None, tile.threads[2], tile.thread.vectors])
@@ -115,12 +106,6 @@ def thread_tiled(
     else:
         vectorize_inner(sch, sums, sch.get_loops(sums)[2:], lanes)
     vectorize_sums(sch, block, inside[0], v, value, gpu.dot)
-
-
-def _dividing(threads: tuple[int, int, int], tile: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return as many threads along each extent of `tile` as divide it, at most `threads`."""
-    fit = [max(d for d in divisors(size) if d <= count) for count, size in zip(threads, tile, strict=True)]
-    return fit[0], fit[1], fit[2]
 
 
 def _staged(

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Library, PrimFunc, Target, Tensor
+from dlas_ops._types import Device, Library, PrimFunc, Target, Tensor
 from dlas_ops.kernels.operators import depthwise, layout, points_innermost, pooling, quantize
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked, fitting, implemented
 from dlas_ops.kernels.scheduling import schedule_function
-from dlas_ops.passes.eviction import Eviction, in_turns
+from dlas_ops.passes.eviction import Eviction, to_time
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.dot import stored
@@ -165,7 +165,7 @@ def _rounded(problem: Problem, result: Tensor) -> Tensor:
 
 
 class Function(NamedTuple):
-    """A function of a library, made by `eviction.in_turns`, and the (shape, dtype) of its own arguments."""
+    """A function of a library, made by `eviction.to_time`, and the (shape, dtype) of its own arguments."""
 
     symbol: str
     arguments: list[tuple[list[int], str]]
@@ -197,7 +197,8 @@ def build(problems: Sequence[Problem], target: Target) -> Candidates:
         own = {}
         for index, (name, (function, given)) in enumerate(programs(problem, target).items()):
             symbol = f"problem_{number}_{index}"
-            scheduled[symbol] = in_turns(schedule_function(function, processor)).with_attr("global_symbol", symbol)
+            program = to_time(schedule_function(function, processor), processor)
+            scheduled[symbol] = program.with_attr("global_symbol", symbol)
             types = [parameter.ty for parameter in function.params]
             arguments = [([int(size) for size in kind.shape], str(kind.dtype)) for kind in types]
             own[name] = Function(symbol, arguments)
@@ -207,10 +208,10 @@ def build(problems: Sequence[Problem], target: Target) -> Candidates:
     return Candidates(tvm.compile(tvm.IRModule(scheduled), target, tir_pipeline=PIPELINE), functions, weights)
 
 
-def time_here(built: Candidates, evicted: int) -> list[dict[str, float]]:
-    """Return for each problem the median seconds of every candidate, in this process; see `sample`."""
+def time_here(built: Candidates, evicted: int, device: Device) -> list[dict[str, float]]:
+    """Return for each problem the median seconds of every candidate on a `device` of this machine; see `sample`."""
     # Workaround: TVM 0.27: to ask for its number of threads binds this one to a core; tests/test_workarounds.py
-    eviction = Eviction(evicted, os.cpu_count() or 1, tvm.cpu(), tvm.get_global_func(FILL))
+    eviction = Eviction(evicted, os.cpu_count() or 1, device, tvm.get_global_func(FILL))
     library = built.library.jit()
     samples = [sample(library, eviction, own, built.weights) for own in built.functions]
     return [{name: statistics.median(times) for name, times in own.items()} for own in samples]

@@ -12,7 +12,7 @@ import numpy as np
 from dlas_ops._types import Target
 from dlas_ops.kernels.registry import Asked, Selection, implemented
 from dlas_ops.placement.graph import Graph, Problem
-from dlas_ops.processor.targets import describe, native_target
+from dlas_ops.processor.targets import describe, device_here
 from dlas_ops.selection import candidates
 from dlas_ops.selection.elimination import Factor, minimise, total
 
@@ -27,19 +27,17 @@ Measure = Callable[[Sequence[Problem]], Sequence[Mapping[str, float]]]
 
 
 def here(target: Target, evicted: int) -> Measure:
-    """Return the measurement of candidates in this process, which reads `evicted` bytes before each run.
+    """Return the measurement of candidates in this process, which evicts `evicted` bytes before each run.
 
     Raises
     ------
     ValueError
-        If `target` is another processor.
+        If `target` is another processor, or a GPU that TVM's runtime does not reach here.
     """
-    native = native_target()
-    if target.kind.name != native["kind"] or str(target.attrs.get("mcpu")) != native["mcpu"]:
-        raise ValueError(f"target {target} is not this machine, {native['mcpu']}: give a `measure` that reaches it")
+    device = device_here(target)
 
     def measure(problems: Sequence[Problem]) -> list[dict[str, float]]:
-        return candidates.time_here(candidates.build(problems, target), evicted)
+        return candidates.time_here(candidates.build(problems, target), evicted, device)
 
     return measure
 

@@ -14,7 +14,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, IRModule, Library, PrimFunc, Target
 from dlas_ops.kernels.scheduling import asked_schedule, schedule_function
 from dlas_ops.lowering import Lowered
-from dlas_ops.passes.eviction import in_turns
+from dlas_ops.passes.eviction import to_time
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import tuners
@@ -59,7 +59,15 @@ class Task:
 
 
 def tasks(lowered: Lowered, tuner: str, target: Target) -> list[Task]:
-    """Return the programs of a network that `tuner` has something to try for, those called first in front."""
+    """Return the programs of a network that `tuner` has something to try for, those called first in front.
+
+    Raises
+    ------
+    ValueError
+        If `tuner` tunes nothing for `target`.
+    """
+    if reason := tuners.load(tuner).refuses(target):
+        raise ValueError(reason)
     supports = tuners.load(tuner).supports
     found: dict[str, Task] = {}
     supported: dict[str, bool] = {}
@@ -129,7 +137,7 @@ def build(function: PrimFunc, target: Target, tuner: str, decisions: Sequence[De
         symbol = f"candidate_{number}"
         error = None
         try:
-            program = in_turns(scheduled_by(function, target, tuner, decision))
+            program = to_time(scheduled_by(function, target, tuner, decision), describe(target))
             scheduled[symbol] = program.with_attr("global_symbol", symbol)
         except Exception as raised:  # whatever TVM's schedule primitives raise at a decision that does not fit
             error = ("schedule", _sentence(raised))

@@ -19,6 +19,7 @@ from tests.dlas_ops.tensor_programs import program
 
 # A type checker holds each module against the protocol here.
 TUNERS: dict[str, Tuner] = {"generated": generated, "template": template}
+PARTS = ("refuses", "supports", "search", "schedule", "transferred")
 CONV = Conv(1, 16, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
 MCPU = "x86-64-v3"
 TARGET = named(MCPU)
@@ -45,10 +46,11 @@ def test_every_file_is_held_against_the_protocol() -> None:
 class TestTuner:
     def test_every_tuner_has_what_is_asked_of_it(self, name: str) -> None:
         module = tuners.load(name)
-        assert all(callable(getattr(module, part)) for part in ("supports", "search", "schedule", "transferred"))
+        assert all(callable(getattr(module, part)) for part in PARTS)
 
     def test_proposes_schedules_that_are_no_other_and_not_the_rules(self, name: str) -> None:
         tuner, decisions = tuners.load(name), proposed(name)
+        assert tuner.refuses(TARGET) is None
         assert tuner.supports(FUNCTION, TARGET) is None
         assert len(decisions) == 4
         assert json.loads(json.dumps(decisions)) == decisions

@@ -18,6 +18,7 @@ from dlas_ops._types import Array, Expr, IRModule, PrimFunc, Stmt, Target
 from dlas_ops.kernels.scheduling import schedule
 from dlas_ops.lowering import Lowered
 from dlas_ops.passes.pipeline import PIPELINE
+from dlas_ops.processor.targets import native_target
 
 tirx, relax = tvm.tirx, tvm.relax
 
@@ -30,6 +31,9 @@ def target(device: str, **fields: Any) -> Target:
     """Return a target of a family of GPUs."""
     return tvm.target.Target({"kind": "opencl", "device": device, "host": HOST, **fields})
 
+
+# What TVM runs on the OpenCL device of this machine, where its runtime reaches one.
+POCL = tvm.target.Target({"kind": "opencl", "device": "pocl", "host": native_target()})
 
 # What Arm's extension defines, for devices that lack it.
 ARM_DOT = """

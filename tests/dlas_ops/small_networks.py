@@ -113,6 +113,12 @@ def run_library(library: Any, data: Array) -> Array:
     return np.asarray(machine["main"](tvm.runtime.tensor(data)).numpy())
 
 
+def run_on_gpu(library: Any, data: Array, kind: str = "opencl") -> Array:
+    device = tvm.device(kind, 0)
+    machine = tvm.relax.VirtualMachine(library, [device, tvm.cpu()])
+    return np.asarray(machine["main"](tvm.runtime.tensor(data, device)).numpy())
+
+
 def run_onnxruntime(network: onnx.ModelProto, data: Array) -> Array:
     import onnxruntime
 

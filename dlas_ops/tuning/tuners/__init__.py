@@ -28,6 +28,9 @@ class Search(Protocol):
 class Tuner(Protocol):
     """A space of schedules for tensor programs, and searches through it."""
 
+    def refuses(self, target: Target) -> str | None:
+        """Return why it tunes nothing for `target`, in one sentence, or None."""
+
     def supports(self, function: PrimFunc, target: Target) -> str | None:
         """Return why there is nothing to try for `function`, in one sentence, or None."""
 

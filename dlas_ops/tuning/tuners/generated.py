@@ -13,11 +13,20 @@ from collections import deque
 from dlas_ops._types import PrimFunc, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.passes.permutation import marked
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import describe
 from dlas_ops.tuning.tuners import Decision, Search, template
 from dlas_ops.tuning.tuners._metaschedule import Generator, adapted
 from dlas_ops.tuning.tuners._nests import NestSearch
 from dlas_ops.tuning.tuners._rules import reductions
 from dlas_ops.tuning.tuners._traces import BATCH, EMPTY_BATCHES, NEST, TRACE, Known, replayed, trace_of
+
+
+def refuses(target: Target) -> str | None:
+    """Return why the rules generate nothing for `target`, or None."""
+    if isinstance(describe(target), Gpu):
+        return "tuner generated has rules for CPUs only; tuner template tunes for GPUs"
+    return None
 
 
 def supports(function: PrimFunc, target: Target) -> str | None:

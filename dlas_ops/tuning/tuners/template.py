@@ -28,6 +28,11 @@ NEIGHBOURS = 0.6
 ELITE = 4
 
 
+def refuses(target: Target) -> str | None:
+    """Return None: every processor's schedules have tunables."""
+    return None
+
+
 def supports(function: PrimFunc, target: Target) -> str | None:
     """Return why there is nothing to try for `function`, or None."""
     space = scheduling.space(function, describe(target))
@@ -137,9 +142,13 @@ def _distance(one: Value, other: Value) -> float:
 
 def choice_of(decision: Mapping[str, Value]) -> Choice:
     """Return a decision, read from JSON, with lists as the tuples that tunables hold."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in decision.items()}
+    return {name: _held(value) for name, value in decision.items()}
+
+
+def _held(value: Value) -> Value:
+    return tuple(_held(part) for part in value) if isinstance(value, list) else value
 
 
 def plain(value: Value) -> Value:
     """Return a tunable's value as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value
+    return [plain(part) for part in value] if isinstance(value, tuple) else value

@@ -19,7 +19,7 @@ import tvm
 import dlas_ops
 from dlas_ops.passes.eviction import evicted_bytes
 from dlas_ops.processor.targets import describe
-from dlas_ops.tuning import task_extraction
+from dlas_ops.tuning import task_extraction, tuners
 from explorer.core.errors import Failure, StageFailed
 from explorer.line.contracts.tune import Parameters, Parents, Values
 from explorer.line.execution import current
@@ -43,13 +43,15 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     Raises
     ------
     StageFailed
-        Of kind ``not_applicable`` if the tuner has nothing to try in the network, ``no_valid_candidate`` if none of the
-        candidates could be measured.
+        Of kind ``not_applicable`` if the tuner has nothing to try in the network or for the target,
+        ``no_valid_candidate`` if none of the candidates could be measured.
     DeviceError
         If the device does not answer.
     """
     target = tvm.target.Target(parameters.target)
     tuner, address = parameters.tuner, parameters.address
+    if reason := tuners.load(tuner).refuses(target):
+        raise StageFailed(Failure("tune", "not_applicable", reason))
     lowered = dlas_ops.load(parents.lower.path)
     tasks = task_extraction.tasks(lowered, tuner, target)
     if not tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ import pytest
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.passes import eviction
-from dlas_ops.passes.eviction import EVICTS, LINE, RUNS, Eviction, evicted_bytes, in_turns
+from dlas_ops.passes.eviction import EVICTS, LINE, RUNS, Eviction, evicted_bytes, in_turns, is_gpu, to_time
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.processor.cpus import describe_cpu
+from dlas_ops.processor.targets import describe
 from dlas_ops.selection.candidates import FILL
+from tests import opencl
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops import tensor_programs
+from tests.dlas_ops.opencl import POCL
 
 CONV = Conv(1, 20, 9, 9, 24, (3, 3), padding=(1, 1, 1, 1))
 
@@ -76,6 +80,66 @@ def test_only_runs_are_timed_each_after_an_eviction(program: tuple[Any, list[Any
         seen.clear()
         assert taken.timer(Library(), "in_turns", 4)(arrays) == seen[::2]
         assert len(seen) == 7  # four runs, three evictions between them; TVM does not time the first call, an eviction
+
+
+@opencl.needed
+def test_a_gpu_copies_memory_before_each_run() -> None:
+    function = tensor_programs.program(POCL, CONV, "direct/dense")
+    program = to_time(tensor_programs.scheduled(function, POCL), describe(POCL))
+    assert len(program.params) == len(function.params), "it takes no turns"
+    module = tvm.IRModule({"main": program.with_attr("global_symbol", "main")})
+    library = tvm.compile(module, POCL, tir_pipeline=PIPELINE).jit()
+    device = tvm.device("opencl", 0)
+    taken = Eviction(1 << 20, 2, device, tvm.get_global_func(FILL))
+    arrays = [taken.array(*each) for each in _arguments(function)]
+    asked: dict[str, Any] = {}
+
+    class Library:
+        def time_evaluator(self, *arguments: Any, **options: Any) -> Any:
+            asked.update(options)
+            return library.time_evaluator(*arguments, **options)
+
+    seconds = taken.timer(Library(), "main", 4)(arrays)
+    assert len(seconds) == 4
+    assert min(seconds) > 0
+    assert asked == {"number": 1, "repeat": 4, "cache_flush_bytes": 1 << 19}
+    taken.run(library["main"], arrays)
+    expected = arrays[-1].numpy()
+    arrays[-1].copyfrom(np.zeros_like(expected))
+    taken.run(library["main"], arrays)
+    assert expected.any()
+    assert np.array_equal(arrays[-1].numpy(), expected)
+
+
+@opencl.needed
+def test_a_gpu_is_timed_over_rpc(tmp_path: Path) -> None:
+    function = tensor_programs.program(POCL, CONV, "direct/dense")
+    program = to_time(tensor_programs.scheduled(function, POCL), describe(POCL))
+    module = tvm.IRModule({"main": program.with_attr("global_symbol", "main")})
+    tvm.compile(module, POCL, tir_pipeline=PIPELINE).export_library(str(tmp_path / "candidates.tar"))
+    session = tvm.rpc.LocalSession()
+    session.upload(str(tmp_path / "candidates.tar"))
+    library = session.load_module("candidates.tar")
+    taken = Eviction(1 << 20, 2, session.device("opencl"), session.get_function(FILL))
+    arrays = [taken.array(*each) for each in _arguments(function)]
+    seconds = taken.timer(library, "main", 4)(arrays)
+    assert len(seconds) == 4
+    assert min(seconds) > 0
+    taken.run(library["main"], arrays)
+    assert arrays[-1].numpy().any()
+
+
+def test_gpus_are_told_from_cpus_over_rpc_too() -> None:
+    session = tvm.rpc.LocalSession()
+    for device in (tvm, session):
+        assert not is_gpu(device.device("cpu", 0))
+        assert is_gpu(device.device("opencl", 0))
+        assert is_gpu(device.device("cuda", 0))
+
+
+def _arguments(function: Any) -> list[tuple[list[int], str]]:
+    kinds = [parameter.ty for parameter in function.params]
+    return [([int(size) for size in kind.shape], str(kind.dtype)) for kind in kinds]
 
 
 def test_as_much_is_evicted_as_a_network_reads() -> None:

@@ -16,6 +16,7 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops import quantize
+from dlas_ops._tvm import tvm
 from dlas_ops.compiler import DTYPES
 from dlas_ops.kernels.algorithms import gemm
 from dlas_ops.kernels.registry import Asked, Selection, implemented, names
@@ -309,7 +310,7 @@ def test_every_candidate_builds_and_runs(operator: str, dtype: str, format: str)
     problems = [Problem(operator, conv, flag, dtype, format, share) for flag in (False, plain) for share in densities]
     built = candidates.build(problems, networks.target())
     cores = os.sched_getaffinity(0)
-    for own, timed in zip(built.functions, candidates.time_here(built, 1 << 20), strict=True):
+    for own, timed in zip(built.functions, candidates.time_here(built, 1 << 20, tvm.cpu()), strict=True):
         assert len(own) > 1
         assert list(timed) == list(own)
         assert all(seconds > 0 for seconds in timed.values())

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from explorer.core.errors import SpaceError
+from explorer.core.artifact import Artifact
+from explorer.core.errors import SpaceError, StageFailed
+from explorer.line.contracts import lower
+from explorer.line.contracts.tune import Parameters, Parents
+from explorer.line.stages import tune
 from explorer.results.trial_line import brief
 from explorer.space import space
 from explorer.workspace.records import Records
@@ -92,3 +96,14 @@ def test_a_tuner_that_makes_no_sense_is_refused(tmp_path: Path, axes: dict[str, 
     with pytest.raises(SpaceError) as error:
         space.load(write_space(tmp_path, **axes))
     assert message in str(error.value)
+
+
+def test_a_tuner_without_rules_for_a_gpu_is_refused(tmp_path: Path) -> None:
+    target = {"kind": "cuda", "arch": "sm_87", "host": {"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2}}
+    parameters = Parameters(
+        tuner="generated", tuning_trials=4, tuning_seconds=0, target=target, threads=1, device="gpu"
+    )
+    lowered: Artifact[lower.Values] = Artifact("lower", "", tmp_path)
+    with pytest.raises(StageFailed, match="tuner generated has rules for CPUs only") as failed:
+        tune.run(parameters, Parents(lower=lowered), tmp_path)
+    assert failed.value.failure.kind == "not_applicable"
