@@ -14,7 +14,7 @@ from dlas_ops.processor.gpu_dot import summed
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.group_tiling import GroupTile, group_tiles
 from dlas_ops.schedule.register_tiles import sources
-from dlas_ops.schedule.steps import Epilogue, divisors, vectorize_inner
+from dlas_ops.schedule.steps import Epilogue, divisors, extents, inline_rest, vectorize_inner
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 GROUP, THREAD = "blockIdx.x", "threadIdx.x"
@@ -73,9 +73,16 @@ def thread_tiled(
     window : whether the last loops but one are over the rows and columns of a kernel, which reads the same points anew
     alone : whether what `block` reads and what reads it are kernels of their own, which the caller schedules
     """
-    epilogue, producers = (None, []) if alone else (Epilogue(sch, block), sources(sch, block))
-    sums = sch.cache_write(block, 0, "local") if alone else None
     gpu = gpu if choice.get("shared") else replace(gpu, shared_bytes=0)
+    producers = [] if alone else sources(sch, block)
+    if gpu.stages and not alone and all(int(sch.get(loop).extent) == 1 for loop in spatial[2:4]):
+        sum_together(sch, block, spatial, [*reduction, *value], gpu)
+        for producer in producers:
+            bind_all(sch, producer, gpu)
+        return
+    wider = not alone and _broadcasts(sch, spatial)
+    epilogue = None if alone or wider else Epilogue(sch, block)
+    sums = sch.cache_write(block, 0, "local") if epilogue is None else None
     (rows, columns, vectors), counts = choice["tile"]
     tile = GroupTile(rows, columns, vectors, counts)
     n, o, h, w, v = spatial
@@ -105,7 +112,39 @@ def thread_tiled(
         epilogue.vectorize(2, lanes)
     else:
         vectorize_inner(sch, sums, sch.get_loops(sums)[2:], lanes)
+    if wider:
+        bind_all(sch, inline_rest(sch, sch.get_consumers(sums)[0], sums), gpu)
     vectorize_sums(sch, block, inside[0], v, value, gpu.dot)
+
+
+def sum_together(sch: Schedule, block: SBlock, spatial: Sequence[Loop], reduction: Sequence[Loop], gpu: Gpu) -> None:
+    """Sum the products of one vector of channels by all threads of a work-group: of a matrix and a vector.
+
+    The epilogue is a kernel of its own, after all that is summed.
+
+    Parameters
+    ----------
+    spatial : loops over vectors and, last, the channel in a vector
+    reduction : loops of the reduction, outermost first
+    """
+    *vectors, lane = spatial
+    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    sch.reorder(*vectors, lane, *reduction)
+    _, part = sch.split(sch.fuse(*reduction), [None, gpu.threads // int(sch.get(lane).extent)])
+    sch.reorder(*vectors, lane, part)
+    sch.bind(sch.fuse(*vectors), GROUP)
+    sch.bind(lane, THREAD)
+    sch.bind(part, "threadIdx.y")
+    bind_all(sch, last, gpu)
+
+
+def _broadcasts(sch: Schedule, spatial: Sequence[Loop]) -> bool:
+    """Tell whether the epilogue of sums over the loops `spatial` makes more of them, as a gate does for a whole map.
+
+    It is a kernel of its own then: few threads sum what many points are multiplied by.
+    """
+    computed = prod(int(sch.get(loop).extent) for loop in spatial)
+    return any(prod(extents(sch, end)) > computed for end in sch.get_output_blocks(sch.get_sblock("root")))
 
 
 def _staged(

@@ -1,10 +1,12 @@
-"""A scheduled program for a CUDA target → its CUDA C, and what NVRTC says that it takes: registers, spilled bytes."""
+"""A scheduled program for a CUDA target → its CUDA C, and what NVRTC makes of it: registers, and spills in loops."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
 import re
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -45,11 +47,16 @@ template <bool B, class T, class F> struct conditional { typedef T type; };
 
 
 class Kernel(NamedTuple):
-    """What a compiled kernel takes of each thread."""
+    """What a compiled kernel takes of each thread.
+
+    A register that is stored before the loops and loaded after them counts as spilled bytes, not as spills in loops:
+    instructions there that store or load a register.
+    """
 
     name: str
     registers: int
     spilled_bytes: int
+    spills_in_loops: int
 
 
 def target(arch: str) -> Target:
@@ -119,16 +126,51 @@ def compiled(source: str, arch: str) -> list[Kernel]:
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     if failed:
         raise ValueError(log.value.decode())
-    return list(_kernels(log.value.decode()))
+    nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+    code = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetCUBIN(program, code)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return list(_kernels(log.value.decode(), code.raw))
 
 
-def _kernels(log: str) -> Iterator[Kernel]:
+def _kernels(log: str, code: bytes) -> Iterator[Kernel]:
+    texts: dict[str, str] = {}
     for part in re.split(r"(?=ptxas info\s+: Compiling entry)", log):
         if entry := _ENTRY.search(part):
             spilled, registers = _SPILLS.search(part), _REGISTERS.search(part)
             assert spilled is not None, part
             assert registers is not None, part
-            yield Kernel(entry[1], int(registers[1]), int(spilled[1]) + int(spilled[2]))
+            spilled_bytes = int(spilled[1]) + int(spilled[2])
+            texts = texts or (_disassembled(code) if spilled_bytes else {})
+            in_loops = _spills_in_loops(texts[entry[1]]) if spilled_bytes else 0
+            yield Kernel(entry[1], int(registers[1]), spilled_bytes, in_loops)
+
+
+def _disassembled(code: bytes) -> dict[str, str]:
+    """Return the instructions of each kernel of a binary, by the disassembler that triton brings."""
+    found = importlib.util.find_spec("triton")
+    places = [Path(place) for place in (found.submodule_search_locations or [])] if found else []
+    program = next((path for place in places for path in place.glob("backends/nvidia/bin/nvdisasm")), None)
+    if program is None:
+        pytest.skip("there is no nvdisasm, which triton brings, to tell where a kernel spills")
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+        text = subprocess.run([program, "-c", file.name], capture_output=True, text=True, check=True).stdout
+    parts = re.split(r"\.section\s+\.text\.(\w+)", text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _spills_in_loops(text: str) -> int:
+    """Return how many instructions between a label and a jump back to it store or load a spilled register."""
+    labels: dict[str, int] = {}
+    inside = set[int]()
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if label := re.match(r"\s*(\.L_\w+):", line):
+            labels[label[1]] = number
+        elif (jump := re.search(r"BRA[\w.]* .*?`\((\.L_\w+)\)", line)) and jump[1] in labels:
+            inside |= set(range(labels[jump[1]], number))
+    return sum(bool(re.search(r"\b(STL|LDL)\b", lines[number])) for number in inside)

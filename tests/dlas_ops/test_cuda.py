@@ -1,4 +1,4 @@
-"""Kernels for CUDA: NVRTC compiles them for old and new chips, and no thread spills its registers."""
+"""Kernels for CUDA: NVRTC compiles them for old and new chips, and no loop spills registers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_algorithm_compiles_without_spills(algorithm: str, name: str) -> None
     target = cuda.target(arch)
     source = cuda.source_of(scheduled(program(target, CONV, f"{algorithm}/dense"), target), arch)
     kernels = cuda.compiled(source, arch)
-    assert [kernel for kernel in kernels if kernel.spilled_bytes] == []
+    assert [kernel for kernel in kernels if kernel.spills_in_loops] == []
     assert len(kernels) == (3 if algorithm == "winograd" else 1)  # nothing is written to memory between
 
 
@@ -76,13 +76,13 @@ def test_whole_networks_compile_without_spills(
 
 
 def spilled(lowered: Lowered, target: Target, arch: str) -> dict[tuple[str, str], int]:
-    """Return the bytes that the kernels of a network spill, by program and kernel, where it is any."""
+    """Return how often the kernels of a network spill in loops, by program and kernel, where they do."""
     found, kernels = {}, 0
     for variable, function in schedule(lowered.module, target).functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
             for kernel in cuda.compiled(cuda.source_of(function.with_attr("global_symbol", "main"), arch), arch):
                 kernels += 1
-                if kernel.spilled_bytes:
-                    found[str(variable.name_hint), kernel.name] = kernel.spilled_bytes
+                if kernel.spills_in_loops:
+                    found[str(variable.name_hint), kernel.name] = kernel.spills_in_loops
     assert kernels > 1
     return found

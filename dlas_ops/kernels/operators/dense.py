@@ -24,7 +24,7 @@ from dlas_ops.schedule.steps import (
     tile_of,
     vectorize_inner,
 )
-from dlas_ops.schedule.thread_tiles import GROUP, THREAD, bind_all, bind_points, vectorize_sums
+from dlas_ops.schedule.thread_tiles import bind_all, bind_points, sum_together, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -110,22 +110,17 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
 
     Its threads sum parts of the inputs, if they share memory to add these sums in; else one thread sums them all.
     """
-    last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
         bind_all(sch, producer, gpu)
     o, r, v, k, *value = sch.get_loops(block)
     if gpu.stages:
-        _, part = sch.split(k, [None, gpu.threads // gpu.lanes()])
-        sch.reorder(o, r, v, part)
-        sch.bind(sch.fuse(o, r), GROUP)
-        sch.bind(v, THREAD)
-        sch.bind(part, "threadIdx.y")
-    else:
-        sums = sch.cache_write(block, 0, "local")
-        sch.reorder(o, r, k, v, *value)
-        # TVM puts no instruction in the place of a loop where a thread's number stands for two indices.
-        thread = bind_points(sch, (o,) if value else (o, r), gpu, whole=bool(value))
-        sch.reverse_compute_at(sums, thread)
-        vectorize_inner(sch, sums, sch.get_loops(sums)[2:], gpu.lanes())
-        vectorize_sums(sch, block, k, v, value, gpu.dot)
-    bind_all(sch, last, gpu)
+        sum_together(sch, block, (o, r, v), (k, *value), gpu)
+        return
+    bind_all(sch, inline_rest(sch, sch.get_consumers(block)[0], block), gpu)
+    sums = sch.cache_write(block, 0, "local")
+    sch.reorder(o, r, k, v, *value)
+    # TVM puts no instruction in the place of a loop where a thread's number stands for two indices.
+    thread = bind_points(sch, (o,) if value else (o, r), gpu, whole=bool(value))
+    sch.reverse_compute_at(sums, thread)
+    vectorize_inner(sch, sums, sch.get_loops(sums)[2:], gpu.lanes())
+    vectorize_sums(sch, block, k, v, value, gpu.dot)
