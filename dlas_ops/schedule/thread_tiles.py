@@ -75,7 +75,8 @@ def thread_tiled(
     """
     gpu = gpu if choice.get("shared") else replace(gpu, shared_bytes=0)
     producers = [] if alone else sources(sch, block)
-    if gpu.stages and not alone and all(int(sch.get(loop).extent) == 1 for loop in spatial[2:4]):
+    # One point of one image reads each weight once: there is nothing to bring to shared memory for several threads.
+    if gpu.stages and not alone and prod(int(sch.get(spatial[index]).extent) for index in (0, 2, 3)) == 1:
         sum_together(sch, block, spatial, [*reduction, *value], gpu)
         for producer in producers:
             bind_all(sch, producer, gpu)
