@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from onnx import helper
 
 import dlas_ops
 from dlas_ops._tvm import tvm
@@ -15,6 +16,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.gpus import describe_gpu
 from tests.dlas_ops import cuda, exported_networks
+from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.tensor_programs import program, scheduled
 from tests.dlas_ops.test_int8 import CONVS, Case, dense_network
 
@@ -86,3 +88,13 @@ def spilled(lowered: Lowered, target: Target, arch: str) -> dict[tuple[str, str]
                     found[str(variable.name_hint), kernel.name] = kernel.spills_in_loops
     assert kernels > 1
     return found
+
+
+def test_tvm_schedules_nothing_once_more() -> None:
+    """Its rules for GPUs take a dense layer of several rows for a product of matrices, and fail on our schedule."""
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)
+    network = networks.model([node], [32, 512], {"w": networks.random([10, 512])})
+    library = dlas_ops.compile(network, cuda.target("sm_90"), algorithm="direct").library
+    (host,) = library.mod.imports
+    (kernels,) = host.imports
+    assert "dense" in kernels.inspect_source("cuda")
