@@ -41,7 +41,7 @@ def measured(lowered: str, folder: str, tracker: str, key: str) -> dict[str, Any
     task = task_extraction.tasks(dlas_ops.load(lowered), "template", target)[0]
     source = Path(folder) / "task.json"
     source.write_text(tvm.ir.save_json(task.function))
-    runner = Runner(tracker, key, 1, 1 << 20, 0)
+    runner = Runner(tracker, key, TARGET, 1, 1 << 20, 0)
     with Builders(TARGET, "template", 1) as builders:
         [rule], _ = builders.build(source, [None], Path(folder))
         program = runner.prepare(task, rule)

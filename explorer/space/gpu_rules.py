@@ -13,9 +13,7 @@ from explorer.space.devices import Device
 # Axis → the choices that a GPU takes, and why no other.
 TAKES: Mapping[str, tuple[tuple[Choice, ...], str]] = {
     "threads": ((1,), "is a GPU, whose networks take one thread of its processor; allowed: threads 1"),
-    "format": (("dense",), "is a GPU, and csr has kernels for processors only; allowed: format dense"),
-    "tuning_trials": ((0,), "is a GPU, and only processors are tuned for in this version; allowed: tuning_trials 0"),
-    "tuning_seconds": ((0,), "is a GPU, and only processors are tuned for in this version; allowed: tuning_seconds 0"),
+    "tuner": (("template",), "is a GPU, and tuner generated has rules for processors only; allowed: tuner template"),
 }
 
 
@@ -31,6 +29,7 @@ def _rules(choice: str, axes: Mapping[str, Axis], devices: Mapping[str, Device])
     for axis, (taken, reason) in TAKES.items():
         yield Constraint({"device": (choice,)}, {axis: taken}, {}, "", f"device {gpu} {reason}")
     for algorithm in axes["algorithm"].choices:
-        if plugins.literal("algorithm", str(algorithm), "SELECTS", default=False):
-            reason = f"device {gpu} is a GPU, and algorithm {algorithm} measures kernels on processors only"
-            yield Constraint({"device": (choice,)}, {}, {"algorithm": (algorithm,)}, "", reason)
+        formats = plugins.literal("algorithm", str(algorithm), "GPU_FORMATS", default=("dense",))
+        reason = f"device {gpu} is a GPU, where algorithm {algorithm} has no kernels for csr; allowed: format dense"
+        if "csr" not in formats:
+            yield Constraint({"device": (choice,), "algorithm": (algorithm,)}, {"format": formats}, {}, "", reason)

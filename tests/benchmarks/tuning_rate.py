@@ -37,7 +37,7 @@ def explorer(
     source = Path(folder) / "task.json"
     source.write_text(tvm.ir.save_json(task.function))
     evicted = evicted_bytes(task_extraction.constant_bytes(dlas_ops.load(Path(lowered))), describe(compiled_for))
-    runner = Runner(tracker, key, threads, evicted, 0)
+    runner = Runner(tracker, key, dict(compiled_for.export()), threads, evicted, 0)
     decisions = tuners.load(TUNER).search(task.function, compiled_for, 0).propose(count)
     measured = 0
     with Builders(target, TUNER) as builders:

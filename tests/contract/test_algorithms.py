@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from dlas_ops.kernels.sparse import spatial_pack as sparse_spatial_pack
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
 from dlas_ops.selection.candidates import programs
+from explorer.core import plugins
 from tests.dlas_ops.named_targets import PROCESSORS, named
 from tests.dlas_ops.shapes import SETTINGS, convolutions
 
@@ -92,3 +94,12 @@ class TestAlgorithm:
             np.testing.assert_array_equal(np.sort(values.ravel()), np.sort(weight.ravel()))
         else:
             assert values.size > weight.size
+
+
+@pytest.mark.parametrize("algorithm", [name for name in names() if not selects(name)])
+def test_the_formats_for_gpus_are_those_that_have_kernels_there(algorithm: str) -> None:
+    formats = plugins.literal("algorithm", algorithm, "GPU_FORMATS")
+    own = importlib.import_module(f"dlas_ops.kernels.algorithms.{algorithm}")
+    sparse = importlib.import_module(f"dlas_ops.kernels.sparse.{algorithm}") if "csr" in own.FORMATS else None
+    assert ("csr" in formats) == bool(getattr(sparse, "GPU_DTYPES", ()))
+    assert "dense" in formats

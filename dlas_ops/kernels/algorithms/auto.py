@@ -5,4 +5,5 @@ from __future__ import annotations
 # Chosen by measuring before lowering; an algorithm without this literal has kernels of its own.
 SELECTS = True
 FORMATS = ("dense", "csr")
+GPU_FORMATS = ("dense", "csr")
 DTYPES = ("float32", "float16", "int8")

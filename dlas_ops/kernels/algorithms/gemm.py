@@ -27,6 +27,7 @@ from dlas_ops.schedule.tunables import Choice, Space
 Reader = Callable[[Expr, Expr, Expr, Sequence[Expr], Sequence[Expr]], Expr]
 
 FORMATS = ("dense", "csr")
+GPU_FORMATS = ("dense", "csr")
 DTYPES = ("float32", "float16", "int8")
 
 # Multiplies float16 in float16 where the processor can.

@@ -42,6 +42,7 @@ from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 FORMATS = ("dense",)
+GPU_FORMATS = ("dense",)
 DTYPES = ("float32",)
 
 # Largest error relative to the largest output that the tests accept, by m.

@@ -57,7 +57,8 @@ def _measure(
     rpc.set_threads(session, parameters.threads, "select", address.key)
     session.upload(str(built / LIBRARY))
     loaded, weights = session.load_module(LIBRARY), _weights(built)
-    eviction = Eviction(evicted, parameters.threads, session.cpu(), session.get_function(candidates.FILL))
+    device = rpc.device(session, parameters.target)
+    eviction = Eviction(evicted, parameters.threads, device, session.get_function(candidates.FILL))
     found = {}
     for problem in problems:
         samples = candidates.sample(loaded, eviction, functions[problem], weights)

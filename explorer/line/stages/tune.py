@@ -58,7 +58,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         message = f"tuner {tuner} has nothing to try in this network: its layers' schedules leave it no choice"
         raise StageFailed(Failure("tune", "not_applicable", message))
     evicted = evicted_bytes(task_extraction.constant_bytes(lowered), describe(target))
-    runner = Runner(address.tracker, address.key, parameters.threads, evicted, parameters.reconnect)
+    runner = Runner(address.tracker, address.key, parameters.target, parameters.threads, evicted, parameters.reconnect)
     database = Database(Path(parameters.database))
     with tempfile.TemporaryDirectory(dir=out) as folder, Builders(dict(parameters.target), tuner) as builders:
         layers = [Layer(task, tuner, target, database, builders, runner, Path(folder)) for task in tasks]

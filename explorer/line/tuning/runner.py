@@ -60,7 +60,7 @@ class Runner:
 
     Parameters
     ----------
-    tracker, key
+    tracker, key, target
         Of the device.
     evicted
         Bytes that are read before each run; see `dlas_ops.passes.eviction`.
@@ -68,9 +68,11 @@ class Runner:
         Seconds that a device which is gone is waited for.
     """
 
-    def __init__(self, tracker: str, key: str, threads: int, evicted: int, reconnect: float) -> None:
+    def __init__(
+        self, tracker: str, key: str, target: Mapping[str, Any], threads: int, evicted: int, reconnect: float
+    ) -> None:
         self._tracker, self._key, self._threads, self._reconnect = tracker, key, threads, reconnect
-        self.evicted = evicted
+        self._target, self.evicted = target, evicted
 
     def prepare(self, task: Task, rule: Library) -> Program:
         """Return `task` with what `rule`, a library of its rule-based schedule alone, computes and takes.
@@ -135,8 +137,9 @@ class Runner:
         return None, milliseconds
 
     def _on_device(self, session: Any, inputs: Sequence[Array], task: Task) -> _OnDevice:
-        eviction = Eviction(self.evicted, self._threads, session.cpu(), session.get_function(FILL))
-        return _OnDevice(session, inputs, task.arguments[task.inputs :], eviction)
+        device = rpc.device(session, self._target)
+        eviction = Eviction(self.evicted, self._threads, device, session.get_function(FILL))
+        return _OnDevice(session, device, inputs, task.arguments[task.inputs :], eviction)
 
     def _connect(self, seconds: int) -> Any:
         """Return a session on the device, waiting for one that is gone."""
@@ -159,14 +162,15 @@ class _OnDevice:
     def __init__(
         self,
         session: Any,
+        device: Any,
         inputs: Sequence[Array],
         results: Sequence[tuple[tuple[int, ...], str]],
         eviction: Eviction,
     ) -> None:
         self._session, self._eviction = session, eviction
         self._fill = session.get_function(FILL)
-        self._results = [tvm.runtime.empty(shape, dtype, session.cpu()) for shape, dtype in results]
-        self._inputs = [tvm.runtime.tensor(values, session.cpu()) for values in inputs]
+        self._results = [tvm.runtime.empty(shape, dtype, device) for shape, dtype in results]
+        self._inputs = [tvm.runtime.tensor(values, device) for values in inputs]
         self._modules: list[tuple[Any, str]] = []
 
     @property

@@ -27,12 +27,19 @@ def written(folder: Path, **axes: Any) -> Path:
     ("axes", "left"),
     [
         ({"threads": [1, 2]}, {("local", 1), ("local", 2), ("gpu", 1)}),
-        ({"tuning_trials": [0, 8], "tuner": "template"}, {("local", 0), ("local", 8), ("gpu", 0)}),
-        ({"tuning_seconds": [0, 8], "tuner": "template"}, {("local", 0), ("local", 8), ("gpu", 0)}),
-        ({"algorithm": ["direct", "auto"]}, {("local", "direct"), ("local", "auto"), ("gpu", "direct")}),
+        ({"tuning_trials": [0, 8], "tuner": "generated"}, {("local", 0), ("local", 8), ("gpu", 0)}),
+        ({"tuning_seconds": [0, 8], "tuner": "generated"}, {("local", 0), ("local", 8), ("gpu", 0)}),
+        (
+            {"tuning_trials": 8, "tuner": ["template", "generated"]},
+            {("local", "template"), ("local", "generated"), ("gpu", "template")},
+        ),
+        (
+            {"format": ["dense", "csr"], "compression": "weight_pruning", "ratio": 0.5, "algorithm": "spatial_pack"},
+            {("local", "dense"), ("local", "csr"), ("gpu", "dense")},
+        ),
         (
             {"format": ["dense", "csr"], "compression": "weight_pruning", "ratio": 0.5},
-            {("local", "dense"), ("local", "csr"), ("gpu", "dense")},
+            {("local", "dense"), ("local", "csr"), ("gpu", "dense"), ("gpu", "csr")},
         ),
         ({"threads": [1, 2], "device": ["local", "local+gpu"]}, {("local", 1), ("local", 2), ("local+gpu", 1)}),
     ],
@@ -51,17 +58,12 @@ def test_what_a_gpu_does_not_take_is_left_out(
     [
         ({"threads": 2}, "is a GPU, whose networks take one thread of its processor; allowed: threads 1"),
         (
-            {"tuning_trials": 8, "tuner": "template"},
-            "is a GPU, and only processors are tuned for in this version; allowed: tuning_trials 0",
+            {"tuning_trials": 8, "tuner": "generated"},
+            "is a GPU, and tuner generated has rules for processors only; allowed: tuner template",
         ),
         (
-            {"tuning_seconds": 8, "tuner": "template"},
-            "is a GPU, and only processors are tuned for in this version; allowed: tuning_seconds 0",
-        ),
-        ({"algorithm": "auto"}, "is a GPU, and algorithm auto measures kernels on processors only"),
-        (
-            {"format": "csr", "compression": "weight_pruning", "ratio": 0.5},
-            "is a GPU, and csr has kernels for processors only; allowed: format dense",
+            {"format": "csr", "compression": "weight_pruning", "ratio": 0.5, "algorithm": "spatial_pack"},
+            "is a GPU, where algorithm spatial_pack has no kernels for csr; allowed: format dense",
         ),
     ],
 )

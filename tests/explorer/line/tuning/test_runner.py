@@ -67,7 +67,7 @@ class Scripted(Runner):
     """Measures on a scripted device."""
 
     def __init__(self, device: Device) -> None:
-        super().__init__("10.0.0.1:9190", "board", 1, 0, 0.0)
+        super().__init__("10.0.0.1:9190", "board", {"kind": "llvm"}, 1, 0, 0.0)
         self.device = device
 
     def _connect(self, seconds: int) -> Any:
@@ -124,11 +124,11 @@ def test_a_device_that_is_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
         return answer
 
     monkeypatch.setattr(rpc, "connect", connect)
-    assert Runner("10.0.0.1:9190", "board", 1, 0, reconnect=60)._connect(1) == "session"
+    assert Runner("10.0.0.1:9190", "board", {"kind": "llvm"}, 1, 0, reconnect=60)._connect(1) == "session"
     with pytest.raises(DeviceError, match=r"^gone \(waited for 0\.01 s\)$"):
-        Runner("10.0.0.1:9190", "board", 1, 0, reconnect=0.01)._connect(1)
+        Runner("10.0.0.1:9190", "board", {"kind": "llvm"}, 1, 0, reconnect=0.01)._connect(1)
     with pytest.raises(DeviceError, match=r"^gone$"):
-        Runner("10.0.0.1:9190", "board", 1, 0, reconnect=0)._connect(1)
+        Runner("10.0.0.1:9190", "board", {"kind": "llvm"}, 1, 0, reconnect=0)._connect(1)
 
 
 def test_numbers_are_the_networks_weights_and_always_the_same_activations() -> None:
