@@ -8,7 +8,6 @@ from math import prod
 
 import numpy as np
 
-from dlas_ops._tvm import tvm
 from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor.gpu_dot import summed
 from dlas_ops.processor.gpus import Gpu
@@ -227,6 +226,8 @@ def _vectorize_copy(sch: Schedule, block: SBlock, vector: Loop) -> None:
 def _gathers_bytes(sch: Schedule, block: SBlock) -> bool:
     """Tell whether neighbours that `block` computes are bytes, and read bytes that are no neighbours."""
     # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/test_workarounds.py
+    from dlas_ops._tvm import tvm
+
     held = sch.get(block)
     last = held.iter_vars[-1].var
     bytes_read = [read for read in held.reads if tvm.DataType(str(read.source.dtype)).bits == BYTE]

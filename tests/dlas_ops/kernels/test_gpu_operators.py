@@ -24,7 +24,7 @@ def check(network: onnx.ModelProto, algorithm: str, device: str) -> None:
     networks.assert_close(actual, networks.run_onnxruntime(network, data), 1e-5)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", [pytest.param("pocl", marks=pytest.mark.nightly), "adreno"])
 @pytest.mark.parametrize("case", CASES)
 def test_agrees_with_onnxruntime(case: str, device: str) -> None:
     check(after_convolution(*CASES[case]), "direct" if device == "pocl" else "spatial_pack", device)
@@ -69,7 +69,7 @@ def test_dense_of_int8_agrees_with_onnx(shape: tuple[int, int, int], device: str
     )
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", ["pocl", pytest.param("adreno", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("case", OPERATORS)
 def test_operators_on_int8_agree_with_onnx(case: str, device: str) -> None:
     model, data, quantum = operator_network(case)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from tests.dlas_ops.test_int8 import CONVS, Case
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 # Cases that a test draws: every time, and nightly. PoCL takes some seconds to compile one.
+QUICK = [*product(["conv2d"], ["direct", "gemm", "spatial_pack"]), ("depthwise_conv2d", "direct")]
 EXAMPLES = [2, pytest.param(50, marks=pytest.mark.nightly)]
 
 
@@ -40,9 +43,13 @@ def test_drawn_shapes(algorithm: str, device: str, examples: int) -> None:
     cases()
 
 
-@pytest.mark.parametrize("device", opencl.FAMILIES)
-@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
-@pytest.mark.parametrize("kind", CONVS)
+@pytest.mark.parametrize(
+    ("kind", "algorithm", "device"),
+    [
+        pytest.param(*each, marks=[] if each[:2] in QUICK else pytest.mark.nightly)
+        for each in product(CONVS, ["direct", "gemm", "spatial_pack"], opencl.FAMILIES)
+    ],
+)
 def test_int8_is_exact(kind: str, algorithm: str, device: str) -> None:
     case, target = Case(CONVS[kind]), opencl.target(device)
     lowered = dlas_ops.lower(case.model, target, algorithm=algorithm, dtype="int8")
