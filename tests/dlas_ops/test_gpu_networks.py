@@ -34,7 +34,7 @@ def ran(compiled: dlas_ops.Compiled, data: Array) -> Array:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(("network", "size"), NETWORKS)
 def test_agrees_with_the_processor(network: str, size: int, algorithm: str, dtype: str, tmp_path: Path) -> None:
-    """In float32 with ONNX Runtime; in int8 with the same integers, of which some round otherwise."""
+    """In float32 with ONNX Runtime; in int8 with a CPU that runs the same quantized network."""
     export(tmp_path, size, network)
     model = onnx.load(tmp_path / f"{network}.onnx")
     data = networks.random((1, 3, size, size))

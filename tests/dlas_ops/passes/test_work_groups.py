@@ -1,4 +1,4 @@
-"""What a work-group takes is what the generated kernels declare, and none is launched that a GPU has not room for."""
+"""Generated kernels declare what a work-group is said to take, and none is launched that a GPU has no room for."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ HOST = {"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 6}
     [
         ({"kind": "opencl", "device": "mali"}, 4, 64, 16, 0),
         ({"kind": "opencl", "device": "mali-bifrost"}, 4, 64, 8, 0),
-        ({"kind": "opencl", "device": "adreno"}, 4, 128, 64, 16),  # of which TVM takes 16 KiB if not told
+        ({"kind": "opencl", "device": "adreno"}, 4, 128, 64, 16),  # TVM takes 16 KiB if not told
         ({"kind": "opencl", "device": "adreno", "max_shared_memory_per_block": 64 * KIB}, 4, 128, 64, 32),
         ({"kind": "opencl"}, 4, 64, 16, 0),
         ({"kind": "opencl", "device": "adreno", "max_num_threads": 32}, 4, 32, 32, 16),

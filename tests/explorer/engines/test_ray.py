@@ -47,6 +47,7 @@ class Killer(studies.Events):
             self.end.start()
 
 
+@pytest.mark.nightly
 def test_a_study_outlives_a_node(cluster: Any, tmp_path: Path) -> None:
     path, workspace = studies.write_small(tmp_path), Workspace(tmp_path / "workspace")
     events = Killer(cluster, cluster.add_node(num_cpus=2))

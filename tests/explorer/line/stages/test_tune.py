@@ -56,7 +56,7 @@ def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: P
     assert any("tuned by template for 4 trials" in brief(c) for c in events.configurations.values())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_better_of_two_untuned_stacks_is_tuned(tmp_path: Path) -> None:
     halving = {"rungs": "tuning_trials", "reduction": 2}
     path = write_space(tmp_path, halving, tuning_trials=[0, 4], threads=[1, 2])
