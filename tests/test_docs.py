@@ -170,7 +170,7 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    # Its commands are runs of the quickstart with other samplers, each of which the contract of samplers tries.
+    # Its commands run the quickstart with other samplers; the contract of samplers tries each.
     [pytest.param(page, marks=pytest.mark.nightly) if page == TUNING else page for page in PAGES],
     ids=stem,
 )

@@ -31,7 +31,7 @@ _PASSES = (
 
 
 class WorkGroup(NamedTuple):
-    """What a work-group takes."""
+    """Threads and shared memory of one work-group."""
 
     threads: int
     shared_bytes: int

@@ -81,7 +81,7 @@ def _worst(values: Values, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _emulated(values: Values) -> dict[str, Any]:
-    """Return the columns that mark a stack of which one device is emulated, and say which; none if none is."""
+    """Return the columns that mark a stack with an emulated device, and name the device; none if none is emulated."""
     marks = {on_device(EMULATED, device): True for device, own in values.items() if EMULATED in own}
     return {EMULATED: True, **marks} if marks else {}
 

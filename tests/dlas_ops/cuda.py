@@ -47,7 +47,7 @@ template <bool B, class T, class F> struct conditional { typedef T type; };
 
 
 class Kernel(NamedTuple):
-    """What a compiled kernel takes of each thread.
+    """Registers and spills of each thread of a compiled kernel.
 
     A register that is stored before the loops and loaded after them counts as spilled bytes, not as spills in loops:
     instructions there that store or load a register.

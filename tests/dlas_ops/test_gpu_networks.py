@@ -1,4 +1,4 @@
-"""Whole networks on this machine's first OpenCL device, by TVM's OpenCL runtime, against ONNX Runtime."""
+"""Layers and whole networks on this machine's first GPU, or processor that runs OpenCL, by TVM's own runtime."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 
 import dlas_ops
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Array
+from dlas_ops._types import Array, Target
+from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import native_target
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.exported_networks import export
-from tests.opencl import needed
+from tests.dlas_ops.reference_checks import case, compare
+from tests.dlas_ops.test_int8 import CONVS as INTEGERS
+from tests.dlas_ops.test_int8 import Case
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 # Of the largest output.
@@ -22,13 +25,52 @@ TOLERANCES = {"float32": 1e-4, "int8": 0.02}
 NETWORKS = [("resnet18", 32), ("mobilenetv2", 32), ("efficientnet_b0", 224)]
 
 
-def ran(compiled: dlas_ops.Compiled, data: Array) -> Array:
-    """Return the output of a network for an OpenCL device."""
-    machine = tvm.relax.VirtualMachine(compiled.library, [tvm.device("opencl", 0), tvm.cpu()])
-    return np.asarray(machine["main"](tvm.runtime.tensor(data, tvm.device("opencl", 0))).numpy())
+CONVS = {
+    "same": Conv(1, 64, 28, 28, 64, (3, 3), padding=(1, 1, 1, 1)),
+    "strided": Conv(2, 20, 9, 7, 24, (3, 3), (2, 2), (1, 1, 1, 1)),
+    "pointwise": Conv(1, 32, 8, 8, 64, (1, 1)),
+    "one point": Conv(3, 48, 1, 1, 40, (1, 1)),
+    "depthwise": Conv(2, 24, 9, 9, 24, (3, 3), (2, 2), (1, 1, 1, 1), groups=24),
+    "grouped": Conv(1, 16, 7, 7, 24, (3, 3), groups=2),
+}
 
 
-@needed
+def target(kind: str) -> Target:
+    """Return the target of this machine's first device of a kind; a test that asks for it is skipped without one."""
+    device = tvm.device(kind, 0)
+    if not tvm.runtime.enabled(kind) or not device.exist:
+        pytest.skip(f"TVM reaches no {kind} device here")
+    family = {"device": "pocl"} if kind == "opencl" else {"arch": f"sm_{device.compute_version.replace('.', '')}"}
+    return tvm.target.Target({"kind": kind, **family, "host": native_target()})
+
+
+def ran(compiled: dlas_ops.Compiled, data: Array, kind: str = "opencl") -> Array:
+    """Return the output of a network for a device of a kind."""
+    device = tvm.device(kind, 0)
+    machine = tvm.relax.VirtualMachine(compiled.library, [device, tvm.cpu()])
+    return np.asarray(machine["main"](tvm.runtime.tensor(data, device)).numpy())
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["opencl", "cuda"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("conv", CONVS.values(), ids=CONVS)
+def test_a_layer_agrees_with_the_reference(conv: Conv, algorithm: str, kind: str) -> None:
+    network, data, expected = case(conv, blocked=True)
+    compiled = dlas_ops.compile(network, target(kind), algorithm=algorithm)
+    compare(ran(compiled, data, kind), expected, conv, "float32")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["opencl", "cuda"])
+@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
+@pytest.mark.parametrize("layer", INTEGERS)
+def test_a_layer_of_int8_is_exact(layer: str, algorithm: str, kind: str) -> None:
+    quantized = Case(INTEGERS[layer])
+    compiled = dlas_ops.compile(quantized.model, target(kind), algorithm=algorithm, dtype="int8")
+    quantized.compare(ran(compiled, quantized.data, kind))
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -38,13 +80,12 @@ def test_agrees_with_the_processor(network: str, size: int, algorithm: str, dtyp
     export(tmp_path, size, network)
     model = onnx.load(tmp_path / f"{network}.onnx")
     data = networks.random((1, 3, size, size))
-    target = tvm.target.Target({"kind": "opencl", "device": "pocl", "host": native_target()})
     if dtype == "int8":
         model = dlas_ops.quantize(model, networks.random((8, 3, size, size), 1))
         expected = networks.run(dlas_ops.compile(model, networks.target(), algorithm=algorithm, dtype=dtype), data)
     else:
         expected = networks.run_onnxruntime(model, data)
-    actual = ran(dlas_ops.compile(model, target, algorithm=algorithm, dtype=dtype), data)
+    actual = ran(dlas_ops.compile(model, target("opencl"), algorithm=algorithm, dtype=dtype), data)
     error = np.abs(actual - expected).max() / np.abs(expected).max()
     print(f"{network}@{size} {algorithm} {dtype}: {error:.1e}")
     assert error < TOLERANCES[dtype]

@@ -26,7 +26,7 @@ SITE = "site"  # folder of the wheels in the system
 
 
 class Missing(Exception):
-    """What an emulated device lacks here, in one sentence."""
+    """An emulated device lacks something here; the message says what, in one sentence."""
 
 
 @dataclass(frozen=True)

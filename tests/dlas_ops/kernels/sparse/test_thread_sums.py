@@ -143,7 +143,7 @@ def test_threads_share_out_all_points_once(conv: Conv, target: Target, vectors: 
 @pytest.mark.parametrize("conv", [LARGE, SMALL, POINTWISE], ids=str)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_cuda_keeps_sums_in_registers(algorithm: str, conv: Conv, dtype: str) -> None:
-    """What is copied is one kernel, the sums with their epilogue another one."""
+    """One kernel copies, another one sums and runs the epilogue."""
     arch = cuda.oldest()
     target = cuda.target(arch)
     function = scheduled(program(target, conv, f"{algorithm}/csr", dtype=dtype, density=0.1), target)
