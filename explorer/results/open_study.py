@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 from explorer.fronts import certainty, pareto
-from explorer.results import export, figures, report
+from explorer.results import best_stack, export
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.lines import lines
@@ -24,6 +24,8 @@ from explorer.results.emulated import (
     refuse_mixed,
     without_emulated,
 )
+from explorer.results.figures.fronts import fronts
+from explorer.results.figures.page import write
 from explorer.results.status import Status, status_of
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
@@ -183,8 +185,8 @@ class OpenStudy:
         self.on(device)  # refuses one that no trial has run on
         left_out = frozenset() if emulated else self.emulated_devices
         refuse_comparison(device, self.frame["device"].unique(), left_out)
-        frame, fronts = (without_emulated(rows, left_out) for rows in (self.frame, self._front_with_ties))
-        return compare(frame, fronts, self.limits, device)
+        frame, on_fronts = (without_emulated(rows, left_out) for rows in (self.frame, self._front_with_ties))
+        return compare(frame, on_fronts, self.limits, device)
 
     def best(
         self,
@@ -193,7 +195,7 @@ class OpenStudy:
         min_accuracy: float | None = None,
         confidence: float | None = None,
         emulated: bool = False,
-    ) -> report.Best:
+    ) -> best_stack.Best:
         """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
 
         Parameters
@@ -217,7 +219,7 @@ class OpenStudy:
         left_out = frozenset() if emulated else self.emulated_devices
         wanted = device or only_one(sorted(self.frame["device"].unique()), left_out)
         refuse_mixed(wanted, left_out)
-        return report.best(with_joint(self.frame, wanted), wanted, latency_ms, min_accuracy, confidence)
+        return best_stack.best(with_joint(self.frame, wanted), wanted, latency_ms, min_accuracy, confidence)
 
     def layers(self, trial: int) -> list[LayerAccount]:
         """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.
@@ -266,10 +268,10 @@ class OpenStudy:
             Whether emulated devices, whose fronts the page has, stand beside real ones below.
         """
         page = self.workspace.figure(self.name) if path is None else Path(path)
-        fronts = figures.fronts(self.frame, self.name, latency_ms, self.limits)
+        drawn = fronts(self.frame, self.name, latency_ms, self.limits)
         beside = without_emulated(self.frame, () if emulated else self.emulated_devices)
         across = lines(beside, self.name, latency_ms, self.limits)
-        figures.write([fronts, *([across] if across is not None else [])], page)
+        write([drawn, *([across] if across is not None else [])], page)
         return page
 
 

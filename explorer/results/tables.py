@@ -15,14 +15,14 @@ from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.results import readable
+from explorer.results.best_stack import stack_of
 from explorer.results.emulated import emulated_devices, without_emulated
-from explorer.results.report import stack_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explorer.results.best_stack import Best, Stack
     from explorer.results.open_study import OpenStudy
-    from explorer.results.report import Best, Stack
     from explorer.results.status import Ranks, Status
     from explorer.results.trial import LayerAccount, Trial
     from explorer.search.search import Summary

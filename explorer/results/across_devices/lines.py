@@ -6,18 +6,19 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from explorer.results import figure_layout, figures, readable
+from explorer.results import readable
 from explorer.results.across_devices.same_stack import one_each
+from explorer.results.best_stack import stack_of
 from explorer.results.emulated import emulated_devices
-from explorer.results.figure_layout import LOOKS, ON_FRONT
-from explorer.results.report import stack_of
+from explorer.results.figures import fronts, layout
+from explorer.results.figures.layout import LOOKS, ON_FRONT
 from explorer.space.limits import Limit
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-Styles = Mapping[str, Mapping[str, str]]  # see `figure_layout.styles`
+Styles = Mapping[str, Mapping[str, str]]  # see `layout.styles`
 FAINT = {"color": "rgba(120, 120, 120, 0.22)", "width": 1}
 ELSEWHERE_PX = 7  # a marker of a stack on a device where it is not on the front
 GAP = {"device": None, "latency_ms": None}  # ends a line
@@ -49,18 +50,18 @@ def lines(
     marked = emulated_devices(shared)
     shared = shared.assign(shown=[readable.device(device, device in marked) for device in shared["device"]])
     devices = sorted(shared["shown"].unique())
-    drawn, styles = go.Figure(), figure_layout.styles(shared)
+    drawn, styles = go.Figure(), layout.styles(shared)
     on_a_front = shared.groupby("stack")["standing"].transform(lambda standings: (standings == ON_FRONT).any())
     drawn.add_trace(_faint(shared[~on_a_front]))
     for compression, rows in shared[on_a_front].groupby("compression"):
         drawn.add_trace(_bright(rows, styles, str(compression)))
-    figure_layout.add_choices(drawn, styles)
+    layout.add_choices(drawn, styles)
     if budget_ms is not None:
-        drawn.add_hline(budget_ms, line=figure_layout.BUDGET)
-    figure_layout.set_layout(drawn, _heading(shared, title))
-    drawn.update_xaxes(categoryorder="array", categoryarray=list(map(html.escape, devices)), **figure_layout.AXIS)
-    latencies = figure_layout.logarithmic(shared["latency_ms"])
-    drawn.update_yaxes(title_text=figure_layout.LATENCY_TITLE, **figure_layout.AXIS, **latencies)
+        drawn.add_hline(budget_ms, line=layout.BUDGET)
+    layout.set_layout(drawn, _heading(shared, title))
+    drawn.update_xaxes(categoryorder="array", categoryarray=list(map(html.escape, devices)), **layout.AXIS)
+    latencies = layout.logarithmic(shared["latency_ms"])
+    drawn.update_yaxes(title_text=layout.LATENCY_TITLE, **layout.AXIS, **latencies)
     return drawn
 
 
@@ -75,7 +76,7 @@ def measured_on_several(frame: pd.DataFrame, limits: Sequence[Limit] = ()) -> pd
     complete = frame[frame["state"] == "complete"] if len(frame) else frame
     if complete.empty or complete["device"].nunique() < 2:
         return complete.iloc[:0]
-    rows = figures.with_standing(complete, limits)
+    rows = fronts.with_standing(complete, limits)
     rows = one_each(rows, rows["standing"] == ON_FRONT).sort_values(["stack", "device"], kind="stable")
     return rows[rows.groupby("stack")["device"].transform("size") > 1]
 
@@ -146,7 +147,7 @@ def _marked(line: pd.DataFrame, styles: Styles) -> Iterator[Mapping[str, object]
             "symbol": styles["algorithm"][str(stack.choices["algorithm"])],
             "size": LOOKS[ON_FRONT].size if best else ELSEWHERE_PX,
             "outline": LOOKS[ON_FRONT].outline_width if best else 0,
-            "text": f"{figures.hover(stack, likely, standing)}<br><br><b>everywhere</b>  {everywhere}",
+            "text": f"{fronts.hover(stack, likely, standing)}<br><br><b>everywhere</b>  {everywhere}",
         }
 
 

@@ -1,28 +1,19 @@
-"""Arguments of the commands that run nothing → one call each, and what it returns as tables or JSON."""
+"""Arguments of the commands that read studies → one call each, and what it returns as tables or JSON."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 import explorer
-from explorer.core.errors import DeviceError, ExplorerError
-from explorer.devices import DEVICES_FILE
-from explorer.devices import devices as entries
-from explorer.terminal import WORKSPACE, AsJson, InWorkspace, print_each, print_json, print_parts
+from explorer.cli.terminal import WORKSPACE, AsJson, InWorkspace, OfStudy, print_each, print_json, print_parts
+from explorer.core.errors import ExplorerError
 
 # Tables, pandas and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
-if TYPE_CHECKING:
-    from explorer.line.dry_run import StageCount
-
-OfStudy = Annotated[
-    str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
-]
-
 WithEmulated = Annotated[bool, typer.Option("--emulated", help="Let emulated devices stand beside real ones.")]
 
 
@@ -128,78 +119,4 @@ def export(
     return export.to_parquet(explorer.frame(workspace, study), output)
 
 
-def spaces(
-    space: Annotated[
-        str | None, typer.Argument(help="A search-space file, or the name of a bundled one: what it asks for.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
-    from explorer.line import dry_run
-    from explorer.results import export, space_tables
-    from explorer.space import space_file
-    from explorer.space.space import load
-
-    if space is None:
-        bundled = [load(path, to_run=False) for path in space_file.bundled()]
-        if as_json:
-            return print_json([export.space_row(each) for each in bundled])
-        return print_parts(space_tables.spaces_table(bundled))
-    found = load(Path(space), to_run=False)
-
-    def stages() -> Sequence[StageCount] | None:
-        return None if found.continuous else dry_run.count(found)
-
-    if as_json:
-        return print_json(export.whole_space(found, stages()))
-    return print_each(space_tables.space_text(found, stages))
-
-
-def devices(
-    file: Annotated[Path | None, typer.Option(help="Devices file; the bundled one if not given.")] = None,
-    check: Annotated[
-        str | None, typer.Option(help="Name of a device: ask it what answers, what it is and what it can do at most.")
-    ] = None,
-    add: Annotated[
-        str | None, typer.Option(help="Name of an entry to add, by default to devices.toml; with --tracker.")
-    ] = None,
-    tracker: Annotated[str | None, typer.Option(help="With --add: its tracker, host:port.")] = None,
-    key: Annotated[str | None, typer.Option(help="With --add: its key at the tracker, the name if not given.")] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="With --add: llvm, its processor (the default), or its GPU by opencl or cuda.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
-    from explorer.results import device_tables
-
-    if (add is None) != (tracker is None) or ((key or kind) and add is None) or (add is not None and check is not None):
-        both = "--add NAME and --tracker HOST:PORT go together"
-        raise ExplorerError(f"{both}, --key and --kind with both, and --check without them")
-    if check is not None:
-        return _check(check, file, as_json)
-    if add is not None and tracker is not None:
-        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE, kind or "llvm")]
-    else:
-        found = list(entries(file).values())
-    if as_json:
-        print_json([device.model_dump() for device in found])
-    else:
-        print_parts(device_tables.devices_table(found))
-    return None
-
-
-def _check(name: str, file: Path | None, as_json: bool) -> None:
-    """Print what of a device answers; why it cannot be measured on is an error."""
-    from explorer.results import device_tables
-
-    answers = explorer.check_device(name, file)
-    if as_json:
-        print_json(answers.as_dict())
-    else:
-        print_parts(device_tables.answers_table(answers))
-    if answers.refusal:
-        raise DeviceError(answers.refusal)
-
-
-COMMANDS: tuple[Callable[..., None], ...] = (best, front, status, show, export, spaces, devices)  # in the help's order
+COMMANDS: tuple[Callable[..., None], ...] = (best, front, status, show, export)  # in the help's order

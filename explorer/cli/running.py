@@ -1,11 +1,11 @@
-"""Arguments of the commands that run studies → one call into the API each, and how it ended; all commands together."""
+"""Arguments of the commands that run studies → one call each, and how it ended."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,21 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import explorer
-from explorer import cli_reading
+from explorer.cli.terminal import WORKSPACE, InWorkspace, OfStudy, print_each, print_json, print_parts
 from explorer.core.errors import ExplorerError
-from explorer.terminal import WORKSPACE, InWorkspace, print_each, print_json, print_parts
 
 # Tables and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
 if TYPE_CHECKING:
     from explorer.search.search import Summary
-
-app = typer.Typer(
-    name="dlas",
-    help="Find the best deep-learning stack: model, compression, algorithm, compiler and hardware at once.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 OnEngine = Annotated[str, typer.Option("--engine", help="Where stages run: local, or ray for a Ray cluster.")]
 AtAddress = Annotated[
@@ -45,7 +36,6 @@ InDatabase = Annotated[
 ]
 
 
-@app.command()
 def run(
     space: Annotated[str, typer.Argument(help="A search-space file, or the name of a bundled one such as quickstart.")],
     workspace: InWorkspace = WORKSPACE,
@@ -73,7 +63,6 @@ def run(
     _print_summary(summary, workspace)
 
 
-@app.command()
 def grid(
     space: Annotated[str, typer.Argument(help="A search-space file, or the name of a bundled one such as quickstart.")],
     workspace: InWorkspace = WORKSPACE,
@@ -105,12 +94,11 @@ def grid(
     return _print_summary(summary, workspace)
 
 
-@app.command()
 def measure(
     trials: Annotated[list[int], typer.Argument(help="Numbers of complete trials.")],
     sessions: Annotated[int, typer.Option(min=1, help="How many to add to each.")] = 1,
     workspace: InWorkspace = WORKSPACE,
-    study: cli_reading.OfStudy = None,
+    study: OfStudy = None,
     space: Annotated[
         str | None, typer.Option(help="The study's search-space file, if it is no longer where it was.")
     ] = None,
@@ -142,14 +130,4 @@ def _print_summary(summary: Summary, workspace: Path) -> None:
         print_each(tables.summary_text(summary, opened, opened.figure(), in_workspace))
 
 
-for command in cli_reading.COMMANDS:
-    app.command()(command)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an error that the user can mend is one line and exit code 2."""
-    try:
-        app(arguments)
-    except ExplorerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+COMMANDS: tuple[Callable[..., None], ...] = (run, grid, measure)  # in the help's order

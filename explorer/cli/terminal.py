@@ -20,6 +20,9 @@ PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 colum
 
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the study and its artifacts.")]
 WORKSPACE = Path(DEFAULT_WORKSPACE)
+OfStudy = Annotated[
+    str | None, typer.Option("--study", help="Name of the study; the latest of the workspace if not given.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from plotly.subplots import make_subplots
 
-from explorer.results import figure_layout
+from explorer.results.figures import layout
 from explorer.space.limits import Limit
 from tests.explorer.frames import complete, frame_of
 
@@ -14,7 +14,7 @@ from tests.explorer.frames import complete, frame_of
 def test_every_choice_has_a_look_and_none_comes_first() -> None:
     names = ["int8", "none", "weight_pruning"]
     frame = pd.DataFrame({"compression": names, "algorithm": ["gemm", "direct", "gemm"]})
-    looks = figure_layout.styles(frame)
+    looks = layout.styles(frame)
     assert list(looks["compression"]) == ["none", "int8", "weight_pruning"]
     assert len(set(looks["compression"].values())) == 3
     assert set(looks["algorithm"]) == {"direct", "gemm"}
@@ -23,7 +23,7 @@ def test_every_choice_has_a_look_and_none_comes_first() -> None:
 @pytest.mark.parametrize(("slowest", "kind"), [(12.0, "linear"), (12.1, "log")])
 def test_latencies_that_differ_widely_are_on_a_logarithmic_axis(slowest: float, kind: str) -> None:
     figure = make_subplots()
-    figure_layout.dress(figure, frame_of(complete(0, 0.9, 1.0), complete(1, 0.95, slowest)), "x", 1)
+    layout.dress(figure, frame_of(complete(0, 0.9, 1.0), complete(1, 0.95, slowest)), "x", 1)
     axis = figure.layout.xaxis
     assert axis.type == kind
     if kind == "log":
@@ -35,13 +35,13 @@ def test_latencies_that_differ_widely_are_on_a_logarithmic_axis(slowest: float, 
 
 def test_the_heading_counts_what_keeps_the_limits() -> None:
     frame = frame_of(complete(0, 0.9, 1.0), complete(1, 0.95, 2.0))
-    text = figure_layout.heading(frame, frame, "a <b>", [Limit("latency_ms", "<=", 1.5)])
+    text = layout.heading(frame, frame, "a <b>", [Limit("latency_ms", "<=", 1.5)])
     assert "2 stacks measured, 1 within the limits latency_ms &lt;= 1.5" in text
     assert "a &lt;b&gt;" in text
 
 
 def test_the_looks_tell_front_and_ties_from_each_other_and_from_the_rest() -> None:
-    looks = figure_layout.LOOKS
+    looks = layout.LOOKS
     assert len(set(looks.values())) == 3
-    assert looks[figure_layout.DOMINATED] == looks[figure_layout.BEYOND]
-    assert list(looks)[-2:] == [figure_layout.TIED, figure_layout.ON_FRONT], "nothing lies on these"
+    assert looks[layout.DOMINATED] == looks[layout.BEYOND]
+    assert list(looks)[-2:] == [layout.TIED, layout.ON_FRONT], "nothing lies on these"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from rich.table import Table
 
-from explorer import terminal
+from explorer.cli import terminal
 
 
 def test_lines_stay_whole_and_tables_have_room_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.fronts import certainty
 from explorer.fronts.pareto import on_front, violations
-from explorer.results import figure_layout, readable
+from explorer.results import readable
+from explorer.results.best_stack import Stack, stack_of
 from explorer.results.emulated import emulated_devices
-from explorer.results.figure_layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED
-from explorer.results.report import Stack, stack_of
+from explorer.results.figures import layout
+from explorer.results.figures.layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
 
@@ -52,29 +52,17 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
         shared_xaxes="all",  # one scale, so that devices compare at a glance
         shared_yaxes="all",
         horizontal_spacing=0.06,
-        vertical_spacing=GAP_PX / (figure_layout.ROW_PX * rows),
+        vertical_spacing=GAP_PX / (layout.ROW_PX * rows),
     )
     for index, device in enumerate(devices):
         place = {"row": index // columns + 1, "col": index % columns + 1}
-        _draw_device(figure, measured[measured["device"] == device], figure_layout.styles(measured), place)
+        _draw_device(figure, measured[measured["device"] == device], layout.styles(measured), place)
         if budget_ms is not None:
-            figure.add_vline(budget_ms, line=figure_layout.BUDGET, **place)
-    figure_layout.add_legend(figure, measured, budget_ms)
+            figure.add_vline(budget_ms, line=layout.BUDGET, **place)
+    layout.add_legend(figure, measured, budget_ms)
     with_ties = len(measured) > 0 and bool((measured["standing"] == TIED).any())
-    figure_layout.dress(figure, measured, figure_layout.heading(frame, measured, title, limits, with_ties), rows)
+    layout.dress(figure, measured, layout.heading(frame, measured, title, limits, with_ties), rows)
     return figure
-
-
-def write(figures: Sequence[go.Figure], path: Path) -> None:
-    """Write `figures`, one below the other, as one page that holds everything that it needs."""
-    config = {"displaylogo": False, "responsive": True}
-    parts = [
-        figure.to_html(config=config, include_plotlyjs=index == 0, full_html=False)
-        for index, figure in enumerate(figures)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page = '<!DOCTYPE html>\n<html>\n<head><meta charset="utf-8"/></head>\n<body>\n{}\n</body>\n</html>\n'
-    path.write_text(page.format("\n".join(parts)), encoding="utf-8")
 
 
 def with_standing(measured: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Finished trials → figures, and pages of figures that work offline."""

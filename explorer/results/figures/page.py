@@ -1,0 +1,22 @@
+"""Figures → one page that works offline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def write(figures: Sequence[go.Figure], path: Path) -> None:
+    """Write `figures`, one below the other, as one page that holds everything that it needs."""
+    config = {"displaylogo": False, "responsive": True}
+    parts = [
+        figure.to_html(config=config, include_plotlyjs=index == 0, full_html=False)
+        for index, figure in enumerate(figures)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = '<!DOCTYPE html>\n<html>\n<head><meta charset="utf-8"/></head>\n<body>\n{}\n</body>\n</html>\n'
+    path.write_text(page.format("\n".join(parts)), encoding="utf-8")
