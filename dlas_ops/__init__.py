@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlas_ops.compiler import Compiled, build, compile, lower, plan, quantize, select
+    from dlas_ops.compiler import Compiled, Timed, build, build_ticking, compile, lower, plan, quantize, select
     from dlas_ops.kernels.registry import Selection
     from dlas_ops.lowering import Lowered, load, save
     from dlas_ops.onnx.batching import with_batch
@@ -19,7 +19,9 @@ __all__ = [
     "Layer",
     "Lowered",
     "Selection",
+    "Timed",
     "build",
+    "build_ticking",
     "compile",
     "load",
     "lower",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import onnx
@@ -23,7 +23,8 @@ from dlas_ops.passes.eviction import evicted_bytes
 from dlas_ops.passes.host_output import output_on_host
 from dlas_ops.passes.memory import Memory, MemoryInstrument
 from dlas_ops.passes.pipeline import PIPELINE
-from dlas_ops.placement.account import Layer
+from dlas_ops.passes.ticking import Call, ticking
+from dlas_ops.placement.account import Layer, digest, run_by
 from dlas_ops.placement.graph import Graph
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import describe, native_target
@@ -44,6 +45,24 @@ class Compiled:
 
     library: Library
     layers: list[Layer]
+
+
+class Timed(NamedTuple):
+    """A call of a tensor program in a network that notes times; see `build_ticking`.
+
+    Attributes
+    ----------
+    program : its name
+    layers : names of the layers of the account that it runs; none for conversions between layouts and the like
+    weight_bytes, activation_bytes : of what it reads of the network's constants, and of all else it reads and writes
+    output : shape of its result, in the layout that the next program reads
+    """
+
+    program: str
+    layers: tuple[str, ...]
+    weight_bytes: int
+    activation_bytes: int
+    output: tuple[int, ...]
 
 
 def lower(
@@ -140,14 +159,50 @@ def build(
         the others
     memory : is filled in with what the library allocates when it runs
     """
-    instruments = [MemoryInstrument(memory)] if memory else []
+    return _built(lowered, target, scheduled, [MemoryInstrument(memory)] if memory else [])
+
+
+def build_ticking(
+    lowered: Lowered, target: Target, scheduled: Mapping[str, PrimFunc] = MappingProxyType({}), *, runs: int
+) -> tuple[Library, list[Timed]]:
+    """Compile `lowered` so that it notes when each tensor program ends; return TVM's executable, and those programs.
+
+    They are in the order of their calls. The function ``main`` takes one more argument, the notes of its last `runs`
+    runs; see `dlas_ops.passes.ticking`. The programs are those that `build` compiles.
+
+    Raises
+    ------
+    ValueError
+        If `target` is a GPU, which goes on computing after the host's call of a program has returned.
+    """
+    if isinstance(describe(target), Gpu):
+        raise ValueError("a GPU's programs end at times that its host does not know")
+    calls: list[Call] = []
+    relax = tvm.transform.Sequential([tvm.relax.get_pipeline("default"), ticking(runs, calls)])
+    library = _built(lowered, target, scheduled, [], relax)
+    digests = [[digest(constant) for constant in call.constants] for call in calls]
+    names = run_by([(call.program, own) for call, own in zip(calls, digests, strict=True)], lowered.layers)
+    timed = [
+        Timed(call.program, own, sum(each.nbytes for each in call.constants), call.activation_bytes, call.output)
+        for call, own in zip(calls, names, strict=True)
+    ]
+    return library, timed
+
+
+def _built(
+    lowered: Lowered,
+    target: Target,
+    scheduled: Mapping[str, PrimFunc],
+    instruments: list[object],
+    relax: object = "default",
+) -> Library:
     # The virtual machine checks the network's input, and every other shape is fixed by then.
     config = {"tirx.disable_assert": True}
     with tvm.transform.PassContext(opt_level=3, config=config, instruments=instruments), target:
         module = schedule(lowered.module, target, scheduled)
         if isinstance(describe(target), Gpu):
             module = output_on_host(module)
-        return tvm.relax.build(module, target, tir_pipeline=PIPELINE)
+        return tvm.relax.build(module, target, relax_pipeline=relax, tir_pipeline=PIPELINE)
 
 
 def compile(

@@ -7,6 +7,7 @@
 """
 
 from explorer.devices import add_device, check_device
+from explorer.profiling import explain, profile
 from explorer.reading import (
     DEFAULT_WORKSPACE,
     best,
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "count",
     "evaluate",
+    "explain",
     "figure",
     "frame",
     "front",
@@ -43,6 +45,7 @@ __all__ = [
     "objectives",
     "open",
     "plan",
+    "profile",
     "run",
     "study_limits",
     "study_records",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +56,14 @@ def run(
     ExplorerError
         If the space, the workspace or a device cannot be used.
     """
+    from explorer.results.progress import observed
     from explorer.search import search
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
 
     where = search.Where(engine, address, jobs)
     searched = load(Path(space)).searched(sampler, trials, seed)
-    with _observed(
+    with observed(
         observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
     ) as told:
         return search.run(searched, Workspace(Path(workspace)).on(database), told, where)
@@ -94,13 +94,14 @@ def grid(
     ExplorerError
         If the space, the shard, the workspace or a device cannot be used.
     """
+    from explorer.results.progress import observed
     from explorer.search import grid, search
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
 
     where = search.Where(engine, address, jobs)
     whole, part = load(Path(space)).whole, grid.Shard.parse(shard)
-    with _observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
+    with observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
         return grid.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
 
 
@@ -133,6 +134,7 @@ def evaluate(
     """
     from explorer.inputs import external
     from explorer.line import trial
+    from explorer.results.progress import observed
     from explorer.search import search
     from explorer.space.space import load
     from explorer.workspace import holding
@@ -141,7 +143,7 @@ def evaluate(
     where, place, searched = search.Where(engine, address, jobs), Workspace(Path(workspace)), load(Path(space))
     wanted = searched.configuration(configuration)
     with (
-        _observed(observer, f"{searched.name}: one configuration") as told,
+        observed(observer, f"{searched.name}: one configuration") as told,
         holding.opened(place, told.note) as records,
         search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
     ):
@@ -182,6 +184,7 @@ def measure(
     """
     from explorer.inputs import external
     from explorer.reading import open as opened
+    from explorer.results.progress import observed
     from explorer.search import refinement, search
     from explorer.space.space import load
     from explorer.workspace import holding
@@ -198,26 +201,10 @@ def measure(
     if searched.name != name:
         raise ExplorerError(f"{searched.path} is the space of study '{searched.name}', not of '{name}'")
     with (
-        _observed(observer, f"{name}: {len(trials)} trials, {sessions} more sessions each") as told,
+        observed(observer, f"{name}: {len(trials)} trials, {sessions} more sessions each") as told,
         holding.opened(place, told.note) as records,
         search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
     ):
         refinement.add_sessions(searched, records, running, told, trials, sessions)
         rows = records.frame(name)
     return rows[rows["number"].isin(list(trials))]
-
-
-@contextlib.contextmanager
-def _observed(observer: Observer | None, title: str) -> Iterator[Observer]:
-    """Give `observer` or, if there is none, one that shows progress on the terminal under `title`."""
-    if observer is not None:
-        yield observer
-        return
-    from rich.console import Console
-
-    from explorer.results.progress import Progress
-
-    console = Console(highlight=False)
-    console.print(title)
-    with Progress(console) as progress:
-        yield progress

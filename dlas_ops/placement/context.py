@@ -14,7 +14,7 @@ from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
 from dlas_ops.onnx.names import WeightNames
-from dlas_ops.placement.account import Layer, LayerFields
+from dlas_ops.placement.account import Layer, LayerFields, digest
 from dlas_ops.placement.graph import Recorder
 from dlas_ops.placement.in_place_concat import Growing
 from dlas_ops.placement.integers import realized
@@ -58,7 +58,7 @@ class Context:
         self.builder: BlockBuilder = relax.BlockBuilder()
         self._names = names
         self._conversions: dict[tuple[Expr, int], Var] = {}
-        self._stored_bytes = 0  # of the weights of the layer being placed
+        self._stored: list[Array] = []  # weights of the layer being placed
 
     # The values of the network's expressions.
 
@@ -130,7 +130,7 @@ class Context:
             If a weight is beyond the range of that dtype.
         """
         stored = self.rounded(packed)
-        self._stored_bytes += stored.nbytes
+        self._stored.append(stored)
         return relax.const(stored)
 
     def rounded(self, weights: Array) -> Array:
@@ -231,7 +231,6 @@ class Context:
         if self.half and "dtype" not in fields:
             lacks = "the layer has" if self.cpu.half else "the processor has"
             stated |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
-        stored_bytes, self._stored_bytes = self._stored_bytes, 0
-        self.layers.append(
-            Layer(operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes, **stated)
-        )
+        weights, self._stored = self._stored, []
+        stated |= {"stored_bytes": sum(part.nbytes for part in weights), "digests": tuple(map(digest, weights))}
+        self.layers.append(Layer(operator=operator, input=input, weight=weight, output=output, **stated))

@@ -229,3 +229,13 @@ class Engine:
             If the device or the stage failed.
         """
         return self.look(stage) or self._leasing.confirm(stage, device, self._control(device))
+
+    def profile(self, stage: contracts.profile.Stage, device: str) -> Artifact[contracts.profile.Values]:
+        """Return the artifact of a stage that times each program of a network on a leased device.
+
+        Raises
+        ------
+        StageFailed
+            If the device or the stage failed.
+        """
+        return self.look(stage) or self._leasing.profile(stage, device, self._control(device))

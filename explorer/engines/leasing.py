@@ -94,15 +94,22 @@ class Leasing:
         self, stage: contracts.confirm.Stage, device: str, control: Control | None
     ) -> Artifact[contracts.confirm.Values]:
         """Return the artifact of a stage that compares two libraries; see `Engine.confirm`."""
+        informed = self._measuring.comparing(stage, device, control)
+        return self._leased(device, stage, lambda draft: self._in_sessions(device, informed, stage.key, draft))
 
-        def execute(draft: Path) -> Executed:
-            informed = self._measuring.comparing(stage, device, control)
-            done = self.execute(device, informed, stage.key, draft)
-            if why := done.values["no_control"]:
-                self._measuring.without_control(device, why)
-            return done
+    def profile(
+        self, stage: contracts.profile.Stage, device: str, control: Control | None
+    ) -> Artifact[contracts.profile.Values]:
+        """Return the artifact of a stage that times each program of a network; see `Engine.profile`."""
+        informed = self._measuring.comparing(stage, device, control)
+        return self._leased(device, stage, lambda draft: self._in_sessions(device, informed, stage.key, draft))
 
-        return self._leased(device, stage, execute)
+    def _in_sessions(self, device: str, stage: Stage[OnDevice], key: str, draft: Path) -> Executed:
+        """Execute a stage that takes several sessions, and remember if the device has no control."""
+        done = self.execute(device, stage, key, draft)
+        if why := done.values["no_control"]:
+            self._measuring.without_control(device, why)
+        return done
 
     def execute(
         self, device: str, stage: Stage[OnDevice], key: str, draft: Path, progress: Callable[[], int] = lambda: 0

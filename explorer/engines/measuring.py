@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from explorer.core.artifact import Artifact
 from explorer.core.sessions import Readings, Session
@@ -15,6 +15,9 @@ from explorer.core.statistics import quantile
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import Devices
 from explorer.line import contracts
+
+# Stages that sample two libraries of a network in turns.
+InTurns = TypeVar("InTurns", contracts.confirm.Stage, contracts.profile.Stage)
 
 COMPARISON_PATIENCE = 2.0  # seconds for which a session that compares two libraries waits for a quiet device
 
@@ -56,16 +59,11 @@ class Measuring:
         )
         return contracts.measure.Stage(parameters, replace(stage.parents, control=control))
 
-    def comparing(
-        self,
-        stage: contracts.confirm.Stage,
-        device: str,
-        control: Artifact[contracts.control.Values] | None,
-    ) -> contracts.confirm.Stage:
-        """Return the stage that compares two libraries likewise."""
+    def comparing(self, stage: InTurns, device: str, control: Artifact[contracts.control.Values] | None) -> InTurns:
+        """Return a stage that samples two libraries in turns likewise."""
         facts = self._facts(device, stage.parameters.threads)
         parameters = replace(stage.parameters, patience=COMPARISON_PATIENCE, **facts)
-        return contracts.confirm.Stage(parameters, replace(stage.parents, control=control))
+        return type(stage)(parameters, replace(stage.parents, control=control))
 
     def record(self, stage: contracts.measure.Stage, device: str, values: Mapping[str, Any]) -> None:
         """Put a session on record: `values` are what the stage returned, and where."""

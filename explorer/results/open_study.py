@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
+from explorer.core.quantities import on_device
 from explorer.fronts import certainty, pareto
+from explorer.profiles.explanation import Explanation, advised, explanation
+from explorer.profiles.profile import Profile, load
+from explorer.profiles.taking import PROFILE_KEY
 from explorer.results import best_stack, export
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
@@ -248,6 +253,37 @@ class OpenStudy:
         outcome = self.records.outcome(self.name, number)
         log = outcome.log if isinstance(outcome, Failure) else ""
         return Trial(row, self.layers(number), log)
+
+    def profiles(self, trial: int, sessions: int = 1) -> dict[str, Profile]:
+        """Return device → what each program of a trial's network takes there, as far as that was profiled.
+
+        Parameters
+        ----------
+        sessions
+            In how many at least.
+        """
+        row = self.trial(trial).row
+        store, found = Store(self.workspace.artifacts), {}
+        for device in str(row["device"]).split("+"):
+            key = row.get(on_device(PROFILE_KEY, device)) or row.get(PROFILE_KEY)
+            artifact = store.find("profile", str(key)) if key else None
+            if artifact and (profile := load(artifact.path, device)).sessions >= sessions:
+                found[device] = profile
+        return found
+
+    def explanations(self, trial: int, base: int) -> list[Explanation]:
+        """Return why a trial's network takes as long as it does, held against that of `base`, on each common device.
+
+        Raises
+        ------
+        ExplorerError
+            If there is no such trial, or no device on which both are profiled.
+        """
+        own, other = self.profiles(trial), self.profiles(base)
+        found = [explanation(own[device], other[device], trial, base) for device in own if device in other]
+        if not found:
+            raise ExplorerError(f"trials {trial} and {base} are not both profiled on one device")
+        return [replace(each, advice=advised(each, self.frame, self._attributes.get("space", ""))) for each in found]
 
     def status(self) -> Status:
         """Return how far the study is, what failed and why, and what the stages of the workspace have cost."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,6 +21,9 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
 from explorer.results.trial_line import trial_line
 from explorer.workspace.records import Record
+
+if TYPE_CHECKING:
+    from explorer.search.search import Observer
 
 LINE_SECONDS = 60.0  # between two lines on how far a stage is, where there is no terminal to draw on
 BAR_CELLS = 30  # of a progress bar, or a quarter of a narrow terminal
@@ -158,3 +164,15 @@ def _left(start: float, done: int, remaining: int) -> str:
         return ""
     seconds = int((time.monotonic() - start) / done * remaining)
     return f"about {seconds // 60}:{seconds % 60:02d} left"
+
+
+@contextlib.contextmanager
+def observed(observer: Observer | None, title: str) -> Iterator[Observer]:
+    """Give `observer` or, if there is none, one that shows progress on the terminal under `title`."""
+    if observer is not None:
+        yield observer
+        return
+    console = Console(highlight=False)
+    console.print(title)
+    with Progress(console) as progress:
+        yield progress

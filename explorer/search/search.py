@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
@@ -124,8 +125,14 @@ def engine_of(
     found: external.ExternalInputs,
     observer: context.Observer,
     where: Where,
+    devices: Sequence[str] | None = None,
 ) -> Engine:
     """Return the engine that runs the trials of `space`, after a check of everything that they take from outside.
+
+    Parameters
+    ----------
+    devices
+        The names of those that are needed; all of the space unless given.
 
     Raises
     ------
@@ -135,9 +142,9 @@ def engine_of(
     external.check(space, found, workspace)
     store = Store(workspace.artifacts)
     store.clean()
-    devices = {name: space.devices[name] for name in space.device_names}
+    needed = {name: space.devices[name] for name in (space.device_names if devices is None else devices)}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
-    given = EngineContext(store, records, workspace.logs, found, devices, threads, observer, where.jobs)
+    given = EngineContext(store, records, workspace.logs, found, needed, threads, observer, where.jobs)
     module: WorkersModule = plugins.load("engine", where.engine)
     return Engine(given, module.build(given, where.address))
 

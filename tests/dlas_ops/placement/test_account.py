@@ -16,6 +16,7 @@ import dlas_ops
 from dlas_ops import Layer
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.placement.account import digest, run_by
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import named
 
@@ -148,3 +149,55 @@ def test_unknown_algorithm_and_dtype_are_refused(network: onnx.ModelProto) -> No
         dlas_ops.lower(network, networks.target(), algorithm="fft")
     with pytest.raises(ValueError, match="float32"):
         dlas_ops.compile(network, networks.target(), algorithm="direct", dtype="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "dtype", "format"),
+    [
+        ("direct", "float32", "dense"),
+        ("winograd", "float32", "dense"),
+        ("gemm", "float32", "csr"),
+        ("spatial_pack", "float16", "dense"),
+        ("direct", "int8", "dense"),
+    ],
+)
+def test_every_layer_is_run_by_one_program(algorithm: str, dtype: str, format: str, network: onnx.ModelProto) -> None:
+    images = networks.random([4, *networks.shape_of(FIRST)[1:]])
+    model = dlas_ops.quantize(network, images) if dtype == "int8" else network
+    lowered = dlas_ops.lower(model, networks.target(), algorithm=algorithm, format=format, dtype=dtype)
+    _, timed = dlas_ops.build_ticking(lowered, networks.target(), runs=1)
+    run = [name for call in timed for name in call.layers]
+    assert sorted(run) == sorted(layer.name for layer in lowered.layers)
+
+
+def layer(name: str, *digests: str, operator: str = "conv2d") -> Layer:
+    return Layer(name, operator, (1,), (1,), (1,), "direct/dense", "direct/dense", digests=digests)
+
+
+def test_programs_are_told_apart_by_their_weights_and_those_without_by_their_names() -> None:
+    layers = [
+        layer("first", "a", "b"),
+        layer("second", "c"),
+        layer("max_pool2d_0", operator="max_pool2d"),
+        layer("third", "c"),
+        layer("max_pool2d_1", operator="max_pool2d"),
+    ]
+    programs = [
+        ("pack", ()),
+        ("fused_conv2d_direct2_relu", ("c", "bias")),  # of equal weights, the first one
+        ("fused_conv2d_direct_add", ("b", "a")),  # fusing has changed the order
+        ("max_pool2d", ()),
+        ("fused_max_pool2d3_relu", ()),
+        ("max_pool2ds", ()),
+        ("fused_conv2d_direct2", ("c",)),
+        ("fused_conv2d_direct", ("a",)),  # a part of a layer's weights is not the layer
+    ]
+    found = run_by(programs, layers)
+    assert found == [(), ("second",), ("first",), ("max_pool2d_0",), ("max_pool2d_1",), (), ("third",), ()]
+
+
+def test_weights_are_told_apart_by_what_lies_in_memory() -> None:
+    weights = networks.random([3, 4])
+    assert digest(weights) == digest(np.asfortranarray(weights))
+    assert digest(weights) != digest(weights + 1)
+    assert len(digest(weights)) == 16

@@ -52,6 +52,13 @@ def built(once: Once, lowered: Artifact) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def ticking(once: Once, small: Artifact, lowered: Artifact) -> Artifact:
+    """The library of the lowered network that notes times."""
+    target, parents = {"target": native_target()}, {"network": small, "lower": lowered}
+    return once.made("ticking", lambda folder: torch_stages.execute("instrument", folder, target, **parents))
+
+
+@pytest.fixture(scope="session")
 def control(once: Once) -> Artifact:
     """The control's programs for this machine."""
     target = {"target": native_target()}

@@ -1,0 +1,52 @@
+"""Arguments of the command that profiles → one call, and its layers as a table or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+import explorer
+from explorer.cli.terminal import WORKSPACE, AsJson, InWorkspace, OfStudy, print_each, print_json
+from explorer.core.errors import ExplorerError
+
+# Tables and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
+
+
+def profile(
+    trial: Annotated[int, typer.Argument(help="Number of a complete trial.")],
+    vs: Annotated[
+        str | None,
+        typer.Option("--vs", help="Hold it against a trial, or 'base', the same stack uncompressed, and say why."),
+    ] = None,
+    sessions: Annotated[int, typer.Option(min=1, help="Quiet sessions to time it in.")] = 3,
+    workspace: InWorkspace = WORKSPACE,
+    study: OfStudy = None,
+    space: Annotated[
+        str | None, typer.Option(help="The study's search-space file, if it is no longer where it was.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time every layer of a trial's network on its device: what it takes, what bounds it, what ran and why."""
+    from explorer.results import profile_tables
+
+    if vs is not None:
+        base = vs if vs == "base" else _number(vs)
+        held = explorer.explain(trial, base, workspace, study, sessions=sessions, space=space)
+        if as_json:
+            return print_json([each.as_dict() for each in held])
+        return print_each(part for each in held for part in profile_tables.explanation_text(each))
+    found = explorer.profile(trial, workspace, study, sessions=sessions, space=space)
+    if as_json:
+        return print_json([profile.as_dict() for profile in found.values()])
+    return print_each(part for profile in found.values() for part in profile_tables.profile_text(trial, profile))
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ExplorerError(f"--vs '{text}' is no trial; allowed: the number of a trial, or base")
+    return int(text)
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (profile,)
