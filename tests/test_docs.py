@@ -51,6 +51,11 @@ NOT_RUN = {
     "TVM_NUM_THREADS=4 python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key rpi4 --port 9090 "
     "--port-end 9199": "runs for ever; its options are checked here",
     "dlas devices --add rpi4 --tracker 192.168.1.10:9190": "needs a board; test_devices adds this machine",
+    "dlas profile 0": "compiles and measures for half a minute; test_profiling does",
+    "dlas profile 0 --figure flame.html --overlay layers.json": "likewise",
+    "dlas profile 0 --json": "likewise",
+    "dlas profile 0 --vs base": "likewise",
+    "dlas profile 0 --vs 1 --json": "likewise",
     "dlas best --device rpi4+local --latency-ms 0.5": "needs a study on several devices; test_together has one",
     "dlas front --compare": "needs a study on several devices; test_together has one",
     "dlas front --compare --device local --json": "needs a study on several devices; test_together has one",

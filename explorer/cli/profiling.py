@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,14 +25,23 @@ def profile(
     sessions: Annotated[int, typer.Option(min=1, help="Quiet sessions to time it in.")] = 3,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the layers as a flame, an HTML page, too.")] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Write what Model Explorer lays over the network's graph, too.")
+    ] = None,
     space: Annotated[
         str | None, typer.Option(help="The study's search-space file, if it is no longer where it was.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Time every layer of a trial's network on its device: what it takes, what bounds it, what ran and why."""
+    from explorer.profiles.overlay import overlay as laid_over
     from explorer.results import profile_tables
+    from explorer.results.figures.page import write
+    from explorer.results.figures.profile import profile as drawn
 
+    if vs is not None and (figure or overlay):
+        raise ExplorerError("--figure and --overlay show one trial: leave --vs out")
     if vs is not None:
         base = vs if vs == "base" else _number(vs)
         held = explorer.explain(trial, base, workspace, study, sessions=sessions, space=space)
@@ -38,6 +49,10 @@ def profile(
             return print_json([each.as_dict() for each in held])
         return print_each(part for each in held for part in profile_tables.explanation_text(each))
     found = explorer.profile(trial, workspace, study, sessions=sessions, space=space)
+    if figure is not None:
+        write([drawn(each, f"trial {trial}") for each in found.values()], figure)
+    if overlay is not None:
+        overlay.write_text(json.dumps(laid_over(next(iter(found.values()))), indent=1))
     if as_json:
         return print_json([profile.as_dict() for profile in found.values()])
     return print_each(part for profile in found.values() for part in profile_tables.profile_text(trial, profile))

@@ -13,8 +13,11 @@ from explorer.core.sessions import SPREAD, estimate
 from explorer.core.statistics import Interval
 from explorer.profiles.rooflines import Bounds, Machine
 
+VERSION = 1  # of the stage whose profiles can be read
 PROFILE = "profile.json"  # in the artifact; explorer.line.stages.profile, which writes it, imports TVM
 KINDS = {"pack": "conversion", "unpack": "conversion", "cast": "conversion", "reshape": "conversion"}
+
+UNKNOWN = {"size": 0, "nonzeros": 0, "tensor": ""}  # of a layer without weights
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Row:
         The layer's, ``conversion`` between layouts or dtypes, or ``other``.
     input, weight, output
         Shapes as in the network; of a program that runs no layer, `output` is its result's.
+    tensor
+        What the layer computes, by its name in the ONNX network; empty for a layer without weights.
     asked, ran, reason, dtype, arithmetic, groups
         As the account of layers has them; empty where there is no layer.
     macs, computed_macs
@@ -51,6 +56,7 @@ class Row:
     input: tuple[int, ...]
     weight: tuple[int, ...]
     output: tuple[int, ...]
+    tensor: str
     asked: str
     ran: str
     reason: str
@@ -148,9 +154,10 @@ def computed(macs: int, ran: str, weights: int, nonzeros: int, stored_bytes: int
     return macs * nonzeros / weights if ran.endswith("/csr") else macs
 
 
-def load(folder: Path, device: str) -> Profile:
-    """Return the profile that the stage has written into the folder of its artifact."""
-    return of(json.loads((folder / PROFILE).read_text()), device)
+def load(folder: Path, device: str) -> Profile | None:
+    """Return the profile that the stage has written into the folder of its artifact; None if by another version."""
+    written = json.loads((folder / PROFILE).read_text())
+    return of(written, device) if written.get("version") == VERSION else None
 
 
 def of(written: Mapping[str, Any], device: str) -> Profile:
@@ -192,7 +199,7 @@ def _estimated(medians: Sequence[float]) -> Interval:
 def _row(call: Mapping[str, Any], us: Interval, written: Mapping[str, Any], machine: Machine, network_us: float) -> Row:
     own = [layer for layer in written["layers"] if layer["name"] in call["layers"]]
     first: Mapping[str, Any] = own[0] if own else {}
-    counts = [written["weights"].get(layer["name"], {"size": 0, "nonzeros": 0}) for layer in own]
+    counts = [written["weights"].get(layer["name"], UNKNOWN) for layer in own]
     macs, ran = sum(layer["macs"] for layer in own), first.get("ran", "")
     weights, nonzeros = (sum(count[name] for count in counts) for name in ("size", "nonzeros"))
     arithmetic = first.get("arithmetic", "")
@@ -205,6 +212,7 @@ def _row(call: Mapping[str, Any], us: Interval, written: Mapping[str, Any], mach
         input=tuple(first.get("input", ())),
         weight=tuple(first.get("weight", ())),
         output=tuple(first.get("output", call["output"])),
+        tensor=counts[0]["tensor"] if counts else "",
         asked=first.get("asked", ""),
         ran=ran,
         reason=first.get("reason", ""),

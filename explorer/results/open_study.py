@@ -16,6 +16,8 @@ from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you
 from explorer.core.quantities import on_device
 from explorer.fronts import certainty, pareto
 from explorer.profiles.explanation import Explanation, advised, explanation
+from explorer.profiles.in_short import in_short
+from explorer.profiles.neighbours import base_of
 from explorer.profiles.profile import Profile, load
 from explorer.profiles.taking import PROFILE_KEY
 from explorer.results import best_stack, export
@@ -245,14 +247,32 @@ class OpenStudy:
         ExplorerError
             If no trial of this number has finished.
         """
+        row = self._row(number)
+        outcome = self.records.outcome(self.name, number)
+        log = outcome.log if isinstance(outcome, Failure) else ""
+        return Trial(row, self.layers(number), log, self.why(number))
+
+    def _row(self, number: int) -> dict[str, Any]:
+        """Return column → plain value of a finished trial; see `trial` for errors."""
         found = self.frame[self.frame["number"] == number]
         if found.empty:
             last = self.frame["number"].max()
             raise ExplorerError(f"study '{self.name}' has no finished trial {number}; its last is {last}")
         (row,) = export.rows(found)
-        outcome = self.records.outcome(self.name, number)
-        log = outcome.log if isinstance(outcome, Failure) else ""
-        return Trial(row, self.layers(number), log)
+        return row
+
+    def why(self, number: int) -> str:
+        """Return in one sentence how a trial's latency compares with that of the same stack uncompressed, and why.
+
+        Where both are profiled it has the cause, else the command that finds it; it is empty where nothing tells.
+        """
+        short = in_short(self.frame, number)
+        if not short:
+            return ""
+        base = base_of(self.frame, number)
+        own, other = self.profiles(number), self.profiles(base)
+        device = next((each for each in own if each in other), None)
+        return explanation(own[device], other[device], number, base).sentence if device else short
 
     def profiles(self, trial: int, sessions: int = 1) -> dict[str, Profile]:
         """Return device → what each program of a trial's network takes there, as far as that was profiled.
@@ -262,12 +282,13 @@ class OpenStudy:
         sessions
             In how many at least.
         """
-        row = self.trial(trial).row
+        row = self._row(trial)
         store, found = Store(self.workspace.artifacts), {}
         for device in str(row["device"]).split("+"):
             key = row.get(on_device(PROFILE_KEY, device)) or row.get(PROFILE_KEY)
             artifact = store.find("profile", str(key)) if key else None
-            if artifact and (profile := load(artifact.path, device)).sessions >= sessions:
+            profile = load(artifact.path, device) if artifact else None
+            if profile and profile.sessions >= sessions:
                 found[device] = profile
         return found
 

@@ -209,6 +209,8 @@ def trial_text(trial: Trial) -> Iterator[RenderableType]:
             table.add_row(f"[cyan]{column}[/]", f"{value:,}" if isinstance(value, int) else escape(str(value)))
     yield table
     yield _costs_table(trial.row)
+    if trial.why:
+        yield escape(trial.why)
     if trial.layers:
         yield layers_table(trial.layers)
     if trial.log:

@@ -43,12 +43,15 @@ class Trial:
         The account of its compiled network; empty for a trial that failed, and where the artifact is gone.
     log
         The text that the failed stage left behind; "" for a complete trial.
+    why
+        In one sentence how its latency compares with that of the same stack uncompressed; "" where nothing tells.
     """
 
     row: Mapping[str, object]
     layers: Sequence[LayerAccount]
     log: str
+    why: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it as plain values for JSON."""
-        return {**self.row, "layers": self.layers, "log": self.log}
+        return {**self.row, "layers": self.layers, "log": self.log, "why": self.why}

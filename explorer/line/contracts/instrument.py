@@ -22,10 +22,11 @@ class Call(TypedDict):
 
 
 class Weights(TypedDict):
-    """The weights of a layer in the network: how many there are, and how many are not zero."""
+    """The weights of a layer in the network: how many, how many are not zero, and the tensor that the layer makes."""
 
     size: int
     nonzeros: int
+    tensor: str
 
 
 class Values(TypedDict):

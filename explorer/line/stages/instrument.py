@@ -54,9 +54,14 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 
 def _weights(model: Path, layers: set[str]) -> dict[str, Weights]:
     """Return layer → its weights in the ONNX network; see `dlas_ops.onnx.names` for how the two are named."""
+    graph = onnx.load(model).graph
+    dequantized = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    readers = {name: node for node in graph.node for name in node.input}
     found: dict[str, Weights] = {}
-    for tensor in onnx.load(model).graph.initializer:
+    for tensor in graph.initializer:
         if (name := tensor.name.removesuffix("_quantized")) in layers:
             array = numpy_helper.to_array(tensor)
-            found[name] = {"size": array.size, "nonzeros": int(np.count_nonzero(array))}
+            reader = readers[dequantized.get(tensor.name, tensor.name)]
+            nonzeros = int(np.count_nonzero(array))
+            found[name] = {"size": array.size, "nonzeros": nonzeros, "tensor": reader.output[0]}
     return found

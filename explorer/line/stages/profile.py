@@ -57,6 +57,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     counted = counting(sessions)
     target = dict(Placement.load(parents.lower.path).target)
     written = {
+        "version": VERSION,
         "calls": json.loads((parents.instrument.path / instrument.CALLS).read_text()),
         "weights": json.loads((parents.instrument.path / instrument.WEIGHTS).read_text()),
         "layers": json.loads((parents.build.path / LAYERS).read_text()),

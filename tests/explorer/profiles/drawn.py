@@ -30,7 +30,7 @@ def layer(
         "asked": ran, "ran": ran, "reason": "", "dtype": "float32", "arithmetic": "float32", "macs": macs,
         "stored_bytes": stored, "groups": 1, **fields,
     }  # fmt: skip
-    counts = {"size": weights, "nonzeros": weights if nonzeros is None else nonzeros}
+    counts = {"size": weights, "nonzeros": weights if nonzeros is None else nonzeros, "tensor": f"{name}:0"}
     return {"us": us, "account": account, "counts": counts, "program": f"fused_conv2d_{name}"}
 
 

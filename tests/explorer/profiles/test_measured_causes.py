@@ -58,7 +58,9 @@ def profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profiles:
         built = torch_stages.execute("build", folder, target, lower=lowered)
         ticking = torch_stages.execute("instrument", folder, target, network=network, lower=lowered)
         parents = {"network": network, "lower": lowered, "build": built, "instrument": ticking}
-        return load(torch_stages.execute("profile", folder, PROTOCOL, **parents).path, "local")
+        found = load(torch_stages.execute("profile", folder, PROTOCOL, **parents).path, "local")
+        assert found is not None
+        return found
 
     return profile
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from explorer.profiles.profile import computed, of
+from explorer.core import plugins
+from explorer.profiles.profile import PROFILE, VERSION, computed, load, of
 from tests.explorer.profiles.drawn import GB_S, GFLOP_S, conversion, layer, profile, written
 
 
@@ -62,3 +64,11 @@ def test_it_is_json() -> None:
     assert found["rows"][0]["bound_by"] in ("arithmetic", "its kernel")
     assert found["rows"][1]["gflop_s"] is None
     assert found["network_ms"] > found["layers_ms"]
+
+
+def test_a_profile_of_another_version_is_not_read(tmp_path: Path) -> None:
+    assert plugins.literal("stage", "profile", "VERSION") == VERSION
+    (tmp_path / PROFILE).write_text(json.dumps({**written(layer("a", 50.0)), "version": VERSION}))
+    assert load(tmp_path, "local") == of(written(layer("a", 50.0)), "local")
+    (tmp_path / PROFILE).write_text(json.dumps({"version": VERSION + 1}))
+    assert load(tmp_path, "local") is None

@@ -43,6 +43,7 @@ def test_it_times_every_call_beside_the_network(
         assert session["gb_s"] > 0.1
     assert 1 <= values["counted"] <= len(sessions)
     found = load(tmp_path, "board")
+    assert found is not None
     assert found.network_ms.value == pytest.approx(values["network_ms"])
     assert found.layers_ms.value == pytest.approx(values["layers_ms"])
     layers = json.loads((built.path / "layers.json").read_text())
