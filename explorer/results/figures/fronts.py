@@ -22,8 +22,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from explorer.results.figures.kinds import Options, Study
+
 FRONT: Mapping[str, Direction] = AXES
 GAP_PX = 115
+
+
+def draw(study: Study, options: Options) -> go.Figure | None:
+    """Return `fronts` of an opened study; None where no trial is complete."""
+    frame = study.on(options.device)
+    if not (frame["state"] == "complete").any():
+        return None
+    return fronts(frame, study.name, options.latency_ms, study.limits)
 
 
 def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limits: Sequence[Limit] = ()) -> go.Figure:
