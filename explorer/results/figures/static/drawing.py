@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.results.figures.layout import COLOURS
-from explorer.results.figures.static import legend, texts, traces
+from explorer.results.figures.static import legend, looks, texts, traces
 from explorer.results.figures.static.axes import Axis
 from explorer.results.figures.static.looks import PX_PER_INCH
 from explorer.results.figures.static.marks import Area, Marks, Panel
@@ -81,8 +81,8 @@ def _drawn(plotly: Any, wide: float) -> Figure:
         left = 0.01 * wide
         heading = texts.block(figure, layout.title.text, left, wide - 2 * left, float(layout.title.font.size or 17))
         margin["t"] = heading + (TITLES_PX if layout.annotations else 0) + 2 * ROOM_PX
-    panels = _panels(figure, plotly, font)
-    inks = [COLOURS[index % len(COLOURS)] for index in range(len(plotly.data))]
+    inks = _inks(plotly)
+    panels = _panels(figure, plotly, font, inks)
     shown = legend.Legends(figure, plotly, inks, float(layout.legend.font.size or font))
     if shown.level:
         margin["t"] += shown.height + ROOM_PX
@@ -98,9 +98,18 @@ def _drawn(plotly: Any, wide: float) -> Figure:
     return figure
 
 
-def _panels(figure: Figure, plotly: Any, font: float) -> dict[tuple[str, str], Panel]:
+def _inks(plotly: Any) -> list[str]:
+    """Return the colour of each trace that names none for its markers: its line's, or the next of the palette."""
+    palette = plotly.layout.colorway or plotly.layout.template.layout.colorway or COLOURS
+    return [
+        (trace.line.color if trace.type.startswith("scatter") else None) or palette[index % len(palette)]
+        for index, trace in enumerate(plotly.data)
+    ]
+
+
+def _panels(figure: Figure, plotly: Any, font: float, inks: Sequence[str]) -> dict[tuple[str, str], Panel]:
     """Return the plots with their traces, by the names of their axes."""
-    names = list(dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in plotly.data))
+    names = list(dict.fromkeys(map(_names, plotly.data)))
     panels: dict[tuple[str, str], Panel] = {}
     roots: dict[str, Any] = {}
     for x, y in names:
@@ -127,11 +136,11 @@ def _panels(figure: Figure, plotly: Any, font: float) -> dict[tuple[str, str], P
         across.scale(axes)
         along.scale(axes)
     for (x, y), (axes, across, along) in panels.items():
-        own = [trace for trace in plotly.data if (trace.xaxis or "x", trace.yaxis or "y") == (x, y)]
-        bars = [trace for trace in own if trace.type == "bar"]
+        own = [(trace, ink) for trace, ink in zip(plotly.data, inks, strict=True) if _names(trace) == (x, y)]
+        bars = [trace for trace, _ in own if trace.type == "bar"]
         place = traces.Place(axes, across, along, bars, plotly.layout.barmode or "group", "")
-        for order, trace in enumerate(own):
-            place.colour = COLOURS[plotly.data.index(trace) % len(COLOURS)]
+        for order, (trace, ink) in enumerate(own):
+            place.colour = looks.colour(ink)
             traces.draw(trace, place, 2.0 + order)
     for axes, across, along in panels.values():
         across.limit(axes)
@@ -141,6 +150,11 @@ def _panels(figure: Figure, plotly: Any, font: float) -> dict[tuple[str, str], P
         along.dress(axes, font)
         axes.set_facecolor("white")
     return panels
+
+
+def _names(trace: Any) -> tuple[str, str]:
+    """Return the names of a trace's axes."""
+    return trace.xaxis or "x", trace.yaxis or "y"
 
 
 def _along(plotly: Any, name: str, root: str) -> list[Any]:

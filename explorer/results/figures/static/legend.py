@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from explorer.results.figures.static import looks, traces
-from explorer.results.figures.static.looks import POINT, PX_PER_INCH, each
+from explorer.results.figures.static.looks import POINT, PX_PER_INCH
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -63,20 +63,22 @@ class Legends:
             top -= (height + self._gap) / tall
 
     def _draw(self, entries: Sequence[tuple[Any, str]], font: float) -> Legend:
+        columns = min(LEVEL_COLUMNS, len(entries)) if self.level else 1
+        entries = [entry for column in range(columns) for entry in entries[column::columns]]  # to be read line by line
         titles = (trace.legendgrouptitle.text for trace, _ in entries)
         title = None if self.level else next((text for text in titles if text), None)
         legend = self._figure.legend(
             [_sample(trace, ink) for trace, ink in entries],
             [looks.plain(trace.name) for trace, _ in entries],
             loc="upper left",
-            ncols=min(LEVEL_COLUMNS, len(entries)) if self.level else 1,
+            ncols=columns,
             title=looks.plain(title) or None,
             title_fontproperties={"weight": "bold", "size": font * POINT},
             alignment="left",
             frameon=False,
             fontsize=font * POINT,
             labelcolor=looks.TEXT,
-            handlelength=1.8,
+            handlelength=2.8 if self.level else 1.8,  # in which a dash is seen beside a marker
             borderaxespad=0,
             borderpad=0,
             labelspacing=0.5,
@@ -100,9 +102,9 @@ def _sample(trace: Any, ink: str) -> Artist:
         own = trace.marker.color
         return Patch(facecolor=looks.colour(own if isinstance(own, str) else ink))
     marks, line = traces.markers_of(trace), traces.lines_of(trace)
-    shape, scale, is_open = looks.symbol(each(trace.marker.symbol, 1)[0] if marks else None)
-    own = each(trace.marker.color, 1, ink)[0]
-    edge, wide = each(trace.marker.line.color, 1)[0], each(trace.marker.line.width, 1, 0)[0] or 0
+    shape, scale, is_open = looks.symbol(looks.each(trace.marker.symbol, 1)[0] if marks else None)
+    own = looks.each(trace.marker.color, 1, ink)[0]
+    edge, wide = looks.each(trace.marker.line.color, 1)[0], looks.each(trace.marker.line.width, 1, 0)[0] or 0
     return Line2D(
         [],
         [],
@@ -110,7 +112,7 @@ def _sample(trace: Any, ink: str) -> Artist:
         linestyle=looks.dash(trace.line.dash) if line else "none",
         linewidth=(trace.line.width or 2) * POINT,
         marker=shape if marks else "none",
-        markersize=(each(trace.marker.size, 1, 6)[0] or 6) * scale * POINT,
+        markersize=(looks.each(trace.marker.size, 1, 6)[0] or 6) * scale * POINT,
         markerfacecolor="none" if is_open else looks.colour(own),
         markeredgecolor=looks.colour(own if is_open or not wide else edge or "#444"),
         markeredgewidth=max(wide, 1.0 if is_open else 0.0) * POINT,
