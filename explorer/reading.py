@@ -207,6 +207,40 @@ def figure(
         return opened.figure(path, latency_ms, emulated)
 
 
+def draw(
+    kind: str,
+    path: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    *,
+    device: str | None = None,
+    latency_ms: float | None = None,
+    emulated: bool = False,
+    trial: int | None = None,
+) -> Path:
+    """Draw one kind of figure into a page or an image, as the ending of `path` says, and return its path.
+
+    Parameters
+    ----------
+    kind
+        A name of `explorer.results.figures.kinds.KINDS`, which says what options it takes.
+    device, latency_ms, emulated, trial
+        See `explorer.results.figures.kinds.Options`.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such kind, it does not take an option, the study has nothing to draw, or the file cannot be
+        written.
+    """
+    from explorer.results.figures import kinds
+
+    with open(workspace, study) as opened:
+        drawn = kinds.draw(kind, opened, kinds.Options(device, latency_ms, emulated, trial))
+    kinds.save(drawn, Path(path))
+    return Path(path)
+
+
 def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:
     """Return quantity → direction, as the study was started with."""
     with open(workspace, study) as opened:

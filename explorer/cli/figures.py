@@ -73,10 +73,16 @@ def figure(
         if as_json:
             return print_json("figure", {"kinds": listed})
         return print_each(f"{each['kind']}: {each['shows']}" for each in listed)
-    path = output or Path(f"{kind}.html")
-    with explorer.open(workspace, study) as opened:
-        drawn = kinds.draw(kind, opened, kinds.Options(device, latency_ms, emulated, trial))
-    kinds.save(drawn, path)
+    path = explorer.draw(
+        kind,
+        output or f"{kind}.html",
+        workspace,
+        study,
+        device=device,
+        latency_ms=latency_ms,
+        emulated=emulated,
+        trial=trial,
+    )
     if as_json:
         return print_json("figure", {"kind": kind, "path": str(path)})
     return print_parts(f"the figure: {escape(str(path))}")

@@ -86,6 +86,14 @@ def test_a_disturbed_latency_is_marked_and_the_mark_explained() -> None:
     assert "measured" not in shown(tables.front_table(certainty.front_with_ties(other, OBJECTIVES)))[0]
 
 
+def test_the_knee_is_marked_where_there_is_one() -> None:
+    rows = certainty.front_with_ties(FRAME, OBJECTIVES)
+    heads, _, knee, last, _ = shown(tables.front_table(rows.assign(knee=rows["number"] == 1)))
+    assert squeezed(heads).endswith("size on front")
+    assert squeezed(knee).endswith("1 kB 100 % knee")
+    assert not squeezed(last).endswith("knee")
+
+
 def test_where_no_stack_keeps_the_limits_the_nearest_follow() -> None:
     limits = [Limit("latency_ms", "<=", 0.5)]
     nearest = pareto.nearest(FRAME, limits)

@@ -179,7 +179,7 @@ def test_what_is_not_drawn_is_a_bug(figure: Any, part: str, tmp_path: Path) -> N
 
 
 def test_files_are_the_same_whatever_the_users_style(tmp_path: Path) -> None:
-    plotly = fronts.fronts(study(), "x", 1.5)
+    plotly = go.Figure(go.Scatter(**SHOWN), layout={"title": {"text": "a title"}, "xaxis": {"title": "$x$"}})
     digests = set()
     for index in range(2):
         with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30} if index else {}):
@@ -189,7 +189,7 @@ def test_files_are_the_same_whatever_the_users_style(tmp_path: Path) -> None:
                 digests.add((ending, hashlib.sha256(path.read_bytes()).hexdigest()))
     assert len(digests) == len(static.FORMATS)
     image = Image.open(tmp_path / "0.png")
-    assert image.width == pytest.approx(2200, abs=40), "as broad as asked, the blank border cut off"
-    assert len(set(image.convert("RGB").getdata())) > 100
+    assert image.width == pytest.approx(2200, abs=60), "as broad as asked, the blank border cut off"
+    assert len(image.convert("RGB").getcolors(2**20) or ()) > 100
     assert (tmp_path / "0.svg").read_text().startswith("<?xml")
     assert (tmp_path / "0.pdf").read_bytes().startswith(b"%PDF")
