@@ -26,7 +26,9 @@ def on_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize(
+    "ending", [pytest.param(each, marks=pytest.mark.nightly) if each == "pdf" else each for each in FORMATS]
+)  # test_drawing writes a PDF, too
 def test_each_kind_is_drawn_in_each_format(
     kind: str, ending: str, on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
