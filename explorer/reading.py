@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from explorer.results.across_devices.comparison import Comparison
     from explorer.results.best_stack import Best
+    from explorer.results.menu import Entry
     from explorer.results.open_study import OpenStudy
     from explorer.results.trial import LayerAccount
     from explorer.space.limits import Limit
@@ -59,7 +60,8 @@ def front(
     """Return the trials that no other on the same device dominates in the study's objectives, the best first.
 
     Trials that break a limit of the study's latest run are not among them. The column ``front_probability`` has the
-    probability that, with latencies where their intervals allow, the trial is on the front.
+    probability that, with latencies where their intervals allow, the trial is on the front, and ``knee`` tells whether
+    it is the knee of its device's front; see `explorer.fronts.knee`.
 
     Raises
     ------
@@ -118,36 +120,75 @@ def layers(trial: int, workspace: Path | str = DEFAULT_WORKSPACE, study: str | N
 
 
 def best(
-    latency_ms: float,
+    latency_ms: float | None = None,
     device: str | None = None,
     min_accuracy: float | None = None,
     workspace: Path | str = DEFAULT_WORKSPACE,
     study: str | None = None,
     confidence: float | None = None,
     emulated: bool = False,
+    max_drop: float | None = None,
+    speed_up: float | None = None,
 ) -> Best:
-    """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
+    """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
     Parameters
     ----------
+    latency_ms
+        Median latency that it takes at most.
     device
         May be left out where the study has one that is not emulated. Several that one stack must serve are joined as
-        ``"a+b"``: its latency keeps the budget on each, whether it was measured on them at once or apart.
+        ``"a+b"``: it is fast enough on each, whether it was measured on them at once or apart.
     min_accuracy
         Share of the validation images below which no stack is an answer.
     confidence
-        Probability, above 0 and below 1, with which an answer must keep the budget.
+        Probability, above 0 and below 1, with which an answer must be fast enough.
     emulated
         Whether emulated devices count as real ones do: they may be left out likewise, and joined with real ones.
+    max_drop
+        Share of the validation images by which an answer may lie below the uncompressed network of its data set, model
+        and width.
+    speed_up
+        Times that an answer is at least as fast as the fastest uncompressed stack of its data set, model and width on
+        the device, with its threads and batch.
 
     Raises
     ------
     ExplorerError
         If no trial has run on `device`, no stack on all of several, the study has several devices and none is given,
-        `confidence` is not such a probability, or `device` joins real devices and emulated ones.
+        nothing is asked or a goal cannot be meant, no uncompressed trial is on record that a goal is relative to, or
+        `device` joins real devices and emulated ones.
     """
     with open(workspace, study) as opened:
-        return opened.best(latency_ms, device, min_accuracy, confidence, emulated)
+        return opened.best(latency_ms, device, min_accuracy, confidence, emulated, max_drop, speed_up)
+
+
+def menu(
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    device: str | None = None,
+    budgets: Sequence[float] = (),
+    emulated: bool = False,
+) -> list[Entry]:
+    """Return the most accurate stack within each budget, for `device` or for each device of the study.
+
+    Parameters
+    ----------
+    device
+        May join several as ``"a+b"``; see `best`.
+    budgets
+        In ms; the steps of each device's accuracy/latency front unless given.
+    emulated
+        Whether `device` may join real devices and emulated ones; each by itself has its menu anyway.
+
+    Raises
+    ------
+    ExplorerError
+        If no trial has run on `device`, no stack on all of several, it joins real devices and emulated ones, or a
+        budget is not above 0.
+    """
+    with open(workspace, study) as opened:
+        return opened.menu(device, budgets, emulated)
 
 
 def figure(
@@ -164,6 +205,40 @@ def figure(
     """
     with open(workspace, study) as opened:
         return opened.figure(path, latency_ms, emulated)
+
+
+def draw(
+    kind: str,
+    path: Path | str,
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    *,
+    device: str | None = None,
+    latency_ms: float | None = None,
+    emulated: bool = False,
+    trial: int | None = None,
+) -> Path:
+    """Draw one kind of figure into a page or an image, as the ending of `path` says, and return its path.
+
+    Parameters
+    ----------
+    kind
+        A name of `explorer.results.figures.kinds.KINDS`, which says what options it takes.
+    device, latency_ms, emulated, trial
+        See `explorer.results.figures.kinds.Options`.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such kind, it does not take an option, the study has nothing to draw, or the file cannot be
+        written.
+    """
+    from explorer.results.figures import kinds
+
+    with open(workspace, study) as opened:
+        drawn = kinds.draw(kind, opened, kinds.Options(device, latency_ms, emulated, trial))
+    kinds.save(drawn, Path(path))
+    return Path(path)
 
 
 def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:

@@ -57,6 +57,9 @@ NOT_RUN = {
     "dlas profile 0 --vs base": "likewise",
     "dlas profile 0 --vs 1 --json": "likewise",
     "dlas best --device rpi4+local --latency-ms 0.5": "needs a study on several devices; test_together has one",
+    "dlas best --device local --max-drop 0.01": "needs an uncompressed trial; test_bases has one",
+    "dlas best --device local --speed-up 2": "needs an uncompressed trial; test_bases has one",
+    "dlas best --device local --speed-up 2 --max-drop 0.01 --latency-ms 0.5 --confidence 0.95": "likewise",
     "dlas front --compare": "needs a study on several devices; test_together has one",
     "dlas front --compare --device local --json": "needs a study on several devices; test_together has one",
     "optuna-dashboard sqlite:///workspace/study.db": "is another program",
@@ -191,6 +194,7 @@ def test_the_commands_run(page: Path, typed: Typed) -> None:
     if page == RESULTS:
         assert Path("trials.csv").read_text().count("\n") == 1 + len(explorer.frame())
         assert Path("trials.parquet").exists()
+        assert Path("front.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("given", DLAS, ids=shlex.join)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from explorer.cli import listing, profiling, reading, running
+from explorer.cli import figures, listing, profiling, reading, running
+from explorer.cli.terminal import print_json_error
 from explorer.core.errors import ExplorerError
 
 app = typer.Typer(
@@ -18,14 +19,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (*running.COMMANDS, *profiling.COMMANDS, *reading.COMMANDS, *listing.COMMANDS):  # in the help's order
+# In the help's order.
+COMMANDS = (
+    *running.COMMANDS,
+    *profiling.COMMANDS,
+    *reading.COMMANDS,
+    *figures.COMMANDS,
+    *listing.COMMANDS,
+)
+for command in COMMANDS:
     app.command()(command)
+
+# Of wrong options and arguments; typer does not export it itself.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an error that the user can mend is one line and exit code 2."""
+    """Run the command line; an error that the user can mend is one line and exit code 2.
+
+    With ``--json`` it is a JSON document on standard output, too, so that there always is one.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = "--json" in given
     try:
-        app(arguments)
+        # Typer itself prints wrong usage, unless that shall be JSON.
+        sys.exit(app(given, standalone_mode=not as_json) or 0)
     except ExplorerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except UsageError as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+    if as_json:
+        names = [each.__name__ for each in COMMANDS]
+        print_json_error(next((each for each in given if each in names), None), message)
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,7 @@ def spaces(
     if space is None:
         bundled = [load(path, to_run=False) for path in space_file.bundled()]
         if as_json:
-            return print_json([export.space_row(each) for each in bundled])
+            return print_json("spaces", {"spaces": [export.space_row(each) for each in bundled]})
         return print_parts(space_tables.spaces_table(bundled))
     found = load(Path(space), to_run=False)
 
@@ -42,7 +43,7 @@ def spaces(
         return None if found.continuous else dry_run.count(found)
 
     if as_json:
-        return print_json(export.whole_space(found, stages()))
+        return print_json("spaces", {"space": export.whole_space(found, stages())})
     return print_each(space_tables.space_text(found, stages))
 
 
@@ -74,7 +75,7 @@ def devices(
     else:
         found = list(entries(file).values())
     if as_json:
-        print_json([device.model_dump() for device in found])
+        print_json("devices", {"devices": [device.model_dump() for device in found]})
     else:
         print_parts(device_tables.devices_table(found))
     return None
@@ -86,9 +87,12 @@ def _check(name: str, file: Path | None, as_json: bool) -> None:
 
     answers = explorer.check_device(name, file)
     if as_json:
-        print_json(answers.as_dict())
+        print_json("devices", {"check": answers.as_dict()}, answers.refusal)
     else:
         print_parts(device_tables.answers_table(answers))
+    if answers.refusal and as_json:  # the error is in the document; a second one would follow an exception
+        print(f"error: {answers.refusal}", file=sys.stderr)
+        raise typer.Exit(2)
     if answers.refusal:
         raise DeviceError(answers.refusal)
 

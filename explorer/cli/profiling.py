@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import explorer
-from explorer.cli.terminal import WORKSPACE, AsJson, InWorkspace, OfStudy, print_each, print_json
+from explorer.cli.terminal import WORKSPACE, AsJson, InWorkspace, OfStudy, print_each, print_json, progress
 from explorer.core.errors import ExplorerError
 
 # Tables and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
+if TYPE_CHECKING:
+    from explorer.profiles.profile import Profile
 
 
 def profile(
@@ -35,27 +37,36 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Time every layer of a trial's network on its device: what it takes, what bounds it, what ran and why."""
-    from explorer.profiles.overlay import overlay as laid_over
     from explorer.results import profile_tables
-    from explorer.results.figures.page import write
-    from explorer.results.figures.profile import profile as drawn
 
     if vs is not None and (figure or overlay):
         raise ExplorerError("--figure and --overlay show one trial: leave --vs out")
+    with progress(as_json) as observer:
+        if vs is not None:
+            base = vs if vs == "base" else _number(vs)
+            held = explorer.explain(trial, base, workspace, study, sessions=sessions, space=space, observer=observer)
+        else:
+            found = explorer.profile(trial, workspace, study, sessions=sessions, space=space, observer=observer)
     if vs is not None:
-        base = vs if vs == "base" else _number(vs)
-        held = explorer.explain(trial, base, workspace, study, sessions=sessions, space=space)
         if as_json:
-            return print_json([each.as_dict() for each in held])
+            return print_json("profile", {"explanations": [each.as_dict() for each in held]})
         return print_each(part for each in held for part in profile_tables.explanation_text(each))
-    found = explorer.profile(trial, workspace, study, sessions=sessions, space=space)
-    if figure is not None:
-        write([drawn(each, f"trial {trial}") for each in found.values()], figure)
-    if overlay is not None:
-        overlay.write_text(json.dumps(laid_over(next(iter(found.values()))), indent=1))
+    _write(found.values(), f"trial {trial}", figure, overlay)
     if as_json:
-        return print_json([profile.as_dict() for profile in found.values()])
-    return print_each(part for profile in found.values() for part in profile_tables.profile_text(trial, profile))
+        return print_json("profile", {"profiles": [each.as_dict() for each in found.values()]})
+    return print_each(part for each in found.values() for part in profile_tables.profile_text(trial, each))
+
+
+def _write(profiles: Collection[Profile], title: str, figure: Path | None, overlay: Path | None) -> None:
+    """Write the files that are asked for."""
+    from explorer.profiles.overlay import overlay as laid_over
+    from explorer.results.figures.page import write
+    from explorer.results.figures.profile import profile as drawn
+
+    if figure is not None:
+        write([drawn(each, title) for each in profiles], figure)
+    if overlay is not None:
+        overlay.write_text(json.dumps(next(laid_over(each) for each in profiles), indent=1))
 
 
 def _number(text: str) -> int:

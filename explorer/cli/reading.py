@@ -10,37 +10,55 @@ from typing import Annotated, Literal
 import typer
 
 import explorer
-from explorer.cli.terminal import WORKSPACE, AsJson, InWorkspace, OfStudy, print_each, print_json, print_parts
+from explorer.cli.terminal import (
+    WORKSPACE,
+    AsJson,
+    InWorkspace,
+    OfStudy,
+    WithEmulated,
+    document,
+    print_each,
+    print_json,
+    print_parts,
+)
 from explorer.core.errors import ExplorerError
 
 # Tables, pandas and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
-WithEmulated = Annotated[bool, typer.Option("--emulated", help="Let emulated devices stand beside real ones.")]
 
 
 def best(
-    latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")],
+    latency_ms: Annotated[
+        float | None, typer.Option("--latency-ms", min=0, help="Budget for the median latency.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="Device, or several as a+b; may be left out where the study has one.")
     ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least validation accuracy, as a share such as 0.95.")
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Most accuracy to lose against the uncompressed network, as a share such as 0.01."),
+    ] = None,
+    speed_up: Annotated[
+        float | None, typer.Option(help="Least times as fast as the uncompressed network, such as 2.")
+    ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Least probability of keeping the budget, such as 0.95.")
+        float | None, typer.Option(help="Least probability of being fast enough, such as 0.95.")
     ] = None,
     emulated: WithEmulated = False,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the most accurate stack within a latency budget; exit with 1 where none fits."""
-    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence, emulated)
+    """Print the most accurate stack that is fast enough, or the fastest where any is; exit with 1 where none fits."""
+    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence, emulated, max_drop, speed_up)
     if as_json:
-        print_json(answer.as_dict())
+        print_json("best", answer.as_dict())
     else:
-        from explorer.results import tables
+        from explorer.results import best_tables
 
-        print_parts(tables.best_text(answer))
+        print_parts(best_tables.best_text(answer))
     if answer.stack is None:
         raise typer.Exit(1)
 
@@ -56,22 +74,21 @@ def front(
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
-    from explorer.results import export, tables
+    from explorer.results import plain, tables
     from explorer.results.across_devices import comparison_tables
 
     with explorer.open(workspace, study) as opened:
         rows = opened.front_with_ties(device)
+        nearest = opened.nearest(device)
         compared = opened.compare(device, emulated) if compare else None
         if figure is not None:
             opened.figure(figure, latency_ms, emulated)
-        if compared is not None and as_json:
-            print_json(compared.as_dict())
+        if as_json:
+            print_json("front", plain.front(opened, rows, nearest, compared, figure))
         elif compared is not None:
             print_each(comparison_tables.comparison_text(compared))
-        elif as_json:
-            print_json(export.rows(rows))
         else:
-            print_parts(tables.fronts_table(rows, opened.nearest(device), opened.limits, opened.objectives))
+            print_parts(tables.fronts_table(rows, nearest, opened.limits, opened.objectives))
 
 
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
@@ -81,7 +98,7 @@ def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: A
     with explorer.open(workspace, study) as opened:
         found = opened.status()
     if as_json:
-        print_json(found.as_dict())
+        print_json("status", found.as_dict())
     else:
         print_parts(tables.status_text(found))
 
@@ -98,25 +115,47 @@ def show(
     with explorer.open(workspace, study) as opened:
         found = opened.trial(trial)
     if as_json:
-        print_json(found.as_dict())
+        print_json("show", found.as_dict())
     else:
         print_each(tables.trial_text(found))
 
 
 def export(
-    format: Annotated[Literal["csv", "parquet"], typer.Option(help="Format of the table.")] = "csv",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; CSV goes to standard output.")] = None,
+    format: Annotated[
+        Literal["csv", "parquet", "json"] | None, typer.Option(help="Format of the table; csv if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; CSV and JSON go to standard output if not given.")
+    ] = None,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: with --output what was written, else the table.")
+    ] = False,
 ) -> None:
     """Write all finished trials as a table."""
     from explorer.results import export
 
-    if format == "csv":
-        return export.to_csv(explorer.frame(workspace, study), output or sys.stdout)
-    if output is None:
+    chosen = format or ("json" if as_json and output is None else "csv")
+    if output is None and as_json and chosen != "json":
+        raise ExplorerError(
+            f"--json and {chosen} cannot both go to standard output; write a file: --output trials.{chosen}"
+        )
+    if output is None and chosen == "parquet":
         raise ExplorerError("parquet needs a file: --output trials.parquet")
-    return export.to_parquet(explorer.frame(workspace, study), output)
+    with explorer.open(workspace, study) as opened:
+        frame, name = opened.frame, opened.name
+    table = {"study": name, "trials": export.rows(frame)} if chosen == "json" else {}
+    if chosen == "csv":
+        export.to_csv(frame, output or sys.stdout)
+    elif chosen == "parquet" and output is not None:
+        export.to_parquet(frame, output)
+    elif output is not None:
+        export.to_text(document("export", {"result": table}), output)
+    else:
+        print_json("export", table)
+    if as_json and output is not None:
+        print_json("export", {"study": name, "format": chosen, "path": str(output), "count": len(frame)})
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (best, front, status, show, export)  # in the help's order

@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import explorer
-from explorer.cli.terminal import WORKSPACE, InWorkspace, OfStudy, print_each, print_json, print_parts
-from explorer.core.errors import ExplorerError
+from explorer.cli.terminal import (
+    WORKSPACE,
+    AsJson,
+    InWorkspace,
+    OfStudy,
+    print_each,
+    print_json,
+    print_json_error,
+    print_parts,
+    progress,
+)
 
 # Tables and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
 if TYPE_CHECKING:
-    from explorer.search.search import Summary
+    from explorer.search.search import Observer, Summary
 
 OnEngine = Annotated[str, typer.Option("--engine", help="Where stages run: local, or ray for a Ray cluster.")]
 AtAddress = Annotated[
@@ -46,9 +55,10 @@ def run(
     address: AtAddress = None,
     jobs: Jobs = None,
     database: InDatabase = None,
+    as_json: AsJson = False,
 ) -> None:
     """Search a space; the same command goes on with a study that was interrupted."""
-    with _resumable():
+    with _resumable("run", as_json) as observer:
         summary = explorer.run(
             space,
             workspace,
@@ -59,8 +69,11 @@ def run(
             address=address,
             jobs=jobs,
             database=database,
+            observer=observer,
         )
-    _print_summary(summary, workspace)
+    if as_json:
+        return print_json("run", _summary(summary, workspace))
+    return _print_summary(summary, workspace)
 
 
 def grid(
@@ -70,28 +83,36 @@ def grid(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan only: what is left, and its time.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --dry-run.")] = False,
     engine: OnEngine = "local",
     address: AtAddress = None,
     jobs: Jobs = None,
     database: InDatabase = None,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
-    if as_json and not dry_run:
-        raise ExplorerError("--json prints the plan alone: add --dry-run")
-    plan = explorer.plan(space, workspace, shard=shard, jobs=jobs)
-    if as_json:
-        return print_json(asdict(plan))
     from explorer.results import space_tables
 
-    print_parts(space_tables.plan_table(plan))
-    if dry_run:
-        return None
-    with _resumable():
-        summary = explorer.grid(
-            space, workspace, shard=shard, engine=engine, address=address, jobs=jobs, database=database
-        )
-    return _print_summary(summary, workspace)
+    plan = explorer.plan(space, workspace, shard=shard, jobs=jobs)
+    if not as_json:
+        print_parts(space_tables.plan_table(plan))
+    summary = None
+    if not dry_run:
+        with _resumable("grid", as_json) as observer:
+            summary = explorer.grid(
+                space,
+                workspace,
+                shard=shard,
+                engine=engine,
+                address=address,
+                jobs=jobs,
+                database=database,
+                observer=observer,
+            )
+    if as_json:
+        ended = summary and _summary(summary, workspace)
+        print_json("grid", {"plan": asdict(plan), "ended": ended})
+    elif summary is not None:
+        _print_summary(summary, workspace)
 
 
 def measure(
@@ -104,22 +125,41 @@ def measure(
     ] = None,
     engine: OnEngine = "local",
     address: AtAddress = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure trials again, in sessions that add to what is on record of their latencies."""
-    rows = explorer.measure(trials, workspace, study, sessions=sessions, space=space, engine=engine, address=address)
-    from explorer.results import tables
+    from explorer.results import export, tables
 
-    print_parts(tables.latencies_table(rows))
+    with progress(as_json) as observer:
+        rows = explorer.measure(
+            trials, workspace, study, sessions=sessions, space=space, engine=engine, address=address, observer=observer
+        )
+    if as_json:
+        return print_json("measure", {"trials": export.rows(rows)})
+    return print_parts(tables.latencies_table(rows))
 
 
 @contextlib.contextmanager
-def _resumable() -> Iterator[None]:
-    """Exit with 130 when the user interrupts a run; the same command goes on with it."""
+def _resumable(command: str, as_json: bool) -> Iterator[Observer | None]:
+    """Give what shows progress; exit with 130 when the user interrupts a run, which the same command goes on with."""
     try:
-        yield
+        with progress(as_json) as observer:
+            yield observer
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        message = "interrupted; the same command goes on from here"
+        if as_json:
+            print_json_error(command, message)
+        print(message, file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _summary(summary: Summary, workspace: Path) -> dict[str, object]:
+    """Return how a run ended as plain values, with the fronts and the page."""
+    from explorer.results import plain
+
+    with explorer.open(workspace, summary.study) as opened:
+        front = plain.front(opened, opened.front_with_ties(), opened.nearest(), None, opened.figure())
+    return {**asdict(summary), "front": front}
 
 
 def _print_summary(summary: Summary, workspace: Path) -> None:

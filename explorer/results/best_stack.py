@@ -1,160 +1,64 @@
-"""Finished trials → the best stack within a latency budget, and what more accuracy costs."""
+"""Finished trials and goals → the best stack that reaches them, and what more accuracy costs."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from explorer.core.configuration import LAYERS, parts
 from explorer.core.errors import ExplorerError, did_you_mean
-from explorer.core.quantities import ACCURACY, LATENCY, Quantity, on_device
-from explorer.core.sessions import DISTURBED, EMULATED
-from explorer.core.statistics import Interval
-from explorer.fronts import certainty
+from explorer.results.bases import judge
+from explorer.results.goals import Drop, Goals, SpeedUp
+from explorer.results.stack import Choice, OnDevice, Stack, stack_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Choice = str | int | float | None  # on one axis; None where the axis does not exist
-
-
-class OnDevice(NamedTuple):
-    """A stack on one of several devices: the trial that tells its latency there."""
-
-    number: int
-    latency: Interval
-    emulated: bool = False
-
-
-@dataclass(frozen=True)
-class Stack:
-    """One measured configuration.
-
-    Parameters
-    ----------
-    layers
-        Layer of the stack → axis → choice.
-    accuracy, test_accuracy
-        Shares of the validation images, which the search saw, and of the test images, which it did not.
-    accuracy_interval
-        `accuracy` with its 95 % interval; None where that is not on record.
-    latency
-        Median over the samples, in ms, with its 95 % interval; on the slowest device of several.
-    disturbed
-        Why no session that measured the latency was quiet, in one sentence; None for a good latency.
-    emulated
-        Whether the device, or one of several, is emulated.
-    placed, convolutions
-        How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
-    on_each
-        Of a stack on several devices: what it is on each.
-    """
-
-    number: int
-    layers: Mapping[str, Mapping[str, Choice]]
-    accuracy: float
-    test_accuracy: float | None
-    test_images: int | None
-    latency: Interval
-    size_bytes: int
-    accuracy_interval: Interval | None = None
-    placed: int | None = None
-    convolutions: int | None = None
-    disturbed: str | None = None
-    emulated: bool = False
-    on_each: Mapping[str, OnDevice] = field(default_factory=dict)
-
-    @property
-    def latency_ms(self) -> float:
-        """Median over the samples."""
-        return self.latency.value
-
-    @property
-    def latencies(self) -> tuple[Interval, ...]:
-        """The latency on each of the devices."""
-        return tuple(each.latency for each in self.on_each.values()) or (self.latency,)
-
-    @property
-    def high_ms(self) -> float:
-        """The highest end of the latencies' intervals."""
-        return max(latency.high for latency in self.latencies)
-
-    @property
-    def choices(self) -> dict[str, Choice]:
-        """Axis → choice over all layers."""
-        return {axis: choice for layer in self.layers.values() for axis, choice in layer.items()}
-
-    def keeps(self, budget_ms: float) -> float:
-        """Return the probability that the latency is at most `budget_ms`, on each of the devices.
-
-        Devices are measured apart, so their probabilities multiply. Where something slows two devices at once, as it
-        may two loopback devices of one machine, both keep the budget more often than the product says.
-        """
-        return math.prod(certainty.keeps_budget(latency, budget_ms) for latency in self.latencies)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the stack as plain values for JSON, the ends of its intervals under the names of their columns."""
-        on_each = {
-            name: {"number": on.number, **LATENCY.as_columns(on.latency), EMULATED: on.emulated}
-            for name, on in self.on_each.items()
-        }
-        accuracy = self.accuracy_interval
-        ends = ACCURACY.as_columns(accuracy) if accuracy else dict.fromkeys(ACCURACY.columns)
-        return {
-            "number": self.number,
-            "layers": {layer: dict(choices) for layer, choices in self.layers.items()},
-            **ends,
-            "accuracy": self.accuracy,
-            "test_accuracy": self.test_accuracy,
-            "test_images": self.test_images,
-            **LATENCY.as_columns(self.latency),
-            DISTURBED: self.disturbed,
-            EMULATED: self.emulated,
-            "on_each": on_each,
-            "size_bytes": self.size_bytes,
-            "placed": self.placed,
-            "convolutions": self.convolutions,
-        }
+__all__ = ["Best", "Choice", "OnDevice", "Stack", "best", "stack_of"]
 
 
 @dataclass(frozen=True)
 class Best:
-    """The answer to: which stack is the most accurate within `budget_ms` on `device`?
+    """The answer to: which stack on `device` reaches the goals, and is the most accurate, or the fastest, such one?
 
     Parameters
     ----------
+    goals
+        What was asked. Where they bound the latency, the most accurate stack is wanted, and else the fastest.
     stack
-        The answer; None where no measured stack fits.
-    min_confidence
-        Probability with which an answer must keep the budget; None where its median alone must.
+        The answer; None where no measured stack reaches the goals.
     crosses_budget
         Whether the interval of the stack's median latency, on any of its devices, reaches beyond the budget, so that
         it may not fit.
     confidence
-        Probability that the stack keeps the budget, see `Stack.keeps`; None where no stack fits.
+        Probability that the stack is fast enough, see `Goals.likely`; None where no stack fits or any speed will do.
     next_better
-        The fastest stack that is more accurate than `stack`; it lies over the budget, or keeps it with less than
-        `min_confidence`.
+        The fastest stack that is more accurate than `stack`; it is not fast enough, or not with enough confidence, or
+        not the fastest.
     nearest
-        Where nothing fits: the fastest stack that is accurate enough, or else the most accurate within the budget, or
-        else the fastest.
+        Where nothing fits: the fastest stack that is accurate enough, or else the most accurate that is fast enough,
+        or else the fastest.
+    drop
+        What `stack`, or else `nearest`, loses against the uncompressed network, where that is asked.
+    speed_ups
+        Likewise how many times it is as fast, on each device.
     considered, failed
         Trials on the device that were measured, and that failed.
+    without_base
+        Measured trials that a goal left out, as there is no trial of their uncompressed network on record.
     """
 
     device: str
-    budget_ms: float
-    min_accuracy: float | None
-    min_confidence: float | None
+    goals: Goals
     stack: Stack | None
     crosses_budget: bool
     confidence: float | None
     next_better: Stack | None
     nearest: Stack | None
+    drop: Drop | None
+    speed_ups: tuple[SpeedUp, ...]
     considered: int
     failed: int
+    without_base: int
 
     @property
     def next_costs_ms(self) -> float | None:
@@ -166,124 +70,94 @@ class Best:
     def as_dict(self) -> dict[str, object]:
         """Return the answer as plain values for JSON."""
         stacks = {"stack": self.stack, "next_better": self.next_better, "nearest": self.nearest}
-        plain = {name: stack and stack.as_dict() for name, stack in stacks.items()}
-        return {**vars(self), **plain, "next_costs_ms": self.next_costs_ms}
+        return {
+            "device": self.device,
+            **vars(self.goals),
+            **{name: stack and stack.as_dict() for name, stack in stacks.items()},
+            "crosses_budget": self.crosses_budget,
+            "confidence": self.confidence,
+            "next_costs_ms": self.next_costs_ms,
+            "drop": self.drop and self.drop._asdict(),
+            "speed_ups": [each.as_dict() for each in self.speed_ups],
+            "considered": self.considered,
+            "failed": self.failed,
+            "without_base": self.without_base,
+        }
 
 
 def best(
     frame: pd.DataFrame,
     device: str,
-    latency_ms: float,
+    latency_ms: float | None = None,
     min_accuracy: float | None = None,
     confidence: float | None = None,
+    max_drop: float | None = None,
+    speed_up: float | None = None,
+    everywhere: pd.DataFrame | None = None,
 ) -> Best:
-    """Return the most accurate measured stack whose median latency on `device` is at most `latency_ms`.
+    """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
-    On several devices, such as ``"a+b"``, that is the latency on each of them. Accuracy is the validation split's, so
-    that the test split stays unseen by every choice. Of equally accurate stacks the fastest wins, then the smallest.
+    On several devices, such as ``"a+b"``, latencies are those on each of them. Accuracy is the validation split's, so
+    that the test split stays unseen by every choice. Of equally accurate stacks the fastest wins, then the smallest;
+    of equally fast ones the most accurate.
 
     Parameters
     ----------
     frame
         One row per trial.
-    min_accuracy
-        Share of validation images below which no stack is an answer.
-    confidence
-        Probability, above 0 and below 1, with which an answer must keep the budget.
+    latency_ms, min_accuracy, confidence, max_drop, speed_up
+        See `Goals`, which has them as ``budget_ms``, ``min_accuracy``, ``min_confidence``, ``max_drop`` and
+        ``min_speed_up``.
+    everywhere
+        The trials on all devices, among which the uncompressed ones tell the accuracy; `frame` unless given.
 
     Raises
     ------
     ExplorerError
-        If no trial has run on the device, or `confidence` is not such a probability.
+        If no trial has run on the device, a goal cannot be meant, or no trial has a base that a goal is relative to.
     """
-    if confidence is not None and not 0 < confidence < 1:
-        raise ExplorerError(f"confidence is a probability above 0 and below 1, not {confidence:g}")
+    asked = Goals(latency_ms, min_accuracy, max_drop, speed_up, confidence)
     devices = sorted(frame["device"].unique()) if len(frame) else []
     if device not in devices:
         raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
     on_device = frame[frame["device"] == device]
-    measured = _by_accuracy(on_device[on_device["state"] == "complete"])
-    # Of a study without a complete trial the frame has no column of results.
-    fits = measured[measured["latency_ms"] <= latency_ms] if len(measured) else measured
-    if confidence is not None and len(fits):
-        fits = fits[[stack_of(row).keeps(latency_ms) >= confidence for _, row in fits.iterrows()]]
-    enough = measured[measured["accuracy"] >= (min_accuracy or 0)] if len(measured) else measured
-    answers = fits[fits.index.isin(enough.index)]
-    stack = stack_of(answers.iloc[0]) if len(answers) else None
+    measured = by_accuracy(on_device[on_device["state"] == "complete"])
+    found = judge(measured, asked, frame if everywhere is None else everywhere)
+    enough, fits = (measured[measured.index.isin(list(those))] for those in (found.accurate, found.fast))
+    answers = enough[enough.index.isin(list(found.fast))]
+    if not asked.bounds_latency:
+        answers = _by_latency(answers)
+    told = next((rows for rows in (answers, _by_latency(enough), fits, _by_latency(measured)) if len(rows)), measured)
+    index = told.index[0] if len(told) else None
+    stack = _first(answers)
     return Best(
         device=device,
-        budget_ms=latency_ms,
-        min_accuracy=min_accuracy,
-        min_confidence=confidence,
+        goals=asked,
         stack=stack,
-        crosses_budget=stack is not None and stack.high_ms > latency_ms,
-        confidence=stack.keeps(latency_ms) if stack else None,
-        next_better=_fastest(measured[measured["accuracy"] > stack.accuracy]) if stack else None,
-        nearest=None if stack else _fastest(enough) or _first(fits) or _fastest(measured),
+        crosses_budget=stack is not None and latency_ms is not None and stack.high_ms > latency_ms,
+        confidence=found.likely.get(index) if stack and asked.bounds_latency else None,
+        next_better=_first(_by_latency(enough[enough["accuracy"] > stack.accuracy])) if stack else None,
+        nearest=None if stack else _first(told),
+        drop=found.drops.get(index),
+        speed_ups=found.speed_ups.get(index, ()),
         considered=len(measured),
         failed=int((on_device["state"] == "failed").sum()),
+        without_base=found.without_base,
     )
 
 
-def stack_of(row: pd.Series[Any]) -> Stack:
-    """Return a complete trial's row as a `Stack`."""
-    plain = {str(name): _plain(value) for name, value in row.items()}
-    known = {name: value for name, value in plain.items() if value is not None}
-
-    def whole(name: str) -> int | None:  # a failed trial has none of these, and a column with gaps holds floats
-        return int(known[name]) if name in known else None
-
-    return Stack(
-        number=int(known["number"]),
-        layers={layer: {axis: plain.get(axis) for axis in axes} for layer, axes in LAYERS.items()},
-        accuracy=known["accuracy"],
-        test_accuracy=known.get("test_accuracy"),
-        test_images=whole("test_images"),
-        latency=LATENCY.interval(known),
-        size_bytes=int(known["size_bytes"]),
-        accuracy_interval=ACCURACY.interval(known) if set(ACCURACY.columns) <= set(known) else None,
-        placed=whole("convolutions_as_asked"),
-        convolutions=whole("convolutions"),
-        disturbed=known.get(DISTURBED),
-        emulated=bool(known.get(EMULATED)),
-        on_each=_on_each(known),
-    )
-
-
-def _on_each(known: Mapping[str, Any]) -> dict[str, OnDevice]:
-    """Return what a stack is on each of several devices; nothing for one on a single device."""
-    names = [name for name in parts(known["device"]) if on_device("latency_ms", name) in known]
-    return {
-        name: OnDevice(
-            int(known.get(on_device("number", name), known["number"])),
-            Quantity("latency_ms", name).interval(known),
-            bool(known.get(on_device(EMULATED, name))),
-        )
-        for name in names
-    }
-
-
-def _by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured rows, the most accurate first, then the fastest, then the smallest."""
+def by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the measured ones among complete trials: the most accurate first, then the fastest, then the smallest."""
     if rows.empty:
         return rows
     measured = rows[rows["latency_ms"].notna() & rows["accuracy"].notna()]
     return measured.sort_values(["accuracy", "latency_ms", "size_bytes"], ascending=[False, True, True], kind="stable")
 
 
+def _by_latency(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in the order of `by_accuracy` with the fastest first; of equally fast ones the more accurate."""
+    return rows.sort_values("latency_ms", kind="stable") if len(rows) else rows
+
+
 def _first(rows: pd.DataFrame) -> Stack | None:
     return stack_of(rows.iloc[0]) if len(rows) else None
-
-
-def _fastest(rows: pd.DataFrame) -> Stack | None:
-    """Return the fastest stack; of equally fast ones the more accurate, which stands first."""
-    return _first(rows.sort_values("latency_ms", kind="stable")) if len(rows) else None
-
-
-def _plain(value: Any) -> Any:
-    """Return a cell as a plain value: NumPy scalars unwrapped, None for a gap."""
-    import pandas as pd
-
-    if value is None or (not isinstance(value, list | dict) and pd.isna(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value

@@ -51,6 +51,18 @@ def to_parquet(frame: pd.DataFrame, output: Path) -> None:
         frame.astype(dict.fromkeys(mixed, "string")).to_parquet(output, index=False)
 
 
+def to_text(text: str, output: Path) -> None:
+    """Write `text` into a file.
+
+    Raises
+    ------
+    ExplorerError
+        If the file cannot be written.
+    """
+    with _writing(output):
+        output.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def _writing(output: Path | TextIO) -> Iterator[None]:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ import sqlalchemy as sa
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 from explorer.core.quantities import on_device
 from explorer.fronts import certainty, pareto
+from explorer.fronts.knee import knees
 from explorer.profiles.explanation import Explanation, advised, explanation
 from explorer.profiles.in_short import in_short
 from explorer.profiles.neighbours import base_of
 from explorer.profiles.profile import Profile, load
 from explorer.profiles.taking import PROFILE_KEY
-from explorer.results import best_stack, export
+from explorer.results import best_stack, export, menu
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.lines import lines
@@ -133,7 +134,8 @@ class OpenStudy:
         """Return the trials that no other on the same device dominates in the study's objectives, the best first.
 
         Trials that break a limit of the study's latest run are not among them. The column ``front_probability`` has
-        the probability that, with latencies where their intervals allow, the trial is on the front.
+        the probability that, with latencies where their intervals allow, the trial is on the front, and ``knee`` tells
+        whether it is the knee of its device's front; see `explorer.fronts.knee`.
 
         Raises
         ------
@@ -170,7 +172,8 @@ class OpenStudy:
 
     @cached_property
     def _front_with_ties(self) -> pd.DataFrame:
-        return certainty.front_with_ties(self.frame, self.objectives, self.limits)
+        rows = certainty.front_with_ties(self.frame, self.objectives, self.limits)
+        return rows.assign(knee=rows.index.isin(list(knees(rows[~rows["tied"]]).values())))
 
     def nearest(self, device: str | None = None) -> pd.DataFrame:
         """Return, for each device on which no trial keeps the limits, the one that breaks them least; see `front`."""
@@ -197,36 +200,93 @@ class OpenStudy:
 
     def best(
         self,
-        latency_ms: float,
+        latency_ms: float | None = None,
         device: str | None = None,
         min_accuracy: float | None = None,
         confidence: float | None = None,
         emulated: bool = False,
+        max_drop: float | None = None,
+        speed_up: float | None = None,
     ) -> best_stack.Best:
-        """Return the most accurate stack whose median latency on `device` is at most `latency_ms`.
+        """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
         Parameters
         ----------
+        latency_ms
+            Median latency that it takes at most.
         device
             May be left out where the study has one that is not emulated. Several that one stack must serve are joined
-            as ``"a+b"``: its latency keeps the budget on each, whether it was measured on them at once or apart.
+            as ``"a+b"``: it is fast enough on each, whether it was measured on them at once or apart.
         min_accuracy
             Share of the validation images below which no stack is an answer.
         confidence
-            Probability, above 0 and below 1, with which an answer must keep the budget.
+            Probability, above 0 and below 1, with which an answer must be fast enough.
         emulated
             Whether emulated devices count as real ones do: they may be left out likewise, and joined with real ones.
+        max_drop
+            Share of the validation images by which an answer may lie below the uncompressed network.
+        speed_up
+            Times that an answer is at least as fast as the uncompressed network; see `explorer.results.bases`.
 
         Raises
         ------
         ExplorerError
             If no trial has run on `device`, no stack on all of several, the study has several devices and none is
-            given, `confidence` is not such a probability, or `device` joins real devices and emulated ones.
+            given, nothing is asked or a goal cannot be meant, no uncompressed trial is on record that a goal is
+            relative to, or `device` joins real devices and emulated ones.
+        """
+        wanted = self.one_device(device, emulated)
+        return best_stack.best(
+            with_joint(self.frame, wanted),
+            wanted,
+            latency_ms,
+            min_accuracy,
+            confidence,
+            max_drop,
+            speed_up,
+            everywhere=self.frame,
+        )
+
+    def menu(
+        self, device: str | None = None, budgets: Sequence[float] = (), emulated: bool = False
+    ) -> list[menu.Entry]:
+        """Return the most accurate stack within each budget, for `device` or for each device of the study.
+
+        Parameters
+        ----------
+        device
+            May join several as ``"a+b"``; see `best`.
+        budgets
+            In ms; the steps of each device's accuracy/latency front unless given.
+        emulated
+            Whether `device` may join real devices and emulated ones; each by itself has its menu anyway.
+
+        Raises
+        ------
+        ExplorerError
+            If no trial has run on `device`, no stack on all of several, it joins real devices and emulated ones, or a
+            budget is not above 0.
+        """
+        refuse_mixed(device or "", frozenset() if emulated else self.emulated_devices)
+        frame = self.frame if device is None else with_joint(self.frame, device)
+        devices = sorted(frame["device"].unique())
+        if device is not None and device not in devices:
+            raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
+        wanted = devices if device is None else [device]
+        return [each for name in wanted for each in menu.menu(frame, name, budgets, self.limits, self.frame)]
+
+    def one_device(self, device: str | None, emulated: bool = False) -> str:
+        """Return `device`, or the study's only one, `emulated` ones not counted unless they are asked for.
+
+        Raises
+        ------
+        ExplorerError
+            If the study has several and none is given, or `device` joins real devices and emulated ones.
         """
         left_out = frozenset() if emulated else self.emulated_devices
         wanted = device or only_one(sorted(self.frame["device"].unique()), left_out)
         refuse_mixed(wanted, left_out)
-        return best_stack.best(with_joint(self.frame, wanted), wanted, latency_ms, min_accuracy, confidence)
+        return wanted
 
     def layers(self, trial: int) -> list[LayerAccount]:
         """Return the compiled network's account: per layer its shapes, what was asked, what ran and why they differ.

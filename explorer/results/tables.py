@@ -15,13 +15,12 @@ from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.results import readable
-from explorer.results.best_stack import stack_of
 from explorer.results.emulated import emulated_devices, without_emulated
+from explorer.results.stack import stack_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from explorer.results.best_stack import Best, Stack
     from explorer.results.open_study import OpenStudy
     from explorer.results.status import Ranks, Status
     from explorer.results.trial import LayerAccount, Trial
@@ -38,7 +37,7 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
     Parameters
     ----------
     front
-        Rows of complete trials. A column ``front_probability``, where there is one, is shown.
+        Rows of complete trials. The columns ``front_probability`` and ``knee``, where there are such, are shown.
     objectives
         Columns that are shown, too.
     """
@@ -58,7 +57,8 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
     shown = {str(quantity) for quantity in (ACCURACY, LATENCY, SIZE, *several)}
     others = [Quantity.parse(name) for name in objectives if name not in shown]
     disturbed = any(stack.disturbed for stack in stacks)
-    judged = ["on front"] * ("front_probability" in front.columns) + ["measured"] * disturbed
+    bends = "knee" in front.columns and bool(front["knee"].any())
+    judged = ["on front"] * ("front_probability" in front.columns) + [""] * bends + ["measured"] * disturbed
     named = [escape(str(quantity)) for quantity in others]
     heads = ("trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size", *named, *judged)
     table = readable.table(*varying, *heads)
@@ -73,8 +73,9 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
         size = readable.size(stack.size_bytes)
         results = (*accuracies, f"{stack.latency_ms:.3f}", interval, *latencies, size, *besides)
         likely = [f"{row['front_probability']:.0%}".replace("%", " %")] if "front_probability" in row else []
+        knee = [("knee" if bends and row["knee"] else "")] * bends
         quiet = [("disturbed" if stack.disturbed else "")] * disturbed
-        table.add_row(*chosen, str(stack.number), *results, *likely, *quiet)
+        table.add_row(*chosen, str(stack.number), *results, *likely, *knee, *quiet)
     shared = [f"{axis} {readable.choice(choice)}" for axis in AXES if axis not in varying for choice in choices[axis]]
     emulated = any(stack.emulated for stack in stacks)
     below = [f"all: {', '.join(shared)}"] * bool(shared)
@@ -145,60 +146,6 @@ def _next_command(front: pd.DataFrame) -> str:
     asked = front if real.empty else real
     middle = stack_of(asked.sort_values(str(LATENCY)).iloc[len(asked) // 2])
     return f"dlas best --device {middle.choices['device']} --latency-ms {middle.latency.high:.2g}"
-
-
-def best_text(best: Best) -> RenderableType:
-    """Return the answer in words, with the whole stack."""
-    wanted = f"within {best.budget_ms:g} ms on {escape(best.device)}"
-    if best.min_accuracy is not None:
-        wanted += f" with at least {readable.share(best.min_accuracy)} accuracy"
-    if best.min_confidence is not None:
-        wanted += f", kept with a probability of at least {100 * best.min_confidence:g} %"
-    tried = f"{best.considered} stacks measured, {best.failed} failed"
-    if best.stack is None:
-        if best.nearest is None:
-            return f"No stack is known {wanted} ({tried})."
-        return Group(f"[bold]No stack fits[/] {wanted} ({tried}). The nearest:", stack_table(best.nearest))
-    lines: list[RenderableType] = [f"[bold]The most accurate stack[/] {wanted} ({tried}):", stack_table(best.stack)]
-    if best.confidence is not None:
-        on_each = " on every device" if best.stack.on_each else ""
-        lines.append(f"It keeps the budget{on_each} with {readable.probability(best.confidence)}.")
-    if best.stack.disturbed:
-        lines.append(f"[yellow]note:[/] its latency is disturbed: {escape(best.stack.disturbed)}")
-    if best.stack.emulated:
-        lines.append(f"[yellow]note:[/] {readable.EMULATED}")
-    if best.crosses_budget:
-        lines.append(
-            f"[yellow]note:[/] the interval of its latency reaches {best.stack.high_ms:.3f} ms, over the budget"
-        )
-    lines.append(_next_step(best.stack, best.next_better, best.budget_ms))
-    return Group(*lines)
-
-
-def stack_table(stack: Stack) -> Table:
-    """Return a stack layer by layer, then what it reaches."""
-    table = Table.grid(padding=(0, 2))
-    for layer, choices in stack.layers.items():
-        text = ", ".join(f"{axis} {readable.choice(choice)}" for axis, choice in choices.items() if choice is not None)
-        table.add_row(f"  [cyan]{escape(layer)}[/]", text)
-    images = f" ({stack.test_images} images)" if stack.test_images else ""
-    test = "" if stack.test_accuracy is None else f", {readable.share(stack.test_accuracy)} test{images}"
-    within = ""
-    if ends := stack.accuracy_interval:
-        within = f", 95 % interval {readable.share(ends.low)} to {readable.share(ends.high)}"
-    table.add_row("  accuracy", f"[bold]{readable.share(stack.accuracy)}[/] validation{within}{test}")
-    latencies = {
-        f"latency on {readable.device(escape(name), on.emulated)}": on.latency for name, on in stack.on_each.items()
-    }
-    for name, latency in (latencies or {readable.device("latency", stack.emulated): stack.latency}).items():
-        interval = f"95 % interval {latency.low:.3f} to {latency.high:.3f} ms"
-        table.add_row(f"  {name}", f"[bold]{latency.value:.3f} ms[/], {interval}")
-    table.add_row("  size", f"[bold]{readable.size(stack.size_bytes)}[/]")
-    if stack.placed is not None:
-        table.add_row("  as asked", f"{stack.placed} of {stack.convolutions} convolutions")
-    trials = {on.number: f"{on.number} on {escape(name)}" for name, on in stack.on_each.items()}
-    table.add_row("  trial", ", ".join(trials.values()) if len(trials) > 1 else str(stack.number))
-    return table
 
 
 def trial_text(trial: Trial) -> Iterator[RenderableType]:
@@ -306,21 +253,3 @@ def _ranks_table(ranks: Sequence[Ranks]) -> Table:
 def _fastest_first(measured: Mapping[str, float]) -> str:
     """Return candidates and their seconds as names and microseconds."""
     return ", ".join(f"{name} {1e6 * measured[name]:.3g}" for name in sorted(measured, key=measured.__getitem__))
-
-
-def _next_step(stack: Stack, better: Stack | None, budget_ms: float) -> str:
-    if better is None:
-        return "No measured stack on this device is more accurate."
-    changes = ", ".join(
-        f"{axis} {readable.choice(better.choices[axis])}"
-        for axis in AXES
-        if better.choices[axis] != stack.choices[axis] and better.choices[axis] is not None
-    )
-    gained = f"{100 * (better.accuracy - stack.accuracy):.2f} points"
-    if better.latency_ms <= budget_ms:
-        kept = readable.probability(better.keeps(budget_ms))
-        return (
-            f"One more accurate by {gained} keeps the budget with {kept} only: trial {better.number}, with {changes}."
-        )
-    cost = f"{better.latency_ms - stack.latency_ms:.3f} ms"
-    return f"The next more accurate one costs {cost} for {gained}: trial {better.number}, with {changes}."

@@ -24,6 +24,7 @@ class LayerAccount(TypedDict):
     arithmetic: str
     macs: int
     stored_bytes: int
+    digests: list[str]
     stride: list[int]
     padding: list[int]
     dilation: list[int]

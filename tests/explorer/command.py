@@ -18,7 +18,15 @@ def dlas(*arguments: object) -> int:
     return code or 0
 
 
-def answer(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
+def document(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
+    """Return the whole JSON document that a command prints with ``--json``."""
     capsys.readouterr()
     assert dlas(*arguments, "--json") == code
     return json.loads(capsys.readouterr().out)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
+    """Return the result in the JSON document that a command prints."""
+    found = document(capsys, *arguments, code=code)
+    assert (found["schema"], found["command"]) == (1, arguments[0])
+    return found["result"]

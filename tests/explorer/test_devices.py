@@ -66,7 +66,7 @@ def test_a_target_that_does_not_fit_is_refused_with_what_the_device_says(
 ) -> None:
     target, lacks = lacking_target()
     file = devices_file(tmp_path / "devices.toml", wrong=target)
-    found = answer(capsys, "devices", "--check", "wrong", "--file", file, code=2)
+    found = answer(capsys, "devices", "--check", "wrong", "--file", file, code=2)["check"]
     assert (found["tracker"], found["server"], found["compiler"], found["peaks"]) == (True, True, True, None)
     assert lacks in found["refusal"]
     assert found["says"]["kernel"]
@@ -110,7 +110,7 @@ def test_an_entry_is_added_by_what_the_device_says(tmp_path: Path, capsys: pytes
     file = tmp_path / "devices.toml"
     with loopback.server("mine", CORES[:1], tmp_path / "log") as tracker:
         options = ("devices", "--add", "here", "--tracker", tracker, "--key", "mine", "--file", file)
-        (added,) = answer(capsys, *options)
+        (added,) = answer(capsys, *options)["devices"]
         assert (added["name"], added["tracker"], added["key"]) == ("here", tracker, "mine")
         assert added["target"]["num-cores"] == 1
         written = file.read_text()

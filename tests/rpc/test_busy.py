@@ -33,7 +33,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_a_check_says_that_the_device_is_held(held: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = time.monotonic()
-    found = answer(capsys, "devices", "--check", "board", "--file", held, code=2)
+    found = answer(capsys, "devices", "--check", "board", "--file", held, code=2)["check"]
     assert time.monotonic() - start < SECONDS
     assert (found["tracker"], found["server"]) == (True, False)
     assert SAID in found["refusal"]

@@ -79,7 +79,7 @@ def test_a_runtime_without_a_gpu_is_refused_before_anything_is_trained(
 def test_the_processor_of_a_gpu_is_asked_as_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host = '{ kind = "llvm", mtriple = "riscv64-linux-gnu" }'
     (tmp_path / "d.toml").write_text(f'[gpu]\ntarget = {{ kind = "opencl", host = {host} }}\n')
-    found = answer(capsys, "devices", "--check", "gpu", "--file", tmp_path / "d.toml", code=2)
+    found = answer(capsys, "devices", "--check", "gpu", "--file", tmp_path / "d.toml", code=2)["check"]
     assert "and its target is for riscv64 (mtriple 'riscv64-linux-gnu')" in found["refusal"]
     assert (found["gpu"], found["peaks"]) == (None, None)
 
@@ -104,7 +104,7 @@ def test_an_entry_for_a_gpu_is_added_by_what_it_says(tmp_path: Path, capsys: pyt
     file = tmp_path / "devices.toml"
     with loopback.server("mine", loopback.own_cores()[:1], tmp_path / "log") as tracker:
         options = ("devices", "--add", "gpu", "--tracker", tracker, "--key", "mine", "--file", file, "--kind")
-        (added,) = answer(capsys, *options, "opencl")
+        (added,) = answer(capsys, *options, "opencl")["devices"]
         assert added["target"]["kind"] == "opencl"
         assert added["target"]["host"]["num-cores"] == 1
         assert explorer.devices.devices(file)["gpu"].is_gpu

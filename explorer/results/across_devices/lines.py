@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from explorer.results import readable
 from explorer.results.across_devices.same_stack import one_each
 from explorer.results.best_stack import stack_of
-from explorer.results.emulated import emulated_devices
+from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.figures import fronts, layout
 from explorer.results.figures.layout import LOOKS, ON_FRONT
 from explorer.space.limits import Limit
@@ -18,10 +18,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from explorer.results.figures.kinds import Options, Study
+
 Styles = Mapping[str, Mapping[str, str]]  # see `layout.styles`
 FAINT = {"color": "rgba(120, 120, 120, 0.22)", "width": 1}
 ELSEWHERE_PX = 7  # a marker of a stack on a device where it is not on the front
 GAP = {"device": None, "latency_ms": None}  # ends a line
+
+
+def draw(study: Study, options: Options) -> go.Figure | None:
+    """Return `lines` of an opened study."""
+    frame = without_emulated(study.frame, () if options.emulated else study.emulated_devices)
+    return lines(frame, study.name, options.latency_ms, study.limits)
 
 
 def lines(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from explorer.fronts import certainty
+from explorer.fronts.knee import AXES, knees
 from explorer.fronts.pareto import on_front, violations
 from explorer.results import readable
 from explorer.results.best_stack import Stack, stack_of
@@ -21,8 +22,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-FRONT: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
+    from explorer.results.figures.kinds import Options, Study
+
+FRONT: Mapping[str, Direction] = AXES
 GAP_PX = 115
+
+
+def draw(study: Study, options: Options) -> go.Figure | None:
+    """Return `fronts` of an opened study; None where no trial is complete."""
+    frame = study.on(options.device)
+    if not (frame["state"] == "complete").any():
+        return None
+    return fronts(frame, study.name, options.latency_ms, study.limits)
 
 
 def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limits: Sequence[Limit] = ()) -> go.Figure:
@@ -87,6 +98,7 @@ def _draw_device(
         ),
         **place,
     )
+    figure.add_trace(layout.knee(front[front.index.isin(list(knees(front).values()))]), **place)
     for standing in LOOKS:
         for compression, group in rows[rows["standing"] == standing].groupby("compression"):
             figure.add_trace(_points(group, styles, str(compression), standing), **place)

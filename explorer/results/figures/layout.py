@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from explorer.fronts.knee import knees
 from explorer.fronts.pareto import violations
 from explorer.space.limits import Limit
 
@@ -41,6 +42,7 @@ LATENCY_TITLE = "Latency per inference (ms), median"
 LOG_FROM = 12  # slowest over fastest latency from which a linear axis would crowd the fast stacks
 ROW_PX = 470
 BUDGET = {"color": "#555", "width": 1.5, "dash": "dash"}
+KNEE = {"symbol": "circle-open", "size": 24, "color": "#444", "line": {"width": 1.5}}
 AXIS = {"showline": True, "linecolor": "#999", "ticks": "outside", "showticklabels": True}
 
 
@@ -60,8 +62,18 @@ def add_legend(figure: go.Figure, measured: pd.DataFrame, budget_ms: float | Non
         return
     add_choices(figure, styles(measured))
     _add_entry(figure, "Pareto front", "lines", "Lines", mode="lines", line={"color": "#444", "width": 2})
+    if knees(measured[measured["standing"] == ON_FRONT]):
+        _add_entry(figure, "its knee", "lines", "Lines", mode="markers", marker={**KNEE, "size": 14})
     if budget_ms is not None:
         _add_entry(figure, f"budget, {budget_ms:g} ms", "lines", "Lines", mode="lines", line=BUDGET)
+
+
+def knee(rows: pd.DataFrame) -> go.Scatter:
+    """Return a ring around the knee of a front; `rows` has its trial, or none where the front has none."""
+    import plotly.graph_objects as go
+
+    latency, accuracy = rows["latency_ms"], rows["accuracy"]
+    return go.Scatter(x=latency, y=accuracy, mode="markers", marker=KNEE, hoverinfo="skip", showlegend=False)
 
 
 def add_choices(figure: go.Figure, looks: Mapping[str, Mapping[str, str]]) -> None:

@@ -83,7 +83,7 @@ def test_trials_measured_again_are_shown_with_their_intervals(
     assert dlas("measure", 3, 1, "--sessions", 2, "-w", place.root, "--space", "other.toml") == 0
     ((positional, named),) = asked
     assert positional == ([3, 1], place.root, None)
-    assert named == {"sessions": 2, "space": "other.toml", "engine": "local", "address": None}
+    assert named == {"sessions": 2, "space": "other.toml", "engine": "local", "address": None, "observer": None}
     _, first, second = capsys.readouterr().out.splitlines()
     assert first.split() == ["1", "local", "2.000", "1.960", "to", "2.100", "4"]
     assert second.split()[:7] == ["3", "local", "4.000", "3.920", "to", "4.200", "6"]

@@ -88,7 +88,7 @@ def test_the_front_is_followed_by_its_ties(tmp_path: Path, capsys: pytest.Captur
     ends = {"latency_low_ms": 12.0, "latency_high_ms": 12.2}
     again = Record({**values, "latency_ms": 12.1, **ends})
     records.add_trial("drawn", 12, Configuration("digits", "vgg16"), again, 1.0)
-    rows = answer(capsys, "front", "-w", place.root)
+    rows = answer(capsys, "front", "-w", place.root)["stacks"]
     assert [row["number"] for row in rows if row["tied"]] == [12]
     assert rows[-1]["number"] == 12
     assert rows[0]["front_probability"] + rows[-1]["front_probability"] == pytest.approx(1.0)
@@ -101,7 +101,7 @@ def test_the_front_is_followed_by_its_ties(tmp_path: Path, capsys: pytest.Captur
 def test_front_prints_what_the_function_returns(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = answer(capsys, "front", "-w", workspace, "--figure", tmp_path / "f.html")
+    rows = answer(capsys, "front", "-w", workspace, "--figure", tmp_path / "f.html")["stacks"]
     expected = explorer.front(workspace)
     assert [row["number"] for row in rows] == expected["number"].tolist() == [11, 10, 8, 7, 6, 5, 3, 2, 1, 0]
     assert rows[0]["test_images"] == 450
@@ -116,11 +116,12 @@ def test_the_front_keeps_the_limits_and_without_one_that_does_the_nearest_is_sho
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place, records = searched(tmp_path, limits=["latency_ms <= 3.5", "accuracy >= 0.91"])
-    assert [row["number"] for row in answer(capsys, "front", "-w", place.root)] == [2]
+    assert [row["number"] for row in answer(capsys, "front", "-w", place.root)["stacks"]] == [2]
     assert explorer.nearest(place.root).empty
     limits = ["latency_ms <= 0.5 on local"]
     Study(make(tmp_path, SMALL, sampler="grid", limits=limits), place, records)  # the next run has others
-    assert answer(capsys, "front", "-w", place.root) == []
+    found = answer(capsys, "front", "-w", place.root)
+    assert (found["stacks"], [row["number"] for row in found["nearest"]]) == ([], [0])
     assert dlas("front", "-w", place.root, "--figure", tmp_path / "f.html") == 0
     said, _, nearest, *_ = capsys.readouterr().out.splitlines()
     assert said == "No stack keeps the limits on local (latency_ms <= 0.5 on local). The nearest:"
@@ -129,7 +130,7 @@ def test_the_front_keeps_the_limits_and_without_one_that_does_the_nearest_is_sho
 
 
 def test_the_fronts_of_several_devices_are_compared(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = answer(capsys, "front", "--compare", "-w", on_two)
+    found = answer(capsys, "front", "--compare", "-w", on_two)["comparison"]
     assert found == explorer.compare(on_two).as_dict()
     assert found["devices"] == ["board", "local"]
     missing, row = (row for row in found["stacks"] if row["device"] == "board" and row["stack"] in (7, 8))
@@ -147,7 +148,9 @@ def test_the_front_of_one_device_is_compared_alone(
     on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ("front", "--compare", "--device", "local", "-w", on_two)
-    assert {row["front_of"] for row in answer(capsys, *given, "--figure", tmp_path / "f.html")["stacks"]} == {"local"}
+    assert {
+        row["front_of"] for row in answer(capsys, *given, "--figure", tmp_path / "f.html")["comparison"]["stacks"]
+    } == {"local"}
     page = (tmp_path / "f.html").read_text()
     assert page.index("drawn: accuracy against latency") < page.index("drawn: the same stacks across devices")
     assert dlas(*given) == 0
@@ -198,9 +201,9 @@ def test_export_writes_the_whole_frame(workspace: Path, tmp_path: Path, capsys: 
 
 
 def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = {space["name"]: space for space in answer(capsys, "spaces")}
+    found = {space["name"]: space for space in answer(capsys, "spaces")["spaces"]}
     assert found["quickstart"]["trials"] == 36
-    assert [device["name"] for device in answer(capsys, "devices")] == ["local"]
+    assert [device["name"] for device in answer(capsys, "devices")["devices"]] == ["local"]
     (tmp_path / "d.toml").write_text('[board]\ntracker = "lan:9190"\ntarget = { kind = "llvm", mcpu = "cortex-a72" }\n')
     assert dlas("spaces") == dlas("devices", "--file", tmp_path / "d.toml") == 0
     text = capsys.readouterr().out
@@ -210,7 +213,7 @@ def test_spaces_and_devices_list_what_is_bundled(tmp_path: Path, capsys: pytest.
 
 def test_spaces_prints_the_axes_of_one_and_its_executions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, {**SMALL, "device": ["local", "phone"]})
-    found = answer(capsys, "spaces", path)
+    found = answer(capsys, "spaces", path)["space"]
     assert (found["name"], found["configurations"], found["missing_devices"]) == ("drawn", 80, ["phone"])
     assert found["axes"]["ratio"] == [0.5, 0.75]
     stages = {stage["stage"]: stage for stage in found["stages"]}
@@ -229,7 +232,7 @@ def test_a_continuous_space_is_printed_without_its_executions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make(tmp_path, {**SMALL, "ratio": {"low": 0.3, "high": 0.9}, "threads": {"low": 1, "high": 8}}).path
-    found = answer(capsys, "spaces", path)
+    found = answer(capsys, "spaces", path)["space"]
     assert found["stages"] is None
     assert found["axes"]["ratio"] == [{"low": 0.3, "high": 0.9, "step": None, "log": False}]
     assert dlas("spaces", path) == 0

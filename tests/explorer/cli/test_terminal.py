@@ -33,7 +33,7 @@ def test_parts_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.print_json({"a": [1, None]})
-    assert json.loads(capsys.readouterr().out) == {"a": [1, None]}
+    terminal.print_json("best", {"a": [1, None]})
+    assert json.loads(capsys.readouterr().out) == {"schema": 1, "command": "best", "result": {"a": [1, None]}}
     with pytest.raises(ValueError, match="JSON compliant"):
-        terminal.print_json(float("nan"))
+        terminal.print_json("best", {"a": float("nan")})

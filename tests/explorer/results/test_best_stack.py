@@ -95,7 +95,7 @@ def test_an_answer_keeps_the_budget_with_the_confidence_asked_for(
     answer = best_stack.best(FRAME, "local", 2.02, confidence=confidence)
     assert numbers(answer) == expected
     assert answer.confidence is not None
-    assert answer.confidence >= confidence == answer.min_confidence
+    assert answer.confidence >= confidence == answer.goals.min_confidence
 
 
 def test_where_none_keeps_the_budget_surely_enough_the_nearest_is_told() -> None:

@@ -95,7 +95,7 @@ def test_fronts_are_compared_with_those_of_emulated_devices_where_asked(
 ) -> None:
     assert dlas("front", "--compare", "-w", root) == 2
     assert "without the emulated ones (board) the study has local" in capsys.readouterr().err
-    found = answer(capsys, "front", "--compare", "--emulated", "-w", root)
+    found = answer(capsys, "front", "--compare", "--emulated", "-w", root)["comparison"]
     assert (found["devices"], found["emulated"]) == (["board", "local"], ["board"])
     pages = {asked: explorer.figure(tmp_path / f"{asked}.html", root, emulated=asked) for asked in (True, False)}
     across = {asked: "the same stacks across devices" in page.read_text() for asked, page in pages.items()}
@@ -115,7 +115,7 @@ def test_the_mark_is_in_every_table(root: Path, capsys: pytest.CaptureFixture[st
     for command in (("front",), ("status",)):
         assert dlas(*command, "-w", root) == 0
         assert "board (emulated)" in capsys.readouterr().out
-    assert {row["device"]: row["latency_emulated"] for row in answer(capsys, "front", "-w", root)} == {
+    assert {row["device"]: row["latency_emulated"] for row in answer(capsys, "front", "-w", root)["stacks"]} == {
         "board": True,
         "local": None,
     }

@@ -127,7 +127,8 @@ def test_what_ties_with_the_front_stands_apart_from_it(tmp_path: Path) -> None:
     with explorer.open(place.root) as study:
         front, ties = study.front("board"), study.ties("board")
         assert (front["number"].tolist(), ties["number"].tolist()) == ([12], [13])
-        assert front.columns.tolist() == ties.columns.tolist() == [*study.frame.columns, "front_probability"]
+        columns = [*study.frame.columns, "front_probability", "knee"]
+        assert front.columns.tolist() == ties.columns.tolist() == columns
         assert front["front_probability"].item() + ties["front_probability"].item() == pytest.approx(1.0)
         assert study.ties("local").empty
         assert study.front_with_ties("board")["tied"].tolist() == [False, True]

@@ -116,6 +116,19 @@ def test_the_front_is_a_staircase_of_what_is_reached() -> None:
     assert list(line.y) == sorted(line.y)
 
 
+def test_the_knee_has_a_ring_and_an_entry_in_the_legend() -> None:
+    def ring(figure: Any) -> list[tuple[float, float]]:
+        rings = [trace for trace in figure.data if trace.marker.symbol == "circle-open" and trace.name is None]
+        return [spot for trace in rings for spot in zip(trace.x, trace.y, strict=True)]
+
+    bent = fronts.fronts(frame_of(complete(0, 0.5, 1.0), complete(1, 0.9, 2.0), complete(2, 0.91, 100.0)), "x")
+    assert ring(bent) == [(2.0, 0.9)]
+    assert "its knee" in [trace.name for trace in bent.data]
+    straight = fronts.fronts(frame_of(complete(0, 0.5, 1.0), complete(1, 0.9, 2.0)), "x")
+    assert ring(straight) == []
+    assert "its knee" not in [trace.name for trace in straight.data]
+
+
 def test_the_budget_is_a_line_on_every_device() -> None:
     figure = fronts.fronts(study(("local", "board")), "x", budget_ms=1.5)
     lines = [shape for shape in figure.layout.shapes if shape.x0 == shape.x1 == 1.5]

@@ -1,0 +1,144 @@
+"""The best stack for some goals → words and a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.core.configuration import AXES
+from explorer.results import readable
+
+if TYPE_CHECKING:
+    from explorer.results.best_stack import Best
+    from explorer.results.goals import Goals
+    from explorer.results.stack import Stack
+
+
+def best_text(best: Best) -> RenderableType:
+    """Return the answer in words, with the whole stack."""
+    wanted = f"{_wanted(best.goals)} on {escape(best.device)}" + _with(best.goals)
+    tried = f"{best.considered} stacks measured, {best.failed} failed"
+    if best.without_base:
+        tried += f", {best.without_base} left out: no trial of their uncompressed network is on record"
+    if best.stack is None:
+        if best.nearest is None:
+            return f"No stack is known{wanted} ({tried})."
+        nearest = f"[bold]No stack fits[/]{wanted} ({tried}). The nearest:"
+        return Group(nearest, stack_table(best.nearest), *_beside_the_base(best))
+    superlative = "most accurate" if best.goals.bounds_latency else "fastest"
+    lines: list[RenderableType] = [f"[bold]The {superlative} stack[/]{wanted} ({tried}):", stack_table(best.stack)]
+    lines += _beside_the_base(best)
+    if best.confidence is not None:
+        on_each = " on every device" if best.stack.on_each else ""
+        lines.append(f"It {_kept(best.goals)}{on_each} with {readable.probability(best.confidence)}.")
+    lines += [f"[yellow]note:[/] {note}" for note in _notes(best, best.stack)]
+    lines.append(_next_step(best.stack, best.next_better, best.goals))
+    return Group(*lines)
+
+
+def _wanted(goals: Goals) -> str:
+    """Return the budget in words, with a space before them; nothing where there is none."""
+    return "" if goals.budget_ms is None else f" within {goals.budget_ms:g} ms"
+
+
+def _with(goals: Goals) -> str:
+    """Return all goals but the budget in words."""
+    asked = []
+    if goals.min_accuracy is not None:
+        asked.append(f"with at least {readable.share(goals.min_accuracy)} accuracy")
+    if goals.max_drop is not None:
+        asked.append(f"at most {100 * goals.max_drop:g} points less accurate than the uncompressed network")
+    if goals.min_speed_up is not None:
+        asked.append(f"at least {goals.min_speed_up:g} times as fast as the uncompressed network")
+    text = "".join(f" {'and ' * (index > 0)}{each}" for index, each in enumerate(asked))
+    if goals.min_confidence is not None:
+        text += f", {'kept' if goals.min_speed_up is None else 'reached'} with a probability of at least "
+        text += f"{100 * goals.min_confidence:g} %"
+    return text
+
+
+def _kept(goals: Goals) -> str:
+    """Return what a stack does that is fast enough."""
+    if goals.min_speed_up is None:
+        return "keeps the budget"
+    return "reaches the speed-up" + (" and keeps the budget" if goals.budget_ms is not None else "")
+
+
+def _beside_the_base(best: Best) -> Iterator[str]:
+    """Yield what the stack loses and gains against the uncompressed network, and which trials tell so."""
+    if best.drop is not None:
+        base, accuracy, drop = best.drop
+        less = f"{100 * drop:.2f} points below" if drop >= 0 else f"{-100 * drop:.2f} points above"
+        yield f"Its accuracy lies {less} the uncompressed network's {readable.share(accuracy)}: trial {base}."
+    for each in best.speed_ups:
+        on = f" on {escape(each.device)}" if len(best.speed_ups) > 1 else ""
+        value, low, high = each.factor
+        times = f"[bold]{value:.2f}[/] ({low:.2f} to {high:.2f}) times as fast{on}"
+        yield (
+            f"It is {times} as the uncompressed network, whose fastest stack takes {each.base_latency.value:.3f} ms: "
+            f"trial {each.base}."
+        )
+
+
+def _notes(best: Best, stack: Stack) -> Iterator[str]:
+    """Yield what to mind of an answer."""
+    if stack.disturbed:
+        yield f"its latency is disturbed: {escape(stack.disturbed)}"
+    if stack.emulated:
+        yield readable.EMULATED
+    if best.crosses_budget:
+        yield f"the interval of its latency reaches {stack.high_ms:.3f} ms, over the budget"
+    least = best.goals.min_speed_up
+    if least is not None and any(each.factor.low < least for each in best.speed_ups):
+        low = min(each.factor.low for each in best.speed_ups)
+        yield f"the interval of its speed-up begins at {low:.2f}, below {least:g}"
+
+
+def _next_step(stack: Stack, better: Stack | None, goals: Goals) -> str:
+    if better is None:
+        return (
+            f"No measured stack on this device {'that loses no more ' * (goals.max_drop is not None)}is more accurate."
+        )
+    changes = ", ".join(
+        f"{axis} {readable.choice(better.choices[axis])}"
+        for axis in AXES
+        if better.choices[axis] != stack.choices[axis] and better.choices[axis] is not None
+    )
+    gained = f"{100 * (better.accuracy - stack.accuracy):.2f} points"
+    if goals.budget_ms is not None and goals.min_speed_up is None and better.latency_ms <= goals.budget_ms:
+        kept = readable.probability(better.keeps(goals.budget_ms))
+        return (
+            f"One more accurate by {gained} keeps the budget with {kept} only: trial {better.number}, with {changes}."
+        )
+    cost = f"{better.latency_ms - stack.latency_ms:.3f} ms"
+    return f"The next more accurate one costs {cost} for {gained}: trial {better.number}, with {changes}."
+
+
+def stack_table(stack: Stack) -> Table:
+    """Return a stack layer by layer, then what it reaches."""
+    table = Table.grid(padding=(0, 2))
+    for layer, choices in stack.layers.items():
+        text = ", ".join(f"{axis} {readable.choice(choice)}" for axis, choice in choices.items() if choice is not None)
+        table.add_row(f"  [cyan]{escape(layer)}[/]", text)
+    images = f" ({stack.test_images} images)" if stack.test_images else ""
+    test = "" if stack.test_accuracy is None else f", {readable.share(stack.test_accuracy)} test{images}"
+    within = ""
+    if ends := stack.accuracy_interval:
+        within = f", 95 % interval {readable.share(ends.low)} to {readable.share(ends.high)}"
+    table.add_row("  accuracy", f"[bold]{readable.share(stack.accuracy)}[/] validation{within}{test}")
+    latencies = {
+        f"latency on {readable.device(escape(name), on.emulated)}": on.latency for name, on in stack.on_each.items()
+    }
+    for name, latency in (latencies or {readable.device("latency", stack.emulated): stack.latency}).items():
+        interval = f"95 % interval {latency.low:.3f} to {latency.high:.3f} ms"
+        table.add_row(f"  {name}", f"[bold]{latency.value:.3f} ms[/], {interval}")
+    table.add_row("  size", f"[bold]{readable.size(stack.size_bytes)}[/]")
+    if stack.placed is not None:
+        table.add_row("  as asked", f"{stack.placed} of {stack.convolutions} convolutions")
+    trials = {on.number: f"{on.number} on {escape(name)}" for name, on in stack.on_each.items()}
+    table.add_row("  trial", ", ".join(trials.values()) if len(trials) > 1 else str(stack.number))
+    return table

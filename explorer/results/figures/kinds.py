@@ -1,0 +1,150 @@
+"""Kind of a figure and an opened study → the figure; and figures → files: pages, and images without a browser.
+
+A kind is a line of `KINDS` and a function ``draw(study, options)`` in the module that it names, which returns a Plotly
+figure, or None where the study has nothing to draw. Listing the kinds imports none of these modules.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from explorer.core.errors import ExplorerError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from explorer.space.limits import Limit
+
+PAGE = "html"
+FORMATS = (PAGE, "png", "svg", "pdf")
+
+
+class Study(Protocol):
+    """What figures read of a study: `explorer.results.open_study.OpenStudy`, which itself draws some of them."""
+
+    name: str
+
+    @property
+    def frame(self) -> pd.DataFrame: ...  # noqa: D102
+
+    @property
+    def limits(self) -> Sequence[Limit]: ...  # noqa: D102
+
+    @property
+    def emulated_devices(self) -> Set[str]: ...  # noqa: D102
+
+    def on(self, device: str | None) -> pd.DataFrame: ...  # noqa: D102
+
+
+class Kind(NamedTuple):
+    """A kind of figure.
+
+    Parameters
+    ----------
+    module
+        The module with its ``draw``.
+    shows
+        What is to be seen, for lists.
+    takes
+        The options that it heeds, names of `Options`.
+    lacks
+        What a study needs that has nothing to draw, after "needs".
+    """
+
+    module: str
+    shows: str
+    takes: tuple[str, ...] = ()
+    lacks: str = "a complete trial"
+
+
+KINDS: Mapping[str, Kind] = {
+    "front": Kind(
+        "explorer.results.figures.fronts",
+        "accuracy over latency on each device, with the front",
+        ("device", "latency_ms"),
+    ),
+    "across_devices": Kind(
+        "explorer.results.across_devices.lines",
+        "the latency of each stack from device to device",
+        ("latency_ms", "emulated"),
+        "stacks that were measured on at least two devices",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a figure may be asked for beside its kind.
+
+    Parameters
+    ----------
+    device
+        The one to draw; all unless given.
+    latency_ms
+        A budget to draw.
+    emulated
+        Whether emulated devices stand beside real ones.
+    trial
+        The one to draw.
+    """
+
+    device: str | None = None
+    latency_ms: float | None = None
+    emulated: bool = False
+    trial: int | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the options that differ from what they are unless given."""
+        return tuple(each.name for each in fields(self) if getattr(self, each.name) != each.default)
+
+
+def draw(kind: str, study: Study, options: Options) -> go.Figure:
+    """Return the figure of a kind.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such kind, it does not take an option, or the study has nothing to draw.
+    """
+    if kind not in KINDS:
+        raise ExplorerError(f"unknown figure '{kind}'{did_you_mean(kind, KINDS)}")
+    module, _, takes, lacks = KINDS[kind]
+    for name in options.given:
+        if name not in takes:
+            taken = ", ".join(f"--{each.replace('_', '-')}" for each in takes) or "none"
+            raise ExplorerError(f"figure {kind} takes no --{name.replace('_', '-')}; it takes: {taken}")
+    figure: go.Figure | None = importlib.import_module(module).draw(study, options)
+    if figure is None:
+        raise ExplorerError(f"figure {kind} needs {lacks}, and study '{study.name}' has none")
+    return figure
+
+
+def save(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a page that works offline, or as an image, as the ending of `path` says.
+
+    Raises
+    ------
+    ExplorerError
+        If the ending is none of `FORMATS`, or the file cannot be written.
+    """
+    ending = path.suffix[1:].lower()
+    if ending not in FORMATS:
+        raise ExplorerError(f"'{path}' does not end in a format of figures{did_you_mean(ending, FORMATS)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if ending == PAGE:
+            from explorer.results.figures import page
+
+            page.write([figure], path)
+        else:
+            from explorer.results.figures import static
+
+            static.write(figure, path)
+    except OSError as error:
+        raise ExplorerError(f"cannot write '{path}': {error.strerror}") from error
