@@ -27,6 +27,8 @@ from explorer.results.emulated import (
 from explorer.results.figures.fronts import fronts
 from explorer.results.figures.page import write
 from explorer.results.status import Status, status_of
+from explorer.results.study_report.evidence import Evidence
+from explorer.results.study_report.report import Report
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
@@ -273,6 +275,17 @@ class OpenStudy:
         across = lines(beside, self.name, latency_ms, self.limits)
         write([drawn, *([across] if across is not None else [])], page)
         return page
+
+    def report(self, emulated: bool = False) -> Report:
+        """Return what the study says about the questions of the stack; its `write` makes a page of it.
+
+        Parameters
+        ----------
+        emulated
+            Whether emulated devices stand beside real ones.
+        """
+        evidence = Evidence.of(self.name, self.frame, self._front_with_ties, self.objectives, self.limits, emulated)
+        return Report.of(evidence, self.space_file if "space" in self._attributes else None)
 
 
 def open_study(root: Path, study: str | None = None) -> OpenStudy:
