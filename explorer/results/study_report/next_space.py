@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Choices = Mapping[str, Sequence[Any]]
 EXTENDED = ("algorithm", "compression", "model")  # axes whose choices come with the explorer and need nothing else
-MOST_CHOICES = 6  # of numbers that the stacks on the fronts have on an axis; of more, those spread over their order
+MOST_CHOICES = 4  # of numbers that the stacks on the fronts have on an axis; of more, those spread over their order
 MOST_IN_GRID = 200  # configurations of which all are run
 HEAD = """# The next space after study {study}: the choices of the stacks on its fronts and tied with them, and what its
 # report lacks. `dlas spaces` counts it, `dlas run` runs it.
@@ -100,9 +100,9 @@ def write(path: Path, evidence: Evidence, needs: Sequence[Needs], source: Path |
     path.parent.mkdir(parents=True, exist_ok=True)
     every: tuple[Sequence[Mapping[str, Any]], ...] = (before.get("constraints", []), [])
     for constraints in every:
-        chosen = _possible(path, axes, constraints)
+        chosen, count = _possible(path, axes, constraints)
         for limits in (list(map(str, evidence.limits)), []):
-            found = _written(path, evidence, chosen, _kept(constraints, chosen), before, limits)
+            found = _written(path, evidence, chosen, _kept(constraints, chosen), before, limits, count <= MOST_IN_GRID)
             if found is not None:
                 new = {axis: [each for each in chosen.get(axis, ()) if each in own] for axis, own in added.items()}
                 return NextSpace(path, {axis: own for axis, own in new.items() if own}, found)
@@ -117,22 +117,19 @@ def _written(
     constraints: Sequence[Mapping[str, Any]],
     before: Mapping[str, Any],
     limits: Sequence[str],
+    whole: bool,
 ) -> int | None:
-    """Write a space and return how many configurations it has; None where it is no valid one."""
+    """Write a space, to be run as a `whole` or in part, and return its configurations; None if it is no valid one."""
     tables: dict[str, Mapping[str, Any]] = {"axes": axes, "objectives": evidence.objectives}
     settings = {name: before[name] for name in SETTINGS if name in before}
-    search: dict[str, Any] = {"limits": limits} if limits else {}
-    name = f"{evidence.name}-next"
+    search: dict[str, Any] = {"sampler": "grid"} if whole else {"sampler": "auto", "trials": MOST_IN_GRID}
+    search |= {"limits": limits} if limits else {}
+    text = _rendered(f"{evidence.name}-next", {**tables, "search": search, **settings}, constraints)
+    path.write_text(HEAD.format(study=json.dumps(evidence.name)) + text, encoding="utf-8")
     try:
-        for options in ({"sampler": "grid"}, {"sampler": "auto", "trials": MOST_IN_GRID}):
-            text = _rendered(name, {**tables, "search": {**options, **search}, **settings}, constraints)
-            path.write_text(HEAD.format(study=json.dumps(evidence.name)) + text, encoding="utf-8")
-            space = load(path, to_run=False)
-            if space.count <= MOST_IN_GRID:
-                break
+        return load(path, to_run=False).count
     except SpaceError:
         return None
-    return space.count
 
 
 def _plain(axis: str, choices: Iterable[Any]) -> list[Any]:
@@ -165,22 +162,25 @@ def _complete(axes: dict[str, list[Any]]) -> None:
         axes["tuner"] = []
 
 
-def _possible(path: Path, axes: Choices, constraints: Sequence[Mapping[str, Any]]) -> Choices:
-    """Return the choices that some valid configuration has: a space that lists others is refused."""
+def _possible(path: Path, axes: Choices, constraints: Sequence[Mapping[str, Any]]) -> tuple[Choices, int]:
+    """Return the choices that some valid configuration has, and how many these are.
+
+    A space that lists other choices is refused.
+    """
     left: Choices = axes
     while True:
         path.write_text(_rendered("next", {"axes": left}, _kept(constraints, left)), encoding="utf-8")
         file = TomlFile.read(path)
         try:
             read = read_axes(file, devices.load(path.with_name(DEVICES_FILE)))
-            used = grow(read, read_constraints(file, read)).used()
+            tree = grow(read, read_constraints(file, read))
         except SpaceError:
-            return left
-        by_axis = dict(zip(read, used, strict=False))
+            return left, 0
+        by_axis = dict(zip(read, tree.used(), strict=False))
         found = {axis: [each for each in own if each in by_axis.get(axis, ())] for axis, own in left.items()}
         possible = {axis: own for axis, own in found.items() if own}
-        if possible == left or not used:
-            return left
+        if possible == left or not tree.count:
+            return left, tree.count
         left = possible
 
 

@@ -73,8 +73,8 @@ class Report:
         lacking = tuple(answer.needs for answer in self.answers if answer.needs)
         if any(needs.axes for needs in lacking):
             return lacking
-        shares = importances.table(self.evidence.complete)
-        return tuple(needs for needs in (next_space.further(self.evidence, shares),) if needs)
+        shares = self.answers[QUESTIONS.index(importances.QUESTION)]
+        return tuple(needs for needs in (next_space.further(self.evidence, shares.table),) if needs)
 
     @property
     def heading(self) -> str:

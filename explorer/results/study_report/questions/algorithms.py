@@ -92,9 +92,9 @@ def changes(evidence: Evidence, found: pd.DataFrame) -> tuple[pd.DataFrame, int]
     codes = evidence.codes.loc[found.index]
     key = alike(codes, ("algorithm", *TUNING))
     tuned = (found["tuning_trials"] > 0) | (found["tuning_seconds"] > 0)
-    keyed = found.assign(same=key)[found["winner"] != TIED]
-    untuned = keyed[~tuned].drop_duplicates("same").set_index("same")["winner"].rename("winner_untuned")
-    both = keyed[tuned & keyed["same"].isin(untuned.index)].join(untuned, on="same")
+    keyed = found.assign(same=key, tuned=tuned)[found["winner"] != TIED]
+    untuned = keyed[~keyed["tuned"]].drop_duplicates("same").set_index("same")["winner"].rename("winner_untuned")
+    both = keyed[keyed["tuned"] & keyed["same"].isin(untuned.index)].join(untuned, on="same")
     return both[both["winner"] != both["winner_untuned"]], len(both)
 
 

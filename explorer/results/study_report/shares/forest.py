@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 TREES = 64
 MOST_LEAVES = 1024  # of a tree
 MOST_STACKS = 5000  # that a tree is grown on, drawn from all
-MOST_CELLS = 100_000  # combinations of levels over which the forest's variance is taken
+MOST_CELLS = 30_000  # combinations of levels over which the forest's variance is taken
 LEAST_STACKS = 30
 SEED = 0
 
@@ -72,8 +73,8 @@ class Forest:
         single: dict[int, Floats] = {}
         pairs: dict[tuple[int, int], Floats] = {}
         levels = [_encoded(factor.levels, self._own(factor)) for factor in factors]
-        for tree in self.trees:
-            boxes = self._boxes(tree, factors, levels)
+        for tree, bounds in zip(self.trees, self._bounds, strict=True):
+            boxes = self._boxes(bounds, factors, levels)
             weights = [box.mean(axis=1) for box in boxes]  # of each leaf: the share of levels in its box
             value = tree.value[:, 0, 0][tree.children_left < 0]
             for index, box in enumerate(boxes):
@@ -88,11 +89,17 @@ class Forest:
     def _own(self, factor: Factor) -> list[tuple[str, object]]:
         return [column for column in self.encoding if column[0] in factor.axes]
 
-    def _boxes(self, tree: Any, factors: Sequence[Factor], levels: Sequence[Floats]) -> list[Floats]:
+    @cached_property
+    def _bounds(self) -> list[tuple[Floats, Floats]]:
+        return [_bounds(tree, len(self.encoding)) for tree in self.trees]
+
+    def _boxes(
+        self, bounds: tuple[Floats, Floats], factors: Sequence[Factor], levels: Sequence[Floats]
+    ) -> list[Floats]:
         """Return for every factor which of its levels each leaf's box holds: 0 or 1, shape (leaves, levels)."""
         import numpy as np
 
-        low, high = _bounds(tree, len(self.encoding))
+        low, high = bounds
         found = []
         for factor, encoded in zip(factors, levels, strict=True):
             inside = np.ones((len(low), len(encoded)), dtype=bool)
@@ -152,13 +159,15 @@ def _bounds(tree: Any, columns: int) -> tuple[Floats, Floats]:
     import numpy as np
 
     low, high = np.full((tree.node_count, columns), -np.inf), np.full((tree.node_count, columns), np.inf)
-    for node in range(tree.node_count):  # a parent stands before its children
-        left, right = tree.children_left[node], tree.children_right[node]
-        if left < 0:
-            continue
-        feature, threshold = tree.feature[node], tree.threshold[node]
-        low[[left, right]], high[[left, right]] = low[node], high[node]
-        high[left, feature] = min(high[left, feature], threshold)
-        low[right, feature] = max(low[right, feature], threshold)
+    nodes = np.flatnonzero(tree.children_left[:1] >= 0)
+    while len(nodes):  # all nodes of one depth at once
+        left, right = tree.children_left[nodes], tree.children_right[nodes]
+        feature, threshold = tree.feature[nodes], tree.threshold[nodes]
+        for children in (left, right):
+            low[children], high[children] = low[nodes], high[nodes]
+        high[left, feature] = np.minimum(high[left, feature], threshold)
+        low[right, feature] = np.maximum(low[right, feature], threshold)
+        below = np.concatenate([left, right])
+        nodes = below[tree.children_left[below] >= 0]
     leaves = tree.children_left < 0
     return low[leaves], high[leaves]
