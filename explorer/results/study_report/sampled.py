@@ -30,7 +30,7 @@ def across_devices(complete: pd.DataFrame, title: str, limits: Sequence[Limit]) 
     shared = measured_on_several(complete, limits)
     if shared.empty:
         return None
-    best = shared.groupby("stack")["standing"].transform(lambda each: (each == ON_FRONT).any())
+    best = shared["stack"].isin(shared.loc[shared["standing"] == ON_FRONT, "stack"])
     faint = shared.loc[~best, "stack"].drop_duplicates()
     chosen = faint if len(faint) <= MOST_FAINT else faint.sample(MOST_FAINT, random_state=SEED)
     kept = complete.loc[shared[best | shared["stack"].isin(chosen)].index]

@@ -114,14 +114,14 @@ def _dtypes(rows: pd.DataFrame) -> pd.Series[str]:
 
 
 def _sentence(device: str, group: pd.DataFrame) -> str:
-    counts = group["winner"].value_counts()
+    counts = group["winner"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     won = [f"{name} wins {count:,}" for name, count in counts.items() if name != TIED]
     tied = int(counts.get(TIED, 0))
     contests_ = words.counted(len(group), "contest")
-    places = group.loc[group["winner"] != TIED].groupby(PLACE[1:])["winner"].agg(lambda each: each.mode().iloc[0])
+    places = group.loc[group["winner"] != TIED].groupby(PLACE[1:])["winner"].agg(lambda each: " and ".join(each.mode()))
     if not won:
         return f"On {device}, the two fastest algorithms cannot be told apart in any of {contests_}."
-    same = places.nunique() == 1
+    same = places.nunique() == 1 and places.iloc[0] in counts  # neither different ones nor several that win as often
     which = "the same algorithm wins most on every network and dtype" if same else "it depends on network and dtype"
     beside = f"; in {tied:,} the two fastest cannot be told apart" if tied else ""
     return f"On {device}, of {contests_} {words.listed(won)}{beside}: {which}."

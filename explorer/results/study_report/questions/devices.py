@@ -82,7 +82,8 @@ def _counts(group: pd.DataFrame) -> tuple[object, ...]:
 
 def _sentence(row: words.Row) -> str:
     measured, lose, tied = (int(row[name]) for name in ("measured", "lose", "tied"))
-    text = f"Of {words.counted(measured, 'stack')} on the front of {row['front_of']}, {lose:,} lose on {row['on']}"
+    verb = "loses" if lose == 1 else "lose"
+    text = f"Of {words.counted(measured, 'stack')} on the front of {row['front_of']}, {lose:,} {verb} on {row['on']}"
     text += f" and {tied:,} cannot be told apart from its front" if tied else ""
     factor = words.interval(row, *FACTOR)
     if factor.value > 1:
