@@ -73,19 +73,23 @@ def main() -> None:
             # In a process of its own: its memory and its imports are the report's.
             with get_context("spawn").Pool(1) as pool:
                 start = time.perf_counter()
-                page_mb, mib = pool.apply(write, (Path(folder),))
+                found = pool.apply(write, (Path(folder),))
                 seconds = time.perf_counter() - start
-        rows.append({"trials": trials, "seconds": round(seconds, 1), "mib": mib, "page_mb": page_mb})
+        rows.append({"trials": trials, "seconds": round(seconds, 1), **found})
     print_table(rows)
     if arguments.json:
         write_json(arguments.json, environment(("pandas", "plotly", "scikit-learn", "numpy")), rows)
 
 
-def write(folder: Path) -> tuple[float, int]:
-    """Write the report of the study in `folder`; return the page's megabytes and the most memory in MiB."""
+def write(folder: Path) -> Row:
+    """Write the report of the study in `folder`; return what that took, and the page's megabytes."""
     page = explorer.report(folder / "report.html", folder / "workspace")
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
-    return round(page.stat().st_size / 1e6, 1), most
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "mib": used.ru_maxrss >> (20 if sys.platform == "darwin" else 10),
+        "page_mb": round(page.stat().st_size / 1e6, 1),
+    }
 
 
 def fill(folder: Path, trials: int) -> None:

@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from explorer.results.figures.intervals import REFERENCE, bar, dress
-from explorer.results.figures.layout import COLOURS
+from explorer.results.figures.layout import COLOURS, logarithmic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,5 +40,5 @@ def sparsity(rows: pd.DataFrame) -> go.Figure:
         )
     figure.add_hline(1.0, line=REFERENCE)
     figure.update_xaxes(title_text="Ratio of removed weights")
-    figure.update_yaxes(title_text="Time in csr over dense", type="log", dtick="D2")
+    figure.update_yaxes(title_text="Time in csr over dense", **logarithmic(rows["times_dense"]))
     return dress(figure, 480)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from explorer.results.figures.intervals import REFERENCE, bar, dots, dress
-from explorer.results.figures.layout import COLOURS, SYMBOLS
+from explorer.results.figures.layout import COLOURS, SYMBOLS, logarithmic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ def speed_up(rows: pd.DataFrame) -> go.Figure:
     over what bytes do. On the dashed line a promise is kept.
     """
     import numpy as np
+    import pandas as pd
     import plotly.graph_objects as go
 
     if rows[list(PROMISES)].isna().all(axis=None):
@@ -51,8 +52,9 @@ def speed_up(rows: pd.DataFrame) -> go.Figure:
     values = rows[["speed_up", *PROMISES]].to_numpy(dtype=float)
     ends = [0.9 * float(np.nanmin(values)), 1.1 * float(np.nanmax(values))]
     figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=REFERENCE, hoverinfo="skip", showlegend=False))
-    figure.update_xaxes(type="log", title_text="Expected speed-up", dtick="D2")
-    figure.update_yaxes(type="log", title_text="Achieved speed-up", dtick="D2")
+    scale = logarithmic(pd.Series(ends))
+    figure.update_xaxes(title_text="Expected speed-up", **scale)
+    figure.update_yaxes(title_text="Achieved speed-up", **scale)
     return dress(figure, 560)
 
 

@@ -83,7 +83,7 @@ class Report:
         devices_ = words.listed(self.evidence.devices) or "no device"
         complete = f"{words.counted(len(self.evidence.complete), 'stack')} measured on {devices_}"
         without = [(state, int((frame["state"] == state).sum())) for state in ("failed", "skipped")]
-        others = [f"{count:,} trials {state}" for state, count in without if count]
+        others = [f"{words.counted(count, 'trial')} {state}" for state, count in without if count]
         emulated = self.evidence.left_out
         aside = f" Emulated devices are left out: {words.listed(emulated)}." if emulated else ""
         return f"{'; '.join([complete, *others])}.{aside}"

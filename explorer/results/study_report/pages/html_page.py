@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from explorer.results.figures.page import CONFIG
 from explorer.results.study_report.pages.parts import Part, cells, numeric
 
+FIGURE = {**CONFIG, "displayModeBar": False}  # it would lie over the legend
 MOST_OPEN = 12  # rows of a table that are shown at once; a longer one unfolds
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #ddd; --paper: #fff; --ground: #f6f6f4;
@@ -79,7 +80,7 @@ def _figure(part: Part, with_plotly: bool) -> tuple[str, bool]:
     figure = part.answer.draw() if part.answer.draw else None
     if figure is None:
         return "", False
-    drawn = figure.to_html(config=CONFIG, include_plotlyjs=with_plotly, full_html=False)
+    drawn = figure.to_html(config=FIGURE, include_plotlyjs=with_plotly, full_html=False)
     return f'<div class="figure">{drawn}</div>', True
 
 

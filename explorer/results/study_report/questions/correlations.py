@@ -64,7 +64,7 @@ def _sentence(device: str, dataset: str, group: pd.DataFrame) -> str:
 
 def _correlated(row: words.Row) -> str:
     found: Interval = words.interval(row, "correlation", "low", "high")
-    unsure = ", which cannot be told apart from none," if found.low <= 0 <= found.high else ""
+    unsure = " (cannot be told apart from none)" if found.low <= 0 <= found.high else ""
     return f"{words.ratio(found)} with {row['other']}{unsure}"
 
 

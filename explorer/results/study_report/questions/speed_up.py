@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from explorer.core.statistics import Interval
 from explorer.results.figures.speed_up import speed_up as draw
 from explorer.results.study_report import estimates, words
 from explorer.results.study_report.answer import Answer, Question, lacking, said
@@ -95,7 +96,9 @@ def _brings(row: words.Row) -> str:
     achieved = words.interval(row, *_SPEED_UP)
     lost = words.interval(row, "accuracy_lost", "lost_low", "lost_high")
     unsure = ", which cannot be told apart from none," if achieved.low <= 1 <= achieved.high else ""
-    costs = f"costs {words.points(lost)} of accuracy"
+    gained = Interval(-lost.value, -lost.high, -lost.low)
+    costs = f"costs {words.points(lost)}" if lost.value >= 0 else f"gains {words.points(gained)}"
+    costs += " of accuracy"
     if lost.low <= 0 <= lost.high:
         costs += ", which cannot be told apart from none"
     pairs_ = words.counted(int(row["pairs"]), "pair")

@@ -95,7 +95,7 @@ def correlations(rows: Sequence[Row]) -> list[str]:
             rho = float(stats.spearmanr(*zip(*both, strict=True)).statistic)
             half = stats.norm.ppf(0.975) * math.sqrt((1 + rho**2 / 2) / (len(both) - 3))
             ends = [math.tanh(math.atanh(rho) + sign * half) for sign in (-1, 1)] if abs(rho) < 1 else [rho, rho]
-            unsure = ", which cannot be told apart from none," if ends[0] <= 0 <= ends[1] else ""
+            unsure = " (cannot be told apart from none)" if ends[0] <= 0 <= ends[1] else ""
             told.append(f"{ratio(Interval(rho, *ends))} with {word}{unsure}")
             most = max(most, len(both))
         if told:
@@ -155,12 +155,13 @@ def _brings(device: str, what: Sequence[Any], pairs: Sequence[tuple[Row, Row]], 
         )
     means = [Interval(*(mean(ends) for ends in zip(*own, strict=True))) for own in networks.values()]
     cost = student([each.value for each in means], means[0])
-    points = [f"{100 * end + 0.0:.1f}" for end in cost]
+    verb, ends = ("costs", cost) if cost.value >= 0 else ("gains", Interval(-cost.value, -cost.high, -cost.low))
+    points = [f"{100 * end + 0.0:.1f}" for end in ends]
     unsure = ", which cannot be told apart from none," if achieved.low <= 1 <= achieved.high else ""
     free = ", which cannot be told apart from none" if cost.low <= 0 <= cost.high else ""
     return (
         f"On {device}, {_lost(what)} brings the largest speed-up, {ratio(achieved)} over {counted(len(pairs), 'pair')}"
-        f"{unsure} and costs {points[0]} points ({points[1]} to {points[2]}) of accuracy{free}."
+        f"{unsure} and {verb} {points[0]} points ({points[1]} to {points[2]}) of accuracy{free}."
     )
 
 
