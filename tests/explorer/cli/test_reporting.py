@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,12 @@ def test_it_opens_the_database_once(on_two: Path, tmp_path: Path, connections: l
 def test_a_study_that_is_not_there_is_an_error(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dlas("report", "-w", on_two, "--study", "drawm") == 2
     assert "did you mean 'drawn'?" in capsys.readouterr().err
+
+
+def test_it_never_imports_torch_or_tvm(on_two: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, explorer; explorer.report(sys.argv[1], sys.argv[2]); "
+        "print('torch' in sys.modules, 'tvm' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "report.html"), str(on_two)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["False", "False"]
