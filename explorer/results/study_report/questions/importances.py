@@ -23,6 +23,7 @@ COLUMNS = ["target", "by", "factor", "with", "share", "method", "r2", "stacks"]
 LAYER, AXIS = "layer", "axis"
 GRID, FOREST = "full grid", "forest"
 POOR_FIT = 0.5  # out-of-bag R² below which a forest's shares are not told as sentences
+LEAST_TOLD, MOST_TOLD = 0.01, 3  # the share of a factor that a sentence names, and how many it names
 NOTE = (
     "Functional analysis of variance, every choice weighing as much as any other: exact where the stacks are a full "
     "grid, else of a random forest of 64 trees, r2 being the share of the variance that it explains of stacks that a "
@@ -102,15 +103,18 @@ def _sentence(target: str, group: pd.DataFrame) -> str:
     if method == FOREST and r2 < POOR_FIT:
         return f"Of {target}, a forest over {stacks} explains too little to say (out-of-bag R² {r2:.2f})."
     alone, together = own[own["with"] == ""], own[own["with"] != ""]
-    told = words.listed([f"{row['factor']} {words.percent(row['share'])}" for row in words.rows(alone[:3])])
-    pair = together.iloc[0] if len(together) else None
-    beside = (
-        ""
-        if pair is None
-        else f"; the largest interaction, {pair['factor']} with {pair['with']}, {words.percent(pair['share'])}"
+    most = words.rows(alone[alone["share"] >= LEAST_TOLD][:MOST_TOLD])
+    told = (
+        words.listed([f"{row['factor']} explains {words.percent(row['share'])}" for row in most])
+        or f"no {by} explains 1 %"
     )
+    pair = words.rows(together[together["share"] >= LEAST_TOLD][:1])
+    named = [
+        f"the largest interaction, {row['factor']} with {row['with']}, {words.percent(row['share'])}" for row in pair
+    ]
+    beside = named[0] if named else "no interaction of two explains 1 %"
     how = f"a full grid of {stacks}" if method == GRID else f"a forest over {stacks}, out-of-bag R² {r2:.2f}"
-    return f"Of the variance of {target}, {told} explain most alone{beside} ({how})."
+    return f"Of the variance of {target}, {told} alone; {beside} ({how})."
 
 
 QUESTION = Question("importances", "How much does each layer of the stack explain?", answer)
