@@ -241,6 +241,32 @@ def draw(
     return Path(path)
 
 
+def report(
+    path: Path | str = "report.html",
+    workspace: Path | str = DEFAULT_WORKSPACE,
+    study: str | None = None,
+    markdown: bool = False,
+    emulated: bool = False,
+) -> Path:
+    """Write what the study says about the questions of the stack, and return the path of what is written.
+
+    That is one HTML page that works offline, or a text in Markdown. Beside it lies the next search space to run, under
+    its name with ``-next.toml`` in place of the ending.
+
+    Parameters
+    ----------
+    emulated
+        Whether emulated devices stand beside real ones.
+
+    Raises
+    ------
+    ExplorerError
+        If a file cannot be written.
+    """
+    with open(workspace, study) as opened:
+        return opened.report(emulated).write(Path(path), markdown)
+
+
 def objectives(workspace: Path | str = DEFAULT_WORKSPACE, study: str | None = None) -> Mapping[str, Direction]:
     """Return quantity → direction, as the study was started with."""
     with open(workspace, study) as opened:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from explorer.cli import figures, listing, profiling, reading, running
+from explorer.cli import figures, listing, profiling, reading, reporting, running
 from explorer.cli.terminal import print_json_error
 from explorer.core.errors import ExplorerError
 
@@ -24,6 +24,7 @@ COMMANDS = (
     *running.COMMANDS,
     *profiling.COMMANDS,
     *reading.COMMANDS,
+    *reporting.COMMANDS,
     *figures.COMMANDS,
     *listing.COMMANDS,
 )

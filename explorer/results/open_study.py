@@ -35,6 +35,8 @@ from explorer.results.emulated import (
 from explorer.results.figures.fronts import fronts
 from explorer.results.figures.page import write
 from explorer.results.status import Status, status_of
+from explorer.results.study_report.evidence import Evidence
+from explorer.results.study_report.report import Report
 from explorer.results.trial import LAYERS, LayerAccount, Trial
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
@@ -390,6 +392,20 @@ class OpenStudy:
         across = lines(beside, self.name, latency_ms, self.limits)
         write([drawn, *([across] if across is not None else [])], page)
         return page
+
+    def report(self, emulated: bool = False) -> Report:
+        """Return what the study says about the questions of the stack; its `write` makes a page of it.
+
+        Parameters
+        ----------
+        emulated
+            Whether emulated devices stand beside real ones.
+        """
+        return Report.of(self.evidence(emulated), self.space_file if "space" in self._attributes else None)
+
+    def evidence(self, emulated: bool = False) -> Evidence:
+        """Return what a report answers its questions by; see `report`."""
+        return Evidence.of(self.name, self.frame, self._front_with_ties, self.objectives, self.limits, emulated)
 
 
 def open_study(root: Path, study: str | None = None) -> OpenStudy:

@@ -31,6 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lambda root: explorer.layers(3, root),
         lambda root: explorer.best(3.5, "local", workspace=root),
         lambda root: explorer.figure(root / "page.html", root),
+        lambda root: explorer.report(root / "report.html", root),
     ],
 )
 def test_a_question_opens_the_study_once_and_closes_it(

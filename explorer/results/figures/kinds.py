@@ -1,7 +1,8 @@
 """Kind of a figure and an opened study → the figure; and figures → files: pages, and images without a browser.
 
 A kind is a line of `KINDS` and a function ``draw(study, options)`` in the module that it names, which returns a Plotly
-figure, or None where the study has nothing to draw. Listing the kinds imports none of these modules.
+figure, or None where the study has nothing to draw; or the module of a question of a report, whose figure it is.
+Listing the kinds imports none of these modules.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from explorer.profiles.profile import Profile
     from explorer.space.limits import Limit
 
 PAGE = "html"
@@ -40,6 +42,10 @@ class Study(Protocol):
 
     def on(self, device: str | None) -> pd.DataFrame: ...  # noqa: D102
 
+    def evidence(self, emulated: bool = False) -> object: ...  # noqa: D102
+
+    def profiles(self, trial: int) -> Mapping[str, Profile]: ...  # noqa: D102
+
 
 class Kind(NamedTuple):
     """A kind of figure.
@@ -47,7 +53,7 @@ class Kind(NamedTuple):
     Parameters
     ----------
     module
-        The module with its ``draw``.
+        The module with its ``draw`` or, as `answers` says, with the ``QUESTION`` of a report that it answers.
     shows
         What is to be seen, for lists.
     takes
@@ -60,6 +66,12 @@ class Kind(NamedTuple):
     shows: str
     takes: tuple[str, ...] = ()
     lacks: str = "a complete trial"
+    answers: bool = False
+
+
+def _answer(question: str, shows: str, lacks: str) -> Kind:
+    """Return the kind of figure that a question of a report is answered with."""
+    return Kind(f"explorer.results.study_report.questions.{question}", shows, ("emulated",), lacks, answers=True)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -74,6 +86,25 @@ KINDS: Mapping[str, Kind] = {
         ("latency_ms", "emulated"),
         "stacks that were measured on at least two devices",
     ),
+    "profile": Kind(
+        "explorer.results.figures.profile",
+        "the time of a network, layer by layer",
+        ("trial", "device"),
+        "a profile of that trial on that device; 'dlas profile' takes one",
+    ),
+    "correlations": _answer("correlations", "how accuracy, size, MACs and latency go together", "three stacks"),
+    "speed_up": _answer(
+        "speed_up", "the speed-up of each compression beside what is expected", "a compressed stack beside its base"
+    ),
+    "sparsity": _answer(
+        "sparsity", "the time in csr over that of dense kernels, by the ratio", "pruned stacks in csr and in dense"
+    ),
+    "winners": _answer("algorithms", "which algorithm wins how often", "stacks that differ in the algorithm alone"),
+    "tuning": _answer("tuning", "what tuning is worth", "tuned stacks beside the same ones untuned"),
+    "importances": _answer(
+        "importances", "how much of latency and accuracy each layer of the stack explains", "enough stacks that differ"
+    ),
+    "failures": _answer("failures", "what failed, and which layers fell back", "a trial that failed or fell back"),
 }
 
 
@@ -114,14 +145,17 @@ def draw(kind: str, study: Study, options: Options) -> go.Figure:
     """
     if kind not in KINDS:
         raise ExplorerError(f"unknown figure '{kind}'{did_you_mean(kind, KINDS)}")
-    module, _, takes, lacks = KINDS[kind]
+    own = KINDS[kind]
     for name in options.given:
-        if name not in takes:
-            taken = ", ".join(f"--{each.replace('_', '-')}" for each in takes) or "none"
+        if name not in own.takes:
+            taken = ", ".join(f"--{each.replace('_', '-')}" for each in own.takes) or "none"
             raise ExplorerError(f"figure {kind} takes no --{name.replace('_', '-')}; it takes: {taken}")
-    figure: go.Figure | None = importlib.import_module(module).draw(study, options)
+    module = importlib.import_module(own.module)
+    figure: go.Figure | None = (
+        module.QUESTION.figure(study.evidence(options.emulated)) if own.answers else module.draw(study, options)
+    )
     if figure is None:
-        raise ExplorerError(f"figure {kind} needs {lacks}, and study '{study.name}' has none")
+        raise ExplorerError(f"figure {kind} needs {own.lacks}, and study '{study.name}' has none")
     return figure
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+CONFIG = {"displaylogo": False, "responsive": True}  # of every figure on a page
+
 
 def write(figures: Sequence[go.Figure], path: Path) -> None:
     """Write `figures`, one below the other, as one page that holds everything that it needs."""
-    config = {"displaylogo": False, "responsive": True}
     parts = [
-        figure.to_html(config=config, include_plotlyjs=index == 0, full_html=False)
+        figure.to_html(config=CONFIG, include_plotlyjs=index == 0, full_html=False)
         for index, figure in enumerate(figures)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from explorer.core.errors import ExplorerError
 from explorer.profiles.profile import Profile, Row
 from explorer.profiles.rooflines import ARITHMETIC, KERNEL, THREADS, WEIGHTS
 from explorer.results import readable
@@ -13,6 +14,8 @@ from explorer.results.figures import layout
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from explorer.results.figures.kinds import Options, Study
 
 COLOURS = {ARITHMETIC: "#009E73", WEIGHTS: "#0072B2", THREADS: "#E69F00", KERNEL: "#CC79A7"}
 MODULE = "#dddddd"
@@ -56,6 +59,15 @@ def segments(rows: Sequence[Row]) -> list[Segment]:
         found.append(Segment(len(modules) + 1, last, start, row.us.value, row))
         start += row.us.value
     return found
+
+
+def draw(study: Study, options: Options) -> go.Figure | None:
+    """Return the flame of a trial of a study; None where it has no profile."""
+    if options.trial is None:
+        raise ExplorerError("figure profile needs the number of a trial: --trial N")
+    found = study.profiles(options.trial)
+    own = found.get(options.device) if options.device else next(iter(found.values()), None)
+    return profile(own, f"{study.name}: trial {options.trial}") if own else None
 
 
 def profile(profile: Profile, title: str) -> go.Figure:

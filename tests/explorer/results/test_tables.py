@@ -203,8 +203,8 @@ def test_the_status_tells_what_tuning_changes_and_what_was_skipped(tmp_path: Pat
 LAYER: LayerAccount = {
     "name": "features.0.[w]", "operator": "conv2d", "input": [1, 3, 32, 32], "weight": [8, 3, 3, 3],
     "output": [1, 8, 32, 32], "asked": "auto/dense", "ran": "gemm/dense", "reason": "", "dtype": "float32",
-    "arithmetic": "float32", "macs": 221_184, "stored_bytes": 864, "digests": [], "stride": [1, 1], "padding": [1, 1, 1, 1],
-    "dilation": [1, 1], "groups": 1, "measured": {"direct/dense": 2e-5, "gemm/dense": 1e-5},
+    "arithmetic": "float32", "macs": 221_184, "stored_bytes": 864, "digests": [], "stride": [1, 1],
+    "padding": [1, 1, 1, 1], "dilation": [1, 1], "groups": 1, "measured": {"direct/dense": 2e-5, "gemm/dense": 1e-5},
 }  # fmt: skip
 
 

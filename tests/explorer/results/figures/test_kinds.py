@@ -7,14 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import explorer
 from explorer.core.errors import ExplorerError
+from explorer.profiles.profile import Profile
 from explorer.results.figures import kinds
 from explorer.results.figures.kinds import FORMATS, KINDS, Options
+from explorer.results.study_report.evidence import Evidence
 from tests.explorer.command import answer, dlas
 from tests.explorer.frames import emulated
+from tests.explorer.profiles import drawn as profiles
+from tests.explorer.results.study_report import studies as report_studies
 from tests.explorer.searched import searched, searched_on_two
 
 STARTS = {"html": b"<!DOCTYPE html>", "png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -25,7 +30,7 @@ def on_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return searched_on_two(tmp_path_factory.mktemp("two"))[0].root
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["front", "across_devices", "correlations"])
 @pytest.mark.parametrize(
     "ending", [pytest.param(each, marks=pytest.mark.nightly) if each == "pdf" else each for each in FORMATS]
 )  # test_drawing writes a PDF, too
@@ -36,6 +41,42 @@ def test_each_kind_is_drawn_in_each_format(
     assert answer(capsys, "figure", kind, "-o", path, "-w", on_two) == {"kind": kind, "path": str(path)}
     assert path.read_bytes().startswith(STARTS[ending])
     assert path.stat().st_size > 10_000
+
+
+class Drawn:
+    """A study that has something to draw for every kind of figure."""
+
+    name = "drawn"
+    limits = ()
+    emulated_devices = frozenset[str]()
+
+    def __init__(self) -> None:
+        self.frame = report_studies.drawn(1)
+
+    def on(self, device: str | None) -> pd.DataFrame:
+        return self.frame
+
+    def evidence(self, emulated: bool = False) -> Evidence:
+        return report_studies.evidence(self.frame)
+
+    def profiles(self, trial: int) -> dict[str, Profile]:
+        made = profiles.profile(profiles.layer("layer1.conv.weight", 100.0), profiles.conversion(3.0))
+        return {"local": made} if trial == 1 else {}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("front", "across_devices", "correlations")])
+def test_what_takes_a_study_of_its_own_is_drawn_as_a_page_and_as_an_image(kind: str, tmp_path: Path) -> None:
+    figure = kinds.draw(kind, Drawn(), Options(trial=1 if kind == "profile" else None))
+    for ending in ("html", "svg"):
+        kinds.save(figure, tmp_path / f"x.{ending}")
+        assert (tmp_path / f"x.{ending}").stat().st_size > 5_000
+
+
+def test_a_profile_is_that_of_a_trial() -> None:
+    with pytest.raises(ExplorerError, match="figure profile needs the number of a trial: --trial N"):
+        kinds.draw("profile", Drawn(), Options())
+    with pytest.raises(ExplorerError, match="figure profile needs a profile of that trial on that device"):
+        kinds.draw("profile", Drawn(), Options(trial=2))
 
 
 def test_options_are_heeded(on_two: Path) -> None:
@@ -54,7 +95,7 @@ def test_options_are_heeded(on_two: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("frnt",), "unknown figure 'frnt'; allowed: front, across_devices"),
+        (("frnt",), "unknown figure 'frnt'; allowed: front, across_devices, "),
         (("front", "--trial", 3), "figure front takes no --trial; it takes: --device, --latency-ms"),
         (("front", "-o", "x.gif"), "'x.gif' does not end in a format of figures; allowed: html, png, svg, pdf"),
         (("front", "-o", "x"), "'x' does not end in a format"),

@@ -1,0 +1,1 @@
+"""The answers of a report → a page or a text to read."""

@@ -1,0 +1,57 @@
+"""`dlas report` writes a page, a text or JSON, with the next space beside it, and opens the database once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.explorer.command import answer, dlas
+from tests.explorer.searched import searched_on_two
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study on two devices, with outcomes that cost nothing."""
+    return searched_on_two(tmp_path_factory.mktemp("two"))[0].root
+
+
+def test_it_writes_a_page_a_text_and_the_next_space(
+    on_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert dlas("report", "-w", on_two) == 0
+    assert capsys.readouterr().out == "the report: report.html\n"
+    assert dlas("report", "-w", on_two, "--markdown") == 0
+    assert dlas("report", "-w", on_two, "--output", "deep/other.html", "--study", "drawn") == 0
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert written == ["deep/other-next.toml", "deep/other.html", "report-next.toml", "report.html", "report.md"]
+    assert Path("report.md").read_text().startswith("# drawn: a report\n")
+    assert dlas("spaces", "report-next.toml") == 0
+
+
+def test_json_has_the_answers(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "report", "-w", on_two)
+    assert found["study"] == "drawn"
+    assert found["answers"]["across_devices"]["rows"][0]["front_of"] == "board"
+
+
+def test_it_opens_the_database_once(on_two: Path, tmp_path: Path, connections: list[object]) -> None:
+    assert dlas("report", "-w", on_two, "-o", tmp_path / "report.html") == 0
+    assert len(connections) == 1
+
+
+def test_a_study_that_is_not_there_is_an_error(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("report", "-w", on_two, "--study", "drawm") == 2
+    assert "did you mean 'drawn'?" in capsys.readouterr().err
+
+
+def test_it_never_imports_torch_or_tvm(on_two: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, explorer; explorer.report(sys.argv[1], sys.argv[2]); "
+        "print('torch' in sys.modules, 'tvm' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "report.html"), str(on_two)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["False", "False"]
