@@ -6,6 +6,7 @@
 >>> explorer.best(device="local", latency_ms=2.0)
 """
 
+from explorer.bundling import bundle, verify
 from explorer.devices import add_device, check_device
 from explorer.reading import (
     DEFAULT_WORKSPACE,
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT_WORKSPACE",
     "add_device",
     "best",
+    "bundle",
     "check_device",
     "compare",
     "count",
@@ -48,4 +50,5 @@ __all__ = [
     "study_records",
     "ties",
     "tune_space",
+    "verify",
 ]
