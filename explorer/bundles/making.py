@@ -43,7 +43,6 @@ from explorer.space.gpu_targets import CUDA, OPENCL
 from explorer.workspace.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"
-PLACEMENT = "placement.json"  # in a lower artifact; explorer.line.checking.first_wrong_layer, which has it, imports TVM
 PACKAGES = ("dlas-explorer", "apache-tvm", "apache-tvm-ffi", "numpy")
 LINK_SECONDS = 300  # until a linker that says nothing is given up
 LINK = f"mkdir -p objects && tar -xf {files.OBJECTS} -C objects && c++ -shared -fPIC -o {files.SHARED} objects/*.o"
@@ -93,7 +92,7 @@ class _Found:
         self.configuration, self.values = _complete(opened, trial)
         self._store = Store(opened.workspace.artifacts)
         self.data, self.build = self._artifact("data"), self._artifact("build")
-        placement = json.loads((self._artifact("lower").path / PLACEMENT).read_text())
+        placement = json.loads((self._artifact("lower").path / files.PLACEMENT).read_text())
         self.target: dict[str, Any] = placement["target"]
         quantized = self.values["network_key"] != self.values["compress_key"]
         network = self._artifact("quantize" if quantized else "compress", "network_key")
@@ -128,13 +127,7 @@ class _Found:
             trial=self.number,
             stack=c.as_dict(),
             dtype=values["dtype"],
-            device=DevicePart(
-                name=c.device,
-                target=self.target,
-                threads=c.threads,
-                emulated=bool(values.get(EMULATED)),
-                needs=NEEDS.get(str(self.target["kind"]), ""),
-            ),
+            device=self._device,
             library=library,
             input=self.taken,
             output=OutputPart(shape=(c.batch, len(names)), dtype="float32", class_names=names),
@@ -155,6 +148,16 @@ class _Found:
                 "apache-tvm": first["state"]["tvm"],  # which may be an earlier one than is installed now
             },
             files={},
+        )
+
+    @property
+    def _device(self) -> DevicePart:
+        return DevicePart(
+            name=self.configuration.device,
+            target=self.target,
+            threads=self.configuration.threads,
+            emulated=bool(self.values.get(EMULATED)),
+            needs=NEEDS.get(str(self.target["kind"]), ""),
         )
 
     def _latency(self, protocol: MeasureSettings) -> LatencyPart:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from explorer.bundles.manifest import Manifest, read
+from explorer.bundles.manifest import PLACEMENT, Manifest, read
 from explorer.bundles.samples import Samples
 from explorer.bundles.verdict import Verdict
 from explorer.core.artifact import Artifact
@@ -26,22 +26,19 @@ from explorer.line.stage import Stage
 from explorer.processes import pool, reaching
 from explorer.space.devices import LOCAL, Device
 
-PLACEMENT = "placement.json"  # as in a lower artifact; explorer.line.checking.first_wrong_layer imports TVM
-SESSIONS = 3
 PATIENCE = 10.0  # seconds for which a session waits until the device is quiet
 ANY = sys.float_info.max  # a tolerance: how far outputs lie off is judged here
 WRONG = "wrong_output"
-# Kinds of failures that say that the device, or its session, is gone.
-GONE = ("device", "crash", "timeout")
+MISFIT = ("too_few_threads", "not_applicable")  # kinds of failures of a device that answers
 
 
-def verify(folder: Path, device: Device | None = None, sessions: int = SESSIONS) -> Verdict:
+def verify(folder: Path, device: Device | None, sessions: int) -> Verdict:
     """Run the bundle in `folder` on a device and return how its outputs and its latency compare with the manifest.
 
     Parameters
     ----------
     device
-        An entry of a devices file; this machine, over a loopback server, unless given.
+        An entry of a devices file; None for this machine, over a loopback server.
     sessions
         That the latency is taken in.
 
@@ -63,12 +60,7 @@ def verify(folder: Path, device: Device | None = None, sessions: int = SESSIONS)
             asked.refuse_misfit()
             error, found = asked.sessions(sessions)
         except StageFailed as failed:
-            message = failed.failure.message
-            if failed.failure.kind not in GONE:
-                raise ExplorerError(f"'{folder}' does not run on device '{own.name}': {message}") from failed
-            if failed.failure.kind == "device":
-                raise DeviceError(message) from failed
-            raise DeviceError(f"device '{own.name}' stops answering: {message}; the logs are in {logs}") from failed
+            raise _error(failed, folder, own.name, logs) from failed
     told = latency(found, asked.usual, {})
     assert told is not None, "there is a session"
     recorded = manifest.latency
@@ -83,6 +75,18 @@ def verify(folder: Path, device: Device | None = None, sessions: int = SESSIONS)
         disturbed=told.disturbed,
         load_ms=median(each.beside["load_ms"] for each in found),
         first_ms=median(each.beside["first_ms"] for each in found),
+    )
+
+
+def _error(failed: StageFailed, folder: Path, device: str, logs: Path) -> ExplorerError:
+    """Return a failure on a device as an error in one sentence."""
+    message = (failed.failure.message.strip().splitlines() or ["no reason given"])[-1]
+    if failed.failure.kind == "device":
+        return DeviceError(message)
+    if failed.failure.kind in MISFIT:
+        return ExplorerError(f"'{folder}' does not run on device '{device}': {message}")
+    return DeviceError(
+        f"device '{device}' stops answering, or does not run '{folder}': {message}; the logs are in {logs}"
     )
 
 

@@ -20,6 +20,8 @@ from tests.explorer.bundles.rewritten import INT8
 from tests.explorer.command import answer, dlas
 from tests.explorer.searched import searched
 
+pytestmark = pytest.mark.slow  # two studies, which other tests share, come first
+
 OTHERS = {"Makefile", "bundle.h", "example.cpp", "run.py", files.PIXELS, files.EXPECTED}
 
 

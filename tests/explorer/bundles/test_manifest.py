@@ -13,6 +13,8 @@ from explorer.core.errors import ExplorerError
 from tests import ROOT, documents
 from tests.explorer.bundles.rewritten import rewritten
 
+pytestmark = pytest.mark.slow  # two studies, which other tests share, come first
+
 
 def test_one_changed_byte_in_any_file_is_found(copied: Path) -> None:
     known = files.read(copied)

@@ -18,6 +18,8 @@ from explorer.bundles import manifest as files
 from tests import ROOT
 from tests.explorer.bundles.rewritten import INT8, spoil
 
+pytestmark = pytest.mark.slow  # two studies, which other tests share, come first
+
 WHEEL = Path(tvm.__file__).parent
 ALLOWED = ("numpy", "tvm", "tvm_ffi", "ml_dtypes", "typing_extensions")  # TVM's wheel and what it needs, and NumPy
 # Runs a script where no other package of this environment can be imported, and prints which of TVM's libraries it has.

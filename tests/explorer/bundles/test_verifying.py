@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import explorer
 from explorer.bundles import manifest as files
 from explorer.core.errors import DeviceError, ExplorerError
 from explorer.processes import loopback
-from tests import ROOT
+from tests import ROOT, forks
 from tests.explorer.bundles.rewritten import INT8, rewritten, spoil, without_torch
 from tests.explorer.command import dlas
+
+pytestmark = pytest.mark.slow  # two studies, which other tests share, come first
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -91,6 +98,34 @@ def test_a_device_that_is_gone_is_said_in_one_sentence(
         said = capsys.readouterr().err
         assert message in said
         assert said.count("\n") == 1
+
+
+@pytest.mark.nightly
+def test_a_device_that_goes_in_the_middle_of_a_session_is_an_error_in_one_sentence(
+    copied: Path, tmp_path: Path
+) -> None:
+    latency = files.read(copied).latency
+    rewritten(copied, latency=latency.model_copy(update={"warmup_ms": 600_000.0}))
+
+    def go() -> None:
+        while not any(_busy(server) for server in forks.running("explorer.processes.loopback")):
+            time.sleep(0.1)
+        os.killpg(next(iter(forks.running("explorer.processes.loopback"))).pid, signal.SIGKILL)
+
+    with loopback.server("far", CORES[:2], tmp_path / "log") as tracker:
+        (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "{tracker}"\nkey = "far"\n')
+        going = threading.Thread(target=go)
+        going.start()
+        with pytest.raises(DeviceError, match=r"^device 'board' stops answering, or does not run ") as caught:
+            explorer.verify(copied, "board", tmp_path / "devices.toml", sessions=1)
+        going.join()
+    assert "\n" not in str(caught.value)
+    shutil.rmtree(str(caught.value).rpartition(" ")[2])  # logs stay where an error names them
+
+
+def _busy(server: psutil.Process) -> bool:
+    """Tell whether a server's session has computed for longer than all that comes before its samples takes."""
+    return any(child.cpu_times().user > 3 for child in server.children(recursive=True))
 
 
 def test_a_bundle_that_cannot_be_used_is_exit_code_2(
