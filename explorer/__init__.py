@@ -6,6 +6,7 @@
 >>> explorer.best(device="local", latency_ms=2.0)
 """
 
+from explorer.bundling import bundle, verify
 from explorer.devices import add_device, check_device
 from explorer.profiling import explain, profile
 from explorer.reading import (
@@ -33,6 +34,7 @@ __all__ = [
     "DEFAULT_WORKSPACE",
     "add_device",
     "best",
+    "bundle",
     "check_device",
     "compare",
     "count",
@@ -57,4 +59,5 @@ __all__ = [
     "study_records",
     "ties",
     "tune_space",
+    "verify",
 ]

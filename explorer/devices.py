@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.core.errors import DeviceError, ExplorerError, StageFailed, did_you_mean
+from explorer.core.errors import DeviceError, StageFailed, did_you_mean
 
 # Everything else is imported where it is used: `import explorer` and `dlas --help` answer at once.
 if TYPE_CHECKING:
@@ -29,13 +26,9 @@ def devices(file: Path | str | None = None) -> dict[str, Device]:
     ExplorerError
         If there is no such file, or it cannot be used.
     """
-    from explorer.space import space_file
-    from explorer.space.devices import load
+    from explorer.space.devices import entries
 
-    path = space_file.BUNDLED / space_file.DEVICES_FILE if file is None else Path(file)
-    if not path.exists():
-        raise ExplorerError(f"{path}: no such file")
-    return load(path)
+    return entries(None if file is None else Path(file))
 
 
 def check_device(name: str, file: Path | str | None = None) -> Answers:
@@ -56,12 +49,11 @@ def check_device(name: str, file: Path | str | None = None) -> Answers:
         If there is no such entry, or the device stops answering in the middle of the check.
     """
     from explorer.line.probing.answers import Answers
+    from explorer.processes import reaching
+    from explorer.space.devices import named
 
-    found = devices(file)
-    if name not in found:
-        raise DeviceError(f"no device '{name}'{did_you_mean(name, found)}")
-    device = found[name]
-    with _logs() as logs, _reached(device, logs) as (tracker, cores):
+    device = named(name, None if file is None else Path(file))
+    with reaching.logs("dlas-check-") as logs, reaching.reached(device, logs) as (tracker, cores):
         asked = {"tracker": tracker, "key": device.key, "target": device.target, "device": name, "cores": list(cores)}
         return replace(Answers.from_json(_answer("check:check", asked, logs)), emulated=device.emulated)
 
@@ -89,6 +81,7 @@ def add_device(
     ExplorerError
         If the file has such an entry, or the device does not answer, does not say what it is, or has no such GPU.
     """
+    from explorer.processes import reaching
     from explorer.space.devices import TARGET_KINDS, append, is_address, load, refuse_taken
 
     path = Path(file)
@@ -97,7 +90,7 @@ def add_device(
     if kind not in TARGET_KINDS:
         raise DeviceError(f"unknown kind '{kind}' of a target{did_you_mean(kind, TARGET_KINDS)}")
     refuse_taken(path, name)
-    with _logs() as logs:
+    with reaching.logs("dlas-check-") as logs:
         target = _answer("entry:target", {"tracker": tracker, "key": key or name, "kind": kind}, logs)
     append(path, name, {"tracker": tracker, **({"key": key} if key else {}), "target": target})
     return load(path)[name]
@@ -116,30 +109,3 @@ def _answer(function: str, arguments: Mapping[str, Any], logs: Path) -> Any:
                 raise DeviceError(failed.failure.message) from failed
             message = f"device '{arguments['key']}' at {arguments['tracker']} stops answering: {failed.failure.message}"
             raise DeviceError(f"{message}; the logs are in {logs}") from failed
-
-
-@contextlib.contextmanager
-def _reached(device: Device, logs: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Give the tracker of a device, which is started for a loopback device, and the cores of the latter."""
-    from explorer.processes import loopback
-
-    if not device.is_loopback:
-        yield device.tracker, ()
-        return
-    cores = device.cores or loopback.own_cores()
-    with loopback.server(device.key, cores, logs / f"device-{device.name}.log") as tracker:
-        yield tracker, cores
-
-
-@contextlib.contextmanager
-def _logs() -> Iterator[Path]:
-    """Give a folder for logs, which stays where an error names it."""
-    folder, named = Path(tempfile.mkdtemp(prefix="dlas-check-")), False
-    try:
-        yield folder
-    except DeviceError as error:
-        named = str(folder) in str(error)
-        raise
-    finally:
-        if not named:
-            shutil.rmtree(folder)

@@ -63,6 +63,8 @@ NOT_RUN = {
     "dlas front --compare": "needs a study on several devices; test_together has one",
     "dlas front --compare --device local --json": "needs a study on several devices; test_together has one",
     "optuna-dashboard sqlite:///workspace/study.db": "is another program",
+    "python bundle/run.py": "tests/explorer/bundles/test_programs.py runs it",
+    "make -C bundle run": "tests/explorer/bundles/test_programs.py runs it",
     "dlas run examples/own_model/own_model.toml": "test_examples runs it",
     "python examples/ray_tune.py --samples 20": "test_examples runs it",
     "python examples/compile_only.py": "test_examples runs it",

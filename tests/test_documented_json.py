@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 
 import explorer
+from explorer.bundles.verdict import Verdict
 from explorer.cli.terminal import SCHEMA
 from explorer.core.configuration import Configuration
+from explorer.core.statistics import Interval
 from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.profiles.explanation import Advice, explanation
 from explorer.results.status import Ranks
@@ -249,6 +251,33 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert whole["error"]["message"] == whole["result"]["check"]["refusal"] == "it does not answer"
     found.check({"check": dict.fromkeys(whole["result"]["check"])})
     assert found.unseen() == set()
+
+
+def test_report(capsys: pytest.CaptureFixture[str], on_two: Path) -> None:
+    found = Fields(table("### Other commands", "report: "))
+    result = answer(capsys, "report", "-w", on_two)
+    for each in (result["coverage"], *result["answers"].values()):
+        each["rows"] = []  # each question has columns of its own
+        each["needs"] = None
+    coverage = result.pop("coverage")
+    found.check(result)
+    found.check({"coverage": None, "answers": {"coverage": coverage}})
+    assert found.unseen() == set()
+
+
+def test_bundle_and_verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Made:
+        def model_dump(self, mode: str) -> dict[str, object]:
+            return {"format": 1}
+
+    latency = Interval(1.0, 0.9, 1.1)
+    verdict = Verdict("board", False, 1e-6, 1e-3, latency, latency, 3, "", 12.0, 0.5)
+    monkeypatch.setattr(explorer, "bundle", lambda *positional: Made())
+    monkeypatch.setattr(explorer, "verify", lambda *positional: verdict)
+    for command, given in (("bundle", (3, "-o", "x")), ("verify", ("x",))):
+        found = Fields(table("### Other commands", f"{command}: "))
+        found.check(answer(capsys, command, *given))
+        assert found.unseen() == set()
 
 
 def test_figure(on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

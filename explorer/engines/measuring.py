@@ -68,20 +68,11 @@ class Measuring:
     def record(self, stage: contracts.measure.Stage, device: str, values: Mapping[str, Any]) -> None:
         """Put a session on record: `values` are what the stage returned, and where."""
         details = dict(values)
-        samples, typical = (details.pop(name) for name in ("samples_ms", "typical"))
+        samples = details.pop("samples_ms")
+        del details["typical"]
         if details["no_control"]:
             self.without_control(device, details["no_control"])
-        counting = details["quiet"] or range(len(samples))
-        runs = [run for index in counting for run in details["runs_ms"][index]]
-        beside = {
-            "latency_p90_ms": quantile(runs, 0.9),
-            "latency_p99_ms": quantile(runs, 0.99),
-            "first_ms": details["first_ms"],
-            "load_ms": details["load_ms"],
-        }
-        latency = median(samples[index] for index in counting)
-        emulated = self._devices[device].emulated
-        session = Session(latency, Readings(*typical), beside, details["server_peak_bytes"], emulated)
+        session = session_of(values, self._devices[device].emulated)
         self._records.add_session(stage.key, device, stage.parameters.threads, session, samples, details)
 
     def controls(self, device: str) -> bool:
@@ -102,3 +93,18 @@ class Measuring:
             "linked": str(self._linked) if served else "",
             "cores": (own.cores or ()) if served and not own.is_gpu else (),
         }
+
+
+def session_of(values: Mapping[str, Any], emulated: bool) -> Session:
+    """Return in short the session that stage ``measure`` returned `values` of, on a device that may be emulated."""
+    samples = values["samples_ms"]
+    counting = values["quiet"] or range(len(samples))
+    runs = [run for index in counting for run in values["runs_ms"][index]]
+    beside = {
+        "latency_p90_ms": quantile(runs, 0.9),
+        "latency_p99_ms": quantile(runs, 0.99),
+        "first_ms": values["first_ms"],
+        "load_ms": values["load_ms"],
+    }
+    latency = median(samples[index] for index in counting)
+    return Session(latency, Readings(*values["typical"]), beside, values["server_peak_bytes"], emulated)

@@ -55,9 +55,8 @@ class Inputs:
 
     @property
     def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Factor of 8-bit pixels, and offset that is subtracted afterwards; float32, shape (C, 1, 1) each."""
-        scale = (1 / np.where(self.std > FLAT, self.std, 1.0))[:, np.newaxis, np.newaxis]
-        return (scale / WHITE).astype(np.float32), (self.mean[:, np.newaxis, np.newaxis] * scale).astype(np.float32)
+        """The images' own `scale_of`."""
+        return scale_of(self.mean, self.std)
 
     def normalised(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return uint8 `pixels`, (n, C, H, W), as the float32 that networks take."""
@@ -93,6 +92,18 @@ class Prepared:
         return Prepared(
             Inputs(train, mean, std, tuple(values["augment"])), *(Inputs(images, mean, std) for images in others)
         )
+
+
+def scale_of(mean: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the factor of 8-bit pixels, and the offset that is subtracted afterwards; float32, shape (C, 1, 1) each.
+
+    Parameters
+    ----------
+    mean, std
+        Per channel, of pixels in [0, 1].
+    """
+    scale = (1 / np.where(std > FLAT, std, 1.0))[:, np.newaxis, np.newaxis]
+    return (scale / WHITE).astype(np.float32), (mean[:, np.newaxis, np.newaxis] * scale).astype(np.float32)
 
 
 def save(splits: Splits, out: Path) -> Written:

@@ -77,6 +77,8 @@ def _session(server: Server, tracker: str, key: str, seconds: int) -> Any:
 def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
     """Bring a library of object files to the device, which links it; return the file that the session can load.
 
+    A shared library is linked already.
+
     Parameters
     ----------
     linked
@@ -85,19 +87,27 @@ def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
     name
         Of the uploaded file, where that is not the library's: a second one of a name is never loaded in a session.
     """
+    is_shared = library.suffix == ".so"
     if not linked:
         uploaded = name or library.name
         session.upload(str(library), uploaded)
+        if is_shared:
+            return uploaded
         # A server's only function that links and does not load, which is to be timed alone; it also sends the result.
         session.get_function("tvm.rpc.server.download_linked_module")(uploaded)
         return f"{uploaded}.so"
-    shared = Path(linked)
+    shared = library if is_shared else Path(linked)
     if not shared.exists():
-        with tempfile.TemporaryDirectory(dir=shared.parent) as folder:
-            tar.untar(str(library), folder)
-            cc.create_shared(f"{folder}.so", [str(file) for file in Path(folder).iterdir()])
-            os.replace(f"{folder}.so", shared)
+        link(library, shared)
     return str(shared.absolute())
+
+
+def link(library: Path, shared: Path) -> None:
+    """Link a library of object files on this machine."""
+    with tempfile.TemporaryDirectory(dir=shared.parent) as folder:
+        tar.untar(str(library), folder)
+        cc.create_shared(f"{folder}.so", [str(file) for file in Path(folder).iterdir()])
+        os.replace(f"{folder}.so", shared)
 
 
 def device(session: Any, target: Mapping[str, Any]) -> Any:

@@ -57,4 +57,4 @@ def _line(c: Configuration, settings: Settings, engine: Engine, known: Known | N
     built = faster(untuned, rebuilt, confirmed)
     evaluated = steps.evaluate(data, compressed, network, selected, lowered, built)
     latency = known.latency if known else steps.measure(network, lowered, built)
-    return record_of(c, data, trained, compressed, lowered, confirmed, built, evaluated, latency)
+    return record_of(c, data, trained, compressed, network, lowered, confirmed, built, evaluated, latency)

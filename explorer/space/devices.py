@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from explorer.core.errors import SpaceError, did_you_mean
-from explorer.space import gpu_targets
+from explorer.core.errors import DeviceError, ExplorerError, SpaceError, did_you_mean
+from explorer.space import gpu_targets, space_file
 from explorer.space.toml_file import TomlFile
 
 LOOPBACK = "loopback"
@@ -126,6 +126,28 @@ def load(path: Path) -> dict[str, Device]:
             raise file.error(f"'{name}' is no table; a device starts with a line [{name}]", name)
         devices[name] = file.validate(Device, {"key": name, **entry, "name": name}, (name,))
     return devices
+
+
+def entries(file: Path | None = None) -> dict[str, Device]:
+    """Return the devices of a file that must be there, by default of the bundled one, by name.
+
+    Raises
+    ------
+    ExplorerError
+        If there is no such file, or it cannot be used.
+    """
+    path = space_file.BUNDLED / space_file.DEVICES_FILE if file is None else file
+    if not path.exists():
+        raise ExplorerError(f"{path}: no such file")
+    return load(path)
+
+
+def named(name: str, file: Path | None = None) -> Device:
+    """Return the device `name` of such a file; raise DeviceError where it has none, and as `entries` does."""
+    found = entries(file)
+    if name not in found:
+        raise DeviceError(f"no device '{name}'{did_you_mean(name, found)}")
+    return found[name]
 
 
 def refuse_taken(path: Path, name: str) -> None:

@@ -113,8 +113,8 @@ class Checked:
 
     def located(self, image: Array) -> str:
         """Return at which layer outputs on `image` depart, see `parting`, or why that is not known."""
-        network = onnx.load(self.network.path / "network.onnx")
         try:
+            network = onnx.load(self.network.path / "network.onnx")
             return parting(network, Placement.load(self.lowered.path), image, self.tolerance, self.run)
         except Exception as error:  # no error may take the place of the failure that is explained
             return f"which layer departs could not be found out: {type(error).__name__}: {error}"

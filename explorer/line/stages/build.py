@@ -17,6 +17,12 @@ VERSION = 5
 WORKER = "tvm"
 LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here
+SHARED = "network.so"  # in a bundle for a machine like this one
+
+
+def library_in(folder: Path) -> str:
+    """Return the file of the library in the folder of an artifact, or in that of a bundle."""
+    return LIBRARY if (folder / LIBRARY).exists() else SHARED
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:

@@ -24,7 +24,7 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import taken
 from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
-from explorer.line.stages.build import LIBRARY
+from explorer.line.stages.build import library_in
 from explorer.space.gpu_targets import is_gpu
 
 VERSION = 4
@@ -49,7 +49,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     rpc.set_threads(session, parameters.threads, "measure", address.key)
     placement = Placement.load(parents.lower.path)
     control, no_control = control_in(session, parents.control, parameters, placement.target)
-    library = placed(session, parents.build, LIBRARY, parameters)
+    library = placed(session, parents.build, library_in(parents.build.path), parameters)
     batch = placement.batch
     images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
     inputs = tvm.runtime.tensor(filled(images, batch), rpc.device(session, placement.target))

@@ -158,6 +158,7 @@ def test_a_record_has_plain_values_keys_and_the_notes_that_there_are() -> None:
         made("data", "d", note="3 files are left out"),
         made("train", "t", validation_accuracy=0.9),
         made("compress", "c", macs=5, layers={"conv1": {}}),
+        made("quantize", "q"),
         made("lower", "l", convolutions=2, numerics={}),
         made("confirm", "k", ratio=0.9, ratio_low=0.8, ratio_high=0.95, faster=True, sessions=[]),
         made("build", "b", size_bytes=7, memory_bytes=100, thread_bytes=10),
@@ -167,6 +168,7 @@ def test_a_record_has_plain_values_keys_and_the_notes_that_there_are() -> None:
     assert record.values == {
         "trained_accuracy": 0.9, "accuracy": 0.8, "macs": 5, "size_bytes": 7, "convolutions": 2, "latency_ms": 1.5,
         "peak_memory_bytes": 120, "tuned_ratio": 0.9, "tuned_ratio_low": 0.8, "tuned_ratio_high": 0.95,
-        "dtype": "float16", "data_note": "3 files are left out", "train_key": "t", "compress_key": "c",
-        "lower_key": "l", "build_key": "b", "evaluate_key": "e", "measure_key": "m",
+        "dtype": "float16", "data_note": "3 files are left out", "data_key": "d", "train_key": "t",
+        "compress_key": "c", "network_key": "q", "lower_key": "l", "build_key": "b", "evaluate_key": "e",
+        "measure_key": "m",
     }  # fmt: skip

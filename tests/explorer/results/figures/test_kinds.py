@@ -51,7 +51,7 @@ class Drawn:
     emulated_devices = frozenset[str]()
 
     def __init__(self) -> None:
-        self.frame = report_studies.drawn(1)
+        self.frame = report_studies.drawn(2)
 
     def on(self, device: str | None) -> pd.DataFrame:
         return self.frame
