@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from explorer.cli import listing, reading, running
+from explorer.cli import dashboard, listing, reading, running
 from explorer.core.errors import ExplorerError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (*running.COMMANDS, *reading.COMMANDS, *listing.COMMANDS):  # in the help's order
+for command in (*running.COMMANDS, *reading.COMMANDS, *dashboard.COMMANDS, *listing.COMMANDS):  # in the help's order
     app.command()(command)
 
 
