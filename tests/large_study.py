@@ -21,13 +21,13 @@ from explorer.workspace.schema import TrialRow
 from explorer.workspace.workspace import Workspace
 
 SPACE = """
-name = "large"
+name = "{name}"
 [axes]
 dataset = "digits"
 model = ["mobilenetv1", "mobilenetv2", "resnet18"]
-width = {{ low = 0.125, high = 0.5, step = 0.025 }}
+width = {{ low = 0.125, high = 0.5, step = 0.0625 }}
 compression = ["none", "weight_pruning", "channel_pruning", "float16", "int8"]
-ratio = {{ low = 0.5, high = 0.95, step = 0.01 }}
+ratio = {{ low = 0.5, high = 0.95, step = 0.02 }}
 algorithm = ["direct", "gemm", "spatial_pack", "winograd"]
 format = ["dense", "csr"]
 threads = [1, 2, 4]
@@ -42,32 +42,51 @@ trials = {trials}
 """
 SPEED = {"direct": 1.0, "gemm": 0.8, "spatial_pack": 0.7, "winograd": 0.9}
 KEEPS = {"none": 1.0, "weight_pruning": 0.9, "channel_pruning": 0.45, "float16": 0.95, "int8": 0.4}
+_SPACES: dict[str, Space] = {}  # by the text of their files
 START = datetime.datetime(2026, 1, 5, 9, 0, tzinfo=datetime.UTC)
 
 
-def write(root: Path, count: int, wanted: int | None = None, devices: tuple[str, ...] = ("local",)) -> Workspace:
-    """Write a workspace into the folder `root`, with a study ``large`` of `count` ended trials."""
+def begin(
+    root: Path, wanted: int, devices: tuple[str, ...] = ("local",), name: str = "large"
+) -> tuple[Space, Workspace]:
+    """Begin a study in the workspace in the folder `root`, without a trial; it takes long, to fill it does not."""
     root.mkdir(parents=True, exist_ok=True)
-    file = root / "large.toml"
-    names = ", ".join(f'"{name}"' for name in devices)
-    file.write_text(SPACE.format(devices=names, trials=wanted or count))
-    searched, workspace = space.load(file, to_run=False), Workspace(root)
+    file = root / f"{name}.toml"
+    names = ", ".join(f'"{device}"' for device in devices)
+    file.write_text(SPACE.format(name=name, devices=names, trials=wanted))
+    searched, workspace = _space(file), Workspace(root)
     records = Records(workspace.url)
     Study(searched, workspace, records)  # its notes
-    add(searched, records, range(count))
-    for _ in range(3):
-        _measure(records, count)
     records.close()
-    return workspace
+    return searched, workspace
 
 
-def add(searched: Space, records: Records, numbers: range) -> None:
+def grow(root: Path, numbers: range, name: str = "large", sessions: int = 0) -> None:
+    """Put trials of these numbers on record of a study that has begun, and sessions of the first twenty."""
+    records = Records(Workspace(root).url)
+    if numbers:
+        _add(_space(root / f"{name}.toml"), records, numbers)
+    for _ in range(sessions):
+        measure(records, name, numbers.stop)
+    records.close()
+
+
+def _space(file: Path) -> Space:
+    """Return the space of a file; to load one of so many configurations takes seconds."""
+    text = file.read_text()
+    if text not in _SPACES:
+        _SPACES[text] = space.load(file, to_run=False)
+    return _SPACES[text]
+
+
+def _add(searched: Space, records: Records, numbers: range) -> None:
     """Put trials of these numbers on record, of configurations that no two of them share."""
-    drawn = random.Random(0)
-    leaves = drawn.sample(range(searched.count), numbers.stop)
+    step = next(
+        step for step in range(int(0.618 * searched.count), searched.count) if math.gcd(step, searched.count) == 1
+    )
     rows = []
     for number in numbers:
-        values = searched.tree.leaf(leaves[number])
+        values = searched.tree.leaf(number * step % searched.count)
         configuration = Configuration.from_dict(dict(zip(searched.axes, values, strict=True)))
         rows.append(_row(searched.name, number, configuration))
     with records.engine.begin() as connection:
@@ -106,9 +125,9 @@ def values(number: int, c: Configuration) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _measure(records: Records, count: int) -> None:
-    """Add a session of measuring to the first twenty trials."""
-    found = records.complete("large", list(range(min(count, 20))))
+def measure(records: Records, name: str, count: int) -> None:
+    """Add a session of measuring to each of the first twenty trials, at most `count`."""
+    found = records.complete(name, list(range(min(count, 20))))
     for number, configuration, record in found:
         latency = record.values["latency_ms"]
         session = Session(latency * (1 + 0.002 * (number % 5)), Readings(spread=0.01))

@@ -18,54 +18,92 @@ _ACROSS = {"x": "latency_ms", "y": "accuracy"}  # a front's axis → what it sho
 
 
 def register(app: Dash, studies: Studies) -> None:
-    """Tell `app` how the brush changes, and what shows it."""
-    _changes(app, studies)
-    _shows(app, studies)
+    """Tell `app` how the brush changes, and what shows it.
+
+    Each way to change it is a callback of its own: Dash drops the answer of one that is asked again meanwhile.
+    """
+    for each in (_by_controls, _by_gestures, _by_moments, _shows):
+        each(app, studies)
 
 
-def _changes(app: Dash, studies: Studies) -> None:
+def _by_controls(app: Dash, studies: Studies) -> None:
     @app.callback(
         Output("brushing", "data"),
-        Output("controls", "children"),
         Input({"type": "choices", "axis": ALL}, "value"),
         Input({"type": "least", "axis": ALL}, "value"),
         Input({"type": "most", "axis": ALL}, "value"),
-        Input("parallel", "relayoutData"),
-        Input("front", "relayoutData"),
+        State("version", "data"),
+        State("device", "value"),
+        State("brushing", "data"),
+        prevent_initial_call=True,
+    )
+    def set_controls(_: Any, __: Any, ___: Any, version: Any, device: str, brush: Any) -> Any:
+        found = _axes(studies, version, device)
+        parts = set_by_hand(found, ctx.inputs_list)
+        if nearly(parts, brush["parts"]):  # the controls show what a gesture has brushed
+            raise PreventUpdate
+        return {"parts": parts}
+
+
+def _by_gestures(app: Dash, studies: Studies) -> None:
+    brush, controls = Output("brushing", "data", allow_duplicate=True), Output("controls", "children")
+
+    @app.callback(
+        brush,
+        controls,
+        Input("front-rectangle", "data"),
+        Input("parallel-rectangle", "data"),
+        State("version", "data"),
+        State("device", "value"),
+        State("brushing", "data"),
+        prevent_initial_call=True,
+    )
+    def draw(front: Any, across: Any, version: Any, device: str, brush: Any) -> tuple[Any, ...]:
+        found = _axes(studies, version, device)
+        drawn = framed(front) if ctx.triggered_id == "front-rectangle" else parallel.selected(found, across)
+        if not drawn:
+            raise PreventUpdate
+        parts = merged(brush["parts"], drawn)
+        return {"parts": parts}, brushes.controls(found, parts)
+
+    @app.callback(
+        brush,
+        Output("controls", "children", allow_duplicate=True),
         Input("clear", "n_clicks"),
+        State("version", "data"),
+        State("device", "value"),
+        prevent_initial_call=True,
+    )
+    def clear(_: int, version: Any, device: str) -> tuple[Any, ...]:
+        return {"parts": {}}, brushes.controls(_axes(studies, version, device), {})
+
+
+def _by_moments(app: Dash, studies: Studies) -> None:
+    @app.callback(
+        Output("brushing", "data", allow_duplicate=True),
+        Output("controls", "children", allow_duplicate=True),
         Input("version", "data"),
         Input("device", "value"),
         State("brushing", "data"),
         State("controls", "children"),
         prevent_initial_call=True,
     )
-    def change(
-        choices: Any, _: Any, __: Any, across: Any, moved: Any, ___: int, version: Any, device: str, brush: Any,
-        controls: Any,
-    ) -> tuple[Any, ...]:  # fmt: skip
-        if not version:
-            raise PreventUpdate
-        found = axes(studies.snapshot(version[0]).on(device))
-        old, by = dict(brush["parts"]), ctx.triggered_id
-        if by == "parallel":
-            new = merged(old, parallel.selected(found, across))
-        elif by == "front":
-            new = merged(old, framed(moved))
-        elif by == "clear":
-            new = {}
-        elif isinstance(by, dict):
-            new = set_by_hand(found, ctx.inputs_list[:3])
-        else:  # the axes of another moment or device
-            names = {axis.name for axis in found}
-            new = {name: part for name, part in old.items() if name in names}
-            made = brushes.controls(found, new)
-            same = signature(controls) == [axis.name + str(axis.choices) for axis in found]
-            return no_update if new == old else {"parts": new, "by": "study"}, no_update if same else made
-        if new == old:
-            raise PreventUpdate
-        source = by if isinstance(by, str) else "controls"
-        told = no_update if source == "controls" else brushes.controls(found, new)
-        return {"parts": new, "by": source}, told
+    def follow(version: Any, device: str, brush: Any, controls: Any) -> tuple[Any, ...]:
+        """Give the page the axes that stacks differ in now, or on another device; a brush by another one ends."""
+        found = _axes(studies, version, device)
+        names = {axis.name for axis in found}
+        parts = {name: part for name, part in brush["parts"].items() if name in names}
+        same = signature(controls) == [brushes.signature(axis) for axis in found]
+        return (
+            no_update if parts == brush["parts"] else {"parts": parts},
+            no_update if same else brushes.controls(found, parts),
+        )
+
+
+def _axes(studies: Studies, version: Any, device: str | None) -> list[Axis]:
+    if not version:
+        raise PreventUpdate
+    return axes(studies.snapshot(version[0]).on(device))
 
 
 def _shows(app: Dash, studies: Studies) -> None:
@@ -126,8 +164,18 @@ def set_by_hand(found: list[Axis], inputs: Any) -> dict[str, Part]:
     return {name: part for name, part in parts.items() if part}
 
 
+def nearly(one: Brush, other: Brush) -> bool:
+    """Tell whether two brushes are the same but for digits that a field does not show."""
+    return _rounded(one) == _rounded(other)
+
+
+def _rounded(brush: Brush) -> dict[str, Any]:
+    return {
+        name: {end: sorted(value) if isinstance(value, list) else f"{value:.6g}" for end, value in part.items()}
+        for name, part in brush.items()
+    }
+
+
 def signature(controls: Any) -> list[str] | None:
     """Return name and choices of each axis that the page has controls for; None where it has none."""
-    if not controls:
-        return None
-    return [str(each["props"]["data-axis"]) for each in controls]
+    return [str(each["props"]["data-axis"]) for each in controls] if controls else None

@@ -128,9 +128,12 @@ def _budget(app: Dash, studies: Studies) -> None:
             return low, high, middle, answer.budget(middle), now
         if ctx.triggered_id == "place":
             return no_update, no_update, no_update, answer.budget(place), now
-        if ctx.triggered_id == "budget" and budget_ms:
-            return no_update, no_update, answer.place(budget_ms, low, high), no_update, now
-        return low, high, no_update, no_update, now
+        kept = answer.place(budget_ms, low, high) if budget_ms else place
+        if ctx.triggered_id == "budget":
+            return no_update, no_update, kept, no_update, now
+        # News while the slider is moved: its own answer is dropped then.
+        moved = abs(kept - place) > answer.STEP
+        return low, high, no_update, answer.budget(place) if moved else no_update, now
 
     @app.callback(
         Output("answer", "children"),
@@ -242,5 +245,7 @@ def _here(app: Dash, _: Studies) -> None:
     here = functools.partial(ClientsideFunction, "dashboard")
     told: Callable[..., Any] = app.clientside_callback
     told(here("theme"), Output("theme", "data"), Input("theme-button", "n_clicks"))
+    for figure in ("front", "parallel"):
+        told(here("rectangle"), Output(f"{figure}-rectangle", "data"), Input(figure, "relayoutData"))
     told(here("reveal"), Output("revealed", "children"), Input("opened", "data"), prevent_initial_call=True)
     told(here("dismiss"), Output("problem-box", "hidden"), Input("dismiss", "n_clicks"), prevent_initial_call=True)

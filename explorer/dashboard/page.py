@@ -19,7 +19,9 @@ SECTIONS = {"fronts": "Fronts", "stack": "Stack", "brush": "Brush", "stacks": "S
 GRAPH: Any = {
     "displaylogo": False,
     "responsive": True,
-    "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage", "sendDataToCloud"],
+    "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage"],
+    "showSendToCloud": False,  # a button that would upload the figure
+    "plotlyServerURL": "",
     "scrollZoom": False,
 }
 PARALLEL: Any = {"displayModeBar": False, "responsive": True}
@@ -68,13 +70,20 @@ def page(start: Start) -> Component:
 def _stores(start: Start) -> Component:
     """Return what the page knows beside what it shows.
 
-    ``version`` is [study, …] of what is shown, ``brushing`` what is brushed and by which control, ``opened`` the
+    ``version`` is [study, …] of what is shown, ``brushing`` what is brushed, ``opened`` the
     numbers of the trials that are open and kept for comparison, ``turned`` the table's page, ``set-for`` the study and
-    the device that the budget is of.
+    the device that the budget is of, and the rectangles are those that were drawn last over a figure.
     """
     set_for = "" if start.snapshot is None else f"{start.snapshot.name} {start.device}"
-    data = {"version": start.version, "theme": None, "brushing": {"parts": {}, "by": ""}, "opened": {}, "turned": 0}
-    stores = [dcc.Store(id=name, data=value) for name, value in {**data, "set-for": set_for}.items()]
+    data: dict[str, Any] = {
+        "version": start.version,
+        "theme": None,
+        "brushing": {"parts": {}},
+        "opened": {},
+        "turned": 0,
+    }
+    data |= {"set-for": set_for, "front-rectangle": None, "parallel-rectangle": None}
+    stores = [dcc.Store(id=name, data=value) for name, value in data.items()]
     return html.Div([*stores, dcc.Interval(id="news", interval=NEWS_MS), html.Div(id="revealed", hidden=True)])
 
 
@@ -98,8 +107,13 @@ def _section(name: str, *content: Component) -> Component:
     return html.Section([heading, *content], id=name, **aria(labelledby=f"{name}-heading"))
 
 
+def _figure(name: str, config: Any) -> Component:
+    """Return a figure in a box that keeps its height while the figure is being drawn."""
+    return html.Div(dcc.Graph(id=name, config=config, responsive=True, style={"height": "100%"}), className=name)
+
+
 def _fronts(start: Start) -> Component:
-    graph = dcc.Graph(id="front", config=GRAPH, className="front", responsive=True)
+    graph = _figure("front", GRAPH)
     said = html.P("A click opens a stack; a rectangle drawn over stacks brushes by it.", className="muted")
     left = html.Div([graph, said, html.Div(id="legend", className="legend")])
     right = html.Aside([_budget(start), html.Div(id="answer", **aria(live="polite"))], className="answer")
@@ -116,10 +130,10 @@ def device_options(snapshot: Snapshot | None) -> list[Any]:
 
 def _budget(start: Start) -> Component:
     low, high, place = start.bounds
-    number = {"type": "number", "min": 0, "step": "any", "debounce": True}
+    number: Any = {"type": "number", "min": 0, "step": "any", "debounce": True}
     value = answer.budget(place) if start.snapshot is not None else None
     slider = dcc.Slider(
-        id="place", min=low, max=high, step=0.001, value=place, marks=None, updatemode="drag",
+        id="place", min=low, max=high, step=answer.STEP, value=place, marks=None, updatemode="drag",
         allow_direct_input=False, tooltip={"always_visible": False, "transform": "milliseconds"},
     )  # fmt: skip
     least = dcc.Input(id="least-accuracy", max=1, placeholder="none", **number)
@@ -153,7 +167,7 @@ def _stack() -> Component:
 
 
 def _brush(start: Start) -> Component:
-    graph = dcc.Graph(id="parallel", config=PARALLEL, className="parallel", responsive=True)
+    graph = _figure("parallel", PARALLEL)
     found = [] if start.snapshot is None else axes(start.snapshot.on(start.device))
     return _section(
         "brush",

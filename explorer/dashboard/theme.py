@@ -22,6 +22,8 @@ class Theme:
         Of the front's line, and of stacks outside of the brush.
     low, high
         The ends of the scale by accuracy in parallel coordinates: one hue, told apart by lightness alone.
+    faint
+        Opacity of dominated stacks.
     """
 
     text: str
@@ -32,6 +34,7 @@ class Theme:
     aside: str
     low: str
     high: str
+    faint: float
 
     def colour(self, colour: str) -> str:
         """Return a colour of the figures' palette as it can be seen on this page."""
@@ -66,8 +69,8 @@ class Theme:
         }  # fmt: skip
 
 
-LIGHT = Theme("#1b2430", "#5b6775", "#e4e8ee", "#ffffff", "#3b4654", "#8a95a3", "#b7cfe8", "#08306b")
-DARK = Theme("#e8edf3", "#a3b0bf", "#2b3440", "#171d25", "#c3ccd8", "#76828f", "#34506f", "#cfe6ff")
+LIGHT = Theme("#1b2430", "#5b6775", "#e4e8ee", "#ffffff", "#3b4654", "#8a95a3", "#b7cfe8", "#08306b", 0.45)
+DARK = Theme("#e8edf3", "#a3b0bf", "#2b3440", "#171d25", "#c3ccd8", "#76828f", "#34506f", "#cfe6ff", 0.6)
 THEMES: Mapping[str, Theme] = {"light": LIGHT, "dark": DARK}
 
 

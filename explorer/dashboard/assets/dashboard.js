@@ -32,6 +32,10 @@
         }
         return root.dataset.theme;
       },
+      rectangle(moved) {
+        // Only what was drawn is news to the server, not each change of a figure's size.
+        return moved && moved.selections && moved.selections.length ? moved : window.dash_clientside.no_update;
+      },
       reveal(opened) {
         if (opened && opened.number !== undefined && opened.clicks) {
           const heading = document.getElementById("stack-heading");
@@ -45,6 +49,12 @@
       },
     },
   });
+
+  // Dash gives its slider no name of its own.
+  new MutationObserver(() => {
+    const thumb = document.querySelector("#place [role=slider]:not([aria-label])");
+    if (thumb) thumb.setAttribute("aria-label", "Budget, as a decimal logarithm of milliseconds");
+  }).observe(document.body, { childList: true, subtree: true });
 
   window.dccFunctions = Object.assign({}, window.dccFunctions, {
     milliseconds: (place) => `${Number((10 ** place).toPrecision(3))} ms`,

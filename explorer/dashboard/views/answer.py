@@ -15,6 +15,7 @@ from explorer.results.best_stack import Best, Stack
 from explorer.results.figures.layout import ON_FRONT
 
 DIGITS = 3  # of a budget that the slider gives
+STEP = 0.001  # of the slider, in decimal logarithms of ms
 NO_BOUNDS = 0.0, 1.0, 0.5  # of a slider, as long as there is no latency
 
 

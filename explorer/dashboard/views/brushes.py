@@ -17,6 +17,11 @@ def controls(found: list[Axis], brush: Brush) -> list[Component]:
     return [_control(axis, brush.get(axis.name, {})) for axis in found]
 
 
+def signature(axis: Axis) -> str:
+    """Return what changes whenever the controls of an axis must be other ones."""
+    return f"{axis.name} {axis.choices}"
+
+
 def _control(axis: Axis, part: Part) -> html.Fieldset:
     name = UNITS.get(axis.name, axis.name.replace("_", " "))
     own: list[Component]
@@ -26,7 +31,7 @@ def _control(axis: Axis, part: Part) -> html.Fieldset:
     else:
         ends = (("least", axis.least), ("most", axis.most))
         own = [_end(axis, end, part, bound) for end, bound in ends]
-    named: dict[str, Any] = {"data-axis": axis.name + str(axis.choices)}  # by which a change of axes is noticed
+    named: dict[str, Any] = {"data-axis": signature(axis)}
     return html.Fieldset([html.Legend(name), *own], **named)
 
 
@@ -38,6 +43,6 @@ def _end(axis: Axis, end: str, part: Part, bound: float) -> Component:
         step="any",
         debounce=True,
         value=f"{value:.6g}" if isinstance(value, float | int) else None,
-        placeholder=f"{bound:.4g}",
+        placeholder=f"{bound:.6g}" if abs(bound) < 1e6 else f"{bound:.0f}",
     )
     return html.Label([f"at {end} ", number])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from explorer.results.figures.layout import LOOKS, ON_FRONT, TIED
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from numpy.typing import NDArray
 
 MOST_SVG = 1500  # points that a page draws as shapes of its own; more are drawn by WebGL, all at once
 MANY = 3000  # points that are drawn smaller and fainter than fewer
@@ -42,7 +44,9 @@ def figure(snapshot: Snapshot, device: str | None, brush: Brush, budget_ms: floa
     near = rows["standing"].isin([ON_FRONT, TIED])
     faint = rows[kept & ~near]
     _add_many(drawn, rows[~kept], "outside of the brush", {"color": theme.aside}, 0.2)
-    _add_many(drawn, faint, "dominated", _looks(faint, snapshot, theme), 0.45 if len(faint) < MANY else 0.32)
+    _add_many(
+        drawn, faint, "dominated", _looks(faint, snapshot, theme), theme.faint * (1.0 if len(faint) < MANY else 0.7)
+    )
     _add_line(drawn, rows[rows["standing"] == ON_FRONT], theme)
     for standing in (TIED, ON_FRONT):
         for compression, group in rows[kept & (rows["standing"] == standing)].groupby("compression"):
@@ -101,8 +105,13 @@ def _looks(rows: pd.DataFrame, snapshot: Snapshot, theme: Theme) -> dict[str, An
         "colorscale": steps,
         "cmin": -0.5,
         "cmax": len(colours) - 0.5,
-        "symbol": rows["algorithm"].map(shapes).to_numpy(dtype="int32"),
+        "symbol": _packed(rows["algorithm"].map(shapes).to_numpy(dtype="int32")),
     }
+
+
+def _packed(numbers: NDArray[Any]) -> dict[str, str]:
+    """Return an array as plotly.js takes it; plotly.py, given the array, would look up each symbol in a list."""
+    return {"dtype": f"{numbers.dtype.kind}{numbers.dtype.itemsize}", "bdata": b64encode(numbers.tobytes()).decode()}
 
 
 def _add_line(drawn: go.Figure, front: pd.DataFrame, theme: Theme) -> None:

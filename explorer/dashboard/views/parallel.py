@@ -30,6 +30,7 @@ SHADES = 5  # of lines, by accuracy, an equal share of the stacks each
 EXACT = 300  # stacks whose lines end where they do; those of more end at the nearest of `STEPS` places
 STEPS = 50
 GAP_AT = -0.12  # where the axis of a number has stacks that have none
+LETTER = 0.1  # of the distance between two axes: the width of a letter of the first one's choices, at most
 HALF = 0.04  # of the height that a brush around one choice has
 
 
@@ -52,9 +53,11 @@ def figure(snapshot: Snapshot, device: str | None, brush: Brush, theme: Theme) -
         drawn.add_trace(_lines(*_ends(places[kept], shades[kept], shade), theme.shade(shade / (SHADES - 1)), 0.55))
     drawn.update_layout(annotations=_ticks(found, rows, theme), shapes=_marks(found, brush, theme))
     names = [TITLES.get(axis.name, axis.name.replace("_", " ")) for axis in found]
+    room = 0.3 + LETTER * max(map(len, found[0].choices or [""]))
     drawn.update_xaxes(
-        tickvals=list(range(len(found))), ticktext=names, side="top", range=[-0.75, len(found) - 0.6],
-        gridcolor=theme.muted, gridwidth=1, zeroline=False, showline=False, fixedrange=True, tickangle=-14,
+        tickvals=list(range(len(found))), ticktext=names, side="top", range=[-room, len(found) - 0.75],
+        ticklabeloverflow="allow", gridcolor=theme.muted, gridwidth=1, zeroline=False, showline=False,
+        fixedrange=True, tickangle=-14,
     )  # fmt: skip
     drawn.update_yaxes(visible=False, range=[-0.18, 1.06], fixedrange=True)
     return drawn

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def write(figures: Sequence[go.Figure], path: Path) -> None:
     """Write `figures`, one below the other, as one page that holds everything that it needs."""
-    config = {"displaylogo": False, "responsive": True}
+    config = {"displaylogo": False, "responsive": True, "showSendToCloud": False}  # a button that would upload them
     parts = [
         figure.to_html(config=config, include_plotlyjs=index == 0, full_html=False)
         for index, figure in enumerate(figures)
