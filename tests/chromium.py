@@ -123,7 +123,10 @@ class Page:
 
     def shows(self, selector: str, text: str) -> None:
         """Wait until an element shows a text."""
-        self.wait(lambda: text in self.text(selector), f"{selector} shows '{text}', but '{self.text(selector)}'")
+        try:
+            self.wait(lambda: text in self.text(selector), f"{selector} shows '{text}'")
+        except AssertionError as error:
+            raise AssertionError(f"{error}, but '{self.text(selector)}'") from None
 
     def click(self, selector: str) -> None:
         """Click on an element, in the middle of the window."""
