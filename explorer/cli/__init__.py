@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from explorer.cli import bundling, figures, listing, profiling, reading, reporting, running
+from explorer.cli import bundling, dashboard, figures, listing, profiling, reading, reporting, running
 from explorer.cli.terminal import print_json_error
 from explorer.core.errors import ExplorerError
 
@@ -26,6 +26,7 @@ COMMANDS = (
     *reading.COMMANDS,
     *reporting.COMMANDS,
     *figures.COMMANDS,
+    *dashboard.COMMANDS,
     *bundling.COMMANDS,
     *listing.COMMANDS,
 )

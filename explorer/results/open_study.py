@@ -100,6 +100,11 @@ class OpenStudy:
         return tuple(Limit.parse(text) for text in self._attributes.get("limits", ()))
 
     @cached_property
+    def wanted(self) -> int | None:
+        """The number of trials that the study's latest run asked for; None where that is not on record."""
+        return self._attributes.get("trials")
+
+    @cached_property
     def space_file(self) -> Path:
         """The search-space file of the study's latest run.
 

@@ -31,6 +31,7 @@ QUESTION = "question"  # the space, in short
 CHOSEN = "earlier trials"  # those of earlier studies that its sampler begins with
 LIMITS = "limits"  # the limits of its latest run, as texts
 SPACE = "space"  # the file of its latest run
+TRIALS = "trials"  # how many its latest run asks for
 
 PAGE = 1000  # trials that are read from the database at once
 

@@ -23,6 +23,7 @@ from explorer.search.optuna_database import (
     PROPOSAL,
     QUESTION,
     SPACE,
+    TRIALS,
     OptunaDatabase,
     Told,
 )
@@ -173,6 +174,7 @@ class Study:
             )
         self._database.note(LIMITS, [str(limit) for limit in self.space.limits])
         self._database.note(SPACE, str(self.space.path.absolute()))
+        self._database.note(TRIALS, self.space.trials)
         self._database.name_objectives()
         return cast(warm_start.Chosen, notes.get(CHOSEN, {}))
 

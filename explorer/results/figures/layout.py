@@ -118,7 +118,7 @@ def dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) ->
         figure.update_yaxes(visible=False)
         figure.add_annotation(text="no trial is complete yet", showarrow=False, font={"size": 18, "color": "#777"})
         return
-    figure.update_xaxes(title_text=LATENCY_TITLE, **AXIS, **_scale(measured["latency_ms"]))
+    figure.update_xaxes(title_text=LATENCY_TITLE, **AXIS, **scale(measured["latency_ms"]))
     figure.update_yaxes(tickformat=".1%", **AXIS)
     figure.update_yaxes(title_text="Validation accuracy", col=1)
 
@@ -136,7 +136,7 @@ def set_layout(figure: go.Figure, heading: str, rows: int = 1) -> None:
     )
 
 
-def _scale(latency_ms: pd.Series[float]) -> dict[str, object]:
+def scale(latency_ms: pd.Series[float]) -> dict[str, object]:
     """Return a linear axis from 0, or a logarithmic one where latencies differ widely."""
     if latency_ms.max() <= LOG_FROM * latency_ms.min():
         return {"type": "linear", "rangemode": "tozero"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CONFIG = {"displaylogo": False, "responsive": True}  # of every figure on a page
+CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False}  # that button would upload the data
 
 
 def write(figures: Sequence[go.Figure], path: Path) -> None:

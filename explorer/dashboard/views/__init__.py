@@ -1,0 +1,1 @@
+"""A snapshot of a study → what the page shows of it, a file for each part of the page."""
