@@ -15,7 +15,7 @@ from dlas_ops import lowering
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Library, PrimFunc, Target
 from dlas_ops.kernels.registry import Asked, Choices, Selection, implemented, selects
-from dlas_ops.kernels.scheduling import schedule
+from dlas_ops.kernels.scheduling import note_of, schedule
 from dlas_ops.lowering import Lowered
 from dlas_ops.onnx import quantization
 from dlas_ops.onnx.exported import as_onnx
@@ -131,8 +131,10 @@ def build(
     target: Target,
     scheduled: Mapping[str, PrimFunc] = MappingProxyType({}),
     memory: Memory | None = None,
-) -> Library:
-    """Schedule and compile `lowered` for `target`; return TVM's executable, whose outputs are in the host's memory.
+) -> Compiled:
+    """Schedule and compile `lowered` for `target`, and add to its account what its schedules do without.
+
+    The library is TVM's executable, whose outputs are in the host's memory.
 
     Parameters
     ----------
@@ -145,9 +147,12 @@ def build(
     config = {"tirx.disable_assert": True}
     with tvm.transform.PassContext(opt_level=3, config=config, instruments=instruments), target:
         module = schedule(lowered.module, target, scheduled)
+        layers = [
+            replace(layer, note=note_of(module[layer.program])) if layer.program else layer for layer in lowered.layers
+        ]
         if isinstance(describe(target), Gpu):
             module = output_on_host(module)
-        return tvm.relax.build(module, target, tir_pipeline=PIPELINE)
+        return Compiled(tvm.relax.build(module, target, tir_pipeline=PIPELINE), layers)
 
 
 def compile(
@@ -164,8 +169,7 @@ def compile(
     model = _network(model, dtype, calibration)
     if isinstance(algorithm, str) and selects(algorithm):
         algorithm = select(model, target, algorithm=algorithm, format=format, dtype=dtype, measure=measure)
-    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype)
-    return Compiled(build(lowered, target), lowered.layers)
+    return build(lower(model, target, algorithm=algorithm, format=format, dtype=dtype), target)
 
 
 def quantize(model: onnx.ModelProto, images: NDArray[np.float32], *, percentile: float = 100.0) -> onnx.ModelProto:

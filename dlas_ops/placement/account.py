@@ -48,6 +48,9 @@ class Layer:
         `dtype`
     reason : why `ran` differs from `asked`, or ""
     measured : "algorithm/format" → seconds, if measurements selected `ran`
+    program : name of the tensor program that computes a layer with weights; "" for an operator without
+    note : what the rules' schedule does without on this processor, and why; "" where it is as the rules have it. Known
+        once the layer is built
     """
 
     name: str
@@ -67,6 +70,8 @@ class Layer:
     dilation: tuple[int, ...] = ()
     groups: int = 1
     measured: Mapping[str, float] = field(default_factory=dict)
+    program: str = ""
+    note: str = ""
 
     @property
     def as_asked(self) -> bool:

@@ -29,6 +29,8 @@ class LayerAccount(TypedDict):
     dilation: list[int]
     groups: int
     measured: dict[str, float]
+    program: str
+    note: str
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,8 @@ def test_saved_and_loaded_networks_build_alike(network: onnx.ModelProto, tmp_pat
     loaded = dlas_ops.load(tmp_path / "lowered")
     data = networks.random(networks.shape_of(FIRST))
     assert loaded.layers == lowered.layers
-    expected = networks.run_library(dlas_ops.build(lowered, networks.target()), data)
-    actual = networks.run_library(dlas_ops.build(loaded, networks.target()), data)
+    expected = networks.run_library(dlas_ops.build(lowered, networks.target()).library, data)
+    actual = networks.run_library(dlas_ops.build(loaded, networks.target()).library, data)
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -148,3 +148,27 @@ def test_unknown_algorithm_and_dtype_are_refused(network: onnx.ModelProto) -> No
         dlas_ops.lower(network, networks.target(), algorithm="fft")
     with pytest.raises(ValueError, match="float32"):
         dlas_ops.compile(network, networks.target(), algorithm="direct", dtype="bfloat16")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_layer_with_weights_names_the_program_that_reads_them(algorithm: str, network: onnx.ModelProto) -> None:
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm)
+    programs = {layer.name: layer.program for layer in lowered.layers}
+    assert [name for name, program in programs.items() if not program] == ["max_pool2d_0", "global_avg_pool2d_0"]
+    named = [program for program in programs.values() if program]
+    assert sorted(named, key=networks.calls(lowered.module).index) == named
+    kinds = [f"conv2d_{algorithm}", "depthwise_conv2d", "grouped_conv2d", "dense"]
+    assert all(kind in program for kind, program in zip(kinds, named, strict=True)), named
+
+
+def test_layers_that_are_alike_name_one_program() -> None:
+    conv, nodes = networks.REPEATED, []
+    for index in range(3):
+        nodes.append(networks.conv_node(conv, [f"r{index}" if index else "x", f"w{index}"], f"c{index}"))
+        nodes.append(helper.make_node("Relu", [f"c{index}"], ["y" if index == 2 else f"r{index + 1}"]))
+    weights = {f"w{index}": networks.weights_of(conv, index) for index in range(3)}
+    network = networks.model(nodes, networks.shape_of(conv), weights)
+    lowered = dlas_ops.lower(network, networks.target(), algorithm="direct")
+    first, second, third = (layer.program for layer in lowered.layers)
+    assert first != second == third, "the first reads the network's input, which is in no blocks"
+    assert {first, second} <= set(networks.calls(lowered.module))
