@@ -133,13 +133,13 @@ def compiling(stage: str, key: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # over RPC every error is of one kind
-        if not (refused := _refused(str(error))):
+        if not (against := refused(str(error))):
             raise
-        message = f"the OpenCL driver of device '{key}' does not {refused}"
+        message = f"the OpenCL driver of device '{key}' does not {against}"
         raise StageFailed(Failure(stage, "not_applicable", message)) from error
 
 
-def _refused(error: str) -> str:
+def refused(error: str) -> str:
     """Return what a driver of OpenCL does not do, and why, as the end of a sentence; "" for any other error."""
     if UNCOMPILED in error:
         said = re.search(DRIVER_ERROR, error, re.MULTILINE)

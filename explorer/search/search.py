@@ -137,7 +137,8 @@ def engine_of(
     store.clean()
     devices = {name: space.devices[name] for name in space.device_names}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
-    given = EngineContext(store, records, workspace.logs, found, devices, threads, observer, where.jobs)
+    narrow = {name: space.narrow_types(name) for name in devices}
+    given = EngineContext(store, records, workspace.logs, found, devices, threads, observer, where.jobs, narrow)
     module: WorkersModule = plugins.load("engine", where.engine)
     return Engine(given, module.build(given, where.address))
 

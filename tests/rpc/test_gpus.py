@@ -66,6 +66,37 @@ def test_a_gpu_with_less_than_its_target_claims_is_refused_before_anything_is_tr
     assert studies.executions(tmp_path / "workspace") == {}
 
 
+@opencl.needed
+@pytest.mark.parametrize(
+    ("family", "compression", "extension", "said"),
+    [
+        (
+            "pocl",
+            ["none", "float16"],
+            "cl_khr_fp16",
+            "whose OpenCL lacks float16 (cl_khr_fp16), and the search space asks for compression float16 there; ",
+        ),
+        pytest.param(
+            "mali",
+            ["none", "int8"],
+            "cl_arm_integer_dot_product_accumulate_int8",
+            "whose OpenCL lacks arm_dot_acc, and int8 for its target's device 'mali' needs that; give it a target ",
+            marks=pytest.mark.nightly,
+        ),
+    ],
+)
+def test_a_type_that_a_gpu_lacks_is_refused_before_anything_is_trained(
+    family: str, compression: list[str], extension: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if extension in opencl.extensions():
+        pytest.skip(f"this machine's OpenCL has {extension}")
+    space = written(tmp_path, GPU.replace("pocl", family), compression=compression)
+    assert dlas("run", space, "-w", tmp_path / "workspace") == 2
+    (message,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert said in message
+    assert studies.executions(tmp_path / "workspace") == {}
+
+
 def test_a_runtime_without_a_gpu_is_refused_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
