@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from explorer.processes import loopback
 from tests import forks, opencl, studies
 from tests.explorer.command import answer, dlas
 
+TRIALS = 6
 GPU = '[gpu]\ntarget = { kind = "opencl", device = "pocl" }\n'
 
 
@@ -51,6 +53,28 @@ def test_a_study_over_both_has_two_fronts_from_one_training_of_each_network(tmp_
     assert (executed["train"], executed["evaluate"], executed["build"]) == (2, 2, 4)
     found = explorer.front(workspace)
     assert set(found["device"]) == {"local", "gpu"}
+
+
+@opencl.needed
+@pytest.mark.slow
+def test_a_tuned_stack_comes_to_its_end_beside_the_one_by_the_rules(tmp_path: Path) -> None:
+    """All candidates compile, compute what the rules' schedule does, and are timed, and so are the networks."""
+    events, workspace = studies.Events(), tmp_path / "workspace"
+    space = written(tmp_path, device="gpu", tuner="template", tuning_trials=[0, TRIALS])
+    summary = studies.run(space, workspace, events)
+    assert (summary.complete, summary.failed) == (2, 0), [*events.outcomes.values()]
+    (file,) = (workspace / "artifacts" / "tune").glob("*/*/tuned.json")
+    layers = json.loads(file.read_text())
+    assert sum(layer["trials"] for layer in layers) == TRIALS
+    assert [layer["failed"] for layer in layers] == [{}] * len(layers)
+    assert all(0 < layer["ms"] <= layer["rule_ms"] for layer in layers)
+    faster = any(layer["decision"] for layer in layers)
+    executed = studies.executions(workspace)
+    assert (executed["train"], executed["lower"], executed["tune"], executed["build"]) == (1, 2, 1, 2 + faster)
+    with explorer.open(workspace) as study:
+        tuned = study.frame["tuning_trials"] > 0
+        assert study.frame.loc[tuned, "tuned_ratio"].notna().all() == faster
+        assert (study.frame["latency_ms"] > 0).all()
 
 
 @opencl.needed
