@@ -15,7 +15,7 @@ from dlas_ops import lowering
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Library, PrimFunc, Target
 from dlas_ops.kernels.registry import Asked, Choices, Selection, implemented, selects
-from dlas_ops.kernels.scheduling import schedule
+from dlas_ops.kernels.scheduling import note_of, schedule
 from dlas_ops.lowering import Lowered
 from dlas_ops.onnx import quantization
 from dlas_ops.onnx.exported import as_onnx
@@ -24,7 +24,7 @@ from dlas_ops.passes.host_output import output_on_host
 from dlas_ops.passes.memory import Memory, MemoryInstrument
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.passes.ticking import Call, ticking
-from dlas_ops.placement.account import Layer, digest, run_by
+from dlas_ops.placement.account import Layer, run_by
 from dlas_ops.placement.graph import Graph
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import describe, native_target
@@ -150,8 +150,10 @@ def build(
     target: Target,
     scheduled: Mapping[str, PrimFunc] = MappingProxyType({}),
     memory: Memory | None = None,
-) -> Library:
-    """Schedule and compile `lowered` for `target`; return TVM's executable, whose outputs are in the host's memory.
+) -> Compiled:
+    """Schedule and compile `lowered` for `target`, and add to its account what its schedules do without.
+
+    The library is TVM's executable, whose outputs are in the host's memory.
 
     Parameters
     ----------
@@ -179,11 +181,10 @@ def build_ticking(
         raise ValueError("a GPU's programs end at times that its host does not know")
     calls: list[Call] = []
     relax = tvm.transform.Sequential([tvm.relax.get_pipeline("default"), ticking(runs, calls)])
-    library = _built(lowered, target, scheduled, [], relax)
-    digests = [[digest(constant) for constant in call.constants] for call in calls]
-    names = run_by([(call.program, own) for call, own in zip(calls, digests, strict=True)], lowered.layers)
+    library = _built(lowered, target, scheduled, [], relax).library
+    names = run_by([call.program for call in calls], lowered.layers)
     timed = [
-        Timed(call.program, own, sum(each.nbytes for each in call.constants), call.activation_bytes, call.output)
+        Timed(call.program, own, call.constant_bytes, call.activation_bytes, call.output)
         for call, own in zip(calls, names, strict=True)
     ]
     return library, timed
@@ -195,14 +196,17 @@ def _built(
     scheduled: Mapping[str, PrimFunc],
     instruments: list[object],
     relax: object = "default",
-) -> Library:
+) -> Compiled:
     # The virtual machine checks the network's input, and every other shape is fixed by then.
     config = {"tirx.disable_assert": True}
     with tvm.transform.PassContext(opt_level=3, config=config, instruments=instruments), target:
         module = schedule(lowered.module, target, scheduled)
+        layers = [
+            replace(layer, note=note_of(module[layer.program])) if layer.program else layer for layer in lowered.layers
+        ]
         if isinstance(describe(target), Gpu):
             module = output_on_host(module)
-        return tvm.relax.build(module, target, relax_pipeline=relax, tir_pipeline=PIPELINE)
+        return Compiled(tvm.relax.build(module, target, relax_pipeline=relax, tir_pipeline=PIPELINE), layers)
 
 
 def compile(
@@ -219,8 +223,7 @@ def compile(
     model = _network(model, dtype, calibration)
     if isinstance(algorithm, str) and selects(algorithm):
         algorithm = select(model, target, algorithm=algorithm, format=format, dtype=dtype, measure=measure)
-    lowered = lower(model, target, algorithm=algorithm, format=format, dtype=dtype)
-    return Compiled(build(lowered, target), lowered.layers)
+    return build(lower(model, target, algorithm=algorithm, format=format, dtype=dtype), target)
 
 
 def quantize(model: onnx.ModelProto, images: NDArray[np.float32], *, percentile: float = 100.0) -> onnx.ModelProto:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import IRModule, Target
+from dlas_ops._types import Expr, IRModule, Target
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement import walk
@@ -44,7 +45,31 @@ def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) 
             transform.DeadCodeElimination(),
         ]
         module = tvm.transform.Sequential(passes)(module)
-    return Lowered(module, context.layers)
+    return Lowered(module, _with_programs(context.layers, context.layer_of, module))
+
+
+def calls(module: IRModule) -> list[tuple[str, list[Expr]]]:
+    """Return name and arguments of every call of a tensor program, in the network's order."""
+    found = []
+    for block in module["main"].body.blocks:
+        for binding in block.bindings:
+            call = binding.value
+            if getattr(getattr(call, "op", None), "name", "").startswith("relax.call_tir"):
+                arguments = getattr(call.args[1], "fields", [call.args[1]])
+                found.append((str(call.args[0].name_hint), list(arguments)))
+    return found
+
+
+def _with_programs(layers: Sequence[Layer], layer_of: Mapping[Expr, int], module: IRModule) -> list[Layer]:
+    """Return `layers` with the names of the programs that read their packed weights, and the positions of the calls."""
+    found = {
+        layer_of[argument]: (name, position)
+        for position, (name, arguments) in enumerate(calls(module))
+        for argument in arguments
+        if argument in layer_of
+    }
+    computed = [found.get(index, ("", -1)) for index in range(len(layers))]
+    return [replace(layer, program=name, call=call) for layer, (name, call) in zip(layers, computed, strict=True)]
 
 
 def placed(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> tuple[IRModule, Context]:

@@ -14,4 +14,10 @@ def lacking() -> str:
     return "" if tvm.device("opencl", 0).exist else "there is no OpenCL device: sudo apt install pocl-opencl-icd"
 
 
+def extensions() -> str:
+    """Return the names of the extensions that the first OpenCL device has; without PyOpenCL the test is skipped."""
+    cl = pytest.importorskip("pyopencl")
+    return str(cl.get_platforms()[0].get_devices()[0].extensions)
+
+
 needed = pytest.mark.skipif(bool(lacking()), reason=lacking())

@@ -30,8 +30,8 @@ def error_of_tuned(lowered: str, tuned: str) -> float:
 
     made, target = dlas_ops.load(lowered), tvm.target.Target(TARGET)
     data = networks.random(networks.shape_of(networks.REPEATED))
-    expected = networks.run_library(dlas_ops.build(made, target), data)
-    outputs = networks.run_library(dlas_ops.build(made, target, load_scheduled(Path(tuned))), data)
+    expected = networks.run_library(dlas_ops.build(made, target).library, data)
+    outputs = networks.run_library(dlas_ops.build(made, target, load_scheduled(Path(tuned))).library, data)
     return float(abs(outputs - expected).max() / abs(expected).max())
 
 

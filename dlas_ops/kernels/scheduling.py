@@ -19,6 +19,9 @@ from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor, describe
 from dlas_ops.schedule.tunables import Choice, Space, chosen
 
+# Attribute of a scheduled program: what the rules' schedule does without on this GPU, and why.
+NOTE = "dlas.note"
+
 
 def _none(sch: Schedule, block: SBlock, processor: Processor) -> Space:
     return {}
@@ -84,7 +87,7 @@ def _programs(module: IRModule) -> list[tuple[PrimFunc, PrimFunc]]:
 def schedule_function(function: PrimFunc, processor: Processor, choice: Choice | None = None) -> PrimFunc:
     """Return one tensor program, scheduled by the rules or, where `choice` says so, otherwise.
 
-    Where a work-group by the rules would take more shared memory than a GPU has, it takes none.
+    Where a work-group by the rules would take more shared memory than a GPU has, it takes none; `note_of` says so.
 
     Raises
     ------
@@ -95,12 +98,18 @@ def schedule_function(function: PrimFunc, processor: Processor, choice: Choice |
         return _scheduled(function, processor, choice)
     made = _scheduled(function, processor, choice)
     reason = excess(made, processor)
-    if reason and not choice:
+    if not reason:
+        return made
+    if not choice:
         made = _scheduled(function, replace(processor, shared_bytes=0), choice)
-        reason = excess(made, processor)
-    if reason:
-        raise ValueError(reason)
-    return made
+        if not excess(made, processor):
+            return made.with_attr(NOTE, f"takes no shared memory: {reason}")
+    raise ValueError(reason)
+
+
+def note_of(function: PrimFunc) -> str:
+    """Return what the rules' schedule of a scheduled program does without, and why; "" where it is as they have it."""
+    return str((function.attrs or {}).get(NOTE, ""))
 
 
 def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) -> PrimFunc:

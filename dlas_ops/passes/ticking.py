@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Array, IRModule, Pass, PassContext, PrimFunc
+from dlas_ops._types import IRModule, Pass, PassContext, PrimFunc
 
 relax, tirx = tvm.relax, tvm.tirx
 
@@ -29,13 +29,13 @@ class Call:
     Attributes
     ----------
     program : its name
-    constants : those of the network's that it reads
-    activation_bytes : of the other tensors that it reads and writes
+    constant_bytes, activation_bytes : of the network's constants that it reads, and of the other tensors that it reads
+        and writes
     output : shape of what it writes
     """
 
     program: str
-    constants: list[Array]
+    constant_bytes: int
     activation_bytes: int
     output: tuple[int, ...]
 
@@ -89,7 +89,7 @@ def _is_program(value: Any) -> bool:
 
 
 def _call(value: Any) -> Call:
-    constants = [argument.value.numpy() for argument in value.args if hasattr(argument, "value")]
+    constants = sum(argument.value.numpy().nbytes for argument in value.args if hasattr(argument, "value"))
     tensors = [argument.ty for argument in value.args if not hasattr(argument, "value")]
     shapes = [tuple(int(size) for size in tensor.shape) for tensor in tensors]
     sizes = [tvm.DataType(str(tensor.dtype)).itemsize for tensor in tensors]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Required, TypedDict
-
-import numpy as np
-
-from dlas_ops._types import Array
 
 
 class Precision(TypedDict, total=False):
@@ -33,8 +28,6 @@ class LayerFields(Precision, total=False):
     dilation: tuple[int, ...]
     groups: int
     measured: Mapping[str, float]
-    stored_bytes: int
-    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,9 +47,12 @@ class Layer:
     dtype : dtype of the weights and the input as stored
     arithmetic : dtype of the products, with the dtype of their sums where it differs, and the reason where it is not
         `dtype`
-    digests : of each array of the stored weights, see `digest`
     reason : why `ran` differs from `asked`, or ""
     measured : "algorithm/format" → seconds, if measurements selected `ran`
+    program, call : name of the tensor program that computes a layer with weights, and the position of its call among
+        the network's; "" and -1 for an operator without
+    note : what the rules' schedule does without on this processor, and why; "" where it is as the rules have it. Known
+        once the layer is built
     """
 
     name: str
@@ -71,12 +67,14 @@ class Layer:
     arithmetic: str = "float32"
     macs: int = 0
     stored_bytes: int = 0
-    digests: tuple[str, ...] = ()
     stride: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     groups: int = 1
     measured: Mapping[str, float] = field(default_factory=dict)
+    program: str = ""
+    call: int = -1
+    note: str = ""
 
     @property
     def as_asked(self) -> bool:
@@ -94,33 +92,20 @@ class Layer:
         return cls(**values)
 
 
-def digest(weights: Array) -> str:
-    """Return what tells stored weights from others: 16 hexadecimal digits."""
-    return hashlib.blake2b(np.ascontiguousarray(weights).tobytes(), digest_size=8).hexdigest()
-
-
-def run_by(programs: Iterable[tuple[str, Sequence[str]]], layers: Sequence[Layer]) -> list[tuple[str, ...]]:
+def run_by(programs: Iterable[str], layers: Sequence[Layer]) -> list[tuple[str, ...]]:
     """Return for each of a network's `programs`, in the order of their calls, the names of the layers that it runs.
 
-    A program runs the layers whose stored weights it reads. One without weights runs the next layer of the operator
-    that it is named after. Other programs, such as conversions between layouts, run none.
-
-    Parameters
-    ----------
-    programs : name and digests of the constants of each
-    layers : the network's account
+    A program runs the layers with weights that the account says it computes; of a program that is called several times,
+    each call runs the layers of one. One without weights runs the next layer of the operator that it is named after.
+    Other programs, such as conversions between layouts, run none.
     """
-    left = list(layers)
+    left = sorted(layers, key=lambda layer: layer.call)  # fusing may have changed the order of the account
     found = []
-    for name, constants in programs:
-        weighted = [layer for layer in left if layer.digests and set(layer.digests) <= set(constants)]
-        plain = [layer for layer in left if not layer.digests and re.match(rf"(fused_)?{layer.operator}\d*(_|$)", name)]
-        own = _distinct(weighted) or plain[:1]
+    for program in programs:
+        computed = [layer for layer in left if layer.program == program]
+        own = [layer for layer in computed if layer.call == computed[0].call] or [
+            layer for layer in left if not layer.program and re.match(rf"(fused_)?{layer.operator}\d*(_|$)", program)
+        ][:1]
         left = [layer for layer in left if layer not in own]
         found.append(tuple(layer.name for layer in own))
     return found
-
-
-def _distinct(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the first of all layers that have the same weights: each has a program of its own."""
-    return list({layer.digests: layer for layer in reversed(layers)}.values())[::-1]

@@ -14,7 +14,7 @@ from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
 from dlas_ops.onnx.names import WeightNames
-from dlas_ops.placement.account import Layer, LayerFields, digest
+from dlas_ops.placement.account import Layer, LayerFields
 from dlas_ops.placement.graph import Recorder
 from dlas_ops.placement.in_place_concat import Growing
 from dlas_ops.placement.integers import realized
@@ -43,6 +43,7 @@ class Context:
     layers : the account of the operators placed so far
     recorder : gathers the layers that an algorithm can be chosen for, and the tensors where layouts meet
     growing : the concatenations that grow in place
+    layer_of : constant of packed weights → position of its layer in the account
     """
 
     def __init__(self, module: IRModule, target: Target, choices: Choices, names: WeightNames, half: bool) -> None:
@@ -55,10 +56,11 @@ class Context:
         self.layers: list[Layer] = []
         self.recorder = Recorder()
         self.growing = Growing(module["main"])
+        self.layer_of: dict[Expr, int] = {}
         self.builder: BlockBuilder = relax.BlockBuilder()
         self._names = names
         self._conversions: dict[tuple[Expr, int], Var] = {}
-        self._stored: list[Array] = []  # weights of the layer being placed
+        self._packed: list[Expr] = []  # the weights of the layer being placed
 
     # The values of the network's expressions.
 
@@ -129,9 +131,8 @@ class Context:
         ValueError
             If a weight is beyond the range of that dtype.
         """
-        stored = self.rounded(packed)
-        self._stored.append(stored)
-        return relax.const(stored)
+        self._packed.append(relax.const(self.rounded(packed)))
+        return self._packed[-1]
 
     def rounded(self, weights: Array) -> Array:
         """Return `weights`, with `half` float32 ones rounded to float16; see the method `weights` for errors."""
@@ -231,6 +232,9 @@ class Context:
         if self.half and "dtype" not in fields:
             lacks = "the layer has" if self.cpu.half else "the processor has"
             stated |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
-        weights, self._stored = self._stored, []
-        stated |= {"stored_bytes": sum(part.nbytes for part in weights), "digests": tuple(map(digest, weights))}
-        self.layers.append(Layer(operator=operator, input=input, weight=weight, output=output, **stated))
+        stored_bytes = sum(constant.value.numpy().nbytes for constant in self._packed)
+        self.layer_of |= dict.fromkeys(self._packed, len(self.layers))
+        self._packed = []
+        self.layers.append(
+            Layer(operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes, **stated)
+        )

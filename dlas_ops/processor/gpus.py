@@ -61,6 +61,8 @@ _TABLE: tuple[tuple[str, str, Gpu], ...] = (
     ("opencl", "adreno", Gpu(4, 2, 8, 128, 64, 32 * KIB, 4)),
     ("opencl", "intel", Gpu(4, 2, 8, 128, 16, 32 * KIB, 12)),
     ("opencl", "", Gpu(4, 4, 8, 64, 16, 0, 8)),
+    ("cuda", "sm_5", Gpu(4, 4, 12, 256, 32, 48 * KIB, 8)),
+    ("cuda", "sm_60", Gpu(4, 4, 12, 256, 32, 48 * KIB, 16)),
     ("cuda", "sm_7", Gpu(4, 4, 12, 256, 32, 48 * KIB, 8, "dp4a")),
     ("cuda", "sm_8", Gpu(4, 4, 12, 256, 32, 48 * KIB, 16, "dp4a")),
     ("cuda", "sm_9", Gpu(4, 4, 16, 256, 32, 48 * KIB, 264, "dp4a")),

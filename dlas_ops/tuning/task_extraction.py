@@ -11,9 +11,9 @@ import tvm_ffi
 from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Expr, IRModule, Library, PrimFunc, Target
+from dlas_ops._types import Expr, Library, PrimFunc, Target
 from dlas_ops.kernels.scheduling import asked_schedule, schedule_function
-from dlas_ops.lowering import Lowered
+from dlas_ops.lowering import Lowered, calls
 from dlas_ops.passes.eviction import to_time
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.processor.targets import describe
@@ -71,7 +71,7 @@ def tasks(lowered: Lowered, tuner: str, target: Target) -> list[Task]:
     supports = tuners.load(tuner).supports
     found: dict[str, Task] = {}
     supported: dict[str, bool] = {}
-    for name, arguments in _calls(lowered.module):
+    for name, arguments in calls(lowered.module):
         function = lowered.module[name]
         for attribute in NAMES:
             function = function.without_attr(attribute)
@@ -88,20 +88,7 @@ def tasks(lowered: Lowered, tuner: str, target: Target) -> list[Task]:
 
 def constant_bytes(lowered: Lowered) -> int:
     """Return the size of all constants that the programs of a network read."""
-    calls = _calls(lowered.module)
-    return sum(values.nbytes for _, arguments in calls for values in _constants(arguments).values())
-
-
-def _calls(module: IRModule) -> list[tuple[str, list[Expr]]]:
-    """Return name and arguments of every call of a tensor program, in the network's order."""
-    found = []
-    for block in module["main"].body.blocks:
-        for binding in block.bindings:
-            call = binding.value
-            if getattr(getattr(call, "op", None), "name", "").startswith("relax.call_tir"):
-                arguments = getattr(call.args[1], "fields", [call.args[1]])
-                found.append((str(call.args[0].name_hint), list(arguments)))
-    return found
+    return sum(values.nbytes for _, arguments in calls(lowered.module) for values in _constants(arguments).values())
 
 
 def _constants(arguments: Sequence[Expr]) -> dict[int, NDArray[Any]]:

@@ -91,7 +91,7 @@ class Configuration:
     @property
     def dtype(self) -> str:
         """The dtype that the network ends in: that of its compression's last part."""
-        return _dtype(parts(self.compression)[-1])
+        return dtype_of(self.compression)
 
     @property
     def in_float32(self) -> str:
@@ -191,6 +191,11 @@ EXISTS: Mapping[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
 
 def _changes(part: str) -> bool:
     return plugins.defines("compression", part, "compress")
+
+
+def dtype_of(compression: str) -> str:
+    """Return the dtype that a network ends in: that of the last part of its compression."""
+    return _dtype(parts(compression)[-1])
 
 
 def _dtype(part: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +43,8 @@ class EngineContext:
         The devices that the study measures on, by name.
     threads
         The most threads that the study asks of each device.
+    narrow
+        Device → each dtype but float32 that the study asks of it → the compressions that end in that.
     jobs
         How many trainings, and how many compilations beside them, are executed at once; None leaves that to the engine.
     """
@@ -55,3 +57,4 @@ class EngineContext:
     threads: int
     observer: Observer
     jobs: int | None = None
+    narrow: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class Devices:
         Raises
         ------
         DeviceError
-            If a device does not answer, or offers fewer threads than the study asks for.
+            If a device does not answer, offers fewer threads than the study asks for, or cannot run one of its dtypes.
         """
         with contextlib.ExitStack() as servers:
             for name, device in self._context.devices.items():
@@ -101,6 +101,7 @@ class Devices:
             "target": device.target,
             "threads": self._threads(device),
             "device": device.name,
+            "asked": self._context.narrow.get(device.name, {}),
         }
         request = {"call": "explorer.line.probing.describe:describe", "arguments": arguments}
         try:

@@ -25,6 +25,8 @@ SERVER_SECONDS = 15.0  # until a server that says nothing is given up; it starts
 ROUND_TRIPS = 5
 UNCOMPILED = "CL_BUILD_PROGRAM_FAILURE"
 DRIVER_ERROR = r'\berror: (?:\S+:\d+:\d+: )?"?(.{0,200}?)"?\s*$'  # a line of its compiler, without the file's name
+# What OpenCL says of a kernel that it does not launch, such as one that takes more registers than a work-group has.
+UNLAUNCHED = r"CL_INVALID_WORK_GROUP_SIZE|CL_OUT_OF_RESOURCES"
 IDLE = "runtime.RuntimeEnabled"  # a function of every runtime that does next to nothing
 
 
@@ -136,17 +138,25 @@ def compiling(stage: str, key: str) -> Iterator[None]:
     Raises
     ------
     StageFailed
-        Of kind ``not_applicable`` if the driver of device `key` does not compile a kernel.
+        Of kind ``not_applicable`` if the driver of device `key` does not compile a kernel, or does not launch it.
     """
     try:
         yield
     except Exception as error:  # over RPC every error is of one kind
-        if UNCOMPILED not in str(error):
+        if not (against := refused(str(error))):
             raise
-        said = re.search(DRIVER_ERROR, str(error), re.MULTILINE)
-        cause = said[1] if said else UNCOMPILED
-        message = f"the OpenCL driver of device '{key}' does not compile the network's kernels: {cause}"
+        message = f"the OpenCL driver of device '{key}' does not {against}"
         raise StageFailed(Failure(stage, "not_applicable", message)) from error
+
+
+def refused(error: str) -> str:
+    """Return what a driver of OpenCL does not do, and why, as the end of a sentence; "" for any other error."""
+    if UNCOMPILED in error:
+        said = re.search(DRIVER_ERROR, error, re.MULTILINE)
+        return f"compile the network's kernels: {said[1] if said else UNCOMPILED}"
+    if code := re.search(UNLAUNCHED, error):
+        return f"launch the network's kernels ({code[0]}): a work-group takes more registers or memory than it has"
+    return ""
 
 
 def round_trip(session: Any) -> float:

@@ -80,6 +80,8 @@ def _gpu(says: Gpu) -> dict[str, str]:
         "GPU's memory": readable.size(says.memory_bytes) if says.memory_bytes else "",
         version: says.version or "",
         "GPU's driver": says.driver or "",
+        "float16": {None: "", True: "stored there", False: "not there"}[says.float16],
+        "int8 products": {None: "", True: "by an instruction", False: "not as the target says"}[says.int8_dot],
     }
 
 

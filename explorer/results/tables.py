@@ -178,14 +178,16 @@ def layers_table(layers: Sequence[LayerAccount]) -> Table:
     """Return a compiled network's account, one layer a line."""
     # The times of all candidates are shown where an algorithm selected by measuring.
     measured = [_fastest_first(layer.get("measured", {})) for layer in layers]
-    table = readable.table("layer", "operator", "input", "weight", "stored", "MACs", "asked", "ran", "why not as asked")
+    table = readable.table("layer", "operator", "input", "weight", "stored", "MACs", "asked", "ran", "remarks")
     if any(measured):
         table.add_column("candidates (µs)")
     for layer, times in zip(layers, measured, strict=True):
         shapes = ("x".join(map(str, shape)) for shape in (layer["input"], layer["weight"]))
         costs = readable.size(layer.get("stored_bytes", 0)), f"{layer['macs']:,}"
         texts = (layer["name"], layer["operator"], *shapes, *costs, layer["asked"], layer["ran"])
-        table.add_row(*map(escape, texts), escape(layer["reason"]), *([times] if any(measured) else ()))
+        # Networks that were built by an earlier version have no notes.
+        remarks = "; ".join(filter(None, (layer["reason"], layer.get("note", ""))))
+        table.add_row(*map(escape, texts), escape(remarks), *([times] if any(measured) else ()))
     return table
 
 

@@ -24,12 +24,14 @@ class LayerAccount(TypedDict):
     arithmetic: str
     macs: int
     stored_bytes: int
-    digests: list[str]
     stride: list[int]
     padding: list[int]
     dilation: list[int]
     groups: int
     measured: dict[str, float]
+    program: str
+    call: int
+    note: str
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,8 @@ def engine_of(
     store.clean()
     needed = {name: space.devices[name] for name in (space.device_names if devices is None else devices)}
     threads = max(choice for choice in space.axes["threads"].choices if isinstance(choice, int))
-    given = EngineContext(store, records, workspace.logs, found, needed, threads, observer, where.jobs)
+    narrow = {name: space.narrow_types(name) for name in needed}
+    given = EngineContext(store, records, workspace.logs, found, needed, threads, observer, where.jobs, narrow)
     module: WorkersModule = plugins.load("engine", where.engine)
     return Engine(given, module.build(given, where.address))
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.core.configuration import AXES, Configuration, parts
+from explorer.core.configuration import AXES, Configuration, dtype_of, parts
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.core.settings import Settings
 from explorer.space import checks, devices, space_file
@@ -112,6 +112,17 @@ class Space:
     def device_names(self) -> tuple[str, ...]:
         """Every device that stacks are judged on, alone or together with others."""
         return _device_names(self.axes)
+
+    def narrow_types(self, device: str) -> dict[str, list[str]]:
+        """Return dtype → the compressions that end in it, of the stacks on a device in another dtype than float32."""
+        on = Axis("device", tuple(choice for choice in self.axes["device"].choices if device in parts(str(choice))))
+        found: dict[str, list[str]] = {}
+        for compression in self.axes["compression"].choices:
+            dtype = dtype_of(str(compression))
+            axes = {**self.axes, "device": on, "compression": Axis("compression", (compression,))}
+            if dtype != "float32" and grow(axes, self.constraints).count:
+                found.setdefault(dtype, []).append(str(compression))
+        return found
 
     @property
     def count(self) -> int:

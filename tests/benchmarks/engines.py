@@ -58,7 +58,7 @@ def torch_eager(spec: str, threads: int) -> Engine:
 
     torch.set_num_threads(threads)
     size = zoo.size_of(spec)
-    model, data = zoo.network(spec), torch.randn(1, 3, size, size)
+    model, data = zoo.network(spec), torch.randn(zoo.batch_of(spec), 3, size, size)
 
     def run() -> None:
         with torch.inference_mode():
@@ -190,7 +190,7 @@ def image(spec: str) -> Any:
     import numpy as np
 
     size = zoo.size_of(spec)
-    return np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
+    return np.random.default_rng(0).standard_normal((zoo.batch_of(spec), 3, size, size)).astype(np.float32)
 
 
 def in_process(function: Callable[..., Any], *arguments: object) -> Any:

@@ -73,7 +73,7 @@ def row(spec: str, algorithm: str, folder: Path) -> Row:
     target, memory = tvm.target.Target(native_target()), Memory()
     lowered = dlas_ops.lower(onnx.load(zoo.onnx_path(folder)), target, algorithm=algorithm)
     library = folder / f"{algorithm}.so"
-    dlas_ops.build(lowered, target, memory=memory).export_library(str(library))
+    dlas_ops.build(lowered, target, memory=memory).library.export_library(str(library))
     command = [sys.executable, "-c", HELD, str(library), str(zoo.size_of(spec))]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     loading, running = (round(int(each) / MB, 1) for each in printed.split())

@@ -17,7 +17,8 @@ but the first pruned by magnitude. Each library is compiled in a process of its 
 A variant is written algorithm[:dtype][:csr@sparsity]; one that this version refuses is skipped with the reason.
 
 With --device, libraries are compiled for a device of a devices file, checked as at the start of a study, and timed
-there over RPC. Where that is another machine, the other engines and torch take no part.
+there over RPC. Where that is another machine, the other engines and torch take no part. Where it is this machine's
+NVIDIA GPU, they are those of cuda_engines.py.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from typing import Any
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.core.errors import ExplorerError
-from tests.benchmarks import engines, on_device, zoo
+from tests.benchmarks import cuda_engines, engines, on_device, zoo
 from tests.benchmarks.common import (
     Contender,
     Row,
@@ -84,7 +85,12 @@ def start(spec: str, folder: Path, ours: dict[str, Row], threads: int, place: Pl
     """Start every engine that there is on the device; one that crashes on this network is left out, with a word."""
     started = []
     calls: list[tuple[Any, ...]] = []
-    if place is None or place.is_here:
+    if place and place.is_here and place.target["kind"] == "cuda":
+        absent = engines.in_process(cuda_engines.lacking)
+        for name, reason in absent.items():
+            print(f"{spec}: {name} is skipped: {reason}")
+        calls += cuda_engines.calls(spec, folder, absent)
+    elif place is None or place.is_here:
         calls.append((engines.torch_eager, spec, threads))
         for peer, dtype in product((engines.onnxruntime, engines.openvino), ("float32", "int8")):
             calls.append((peer, spec, threads, folder, dtype))
@@ -96,7 +102,8 @@ def start(spec: str, folder: Path, ours: dict[str, Row], threads: int, place: Pl
         try:
             started.append(Contender(*call))
         except RuntimeError as death:
-            print(f"{spec}: {call[0].__name__} {' '.join(map(str, call[4:]))} is left out: {death}")
+            said = " ".join(word for word in call[2:] if isinstance(word, str))
+            print(f"{spec}: {call[0].__name__} {said} is left out: {death}")
     return started
 
 
@@ -120,13 +127,15 @@ def measure(spec: str, arguments: argparse.Namespace, place: Place | None) -> li
     for name, samples in times.items():
         variant = Variant.parse(name)
         rows.append({
-            "network": spec.partition("@")[0], "input": zoo.size_of(spec),
+            "network": spec.partition("@")[0], "input": zoo.size_of(spec), "batch": zoo.batch_of(spec),
             "engine": "dlas" if name in ours else variant.algorithm,
             "algorithm": variant.algorithm if name in ours else "",
             "format": variant.format, "dtype": variant.dtype, "sparsity": variant.sparsity,
             "threads": arguments.threads, **summary(samples),
             "ratio_to_onnxruntime": ratio(medians, name, "onnxruntime"),
             "ratio_to_dlight": ratio(medians, name, engines.DLIGHT),
+            **{f"ratio_to_{peer}": ratio(medians, name, str(Variant(peer, variant.dtype)))
+               for peer in cuda_engines.PEERS if place and place.target["kind"] == "cuda"},
             "ratio_to_onnxruntime_int8":
                 ratio(medians, name, "onnxruntime:int8") if variant.dtype == "int8" else None,
             "compile_s": ours.get(name, {}).get("compile_s"), "compile_mib": ours.get(name, {}).get("compile_mib"),
@@ -164,22 +173,24 @@ def print_summary(rows: Sequence[Row]) -> None:
             print(f"{title}: {geometric_mean(list(best.values())):.3f} x {peer} ({each})")
 
 
-def print_dlight_summary(rows: Sequence[Row]) -> None:
-    """Print geometric means over the networks of each variant's time relative to that of TVM's own rules for GPUs."""
-    ratios: dict[str, dict[str, float]] = {}
-    for row in rows:
-        if row["ratio_to_dlight"] is not None and row["algorithm"] not in ("", engines.DLIGHT):
-            variant = f"{row['algorithm']} {row['dtype']} {row['format']}"
-            ratios.setdefault(variant, {})[f"{row['network']}@{row['input']}"] = row["ratio_to_dlight"]
-    for variant, of in ratios.items():
-        each = ", ".join(f"{network} {relative:.3f}" for network, relative in of.items())
-        print(f"{variant}: {geometric_mean(list(of.values())):.3f} x dlight ({each})")
+def print_gpu_summary(rows: Sequence[Row]) -> None:
+    """Print geometric means over the networks of each variant's time relative to those of others on the same GPU."""
+    for peer in (engines.DLIGHT, *cuda_engines.PEERS):
+        ratios: dict[str, dict[str, float]] = {}
+        for row in rows:
+            if row["engine"] == "dlas" and row["algorithm"] != engines.DLIGHT and row.get(f"ratio_to_{peer}"):
+                variant = f"{row['algorithm']} {row['dtype']} {row['format']}"
+                network = f"{row['network']}@{row['input']}:{row['batch']}"
+                ratios.setdefault(variant, {})[network] = row[f"ratio_to_{peer}"]
+        for variant, of in ratios.items():
+            each = ", ".join(f"{network} {relative:.3f}" for network, relative in of.items())
+            print(f"{variant}: {geometric_mean(list(of.values())):.3f} x {peer} ({each})")
 
 
 def argument_parser(description: str | None, variants: Sequence[str]) -> argparse.ArgumentParser:
     """Return the arguments that both benchmarks take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=zoo.NETWORKS, metavar="NAME@SIZE", help="see zoo.py")
+    parser.add_argument("--networks", nargs="+", default=zoo.NETWORKS, metavar="NAME@SIZE[:BATCH]", help="see zoo.py")
     parser.add_argument("--variants", nargs="*", default=variants, metavar="ALGORITHM[:DTYPE][:csr@SPARSITY]")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
@@ -220,7 +231,7 @@ def main() -> None:
             if arguments.json:
                 write_json(arguments.json, facts, rows)
     print_summary(rows)
-    print_dlight_summary(rows)
+    print_gpu_summary(rows)
 
 
 if __name__ == "__main__":

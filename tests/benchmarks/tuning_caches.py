@@ -49,7 +49,9 @@ def rows(spec: str, network: Path, algorithm: str, threads: int) -> list[Row]:
         }
         shared: Row = {"kind": "caches", "network": spec, "algorithm": algorithm, "ahead_kib": ahead}
         shared["constants_mb"] = round(task_extraction.constant_bytes(lowered) / 1e6, 1)
-        within = _in_network(dlas_ops.build(lowered, target, programs).jit(), engines.image(spec), set(programs))
+        within = _in_network(
+            dlas_ops.build(lowered, target, programs).library.jit(), engines.image(spec), set(programs)
+        )
         found.append({**shared, "evicted_mib": "by the network", "kernels_ms": round(within, 3)})
         built = [
             task_extraction.build(task.function, target, "template", [choice])

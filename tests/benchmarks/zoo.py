@@ -26,12 +26,17 @@ CALIBRATION_IMAGES = 8
 
 
 def size_of(spec: str) -> int:
-    """Return the input size of "name@size"."""
-    return int(spec.partition("@")[2])
+    """Return the input size of "name@size" or "name@size:batch"."""
+    return int(spec.partition("@")[2].partition(":")[0])
+
+
+def batch_of(spec: str) -> int:
+    """Return how many images "name@size:batch" takes at once; 1 where it does not say."""
+    return int(spec.partition(":")[2] or 1)
 
 
 def network(spec: str) -> Any:
-    """Return the PyTorch network "name@size" in inference mode.
+    """Return the PyTorch network "name@size" in inference mode; it takes any number of images.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def export(spec: str, folder: Path, sparsities: frozenset[float]) -> None:
     """
     import torch
 
-    model, example = network(spec), (torch.randn(1, 3, size_of(spec), size_of(spec)),)
+    model, example = network(spec), (torch.randn(batch_of(spec), 3, size_of(spec), size_of(spec)),)
     for sparsity in sorted({0.0, *sparsities}):
         path = onnx_path(folder, sparsity)
         if sparsity:

@@ -30,7 +30,7 @@ def available() -> bool:
 
 def run(lowered: Lowered, target: Any, data: Array, folder: Path) -> Array:
     """Return the output of a network whose programs are called in order, without branches."""
-    dlas_ops.build(lowered, target).export_library(str(folder / "network.tar"))
+    dlas_ops.build(lowered, target).library.export_library(str(folder / "network.tar"))
     with tarfile.open(folder / "network.tar") as packed:
         packed.extractall(folder, filter="data")
     main = lowered.module["main"]

@@ -17,6 +17,9 @@ for name in names:
         model = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2], num_classes=10)
     elif name == "mobilenetv2":
         model = torchvision.models.mobilenet_v2(width_mult=0.35, num_classes=10)
+    elif name == "vgg16":
+        features = torchvision.models.vgg16_bn().features
+        model = torch.nn.Sequential(features, torch.nn.Flatten(), torch.nn.Linear(512 * (int(size) // 32) ** 2, 10))
     else:
         model = getattr(torchvision.models, name)(num_classes=10)
     for module in model.modules():

@@ -48,7 +48,7 @@ def built(kind: str, target: Any, dtype: str = "float32") -> tuple[Any, int]:
     network = networks.model(nodes, networks.shape_of(conv), {"w": networks.weights_of(conv)})
     lowered = dlas_ops.lower(network, target, algorithm=kind if conv.groups == 1 else "spatial_pack", dtype=dtype)
     [tile] = re.findall(r'"dlas.tile": \[(.*?)\]', lowered.module.script(show_meta=False))
-    return dlas_ops.build(lowered, target), prod(int(size) for size in tile.split(","))
+    return dlas_ops.build(lowered, target).library, prod(int(size) for size in tile.split(","))
 
 
 @pytest.mark.parametrize("kind", SHAPES)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 import dlas_ops
 from dlas_ops._tvm import tvm
@@ -18,11 +19,12 @@ from tests.dlas_ops.exported_networks import export
 from tests.dlas_ops.reference_checks import case, compare
 from tests.dlas_ops.test_int8 import CONVS as INTEGERS
 from tests.dlas_ops.test_int8 import Case
+from tests.opencl import extensions
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
 # Of the largest output.
-TOLERANCES = {"float32": 1e-4, "int8": 0.02}
-NETWORKS = [("resnet18", 32), ("mobilenetv2", 32), ("efficientnet_b0", 224)]
+TOLERANCES = {"float32": 1e-4, "float16": 0.02, "int8": 0.02}
+NETWORKS = [("resnet18", 32), ("mobilenetv2", 32), ("vgg16", 32), ("efficientnet_b0", 224)]
 
 
 CONVS = {
@@ -51,6 +53,18 @@ def ran(compiled: dlas_ops.Compiled, data: Array, kind: str = "opencl") -> Array
     return np.asarray(machine["main"](tvm.runtime.tensor(data, device)).numpy())
 
 
+def exported(network: str, size: int, folder: Path) -> tuple[onnx.ModelProto, Array]:
+    """Return a network with random weights, and an image for it."""
+    export(folder, size, network)
+    return onnx.load(folder / f"{network}.onnx"), networks.random((1, 3, size, size))
+
+
+def assert_near(actual: Array, expected: Array, dtype: str, name: str) -> None:
+    error = np.abs(actual - expected).max() / np.abs(expected).max()
+    print(f"{name}: {error:.1e}")
+    assert error < TOLERANCES[dtype]
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["opencl", "cuda"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -72,20 +86,34 @@ def test_a_layer_of_int8_is_exact(layer: str, algorithm: str, kind: str) -> None
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(("network", "size"), NETWORKS)
 def test_agrees_with_the_processor(network: str, size: int, algorithm: str, dtype: str, tmp_path: Path) -> None:
-    """In float32 with ONNX Runtime; in int8 with a CPU that runs the same quantized network."""
-    export(tmp_path, size, network)
-    model = onnx.load(tmp_path / f"{network}.onnx")
-    data = networks.random((1, 3, size, size))
+    """In floats with ONNX Runtime in float32; in int8 with a CPU that runs the same quantized network."""
+    if dtype == "float16" and (algorithm == "winograd" or "cl_khr_fp16" not in extensions()):
+        pytest.skip("winograd, and OpenCL without cl_khr_fp16, run no float16")
+    model, data = exported(network, size, tmp_path)
     if dtype == "int8":
         model = dlas_ops.quantize(model, networks.random((8, 3, size, size), 1))
         expected = networks.run(dlas_ops.compile(model, networks.target(), algorithm=algorithm, dtype=dtype), data)
     else:
         expected = networks.run_onnxruntime(model, data)
     actual = ran(dlas_ops.compile(model, target("opencl"), algorithm=algorithm, dtype=dtype), data)
-    error = np.abs(actual - expected).max() / np.abs(expected).max()
-    print(f"{network}@{size} {algorithm} {dtype}: {error:.1e}")
-    assert error < TOLERANCES[dtype]
+    assert_near(actual, expected, dtype, f"{network}@{size} {algorithm} {dtype}")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("algorithm", ["direct", "gemm"])
+@pytest.mark.parametrize(("network", "size"), NETWORKS)
+def test_agrees_with_the_processor_in_csr(network: str, size: int, algorithm: str, tmp_path: Path) -> None:
+    model, data = exported(network, size, tmp_path)
+    for weight in model.graph.initializer:
+        if len(weight.dims) == 4:
+            values = numpy_helper.to_array(weight)
+            kept = np.abs(values) >= np.median(np.abs(values))
+            weight.CopyFrom(numpy_helper.from_array(np.where(kept, values, 0).astype(values.dtype), weight.name))
+    compiled = dlas_ops.compile(model, target("opencl"), algorithm=algorithm, format="csr")
+    assert any(layer.ran == f"{algorithm}/csr" for layer in compiled.layers)
+    name = f"{network}@{size} {algorithm} csr"
+    assert_near(ran(compiled, data), networks.run_onnxruntime(model, data), "float32", name)

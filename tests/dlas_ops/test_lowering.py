@@ -67,4 +67,4 @@ def test_a_lowered_network_is_the_same_when_loaded(mcpu: str, tmp_path: Path) ->
     loaded = dlas_ops.load(tmp_path)
     assert tvm_ffi.structural_equal(lowered.module, loaded.module, map_free_vars=True)
     assert loaded.layers == lowered.layers
-    assert isinstance(dlas_ops.build(loaded, named(mcpu)), tvm.runtime.Executable)
+    assert isinstance(dlas_ops.build(loaded, named(mcpu)).library, tvm.runtime.Executable)

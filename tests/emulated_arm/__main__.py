@@ -22,7 +22,7 @@ def main() -> None:
     cores = range(1, len(os.sched_getaffinity(0)) + 1)
     parser.add_argument("--threads", type=int, default=1, choices=cores, help="that it computes on (%(default)s)")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end the server, which outlives this process else
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to remove its folder
     try:
         with server(installed(asked.folder), asked.cpu, asked.key, asked.threads) as tracker:
             print(entry(tracker, asked.cpu, asked.key, asked.threads), flush=True)

@@ -18,18 +18,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.core.errors import DeviceError, did_you_mean
 from explorer.line.probing.self_description import PARTS
 from tests.emulated_arm.packages import SITE, Missing, System
+from tests.guard import guarded
 
 CPU = "cortex-a76"  # has half and dot products, and a board in shops: Raspberry Pi 5
 KEY = "arm"
@@ -71,7 +71,7 @@ def server(system: System, cpu: str = CPU, key: str = KEY, threads: int = 1) -> 
         port, serves = _free_port(), _free_port()
         tracker = f"127.0.0.1:{port}"
         at = ["--host", "127.0.0.1", "--port", str(port), "--port-end", str(port + 1)]
-        running.enter_context(_process([sys.executable, "-m", "tvm.exec.rpc_tracker", *at], folder, {}))
+        running.enter_context(guarded([sys.executable, "-m", "tvm.exec.rpc_tracker", *at], folder, {}))
         environment = {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "TMPDIR": name,
@@ -79,7 +79,7 @@ def server(system: System, cpu: str = CPU, key: str = KEY, threads: int = 1) -> 
         }
         at = ["--tracker", tracker, "--key", key, "--port", str(serves), "--port-end", str(serves + 1)]
         command = [str(scripts / "python"), "-m", "tvm.exec.rpc_server", *at]
-        process = running.enter_context(_process(command, folder, environment))
+        process = running.enter_context(guarded(command, folder, environment))
         _await(process, tracker, key, folder / "log")
         yield tracker
 
@@ -121,27 +121,6 @@ def _scripts(system: System, cpu: str, folder: Path) -> Path:
         script.write_text(f'#!/bin/sh\nPYTHONPATH={system.root / SITE} exec {" ".join(command)} "$@"\n')
         script.chmod(0o755)
     return folder
-
-
-@contextlib.contextmanager
-def _process(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command with all that it starts, which ends with the context."""
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _await(process: subprocess.Popen[bytes], tracker: str, key: str, log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from explorer.processes import loopback
 from tests import forks, opencl, studies
 from tests.explorer.command import answer, dlas
 
+TRIALS = 6
 GPU = '[gpu]\ntarget = { kind = "opencl", device = "pocl" }\n'
 
 
@@ -54,6 +56,28 @@ def test_a_study_over_both_has_two_fronts_from_one_training_of_each_network(tmp_
 
 
 @opencl.needed
+@pytest.mark.slow
+def test_a_tuned_stack_comes_to_its_end_beside_the_one_by_the_rules(tmp_path: Path) -> None:
+    """All candidates compile, compute what the rules' schedule does, and are timed, and so are the networks."""
+    events, workspace = studies.Events(), tmp_path / "workspace"
+    space = written(tmp_path, device="gpu", tuner="template", tuning_trials=[0, TRIALS])
+    summary = studies.run(space, workspace, events)
+    assert (summary.complete, summary.failed) == (2, 0), [*events.outcomes.values()]
+    (file,) = (workspace / "artifacts" / "tune").glob("*/*/tuned.json")
+    layers = json.loads(file.read_text())
+    assert sum(layer["trials"] for layer in layers) == TRIALS
+    assert [layer["failed"] for layer in layers] == [{}] * len(layers)
+    assert all(0 < layer["ms"] <= layer["rule_ms"] for layer in layers)
+    faster = any(layer["decision"] for layer in layers)
+    executed = studies.executions(workspace)
+    assert (executed["train"], executed["lower"], executed["tune"], executed["build"]) == (1, 2, 1, 2 + faster)
+    with explorer.open(workspace) as study:
+        tuned = study.frame["tuning_trials"] > 0
+        assert study.frame.loc[tuned, "tuned_ratio"].notna().all() == faster
+        assert (study.frame["latency_ms"] > 0).all()
+
+
+@opencl.needed
 def test_a_gpu_with_less_than_its_target_claims_is_refused_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +87,37 @@ def test_a_gpu_with_less_than_its_target_claims_is_refused_before_anything_is_tr
     assert (
         "threads in a work-group, and its target's max_threads_per_block is 1000000; give it a target with " in message
     )
+    assert studies.executions(tmp_path / "workspace") == {}
+
+
+@opencl.needed
+@pytest.mark.parametrize(
+    ("family", "compression", "extension", "said"),
+    [
+        (
+            "pocl",
+            ["none", "float16"],
+            "cl_khr_fp16",
+            "whose OpenCL lacks float16 (cl_khr_fp16), and the search space asks for compression float16 there; ",
+        ),
+        pytest.param(
+            "mali",
+            ["none", "int8"],
+            "cl_arm_integer_dot_product_accumulate_int8",
+            "whose OpenCL lacks arm_dot_acc, and int8 for its target's device 'mali' needs that; give it a target ",
+            marks=pytest.mark.nightly,
+        ),
+    ],
+)
+def test_a_type_that_a_gpu_lacks_is_refused_before_anything_is_trained(
+    family: str, compression: list[str], extension: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if extension in opencl.extensions():
+        pytest.skip(f"this machine's OpenCL has {extension}")
+    space = written(tmp_path, GPU.replace("pocl", family), compression=compression)
+    assert dlas("run", space, "-w", tmp_path / "workspace") == 2
+    (message,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert said in message
     assert studies.executions(tmp_path / "workspace") == {}
 
 

@@ -50,7 +50,7 @@ class Placement:
 
     def build(self, lowered: dlas_ops.Lowered) -> Any:
         """Return the library of `lowered`."""
-        return dlas_ops.build(lowered, tvm.target.Target(dict(self.target)))
+        return dlas_ops.build(lowered, tvm.target.Target(dict(self.target))).library
 
     def save(self, folder: Path) -> None:
         """Write ``placement.json``."""

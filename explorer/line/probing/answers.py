@@ -54,6 +54,8 @@ class Gpu:
     memory_bytes : all of it
     version : compute capability of CUDA, or the version of OpenCL
     driver : its version
+    float16 : whether kernels can store it
+    int8_dot : whether it has the instruction for products of int8 that its target stands for; None if that has none
     """
 
     kind: str
@@ -65,6 +67,8 @@ class Gpu:
     memory_bytes: int | None = None
     version: str | None = None
     driver: str | None = None
+    float16: bool | None = None
+    int8_dot: bool | None = None
 
     def __str__(self) -> str:
         """Return its name, ready to stand in a sentence."""

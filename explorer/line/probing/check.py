@@ -19,7 +19,7 @@ from dlas_ops._types import Library, Target
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
 from explorer.line.control import FILL, GPU_LIBRARY, LIBRARY, Control
-from explorer.line.probing import claims, gpus, self_description
+from explorer.line.probing import claims, gpus, narrow_types, self_description
 from explorer.line.probing.answers import Answers, Peaks
 from explorer.line.probing.describe import PATIENCE, likely, of_processor, offered_threads, own_target
 from explorer.line.tracker import Tracker
@@ -76,8 +76,9 @@ def _asked(answers: Answers, session: Any, claimed: Mapping[str, Any] | str, cor
     if is_gpu(claimed):
         gpu, refusal = gpus.asked(session, answers.device, claimed, compiled_for)
         answers = replace(answers, gpu=gpu, refusal=refusal)
-        if refusal:
+        if refusal or gpu is None:
             return answers
+        answers = replace(answers, gpu=narrow_types.with_abilities(session, gpu, compiled_for))
     probe = Probe(session, tvm.target.Target(compiled_for), threads)
     # A GPU's processor has no work to bind to cores; where it is the GPU, its threads would be bound to one core.
     answers = _controlled(answers, probe, () if is_gpu(claimed) else cores)

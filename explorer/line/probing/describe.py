@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tvm
@@ -10,7 +11,8 @@ import tvm
 from dlas_ops.processor import instruction_sets, targets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.probing import claims, gpus, self_description
+from explorer.line.probing import claims, gpus, narrow_types, self_description
+from explorer.line.probing.narrow_types import Asked
 from explorer.line.tracker import how_to_serve
 from explorer.space.gpu_targets import HOST, host_of, is_gpu
 
@@ -18,7 +20,14 @@ SESSION_SECONDS = 60
 PATIENCE = 3.0  # seconds that a device may serve another session until that is said
 
 
-def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: int, device: str) -> dict[str, Any]:
+def describe(
+    tracker: str,
+    key: str,
+    target: Mapping[str, Any] | str,
+    threads: int,
+    device: str,
+    asked: Asked = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return ``{"target": {...}, "threads": n, "lanes": m}`` of a device that answers.
 
     Its thread pool offers n threads, and a vector register of the target holds m float32.
@@ -31,11 +40,14 @@ def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: i
         The most threads that the study asks of the device.
     device
         Its name, for messages.
+    asked
+        Each narrow dtype that the study asks of the device, and the compressions that end in it.
 
     Raises
     ------
     DeviceError
-        If the device does not answer, serves another session, offers fewer threads, or is not what its target says.
+        If the device does not answer, serves another session, offers fewer threads, is not what its target says, or
+        cannot run a dtype that is asked of it.
     """
     session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
     offered = offered_threads(session)
@@ -47,9 +59,12 @@ def describe(tracker: str, key: str, target: Mapping[str, Any] | str, threads: i
     compiled_for = own_target(target)
     says = self_description.described(session, likely(compiled_for)).says
     refused = claims.refusal(device, of_processor(target), host_of(compiled_for), says)
+    gpu = None
     if not refused and is_gpu(target):
-        refused = gpus.asked(session, device, target, compiled_for).refusal
-    if refused:
+        gpu, refused = gpus.asked(session, device, target, compiled_for)
+        if gpu and asked and not refused:
+            gpu = narrow_types.with_abilities(session, gpu, compiled_for)
+    if refused := refused or narrow_types.refusal(device, asked, compiled_for, gpu):
         raise DeviceError(refused)
     lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
     return {"target": compiled_for, "threads": offered, "lanes": lanes}

@@ -9,7 +9,7 @@ import tvm
 from dlas_ops.processor import instruction_sets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.probing import claims, gpus, self_description
+from explorer.line.probing import claims, gpus, narrow_types, self_description
 from explorer.line.probing.answers import Description
 from explorer.line.probing.describe import PATIENCE, SESSION_SECONDS, offered_threads
 from explorer.space.gpu_targets import CPU, HOST
@@ -34,7 +34,8 @@ def target(tracker: str, key: str, kind: str) -> dict[str, Any]:
     gpu = gpus.described(session, kind)
     if gpu is None:
         raise DeviceError(gpus.missing(session, key, kind))
-    return {**gpus.fitting(gpu), HOST: processor}
+    found = {**gpus.fitting(gpu), HOST: processor}
+    return narrow_types.fitting(found, narrow_types.with_abilities(session, gpu, found))
 
 
 def fitting(says: Description) -> dict[str, Any]:

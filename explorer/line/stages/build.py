@@ -34,9 +34,9 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     lowered = dlas_ops.load(parents.lower.path)
     scheduled = load_scheduled(parents.tune.path) if parents.tune else {}
     memory = Memory()
-    library = dlas_ops.build(lowered, tvm.target.Target(parameters.target), scheduled, memory)
-    library.export_library(str(out / LIBRARY))
-    (out / LAYERS).write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
+    built = dlas_ops.build(lowered, tvm.target.Target(parameters.target), scheduled, memory)
+    built.library.export_library(str(out / LIBRARY))
+    (out / LAYERS).write_text(json.dumps([layer.to_json() for layer in built.layers], indent=1))
     with tarfile.open(out / LIBRARY) as archive:
         size = sum(member.size for member in archive.getmembers())
     return {

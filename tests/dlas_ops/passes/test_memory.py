@@ -44,5 +44,5 @@ def test_the_temporaries_of_the_largest_program_count_once() -> None:
 def test_it_is_compiled_as_without_an_account(algorithm: str) -> None:
     lowered = dlas_ops.lower(repeated(), target(), algorithm=algorithm)
     image = np.ones(tuple(int(size) for size in lowered.module["main"].params[0].ty.shape), np.float32)
-    one, other = (dlas_ops.build(lowered, target(), memory=memory) for memory in (None, Memory()))
+    one, other = (dlas_ops.build(lowered, target(), memory=memory).library for memory in (None, Memory()))
     assert np.array_equal(run_library(one, image), run_library(other, image))

@@ -16,7 +16,7 @@ import dlas_ops
 from dlas_ops import Layer
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.placement.account import digest, run_by
+from dlas_ops.placement.account import run_by
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import named
 
@@ -139,8 +139,8 @@ def test_saved_and_loaded_networks_build_alike(network: onnx.ModelProto, tmp_pat
     loaded = dlas_ops.load(tmp_path / "lowered")
     data = networks.random(networks.shape_of(FIRST))
     assert loaded.layers == lowered.layers
-    expected = networks.run_library(dlas_ops.build(lowered, networks.target()), data)
-    actual = networks.run_library(dlas_ops.build(loaded, networks.target()), data)
+    expected = networks.run_library(dlas_ops.build(lowered, networks.target()).library, data)
+    actual = networks.run_library(dlas_ops.build(loaded, networks.target()).library, data)
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -170,34 +170,45 @@ def test_every_layer_is_run_by_one_program(algorithm: str, dtype: str, format: s
     assert sorted(run) == sorted(layer.name for layer in lowered.layers)
 
 
-def layer(name: str, *digests: str, operator: str = "conv2d") -> Layer:
-    return Layer(name, operator, (1,), (1,), (1,), "direct/dense", "direct/dense", digests=digests)
+def layer(name: str, program: str = "", call: int = -1, operator: str = "conv2d") -> Layer:
+    return Layer(name, operator, (1,), (1,), (1,), "direct/dense", "direct/dense", program=program, call=call)
 
 
-def test_programs_are_told_apart_by_their_weights_and_those_without_by_their_names() -> None:
+def test_programs_run_the_layers_of_their_calls_and_those_that_they_are_named_after() -> None:
     layers = [
-        layer("first", "a", "b"),
-        layer("second", "c"),
+        layer("first", "fused_conv2d_direct", 3),
+        layer("second", "fused_conv2d_direct", 1),  # fusing has changed the order
         layer("max_pool2d_0", operator="max_pool2d"),
-        layer("third", "c"),
+        layer("third", "fused_conv2d_direct2_add", 5),
+        layer("fourth", "fused_conv2d_direct2_add", 5),  # two layers in one program
         layer("max_pool2d_1", operator="max_pool2d"),
     ]
-    programs = [
-        ("pack", ()),
-        ("fused_conv2d_direct2_relu", ("c", "bias")),  # of equal weights, the first one
-        ("fused_conv2d_direct_add", ("b", "a")),  # fusing has changed the order
-        ("max_pool2d", ()),
-        ("fused_max_pool2d3_relu", ()),
-        ("max_pool2ds", ()),
-        ("fused_conv2d_direct2", ("c",)),
-        ("fused_conv2d_direct", ("a",)),  # a part of a layer's weights is not the layer
-    ]
+    programs = ["pack", "fused_conv2d_direct", "max_pool2d", "fused_conv2d_direct", "fused_max_pool2d3_relu"]
+    programs += ["fused_conv2d_direct2_add", "max_pool2ds", "fused_conv2d_direct"]
     found = run_by(programs, layers)
-    assert found == [(), ("second",), ("first",), ("max_pool2d_0",), ("max_pool2d_1",), (), ("third",), ()]
+    assert found[:5] == [(), ("second",), ("max_pool2d_0",), ("first",), ("max_pool2d_1",)]
+    assert found[5:] == [("third", "fourth"), (), ()]
 
 
-def test_weights_are_told_apart_by_what_lies_in_memory() -> None:
-    weights = networks.random([3, 4])
-    assert digest(weights) == digest(np.asfortranarray(weights))
-    assert digest(weights) != digest(weights + 1)
-    assert len(digest(weights)) == 16
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_layer_with_weights_names_the_program_that_reads_them(algorithm: str, network: onnx.ModelProto) -> None:
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm)
+    programs = {layer.name: layer.program for layer in lowered.layers}
+    assert [name for name, program in programs.items() if not program] == ["max_pool2d_0", "global_avg_pool2d_0"]
+    named = [program for program in programs.values() if program]
+    assert sorted(named, key=networks.calls(lowered.module).index) == named
+    kinds = [f"conv2d_{algorithm}", "depthwise_conv2d", "grouped_conv2d", "dense"]
+    assert all(kind in program for kind, program in zip(kinds, named, strict=True)), named
+
+
+def test_layers_that_are_alike_name_one_program() -> None:
+    conv, nodes = networks.REPEATED, []
+    for index in range(3):
+        nodes.append(networks.conv_node(conv, [f"r{index}" if index else "x", f"w{index}"], f"c{index}"))
+        nodes.append(helper.make_node("Relu", [f"c{index}"], ["y" if index == 2 else f"r{index + 1}"]))
+    weights = {f"w{index}": networks.weights_of(conv, index) for index in range(3)}
+    network = networks.model(nodes, networks.shape_of(conv), weights)
+    lowered = dlas_ops.lower(network, networks.target(), algorithm="direct")
+    first, second, third = (layer.program for layer in lowered.layers)
+    assert first != second == third, "the first reads the network's input, which is in no blocks"
+    assert {first, second} <= set(networks.calls(lowered.module))

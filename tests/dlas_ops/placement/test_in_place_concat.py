@@ -58,7 +58,7 @@ def test_several_images_grow_each_on_its_own(algorithm: str) -> None:
     model, data = dense_block(64, 32, 4), networks.random((3, 3, 5, 5))
     lowered = dlas_ops.lower(with_batch(model, 3), networks.target(), algorithm=algorithm)
     assert sum("write" in name for name in networks.calls(lowered.module)) == 3
-    library = dlas_ops.build(lowered, networks.target())
+    library = dlas_ops.build(lowered, networks.target()).library
     expected = np.concatenate([networks.run_onnxruntime(model, image[None]) for image in data])
     networks.assert_close(networks.run_library(library, data), expected)
 
@@ -88,5 +88,5 @@ def test_runs_leave_nothing_behind() -> None:
 def test_saved_and_loaded(tmp_path: Path) -> None:
     model, data = dense_block(64, 32, 4), networks.random((1, 3, 5, 5))
     dlas_ops.save(dlas_ops.lower(model, networks.target(), algorithm="direct"), tmp_path)
-    library = dlas_ops.build(dlas_ops.load(tmp_path), networks.target())
+    library = dlas_ops.build(dlas_ops.load(tmp_path), networks.target()).library
     networks.assert_close(networks.run_library(library, data), networks.run_onnxruntime(model, data))

@@ -94,7 +94,7 @@ def test_is_exact_and_runs_in_the_convolution(name: str, algorithm: str) -> None
     assert "look_up" in layer
     # The input is quantized, the layer runs, its output leaves the layout; "main" calls them.
     assert len(programs) == 4, programs
-    case.compare(networks.run_library(dlas_ops.build(lowered, networks.target()), case.data))
+    case.compare(networks.run_library(dlas_ops.build(lowered, networks.target()).library, case.data))
 
 
 @pytest.mark.parametrize("conv", [
@@ -175,7 +175,7 @@ def test_a_gate_is_applied_to_the_map_in_a_program_of_its_own() -> None:
     names = [str(variable.name_hint) for variable in lowered.module.get_global_vars()]
     assert [name for name in names if "multiply" in name] == [name for name in names if name.startswith("fused_multi")]
     expected = networks.run_reference(model, data)
-    actual = networks.run_library(dlas_ops.build(lowered, networks.target()), data)
+    actual = networks.run_library(dlas_ops.build(lowered, networks.target()).library, data)
     difference = np.abs(RESULTS.integers(actual) - RESULTS.integers(expected))
     # One quantum may lie between the two: each rounds floats, which come out a little different, to integers.
     assert difference.max() <= 1

@@ -57,7 +57,7 @@ def test_every_choice_computes_the_same(kind: str, dtype: str, most: int) -> Non
     for name, values in space.items():
         assert len(values) == len(set(values))
         for value in values[:: -(-len(values) // most)]:
-            library = dlas_ops.compiler.build(lowered, networks.target(), chosen_in(lowered, {name: value}))
+            library = dlas_ops.build(lowered, networks.target(), chosen_in(lowered, {name: value})).library
             networks.assert_close(networks.run_library(library, data), expected, ERROR[dtype])
 
 

@@ -80,7 +80,8 @@ def test_choices_are_drawn_measured_and_the_best_one_runs() -> None:
     _, decision = min((each for each in measured if each[1] is not None), key=lambda each: each[0])
     scheduled = task_extraction.scheduled_by(task.function, POCL, "template", decision)
     lowered = dlas_ops.lower(networks.repeated(), POCL, algorithm="spatial_pack")
-    library = dlas_ops.build(lowered, POCL, {name: scheduled.with_attr("global_symbol", name) for name in task.names})
+    programs = {name: scheduled.with_attr("global_symbol", name) for name in task.names}
+    library = dlas_ops.build(lowered, POCL, programs).library
     data = networks.random(networks.shape_of(networks.REPEATED))
     networks.assert_close(networks.run_on_gpu(library, data), networks.run_onnxruntime(networks.repeated(), data))
 

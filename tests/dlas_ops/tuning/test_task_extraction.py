@@ -50,8 +50,8 @@ def test_a_network_of_tuned_programs_computes_the_same(dtype: str, format: str, 
             )
     assert scheduled
     data = networks.random(networks.shape_of(networks.REPEATED))
-    expected = networks.run_library(dlas_ops.build(made, target), data)
-    tuned = networks.run_library(dlas_ops.build(made, target, scheduled), data)
+    expected = networks.run_library(dlas_ops.build(made, target).library, data)
+    tuned = networks.run_library(dlas_ops.build(made, target, scheduled).library, data)
     networks.assert_close(tuned, expected, 1e-5 if dtype == "float32" else 1e-2)
 
 

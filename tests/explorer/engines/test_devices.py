@@ -39,6 +39,7 @@ def test_every_device_says_what_it_is_before_anything_is_computed(tmp_path: Path
     assert events[0].stages == ["reach local", "reach board"]
     assert workers.requests[1]["arguments"] == {
         "tracker": BOARD.tracker, "key": "board", "target": "native", "threads": 2, "device": "board",
+        "asked": {},
     }  # fmt: skip
 
 

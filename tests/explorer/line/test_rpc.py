@@ -112,6 +112,19 @@ def test_what_a_driver_says_against_a_kernel_is_a_failure_in_one_sentence(said: 
     )
 
 
+def test_a_kernel_that_is_not_launched_is_a_failure_in_one_sentence() -> None:
+    with pytest.raises(StageFailed) as failed, rpc.compiling("measure", "board"):
+        raise RuntimeError(
+            "Check failed: (e == CL_SUCCESS) is false: OpenCL Error, code=-54: CL_INVALID_WORK_GROUP_SIZE"
+        )
+    assert failed.value.failure == Failure(
+        "measure",
+        "not_applicable",
+        "the OpenCL driver of device 'board' does not launch the network's kernels (CL_INVALID_WORK_GROUP_SIZE): "
+        "a work-group takes more registers or memory than it has",
+    )
+
+
 def test_any_other_error_stays_what_it_is() -> None:
     with pytest.raises(RuntimeError, match=r"^error: gone$"), rpc.compiling("measure", "board"):
         raise RuntimeError("error: gone")

@@ -56,11 +56,11 @@ def test_all_that_answers_is_shown() -> None:
 
 def test_of_a_gpu_its_own_lines_come_before_the_processors() -> None:
     target = {"kind": "opencl", "device": "mali", "host": TARGET}
-    mali = Gpu("opencl", "Mali-G610", 1024, None, 32768, 4, 4 * 10**9, "3.0", "v1.g6p0")
+    mali = Gpu("opencl", "Mali-G610", 1024, None, 32768, 4, 4 * 10**9, "3.0", "v1.g6p0", False, True)
     answers = replace(BOARD, target=target, gpu=mali, peaks=Peaks(402.04, None, 14.1, None, 1 << 28))
     lines = [squeezed(line) for line in shown(device_tables.answers_table(answers))]
     assert lines[3] == "target kind=opencl device=mali host=(kind=llvm mcpu=cortex-a72)"
-    assert lines[7:16] == [
+    assert lines[7:18] == [
         "GPU Mali-G610",
         "GPU's units 4",
         "work-group at most 1024 threads",
@@ -69,6 +69,8 @@ def test_of_a_gpu_its_own_lines_come_before_the_processors() -> None:
         "GPU's memory 4 GB",
         "OpenCL version 3.0",
         "GPU's driver v1.g6p0",
+        "float16 not there",
+        "int8 products by an instruction",
         "processor Raspberry Pi 4 (aarch64)",
     ]
     assert lines[-2:] == ["peak, float32 402.0 GFLOP/s on the GPU", "memory read 14.1 GB/s on the GPU"]

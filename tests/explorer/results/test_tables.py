@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -203,8 +204,9 @@ def test_the_status_tells_what_tuning_changes_and_what_was_skipped(tmp_path: Pat
 LAYER: LayerAccount = {
     "name": "features.0.[w]", "operator": "conv2d", "input": [1, 3, 32, 32], "weight": [8, 3, 3, 3],
     "output": [1, 8, 32, 32], "asked": "auto/dense", "ran": "gemm/dense", "reason": "", "dtype": "float32",
-    "arithmetic": "float32", "macs": 221_184, "stored_bytes": 864, "digests": [], "stride": [1, 1],
-    "padding": [1, 1, 1, 1], "dilation": [1, 1], "groups": 1, "measured": {"direct/dense": 2e-5, "gemm/dense": 1e-5},
+    "arithmetic": "float32", "macs": 221_184, "stored_bytes": 864, "stride": [1, 1], "padding": [1, 1, 1, 1],
+    "dilation": [1, 1], "groups": 1, "measured": {"direct/dense": 2e-5, "gemm/dense": 1e-5},
+    "program": "conv2d_gemm", "call": 0, "note": "",
 }  # fmt: skip
 
 
@@ -225,6 +227,13 @@ def test_a_trial_is_told_whole() -> None:
 def test_candidates_have_a_column_where_one_was_measured() -> None:
     assert len(tables.layers_table([LAYER]).columns) == 10
     assert len(tables.layers_table([{**LAYER, "measured": {}}]).columns) == 9
+
+
+def test_remarks_are_why_a_layer_does_not_run_as_asked_and_what_its_schedule_does_without() -> None:
+    plain: dict[str, Any] = {**LAYER, "reason": "no csr", "measured": {}}
+    earlier = {name: value for name, value in plain.items() if name not in ("program", "note")}
+    texts = shown(tables.layers_table(cast("list[LayerAccount]", [{**plain, "note": "no room"}, earlier])))
+    assert [line.split("gemm/dense")[1].strip() for line in texts if "gemm" in line] == ["no csr; no room", "no csr"]
 
 
 def test_a_run_ends_with_what_to_type_next(tmp_path: Path) -> None:

@@ -90,3 +90,20 @@ def test_the_quickstart_is_a_space_of_its_own_devices() -> None:
     )
     assert quickstart.count > 36
     assert {configuration.device for configuration in quickstart.configurations()} == {"local"}
+
+
+def test_narrow_types_of_a_device_are_those_of_stacks_that_are_valid_there(tmp_path: Path) -> None:
+    """A joint choice counts for each of its devices, a constraint may leave a type out, and winograd has none."""
+    (tmp_path / "devices.toml").write_text('[board]\n[gpu]\ntarget = { kind = "opencl" }\n')
+    axes = {
+        "compression": ["none", "float16", "int8", "channel_pruning+float16"],
+        "algorithm": ["direct", "winograd"],
+        "device": ["local", "board", "board+gpu"],
+        "threads": 1,
+    }
+    forbidding = {"when": {"device": "local"}, "forbid": {"compression": "int8"}}
+    dense = {"when": {"device": "board"}, "require": {"algorithm": "winograd"}}
+    found = make(tmp_path, {**SMALL, **axes}, [forbidding, dense])
+    narrow = ["float16", "channel_pruning+float16"]
+    assert found.narrow_types("local") == {"float16": narrow}
+    assert found.narrow_types("gpu") == found.narrow_types("board") == {"float16": narrow, "int8": ["int8"]}

@@ -66,5 +66,5 @@ def test_runs_in_the_convolution(name: str, algorithm: str) -> None:
     # Two convolutions, the way back from their layout, and the network that calls them.
     assert len(programs) == 4, programs
     data = 2 * networks.random(networks.shape_of(Conv(1, CHANNELS, 6, 6, CHANNELS, (1, 1))))
-    library = dlas_ops.build(lowered, networks.target())
+    library = dlas_ops.build(lowered, networks.target()).library
     networks.assert_close(networks.run_library(library, data), networks.run_onnxruntime(model, data))

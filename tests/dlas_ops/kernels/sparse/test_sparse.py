@@ -209,7 +209,7 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
     for name, values in space.items():
         assert len(values) == len(set(values))
         for value in values[1::3]:
-            library = build(lowered, networks.target(), {program: {name: value}})
+            library = build(lowered, networks.target(), {program: {name: value}}).library
             networks.assert_close(networks.run_library(library, data), expected, 1e-5)
 
 
@@ -219,7 +219,7 @@ def test_a_saved_network_builds_alike(algorithm: str, tmp_path: Path) -> None:
     lowered = dlas_ops.lower(networks.one_layer(LARGE, weight), networks.target(), algorithm=algorithm, format="csr")
     dlas_ops.save(lowered, tmp_path)
     loaded: Lowered = dlas_ops.load(tmp_path)
-    actual = networks.run_library(build(loaded, networks.target()), data)
+    actual = networks.run_library(build(loaded, networks.target()).library, data)
     networks.assert_close(actual, reference.conv2d(data, weight, LARGE), 1e-5)
 
 

@@ -34,6 +34,17 @@ def test_the_account_has_a_line_for_every_layer(built: Artifact, lowered: Artifa
     assert {layer["asked"] for layer in layers if layer["operator"] == "conv2d"} == {"gemm/dense"}
 
 
+def test_the_account_says_which_layers_had_no_room_in_shared_memory(small: Artifact, tmp_path: Path) -> None:
+    gpu = {"kind": "opencl", "device": "adreno", "max_shared_memory_per_block": 64, "host": native_target()}
+    choice = {"algorithm": "spatial_pack", "format": "dense", "dtype": "float32", "target": gpu}
+    lowered = torch_stages.execute("lower", tmp_path / "lower", choice, network=small)
+    built = torch_stages.execute("build", tmp_path / "build", {"target": gpu}, lower=lowered)
+    layers = json.loads((built.path / "layers.json").read_text())
+    notes = [layer["note"] for layer in layers if layer["ran"] == "spatial_pack/dense"]
+    assert notes
+    assert all("shared memory, and the GPU has 64" in note for note in notes)
+
+
 def test_tuned_schedules_are_built_and_compute_the_same(lowered: Artifact, small: Artifact, tmp_path: Path) -> None:
     target = tvm.target.Target(native_target())
     task = task_extraction.tasks(dlas_ops.load(lowered.path), "template", target)[0]
