@@ -30,6 +30,9 @@ SUMS_LEVELS_ALONE = [2]
 MOST_SUMS = 4
 MOST_SUMS_ALONE = 16
 
+# On a block: the rule that MetaSchedule applies to it instead of all others.
+RULE = "schedule_rule"
+
 MOST_INNERMOST = 64
 FEWEST_TOGETHER = 4
 UNROLLED_STEPS = [0, 16, 64]
@@ -80,7 +83,7 @@ def only_sums(function: PrimFunc) -> PrimFunc:
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     for block in sch.get_child_blocks(sch.get_sblock("root")):
         if str(sch.get(block).name_hint) != around.sums:
-            sch.annotate(block, "schedule_rule", "None")
+            sch.annotate(block, RULE, "None")
     return sch.mod["main"]
 
 
@@ -179,10 +182,12 @@ def _outer(sch: Schedule, block: SBlock, loops: Sequence[Loop]) -> list[Loop]:
 
 
 def _sums(sch: Schedule) -> int:
-    """Return how many sums a thread has at most that it copies to memory when they are whole."""
+    """Return how many sums a thread has at most that it copies to memory when they are whole, by the rules."""
     most = 0
     for block in sch.get_child_blocks(sch.get_sblock("root")):
         held = sch.get(block)
+        if RULE in held.annotations:  # its algorithm has scheduled it
+            continue
         if any(read.source.scope() == "local" for read in held.reads) and held.writes[0].source.scope() != "local":
             own = [sch.get(loop) for loop in sch.get_loops(block) if _axis(sch, loop) not in (GROUP, THREAD)]
             most = max(most, prod(int(loop.extent) for loop in own))
