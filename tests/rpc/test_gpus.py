@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ def test_a_study_over_both_has_two_fronts_from_one_training_of_each_network(tmp_
     assert (executed["train"], executed["evaluate"], executed["build"]) == (2, 2, 4)
     found = explorer.front(workspace)
     assert set(found["device"]) == {"local", "gpu"}
+
+
+@opencl.needed
+@pytest.mark.nightly
+def test_a_network_is_tuned_by_generated_schedules(tmp_path: Path) -> None:
+    space, workspace = written(tmp_path, device="gpu", tuning_trials=12, tuner="generated"), tmp_path / "workspace"
+    assert dlas("run", space, "-w", workspace) == 0
+    (tuned,) = workspace.rglob("tuned.json")
+    layers = json.loads(tuned.read_text())
+    assert sum(layer["trials"] for layer in layers) == 12
+    assert {"depthwise_conv2d", "global_avg_pool2d"} <= {name for layer in layers for name in layer["programs"]}
+    assert any(layer["candidate_ms"] for layer in layers)
 
 
 @opencl.needed
