@@ -280,6 +280,24 @@ def test_tvm_still_makes_no_vector_of_one_byte_in_cuda() -> None:
         tvm.compile(sch.mod, tvm.target.Target({"kind": "cuda", "arch": "sm_87", "host": "llvm"}))
 
 
+def test_a_split_still_changes_the_program_that_a_schedule_was_made_of() -> None:
+    """`dlas_ops.tuning.tuners._gpu_rules._bind` fuses first: after a new root, TVM 0.27 splits the old one's loops."""
+    from dlas_ops._tvm import tvm
+
+    te = tvm.te
+    data = te.placeholder((4, 8), "float32", "data")
+    more = te.compute((4, 8), lambda i, j: data[i, j] + 1.0, name="more")
+    module = tvm.IRModule({"main": te.create_prim_func([data, te.compute((4, 8), lambda i, j: more[i, j] * 2.0)])})
+    before = module.script()
+    for fused in (True, False):
+        sch = tvm.s_tir.Schedule(module)
+        sch.annotate(sch.get_sblock("root"), "changed", 1)
+        if fused:
+            sch.fuse(sch.get_loops(sch.get_sblock("more"))[0])
+        sch.split(sch.get_loops(sch.get_sblock("more"))[1], [None, 4])
+        assert (module.script() == before) == fused
+
+
 @pytest.mark.nightly
 def test_asking_tvm_for_its_threads_still_binds_this_one() -> None:
     """`dlas_ops.selection.candidates.time_here` counts cores itself: to ask TVM 0.27 starts its threads."""

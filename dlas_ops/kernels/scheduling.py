@@ -161,6 +161,37 @@ def opened(function: PrimFunc, cpu: Cpu, choice: Choice) -> PrimFunc:
     return sch.mod["main"]
 
 
+class Around(NamedTuple):
+    """What an algorithm runs as kernels of their own on a GPU, around its sums.
+
+    Attributes
+    ----------
+    sums : name of the block that sums
+    before, after : names of the block that it reads and of the one that reads it
+    schedule : schedules these two, given their handles, and all before and after them
+    """
+
+    sums: str
+    before: str
+    after: str
+    schedule: Callable[[Schedule, SBlock, SBlock, Gpu], None]
+
+
+def kernels_around(function: PrimFunc) -> Around | None:
+    """Return what the algorithm of `function` schedules around its sums on a GPU, or None if that is nothing."""
+    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
+    found = _asking(sch)
+    if found is None or found[1] in _GPU_KINDS:
+        return None
+    schedule = getattr(Asked.parse(found[1]).module, "schedule_around_gpu", None)
+    if schedule is None:
+        return None
+    block = found[0]
+    blocks = (block, sch.get_producers(block)[0], sch.get_consumers(block)[0])
+    sums, before, after = (str(sch.get(each).name_hint) for each in blocks)
+    return Around(sums, before, after, schedule)
+
+
 def asked_schedule(function: PrimFunc) -> str:
     """Return the name of the schedule that a block of `function` asks for, or ""."""
     found = _asking(tvm.s_tir.Schedule(tvm.IRModule({"main": function})))

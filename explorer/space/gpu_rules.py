@@ -13,7 +13,6 @@ from explorer.space.devices import Device
 # Axis → the choices that a GPU takes, and why no other.
 TAKES: Mapping[str, tuple[tuple[Choice, ...], str]] = {
     "threads": ((1,), "is a GPU, whose networks take one thread of its processor; allowed: threads 1"),
-    "tuner": (("template",), "is a GPU, and tuner generated has rules for processors only; allowed: tuner template"),
 }
 
 

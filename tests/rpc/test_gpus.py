@@ -78,6 +78,18 @@ def test_a_tuned_stack_comes_to_its_end_beside_the_one_by_the_rules(tmp_path: Pa
 
 
 @opencl.needed
+@pytest.mark.nightly
+def test_a_network_is_tuned_by_generated_schedules(tmp_path: Path) -> None:
+    space, workspace = written(tmp_path, device="gpu", tuning_trials=12, tuner="generated"), tmp_path / "workspace"
+    assert dlas("run", space, "-w", workspace) == 0
+    (tuned,) = workspace.rglob("tuned.json")
+    layers = json.loads(tuned.read_text())
+    assert sum(layer["trials"] for layer in layers) == 12
+    assert {"depthwise_conv2d", "global_avg_pool2d"} <= {name for layer in layers for name in layer["programs"]}
+    assert any(layer["candidate_ms"] for layer in layers)
+
+
+@opencl.needed
 def test_a_gpu_with_less_than_its_target_claims_is_refused_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

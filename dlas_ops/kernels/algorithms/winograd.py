@@ -280,15 +280,23 @@ def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Run three kernels: the transform of a tile in each thread, the products, and the transform back of a tile."""
-    m = isqrt(extents(sch, block)[0] * extents(sch, block)[1]) - 2
-    [transformed] = sch.get_producers(block)
-    [half_inverse] = sch.get_consumers(block)
-    [inverse] = sch.get_consumers(half_inverse)
-    [half] = sch.get_producers(transformed)
+    [before], [after] = sch.get_producers(block), sch.get_consumers(block)
+    schedule_around_gpu(sch, before, after, gpu)
     a, b, n, o, h, w, v, *reduction = sch.get_loops(block)
     images = sch.fuse(a, b, n)
     thread_tiled(sch, block, (images, o, h, w, v), reduction, gpu, choice, [], channels_first=False, alone=True)
 
+
+def schedule_around_gpu(sch: Schedule, transformed: SBlock, half_inverse: SBlock, gpu: Gpu) -> None:
+    """Run the transform of a tile, and the transform back of one, in each thread of two kernels.
+
+    Parameters
+    ----------
+    transformed, half_inverse : what the sums of products read, and what reads them
+    """
+    m = isqrt(extents(sch, transformed)[0] * extents(sch, transformed)[1]) - 2
+    [inverse] = sch.get_consumers(half_inverse)
+    [half] = sch.get_producers(transformed)
     for border in sch.get_producers(half):
         sch.compute_inline(border)
     a, b, *place, v = sch.get_loops(transformed)

@@ -21,15 +21,21 @@ from dlas_ops._types import (
     TuneContext,
 )
 from dlas_ops.processor.cpus import describe_cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import describe
 from dlas_ops.tuning.tuners import Decision
 from dlas_ops.tuning.tuners._cost import CostModel
+from dlas_ops.tuning.tuners._gpu_rules import gpu_rules, with_limits
 from dlas_ops.tuning.tuners._rules import around_sums, in_whole_vectors, instructions, rules
-from dlas_ops.tuning.tuners._traces import TILED, sampled
+from dlas_ops.tuning.tuners._traces import TILED, prepared, sampled
 
 # To schedule one candidate takes 15 ms and to read its features as long: with the defaults, 512 and 4, a batch takes
 # 20 s. With these, one of 8 takes 1.3 s of processor time and, with the cost model, 2.2 s.
 POPULATION = 32
 GENERATIONS = 1
+
+# Times that none of a population drawn from the rules fits a GPU until it is smaller; by default 5.
+MOST_FAILED = 20
 
 # Of a first population, so many are drawn from the rules; by default 50.
 NEW_ONES = 8
@@ -63,12 +69,12 @@ class Generator:
     def __init__(self, function: PrimFunc, target: Target, seed: int) -> None:
         from tvm.s_tir import meta_schedule as ms
 
-        self._function = function
-        self._instructions = instructions(function, describe_cpu(target))
+        self._function, self._target = function, target
         strategy = ms.search_strategy.EvolutionarySearch(
-            population_size=POPULATION, init_min_unmeasured=NEW_ONES, genetic_num_iters=GENERATIONS
-        )
-        self._context = _context(function, target, seed, rules(function, target), strategy)
+            population_size=POPULATION, init_min_unmeasured=NEW_ONES, max_fail_count=MOST_FAILED,
+            genetic_num_iters=GENERATIONS,
+        )  # fmt: skip
+        self._context = _context(prepared(function, target), target, seed, _rules(function, target), strategy)
         self._model = CostModel(self._context, seed)
         self._database = ms.database.MemoryDatabase()
         self._workload = self._database.commit_workload(self._context.mod)
@@ -81,8 +87,8 @@ class Generator:
             spaces = self._context.generate_design_space()
             self._context.pre_tuning(2**31 - 1, size, spaces, self._database, self._model.handle)
         found = [candidate.sch for candidate in self._context.generate_measure_candidates() or []]
-        for sch in found if self._instructions else ():
-            in_whole_vectors(sch, self._function)
+        for sch in found:
+            _finish(sch, self._function, self._target)
         return found
 
     def learn(self, sch: Schedule, seconds: float | None) -> None:
@@ -110,7 +116,8 @@ def adapted(function: PrimFunc, target: Target, steps: Decision) -> Schedule | N
     from tvm.s_tir import meta_schedule as ms
 
     applied, tiles = sampled(function, target, steps)
-    context = _context(function, target, 0, rules(function, target), ms.search_strategy.ReplayTrace())
+    strategy = ms.search_strategy.ReplayTrace()
+    context = _context(prepared(function, target), target, 0, _rules(function, target), strategy)
     left = iter(tiles)
 
     def decide(step: Instruction, inputs: Sequence[Loop], attributes: Sequence[int], decision: Decision) -> Decision:
@@ -123,9 +130,20 @@ def adapted(function: PrimFunc, target: Target, steps: Decision) -> Schedule | N
     sch.enter_postproc()  # so that who replays the trace knows what follows from what was drawn
     if not all(step.apply(sch) for step in context.space_generator.postprocs):
         return None
-    if instructions(function, describe_cpu(target)):
-        in_whole_vectors(sch, function)
+    _finish(sch, function, target)
     return sch
+
+
+def _rules(function: PrimFunc, target: Target) -> SpaceGenerator:
+    processor = describe(target)
+    return gpu_rules(function, processor) if isinstance(processor, Gpu) else rules(function, target)
+
+
+def _finish(sch: Schedule, function: PrimFunc, target: Target) -> None:
+    """Add to what the rules made of `function` what they have no step for."""
+    processor = describe(target)
+    if not isinstance(processor, Gpu) and instructions(function, processor):
+        in_whole_vectors(sch, function)
 
 
 def nearest_tiles(extent: int, tiles: Sequence[int], most: int) -> list[int]:
@@ -171,7 +189,7 @@ def _context(
     with without_intrinsics():
         return ms.TuneContext(
             tvm.IRModule({"main": function}),
-            target=_with_cores(target),
+            target=_with_limits(target),
             space_generator=space,
             search_strategy=strategy,
             rand_state=seed % (2**31 - 2) + 1,
@@ -180,6 +198,9 @@ def _context(
         )
 
 
-def _with_cores(target: Target) -> Target:
-    """Return `target` with its number of cores, which the rules ask for."""
+def _with_limits(target: Target) -> Target:
+    """Return `target` with its number of cores or what a work-group may take, which the rules ask for."""
+    processor = describe(target)
+    if isinstance(processor, Gpu):
+        return with_limits(target, processor)
     return tvm.target.Target({**target.export(), "num-cores": describe_cpu(target).cores})

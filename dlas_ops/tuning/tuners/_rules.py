@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Block, PrimFunc, Schedule, ScheduleRule, SpaceGenerator, Target
+from dlas_ops._types import PrimFunc, Schedule, ScheduleRule, SpaceGenerator, Target
 from dlas_ops.processor import half
 from dlas_ops.processor.cpus import Cpu, describe_cpu
 from dlas_ops.processor.dot import dot_of, tensorized
 from dlas_ops.processor.half import PARTIAL
-
-# Tiles of spatial and reduction loops, outermost first; the first ones run in parallel.
-STRUCTURE = "SSRSRS"
+from dlas_ops.tuning.tuners._programs import STRUCTURE, reductions, sources
 
 # The sums of one of the two outer tiles have a buffer of their own.
 SUMS_LEVELS = [1, 2]
@@ -47,7 +43,7 @@ def rules(function: PrimFunc, target: Target) -> SpaceGenerator:
         rule.MultiLevelTilingWideVector(STRUCTURE, cpu.vector_bits, MOST_INNERMOST, reuse_write=reuse),
         _parallelize(MOST_INNERMOST, UNROLLED_STEPS),
     ]
-    if not names and len(_sources(function)) <= MOST_MOVED:
+    if not names and len(sources(function)) <= MOST_MOVED:
         # It may inline what copies the input, and an instruction then finds no vectors of it.
         used.append(rule.RandomComputeLocation())
     postprocs = [
@@ -97,26 +93,6 @@ def _parallelize(vector: int, unrolled: list[int]) -> ScheduleRule:
         max_jobs_per_core=MOST_TASKS_PER_CORE, max_vectorize_extent=vector, unroll_max_steps=unrolled,
         unroll_explicit=True,
     )  # fmt: skip
-
-
-def blocks_of(function: PrimFunc) -> list[Block]:
-    """Return the outermost blocks of `function` in their order."""
-    sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
-    return [sch.get(block) for block in sch.get_child_blocks(sch.get_sblock("root"))]
-
-
-def reductions(function: PrimFunc) -> list[Block]:
-    """Return the blocks of `function` that reduce."""
-    return [block for block in blocks_of(function) if _reduces(block)]
-
-
-def _reduces(block: Block) -> bool:
-    return any(axis.iter_type == tvm.tirx.IterVar.CommReduce for axis in block.iter_vars)
-
-
-def _sources(function: PrimFunc) -> list[Block]:
-    """Return the blocks before the first one of `function` that reduces."""
-    return list(takewhile(lambda block: not _reduces(block), blocks_of(function)))
 
 
 def instructions(function: PrimFunc, cpu: Cpu) -> list[str]:

@@ -8,7 +8,10 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc, Schedule, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.processor.cpus import describe_cpu
+from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.targets import describe
 from dlas_ops.tuning.tuners import Decision
+from dlas_ops.tuning.tuners._gpu_rules import gpu_instructions, only_sums
 from dlas_ops.tuning.tuners._rules import instructions
 from dlas_ops.tuning.tuners.template import choice_of
 
@@ -52,8 +55,18 @@ def replayed(function: PrimFunc, target: Target, decision: Decision) -> Schedule
         program = scheduling.opened(function, describe_cpu(target), choice_of(decision[NEST]))
         trace = decision[TRACE]
     else:
-        instructions(function, describe_cpu(target))
+        program = prepared(function, target)
     return _applied(program, trace)
+
+
+def prepared(function: PrimFunc, target: Target) -> PrimFunc:
+    """Return the program that a trace is of, with the instructions registered that the trace may name."""
+    processor = describe(target)
+    if isinstance(processor, Gpu):
+        gpu_instructions(function, processor)
+        return only_sums(function)
+    instructions(function, processor)
+    return function
 
 
 def sampled(function: PrimFunc, target: Target, trace: Decision) -> tuple[Schedule, list[list[int]]]:
@@ -66,7 +79,7 @@ def sampled(function: PrimFunc, target: Target, trace: Decision) -> tuple[Schedu
     ValueError
         If `trace` is none, or one of a function with other loops.
     """
-    instructions(function, describe_cpu(target))
+    program = prepared(function, target)
     try:
         steps, decisions = trace
         end = next((index for index, step in enumerate(steps) if step[0] == DRAWN), len(steps))
@@ -74,7 +87,7 @@ def sampled(function: PrimFunc, target: Target, trace: Decision) -> tuple[Schedu
         tiles = [decision for index, decision in drawn if steps[index][0] == TILED]
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(f"the trace does not fit the function: {error}") from error
-    return _applied(function, [steps[:end], drawn]), tiles
+    return _applied(program, [steps[:end], drawn]), tiles
 
 
 def _applied(function: PrimFunc, trace: Decision) -> Schedule:

@@ -13,25 +13,28 @@ from collections import deque
 from dlas_ops._types import PrimFunc, Target
 from dlas_ops.kernels import scheduling
 from dlas_ops.passes.permutation import marked
+from dlas_ops.passes.work_groups import excess
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning.tuners import Decision, Search, template
 from dlas_ops.tuning.tuners._metaschedule import Generator, adapted
 from dlas_ops.tuning.tuners._nests import NestSearch
-from dlas_ops.tuning.tuners._rules import reductions
+from dlas_ops.tuning.tuners._programs import reductions
 from dlas_ops.tuning.tuners._traces import BATCH, EMPTY_BATCHES, NEST, TRACE, Known, replayed, trace_of
+
+SPARSE_ON_GPU = "how long its rows of weights are is data, and no rule for GPUs tiles loops over data"
 
 
 def refuses(target: Target) -> str | None:
-    """Return why the rules generate nothing for `target`, or None."""
-    if isinstance(describe(target), Gpu):
-        return "tuner generated has rules for CPUs only; tuner template tunes for GPUs"
+    """Return None: there are rules for every processor."""
     return None
 
 
 def supports(function: PrimFunc, target: Target) -> str | None:
     """Return why there is nothing to try for `function`, or None."""
-    return None if scheduling.is_sparse(function) or reductions(function) else "it reduces nothing"
+    if scheduling.is_sparse(function):
+        return SPARSE_ON_GPU if isinstance(describe(target), Gpu) else None
+    return None if reductions(function) else "it reduces nothing"
 
 
 def schedule(function: PrimFunc, target: Target, decision: Decision) -> PrimFunc:
@@ -40,9 +43,12 @@ def schedule(function: PrimFunc, target: Target, decision: Decision) -> PrimFunc
     Raises
     ------
     ValueError
-        If `decision` is none, or one of another function.
+        If `decision` is none, one of another function, or asks for more than a work-group of the GPU has.
     """
-    return marked(replayed(function, target, decision).mod["main"])
+    made, processor = replayed(function, target, decision).mod["main"], describe(target)
+    if isinstance(processor, Gpu) and (reason := excess(made, processor)):
+        raise ValueError(reason)
+    return marked(made)
 
 
 def transferred(function: PrimFunc, target: Target, decision: Decision) -> Decision | None:
@@ -63,7 +69,7 @@ def transferred(function: PrimFunc, target: Target, decision: Decision) -> Decis
 
 def search(function: PrimFunc, target: Target, seed: int) -> Search:
     """Return the search through the schedules that the rules generate for `function`."""
-    if scheduling.is_sparse(function):
+    if scheduling.is_sparse(function) and not supports(function, target):
         return NestSearch(function, target, seed)
     return GeneratedSearch(function, target, seed)
 

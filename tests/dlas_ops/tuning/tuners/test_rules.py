@@ -11,7 +11,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.cpus import describe_cpu
 from dlas_ops.schedule.tunables import chosen
 from dlas_ops.tuning.tuners._metaschedule import Generator
-from dlas_ops.tuning.tuners._rules import around_sums, blocks_of, instructions, reductions, rules
+from dlas_ops.tuning.tuners._programs import blocks_of, reductions
+from dlas_ops.tuning.tuners._rules import around_sums, instructions, rules
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Array, Compute, PrimFunc, Shape
-from dlas_ops.kernels.operators import dense, grouped
+from dlas_ops._types import Array, Compute, PrimFunc, Shape, Target
+from dlas_ops.kernels.operators import dense, grouped, pooling
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.dot import stored
 from dlas_ops.processor.targets import describe
@@ -19,9 +19,9 @@ DEPTHWISE = Conv(1, 32, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 GROUPED = Conv(1, 32, 6, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2)
 
 
-def function_of(name: str, dtype: str = "float32", mcpu: str = "") -> PrimFunc:
-    """Return the program `name` for this machine or for a named processor."""
-    target = named(mcpu) if mcpu else networks.target()
+def function_of(name: str, dtype: str = "float32", mcpu: str = "", target: Target | None = None) -> PrimFunc:
+    """Return the program `name` for this machine, for a named processor or for a target."""
+    target = target or (named(mcpu) if mcpu else networks.target())
     cpu = describe(target)
     data = stored(cpu) if dtype == "int8" else dtype
     if name == "dense":
@@ -31,6 +31,10 @@ def function_of(name: str, dtype: str = "float32", mcpu: str = "") -> PrimFunc:
     if name == "grouped":
         packed = grouped.pack(np.zeros((64, 16, 3, 3), dtype), GROUPED, cpu)
         return _program(packed, (1, 2, 6, 8, 16), data, lambda x, w: grouped.compute(GROUPED, x, w, 16, cpu))
+    if name in ("max", "avg", "mean"):
+        held = tvm.te.placeholder((1, 2, 6, 8, 16), data, "data")
+        pooled = pooling.mean(held, 32, cpu) if name == "mean" else pooling.compute(DEPTHWISE, held, name, True, cpu)
+        return tvm.te.create_prim_func([held, pooled])
     if name == "depthwise":
         return program(target, DEPTHWISE, str(cpu.lanes()), dtype=dtype)
     return program(target, CONV, name, dtype=dtype, density=0.3)

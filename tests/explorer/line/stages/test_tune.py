@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dlas_ops.tuning.tuners import generated
 from explorer.core.artifact import Artifact
 from explorer.core.errors import SpaceError, StageFailed
 from explorer.line.contracts import lower
@@ -98,12 +99,13 @@ def test_a_tuner_that_makes_no_sense_is_refused(tmp_path: Path, axes: dict[str, 
     assert message in str(error.value)
 
 
-def test_a_tuner_without_rules_for_a_gpu_is_refused(tmp_path: Path) -> None:
+def test_a_tuner_that_refuses_the_target_is_not_applicable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generated, "refuses", lambda target: f"tuner generated has no rules for {target.kind.name}")
     target = {"kind": "cuda", "arch": "sm_87", "host": {"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2}}
     parameters = Parameters(
         tuner="generated", tuning_trials=4, tuning_seconds=0, target=target, threads=1, device="gpu"
     )
     lowered: Artifact[lower.Values] = Artifact("lower", "", tmp_path)
-    with pytest.raises(StageFailed, match="tuner generated has rules for CPUs only") as failed:
+    with pytest.raises(StageFailed, match="tuner generated has no rules for cuda") as failed:
         tune.run(parameters, Parents(lower=lowered), tmp_path)
     assert failed.value.failure.kind == "not_applicable"
