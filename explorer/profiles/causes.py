@@ -133,18 +133,19 @@ def _lanes(pair: Pair, machine: Machine) -> str | None:
     achieved = pair.achieved.value
     if abs(math.log(achieved / padded)) > abs(math.log(achieved / pair.expected)):
         return None
-    outputs, inputs, *_ = pair.own.weight
+    outputs = pair.own.weight[0]
     return (
-        f"{outputs} output and {inputs} input channels are computed in vectors of {machine.lanes}; "
-        f"{_full(outputs, machine.lanes)} outputs would take the same {pair.own.us.value:.1f} µs"
+        f"{outputs} output channels are computed in vectors of {machine.lanes}; "
+        f"{_full(outputs, machine.lanes)} would take the same {pair.own.us.value:.1f} µs"
     )
 
 
 def _padding(row: Row, lanes: int) -> float:
-    """Return the work of a row in full vectors of channels, as a multiple of that without."""
-    outputs, inputs = row.weight[0], row.weight[1]
-    factor = _full(outputs, lanes) / outputs
-    return factor * (_full(inputs, lanes) / inputs if inputs >= lanes else 1.0)
+    """Return the work of a row in full vectors of output channels, as a multiple of that without.
+
+    Input channels are summed over one by one.
+    """
+    return _full(row.weight[0], lanes) / row.weight[0]
 
 
 def _full(channels: int, lanes: int) -> int:

@@ -59,9 +59,9 @@ def _weights(model: Path, layers: set[str]) -> dict[str, Weights]:
     readers = {name: node for node in graph.node for name in node.input}
     found: dict[str, Weights] = {}
     for tensor in graph.initializer:
-        if (name := tensor.name.removesuffix("_quantized")) in layers:
+        name, reader = tensor.name.removesuffix("_quantized"), readers.get(dequantized.get(tensor.name, tensor.name))
+        if name in layers and reader is not None:
             array = numpy_helper.to_array(tensor)
-            reader = readers[dequantized.get(tensor.name, tensor.name)]
             nonzeros = int(np.count_nonzero(array))
             found[name] = {"size": array.size, "nonzeros": nonzeros, "tensor": reader.output[0]}
     return found
