@@ -58,7 +58,7 @@ def profile(
     with opened(workspace, study) as found:
         name = found.name
         taking.refuse(found.trial(trial).row)
-        if known := found.profiles(trial, sessions):
+        if known := found.kept.profiles(trial, sessions):
             return known
         path = Path(space) if space else found.space_file
     where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(path)
@@ -120,4 +120,4 @@ def explain(
             observer=observer,
         )
     with opened(workspace, name) as found:
-        return found.explanations(trial, other)
+        return found.kept.explanations(trial, other)

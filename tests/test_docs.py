@@ -33,6 +33,7 @@ DOCS = ROOT / "docs"
 SPACES, TUNING, MODELS = DOCS / "search-spaces.md", DOCS / "search-and-tuning.md", DOCS / "models-data-training.md"
 BOARDS, DEVICES = DOCS / "boards.md", DOCS / "devices.md"
 RESULTS, HOUSE, OPS = DOCS / "results.md", DOCS / "architecture.md", DOCS / "dlas-ops.md"
+REPORTS = DOCS / "reports.md"
 QUICKSTART = "dlas run search_spaces/quickstart.toml"
 FIRST_TRIALS = 3  # of the quickstart; more would show nothing more here
 
@@ -199,6 +200,7 @@ def test_the_commands_run(page: Path, typed: Typed) -> None:
     if page == RESULTS:
         assert Path("trials.csv").read_text().count("\n") == 1 + len(explorer.frame())
         assert Path("trials.parquet").exists()
+    if page == REPORTS:
         assert Path("front.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,4 +1,4 @@
-"""docs/results.md describes every field of the JSON that commands print, and no other."""
+"""docs/json.md describes every field of the JSON that commands print, and no other."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from tests.explorer.profiles import drawn
 from tests.explorer.searched import searched, searched_on_two
 from tests.explorer.spaces import SMALL, make, write
 
-RESULTS = ROOT / "docs/results.md"
-STACK, COLUMNS = "(#a-stack)", "(#tables)"  # what stands in a field's description that has all of these
+PAGE, RESULTS, REPORTS = (ROOT / f"docs/{name}.md" for name in ("json", "results", "reports"))
+STACK, COLUMNS = "(#a-stack)", "(results.md#tables)"  # what stands in a field's description that has all of these
 
 
 def table(heading: str, prefix: str = "") -> dict[str, str]:
     """Return field → description below a heading; of those that begin with `prefix`, which is left out."""
-    found = {name: row[1] for row in documents.rows(RESULTS, heading) for name in documents.code(row[0])}
+    found = {name: row[1] for row in documents.rows(PAGE, heading) for name in documents.code(row[0])}
     return {name.removeprefix(prefix): text for name, text in found.items() if name.startswith(prefix)}
 
 
 COLUMN_NAMES = {name for row in documents.rows(RESULTS, "## Tables") for name in documents.code(row[0])}
-STACK_FIELDS = table("### A stack")
+STACK_FIELDS = table("## A stack")
 
 
 @dataclass
@@ -104,7 +104,7 @@ def answers_of(capsys: Any, command: str, *given: tuple[object, ...]) -> Iterato
 
 
 def test_best(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Fields(table("### `dlas best`"))
+    found = Fields(table("## `dlas best`"))
     joined = ("--device", "local+board", "--latency-ms", 9.5)
     goals = ("--device", "board", "--latency-ms", 9, "--speed-up", 0.1, "--max-drop", 0.5, "--confidence", 0.1)
     for result in answers_of(capsys, "best", (*joined, "-w", on_two), (*goals, "-w", on_two)):
@@ -120,13 +120,13 @@ def test_a_stack(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_menu(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Fields(table("### `dlas menu`"))
+    found = Fields(table("## `dlas menu`"))
     found.check(answer(capsys, "menu", "-w", on_two))
     assert found.unseen() == set()
 
 
 def test_front(on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Fields(table("### `dlas front`"))
+    found = Fields(table("## `dlas front`"))
     (tmp_path / "limits").mkdir()
     limited = searched(tmp_path / "limits", limits=["latency_ms <= 0.5"])[0].root
     found.check(answer(capsys, "front", "--compare", "-w", on_two, "--figure", tmp_path / "f.html"))
@@ -143,7 +143,7 @@ def test_run_and_grid(
     summary = Summary("drawn", complete=10, failed=2, skipped=0, added=12, exhausted=True)
     for name in ("run", "grid"):
         monkeypatch.setattr(explorer, name, lambda *positional, **named: summary)
-    every = table("### `dlas run` and `dlas grid`")
+    every = table("## `dlas run` and `dlas grid`")
     found = Fields({name: text for name, text in every.items() if not name.startswith("ended.front")})
     planned = answer(capsys, "grid", space, "-w", place)
     front = planned["ended"].pop("front")
@@ -153,7 +153,7 @@ def test_run_and_grid(
     ran = answer(capsys, "run", space, "-w", place)
     assert ran.pop("front") == front
     assert ran == planned["ended"]
-    Fields(table("### `dlas front`")).check(front)
+    Fields(table("## `dlas front`")).check(front)
     assert Path(front["page"]).exists()
 
 
@@ -178,7 +178,7 @@ def test_measure(on_two: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         return frame_of(complete(3, 0.9, 1.0))
 
     monkeypatch.setattr(explorer, "measure", measure)
-    found = Fields(table("### Other commands", "measure: "))
+    found = Fields(table("## Other commands", "measure: "))
     found.check(answer(capsys, "measure", 3, "-w", on_two))
     assert found.unseen() == set()
     assert dlas("measure", 3, "-w", on_two, "--json") == 0
@@ -191,14 +191,14 @@ def test_profile(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     held = replace(explanation(after, before, 3, 2), advice=Advice("add format", "dlas run x.toml"))
     monkeypatch.setattr(explorer, "profile", lambda *positional, **named: {"local": after})
     monkeypatch.setattr(explorer, "explain", lambda *positional, **named: [held])
-    found = Fields(table("### `dlas profile`"))
+    found = Fields(table("## `dlas profile`"))
     found.check(answer(capsys, "profile", 3))
     found.check(answer(capsys, "profile", 3, "--vs", 2))
     assert found.unseen() == set()
 
 
 def test_export(on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Fields(table("### Other commands", "export: "))
+    found = Fields(table("## Other commands", "export: "))
     rows = answer(capsys, "export", "-w", on_two)
     found.check(rows)
     for format in ("csv", "parquet", "json"):
@@ -214,11 +214,11 @@ def test_export(on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_status_and_show(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status = Fields(table("### Other commands", "status: "))
+    status = Fields(table("## Other commands", "status: "))
     status.check(answer(capsys, "status", "-w", on_two))
     assert status.unseen() == set()
     assert {f"tuning.{each.name}" for each in fields(Ranks)} <= set(status.documented)
-    show = Fields(table("### Other commands", "show: "))
+    show = Fields(table("## Other commands", "show: "))
     failed = answer(capsys, "show", 4, "-w", on_two)
     assert failed.keys() - COLUMN_NAMES == {"layers", "log", "why"}
     show.check({key: failed[key] for key in ("layers", "log", "why")})
@@ -226,7 +226,7 @@ def test_status_and_show(on_two: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Fields(table("### Other commands", "spaces: "))
+    found = Fields(table("## Other commands", "spaces: "))
     every = answer(capsys, "spaces")
     found.check(every)
     ranged = write(tmp_path, {**SMALL, "device": ["local", "phone"]})
@@ -241,7 +241,7 @@ def test_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Fields(table("### Other commands", "devices: "))
+    found = Fields(table("## Other commands", "devices: "))
     listed = answer(capsys, "devices")
     found.check({"devices": [dict.fromkeys(device) for device in listed["devices"]]})
     refused = Answers("board", "lan:9190", "board", says=Description(), peaks=Peaks(1, 1, 1, 1, 1), gpu=Gpu("opencl"),
@@ -254,7 +254,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 
 def test_report(capsys: pytest.CaptureFixture[str], on_two: Path) -> None:
-    found = Fields(table("### Other commands", "report: "))
+    found = Fields(table("## Other commands", "report: "))
     result = answer(capsys, "report", "-w", on_two)
     for each in (result["coverage"], *result["answers"].values()):
         each["rows"] = []  # each question has columns of its own
@@ -275,7 +275,7 @@ def test_bundle_and_verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setattr(explorer, "bundle", lambda *positional: Made())
     monkeypatch.setattr(explorer, "verify", lambda *positional: verdict)
     for command, given in (("bundle", (3, "-o", "x")), ("verify", ("x",))):
-        found = Fields(table("### Other commands", f"{command}: "))
+        found = Fields(table("## Other commands", f"{command}: "))
         found.check(answer(capsys, command, *given))
         assert found.unseen() == set()
 
@@ -283,16 +283,16 @@ def test_bundle_and_verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_figure(on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from explorer.results.figures import kinds
 
-    found = Fields(table("### Other commands", "figure: "))
+    found = Fields(table("## Other commands", "figure: "))
     found.check(answer(capsys, "figure"))
     found.check(answer(capsys, "figure", "front", "-o", tmp_path / "x.svg", "-w", on_two))
     assert found.unseen() == set()
-    rows = {documents.code(row[0])[0]: documents.code(row[2]) for row in documents.rows(RESULTS, "## Figures")}
+    rows = {documents.code(row[0])[0]: documents.code(row[2]) for row in documents.rows(REPORTS, "## Figures")}
     assert rows == {kind: [f"--{name.replace('_', '-')}" for name in each.takes] for kind, each in kinds.KINDS.items()}
 
 
 def test_the_envelope(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    described = table("## JSON for scripts")
+    described = table("## In every document")
     assert set(described) == {"schema", "command", "result", "error.message"}
     assert described["schema"].startswith(f"{SCHEMA},")
     for arguments, command, said in (

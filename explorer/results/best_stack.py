@@ -45,6 +45,9 @@ class Best:
         Trials on the device that were measured, and that failed.
     without_base
         Measured trials that a goal left out, as there is no trial of their uncompressed network on record.
+    why
+        In one sentence how the latency of `stack`, or else of `nearest`, compares with that of the same stack
+        uncompressed, and why; "" where nothing tells.
     """
 
     device: str
@@ -59,6 +62,7 @@ class Best:
     considered: int
     failed: int
     without_base: int
+    why: str = ""
 
     @property
     def next_costs_ms(self) -> float | None:
@@ -82,6 +86,7 @@ class Best:
             "considered": self.considered,
             "failed": self.failed,
             "without_base": self.without_base,
+            "why": self.why,
         }
 
 

@@ -35,6 +35,7 @@ def best_text(best: Best) -> RenderableType:
     if best.confidence is not None:
         on_each = " on every device" if best.stack.on_each else ""
         lines.append(f"It {_kept(best.goals)}{on_each} with {readable.probability(best.confidence)}.")
+    lines += [escape(f"{best.why[0].upper()}{best.why[1:]}.")] if best.why else []
     lines += [f"[yellow]note:[/] {note}" for note in _notes(best, best.stack)]
     lines.append(_next_step(best.stack, best.next_better, best.goals))
     return Group(*lines)

@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
-from explorer.core.quantities import on_device
 from explorer.fronts import certainty, pareto
 from explorer.fronts.knee import knees
-from explorer.profiles.explanation import Explanation, advised, explanation
-from explorer.profiles.in_short import in_short
-from explorer.profiles.neighbours import base_of
-from explorer.profiles.profile import Profile, load
-from explorer.profiles.taking import PROFILE_KEY
+from explorer.profiles.kept import Kept
+from explorer.profiles.profile import Profile
 from explorer.results import best_stack, export, menu
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
@@ -243,7 +239,7 @@ class OpenStudy:
             relative to, or `device` joins real devices and emulated ones.
         """
         wanted = self.one_device(device, emulated)
-        return best_stack.best(
+        found = best_stack.best(
             with_joint(self.frame, wanted),
             wanted,
             latency_ms,
@@ -253,6 +249,8 @@ class OpenStudy:
             speed_up,
             everywhere=self.frame,
         )
+        shown = found.stack or found.nearest
+        return replace(found, why=self.why(shown.number) if shown else "")
 
     def menu(
         self, device: str | None = None, budgets: Sequence[float] = (), emulated: bool = False
@@ -328,50 +326,25 @@ class OpenStudy:
         (row,) = export.rows(found)
         return row
 
+    @cached_property
+    def kept(self) -> Kept:
+        """The profiles of the study's trials."""
+        return Kept(self.frame, Store(self.workspace.artifacts), self._attributes.get("space", ""))
+
     def why(self, number: int) -> str:
-        """Return in one sentence how a trial's latency compares with that of the same stack uncompressed, and why.
+        """Return in one sentence how a trial's latency compares with its base's; see `explorer.profiles.kept.Kept`."""
+        return self.kept.why(number)
 
-        Where both are profiled it has the cause, else the command that finds it; it is empty where nothing tells.
-        """
-        short = in_short(self.frame, number)
-        if not short:
-            return ""
-        base = base_of(self.frame, number)
-        own, other = self.profiles(number), self.profiles(base)
-        device = next((each for each in own if each in other), None)
-        return explanation(own[device], other[device], number, base).sentence if device else short
-
-    def profiles(self, trial: int, sessions: int = 1) -> dict[str, Profile]:
+    def profiles(self, trial: int) -> dict[str, Profile]:
         """Return device → what each program of a trial's network takes there, as far as that was profiled.
-
-        Parameters
-        ----------
-        sessions
-            In how many at least.
-        """
-        row = self._row(trial)
-        store, found = Store(self.workspace.artifacts), {}
-        for device in str(row["device"]).split("+"):
-            key = row.get(on_device(PROFILE_KEY, device)) or row.get(PROFILE_KEY)
-            artifact = store.find("profile", str(key)) if key else None
-            profile = load(artifact.path, device) if artifact else None
-            if profile and profile.sessions >= sessions:
-                found[device] = profile
-        return found
-
-    def explanations(self, trial: int, base: int) -> list[Explanation]:
-        """Return why a trial's network takes as long as it does, held against that of `base`, on each common device.
 
         Raises
         ------
         ExplorerError
-            If there is no such trial, or no device on which both are profiled.
+            If no trial of this number has finished.
         """
-        own, other = self.profiles(trial), self.profiles(base)
-        found = [explanation(own[device], other[device], trial, base) for device in own if device in other]
-        if not found:
-            raise ExplorerError(f"trials {trial} and {base} are not both profiled on one device")
-        return [replace(each, advice=advised(each, self.frame, self._attributes.get("space", ""))) for each in found]
+        self._row(trial)  # refuses one that there is not
+        return self.kept.profiles(trial)
 
     def status(self) -> Status:
         """Return how far the study is, what failed and why, and what the stages of the workspace have cost."""

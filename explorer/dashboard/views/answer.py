@@ -90,6 +90,8 @@ def _notes(best: Best) -> list[Component]:
     if best.confidence is not None and best.stack is not None:
         on_each = " on every device" if best.stack.on_each else ""
         said.append(f"It keeps the budget{on_each} with {readable.probability(best.confidence)}.")
+        if best.why:
+            said.append(f"{best.why[0].upper()}{best.why[1:]}.")
         if best.stack.disturbed:
             said.append(f"Its latency is disturbed: {best.stack.disturbed}.")
         if best.stack.emulated:

@@ -60,7 +60,7 @@ def test_files_that_are_built_beside_it_do_no_harm(copied: Path) -> None:
 
 
 def test_every_part_of_a_manifest_is_described() -> None:
-    described = documents.rows(ROOT / "docs" / "results.md", "### The manifest")
+    described = documents.rows(ROOT / "docs" / "bundles.md", "## The manifest")
     assert {name for row in described for name in documents.code(row[0])} == {*names(Manifest), "digest"}
 
 
