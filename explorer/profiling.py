@@ -57,13 +57,15 @@ def profile(
         raise ExplorerError(f"sessions {sessions} is below 1")
     with opened(workspace, study) as found:
         name = found.name
-        taking.refuse(found.trial(trial).row)
+        row = found.trial(trial).row
+        taking.refuse(row)
         if known := found.kept.profiles(trial, sessions):
             return known
         path = Path(space) if space else found.space_file
     where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(path)
     if searched.name != name:
         raise ExplorerError(f"{searched.path} is the space of study '{searched.name}', not of '{name}'")
+    taking.refuse_gpus(searched.devices, str(row["device"]).split("+"))
     with observed(observer, f"{name}: profile of trial {trial}") as told, holding.opened(place, told.note) as records:
         ((_, configuration, _),) = records.complete(name, [trial])
         inputs = external.find(searched, place)

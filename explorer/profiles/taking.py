@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from explorer.core.errors import ExplorerError, StageFailed
 from explorer.core.quantities import on_device
 from explorer.engines.engine import Engine
 from explorer.line.profiled import profiled
+from explorer.space.devices import Device
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
 
@@ -18,6 +19,16 @@ def refuse(row: Mapping[str, object]) -> None:
     """Raise ExplorerError for the row of a trial that has no network to profile."""
     if row["state"] != "complete":
         raise ExplorerError(f"trial {row['number']} is {row['state']} and has no network to profile")
+
+
+def refuse_gpus(devices: Mapping[str, Device], names: Sequence[str]) -> None:
+    """Raise ExplorerError if one of the devices of these names is a GPU."""
+    for name in names:
+        if devices[name].is_gpu:
+            raise ExplorerError(
+                f"device '{name}' is a GPU, which computes on after its host's call of a layer has returned; layers "
+                "are timed on processors"
+            )
 
 
 def take(space: Space, records: Records, engine: Engine, number: int, sessions: int) -> None:
