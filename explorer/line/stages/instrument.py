@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 import dlas_ops
 from dlas_ops import peaks
+from explorer.core.errors import Failure, StageFailed
 from explorer.line.contracts.instrument import Call, Parameters, Parents, Values, Weights
 from explorer.line.stages.tune import load_scheduled
 
@@ -27,10 +28,16 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 
     Raises
     ------
+    StageFailed
+        Of kind ``unsupported``, if an earlier version lowered the network.
     ValueError
         If the target is a GPU.
     """
     lowered = dlas_ops.load(parents.lower.path)
+    if not any(layer.program for layer in lowered.layers):
+        lacks = "an earlier version lowered the network, and its account does not say which program runs a layer"
+        message = f"{lacks}; remove '{parents.lower.path}', and the network is lowered again, to the same"
+        raise StageFailed(Failure("instrument", "unsupported", message))
     scheduled = load_scheduled(parents.tune.path) if parents.tune else {}
     target = tvm.target.Target(parameters.target)
     library, timed = dlas_ops.build_ticking(lowered, target, scheduled, runs=RUNS)

@@ -45,6 +45,10 @@ PARAMETERS: Mapping[str, Parameters] = {
         {"dtype": "int8", "layers": {"conv1": "int8"}}, 0.2, EvaluateSettings(images=100)
     ),
     "control": contracts.control.Parameters(TARGET),
+    "instrument": contracts.instrument.Parameters(TARGET),
+    "profile": contracts.profile.Parameters(
+        2, 10, 0.5, 1.5, 3, "board", usual=[0.3, None, 2.5], patience=9.0, linked="folder", cores=[1, 0], address=BOARD
+    ),
     "measure": contracts.measure.Parameters(
         2,
         10,
@@ -64,6 +68,7 @@ OUTSIDE = {
     "select": {"known", "tracker", "key", "candidates"},
     "tune": {"database", "reconnect", "tracker", "key"},
     "confirm": {"usual", "patience", "linked", "cores", "tracker", "key", "control"},
+    "profile": {"usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "measure": {"compares", "usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "evaluate": {"lower", "build"},
 }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
+import pytest
 from onnx import numpy_helper
 
 import dlas_ops
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
+from explorer.core.errors import StageFailed
 from explorer.line.stages import instrument
 from tests import torch_stages
 
@@ -42,3 +46,16 @@ def test_weights_are_counted_and_so_are_those_that_are_not_zero(
     reader = next(node for node in model.graph.node if pruned.name in node.input)
     nonzeros = array.size - array.size // 2
     assert weights[pruned.name] == {"size": array.size, "nonzeros": nonzeros, "tensor": reader.output[0]}
+
+
+def test_what_an_earlier_version_lowered_is_refused(small: Artifact, lowered: Artifact, tmp_path: Path) -> None:
+    shutil.copytree(lowered.path, tmp_path / "lowered")
+    account = tmp_path / "lowered" / "layers.json"
+    layers = json.loads(account.read_text())
+    for layer in layers:
+        del layer["program"], layer["call"]
+    account.write_text(json.dumps(layers))
+    earlier = replace(lowered, path=tmp_path / "lowered")
+    with pytest.raises(StageFailed, match="an earlier version lowered the network") as failed:
+        torch_stages.execute("instrument", tmp_path, TARGET, network=small, lower=earlier)
+    assert failed.value.failure.kind == "unsupported"
