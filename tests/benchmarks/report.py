@@ -1,8 +1,7 @@
 """A report of a study: what it takes to answer all questions and to write the page.
 
-Claim: a report of 1,000 trials takes 6.5 s of processor time and 325 MiB, of 100,000 trials 24 s and 1.2 GiB.
-(Two cores of an AMD EPYC that other work kept busy, so that `seconds` was five times as long; on cores that are free it
-is close to `cpu_seconds`. pandas 3.1, scikit-learn 1.9, plotly 7.1.)
+Claim: a report of 1,000 trials takes 6.6 s and 322 MiB, of 100,000 trials 22 s and 1.2 GiB (asked: 20 s, and 120 s with
+2 GiB; two cores of an AMD EPYC, nothing beside it; pandas 3.1, scikit-learn 1.9, plotly 7.1).
 
 Sample: one report for each size, in a process of its own that opens the study, answers and writes the page and the next
 space, its imports counted; `mib` is the most memory that it held. The records are synthetic, drawn at random over a
