@@ -162,7 +162,7 @@ def opened(function: PrimFunc, cpu: Cpu, choice: Choice) -> PrimFunc:
 
 
 class Around(NamedTuple):
-    """What an algorithm runs as kernels of their own on a GPU, around its sums.
+    """The kernels that an algorithm runs on a GPU beside that of its sums.
 
     Attributes
     ----------

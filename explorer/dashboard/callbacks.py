@@ -1,4 +1,4 @@
-"""What a user or a running study changes on the page → what the page shows then, part by part."""
+"""A change by a user or a running study → the parts of the page that show it."""
 
 from __future__ import annotations
 

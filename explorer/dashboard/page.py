@@ -36,7 +36,7 @@ class Start:
 
     @property
     def version(self) -> list[Any] | None:
-        """What the page shows: the study's name, and its version."""
+        """The study's name and its version, which the page shows."""
         return None if self.snapshot is None else [self.snapshot.name, *self.snapshot.version]
 
     @property

@@ -28,7 +28,7 @@ class Share(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """What to change, in one sentence, and the command that tells more of it."""
+    """A change to make, in one sentence, and the command that tells more of it."""
 
     text: str
     command: str

@@ -100,7 +100,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """What each program of a network takes on a device.
+    """The times of a network's programs on a device.
 
     Parameters
     ----------
