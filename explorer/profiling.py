@@ -106,6 +106,8 @@ def explain(
     from explorer.profiles.neighbours import base_of
     from explorer.reading import open as opened
 
+    if isinstance(base, str) and base != "base":
+        raise ExplorerError(f"'{base}' is no trial to compare with; allowed: the number of a trial, or 'base'")
     with opened(workspace, study) as found:
         found.trial(trial)  # refuses one that there is not
         other = base_of(found.frame, trial) if isinstance(base, str) else base

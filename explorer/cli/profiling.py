@@ -63,10 +63,16 @@ def _write(profiles: Collection[Profile], title: str, figure: Path | None, overl
     from explorer.results.figures.page import write
     from explorer.results.figures.profile import profile as drawn
 
-    if figure is not None:
-        write([drawn(each, title) for each in profiles], figure)
-    if overlay is not None:
-        overlay.write_text(json.dumps(next(laid_over(each) for each in profiles), indent=1))
+    if overlay is not None and len(profiles) > 1:
+        devices = ", ".join(each.device for each in profiles)
+        raise ExplorerError(f"--overlay shows one device, and the trial is profiled on {devices}")
+    try:
+        if figure is not None:
+            write([drawn(each, title) for each in profiles], figure)
+        if overlay is not None:
+            overlay.write_text(json.dumps(laid_over(*profiles), indent=1))
+    except OSError as error:
+        raise ExplorerError(f"cannot write '{error.filename}': {error.strerror}") from error
 
 
 def _number(text: str) -> int:

@@ -177,6 +177,12 @@ def disturbance(readings: Readings, usual: Readings) -> str:
     return ""
 
 
+def disturbances(sessions: Sequence[Readings], known: Readings) -> list[str]:
+    """Return what disturbed each of `sessions`, by what all of them and `known` readings tell of the device."""
+    typical = usual([known, *sessions])
+    return [disturbance(each, typical) for each in sessions]
+
+
 def pooled_spread(stacks: Iterable[Sequence[float]]) -> float:
     """Return the standard deviation of the logarithms of a stack's sessions, over stacks of one device.
 

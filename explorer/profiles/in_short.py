@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import ExplorerError
 from explorer.core.quantities import LATENCY
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.statistics import ratio_interval
 from explorer.profiles.neighbours import base_of
 from explorer.profiles.versus import WIDTHS
 
@@ -30,27 +30,32 @@ def in_short(frame: pd.DataFrame, number: int) -> str:
     frame
         One row per finished trial of the study.
     """
-    rows = {int(row["number"]): row for row in frame.to_dict("records")}
-    if rows[number]["state"] != "complete":
+    own = _row(frame, number)
+    if own["state"] != "complete":
         return ""
     try:
-        base = base_of(frame, number)
+        number_of_base = base_of(frame, number)
     except ExplorerError:
         return ""
-    own = rows[number]
-    if any(own.get(column) is None for column in WORK):
+    base = _row(frame, number_of_base)
+    if any(_is_gap(row.get(column)) for row in (own, base) for column in WORK):
         return ""
-    achieved = ratio_interval(_latency(own), _latency(rows[base]))
-    expected = _work(own) / _work(rows[base])
+    achieved = ratio_interval(LATENCY.interval(own), LATENCY.interval(base))
+    expected = _work(own) / _work(base)
     share = f"{achieved.value:.2f} ({achieved.low:.2f} to {achieved.high:.2f})"
-    said = f"it takes {share} of the time of trial {base}, the same stack uncompressed"
+    said = f"it takes {share} of the time of trial {number_of_base}, the same stack uncompressed"
     if achieved.low <= expected:
         return f"{said}, and its work lets expect {expected:.2f}"
     return f"{said}, where its work lets expect {expected:.2f}: 'dlas profile {number} --vs base' says why"
 
 
-def _latency(row: Mapping[Any, Any]) -> Interval:
-    return LATENCY.interval(row)
+def _row(frame: pd.DataFrame, number: int) -> Mapping[Any, Any]:
+    (row,) = frame[frame["number"] == number].to_dict("records")
+    return row
+
+
+def _is_gap(value: object) -> bool:
+    return value is None or value != value  # NaN is not itself
 
 
 def _work(row: Mapping[Any, Any]) -> float:

@@ -123,7 +123,7 @@ class Profile:
 
     @property
     def rest_ms(self) -> float:
-        """What the network takes outside its programs: the call itself and the check of the input."""
+        """The network's time outside its programs: the call itself and the check of the input."""
         return self.network_ms.value - self.layers_ms.value
 
     def as_dict(self) -> dict[str, object]:

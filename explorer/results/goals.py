@@ -1,4 +1,4 @@
-"""What is asked of a stack → whether a trial on record reaches it, given its uncompressed base."""
+"""Goals for a stack → whether a trial on record reaches it, given its uncompressed base."""
 
 from __future__ import annotations
 

@@ -62,6 +62,8 @@ def test_a_trial_is_profiled_once_and_held_against_its_base(
     assert set(json.loads(laid_over.read_text())["results"]) == {row.tensor for row in weighted}
     assert dlas("profile", pruned, "--vs", base, "-w", workspace, "--sessions", 1) == 0
     assert found.sentence in capsys.readouterr().out
+    assert dlas("profile", pruned, "-w", workspace, "--sessions", 1, "--overlay", tmp_path / "none" / "x.json") == 2
+    assert "cannot write '" in capsys.readouterr().err
     assert studies.executions(workspace) == executed, "nothing is timed twice"
     assert dlas("show", pruned, "-w", workspace) == 0
     assert found.sentence in capsys.readouterr().out
@@ -77,5 +79,7 @@ def test_mistakes_are_told_in_a_sentence(workspace: Path, capsys: pytest.Capture
     ]:
         assert dlas("profile", *arguments, "-w", workspace) == 2
         assert said in capsys.readouterr().err
+    with pytest.raises(ExplorerError, match="'bse' is no trial to compare with"):
+        explorer.explain(base, "bse", workspace)
     with pytest.raises(ExplorerError, match="sessions 0 is below 1"):
         explorer.profile(base, workspace, sessions=0)

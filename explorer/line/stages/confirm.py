@@ -12,7 +12,7 @@ from typing import Any
 
 import tvm
 
-from explorer.core.sessions import Readings, disturbance, estimate, quiet_samples, usual
+from explorer.core.sessions import Readings, disturbances, estimate, quiet_samples
 from explorer.core.statistics import Interval
 from explorer.line import rpc
 from explorer.line.checking.batches import filled
@@ -75,10 +75,9 @@ def _settled(sessions: Sequence[Session]) -> bool:
 
 def _mark(sessions: Sequence[Session], parameters: Parameters) -> None:
     """Say of each session what disturbed it, by what is known of the device after the last one."""
-    own = [Readings(*each["typical"]) for each in sessions]
-    known = usual([Readings(*parameters.usual), *own])
-    for session, readings in zip(sessions, own, strict=True):
-        session["disturbed"] = disturbance(readings, known)
+    found = disturbances([Readings(*each["typical"]) for each in sessions], Readings(*parameters.usual))
+    for session, why in zip(sessions, found, strict=True):
+        session["disturbed"] = why
 
 
 def _counting(sessions: Sequence[Session]) -> list[Session]:

@@ -18,7 +18,7 @@ from dlas_ops import peaks
 from dlas_ops.passes.ticking import elapsed_ns, notes_size
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import describe
-from explorer.core.sessions import Readings, disturbance, quiet_samples, usual
+from explorer.core.sessions import Readings, disturbances, quiet_samples
 from explorer.line import rpc
 from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
@@ -93,10 +93,9 @@ def _typical(session: Session, samples: list[float]) -> float:
 
 def _mark(sessions: list[Session], parameters: Parameters) -> None:
     """Say of each session what disturbed it, by what is known of the device after the last one."""
-    own = [Readings(*each["typical"]) for each in sessions]
-    known = usual([Readings(*parameters.usual), *own])
-    for session, readings in zip(sessions, own, strict=True):
-        session["disturbed"] = disturbance(readings, known)
+    found = disturbances([Readings(*each["typical"]) for each in sessions], Readings(*parameters.usual))
+    for session, why in zip(sessions, found, strict=True):
+        session["disturbed"] = why
 
 
 def _session(parameters: Parameters, parents: Parents) -> tuple[Session, str]:

@@ -265,3 +265,10 @@ def test_one_quiet_sample_of_many_makes_no_quiet_session() -> None:
     kept, typical = sessions.quiet_samples(36, readings, USUAL)
     assert kept == []
     assert sessions.disturbance(typical, USUAL)
+
+
+def test_sessions_are_held_against_each_other_and_against_what_is_known() -> None:
+    slow, quick = sessions.Readings(arithmetic_ms=2.0), sessions.Readings(arithmetic_ms=1.0)
+    assert [bool(why) for why in sessions.disturbances([slow, slow], sessions.Readings())] == [False, False]
+    assert [bool(why) for why in sessions.disturbances([slow, quick], sessions.Readings())] == [True, False]
+    assert [bool(why) for why in sessions.disturbances([slow, slow], quick)] == [True, True]
