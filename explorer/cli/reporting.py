@@ -16,7 +16,9 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page; report.html, or report.md, if not given.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown in place of a page.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write Markdown, with images beside it, in place of a page.")
+    ] = False,
     emulated: WithEmulated = False,
     workspace: InWorkspace = WORKSPACE,
     study: OfStudy = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.core.errors import ExplorerError
+from explorer.results.figures import kinds
 from explorer.results.study_report import next_space, words
 from explorer.results.study_report.answer import Answer, Needs, Question
 from explorer.results.study_report.coverage import Coverage, covered
@@ -87,7 +88,8 @@ class Report:
     def write(self, path: Path, as_markdown: bool = False) -> Path:
         """Write the report as a page that works offline, or as Markdown, with the next space beside it.
 
-        The next space is a file with the name of the page and ``-next.toml`` in place of its ending.
+        The next space is a file with the name of the page and ``-next.toml`` in place of its ending. The figures of
+        Markdown are images with its name and ``-KIND.png``.
 
         Returns
         -------
@@ -114,8 +116,11 @@ class Report:
             ),
             Part("coverage", UNCOVERED, self._uncovered(found)),
         ]
-        render = markdown.render if as_markdown else html_page.render
-        path.write_text(render(self.evidence.name, self.heading, parts), encoding="utf-8")
+        if as_markdown:
+            text = markdown.render(self.evidence.name, self.heading, parts, _drawn(parts, path))
+        else:
+            text = html_page.render(self.evidence.name, self.heading, parts)
+        path.write_text(text, encoding="utf-8")
         return path
 
     def as_dict(self) -> dict[str, object]:
@@ -138,3 +143,15 @@ class Report:
                 f"{found.path.name}: it has the choices of the stacks on the fronts or tied with them{beside}."
             )
         return Answer((*self.coverage.sentences, following), self.coverage.table, len(self.evidence.complete))
+
+
+def _drawn(parts: Sequence[Part], beside: Path) -> dict[str, str]:
+    """Draw the figures of a report as images beside its page, and return the name of each part's."""
+    found = {}
+    for part in parts:
+        figure = part.answer.draw() if part.answer.draw else None
+        if figure is not None:
+            image = beside.with_name(f"{beside.stem}-{part.kind}.png")
+            kinds.save(figure, image)
+            found[part.kind] = image.name
+    return found

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -58,6 +59,21 @@ def test_the_markdown_says_the_same(frame: pd.DataFrame, tmp_path: Path) -> None
         if line.startswith("|"):
             assert line.endswith("|")
     assert (tmp_path / "report-next.toml").exists()
+
+
+@pytest.mark.parametrize("frame", STUDIES.values(), ids=STUDIES)
+def test_the_markdown_shows_each_figure_under_its_question(frame: pd.DataFrame, tmp_path: Path) -> None:
+    report = Report.of(evidence(frame))
+    text = report.write(tmp_path / "to read (1).md", as_markdown=True).read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^!\[(.+)\]\((\S+)\)$", text, flags=re.MULTILINE))
+    drawn_ones = {
+        question.text: f"to read (1)-{question.kind}.png"
+        for question, answer in zip(QUESTIONS, report.answers, strict=True)
+        if answer.draw is not None and answer.draw() is not None
+    }
+    assert {question: unquote(link) for question, link in shown.items()} == drawn_ones
+    assert {image.name for image in tmp_path.glob("*.png")} == {*drawn_ones.values()}
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in drawn_ones.values())
 
 
 def test_names_are_no_markup(tmp_path: Path) -> None:
