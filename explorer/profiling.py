@@ -47,7 +47,7 @@ def profile(
     from explorer.inputs import external
     from explorer.profiles import taking
     from explorer.reading import open as opened
-    from explorer.results.progress import observed
+    from explorer.results.progress.live import observed
     from explorer.search import search
     from explorer.space.space import load
     from explorer.workspace import holding

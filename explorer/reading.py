@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.results.across_devices.comparison import Comparison
-    from explorer.results.best_stack import Best
-    from explorer.results.menu import Entry
+    from explorer.results.answers.best_stack import Best
+    from explorer.results.answers.menu import Entry
     from explorer.results.open_study import OpenStudy
     from explorer.results.trial import LayerAccount
     from explorer.space.limits import Limit

@@ -56,7 +56,7 @@ def run(
     ExplorerError
         If the space, the workspace or a device cannot be used.
     """
-    from explorer.results.progress import observed
+    from explorer.results.progress.live import observed
     from explorer.search import search
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
@@ -94,7 +94,7 @@ def grid(
     ExplorerError
         If the space, the shard, the workspace or a device cannot be used.
     """
-    from explorer.results.progress import observed
+    from explorer.results.progress.live import observed
     from explorer.search import grid, search
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
@@ -134,7 +134,7 @@ def evaluate(
     """
     from explorer.inputs import external
     from explorer.line import trial
-    from explorer.results.progress import observed
+    from explorer.results.progress.live import observed
     from explorer.search import search
     from explorer.space.space import load
     from explorer.workspace import holding
@@ -184,7 +184,7 @@ def measure(
     """
     from explorer.inputs import external
     from explorer.reading import open as opened
-    from explorer.results.progress import observed
+    from explorer.results.progress.live import observed
     from explorer.search import refinement, search
     from explorer.space.space import load
     from explorer.workspace import holding

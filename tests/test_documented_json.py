@@ -20,7 +20,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.statistics import Interval
 from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.profiles.explanation import Advice, explanation
-from explorer.results.status import Ranks
+from explorer.results.progress.status import Ranks
 from explorer.search.search import Summary
 from explorer.workspace.records import Record
 from tests import ROOT, documents

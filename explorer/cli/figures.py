@@ -39,7 +39,7 @@ def menu(
     as_json: AsJson = False,
 ) -> None:
     """Print the most accurate stack for each of several latency budgets, device by device."""
-    from explorer.results import menu_tables
+    from explorer.results.tables import menu_tables
 
     with explorer.open(workspace, study) as opened:
         entries = opened.menu(device, [*(budgets or ()), *(more or ())], emulated)

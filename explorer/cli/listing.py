@@ -28,7 +28,8 @@ def spaces(
 ) -> None:
     """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
     from explorer.line import dry_run
-    from explorer.results import export, space_tables
+    from explorer.results import export
+    from explorer.results.tables import space_tables
     from explorer.space import space_file
     from explorer.space.space import load
 
@@ -63,7 +64,7 @@ def devices(
     as_json: AsJson = False,
 ) -> None:
     """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
-    from explorer.results import device_tables
+    from explorer.results.tables import device_tables
 
     if (add is None) != (tracker is None) or ((key or kind) and add is None) or (add is not None and check is not None):
         both = "--add NAME and --tracker HOST:PORT go together"
@@ -83,7 +84,7 @@ def devices(
 
 def _check(name: str, file: Path | None, as_json: bool) -> None:
     """Print what of a device answers; why it cannot be measured on is an error."""
-    from explorer.results import device_tables
+    from explorer.results.tables import device_tables
 
     answers = explorer.check_device(name, file)
     if as_json:

@@ -37,7 +37,7 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Time every layer of a trial's network on its device: what it takes, what bounds it, what ran and why."""
-    from explorer.results import profile_tables
+    from explorer.results.tables import profile_tables
 
     if vs is not None and (figure or overlay):
         raise ExplorerError("--figure and --overlay show one trial: leave --vs out")

@@ -56,7 +56,7 @@ def best(
     if as_json:
         print_json("best", answer.as_dict())
     else:
-        from explorer.results import best_tables
+        from explorer.results.tables import best_tables
 
         print_parts(best_tables.best_text(answer))
     if answer.stack is None:
@@ -74,8 +74,9 @@ def front(
     as_json: AsJson = False,
 ) -> None:
     """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
-    from explorer.results import plain, tables
+    from explorer.results import plain
     from explorer.results.across_devices import comparison_tables
+    from explorer.results.tables import study_tables
 
     with explorer.open(workspace, study) as opened:
         rows = opened.front_with_ties(device)
@@ -88,19 +89,19 @@ def front(
         elif compared is not None:
             print_each(comparison_tables.comparison_text(compared))
         else:
-            print_parts(tables.fronts_table(rows, nearest, opened.limits, opened.objectives))
+            print_parts(study_tables.fronts_table(rows, nearest, opened.limits, opened.objectives))
 
 
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:
     """Print how far a study is, what failed and why, what the stages have cost and what tuning changes in the order."""
-    from explorer.results import tables
+    from explorer.results.tables import study_tables
 
     with explorer.open(workspace, study) as opened:
         found = opened.status()
     if as_json:
         print_json("status", found.as_dict())
     else:
-        print_parts(tables.status_text(found))
+        print_parts(study_tables.status_text(found))
 
 
 def show(
@@ -110,14 +111,14 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print all that is on record of one trial, and what was asked of each layer of it and what ran."""
-    from explorer.results import tables
+    from explorer.results.tables import study_tables
 
     with explorer.open(workspace, study) as opened:
         found = opened.trial(trial)
     if as_json:
         print_json("show", found.as_dict())
     else:
-        print_each(tables.trial_text(found))
+        print_each(study_tables.trial_text(found))
 
 
 def export(

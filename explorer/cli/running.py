@@ -90,7 +90,7 @@ def grid(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate every configuration of a space, after a plan; the same command goes on with an interrupted grid."""
-    from explorer.results import space_tables
+    from explorer.results.tables import space_tables
 
     plan = explorer.plan(space, workspace, shard=shard, jobs=jobs)
     if not as_json:
@@ -128,7 +128,8 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Measure trials again, in sessions that add to what is on record of their latencies."""
-    from explorer.results import export, tables
+    from explorer.results import export
+    from explorer.results.tables import study_tables
 
     with progress(as_json) as observer:
         rows = explorer.measure(
@@ -136,7 +137,7 @@ def measure(
         )
     if as_json:
         return print_json("measure", {"trials": export.rows(rows)})
-    return print_parts(tables.latencies_table(rows))
+    return print_parts(study_tables.latencies_table(rows))
 
 
 @contextlib.contextmanager
@@ -163,11 +164,11 @@ def _summary(summary: Summary, workspace: Path) -> dict[str, object]:
 
 
 def _print_summary(summary: Summary, workspace: Path) -> None:
-    from explorer.results import tables
+    from explorer.results.tables import study_tables
 
     in_workspace = "" if workspace == WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
     with explorer.open(workspace, summary.study) as opened:
-        print_each(tables.summary_text(summary, opened, opened.figure(), in_workspace))
+        print_each(study_tables.summary_text(summary, opened, opened.figure(), in_workspace))
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (run, grid, measure)  # in the help's order

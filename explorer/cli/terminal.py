@@ -81,7 +81,7 @@ def progress(as_json: bool) -> Iterator[Observer | None]:
         return
     from rich.console import Console
 
-    from explorer.results.progress import Progress
+    from explorer.results.progress.live import Progress
 
     with Progress(Console(stderr=True, highlight=False)) as shown:
         yield shown

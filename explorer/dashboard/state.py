@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer import reading
-from explorer.results import emulated, pace
+from explorer.results import emulated
 from explorer.results.figures import layout
 from explorer.results.figures.fronts import with_standing
-from explorer.results.status import failures
-from explorer.results.watch import Watch
+from explorer.results.progress import pace
+from explorer.results.progress.status import failures
+from explorer.results.progress.watch import Watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ class Snapshot:
     @cached_property
     def pace(self) -> pace.Pace:
         """How far the study is."""
-        return pace.pace_of(self.opened)
+        return pace.pace_of(self.opened.records, self.name, self.opened.wanted)
 
     def on(self, device: str | None) -> pd.DataFrame:
         """Return the complete trials on `device`."""

@@ -17,10 +17,11 @@ from explorer.fronts import certainty, pareto
 from explorer.fronts.knee import knees
 from explorer.profiles.kept import Kept
 from explorer.profiles.profile import Profile
-from explorer.results import best_stack, export, menu
+from explorer.results import export
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.lines import lines
+from explorer.results.answers import best_stack, menu
 from explorer.results.emulated import (
     emulated_devices,
     only_one,
@@ -30,7 +31,7 @@ from explorer.results.emulated import (
 )
 from explorer.results.figures.fronts import fronts
 from explorer.results.figures.page import write
-from explorer.results.status import Status, status_of
+from explorer.results.progress.status import Status, status_of
 from explorer.results.study_report.evidence import Evidence
 from explorer.results.study_report.report import Report
 from explorer.results.trial import LAYERS, LayerAccount, Trial
@@ -229,7 +230,7 @@ class OpenStudy:
         max_drop
             Share of the validation images by which an answer may lie below the uncompressed network.
         speed_up
-            Times that an answer is at least as fast as the uncompressed network; see `explorer.results.bases`.
+            Times that an answer is at least as fast as the uncompressed network; see `explorer.results.answers.bases`.
 
         Raises
         ------

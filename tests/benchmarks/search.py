@@ -41,7 +41,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.core import plugins
 from explorer.core.errors import Failure
-from explorer.results import progress
+from explorer.results.progress import live
 from explorer.search import grid
 from explorer.search import search as engines
 from explorer.space import space
@@ -81,7 +81,7 @@ OVERHEAD_TRIALS = 30
 def grid_rows(searched: Space, workspace: Workspace) -> list[Row]:
     """Evaluate the grid; return how long that took and how long each configuration alone would have taken."""
     start = time.perf_counter()
-    with progress.Progress(_console()) as told:
+    with live.Progress(_console()) as told:
         grid.run(searched, workspace, told)
     seconds = time.perf_counter() - start
     spent = workspace.root / "seconds"

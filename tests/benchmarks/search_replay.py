@@ -26,7 +26,7 @@ from explorer.inputs import external
 from explorer.line import trial
 from explorer.line.contracts import measure
 from explorer.line.stage import A, P, Stage
-from explorer.results import progress
+from explorer.results.progress import live
 from explorer.search import jobs
 from explorer.search import search as engines
 from explorer.search.latency_first import Screen
@@ -126,7 +126,7 @@ def outcomes(searched: Space, workspace: Workspace, latency_first: bool) -> dict
 
     records, found = Records(workspace.url), external.find(searched, workspace)
     frame = records.frame(searched.name)
-    told = progress.Progress(Console(highlight=False))
+    told = live.Progress(Console(highlight=False))
     with engines.engine_of(searched, workspace, records, found, told, engines.HERE) as engine:
         if latency_first:
             _measure_untrained(searched, engine)

@@ -59,9 +59,9 @@ def ran(folder: Path, model: str, size: int) -> pd.DataFrame:
         studies.run(space, workspace, events)
         with explorer.open(workspace, study) as opened:
             rows = opened.frame
-            keys = rows["measure_key"] if "measure_key" in rows else [None] * len(rows)
-            first = [opened.records.measurements(key, "gpu")[0]["details"] if key else {} for key in keys]
-            found.append(rows.assign(error=[details.get("relative_error") for details in first]))
+            measured = [opened.records.measurements(str(key), "gpu") for key in rows["measure_key"]]
+            errors = [sessions[0]["details"].get("relative_error") if sessions else None for sessions in measured]
+            found.append(rows.assign(error=pd.Series(errors, rows.index, dtype=float)))
     return pd.concat(found, ignore_index=True)
 
 

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import Shown, facts, note, open_button
 from explorer.results import readable
-from explorer.results.best_stack import Best, Stack
+from explorer.results.answers.best_stack import Best, Stack
 from explorer.results.figures.layout import ON_FRONT
 
 DIGITS = 3  # of a budget that the slider gives

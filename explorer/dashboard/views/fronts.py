@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.dashboard.brush import Brush, inside
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.theme import Theme
-from explorer.results.best_stack import stack_of
+from explorer.results.answers.best_stack import stack_of
 from explorer.results.figures import layout
 from explorer.results.figures.fronts import hover
 from explorer.results.figures.layout import LOOKS, ON_FRONT, TIED

@@ -14,7 +14,7 @@ from explorer.core.statistics import Interval, ratio_interval
 from explorer.fronts.pareto import violations
 from explorer.results import export
 from explorer.results.across_devices.same_stack import OTHER_AXES, one_each
-from explorer.results.best_stack import Choice, stack_of
+from explorer.results.answers.best_stack import Choice, stack_of
 from explorer.results.emulated import emulated_devices
 from explorer.space.limits import Limit
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from explorer.results import readable
 from explorer.results.across_devices.same_stack import one_each
-from explorer.results.best_stack import stack_of
+from explorer.results.answers.best_stack import stack_of
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.figures import fronts, layout
 from explorer.results.figures.layout import LOOKS, ON_FRONT

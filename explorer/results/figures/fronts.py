@@ -11,7 +11,7 @@ from explorer.fronts import certainty
 from explorer.fronts.knee import AXES, knees
 from explorer.fronts.pareto import on_front, violations
 from explorer.results import readable
-from explorer.results.best_stack import Stack, stack_of
+from explorer.results.answers.best_stack import Stack, stack_of
 from explorer.results.emulated import emulated_devices
 from explorer.results.figures import layout
 from explorer.results.figures.layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED

@@ -9,8 +9,8 @@ import pytest
 
 import explorer
 from explorer.core.errors import ExplorerError
-from explorer.results import tables
 from explorer.results.emulated import emulated_devices, only_one, refuse_comparison, refuse_mixed, without_emulated
+from explorer.results.tables import study_tables
 from explorer.search.search import Summary
 from explorer.workspace.records import Record
 from tests.explorer.command import answer, dlas
@@ -107,7 +107,7 @@ def test_a_run_ends_with_a_question_about_a_real_device(tmp_path: Path, marked: 
     root = marked_on(tmp_path, *marked)
     summary = Summary("drawn", complete=19, failed=2, skipped=0, added=21, exhausted=False)
     with explorer.open(root) as opened:
-        following = shown(*tables.summary_text(summary, opened, Path("p"), ""))[-1]
+        following = shown(*study_tables.summary_text(summary, opened, Path("p"), ""))[-1]
     assert following.startswith(f"next: dlas best --device {named} --latency-ms")
 
 

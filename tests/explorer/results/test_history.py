@@ -6,7 +6,7 @@ from pathlib import Path
 from explorer.core.sessions import Readings, Session
 from explorer.results.history import history_of
 from explorer.results.open_study import open_study
-from explorer.results.watch import Watch
+from explorer.results.progress.watch import Watch
 from explorer.workspace.records import Record
 from tests.explorer.searched import searched
 

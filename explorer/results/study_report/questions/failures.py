@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import explorer.results.status as status
+import explorer.results.progress.status as status
 from explorer.results.figures.failures import failures as draw
 from explorer.results.study_report import words
 from explorer.results.study_report.answer import Answer, Question, said

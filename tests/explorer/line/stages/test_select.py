@@ -16,7 +16,7 @@ import pytest
 import explorer
 from explorer.core import configuration
 from explorer.core.configuration import Configuration
-from explorer.results import tables
+from explorer.results.tables import study_tables
 from explorer.workspace.records import Record, Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
@@ -132,11 +132,11 @@ def test_every_convolution_runs_as_asked_and_says_what_was_measured(selected: Pa
 
 def test_the_table_of_layers_shows_the_candidates(selected: Path) -> None:
     layers = explorer.layers(0, selected / "workspace", "weights")
-    *_, candidates = tables.layers_table(layers).columns
+    *_, candidates = study_tables.layers_table(layers).columns
     assert candidates.header == "candidates (µs)"
     shown = [str(cell) for cell, layer in zip(candidates.cells, layers, strict=True) if layer["measured"]]
     assert all("gemm/dense" in cell and "direct/dense" in cell for cell in shown)
-    without = tables.layers_table([{**layer, "measured": {}} for layer in layers])
+    without = study_tables.layers_table([{**layer, "measured": {}} for layer in layers])
     assert "candidates (µs)" not in [column.header for column in without.columns]
 
 

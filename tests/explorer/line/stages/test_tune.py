@@ -14,7 +14,7 @@ from explorer.core.errors import SpaceError, StageFailed
 from explorer.line.contracts import lower
 from explorer.line.contracts.tune import Parameters, Parents
 from explorer.line.stages import tune
-from explorer.results.trial_line import brief
+from explorer.results.progress.trial_line import brief
 from explorer.space import space
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 
 from explorer.core.errors import ExplorerError
-from explorer.results import best_stack
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.same_stack import OTHER_AXES
+from explorer.results.answers import best_stack
 from tests.explorer.frames import complete, disturbed, failed, frame_of
 from tests.explorer.results.across_devices.drawn import frames
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from explorer.fronts import certainty, pareto
-from explorer.results import best_stack, readable
+from explorer.results import readable
+from explorer.results.answers import best_stack
 from explorer.results.figures import fronts, page
 from explorer.results.figures.layout import LOOKS, ON_FRONT, TIED
 from explorer.space.limits import Limit

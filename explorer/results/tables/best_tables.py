@@ -13,8 +13,8 @@ from explorer.core.configuration import AXES
 from explorer.results import readable
 
 if TYPE_CHECKING:
-    from explorer.results.best_stack import Best
-    from explorer.results.goals import Goals
+    from explorer.results.answers.best_stack import Best
+    from explorer.results.answers.goals import Goals
     from explorer.results.stack import Stack
 
 

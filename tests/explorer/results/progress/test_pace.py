@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.results.open_study import open_study
-from explorer.results.pace import Pace, pace_of, seconds_each
+from explorer.results.progress.pace import Pace, pace_of, seconds_each
 from explorer.search.study import Study
 from explorer.space import space
 from explorer.workspace.history import End
@@ -45,7 +45,7 @@ def test_the_time_left_follows_from_pace_and_number() -> None:
 def test_the_pace_of_a_study_on_record(tmp_path: Path) -> None:
     place, records = searched(tmp_path)
     with open_study(place.root) as opened:
-        pace = pace_of(opened)
+        pace = pace_of(opened.records, opened.name, opened.wanted)
         assert (pace.ended, pace.wanted, pace.begun) == (12, 12, [])
         assert pace.last is not None
         assert (pace.last.stage, pace.last.seconds) == ("train", 1.5)
@@ -55,7 +55,7 @@ def test_the_pace_of_a_study_on_record(tmp_path: Path) -> None:
     asked = Study(again, place, Records(place.url)).ask()
     assert asked is not None
     with open_study(place.root) as opened:
-        pace = pace_of(opened)
+        pace = pace_of(opened.records, opened.name, opened.wanted)
         assert pace.wanted == 20, "what the latest run asks for"
         assert [each.number for each in pace.begun] == [asked[0]]
         assert abs((datetime.datetime.now() - pace.begun[0].start).total_seconds()) < 600

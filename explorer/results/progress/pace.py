@@ -12,7 +12,7 @@ from explorer.workspace import history
 from explorer.workspace.history import Begun, End, Executed
 
 if TYPE_CHECKING:
-    from explorer.results.open_study import OpenStudy
+    from explorer.workspace.records import Records
 
 RECENT = 20  # ended trials whose pace the rest is expected to keep
 
@@ -53,14 +53,14 @@ class Pace:
         return None if self.last is None else max(0.0, (now - self.last.finished).total_seconds())
 
 
-def pace_of(opened: OpenStudy) -> Pace:
-    """Return the pace of an opened study, from its records alone."""
-    engine = opened.records.engine
+def pace_of(records: Records, study: str, wanted: int | None) -> Pace:
+    """Return the pace of a study whose latest run asked for `wanted` trials."""
+    engine = records.engine
     return Pace(
-        ended=sum(opened.records.count(opened.name)),
-        wanted=opened.wanted,
-        seconds_each=seconds_each(history.ends(engine, opened.name, RECENT)),
-        begun=history.begun(engine, opened.name),
+        ended=sum(records.count(study)),
+        wanted=wanted,
+        seconds_each=seconds_each(history.ends(engine, study, RECENT)),
+        begun=history.begun(engine, study),
         last=history.last_execution(engine),
     )
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import explorer
 from explorer.core.errors import ExplorerError
-from explorer.results import best_stack
-from explorer.results.menu import menu
-from explorer.results.menu_tables import menu_table
+from explorer.results.answers import best_stack
+from explorer.results.answers.menu import menu
+from explorer.results.tables.menu_tables import menu_table
 from explorer.space.limits import Limit
 from tests.explorer.command import answer, dlas
 from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of, study

@@ -13,9 +13,9 @@ import explorer
 from explorer.core.errors import ExplorerError
 from explorer.core.quantities import on_device
 from explorer.core.statistics import Interval, ratio_interval
-from explorer.results import bases, best_stack
 from explorer.results.across_devices.joint import with_joint
-from explorer.results.best_tables import best_text
+from explorer.results.answers import bases, best_stack
+from explorer.results.tables.best_tables import best_text
 from tests.explorer.command import answer, dlas
 from tests.explorer.frames import complete, frame_of
 from tests.explorer.searched import searched

@@ -15,7 +15,7 @@ from explorer.core.configuration import parts
 from explorer.core.errors import ExplorerError
 from explorer.core.quantities import ACCURACY, LATENCY, Quantity, on_device
 from explorer.core.statistics import Interval, ratio_interval
-from explorer.results.goals import Drop, Goals, Row, SpeedUp
+from explorer.results.answers.goals import Drop, Goals, Row, SpeedUp
 
 if TYPE_CHECKING:
     import pandas as pd

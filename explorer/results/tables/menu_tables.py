@@ -12,7 +12,7 @@ from explorer.core.configuration import AXES
 from explorer.results import readable
 
 if TYPE_CHECKING:
-    from explorer.results.menu import Entry
+    from explorer.results.answers.menu import Entry
     from explorer.results.stack import Stack
 
 UNKNOWN = "-"  # no uncompressed trial is on record

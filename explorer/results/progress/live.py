@@ -19,7 +19,7 @@ from rich.text import Text
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.results.trial_line import trial_line
+from explorer.results.progress.trial_line import trial_line
 from explorer.workspace.records import Record
 
 if TYPE_CHECKING:

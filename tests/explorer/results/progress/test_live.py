@@ -10,8 +10,8 @@ from rich.console import Console
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.results import progress
-from explorer.results.progress import Progress
+from explorer.results.progress import live
+from explorer.results.progress.live import Progress
 from explorer.workspace.records import Record
 from tests.explorer.frames import complete
 
@@ -27,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(live, "time", clock)
     return clock
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from explorer.core.configuration import Configuration
-from explorer.results import status
+from explorer.results.progress import status
 from explorer.search.successive_halving import Finished
 from tests.explorer.frames import complete, failed, frame_of
 from tests.explorer.searched import searched

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from explorer.core.errors import ExplorerError
 from explorer.core.statistics import Interval, ratio_interval
-from explorer.results.goals import Drop, Goals, SpeedUp
+from explorer.results.answers.goals import Drop, Goals, SpeedUp
 
 
 @pytest.mark.parametrize(

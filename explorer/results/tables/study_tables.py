@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.results.open_study import OpenStudy
-    from explorer.results.status import Ranks, Status
+    from explorer.results.progress.status import Ranks, Status
     from explorer.results.trial import LayerAccount, Trial
     from explorer.search.search import Summary
     from explorer.space.limits import Limit

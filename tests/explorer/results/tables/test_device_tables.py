@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
-from explorer.results import device_tables
+from explorer.results.tables import device_tables
 from explorer.space.devices import Device
 from tests.explorer.shown import shown, squeezed
 

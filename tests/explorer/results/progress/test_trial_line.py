@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
-from explorer.results.trial_line import brief, trial_line
+from explorer.results.progress.trial_line import brief, trial_line
 from explorer.workspace.records import Record
 
 STACK = Configuration(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.core.errors import ExplorerError, did_you_mean
-from explorer.results.bases import judge
-from explorer.results.goals import Drop, Goals, SpeedUp
+from explorer.results.answers.bases import judge
+from explorer.results.answers.goals import Drop, Goals, SpeedUp
 from explorer.results.stack import Choice, OnDevice, Stack, stack_of
 
 if TYPE_CHECKING:

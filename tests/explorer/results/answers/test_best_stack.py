@@ -13,7 +13,7 @@ from explorer.core.errors import ExplorerError
 from explorer.core.quantities import LATENCY, Quantity
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty
-from explorer.results import best_stack
+from explorer.results.answers import best_stack
 from tests.explorer.frames import complete, disturbed, failed, frame_of, study
 
 FRAME = frame_of(

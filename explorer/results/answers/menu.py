@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from explorer.core.errors import ExplorerError
 from explorer.fronts.knee import AXES, knees
 from explorer.fronts.pareto import on_front
-from explorer.results.bases import drops, speed_ups
-from explorer.results.best_stack import by_accuracy
-from explorer.results.goals import Drop, SpeedUp
+from explorer.results.answers.bases import drops, speed_ups
+from explorer.results.answers.best_stack import by_accuracy
+from explorer.results.answers.goals import Drop, SpeedUp
 from explorer.results.stack import Stack, stack_of
 from explorer.space.limits import Limit
 
@@ -35,7 +35,7 @@ class Entry:
     knee
         Whether the stack is the knee of the front.
     drop, speed_ups
-        The stack beside its uncompressed network, where that is on record; see `explorer.results.bases`.
+        The stack beside its uncompressed network, where that is on record; see `explorer.results.answers.bases`.
     """
 
     device: str

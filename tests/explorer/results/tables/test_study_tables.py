@@ -15,7 +15,10 @@ import explorer
 from explorer.core.quantities import Quantity
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty, pareto
-from explorer.results import best_stack, best_tables, readable, status, tables
+from explorer.results import readable
+from explorer.results.answers import best_stack
+from explorer.results.progress import status
+from explorer.results.tables import best_tables, study_tables
 from explorer.results.trial import LayerAccount, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit
@@ -35,40 +38,40 @@ FRONT = pareto.front(FRAME, OBJECTIVES)
 
 
 def test_the_front_has_a_column_for_what_differs_and_a_line_for_what_does_not() -> None:
-    heads, first, *_, last, shared = shown(tables.front_table(FRONT))
+    heads, first, *_, last, shared = shown(study_tables.front_table(FRONT))
     assert squeezed(heads) == "compression threads device trial accuracy test latency (ms) 95 % interval size"
     assert squeezed(first) == "none 1 local 3 97.00 % 96.00 % 3.000 2.940 to 3.150 1 kB"
     assert squeezed(last) == "weight_pruning 2 local 0 90.00 % 89.00 % 1.000 0.980 to 1.050 346 kB"
     assert shared.startswith("all: dataset digits, model resnet18, width 1, ratio 0.5, algorithm direct")
-    assert shown(tables.front_table(FRONT.iloc[:0])) == ["no trial is complete yet"]
+    assert shown(study_tables.front_table(FRONT.iloc[:0])) == ["no trial is complete yet"]
 
 
 def test_the_front_of_stacks_on_several_devices_has_their_latency_on_each() -> None:
     both = {str(Quantity("latency_ms", device)): latency for device, latency in (("a", 2.0), ("b [c]", 1.0))}
-    heads, line, *_ = shown(tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="a+b [c]"), **both})))
+    heads, line, *_ = shown(study_tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="a+b [c]"), **both})))
     assert "(ms) on a  (ms) on b [c]" in heads
     assert line.split()[-4:] == ["2.000", "1.000", "1", "kB"]
 
 
 def test_emulated_latencies_are_marked_in_every_table() -> None:
     frame = emulated(frame_of(complete(0, 0.9, 1.0, device="arm"), complete(1, 0.9, 2.0)), "arm")
-    _, *lines, _, note = shown(tables.front_table(frame))
+    _, *lines, _, note = shown(study_tables.front_table(frame))
     assert [squeezed(line)[:14] for line in lines] == ["arm (emulated)", "local 1 90.00 "]
     assert note == readable.EMULATED
-    assert "arm (emulated)" in shown(tables.latencies_table(frame.assign(latency_sessions=1)))[1]
+    assert "arm (emulated)" in shown(study_tables.latencies_table(frame.assign(latency_sessions=1)))[1]
     told = " ".join(map(squeezed, shown(best_tables.best_text(best_stack.best(frame, "arm", 5.0)))))
     assert "latency (emulated) 1.000 ms" in told
     assert readable.EMULATED in told
     assert readable.EMULATED not in "".join(shown(best_tables.best_text(best_stack.best(frame, "local", 5.0))))
     both = {"latency_ms on arm": 2.0, "latency_ms on b": 1.0, "latency_emulated on arm": True, "latency_emulated": True}
-    heads, *_ = shown(tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="arm+b"), **both})))
+    heads, *_ = shown(study_tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="arm+b"), **both})))
     assert "(ms) on arm (emulated)  (ms) on b " in heads
 
 
 def test_ties_follow_the_front_with_their_probabilities() -> None:
     frame = frame_of(complete(0, 0.9, 1.0), complete(1, 0.89, 1.01, threads=2), complete(2, 0.8, 0.5))
     rows = certainty.front_with_ties(frame, OBJECTIVES)
-    heads, *lines, _ = shown(tables.fronts_table(rows, frame.iloc[:0], ()))
+    heads, *lines, _ = shown(study_tables.fronts_table(rows, frame.iloc[:0], ()))
     assert squeezed(heads).endswith("size on front")
     assert [line.split()[2] for line in lines] == ["0", "2", "1"]
     likely = [f"{100 * value:.0f} %" for value in rows["front_probability"]]
@@ -78,18 +81,18 @@ def test_ties_follow_the_front_with_their_probabilities() -> None:
 
 def test_a_disturbed_latency_is_marked_and_the_mark_explained() -> None:
     frame = disturbed(frame_of(complete(0, 0.9, 1.0), complete(1, 0.8, 0.5)), 1, "no session was quiet")
-    heads, quiet, marked, *below = shown(tables.front_table(certainty.front_with_ties(frame, OBJECTIVES)))
+    heads, quiet, marked, *below = shown(study_tables.front_table(certainty.front_with_ties(frame, OBJECTIVES)))
     assert squeezed(heads).endswith("size on front measured")
     assert squeezed(quiet).endswith("1 kB 100 %")
     assert squeezed(marked).endswith("1 kB 100 % disturbed")
     assert below[-1] == readable.DISTURBED
     other = frame.assign(latency_disturbed=None)
-    assert "measured" not in shown(tables.front_table(certainty.front_with_ties(other, OBJECTIVES)))[0]
+    assert "measured" not in shown(study_tables.front_table(certainty.front_with_ties(other, OBJECTIVES)))[0]
 
 
 def test_the_knee_is_marked_where_there_is_one() -> None:
     rows = certainty.front_with_ties(FRAME, OBJECTIVES)
-    heads, _, knee, last, _ = shown(tables.front_table(rows.assign(knee=rows["number"] == 1)))
+    heads, _, knee, last, _ = shown(study_tables.front_table(rows.assign(knee=rows["number"] == 1)))
     assert squeezed(heads).endswith("size on front")
     assert squeezed(knee).endswith("1 kB 100 % knee")
     assert not squeezed(last).endswith("knee")
@@ -98,14 +101,14 @@ def test_the_knee_is_marked_where_there_is_one() -> None:
 def test_where_no_stack_keeps_the_limits_the_nearest_follow() -> None:
     limits = [Limit("latency_ms", "<=", 0.5)]
     nearest = pareto.nearest(FRAME, limits)
-    said, heads, line, *_ = shown(tables.fronts_table(FRONT.iloc[:0], nearest, limits))
+    said, heads, line, *_ = shown(study_tables.fronts_table(FRONT.iloc[:0], nearest, limits))
     assert said == "No stack keeps the limits on local (latency_ms <= 0.5). The nearest:"
     assert "accuracy" in heads
     assert line.split()[1] == "0"
-    both = shown(tables.fronts_table(FRONT, nearest, limits))
-    assert both[: len(shown(tables.front_table(FRONT)))] == shown(tables.front_table(FRONT))
+    both = shown(study_tables.fronts_table(FRONT, nearest, limits))
+    assert both[: len(shown(study_tables.front_table(FRONT)))] == shown(study_tables.front_table(FRONT))
     assert said in both
-    assert shown(tables.fronts_table(FRONT, nearest.iloc[:0], limits)) == shown(tables.front_table(FRONT))
+    assert shown(study_tables.fronts_table(FRONT, nearest.iloc[:0], limits)) == shown(study_tables.front_table(FRONT))
 
 
 def test_the_best_stack_is_told_with_the_next_more_accurate_one() -> None:
@@ -179,7 +182,7 @@ def test_an_accuracy_without_its_interval_on_record_stands_alone() -> None:
 def test_the_status_counts_trials_by_device_and_causes_by_stage(tmp_path: Path) -> None:
     _, records = searched(tmp_path)
     found = status.status_of("drawn", records, records.frame("drawn"))
-    first, heads, trials, _, causes, executed_heads, executed = shown(tables.status_text(found))
+    first, heads, trials, _, causes, executed_heads, executed = shown(study_tables.status_text(found))
     assert first == "study drawn: 12 trials finished"
     assert squeezed(heads) == "device complete failed best accuracy fastest (ms)"
     assert squeezed(trials) == "local 10 2 95.50 % 1.000"
@@ -195,7 +198,7 @@ def test_the_status_tells_what_tuning_changes_and_what_was_skipped(tmp_path: Pat
     skipped = found.failures.assign(
         failed_stage="compress", failure_kind="dominated", numbers=pd.Series([list(range(9))])
     )
-    lines = shown(tables.status_text(replace(found, ranks=ranks, skipped=skipped)))
+    lines = shown(study_tables.status_text(replace(found, ranks=ranks, skipped=skipped)))
     assert squeezed(lines[-1]) == "local tuning_trials 0 to 8 3 4 1 (25.00 %) trial 2 trial 5"
     assert any(line.split()[:2] == ["compress", "dominated"] and "0, 1, 2, 3, 4, 5, …" in line for line in lines)
     assert lines[1].split()[:4] == ["device", "complete", "failed", "skipped"]
@@ -212,7 +215,7 @@ LAYER: LayerAccount = {
 
 def test_a_trial_is_told_whole() -> None:
     row = {"number": 7, "ratio": None, "macs_before": 2_000, "macs": 500, "size_bytes": 12_345}
-    text = shown(*tables.trial_text(Trial(row, [LAYER], "a [log]")))
+    text = shown(*study_tables.trial_text(Trial(row, [LAYER], "a [log]")))
     assert ["size_bytes", "12,345"] in [line.split() for line in text]
     assert not any("ratio" in line for line in text)
     assert ["macs", "2,000", "500", "25.00", "%"] in [line.split() for line in text]
@@ -225,14 +228,14 @@ def test_a_trial_is_told_whole() -> None:
 
 
 def test_candidates_have_a_column_where_one_was_measured() -> None:
-    assert len(tables.layers_table([LAYER]).columns) == 10
-    assert len(tables.layers_table([{**LAYER, "measured": {}}]).columns) == 9
+    assert len(study_tables.layers_table([LAYER]).columns) == 10
+    assert len(study_tables.layers_table([{**LAYER, "measured": {}}]).columns) == 9
 
 
 def test_remarks_are_why_a_layer_does_not_run_as_asked_and_what_its_schedule_does_without() -> None:
     plain: dict[str, Any] = {**LAYER, "reason": "no csr", "measured": {}}
     earlier = {name: value for name, value in plain.items() if name not in ("program", "note")}
-    texts = shown(tables.layers_table(cast("list[LayerAccount]", [{**plain, "note": "no room"}, earlier])))
+    texts = shown(study_tables.layers_table(cast("list[LayerAccount]", [{**plain, "note": "no room"}, earlier])))
     assert [line.split("gemm/dense")[1].strip() for line in texts if "gemm" in line] == ["no csr; no room", "no csr"]
 
 
@@ -241,7 +244,7 @@ def test_a_run_ends_with_what_to_type_next(tmp_path: Path) -> None:
     summary = Summary("drawn", complete=10, failed=2, skipped=1, added=12, exhausted=False)
 
     def text(of: Summary) -> Iterable[RenderableType]:
-        return tables.summary_text(of, opened, Path("[page].html"), " --workspace 'a [b]'")
+        return study_tables.summary_text(of, opened, Path("[page].html"), " --workspace 'a [b]'")
 
     with explorer.open(place.root) as opened:
         *_, ended, following = shown(*text(summary))
@@ -255,10 +258,10 @@ def test_a_run_in_which_nothing_fits_ends_with_its_status(tmp_path: Path) -> Non
     place, _ = searched(tmp_path, limits=["latency_ms <= 0.5"])
     summary = Summary("drawn", complete=10, failed=0, skipped=0, added=10, exhausted=False)
     with explorer.open(place.root) as opened:
-        assert shown(*tables.summary_text(summary, opened, Path("p"), ""))[-1] == "next: dlas status"
+        assert shown(*study_tables.summary_text(summary, opened, Path("p"), ""))[-1] == "next: dlas status"
 
 
 @pytest.mark.parametrize("devices", [("local",), ("local", "board")])
 def test_each_stack_of_a_front_is_a_line(devices: tuple[str, ...]) -> None:
     front = pareto.front(study(devices), OBJECTIVES)
-    assert len(shown(tables.front_table(front))) == len(front) + 2
+    assert len(shown(study_tables.front_table(front))) == len(front) + 2

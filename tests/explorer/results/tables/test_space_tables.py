@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from explorer.line.dry_run import StageCount
-from explorer.results import space_tables
+from explorer.results.tables import space_tables
 from explorer.search.planning import Plan, StagePlan
 from tests.explorer.shown import shown, squeezed
 from tests.explorer.spaces import SMALL, make

@@ -1,0 +1,1 @@
+"""Events and records of a running study → how far it is."""

@@ -1,0 +1,1 @@
+"""What a study says → tables and words for the terminal."""
