@@ -112,9 +112,10 @@ def _shows(app: Dash, studies: Studies) -> None:
         Input("version", "data"),
         Input("device", "value"),
         Input("theme", "data"),
-        Input("brushing", "data"),
+        Input("drawn-brush", "data"),
     )
     def draw(version: Any, device: str, look: str | None, brush: Any) -> Any:
+        """Draw the lines, which take longer than the points: a brush shows in the front first."""
         if not version or look is None or device is None:
             raise PreventUpdate
         return parallel.figure(studies.snapshot(version[0]), device, brush["parts"], theme(look))

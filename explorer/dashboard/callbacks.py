@@ -176,7 +176,7 @@ def _tables(app: Dash, studies: Studies) -> None:
         Output("turned", "data"),
         Input("version", "data"),
         Input("device", "value"),
-        Input("brushing", "data"),
+        Input("drawn-brush", "data"),
         Input("order", "value"),
         Input("previous", "n_clicks"),
         Input("next", "n_clicks"),
@@ -184,7 +184,7 @@ def _tables(app: Dash, studies: Studies) -> None:
     )
     def turn(version: Version, device: str, brush: Any, order: str, _: int, __: int, turned: int) -> tuple[Any, ...]:
         step = {"previous": -1, "next": 1}.get(str(ctx.triggered_id), 0)
-        start = 0 if ctx.triggered_id in ("brushing", "order", "device") else turned + step
+        start = 0 if ctx.triggered_id in ("drawn-brush", "order", "device") else turned + step
         page = stacks.page(shown(studies, version), device, brush["parts"], order, start)
         return page.content, f"page {page.turned + 1} of {page.pages}", page.turned
 
@@ -247,5 +247,13 @@ def _here(app: Dash, _: Studies) -> None:
     told(here("theme"), Output("theme", "data"), Input("theme-button", "n_clicks"))
     for figure in ("front", "parallel"):
         told(here("rectangle"), Output(f"{figure}-rectangle", "data"), Input(figure, "relayoutData"))
+    told(
+        here("drawn"),
+        Output("drawn-brush", "data"),
+        Input("front", "figure"),
+        State("brushing", "data"),
+        State("drawn-brush", "data"),
+        prevent_initial_call=True,
+    )
     told(here("reveal"), Output("revealed", "children"), Input("opened", "data"), prevent_initial_call=True)
     told(here("dismiss"), Output("problem-box", "hidden"), Input("dismiss", "n_clicks"), prevent_initial_call=True)

@@ -70,15 +70,17 @@ def page(start: Start) -> Component:
 def _stores(start: Start) -> Component:
     """Return what the page knows beside what it shows.
 
-    ``version`` is [study, …] of what is shown, ``brushing`` what is brushed, ``opened`` the
-    numbers of the trials that are open and kept for comparison, ``turned`` the table's page, ``set-for`` the study and
-    the device that the budget is of, and the rectangles are those that were drawn last over a figure.
+    ``version`` is [study, …] of what is shown, ``brushing`` what is brushed, ``drawn-brush`` what was when the front
+    was drawn last, ``opened`` the numbers of the trials that are open and kept for comparison, ``turned`` the table's
+    page, ``set-for`` the study and the device that the budget is of, and the rectangles are those that were drawn last
+    over a figure.
     """
     set_for = "" if start.snapshot is None else f"{start.snapshot.name} {start.device}"
     data: dict[str, Any] = {
         "version": start.version,
         "theme": None,
         "brushing": {"parts": {}},
+        "drawn-brush": {"parts": {}},
         "opened": {},
         "turned": 0,
     }

@@ -36,6 +36,11 @@
         // Only what was drawn is news to the server, not each change of a figure's size.
         return moved && moved.selections && moved.selections.length ? moved : window.dash_clientside.no_update;
       },
+      drawn(figure, brush, before) {
+        // The front has the brush: what takes longer to draw may follow.
+        const same = JSON.stringify(brush) === JSON.stringify(before);
+        return figure && !same ? brush : window.dash_clientside.no_update;
+      },
       reveal(opened) {
         if (opened && opened.number !== undefined && opened.clicks) {
           const heading = document.getElementById("stack-heading");
