@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 import explorer
 from explorer.dashboard.state import Snapshot, Studies
 from explorer.results.figures.layout import ON_FRONT
-from tests import large_study
+from tests import large_study, studies
 from tests.chromium import FRONT, Page, served
 from tests.conftest import Ran
 from tests.explorer.dashboard.conftest import ENDED
@@ -255,6 +258,31 @@ def test_faults_stand_in_their_place_and_the_page_goes_on(driver: webdriver.Chro
         shutil.copy(kept, database)
         page.wait(lambda: page.text("#fault") == "", "the fault is gone")
     page.wait(lambda: page.js("return document.documentElement.dataset.gone"), "the page tells that its program ended")
+
+
+@pytest.mark.slow
+def test_a_run_is_watched_from_its_first_trial_to_its_last(driver: webdriver.Chrome, tmp_path: Path) -> None:
+    space, workspace = studies.write_space(tmp_path, "watched", ("resnet18",)), tmp_path / "w"
+    command = [sys.executable, "-m", "tests.studies", str(space), str(workspace), "", "run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        first = int(run.stdout.readline())  # of a trial that has ended
+        with served(workspace) as address:
+            page = Page(driver).load(address)
+            seen = {page.text("#strip").partition(" of 8 trials")[0]}
+            page.type("#number", str(first))
+            page.click("#open")
+            page.shows("#panel", f"Trial {first}")
+            while "complete" not in page.text("#strip"):
+                seen.add(page.text("#strip").partition(" of 8 trials")[0])
+                assert page.text("#fault") == ""
+                time.sleep(0.2)
+            page.wait(lambda: page.points("dominated") + near(page) == 8, "all stacks are drawn")
+            page.shows("#panel", f"Trial {first}")
+            assert page.asked() == {address.split("/")[2]}
+            assert page.errors() == []
+    assert run.returncode == 0
+    assert seen - {"8"}, "it told how far the run was, while it ran"
 
 
 @pytest.mark.slow
