@@ -44,8 +44,8 @@ _KINDS = {
 }
 _GPU_KINDS = {
     "depthwise": Kind(depthwise.schedule_gpu, depthwise.tunables_gpu),
-    "grouped": Kind(grouped.schedule_gpu),
-    "dense": Kind(dense.schedule_gpu),
+    "grouped": Kind(grouped.schedule_gpu, grouped.tunables_gpu),
+    "dense": Kind(dense.schedule_gpu, dense.tunables_gpu),
     "mean": Kind(pooling.schedule_mean_gpu),
     "copy": Kind(layout.schedule_gpu),
     "scalar_copy": Kind(layout.schedule_scalar_gpu),

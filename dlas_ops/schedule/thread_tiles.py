@@ -76,7 +76,7 @@ def thread_tiled(
     producers = [] if alone else sources(sch, block)
     # One point of one image reads each weight once: there is nothing to bring to shared memory for several threads.
     if gpu.stages and not alone and prod(int(sch.get(spatial[index]).extent) for index in (0, 2, 3)) == 1:
-        sum_together(sch, block, spatial, [*reduction, *value], gpu)
+        sum_together(sch, block, spatial, [*reduction, *value], parts_of(int(sch.get(spatial[-1]).extent), gpu)[0], gpu)
         for producer in producers:
             bind_all(sch, producer, gpu)
         return
@@ -117,8 +117,16 @@ def thread_tiled(
     vectorize_sums(sch, block, inside[0], v, value, gpu.dot)
 
 
-def sum_together(sch: Schedule, block: SBlock, spatial: Sequence[Loop], reduction: Sequence[Loop], gpu: Gpu) -> None:
-    """Sum the products of one vector of channels by all threads of a work-group: of a matrix and a vector.
+def parts_of(lanes: int, gpu: Gpu) -> list[int]:
+    """Return how many threads may sum one channel in `sum_together`: the most that a work-group has, and fewer."""
+    most = gpu.threads // lanes
+    return [most, *(most >> fewer for fewer in range(1, most.bit_length()))]
+
+
+def sum_together(
+    sch: Schedule, block: SBlock, spatial: Sequence[Loop], reduction: Sequence[Loop], parts: int, gpu: Gpu
+) -> None:
+    """Sum the products of one vector of channels by the threads of a work-group: of a matrix and a vector.
 
     The epilogue is a kernel of its own, after all that is summed.
 
@@ -126,11 +134,12 @@ def sum_together(sch: Schedule, block: SBlock, spatial: Sequence[Loop], reductio
     ----------
     spatial : loops over vectors and, last, the channel in a vector
     reduction : loops of the reduction, outermost first
+    parts : threads that sum one channel
     """
     *vectors, lane = spatial
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     sch.reorder(*vectors, lane, *reduction)
-    _, part = sch.split(sch.fuse(*reduction), [None, gpu.threads // int(sch.get(lane).extent)])
+    _, part = sch.split(sch.fuse(*reduction), [None, parts])
     sch.reorder(*vectors, lane, part)
     sch.bind(sch.fuse(*vectors), GROUP)
     sch.bind(lane, THREAD)

@@ -14,6 +14,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.tuners import Decision, Tuner, generated, template
+from tests.dlas_ops import opencl
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program
 
@@ -21,17 +22,18 @@ from tests.dlas_ops.tensor_programs import program
 TUNERS: dict[str, Tuner] = {"generated": generated, "template": template}
 PARTS = ("refuses", "supports", "search", "schedule", "transferred")
 CONV = Conv(1, 16, 6, 8, 32, (3, 3), padding=(1, 1, 1, 1))
-MCPU = "x86-64-v3"
-TARGET = named(MCPU)
-
-
-FUNCTION: PrimFunc = program(MCPU, CONV, "direct/dense")
+TARGETS = {"cpu": named("x86-64-v3"), "gpu": opencl.target("adreno"), "cpu by opencl": opencl.target("pocl")}
 
 
 @cache
-def proposed(name: str) -> list[Decision]:
+def function(where: str) -> PrimFunc:
+    return program(TARGETS[where], CONV, "direct/dense")
+
+
+@cache
+def proposed(name: str, where: str) -> list[Decision]:
     """Return what a search proposes first: a few decisions, and some more when it has learned these."""
-    search = tuners.load(name).search(FUNCTION, TARGET, 3)
+    search = tuners.load(name).search(function(where), TARGETS[where], 3)
     first: list[Decision] = search.propose(2)
     for decision in first:
         search.learn(decision, 1e-3)
@@ -43,34 +45,38 @@ def test_every_file_is_held_against_the_protocol() -> None:
 
 
 @pytest.mark.parametrize("name", tuners.implemented())
-class TestTuner:
-    def test_every_tuner_has_what_is_asked_of_it(self, name: str) -> None:
-        module = tuners.load(name)
-        assert all(callable(getattr(module, part)) for part in PARTS)
+def test_every_tuner_has_what_is_asked_of_it(name: str) -> None:
+    module = tuners.load(name)
+    assert all(callable(getattr(module, part)) for part in PARTS)
 
-    def test_proposes_schedules_that_are_no_other_and_not_the_rules(self, name: str) -> None:
-        tuner, decisions = tuners.load(name), proposed(name)
-        assert tuner.refuses(TARGET) is None
-        assert tuner.supports(FUNCTION, TARGET) is None
+
+@pytest.mark.parametrize("where", TARGETS)
+@pytest.mark.parametrize("name", tuners.implemented())
+class TestTuner:
+    def test_proposes_schedules_that_are_no_other_and_not_the_rules(self, name: str, where: str) -> None:
+        tuner, decisions = tuners.load(name), proposed(name, where)
+        assert tuner.refuses(TARGETS[where]) is None
+        assert tuner.supports(function(where), TARGETS[where]) is None
         assert len(decisions) == 4
         assert json.loads(json.dumps(decisions)) == decisions
-        made = [tuner.schedule(FUNCTION, TARGET, decision) for decision in decisions]
-        made.append(schedule_function(FUNCTION, describe(TARGET)))
+        made = [tuner.schedule(function(where), TARGETS[where], decision) for decision in decisions]
+        made.append(schedule_function(function(where), describe(TARGETS[where])))
         assert len({tvm_ffi.structural_hash(each) for each in made}) == len(made)
 
-    def test_a_seed_and_a_decision_give_the_same_again(self, name: str) -> None:
+    def test_a_seed_and_a_decision_give_the_same_again(self, name: str, where: str) -> None:
         tuner = tuners.load(name)
-        assert tuner.search(FUNCTION, TARGET, 3).propose(2) == proposed(name)[:2]
-        one, other = (tuner.schedule(FUNCTION, TARGET, proposed(name)[0]) for _ in range(2))
+        assert tuner.search(function(where), TARGETS[where], 3).propose(2) == proposed(name, where)[:2]
+        one, other = (tuner.schedule(function(where), TARGETS[where], proposed(name, where)[0]) for _ in range(2))
         assert tvm_ffi.structural_equal(one, other)
 
-    def test_a_decision_fits_the_function_that_it_was_made_for(self, name: str) -> None:
-        tuner, decision = tuners.load(name), proposed(name)[0]
-        fitted = tuner.transferred(FUNCTION, TARGET, decision)
+    def test_a_decision_fits_the_function_that_it_was_made_for(self, name: str, where: str) -> None:
+        tuner, decision = tuners.load(name), proposed(name, where)[0]
+        fitted = tuner.transferred(function(where), TARGETS[where], decision)
         assert tvm_ffi.structural_equal(
-            tuner.schedule(FUNCTION, TARGET, fitted), tuner.schedule(FUNCTION, TARGET, decision)
+            tuner.schedule(function(where), TARGETS[where], fitted),
+            tuner.schedule(function(where), TARGETS[where], decision),
         )
 
-    def test_refuses_what_is_no_decision(self, name: str) -> None:
+    def test_refuses_what_is_no_decision(self, name: str, where: str) -> None:
         with pytest.raises(ValueError, match=r"not allowed|unknown tunable|does not fit"):
-            tuners.load(name).schedule(FUNCTION, TARGET, {"tile": (99, 1, 1)})
+            tuners.load(name).schedule(function(where), TARGETS[where], {"tile": (99, 1, 1)})

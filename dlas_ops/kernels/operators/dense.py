@@ -24,7 +24,7 @@ from dlas_ops.schedule.steps import (
     tile_of,
     vectorize_inner,
 )
-from dlas_ops.schedule.thread_tiles import bind_all, bind_points, sum_together, vectorize_sums
+from dlas_ops.schedule.thread_tiles import bind_all, bind_points, parts_of, sum_together, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -105,6 +105,12 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
         sch.vectorize(sch.split(columns, [None, lanes])[1])
 
 
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`: ``parts``, where threads share memory, is how many sum one output."""
+    _, _, lanes, *_ = extents(sch, block)
+    return {"parts": parts_of(lanes, gpu)} if gpu.stages else {}
+
+
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Give each work-group one panel of one row; the small result is copied out, with its epilogue, at the end.
 
@@ -114,7 +120,7 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
         bind_all(sch, producer, gpu)
     o, r, v, k, *value = sch.get_loops(block)
     if gpu.stages:
-        sum_together(sch, block, (o, r, v), (k, *value), gpu)
+        sum_together(sch, block, (o, r, v), (k, *value), choice["parts"], gpu)
         return
     bind_all(sch, inline_rest(sch, sch.get_consumers(block)[0], block), gpu)
     sums = sch.cache_write(block, 0, "local")

@@ -134,9 +134,19 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     sum_values(sch, block, v, value, cpu)
 
 
+def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:
+    """Return the choices of `schedule_gpu`: ``tile`` is (rows, columns, channel vectors) of a thread's sums."""
+    rule = group_of(sch, block).thread
+    _, _, vectors, rows, columns, *_ = extents(sch, block)
+    tiles = [
+        (h, w, v) for h, w, v in product(divisors(rows), divisors(columns), divisors(vectors)) if h * w * v <= gpu.sums
+    ]
+    return {"tile": rule_first((rule.height, rule.width, rule.vectors), tiles)}
+
+
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     """Gather, convolve and scatter one after the other; a tile's sums stay in the registers of a thread."""
-    tile = group_of(sch, block).thread
+    tile = Tile(*choice["tile"])
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
         bind_all(sch, producer, gpu)
