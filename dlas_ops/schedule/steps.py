@@ -103,9 +103,28 @@ def inline_rest(sch: Schedule, block: SBlock, source: SBlock | None) -> SBlock:
     while following := sch.get_consumers(block):
         sch.compute_inline(block)
         block = following[0]
+    _inline_others(sch, block, source)
+    return block
+
+
+def inline_epilogue(sch: Schedule, block: SBlock, source: SBlock) -> tuple[SBlock, SBlock | None]:
+    """Inline `block`, which follows `source`, and every block after it into the last, and return the last.
+
+    Where one of them makes more of what it reads, as a gate is multiplied with a whole map, what comes before is
+    computed once: the first block returned has that, the second one the rest.
+    """
+    points = prod(extents(sch, block))
+    while (following := sch.get_consumers(block)) and prod(extents(sch, following[0])) <= points:
+        sch.compute_inline(block)
+        block = following[0]
+    _inline_others(sch, block, source)
+    return block, inline_rest(sch, following[0], block) if following else None
+
+
+def _inline_others(sch: Schedule, block: SBlock, source: SBlock | None) -> None:
+    """Inline what `block` reads and computes of other arguments than `source`."""
     while others := [other for other in sch.get_producers(block) if source is None or not _same(sch, other, source)]:
         sch.compute_inline(others[0])
-    return block
 
 
 def _same(sch: Schedule, one: SBlock, other: SBlock) -> bool:

@@ -10,7 +10,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Block, Loop, SBlock, Schedule, Stmt
 from dlas_ops.kernels.sparse.row_sums import INDEPENDENT_SUMS, TASKS_PER_CORE, Load, Shifts, Tile, nest
 from dlas_ops.processor.cpus import Cpu
-from dlas_ops.schedule.steps import divisors, inline_rest, parallel, vectorize_inner
+from dlas_ops.schedule.steps import divisors, inline_epilogue, parallel, vectorize_inner, vectorize_last
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 tirx, s_tir = tvm.tirx, tvm.s_tir
@@ -71,7 +71,7 @@ def schedule(sch: Schedule, block: SBlock, lanes: int, cpu: Cpu) -> Loop | None:
     The loop over tiles, if one task takes all filters of a tile.
     """
     values, sums = sch.get(block).reads[1].source, sch.get(block).writes[0].source
-    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    last, rest = inline_epilogue(sch, sch.get_consumers(block)[0], block)
     n, t, f = sch.get_loops(block)
     tiles = int(sch.get(n).extent) * int(sch.get(t).extent)
     alone = int(sch.get(f).extent) == 1 or tiles % cpu.cores == 0 or tiles >= TASKS_PER_CORE * cpu.cores
@@ -83,6 +83,9 @@ def schedule(sch: Schedule, block: SBlock, lanes: int, cpu: Cpu) -> Loop | None:
     *_, points = sch.get_loops(last)
     if int(sch.get(points).extent) % lanes == 0:
         vectorize_inner(sch, last, [points], lanes)
+    if rest is not None:
+        parallel(sch, sch.fuse(*sch.get_loops(rest)[:-1]), cpu)
+        vectorize_last(sch, rest, cpu)
     return outer if alone else None
 
 

@@ -14,8 +14,8 @@ from dlas_ops.kernels.sparse import tasks
 from dlas_ops.kernels.sparse.csr import Csr
 from dlas_ops.kernels.sparse.row_sums import blocked, loop, ramp, region, splat
 from dlas_ops.processor.gpus import Gpu
-from dlas_ops.schedule.steps import divisors, inline_rest
-from dlas_ops.schedule.thread_tiles import GROUP, THREAD, bind_points
+from dlas_ops.schedule.steps import divisors, inline_epilogue
+from dlas_ops.schedule.thread_tiles import GROUP, THREAD, bind_all, bind_points
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 te, tirx = tvm.te, tvm.tirx
@@ -177,7 +177,7 @@ def schedule(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     place = next(place for place, child in enumerate(_children(sch)) if sch.get(child).same_as(sch.get(block)))
     tasks.unwrap(sch, block)
     block = _children(sch)[place]
-    last = inline_rest(sch, sch.get_consumers(block)[0], block)
+    last, rest = inline_epilogue(sch, sch.get_consumers(block)[0], block)
     for copy in _copies(sch, block):
         _bind(sch, copy, gpu)
     sch.transform_block_layout(last, lambda n, f, p: (n, f, *_indices(p, points)))
@@ -191,6 +191,8 @@ def schedule(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:
     *_, rounds, lanes = sch.get_loops(last)
     sch.vectorize(lanes)
     sch.unroll(rounds)
+    if rest is not None:
+        bind_all(sch, rest, gpu)
 
 
 def _points(sch: Schedule, block: SBlock) -> Points:

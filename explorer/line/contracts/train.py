@@ -35,7 +35,6 @@ class Values(TypedDict):
     reinitialised, note : of initial weights, see `Initialised`
     """
 
-    train_accuracy: float
     validation_accuracy: float
     parameters: int
     seconds: float

@@ -36,7 +36,6 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
     return {
-        "train_accuracy": predictions.accuracy(model, splits.train),
         "validation_accuracy": predictions.accuracy(model, splits.validation),
         "parameters": accounting.parameters(model),
         "seconds": seconds,

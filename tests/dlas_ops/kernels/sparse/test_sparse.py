@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
-from math import sqrt
+from math import prod, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops._tvm import tvm
+from dlas_ops._types import PrimFunc
 from dlas_ops.compiler import build
 from dlas_ops.kernels.registry import Asked
-from dlas_ops.kernels.scheduling import spaces
+from dlas_ops.kernels.scheduling import schedule, spaces
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
@@ -211,6 +214,37 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
         for value in values[1::3]:
             library = build(lowered, networks.target(), {program: {name: value}}).library
             networks.assert_close(networks.run_library(library, data), expected, 1e-5)
+
+
+def gated(side: int) -> onnx.ModelProto:
+    """Return a network whose second convolution, of one point, is a gate for the map of the first one."""
+    points = Conv(1, 8, side, side, 24, (1, 1)), Conv(1, 24, 1, 1, 24, (1, 1))
+    first, second = (pruned(conv, 0.5, seed) for seed, conv in enumerate(points))
+    nodes = [
+        helper.make_node("Conv", ["x", "first"], ["map"]),
+        helper.make_node("GlobalAveragePool", ["map"], ["mean"]),
+        helper.make_node("Conv", ["mean", "second"], ["sums"]),
+        helper.make_node("Sigmoid", ["sums"], ["gate"]),
+        helper.make_node("Mul", ["gate", "map"], ["y"]),
+    ]
+    return networks.model(nodes, (1, 8, side, side), {"first": first, "second": second})
+
+
+def copies(function: PrimFunc) -> int:
+    """Return the largest number of times that a program has the statement of a block, by loops that are unrolled."""
+    return max(prod(map(int, re.findall(r"unrolled (\d+)", loops))) for loops in nests(function).values())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("side", [7, 20])
+def test_a_gate_is_computed_once_and_its_map_is_not_unrolled(side: int, algorithm: str) -> None:
+    network, data = gated(side), networks.random((1, 8, side, side))
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, format="csr")
+    assert [layer.ran for layer in lowered.layers if layer.weight] == [f"{algorithm}/csr"] * 2
+    programs = schedule(lowered.module, networks.target()).functions.values()
+    assert max(copies(each) for each in programs if isinstance(each, tvm.tirx.PrimFunc)) <= 32
+    output = networks.run_library(build(lowered, networks.target()).library, data)
+    networks.assert_close(output, networks.run_onnxruntime(network, data), 1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

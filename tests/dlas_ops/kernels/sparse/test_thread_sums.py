@@ -20,7 +20,7 @@ from dlas_ops.processor.gpus import describe_gpu
 from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import cuda, opencl
 from tests.dlas_ops import small_networks as networks
-from tests.dlas_ops.kernels.sparse.test_sparse import LARGE, MAPS, SPARSITIES, case, compare, mixed
+from tests.dlas_ops.kernels.sparse.test_sparse import LARGE, MAPS, SPARSITIES, case, compare, gated, mixed
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.reference_checks import TOLERANCES
 from tests.dlas_ops.shapes import SETTINGS, convolutions
@@ -39,6 +39,16 @@ def check(conv: Conv, sparsity: float, algorithm: str, device: str) -> None:
     lowered = dlas_ops.lower(network, target, algorithm=algorithm, format="csr")
     assert [layer.ran for layer in lowered.layers] == [f"{algorithm}/csr"] * 2
     compare(opencl.run(lowered, target, data), expected, conv)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", opencl.FAMILIES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_gate_is_computed_once(algorithm: str, device: str) -> None:
+    network, data, target = gated(7), networks.random((1, 8, 7, 7)), opencl.target(device)
+    lowered = dlas_ops.lower(network, target, algorithm=algorithm, format="csr")
+    assert [layer.ran for layer in lowered.layers if layer.weight] == [f"{algorithm}/csr"] * 2
+    networks.assert_close(opencl.run(lowered, target, data), networks.run_onnxruntime(network, data), 1e-5)
 
 
 @pytest.mark.slow

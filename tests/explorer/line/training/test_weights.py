@@ -174,9 +174,8 @@ def test_trained_weights_are_trained_on_or_evaluated_as_they_are(tmp_path: Path)
     same = again("same", 0)
     assert same.values["reinitialised"] == []
     assert "note" not in same.values
-    for share in ("train_accuracy", "validation_accuracy"):
-        assert same.values[share] == first.values[share]
+    assert same.values["validation_accuracy"] == first.values["validation_accuracy"]
     on = again("on", 1)
-    assert on.values["train_accuracy"] > 0.8
+    assert on.values["validation_accuracy"] > 0.8
     before, after = (torch.load(each.path / "weights.pt", weights_only=True) for each in (same, on))
     assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
