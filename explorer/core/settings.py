@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+Augmentation = Literal["crop", "flip", "resized_crop", "shift"]
+
+
+def _named(given: object) -> object:
+    """Return a list of names, one name, or ``"none"`` as a tuple."""
+    if isinstance(given, list):
+        return tuple(given)
+    return () if given == "none" else (given,) if isinstance(given, str) else given
 
 
 class _Settings(BaseModel):
@@ -22,6 +30,10 @@ class DataSettings(_Settings):
     test: Fraction = 0.25  # share held back for the front's accuracy where the data set has no test split
     seed: Seed = 0
     image_size: Annotated[int, Field(ge=8)] = 224  # side in pixels that image_folder's images are brought to
+    # How training images are varied, () for not at all; as the data set has it where it is not given, and not in keys.
+    augment: Annotated[
+        tuple[Augmentation, ...] | None, BeforeValidator(_named), Field(exclude_if=lambda names: names is None)
+    ] = None
     # A folder does not change its files' contents: keys have the files' digest in place of both fields.
     folder: Annotated[str, Field(exclude=True)] = ""  # of data sets; DLAS_DATA or else ./data where it is not given
     image_folder: Annotated[str, Field(exclude=True)] = ""  # of image_folder's train/, val/ and test/

@@ -22,7 +22,7 @@ Version = list[Any] | None  # [study, …], as the page has it
 
 def register(app: Dash, studies: Studies) -> None:
     """Tell `app` all that happens on the page."""
-    for each in (_news, _fronts, _budget, _tables, _stack, brushing.register, _here):
+    for each in (_news, _fronts, _budget, _answer, _tables, _stack, brushing.register, _here):
         each(app, studies)
 
 
@@ -135,6 +135,8 @@ def _budget(app: Dash, studies: Studies) -> None:
         moved = abs(kept - place) > answer.STEP
         return low, high, no_update, answer.budget(place) if moved else no_update, now
 
+
+def _answer(app: Dash, studies: Studies) -> None:
     @app.callback(
         Output("answer", "children"),
         Input("budget", "value"),

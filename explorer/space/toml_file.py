@@ -72,7 +72,7 @@ class TomlFile:
 def _sentence(error: Any, model: type[BaseModel], at: KeyPath) -> str:
     """Return pydantic's `error` as one sentence in the words of the file."""
     # Pydantic appends the branch of a union, such as 'literal', to the location; the file knows string keys only.
-    *parents, key = [str(part) for part in (*at, *error["loc"])]
+    *parents, key = [str(part) for part in (*at, *error["loc"]) if not isinstance(part, int)]
     where = f" in [{'.'.join(parents)}]" if parents else ""
     match error["type"]:
         case "extra_forbidden":
@@ -81,7 +81,10 @@ def _sentence(error: Any, model: type[BaseModel], at: KeyPath) -> str:
             return f"key '{key}' is missing{where}"
         case "value_error":
             return str(error["ctx"]["error"])
-    message = error["msg"].replace("Input should", "should")
+        case "literal_error":
+            allowed = re.findall("'([^']*)'", error["ctx"]["expected"])
+            return f"unknown {key} {error['input']!r}{where}{did_you_mean(error['input'], allowed)}"
+    message = error["msg"].replace("Input should", "should").replace("tuple", "list")
     return f"{key} = {error['input']!r}{where} {message[0].lower()}{message[1:]}"
 
 

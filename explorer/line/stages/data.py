@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from explorer.core import plugins
-from explorer.datasets import SPLITS, Options, Splits, loader, unusable
+from explorer.datasets import SPLITS, Options, Splits, loader
 from explorer.line import prepared
+from explorer.line.checking.splits import checked
 from explorer.line.contracts.data import Parameters, Parents, Values
 
 VERSION = 3
@@ -27,9 +26,9 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         If the data set's files are not as it needs them.
     """
     name, settings = parameters.dataset, parameters.settings
+    augment = plugins.literal("dataset", name, "AUGMENT", ("shift",)) if settings.augment is None else settings.augment
     options = Options(settings.validation, settings.test, settings.seed, settings.image_size, parents.source.path)
-    splits = loader(name)(options)
-    _check(name, splits)
+    splits = checked(name, loader(name)(options))
     written = prepared.save(splits, out)
     values: Values = {
         "classes": len(splits.classes),
@@ -38,7 +37,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "train": len(splits.train),
         "validation": len(splits.validation),
         "test": len(splits.test),
-        "augment": list(plugins.literal("dataset", name, "AUGMENT", ("shift",))),
+        "augment": list(augment),
         "corrupt": len(splits.corrupt),
         "corrupt_names": list(splits.corrupt[:MOST_NAMED]),
         "mean": written["mean"],
@@ -56,16 +55,3 @@ def _note(name: str, splits: Splits) -> str:
     files = ", ".join(splits.corrupt[:MOST_IN_NOTE])
     are = "is no image that can be read and is" if count == 1 else "are no images that can be read and are"
     return f"{count:,} of {every:,} files of data set {name} {are} left out: {files}{more}"
-
-
-def _check(name: str, splits: Splits) -> None:
-    """Refuse splits that lack a class, or whose labels name none."""
-    for split in SPLITS:
-        labels = getattr(splits, split).labels
-        counts = np.bincount(labels, minlength=len(splits.classes))
-        if len(counts) > len(splits.classes):
-            raise unusable(
-                f"data set {name} names {len(splits.classes)} classes and has {split} images of {len(counts)}"
-            )
-        for label in np.flatnonzero(counts == 0):
-            raise unusable(f"data set {name} has no {split} image of class '{splits.classes[label]}'")

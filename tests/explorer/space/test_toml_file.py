@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from explorer.core.errors import SpaceError
 from explorer.space.toml_file import TomlFile
@@ -28,10 +29,16 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         TomlFile.read(tmp_path / "x.toml")
 
 
+def listed(given: object) -> object:
+    return tuple(given) if isinstance(given, list) else given
+
+
 class Inner(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     number: int = 0
+    name: Literal["one", "two"] = "one"
+    names: Annotated[tuple[Literal["one", "two"], ...], BeforeValidator(listed)] = ()
 
 
 class Outer(Inner):
@@ -55,9 +62,18 @@ def test_an_error_stands_at_the_nearest_parent_whose_line_is_known(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("inner.numbr = 1", "x.toml:1: unknown key 'numbr' in [inner]; allowed: number; did you mean 'number'?"),
+        (
+            "inner.numbr = 1",
+            "x.toml:1: unknown key 'numbr' in [inner]; allowed: number, name, names; did you mean 'number'?",
+        ),
         ("\nneeded = 'x'\nnumber = 'y'", "x.toml:3: number = 'y' should be a valid integer"),
         ("number = 1", "x.toml: key 'needed' is missing"),
+        ("needed = 'x'\nname = 'tow'", "x.toml:2: unknown name 'tow'; allowed: one, two; did you mean 'two'?"),
+        (
+            "needed = 'x'\ninner.names = ['one', 'tow']",
+            "x.toml:2: unknown names 'tow' in [inner]; allowed: one, two; did you mean 'two'?",
+        ),
+        ("needed = 'x'\ninner.names = 3", "x.toml:2: names = 3 in [inner] should be a valid list"),
     ],
 )
 def test_a_value_that_a_model_does_not_take_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_a_split_without_a_class_is_a_failure(tmp_path: Path) -> None:
     assert (failed.value.failure.stage, failed.value.failure.kind) == ("data", "unusable")
 
 
+def test_images_are_varied_as_the_data_set_says_or_the_setting(tmp_path: Path, root: Path) -> None:
+    def varied(out: str, **settings: object) -> object:
+        return torch_stages.data(tmp_path / out, "image_folder", root, image_size=16, **settings).values["augment"]
+
+    assert varied("own") == ["resized_crop", "flip"]
+    assert varied("none", augment="none") == []
+    assert varied("one", augment="flip") == ["flip"]
+    assert varied("two", augment=["shift", "flip"]) == ["shift", "flip"]
+
+
 @pytest.mark.parametrize("name", ["cifar10_jpeg", "image_folder"])
 def test_corrupt_images_are_named_counted_and_left_out(name: str, tmp_path: Path, root: Path) -> None:
     whole = (root / "train" / "dog" / "00.jpg").read_bytes()

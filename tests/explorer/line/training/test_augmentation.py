@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 
+from explorer.core.settings import Augmentation
 from explorer.line.training import augmentation
 from explorer.line.training.augmentation import AUGMENTATIONS
 
@@ -63,6 +66,10 @@ def test_the_seed_decides_what_becomes_of_the_images(name: str) -> None:
 
     assert torch.equal(varied(1), varied(1))
     assert not torch.equal(varied(1), varied(2))
+
+
+def test_the_settings_name_all_of_them() -> None:
+    assert set(get_args(Augmentation)) == set(AUGMENTATIONS)
 
 
 def test_augmentations_are_applied_in_order_and_none_leaves_the_images() -> None:
