@@ -85,6 +85,11 @@ def freeze(network: fx.GraphModule) -> None:
             module.observing = False
 
 
+def observed(network: fx.GraphModule) -> bool:
+    """Tell whether activations have ranges: without, all of them are rounded as if they lay between 0 and 255."""
+    return any(module.batches > 0 for module in network.modules() if isinstance(module, FakeQuantizer))
+
+
 def statistics(network: fx.GraphModule) -> list[str]:
     """Return the names of the buffers that training changes: the statistics of the batch norms after convolutions."""
     return [str(source.target) for node in network.graph.nodes if _folds(node) for source in node.args[3:5]]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from explorer.compression import FineTune, keep_zeros
-from explorer.compression._fake_quantization import freeze, inference_graph, quantized, statistics
+from explorer.compression._fake_quantization import freeze, inference_graph, observed, quantized, statistics
 
 TAKES_RATIO = False
 DTYPE = "int8"
@@ -31,8 +31,11 @@ def compress(model: nn.Module, ratio: float | None, example: Tensor, fine_tune: 
     network = quantized(inference_graph(model.eval(), example))
     hooks = [keep_zeros(layer) for layer in layers]
     fine_tune(network, OBSERVING, LEARNING_RATE)
-    freeze(network)
-    fine_tune(network, 1 - OBSERVING, FROZEN_LEARNING_RATE)
+    if observed(network):
+        freeze(network)
+        fine_tune(network, 1 - OBSERVING, FROZEN_LEARNING_RATE)
+    else:  # the share came to no whole epoch: the only one has no ranges yet that could stay
+        fine_tune(network, 1 - OBSERVING, LEARNING_RATE)
     for hook in hooks:
         hook.remove()
     _take_statistics(model, network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,24 @@ def test_the_model_takes_over_the_statistics_or_fails() -> None:
     model.layer3 = nn.Identity()
     with pytest.raises(KeyError, match=r"layer3\.0\.bn1\.running_mean"):
         int8_qat._take_statistics(model, network)
+
+
+def test_the_only_epoch_trains_a_network_whose_activations_have_ranges() -> None:
+    torch.manual_seed(0)
+    model, images = builder("resnet18")(0.25, 10, SHAPE), torch.rand(64, *SHAPE)
+    expected = copy.deepcopy(model).train()(images)
+    shares, alike = [], []
+
+    def fine_tune(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
+        shares.append(share)
+        if sum(shares) < 1:  # no whole epoch yet
+            return
+        both = torch.stack([model.train()(images).detach().flatten(), expected.detach().flatten()])
+        alike.append(float(torch.corrcoef(both)[0, 1]))
+
+    int8_qat.compress(model, None, images[:1], fine_tune)
+    assert sum(shares) == 1
+    assert alike == [pytest.approx(1, abs=0.05)]
 
 
 def test_pruned_weights_stay_zero(compressed: Compress) -> None:
