@@ -42,6 +42,7 @@ NOT_RUN = {
     "make quickstart": "installs packages; the command it ends with is run here",
     "make check": "runs this test",
     "make bench": "takes an hour",
+    "dlas grid fashion_mnist": "takes two hours; test_fashion_mnist checks what it found",
     'pip install "dlas-explorer[ray]"': "installs packages",
     'pip install "dlas-explorer[postgresql]"': "installs packages",
     f"{QUICKSTART} --workspace elsewhere --seed 1": "trains all anew, as a new workspace does",

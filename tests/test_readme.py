@@ -24,7 +24,7 @@ def test_it_is_short() -> None:
 
 def test_it_shows_the_figure_and_leads_to_every_page() -> None:
     text = README.read_text()
-    assert "](docs/front.png)" in text
+    assert "](docs/fashion-mnist/front.png)" in text
     assert [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in text] == []
 
 

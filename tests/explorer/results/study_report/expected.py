@@ -262,6 +262,24 @@ def tuning(rows: Sequence[Row]) -> list[str]:
             f"On {device}, {trials:g} candidates of {tuner} take {ratio(times)} of the untuned latency, over "
             f"{counted(len(own), 'pair')}{unsure}."
         )
+    return [*found, *_confirmed(rows)]
+
+
+def _confirmed(rows: Sequence[Row]) -> list[str]:
+    groups: dict[Any, list[Interval]] = defaultdict(list)
+    for row in rows:
+        if row["tuning_trials"] and row.get("tuned_ratio"):
+            groups[row["device"], row["tuning_trials"], row["tuner"]].append(
+                Interval(row["tuned_ratio"], row["tuned_ratio_low"], row["tuned_ratio_high"])
+            )
+    found = []
+    for (device, trials, tuner), own in sorted(groups.items()):
+        times = geometric(own)
+        unsure = ", which cannot be told apart from nothing gained" if times.low <= 1 <= times.high else ""
+        found.append(
+            f"On {device}, {trials:g} candidates of {tuner} take {ratio(times)} of the rules' time when confirmed, "
+            f"over {counted(len(own), 'stack')} with a faster layer{unsure}."
+        )
     return found
 
 
