@@ -26,9 +26,9 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         If the data set's files are not as it needs them.
     """
     name, settings = parameters.dataset, parameters.settings
-    augment = plugins.literal("dataset", name, "AUGMENT", ("shift",)) if settings.augment is None else settings.augment
     options = Options(settings.validation, settings.test, settings.seed, settings.image_size, parents.source.path)
     splits = checked(name, loader(name)(options))
+    augment = plugins.literal("dataset", name, "AUGMENT", ("shift",)) if settings.augment is None else settings.augment
     written = prepared.save(splits, out)
     values: Values = {
         "classes": len(splits.classes),

@@ -23,8 +23,14 @@ def test_the_papers_devices_are_missing_when_it_is_run(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "quikstart"), "error: unknown search space 'quikstart'; allowed: cifar10, dlas_paper, quickstart"),
-        (("spaces", "dlas_papr"), "error: unknown search space 'dlas_papr'; allowed: cifar10, dlas_paper, quickstart"),
+        (
+            ("run", "quikstart"),
+            "error: unknown search space 'quikstart'; allowed: cifar10, dlas_paper, fashion_mnist, quickstart",
+        ),
+        (
+            ("spaces", "dlas_papr"),
+            "error: unknown search space 'dlas_papr'; allowed: cifar10, dlas_paper, fashion_mnist, quickstart",
+        ),
         (("run", "quickstart", "--sampler", "tp"), "error: unknown sampler 'tp'; allowed: auto, gp, grid, nsga2, "),
         (("run", "quickstart", "--trials", "0"), "error: trials 0 is below 1"),
         (("front", "--workspace", "/nowhere"), "error: no study in workspace '/nowhere'; start one with"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,16 @@ def test_it_writes_a_page_a_text_and_the_next_space(
     assert dlas("report", "-w", on_two, "--markdown") == 0
     assert dlas("report", "-w", on_two, "--output", "deep/other.html", "--study", "drawn") == 0
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
-    assert written == ["deep/other-next.toml", "deep/other.html", "report-next.toml", "report.html", "report.md"]
+    shown = re.findall(r"\]\((report-.*\.png)\)", Path("report.md").read_text())
+    images = [name for name in written if name.endswith(".png")]
+    assert images == sorted(shown) != []
+    assert [name for name in written if name not in images] == [
+        "deep/other-next.toml",
+        "deep/other.html",
+        "report-next.toml",
+        "report.html",
+        "report.md",
+    ]
     assert Path("report.md").read_text().startswith("# drawn: a report\n")
     assert dlas("spaces", "report-next.toml") == 0
 
