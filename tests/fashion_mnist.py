@@ -90,6 +90,10 @@ def counted(threads: int) -> str:
 
 def zeros(rows: Sequence[Row]) -> str:
     def dense(own: Sequence[Row]) -> str:
+        times = geometric(
+            against(compressed(own, "weight_pruning", 0.95), own, LOST, compression="none", format="dense")
+        )
+        assert 0.95 < times.low < times.high < 1.05, "the sentence says that the time stays"
         return of_uncompressed(own, "weight_pruning", 0.95)
 
     return (
@@ -175,6 +179,7 @@ def threads(rows: Sequence[Row]) -> str:
 def smallest(rows: Sequence[Row]) -> str:
     def each(own: Sequence[Row]) -> str:
         least, fastest = (min(own, key=lambda row: row[column]) for column in ("size_bytes", "latency_ms"))
+        assert latency(fastest).is_below(latency(least)), "the sentence says so"
         return f"takes {ratio(ratio_interval(latency(least), latency(fastest)))} of the time of the fastest"
 
     return f"The smallest is not the fastest: the smallest stack of {for_each(rows, each)}."

@@ -18,6 +18,7 @@ from tests.explorer.results.study_report import sentences
 PAGE = ROOT / "docs" / "fashion-mnist.md"
 REPORT = fashion_mnist.FOLDER / "report.md"
 SPACE = ROOT / "search_spaces" / "fashion_mnist.toml"
+NUMBER = r"\d+(?:\.\d+)?"
 FITTED = "importances"  # by a random forest, whose draws another version of scikit-learn may change
 
 
@@ -50,6 +51,11 @@ def test_the_report_is_that_of_the_records(evidence: Evidence, tmp_path: Path) -
     assert {title: text for title, text in shown.items() if title != fitted} == {
         title: text for title, text in again.items() if title != fitted
     }
+    # The forest's shares may differ by some points, and the words around them by nothing.
+    one, other = (shown[fitted].split("![")[0], again[fitted].split("![")[0])
+    assert re.sub(NUMBER, "#", one) == re.sub(NUMBER, "#", other)
+    for told, found in zip(re.findall(NUMBER, one), re.findall(NUMBER, other), strict=True):
+        assert float(told) == pytest.approx(float(found), abs=3 if float(told) > 1 else 0.05)
     for name in re.findall(r"\]\(([^)]*)\)", REPORT.read_text()):
         assert (REPORT.parent / name).exists(), name
 
