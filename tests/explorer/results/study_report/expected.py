@@ -247,39 +247,29 @@ def _tuned(winners: Sequence[tuple[Row, str | None]]) -> str:
 
 
 def tuning(rows: Sequence[Row]) -> list[str]:
-    groups: dict[Any, list[Interval]] = defaultdict(list)
+    paired: dict[Any, list[Interval]] = defaultdict(list)
+    confirmed: dict[Any, list[Interval]] = defaultdict(list)
     for row in rows:
+        budget = row["device"], row["tuning_trials"], row["tuner"]
         base = counterpart(rows, row, BUDGET, tuning_trials=0, tuning_seconds=0)
         if row["tuning_trials"] and base is not None:
-            groups[row["device"], row["tuning_trials"], row["tuner"]].append(
-                ratio_interval(latency(row), latency(base))
-            )
-    found = []
-    for (device, trials, tuner), own in sorted(groups.items()):
-        times = geometric(own)
-        unsure = ", which cannot be told apart from nothing gained" if times.low <= 1 <= times.high else ""
-        found.append(
-            f"On {device}, {trials:g} candidates of {tuner} take {ratio(times)} of the untuned latency, over "
-            f"{counted(len(own), 'pair')}{unsure}."
-        )
-    return [*found, *_confirmed(rows)]
-
-
-def _confirmed(rows: Sequence[Row]) -> list[str]:
-    groups: dict[Any, list[Interval]] = defaultdict(list)
-    for row in rows:
+            paired[budget].append(ratio_interval(latency(row), latency(base)))
         if row["tuning_trials"] and row.get("tuned_ratio"):
-            groups[row["device"], row["tuning_trials"], row["tuner"]].append(
-                Interval(row["tuned_ratio"], row["tuned_ratio_low"], row["tuned_ratio_high"])
-            )
+            ends = row["tuned_ratio_low"], row["tuned_ratio_high"]
+            confirmed[budget].append(Interval(row["tuned_ratio"], *ends))
+    return [
+        *_worth(paired, "of the untuned latency, over {}", "pair"),
+        *_worth(confirmed, "of the rules' time when confirmed, over {} with a faster layer", "stack"),
+    ]
+
+
+def _worth(groups: Mapping[Any, Sequence[Interval]], told: str, noun: str) -> list[str]:
     found = []
     for (device, trials, tuner), own in sorted(groups.items()):
         times = geometric(own)
         unsure = ", which cannot be told apart from nothing gained" if times.low <= 1 <= times.high else ""
-        found.append(
-            f"On {device}, {trials:g} candidates of {tuner} take {ratio(times)} of the rules' time when confirmed, "
-            f"over {counted(len(own), 'stack')} with a faster layer{unsure}."
-        )
+        over = told.format(counted(len(own), noun))
+        found.append(f"On {device}, {trials:g} candidates of {tuner} take {ratio(times)} {over}{unsure}.")
     return found
 
 
