@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette (Color Universal Design, 2008), told apart with every kind of colour vision, and three more
 # for studies of many compressions, which lie further from all others than its own nearest two do.
 COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8800FF", "#AACC77", "#884422",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8800FF", "#99BB66", "#884422",
 )  # fmt: skip
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 ON_FRONT, DOMINATED, BEYOND = "on the front", "dominated", "beyond a limit"  # where a stack stands
