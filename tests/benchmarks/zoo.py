@@ -2,8 +2,8 @@
 
 Networks are torchvision's, MobileNetV1 and what begins with "timm:" are timm's, and two are of this file: unet, and
 conv1d, which takes signals of three channels. Weights are random from a fixed seed, and batch norms hold the statistics
-of a few random inputs, so that activations neither vanish nor overflow. At 32x32 they are fitted to small images as is usual for
-CIFAR, with 10 classes:
+of a few random inputs, so that activations neither vanish nor overflow. At 32x32 they are fitted to small images as is
+usual for CIFAR, with 10 classes:
 
 - resnet18: a 3x3 stem of stride 1 and no max-pool;
 - mobilenetv1, mobilenetv2: stride 1 in the stem and in the second stage;
