@@ -40,6 +40,8 @@ SIGNATURES = {
     "dataset": ("options",),
     "model": ("width", "classes", "shape"),
     "compression": ("model", "ratio", "example", "fine_tune"),
+    "loss": ("outputs", "targets"),
+    "metric": ("predictions", "targets"),
 }
 
 # Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse

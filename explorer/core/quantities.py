@@ -15,7 +15,7 @@ MEASURED = ("latency_ms", *BESIDE, "images_per_second")
 # Those that a stack on several devices has on record for each.
 PER_DEVICE = ("accuracy", *MEASURED, "size_bytes", "peak_memory_bytes")
 QUANTITIES = (*PER_DEVICE, "macs", "parameters")
-HIGHER_IS_BETTER = ("accuracy", "images_per_second")
+HIGHER_IS_BETTER = ("accuracy", "images_per_second")  # of those above; a metric of the user's own says itself
 # Quantity → the columns of the ends of its 95 % interval; the others are exact.
 _ENDS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("accuracy_low", "accuracy_high"),
@@ -59,7 +59,9 @@ class Quantity:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of its value and of the ends of its interval; of an exact quantity that of its value alone."""
-        return tuple(on_device(name, self.device) for name in (self.name, *_ENDS.get(self.name, ())))
+        # A quantity that is none of these is a metric of the user's own, which is of a sample of images.
+        sampled = () if self.name in QUANTITIES else (f"{self.name}_low", f"{self.name}_high")
+        return tuple(on_device(name, self.device) for name in (self.name, *_ENDS.get(self.name, sampled)))
 
     def interval(self, values: Mapping[str, Any]) -> Interval:
         """Return the value and its 95 % interval; both ends are the value where no interval is on record.
@@ -87,6 +89,17 @@ class Quantity:
 def on_device(column: str, device: str | None) -> str:
     """Return the column that has of one `device` what `column` has of the whole stack; `column` itself for None."""
     return column if device is None else f"{column}{_ON}{device}"
+
+
+def quantities(metric: str, each_device: bool = False) -> tuple[str, ...]:
+    """Return the quantities of a study whose networks are judged by `metric`, which stands in place of the accuracy.
+
+    Parameters
+    ----------
+    each_device
+        Whether those alone are asked for that a stack on several devices has on record for each.
+    """
+    return tuple(metric if name == ACCURACY.name else name for name in (PER_DEVICE if each_device else QUANTITIES))
 
 
 ACCURACY = Quantity("accuracy")

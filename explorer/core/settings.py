@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from explorer.core.errors import did_you_mean
+from explorer.core.metric import Direction, Metric
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Augmentation = Literal["crop", "flip", "resized_crop", "shift"]
+LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "bce")  # see `explorer.line.training.losses`
+OWN_FUNCTION = re.compile(r"[\w.]+:[A-Za-z_]\w*")  # module:function
 
 
 def _named(given: object) -> object:
@@ -17,6 +24,20 @@ def _named(given: object) -> object:
     if isinstance(given, list):
         return tuple(given)
     return () if given == "none" else (given,) if isinstance(given, str) else given
+
+
+def _function(setting: str, names: tuple[str, ...] = ()) -> Callable[[str], str]:
+    """Return what refuses a value of `setting` that is neither one of `names` nor ``module:function``."""
+
+    def check(value: str) -> str:
+        if not value or value in names or OWN_FUNCTION.fullmatch(value):
+            return value
+        form = "module:function, which is a function of your own"
+        if ":" in value or not names:
+            raise ValueError(f"{setting} = '{value}' is not {form}")
+        raise ValueError(f"unknown {setting} '{value}'{did_you_mean(value, names)}; or {form}")
+
+    return check
 
 
 class _Settings(BaseModel):
@@ -51,12 +72,21 @@ class TrainSettings(_Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Seed = 0
+    # One of LOSSES or module:function, for fine-tuning too. Where none is given, and in no key then: cross_entropy of
+    # classes, mse of numbers.
+    loss: Annotated[str, AfterValidator(_function("loss", LOSSES)), Field(exclude_if=lambda name: not name)] = ""
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
         if not self.epochs and not self.weights:
             raise ValueError('epochs = 0 in [train] trains nothing and needs weights = "file" to start from')
         return self
+
+
+class LossSettings(_Settings):
+    """The loss of ``[train]`` where a network is fine-tuned."""
+
+    loss: str
 
 
 class CompressSettings(_Settings):
@@ -82,11 +112,20 @@ class QuantizeSettings(_Settings):
 
 
 class EvaluateSettings(_Settings):
-    """``[evaluate]``: the images that the compiled network's accuracy is taken on."""
+    """``[evaluate]``: the images that the compiled network is judged on, and what it is judged by."""
 
     # Of the validation images, and as many of the test images, of every class about the same share; 0 takes all.
     images: Annotated[int, Field(ge=0)] = 0
     seed: Seed = 0
+    # module:function that judges predictions, and which way it is better; the accuracy, and in no key, without one.
+    metric: Annotated[str, AfterValidator(_function("metric")), Field(exclude_if=lambda name: not name)] = ""
+    direction: Annotated[Direction, Field(exclude_if=lambda way: way == "maximize")] = "maximize"
+
+    @model_validator(mode="after")
+    def _has_metric(self) -> Self:
+        if not self.metric and self.direction == "minimize":
+            raise ValueError('direction = "minimize" in [evaluate] needs a metric: accuracy is maximised')
+        return self
 
 
 class MeasureSettings(_Settings):
@@ -121,3 +160,8 @@ class Settings(_Settings):
     quantize: QuantizeSettings = QuantizeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     measure: MeasureSettings = MeasureSettings()
+
+    @property
+    def metric(self) -> Metric:
+        """What networks are judged by."""
+        return Metric.given(self.evaluate.metric, self.evaluate.direction)

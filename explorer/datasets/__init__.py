@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,8 @@ class Images(Protocol):
     """Labelled images that need not be in memory."""
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class indices from 0, int64, shape (N,)."""
+    def labels(self) -> NDArray[Any]:
+        """Class indices from 0, int64, shape (N,); or other targets, shape (N, …), see `explorer.line.task`."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,11 +89,12 @@ class Held:
     array
         uint8, shape (N, C, H, W).
     labels
-        int64, shape (N,).
+        int64, shape (N,), for classifiers; or other targets: masks, whole numbers of shape (N, H, W), or floats of
+        shape (N, …).
     """
 
     array: Pixels
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -131,7 +132,7 @@ class Splits:
     Parameters
     ----------
     classes
-        The names of the classes, by index.
+        The names of the classes, by index; of targets that are floats they may be left out, ``()``.
     corrupt
         Files that could not be read and were left out, relative to the data set's root.
     """
@@ -181,7 +182,7 @@ def unusable(message: str) -> StageFailed:
 
 
 def stratified(images: Images, share: float, seed: int) -> tuple[Images, Images]:
-    """Split `images` so that every class has about the same share in both parts.
+    """Split `images` so that every class, where they have labels, has about the same share in both parts.
 
     Parameters
     ----------
@@ -202,9 +203,10 @@ def stratified(images: Images, share: float, seed: int) -> tuple[Images, Images]
     """
     from sklearn.model_selection import train_test_split  # 1 s, and only the data stage splits
 
+    labels = images.labels if images.labels.ndim == 1 and images.labels.dtype.kind in "iu" else None
     try:
         rest, held = train_test_split(
-            np.arange(len(images)), test_size=share, stratify=images.labels, random_state=seed, shuffle=True
+            np.arange(len(images)), test_size=share, stratify=labels, random_state=seed, shuffle=True
         )
     except ValueError as error:
         raise unusable(f"{len(images)} images cannot be split by class, {share:g} held back: {error}") from error

@@ -36,20 +36,26 @@ class ExternalInputs:
         Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
     code
         ``module:function`` → the folder that its module is imported from.
+    loss, metric
+        ``[train] loss`` and ``[evaluate] metric``.
     """
 
     datasets: Mapping[str, Artifact]
     weights: Mapping[Start, Artifact]
     code: Mapping[str, Artifact]
+    loss: str = ""
+    metric: str = ""
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
-        model = self._code(c.model)
+        model = self._code(c.model, self.loss)
+        tried = {"metric": self.code[self.metric]} if self.metric else {}
         start = self.weights.get((c.dataset, c.model, c.width))
         return {
             "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
-            "train": {**model, **({"weights": start} if start else {})},
+            "train": {**model, **tried, **({"weights": start} if start else {})},
             "compress": {**model, **self._code(*parts(c.compression))},
+            "score": self._code(self.metric),
         }
 
     def digests(self) -> dict[str, str]:
@@ -74,7 +80,8 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     folders = (space.path.parent, Path.cwd())
     code = {name: user_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
-    return ExternalInputs(datasets, initial_weights.find(space, workspace), code)
+    weights, settings = initial_weights.find(space, workspace), space.settings
+    return ExternalInputs(datasets, weights, code, settings.train.loss, settings.evaluate.metric)
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
@@ -113,7 +120,10 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
 
 
 def _custom(space: Space) -> Iterator[tuple[str, str]]:
-    """Yield axis and name of every choice that is code of the user's own."""
+    """Yield kind and name of all that is code of the user's own."""
     for axis in KINDS:
         for choice in map(str, space.axes[axis].choices):
             yield from ((axis, name) for name in parts(choice) if plugins.is_custom(name))
+    for kind, name in (("loss", space.settings.train.loss), ("metric", space.settings.evaluate.metric)):
+        if plugins.is_custom(name):
+            yield kind, name

@@ -37,8 +37,9 @@ VALUES: Mapping[str, Mapping[str, object]] = {
     "confirm": {"faster": True, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0},
     "build": {"size_bytes": 0, "memory_bytes": 0, "thread_bytes": 0},
     "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
+    "score": {"value": 0.0, "low": 0.0, "high": 0.0, "test": 0.0},
 }
-DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "confirm", "evaluate", "measure"}
+DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "confirm", "evaluate", "score", "measure"}
 # Stages that are executed for a tuned stack only if tuning finds anything that is faster than the rules.
 IF_TUNED = {"build", "confirm", "measure"}
 
@@ -148,7 +149,7 @@ class CountingEngine:
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return a parent that stands for the data set's files; weights and code follow from choices that keys have."""
-        return {"data": {"source": Artifact("source", c.dataset, NOWHERE)}, "train": {}, "compress": {}}
+        return {"data": {"source": Artifact("source", c.dataset, NOWHERE)}, "train": {}, "compress": {}, "score": {}}
 
     def lanes(self, device: str) -> int:
         """Return a number that is equal for devices of equal targets; TVM, which knows the width, is not asked."""

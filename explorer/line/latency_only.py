@@ -11,7 +11,7 @@ from explorer.core.errors import DOMINATED, Failure, StageFailed
 from explorer.core.settings import Settings
 from explorer.line.engine import Engine
 from explorer.line.several_devices import naming, together
-from explorer.line.steps import Confirmed, Latency, Steps, faster, known_of
+from explorer.line.steps import Confirmed, Latency, Steps, faster, known_of, reached_before
 from explorer.workspace.records import Record
 
 
@@ -65,9 +65,8 @@ def _line(c: Configuration, shapes: str, settings: Settings, engine: Engine) -> 
     confirmed = steps.confirm(network, lowered, untuned, rebuilt)
     built = faster(untuned, rebuilt, confirmed)
     latency = steps.measure(network, lowered, built)
-    accuracy = {"trained_accuracy": trained.values["validation_accuracy"]}
     known = known_of(c, compressed, lowered, confirmed, built)
-    return Known(confirmed, latency), Record({**accuracy, **known, **latency.values})
+    return Known(confirmed, latency), Record({**reached_before(trained), **known, **latency.values})
 
 
 def _shapes(c: Configuration, settings: Settings) -> str | None:

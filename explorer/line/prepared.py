@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from explorer.core.artifact import Artifact
 from explorer.datasets import SPLITS, Held, Images, Indices, Pixels, Splits
 from explorer.datasets._files import Files
 from explorer.line.contracts.data import Values, Written
+from explorer.line.task import Task
 
 WHITE = 255.0
 FLAT = 1e-6  # a channel with less contrast is centred and not scaled
@@ -40,8 +42,8 @@ class Inputs:
         return len(self.images)
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class indices from 0, int64, shape (N,)."""
+    def labels(self) -> NDArray[Any]:
+        """Class indices from 0, int64, shape (N,); or other targets, shape (N, …), see `explorer.line.task`."""
         return self.images.labels
 
     @property
@@ -72,11 +74,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The splits of a data stage, ready for networks."""
+    """The splits of a data stage, ready for networks, and the task that these are trained for."""
 
     train: Inputs
     validation: Inputs
     test: Inputs
+    task: Task
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,9 +91,12 @@ class Prepared:
         """Open the splits of a data stage's artifact; no image is read before it is asked for."""
         values = data.values
         mean, std = np.array(values["mean"]), np.array(values["std"])
-        train, *others = (_open(data, split) for split in SPLITS)
+        train, validation, test = (_open(data, split) for split in SPLITS)
         return Prepared(
-            Inputs(train, mean, std, tuple(values["augment"])), *(Inputs(images, mean, std) for images in others)
+            Inputs(train, mean, std, tuple(values["augment"])),
+            Inputs(validation, mean, std),
+            Inputs(test, mean, std),
+            Task.of(values),
         )
 
 
@@ -110,7 +116,7 @@ def save(splits: Splits, out: Path) -> Written:
     """Write every split and return what is known of them from then on.
 
     Images in arrays go to ``<split>.npy``, uint8; of images in files, ``<split>.json`` lists the names, relative to the
-    data set's root. ``<split>_labels.npy`` has the labels.
+    data set's root. ``<split>_labels.npy`` has the labels, or other targets.
     """
     sha = hashlib.sha256()
     for split in SPLITS:
@@ -135,7 +141,7 @@ def save(splits: Splits, out: Path) -> Written:
 
 
 def _open(data: Artifact[Values], split: str) -> Images:
-    labels = np.load(data.path / f"{split}_labels.npy")
+    labels = np.load(data.path / f"{split}_labels.npy", mmap_mode=None if "task" not in data.values else "r")
     listed = data.path / f"{split}.json"
     if not listed.exists():
         return Held(np.load(data.path / f"{split}.npy", mmap_mode="r"), labels)

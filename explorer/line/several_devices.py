@@ -9,7 +9,8 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.core.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, PER_DEVICE, Quantity, on_device
+from explorer.core.metric import Metric
+from explorer.core.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, Quantity, on_device, quantities
 from explorer.core.sessions import DISTURBED, EMULATED, Estimate
 from explorer.workspace.records import Record
 
@@ -57,24 +58,27 @@ def together(records: Mapping[str, Record]) -> Record:
     """
     values = {device: record.values for device, record in records.items()}
     slowest = max(values.values(), key=lambda own: own[str(LATENCY)])
+    metric = Metric.of(slowest)
+    names = quantities(metric.name, each_device=True)
     keys = {
         on_device(column, device): own[column]
         for device, own in values.items()
         for column in ("build_key", "measure_key")
         if column in own
     }
-    return Record({**slowest, **_worst(values, PER_DEVICE), **_each(values, PER_DEVICE), **keys, **_emulated(values)})
+    return Record({**slowest, **_worst(values, names, metric), **_each(values, names), **keys, **_emulated(values)})
 
 
 Values = Mapping[str, Mapping[str, Any]]  # device → column → value
 
 
-def _worst(values: Values, names: Iterable[str]) -> dict[str, Any]:
+def _worst(values: Values, names: Iterable[str], metric: Metric | None = None) -> dict[str, Any]:
     """Return the columns of each quantity, of those that are known, by the device that is worst in it."""
     found: dict[str, Any] = {}
     for name in names:
         if all(name in own for own in values.values()):
-            choose: Callable[..., Mapping[str, Any]] = min if name in HIGHER_IS_BETTER else max
+            higher = metric.maximised if metric and name == metric.name else name in HIGHER_IS_BETTER
+            choose: Callable[..., Mapping[str, Any]] = min if higher else max
             worst = choose(values.values(), key=lambda own, name=name: own[name])
             found |= {column: worst[column] for column in Quantity(name).columns if column in worst}
     return found

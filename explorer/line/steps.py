@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
+from explorer.core.errors import Failure, StageFailed
+from explorer.core.metric import ACCURACY, Metric
 from explorer.core.quantities import MEMORY, SIZE
-from explorer.core.settings import CompressSettings, Settings
+from explorer.core.settings import CompressSettings, LossSettings, Settings
+from explorer.core.statistics import Interval
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
 from explorer.line.engine import Engine
@@ -27,6 +30,7 @@ Tuned = Artifact[contracts.tune.Values]
 Built = Artifact[contracts.build.Values]
 Confirmed = Artifact[contracts.confirm.Values]
 Evaluated = Artifact[contracts.evaluate.Values]
+Scored = Artifact[contracts.score.Values]
 
 # Values of stage ``confirm`` that a record has, each after ``tuned_``.
 RATIO: Sequence[Literal["ratio", "ratio_low", "ratio_high"]] = ("ratio", "ratio_low", "ratio_high")
@@ -54,15 +58,23 @@ class Steps:
         made = self.engine.run(
             contracts.data.Stage(contracts.data.Parameters(self.c.dataset, self.settings.data), parents)
         )
+        kind = made.values.get("task")
+        if kind and not self.settings.evaluate.metric:
+            message = (
+                f"the targets of data set {self.c.dataset} are {kind}, of which there is no accuracy: name a function "
+                'that judges predictions, [evaluate] metric = "module:function"'
+            )
+            raise StageFailed(Failure("data", "unusable", message))
         # The folder that the images lie in now is in no key, and may be another one than when they were split.
         return replace(made, values={**made.values, "root": str(parents.source.path)})
 
     def train(self, data: Data) -> Trained:
         """Train the model."""
         parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
-        return self.engine.run(
-            contracts.train.Stage(contracts.train.Parameters(self.c.model, self.c.width, self.settings.train), parents)
+        parameters = contracts.train.Parameters(
+            self.c.model, self.c.width, self.settings.train, self.settings.evaluate.metric
         )
+        return self.engine.run(contracts.train.Stage(parameters, parents))
 
     def compress(
         self,
@@ -79,6 +91,7 @@ class Steps:
             self.c.model,
             self.c.width,
             fine_tuning if compression != "none" else None,
+            LossSettings(loss=self.settings.train.loss) if self.settings.train.loss else None,
         )
         named = {"data": data, "train": trained, **self.engine.outside(self.c)["compress"]}
         return self.engine.run(contracts.compress.Stage(parameters, contracts.compress.Parents.of(named)))
@@ -168,6 +181,15 @@ class Steps:
 
         return self.engine.run(contracts.evaluate.Stage(parameters, parents), with_library)
 
+    def score(self, data: Data, evaluated: Evaluated) -> Scored | None:
+        """Judge what was predicted by the metric of the user's own, if there is one."""
+        metric = self.settings.evaluate.metric
+        if not metric:
+            return None
+        parents = {"data": data, "evaluate": evaluated, **self.engine.outside(self.c)["score"]}
+        stage = contracts.score.Stage(contracts.score.Parameters(metric), contracts.score.Parents.of(parents))
+        return self.engine.run(stage)
+
     def measure(self, network: Network, lowered: Lowered, built: Built) -> Latency:
         """Measure the library on the device."""
         protocol = self.settings.measure
@@ -223,13 +245,16 @@ def record_of(
     built: Built,
     evaluated: Evaluated,
     latency: Latency,
+    scored: Scored | None = None,
+    metric: Metric = ACCURACY,
 ) -> Record:
     """Return the record of a stack that came to the end of the line."""
     notes = {"data_note": data.values.get("note"), "train_note": trained.values.get("note")}
     return Record(
         {
-            "trained_accuracy": trained.values["validation_accuracy"],
+            **reached_before(trained),
             **_plain(evaluated.values),
+            **(_judged(scored, metric) if scored else {}),
             **known_of(c, compressed, lowered, confirmed, built),
             **latency.values,
             "dtype": c.dtype,
@@ -241,9 +266,26 @@ def record_of(
             "lower_key": lowered.key,
             "build_key": built.key,
             "evaluate_key": evaluated.key,
+            **({"score_key": scored.key} if scored else {}),
             "measure_key": latency.key,
         }
     )
+
+
+def reached_before(trained: Trained) -> dict[str, object]:
+    """Return the part of a record that says what the network reached before its compression."""
+    return {
+        name.replace("validation", "trained"): value
+        for name, value in trained.values.items()
+        if name in contracts.train.Reached.__annotations__
+    }
+
+
+def _judged(scored: Scored, metric: Metric) -> dict[str, object]:
+    """Return the columns of a metric of the user's own, which have its name."""
+    values = scored.values
+    interval = metric.quantity.as_columns(Interval(values["value"], values["low"], values["high"]))
+    return {**metric.columns, **interval, metric.test: values["test"]}
 
 
 def known_of(

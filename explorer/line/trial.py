@@ -2,7 +2,8 @@
 
 Only int8 is quantized, and before ``lower`` only an algorithm that selects among others plans and selects. Only a stack
 with a budget is tuned: its tuned library counts if it is confirmed to be faster than the rule-based one, which is the
-untuned stack's. With a screen the latency is measured first, see `explorer.line.latency_only`.
+untuned stack's. Only a metric of the user's own has its ``score``, behind ``evaluate``. With a screen the latency is
+measured first, see `explorer.line.latency_only`.
 """
 
 from __future__ import annotations
@@ -56,5 +57,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine, known: Known | N
     confirmed = known.confirmed if known else steps.confirm(network, lowered, untuned, rebuilt)
     built = faster(untuned, rebuilt, confirmed)
     evaluated = steps.evaluate(data, compressed, network, selected, lowered, built)
+    scored = steps.score(data, evaluated)
     latency = known.latency if known else steps.measure(network, lowered, built)
-    return record_of(c, data, trained, compressed, network, lowered, confirmed, built, evaluated, latency)
+    judged = (scored, settings.metric)
+    return record_of(c, data, trained, compressed, network, lowered, confirmed, built, evaluated, latency, *judged)

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationInfo
+
 from explorer.core.configuration import parts
 from explorer.core.errors import did_you_mean
 from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.space.axes import Axis
 from explorer.space.toml_file import TomlFile
 
+ALIKE = tuple(name for name in QUANTITIES if name not in PER_DEVICE)  # on all devices of a stack
+BOUNDED = "quantities"  # in a validation's context: those that limits may bound
 COMPARISONS = ("<=", ">=")
 _LIMIT = re.compile(r"\s*([^\s<>=!]+)\s*([<>=!]+)\s*(.*?)(?:\s+on\s+(.+?))?\s*")
 _FORM = "QUANTITY <= NUMBER or QUANTITY >= NUMBER, or either with ' on DEVICE' behind it"
@@ -26,7 +30,7 @@ class Limit:
     Parameters
     ----------
     quantity
-        One of `QUANTITIES`, in the unit that it has on record.
+        One of `QUANTITIES` or the study's metric, in the unit that it has on record.
     comparison
         ``"<="`` or ``">="``.
     number
@@ -42,8 +46,13 @@ class Limit:
     device: str | None = None
 
     @staticmethod
-    def parse(text: str) -> Limit:
+    def parse(text: str, known: Sequence[str] = QUANTITIES) -> Limit:
         """Return the limit that `text` says, such as ``"latency_ms <= 5 on rpi4"``.
+
+        Parameters
+        ----------
+        known
+            The quantities that may be bounded.
 
         Raises
         ------
@@ -53,8 +62,8 @@ class Limit:
         if not (parts := _LIMIT.fullmatch(text)):
             raise ValueError(f"limit {text!r} is not {_FORM}")
         quantity, comparison, number, device = parts.groups()
-        if quantity not in QUANTITIES:
-            raise ValueError(f"unknown quantity '{quantity}' in limit {text!r}{did_you_mean(quantity, QUANTITIES)}")
+        if quantity not in known:
+            raise ValueError(f"unknown quantity '{quantity}' in limit {text!r}{did_you_mean(quantity, known)}")
         if comparison not in COMPARISONS:
             raise ValueError(f"unknown comparison '{comparison}' in limit {text!r}; allowed: {', '.join(COMPARISONS)}")
         limit = Limit(quantity, comparison, _number(number, text), device)
@@ -63,8 +72,8 @@ class Limit:
         return limit
 
     @staticmethod
-    def from_text(text: object) -> Limit:
-        """Return the limit that an item of the list ``limits`` says.
+    def from_text(text: object, info: ValidationInfo) -> Limit:
+        """Return the limit that an item of the list ``limits`` says; the context may have the quantities it may bound.
 
         Raises
         ------
@@ -73,7 +82,7 @@ class Limit:
         """
         if not isinstance(text, str):
             raise ValueError(f"limits lists texts such as 'latency_ms <= 5', not {text!r}")
-        return Limit.parse(text)
+        return Limit.parse(text, (info.context or {}).get(BOUNDED, QUANTITIES))
 
     def __str__(self) -> str:
         where = f" on {self.device}" if self.device else ""
@@ -102,7 +111,7 @@ class Limit:
             return Quantity(self.quantity)
         if self.device not in parts(device):
             return None
-        return Quantity(self.quantity, self.device if self.quantity in PER_DEVICE else None)
+        return Quantity(self.quantity, None if self.quantity in ALIKE else self.device)
 
 
 def violation(limits: Iterable[Limit], device: str, values: Mapping[str, Any]) -> float:

@@ -9,8 +9,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from explorer.core import plugins
 from explorer.core.errors import SpaceError, did_you_mean
+from explorer.core.metric import Metric
+from explorer.core.quantities import quantities
 from explorer.space.axes import Axis
-from explorer.space.limits import Limit, check_limits
+from explorer.space.limits import BOUNDED, Limit, check_limits
 from explorer.space.space_file import RUNGS
 from explorer.space.toml_file import TomlFile
 
@@ -69,15 +71,16 @@ class Search(BaseModel):
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
-def read_search(file: TomlFile, axes: Mapping[str, Axis]) -> Search:
-    """Return how the space is searched.
+def read_search(file: TomlFile, axes: Mapping[str, Axis], metric: Metric) -> Search:
+    """Return how the space is searched, `metric` being what networks are judged by.
 
     Raises
     ------
     SpaceError
         For an unknown key, a value that makes no sense, and options that exclude or need one another.
     """
-    search = file.validate(Search, file.content.get("search", {}), ("search",))
+    known = quantities(metric.name)
+    search = file.validate(Search, file.content.get("search", {}), ("search",), {BOUNDED: known})
     if unknown := _unknown_sampler(search.sampler):
         raise file.error(unknown, "search", "sampler")
     if search.rungs is not None and search.rungs not in RUNGS:
@@ -91,6 +94,12 @@ def read_search(file: TomlFile, axes: Mapping[str, Axis]) -> Search:
     if search.rungs is not None and search.latency_first:
         raise file.error(
             "latency_first leaves out stacks that rungs might promote, by how they do untuned: choose one of the two",
+            "search", "latency_first",
+        )  # fmt: skip
+    if search.latency_first and not metric.is_accuracy:
+        raise file.error(
+            f"latency_first goes by the accuracy before fine-tuning, and this space has {metric.name} in its place: "
+            "leave it out",
             "search", "latency_first",
         )  # fmt: skip
     check_limits(file, search.limits, axes["device"])

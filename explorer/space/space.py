@@ -247,15 +247,18 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
     combinations = math.prod(len(axis.choices) for axis in axes.values())
     if combinations > MOST_COMBINATIONS:
         raise file.error(f"the axes have {combinations:,} combinations, more than {MOST_COMBINATIONS:,}", "axes")
-    search = read_search(file, axes)
+    settings = space_file.read_settings(file)
+    search = read_search(file, axes, settings.metric)
     space = Space(
         name=space_file.read_name(file),
         path=file.path,
         axes=axes,
         constraints=(*read_constraints(file, axes), *gpu_rules(axes, entries)),
-        objectives=space_file.read_objectives(file, [str(choice) for choice in axes["device"].choices]),
+        objectives=space_file.read_objectives(
+            file, [str(choice) for choice in axes["device"].choices], settings.metric
+        ),
         search=search,
-        settings=space_file.read_settings(file),
+        settings=settings,
         devices=entries,
         devices_file=devices_path,
     )

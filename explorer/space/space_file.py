@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from explorer.core.configuration import parts
+from explorer.core.configuration import AXES, parts
 from explorer.core.errors import SpaceError, did_you_mean
-from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
+from explorer.core.metric import Direction as Direction
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, QUANTITIES, SIZE, Quantity, quantities
 from explorer.core.settings import Settings
 from explorer.space.toml_file import TomlFile
 
-Direction = Literal["maximize", "minimize"]
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
-OBJECTIVES: Mapping[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}
 SETTINGS = tuple(Settings.model_fields)
 TABLES = ("axes", "objectives", "search", *SETTINGS)
+# Columns of every trial, whose names no metric may have.
+COLUMNS = ("number", "state", "seconds", "failure", "agreement", "dtype", "weights", "nonzeros", "channels")
 RUNGS = ("tuning_trials", "tuning_seconds")  # the tuning budgets
 DEVICES_FILE = "devices.toml"
 BUNDLED = Path(__file__).parents[2] / "search_spaces"
@@ -67,21 +68,24 @@ def read_name(file: TomlFile) -> str:
     return name
 
 
-def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Direction]:
+def read_objectives(file: TomlFile, devices: Sequence[str], metric: Metric) -> dict[str, Direction]:
     """Return quantity → direction, in the order of the file.
 
     Parameters
     ----------
     devices
         The choices on the axis `device`.
+    metric
+        What networks are judged by, in place of which no accuracy is known.
     """
-    table = file.content.get("objectives", OBJECTIVES)
+    unless_given = {metric.name: metric.direction, str(LATENCY): "minimize", str(SIZE): "minimize"}
+    table = file.content.get("objectives", unless_given)
     if not table:
         raise file.error("[objectives] lists none", "objectives")
     objectives: dict[str, Direction] = {}
     for name, value in table.items():
         quantity = Quantity.parse(name)
-        known = QUANTITIES if quantity.device is None else PER_DEVICE
+        known = quantities(metric.name, each_device=quantity.device is not None)
         if quantity.name not in known:
             unknown = f"unknown objective '{quantity.name}'{did_you_mean(quantity.name, known)}"
             raise file.error(unknown, "objectives", name)
@@ -92,6 +96,11 @@ def read_objectives(file: TomlFile, devices: Sequence[str]) -> dict[str, Directi
             raise file.error(
                 f"unknown direction {value!r} of objective {name}{did_you_mean(value, DIRECTIONS)}", "objectives", name
             )
+        if quantity == metric.quantity and not metric.is_accuracy and direction != metric.direction:
+            raise file.error(
+                f"objective {name} says {direction}, and [evaluate] direction {metric.direction}: give both alike",
+                "objectives", name,
+            )  # fmt: skip
         objectives[name] = direction
     return objectives
 
@@ -108,4 +117,11 @@ def _check_device(file: TomlFile, objective: str, device: str, choices: Sequence
 
 def read_settings(file: TomlFile) -> Settings:
     """Return the settings of the stages."""
-    return file.validate(Settings, {key: file.content[key] for key in SETTINGS if key in file.content}, ())
+    settings = file.validate(Settings, {key: file.content[key] for key in SETTINGS if key in file.content}, ())
+    name = settings.metric.name
+    if settings.evaluate.metric and name in (*AXES, *(each for each in QUANTITIES if each != "accuracy"), *COLUMNS):
+        raise file.error(
+            f"metric '{settings.evaluate.metric}' has the name of another column, '{name}': rename the function",
+            "evaluate", "metric",
+        )  # fmt: skip
+    return settings

@@ -54,8 +54,10 @@ class TomlFile:
                 return SpaceError(f"{self.path}:{line}: {message}")
         return SpaceError(f"{self.path}: {message}")
 
-    def validate(self, model: type[Model], values: Mapping[str, Any], at: KeyPath) -> Model:
-        """Return `values`, found at key `at` of the file, as a `model`.
+    def validate(
+        self, model: type[Model], values: Mapping[str, Any], at: KeyPath, context: Mapping[str, object] | None = None
+    ) -> Model:
+        """Return `values`, found at key `at` of the file, as a `model`; its validators are given the `context`.
 
         Raises
         ------
@@ -63,7 +65,7 @@ class TomlFile:
             For the first value that `model` does not take.
         """
         try:
-            return model.model_validate(dict(values), strict=True)
+            return model.model_validate(dict(values), strict=True, context=context)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise self.error(_sentence(first, model, at), *at, *first["loc"]) from None

@@ -94,7 +94,7 @@ class Checked:
         stage
             That compares.
         logits
-            Of the reference's first images, shape (N, classes).
+            Of the reference's first images, shape (N, …).
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What the function of a data set returns → its splits, or what is wrong with them in one sentence."""
+"""What the function of a data set returns → its splits, or what is wrong with them in one sentence; see ``targets``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from explorer.core.errors import StageFailed
 from explorer.datasets import SPLITS, Held, Images, Splits, unusable
+from explorer.line.checking import targets
+from explorer.line.task import LABELS, kind_of
 
 PIXELS = "images must be pixels from 0 to 255 of dtype uint8 and shape (N, channels, height, width)"
 COLOURS = (1, 3, 4)  # channels of grey images, and of colour ones without and with alpha
 
 
 def checked(name: str, returned: object) -> Splits:
-    """Return the splits that data set `name` returned, with labels of int64.
+    """Return the splits that data set `name` returned, with labels of int64 and floats of float32.
 
     Raises
     ------
@@ -24,10 +26,11 @@ def checked(name: str, returned: object) -> Splits:
     """
     if not isinstance(returned, Splits):
         raise unusable(f"data set {name} returns a {type(returned).__name__}; it must return explorer.datasets.Splits")
-    if len(returned.classes) == 1:
-        raise unusable(f"data set {name} has one class, '{returned.classes[0]}'; a classifier needs at least two")
     train, validation, test = (_checked(name, split, getattr(returned, split)) for split in SPLITS)
     splits = Splits(train, validation, test, returned.classes, returned.corrupt)
+    kind = kind_of(train.labels)
+    if kind == LABELS and len(returned.classes) == 1:
+        raise unusable(f"data set {name} has one class, '{returned.classes[0]}'; a classifier needs at least two")
     for split in SPLITS:
         shape = getattr(splits, split).shape
         if shape != train.shape:
@@ -35,7 +38,10 @@ def checked(name: str, returned: object) -> Splits:
                 f"data set {name} has train images of shape {train.shape} and {split} images of shape {shape}; all "
                 "must have the same"
             )
-        _check_classes(name, split, splits)
+        if kind == LABELS and getattr(splits, split).labels.ndim == 1:
+            _check_classes(name, split, splits)
+        else:
+            targets.check(name, split, splits)
     return splits
 
 
@@ -54,14 +60,11 @@ def _checked(name: str, split: str, images: Images) -> Images:
         raise wrong(f"images of shape {array.shape}; {PIXELS}")
     if array.shape[3] in COLOURS and array.shape[1] not in COLOURS:
         raise wrong(f"images of shape {array.shape}, whose channels seem to be last; {PIXELS}")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise wrong(
-            f"labels of dtype {labels.dtype} and shape {labels.shape}; labels must be whole numbers of shape (N,), "
-            "the indices of the classes from 0"
-        )
+    if labels.ndim == 0 or labels.dtype.kind not in "biuf":
+        raise wrong(f"labels of dtype {labels.dtype} and shape {labels.shape}; {targets.ALLOWED}")
     if len(labels) != len(array):
         raise wrong(f"{len(array):,} images and {len(labels):,} labels; each image needs one")
-    return Held(array, labels.astype(np.int64))
+    return Held(array, targets.stored(labels))
 
 
 def _check_classes(name: str, split: str, splits: Splits) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from explorer.core.artifact import Artifact
-from explorer.core.settings import CompressSettings
+from explorer.core.settings import CompressSettings, LossSettings
 from explorer.line import stage
 from explorer.line.contracts import data, train
 
@@ -21,12 +21,26 @@ class LayerCosts(TypedDict):
     after: Costs | None
 
 
-class Values(TypedDict):
+class Reached(TypedDict, total=False):
+    """What torch reaches with the compressed network.
+
+    Attributes
+    ----------
+    torch_accuracy, torch_test_accuracy : of a classifier, on the validation and the test split
+    torch_loss, torch_test_loss : likewise of a network for another task
+    """
+
+    torch_accuracy: float
+    torch_test_accuracy: float
+    torch_loss: float
+    torch_test_loss: float
+
+
+class Values(Reached):
     """The values that the stage returns; names that end in ``_before`` are of the trained network.
 
     Attributes
     ----------
-    torch_accuracy : on the validation split
     parameters : the number of the network's parameters
     weights : of convolutions and linear layers
     nonzeros : among the weights
@@ -37,8 +51,6 @@ class Values(TypedDict):
     layers : name → its costs
     """
 
-    torch_accuracy: float
-    torch_test_accuracy: float
     parameters: int
     parameters_before: int
     weights: int
@@ -70,6 +82,8 @@ class Parameters(stage.Parameters):
         None where no part removes channels.
     settings
         None where nothing changes and so nothing is fine-tuned.
+    loss
+        ``[train] loss``, None where none is given.
     """
 
     compression: str
@@ -78,6 +92,7 @@ class Parameters(stage.Parameters):
     model: str
     width: float
     settings: CompressSettings | None = None
+    loss: LossSettings | None = None
 
 
 @dataclass(frozen=True)

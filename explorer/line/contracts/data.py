@@ -29,12 +29,14 @@ class Values(Written):
 
     Attributes
     ----------
-    classes : their number
+    classes : their number, or how many numbers an image has
     shape : [C, H, W] of an image
     train, validation, test : the number of images
     augment : names from `explorer.line.training.augmentation`
     corrupt : the number of files that are no images and were left out
     corrupt_names : the first of them
+    task, target_shape : unless images have labels, the kind of their targets and the shape of one; see
+        `explorer.line.task`
     note : tells the user of them
     root : folder that the images lie in now; the trial adds it
     """
@@ -48,6 +50,8 @@ class Values(Written):
     augment: list[str]
     corrupt: int
     corrupt_names: list[str]
+    task: NotRequired[str]
+    target_shape: NotRequired[list[int]]
     note: NotRequired[str]
     root: NotRequired[str]
 

@@ -12,19 +12,29 @@ from explorer.line.contracts import build, compress, data, lower
 from explorer.line.contracts.compress import Network
 
 
-class Values(TypedDict):
-    """The values that the stage returns.
+class Accuracies(TypedDict, total=False):
+    """The shares of images that a classifier puts into the right class.
 
     Attributes
     ----------
     accuracy, accuracy_low, accuracy_high : on the validation split, with its 95 % interval
-    agreement : the share of the images of both splits that torch puts into the same class
     """
 
     accuracy: float
     accuracy_low: float
     accuracy_high: float
     test_accuracy: float
+
+
+class Values(Accuracies):
+    """The values that the stage returns.
+
+    Attributes
+    ----------
+    agreement : the share of the images of both splits that torch puts into the same class or, of another task, for
+        which it answers the same up to the tolerance
+    """
+
     validation_images: int
     test_images: int
     agreement: float

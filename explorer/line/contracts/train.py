@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
 from explorer.core.artifact import Artifact
@@ -24,7 +24,20 @@ class Initialised(TypedDict, total=False):
     note: str
 
 
-class Values(TypedDict):
+class Reached(TypedDict, total=False):
+    """What a trained network reaches on the validation split.
+
+    Attributes
+    ----------
+    validation_accuracy : of a classifier
+    validation_loss : of a network for another task
+    """
+
+    validation_accuracy: float
+    validation_loss: float
+
+
+class Values(Reached):
     """The values that the stage returns.
 
     Attributes
@@ -35,7 +48,6 @@ class Values(TypedDict):
     reinitialised, note : of initial weights, see `Initialised`
     """
 
-    validation_accuracy: float
     parameters: int
     seconds: float
     threads: int
@@ -45,19 +57,33 @@ class Values(TypedDict):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``."""
+    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``.
+
+    Parameters
+    ----------
+    metric
+        ``[evaluate] metric``, tried before anything is trained; it decides nothing of the weights.
+    """
 
     model: str
     width: float
     settings: TrainSettings
+    metric: str = field(default="", metadata=stage.OUTSIDE_KEY)
 
 
 @dataclass(frozen=True)
 class Parents(stage.ParentsWithCode):
-    """The images and, where the model does not start at random, a checkpoint."""
+    """The images and, where the model does not start at random, a checkpoint.
+
+    Parameters
+    ----------
+    metric
+        The code of the metric that is tried.
+    """
 
     data: Artifact[data.Values]
     weights: Artifact | None = None
+    metric: Artifact | None = field(default=None, metadata=stage.OUTSIDE_KEY)
 
 
 class Stage(stage.Stage[Parameters, Parents, Values]):

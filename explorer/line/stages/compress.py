@@ -15,9 +15,10 @@ from explorer.core import plugins
 from explorer.core.configuration import parts, takes_ratio
 from explorer.core.settings import CompressSettings
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
-from explorer.line.contracts.compress import Parameters, Parents, Values
+from explorer.line.contracts.compress import Parameters, Parents, Reached, Values
 from explorer.line.prepared import Prepared
 from explorer.line.training import accounting, predictions, training
+from explorer.line.training.losses import Loss
 from explorer.line.training.onnx_export import export
 
 VERSION = 4
@@ -30,8 +31,9 @@ ROUNDING = 1e-6  # thirds of an epoch add up to a whole one
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Compress and fine-tune the trained model, export it, and write torch's answers.
 
-    ``answers.npz`` has the class of each validation and test image, and by how much its logit exceeds the next one;
-    ``reference.npz`` the first test images with their logits.
+    ``answers.npz`` has the class of each validation and test image, and by how much its logit exceeds the next one; of
+    another task than classes, some values of each image's output. ``reference.npz`` has the first test images with
+    their logits.
 
     Raises
     ------
@@ -40,24 +42,20 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """
     splits = Prepared.load(parents.data)
     training.make_reproducible(parameters.settings.seed if parameters.settings else 0)
-    model = training.build_model(
-        "compress", parameters.model, parameters.width, parents.data.values["classes"], splits.shape
-    )
+    loss = Loss(parameters.loss.loss if parameters.loss else "", splits.task)
+    model = training.build_model("compress", parameters.model, parameters.width, splits.shape, loss)
     model.load_state_dict(torch.load(parents.train.path / "weights.pt", weights_only=True))
     example = torch.zeros(1, *splits.shape)
     before, parameters_before = accounting.account(model, example), accounting.parameters(model)
-    model = _compressed(model, parameters, splits)
+    model = _compressed(model, parameters, splits, loss)
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
     images = Reference.inputs(splits)
     Reference(images, predictions.logits(model, images).numpy()).save(out)
-    decided = {split: predictions.decisions(model, getattr(splits, split)) for split in SPLITS}
-    answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
-    np.savez(out / ANSWERS, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
+    reached = _answered(model, splits, loss, out / ANSWERS)
     whole, left = partial(accounting.total, before), partial(accounting.total, after)
     return {
-        "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
-        "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
+        **reached,
         "parameters": accounting.parameters(model),
         "parameters_before": parameters_before,
         "weights": left("weights"),
@@ -76,18 +74,37 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     }
 
 
-def _compressed(model: nn.Module, parameters: Parameters, splits: Prepared) -> nn.Module:
+def _answered(model: nn.Module, splits: Prepared, loss: Loss, file: Path) -> Reached:
+    """Write what torch answers for every validation and test image; return what that reaches."""
+    if not splits.task.classifies:
+        samples = {split: predictions.samples(model, getattr(splits, split)) for split in SPLITS}
+        np.savez(file, allow_pickle=False, **samples)
+        batch = predictions.batch_size(splits.shape[1:])
+        return {
+            "torch_loss": loss.mean(model, splits.validation, batch),
+            "torch_test_loss": loss.mean(model, splits.test, batch),
+        }
+    decided = {split: predictions.decisions(model, getattr(splits, split)) for split in SPLITS}
+    answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
+    np.savez(file, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
+    return {
+        "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
+        "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
+    }
+
+
+def _compressed(model: nn.Module, parameters: Parameters, splits: Prepared, loss: Loss) -> nn.Module:
     example = torch.from_numpy(splits.train[:1])
     given = parameters.as_json()
     for name in parts(parameters.compression):
         ratio = parameters.ratio if takes_ratio(name) else None
         options = {option: given[option] for option in plugins.literal("compression", name, "OPTIONS", default=())}
-        fine_tune = fine_tuning(parameters.settings, splits)
+        fine_tune = fine_tuning(parameters.settings, splits, loss)
         model = compressor(name)(model, ratio, example, fine_tune, **options)
     return model.eval()
 
 
-def fine_tuning(settings: CompressSettings | None, splits: Prepared) -> FineTune:
+def fine_tuning(settings: CompressSettings | None, splits: Prepared, loss: Loss | None = None) -> FineTune:
     """Return the function that spends the fine-tuning epochs, in whole ones: it adds the rest of a share to the next.
 
     Without settings nothing is removed, and no compression calls it.
@@ -102,6 +119,6 @@ def fine_tuning(settings: CompressSettings | None, splits: Prepared) -> FineTune
         asked += share
         epochs = int(asked * recipe.epochs + ROUNDING) - spent
         spent += epochs
-        training.fit("compress", model, splits.train, recipe, epochs)
+        training.fit("compress", model, splits.train, recipe, epochs, loss=loss)
 
     return fine_tune

@@ -1,14 +1,16 @@
-"""Data set's name, settings and files → training, validation and test images with their labels, 8-bit."""
+"""Data set's name, settings and files → training, validation and test images, 8-bit, with their labels or targets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from explorer.core import plugins
-from explorer.datasets import SPLITS, Options, Splits, loader
+from explorer.datasets import SPLITS, Options, Splits, loader, unusable
 from explorer.line import prepared
+from explorer.line.checking import targets
 from explorer.line.checking.splits import checked
 from explorer.line.contracts.data import Parameters, Parents, Values
+from explorer.line.task import LABELS, kind_of
 
 VERSION = 3
 WORKER = "torch"
@@ -28,10 +30,10 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     name, settings = parameters.dataset, parameters.settings
     options = Options(settings.validation, settings.test, settings.seed, settings.image_size, parents.source.path)
     splits = checked(name, loader(name)(options))
-    augment = plugins.literal("dataset", name, "AUGMENT", ("shift",)) if settings.augment is None else settings.augment
+    augment = _augment(name, settings.augment, splits)
     written = prepared.save(splits, out)
     values: Values = {
-        "classes": len(splits.classes),
+        "classes": targets.channels(splits),
         "class_names": list(splits.classes),
         "shape": list(splits.train.shape),
         "train": len(splits.train),
@@ -44,9 +46,28 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "std": written["std"],
         "digest": written["digest"],
     }
+    labels = splits.train.labels
+    if (kind := kind_of(labels)) != LABELS:
+        values |= {"task": kind, "target_shape": list(labels.shape[1:])}
     if splits.corrupt:
         values["note"] = _note(name, splits)
     return values
+
+
+def _augment(name: str, asked: tuple[str, ...] | None, splits: Splits) -> tuple[str, ...]:
+    """Return how training images are varied: as asked or, where nothing is, as the data set says.
+
+    Nothing that moves an image moves its target with it: so images are varied unasked where they have labels alone.
+    """
+    labels = splits.train.labels
+    if asked and labels.ndim > 2:
+        raise unusable(
+            f"[data] augment = {list(asked)} moves images and not their targets, which data set {name} has of shape "
+            f"{labels.shape}; leave it out, or vary the images in the data set's function"
+        )
+    if asked is not None or kind_of(labels) != LABELS:
+        return asked or ()
+    return tuple(plugins.literal("dataset", name, "AUGMENT", ("shift",)))
 
 
 def _note(name: str, splits: Splits) -> str:

@@ -1,4 +1,4 @@
-"""Library compiled for this machine and labelled images → the accuracy of what runs, and how far it agrees with torch.
+"""Library compiled for this machine and images → what it answers: its accuracy, and how far it agrees with torch.
 
 The library is the one that is measured, so the network takes as many images at once as there, a share of them on each
 core.
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tvm
@@ -25,13 +25,16 @@ from explorer.core.errors import Failure, StageFailed
 from explorer.core.statistics import share_interval
 from explorer.line.checking.batches import in_batches
 from explorer.line.checking.first_wrong_layer import Checked, Placement
-from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
-from explorer.line.contracts.evaluate import Parameters, Parents, Values
+from explorer.line.checking.reference import ANSWERS, SPLITS, Reference, predictions_file, sampled
+from explorer.line.contracts.evaluate import Accuracies, Parameters, Parents, Values
 from explorer.line.prepared import Inputs, Prepared
 from explorer.line.stages.build import LIBRARY
+from explorer.line.task import Task
 
 VERSION = 2
 WORKER = "tvm"
+
+Array = NDArray[Any]
 
 # A float32 network computes what torch does up to rounding.
 LEAST_AGREEMENT = 0.999
@@ -40,7 +43,10 @@ CHUNK = 64  # images that a core reads at once
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
-    """Classify validation and test images with the library; write which ones and their classes into ``answers.npz``.
+    """Answer validation and test images with the library; write which ones and their classes into ``answers.npz``.
+
+    Of another task than classes, those are some values of each image's output; for a metric of the user's own, all
+    outputs are kept beside them.
 
     Raises
     ------
@@ -58,19 +64,32 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     checked.compare("evaluate", _outputs(machines[0], reference.images, batch))
 
     prepared = Prepared.load(parents.data)
-    splits = {split: getattr(prepared, split) for split in SPLITS}
-    drawn = {split: draw(splits[split].labels, settings.images, settings.seed) for split in SPLITS}
-    answers = {split: _classes(machines, splits[split], drawn[split], batch) for split in SPLITS}
+    task, splits = prepared.task, {split: getattr(prepared, split) for split in SPLITS}
+    drawn = {split: draw(task.strata(splits[split].labels), settings.images, settings.seed) for split in SPLITS}
+    answers = {}
+    for split in SPLITS:
+        keep = Kept.new(out / predictions_file(split), len(drawn[split]), reference) if settings.metric else None
+        answers[split] = _answers(machines, splits[split], drawn[split], batch, task, keep)
     indices = {f"{split}_images": drawn[split] for split in SPLITS}
     np.savez(out / ANSWERS, allow_pickle=False, **answers, **indices)
+    # Two logits that each move by the tolerance change places if less than twice that lies between them.
+    allowed = tolerance * reference.range
     with np.load(parents.compress.path / ANSWERS) as torchs:
-        same = {split: answers[split] == torchs[split][drawn[split]] for split in SPLITS}
-        margins = {split: torchs[f"{split}_margins"][drawn[split]] for split in SPLITS}
+        found = {split: _beside(answers[split], torchs, split, drawn[split], task, allowed) for split in SPLITS}
     if parameters.numerics["dtype"] == "float32":
-        # Two logits that each move by the tolerance change places if less than twice that lies between them.
-        rounding = 2 * tolerance * reference.range
-        wrong = {split: drawn[split][~same[split] & (margins[split] > rounding)] for split in SPLITS}
+        wrong = {split: drawn[split][found[split].beyond_rounding] for split in SPLITS}
         _refuse(wrong, splits, sum(map(len, drawn.values())), checked)
+    accuracies: Accuracies = _accuracies(answers, splits, drawn) if task.classifies else {}
+    return {
+        **accuracies,
+        "validation_images": len(drawn["validation"]),
+        "test_images": len(drawn["test"]),
+        "agreement": float(np.concatenate([found[split].same for split in SPLITS]).mean()),
+    }
+
+
+def _accuracies(answers: Mapping[str, Array], splits: Mapping[str, Inputs], drawn: Mapping[str, Array]) -> Accuracies:
+    """Return the share of the images that are classified correctly."""
     hits = {split: answers[split] == splits[split].labels[drawn[split]] for split in SPLITS}
     low, high = share_interval(int(hits["validation"].sum()), hits["validation"].size)
     return {
@@ -78,10 +97,24 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "accuracy_low": low,
         "accuracy_high": high,
         "test_accuracy": float(hits["test"].mean()),
-        "validation_images": hits["validation"].size,
-        "test_images": hits["test"].size,
-        "agreement": float(np.concatenate([*same.values()]).mean()),
     }
+
+
+class Beside(NamedTuple):
+    """Which images are answered as torch answers them, and which differ by more than rounding explains; shape (N,)."""
+
+    same: NDArray[np.bool_]
+    beyond_rounding: NDArray[np.bool_]
+
+
+def _beside(ours: Array, torchs: Mapping[str, Array], split: str, drawn: Array, task: Task, allowed: float) -> Beside:
+    """Compare the answers for the images `drawn` of a split with torch's, whose outputs may lie so far off."""
+    theirs = torchs[split][drawn]
+    if task.classifies:
+        same = ours == theirs
+        return Beside(same, ~same & (torchs[f"{split}_margins"][drawn] > 2 * allowed))
+    near = np.abs(ours - theirs).max(1) <= allowed
+    return Beside(near, ~near)
 
 
 def draw(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
@@ -115,11 +148,11 @@ def _refuse(
         return
     split = next(split for split in wrong if len(wrong[split]))
     image = splits[split].normalised(splits[split].pixels(wrong[split][:1]))
-    message = (
-        f"the compiled network puts {count} of {images} images into another class than torch, beyond what rounding "
-        f"explains; allowed: {1 - LEAST_AGREEMENT:.1%}; "
-        f"{checked.located(image)}"
-    )
+    of_images = f"{count} of {images} images"
+    labels = splits[split].labels.ndim == 1
+    differs = f"puts {of_images} into another class than torch" if labels else f"answers {of_images} unlike torch"
+    allowed = f"allowed: {1 - LEAST_AGREEMENT:.1%}"
+    message = f"the compiled network {differs}, beyond what rounding explains; {allowed}; {checked.located(image)}"
     raise StageFailed(Failure("evaluate", "wrong_output", message))
 
 
@@ -130,25 +163,43 @@ def _machines(library: Path) -> list[Any]:
         return [relax.VirtualMachine(module, tvm.cpu()) for _ in os.sched_getaffinity(0)]
 
 
-def _classes(machines: list[Any], images: Inputs, indices: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
-    """Return the class of each image at `indices`; a core holds whole batches of about `CHUNK` images at a time."""
+class Kept(NamedTuple):
+    """All outputs of a network for the images of a split, in a file, shape (N, …)."""
+
+    file: Array
+
+    @staticmethod
+    def new(path: Path, images: int, reference: Reference) -> Kept:
+        """Return such a file for outputs like those of `reference`."""
+        shape = (images, *reference.logits.shape[1:])
+        return Kept(np.lib.format.open_memmap(path, "w+", np.float32, shape))
+
+
+def _answers(
+    machines: list[Any], images: Inputs, indices: NDArray[np.int64], batch: int, task: Task, keep: Kept | None
+) -> Array:
+    """Return the class of each image at `indices`, or of another task what is kept of its output, see `sampled`.
+
+    A core holds whole batches of about `CHUNK` images at a time.
+    """
     free: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for machine in machines:
         free.put(machine)
 
-    def classify(chunk: NDArray[np.int64]) -> NDArray[np.int64]:
-        machine = free.get()
+    def answer(start: int) -> Array:
+        machine, chunk = free.get(), indices[start : start + size]
         try:
-            classes: NDArray[np.int64] = _outputs(machine, images.normalised(images.pixels(chunk)), batch).argmax(1)
-            return classes
+            outputs = _outputs(machine, images.normalised(images.pixels(chunk)), batch)
         finally:
             free.put(machine)
+        if keep:
+            keep.file[start : start + size] = outputs
+        return outputs.argmax(1) if task.classifies else sampled(outputs)
 
     size = -(-CHUNK // batch) * batch
-    chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
     # A core that another process uses holds up nobody: the network of one thread waits for no other.
     with ThreadPoolExecutor(len(machines), initializer=_alone) as pool:
-        return np.concatenate(list(pool.map(classify, chunks)))
+        return np.concatenate(list(pool.map(answer, range(0, len(indices), size))))
 
 
 def _alone() -> None:
@@ -160,7 +211,7 @@ def _alone() -> None:
 
 
 def _outputs(machine: Any, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-    """Return what a network for this machine, of `batch` images at once, makes of `images`, shape (N, classes)."""
+    """Return what a network for this machine, of `batch` images at once, makes of `images`, shape (N, …)."""
     return in_batches(lambda several: machine["main"](tvm.runtime.tensor(several)).numpy(), images, batch)
 
 

@@ -131,5 +131,5 @@ def _compared(
 
 
 def _outputs(network: Any, device: Any, images: np.ndarray, batch: int) -> np.ndarray:
-    """Return what the network on the device, of `batch` images at once, makes of images (N, C, H, W): (N, classes)."""
+    """Return what the network on the device, of `batch` images at once, makes of images (N, C, H, W): (N, …)."""
     return in_batches(lambda several: network["main"](tvm.runtime.tensor(several, device)).numpy(), images, batch)

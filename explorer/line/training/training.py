@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings, TrainSettings
 from explorer.line import execution
 from explorer.line.prepared import Inputs
+from explorer.line.task import LABELS, Task
 from explorer.line.training import checkpoint
 from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
+from explorer.line.training.losses import Loss
 from explorer.models import builder
 
 MOMENTUM = 0.9
@@ -89,8 +91,8 @@ def make_reproducible(seed: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Return the untrained model `name`, checked to map (N, C, H, W) to (N, classes).
+def build_model(stage: str, name: str, width: float, shape: tuple[int, int, int], loss: Loss) -> nn.Module:
+    """Return the untrained model `name`, checked to map (N, C, H, W) to what `loss` takes: of labels, (N, classes).
 
     Raises
     ------
@@ -99,15 +101,14 @@ def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[
     """
     build = builder(name)
     try:
-        model = build(width, classes, shape)
+        model = build(width, loss.task.classes, shape)
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *shape))
     except (RuntimeError, ValueError) as error:
         message = f"model {name} at width {width} cannot take images of shape {shape}: {error}"
         raise StageFailed(Failure(stage, "unsupported", message)) from error
-    if tuple(output.shape) != (2, classes):
-        message = f"model {name} gives shape {tuple(output.shape)} for 2 images instead of (2, {classes})"
-        raise StageFailed(Failure(stage, "unsupported", message))
+    if wrong := loss.wrong(output):
+        raise StageFailed(Failure(stage, "unsupported", f"model {name} gives {wrong}"))
     return model
 
 
@@ -118,8 +119,9 @@ def fit(
     recipe: Recipe,
     epochs: int | None = None,
     device: Device | None = None,
+    loss: Loss | None = None,
 ) -> None:
-    """Train `model` in place on cross-entropy, each image varied at random as its data set says.
+    """Train `model` in place, each image varied at random as its data set says.
 
     An execution that was cut off goes on after the last epoch that was kept, and ends with the same weights.
 
@@ -131,6 +133,8 @@ def fit(
         Instead of the recipe's.
     device
         Instead of the GPU or, where there is none, the CPU; the weights come back to the CPU.
+    loss
+        What is minimised; the cross entropy of labels unless given.
 
     Raises
     ------
@@ -141,7 +145,8 @@ def fit(
     if not epochs:
         return
     try:
-        training = _Training(model, images, recipe, epochs, device or Device.best())
+        minimised = loss or Loss("", Task(LABELS, 0))
+        training = _Training(model, images, recipe, epochs, device or Device.best(), minimised)
         training.run()
     except FloatingPointError as error:
         rate = recipe.learning_rate
@@ -158,12 +163,15 @@ def fit(
 class _Training:
     """A training under way: all that decides how it goes on, except for torch's generator."""
 
-    def __init__(self, model: nn.Module, images: Inputs, recipe: Recipe, epochs: int, device: Device) -> None:
+    def __init__(
+        self, model: nn.Module, images: Inputs, recipe: Recipe, epochs: int, device: Device, loss: Loss
+    ) -> None:
         self.model, self.images, self.recipe, self.epochs, self.device = model, images, recipe, epochs, device
+        self.loss, self.classifies = loss.function(recipe.label_smoothing), loss.task.classifies
         self.batch = min(recipe.batch_size, len(images))
         self.steps = len(images) // self.batch  # the last, smaller batch is left out: batch norm needs many images
         self.epoch = 0
-        self.labels = torch.from_numpy(images.labels)
+        self.targets = torch.from_numpy(np.array(images.labels))  # a copy: torch warns of arrays that only can be read
         self.factor, self.offset = (torch.from_numpy(array).to(device.type) for array in images.scale)
         # Depthwise convolutions train twice as fast in this layout.
         model.train().to(memory_format=torch.channels_last)
@@ -202,24 +210,24 @@ class _Training:
             execution.current().advance(
                 self.epoch * self.steps + step,
                 self.epochs * self.steps,
-                f"epoch {self.epoch + 1} of {self.epochs}, loss {losses / step:.3f}, "
-                f"accuracy {hits / (step * self.batch):.1%}",
+                f"epoch {self.epoch + 1} of {self.epochs}, loss {losses / step:.3f}"
+                + (f", accuracy {hits / (step * self.batch):.1%}" if self.classifies else ""),
             )
         self.epoch += 1
 
     def _step(self, part: Tensor) -> tuple[float, int]:
         """Train on the images at the indices `part`; return their mean loss and how many were classified correctly."""
-        pixels, labels = self._varied(part), self.labels[part].to(self.device.type)
+        pixels, targets = self._varied(part), self.targets[part].to(self.device.type)
         self.optimizer.zero_grad()
         loss, hits = 0.0, 0
-        for some, theirs in zip(pixels.tensor_split(self.parts), labels.tensor_split(self.parts), strict=True):
+        for some, theirs in zip(pixels.tensor_split(self.parts), targets.tensor_split(self.parts), strict=True):
             with torch.autocast(self.device.type, self.device.dtype, enabled=self.device.dtype != torch.float32):
                 outputs = self.model(some)
-                mean = F.cross_entropy(outputs, theirs, label_smoothing=self.recipe.label_smoothing)
-            share = mean * (len(theirs) / len(labels))
+                mean = self.loss(outputs, theirs)
+            share = mean * (len(theirs) / len(targets))
             self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             loss += share.item()
-            hits += int((outputs.argmax(1) == theirs).sum())
+            hits += int((outputs.argmax(1) == theirs).sum()) if self.classifies else 0
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()

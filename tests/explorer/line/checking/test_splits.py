@@ -10,6 +10,7 @@ import pytest
 
 from explorer.core.errors import StageFailed
 from explorer.datasets import SPLITS, Held, Splits
+from explorer.line.checking import targets
 from explorer.line.checking.splits import checked
 
 PIXELS = "images must be pixels from 0 to 255 of dtype uint8 and shape (N, channels, height, width)"
@@ -40,13 +41,12 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "floats as labels": (
         splits(labels=np.ones(6)),
-        "has train labels of dtype float64 and shape (6,); labels must be whole numbers of shape (N,), the indices of "
-        "the classes from 0",
+        f"names 2 classes and has train labels of dtype float32 and shape (6, 1); {targets.ALLOWED}, of which classes "
+        "may name each",
     ),
     "one-hot labels": (
         splits(labels=np.eye(2, dtype=int)[[0, 1] * 3]),
-        "has train labels of dtype int64 and shape (6, 2); labels must be whole numbers of shape (N,), the indices of "
-        "the classes from 0",
+        f"has train labels of dtype int64 and shape (6, 2) for images of shape (1, 8, 8); {targets.ALLOWED}",
     ),
     "too few labels": (splits(labels=np.arange(4) % 2), "has train 6 images and 4 labels; each image needs one"),
     "labels below 0": (

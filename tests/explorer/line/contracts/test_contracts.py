@@ -15,6 +15,7 @@ from explorer.core.settings import (
     CompressSettings,
     DataSettings,
     EvaluateSettings,
+    LossSettings,
     QuantizeSettings,
     TrainSettings,
 )
@@ -27,8 +28,13 @@ BOARD = Address(tracker="10.0.0.1:9190", key="board")
 # Stage → parameters, few of them defaults, which a lost field would have, too.
 PARAMETERS: Mapping[str, Parameters] = {
     "data": contracts.data.Parameters("digits", DataSettings(test=0.3, seed=1)),
-    "train": contracts.train.Parameters("resnet18", 1, TrainSettings(epochs=7, learning_rate=0.3)),
-    "compress": contracts.compress.Parameters("weight_pruning", 0.5, 8, "vgg16", 0.25, CompressSettings(scores="lamp")),
+    "train": contracts.train.Parameters(
+        "resnet18", 1, TrainSettings(epochs=7, learning_rate=0.3, loss="l1"), "nets:metric"
+    ),
+    "score": contracts.score.Parameters("nets:metric"),
+    "compress": contracts.compress.Parameters(
+        "weight_pruning", 0.5, 8, "vgg16", 0.25, CompressSettings(scores="lamp"), LossSettings(loss="l1")
+    ),
     "quantize": contracts.quantize.Parameters(QuantizeSettings(percentile=99.9)),
     "plan": contracts.plan.Parameters("csr", "int8", TARGET, 4),
     "candidates": contracts.candidates.Parameters([{"layer": "a"}], TARGET),
@@ -70,6 +76,7 @@ OUTSIDE = {
     "confirm": {"usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "profile": {"usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "measure": {"compares", "usual", "patience", "linked", "cores", "tracker", "key", "control"},
+    "train": {"metric"},
     "evaluate": {"lower", "build"},
 }
 CODE = "code of nets:build"

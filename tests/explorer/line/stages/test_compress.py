@@ -63,7 +63,7 @@ def test_the_steps_share_out_all_epochs_and_the_last_gets_most(
     epochs: int, steps: int, digits: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spent: list[int] = []
-    monkeypatch.setattr(training, "fit", lambda stage, model, images, recipe, epochs: spent.append(epochs))
+    monkeypatch.setattr(training, "fit", lambda stage, model, images, recipe, epochs, loss: spent.append(epochs))
     fine_tune = stage.fine_tuning(CompressSettings(epochs=epochs), Prepared.load(digits))
     for step in gradually(steps):
         fine_tune(nn.Identity(), step.fine_tuning)
