@@ -129,6 +129,7 @@ def best(
     emulated: bool = False,
     max_drop: float | None = None,
     speed_up: float | None = None,
+    metric_bound: float | None = None,
 ) -> Best:
     """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
@@ -151,6 +152,8 @@ def best(
     speed_up
         Times that an answer is at least as fast as the fastest uncompressed stack of its data set, model and width on
         the device, with its threads and batch.
+    metric_bound
+        Of a study with a metric of its own, in place of `min_accuracy`: what it is at least or, minimised, at most.
 
     Raises
     ------
@@ -160,7 +163,7 @@ def best(
         `device` joins real devices and emulated ones.
     """
     with open(workspace, study) as opened:
-        return opened.best(latency_ms, device, min_accuracy, confidence, emulated, max_drop, speed_up)
+        return opened.best(latency_ms, device, min_accuracy, confidence, emulated, max_drop, speed_up, metric_bound)
 
 
 def menu(

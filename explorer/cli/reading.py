@@ -38,10 +38,17 @@ def best(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="Most accuracy to lose against the uncompressed network, as a share such as 0.01."),
+        typer.Option(
+            help="Most accuracy to lose against the uncompressed network, as a share such as 0.01, or most of a metric "
+            "of your own."
+        ),
     ] = None,
     speed_up: Annotated[
         float | None, typer.Option(help="Least times as fast as the uncompressed network, such as 2.")
+    ] = None,
+    metric_bound: Annotated[
+        float | None,
+        typer.Option(help="Least value, or most where it is minimised, of a metric of your own, such as 0.6."),
     ] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Least probability of being fast enough, such as 0.95.")
@@ -52,7 +59,9 @@ def best(
     as_json: AsJson = False,
 ) -> None:
     """Print the most accurate stack that is fast enough, or the fastest where any is; exit with 1 where none fits."""
-    answer = explorer.best(latency_ms, device, min_accuracy, workspace, study, confidence, emulated, max_drop, speed_up)
+    answer = explorer.best(
+        latency_ms, device, min_accuracy, workspace, study, confidence, emulated, max_drop, speed_up, metric_bound
+    )
     if as_json:
         print_json("best", answer.as_dict())
     else:

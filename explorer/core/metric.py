@@ -77,9 +77,14 @@ class Metric:
         """The columns that say of a trial which metric it has; none for the accuracy."""
         return {} if self.is_accuracy else {NAME: self.name, DIRECTION: self.direction}
 
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied by so that more of it is better: 1, or -1 where less is."""
+        return 1 if self.maximised else -1
+
     def gain(self, value: float, over: float) -> float:
         """Return by how much `value` is better than another; negative where it is worse."""
-        return value - over if self.maximised else over - value
+        return self.sign * (value - over)
 
     def text(self, value: float | None) -> str:
         """Return a value for people: the accuracy as a share, any other metric with four digits; None as nothing."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from explorer.core.configuration import AXES
+from explorer.core.metric import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTITIES = ("accuracy", "latency_ms", "size_bytes", "peak_memory_bytes")  # that one may brush by, beside the axes
+QUANTITIES = ("latency_ms", "size_bytes", "peak_memory_bytes")  # that one may brush by, beside the axes and the metric
 MOST_CHOICES = 12  # of an axis that has a box each; an axis of more numbers has two ends
 GAP = "-"  # stands for a choice on an axis that a stack does not have
 
@@ -51,7 +52,8 @@ def axes(measured: pd.DataFrame) -> list[Axis]:
     if measured.empty:
         return []
     found = []
-    for name in (*AXES, *QUANTITIES):
+    quantities = (Metric.of_frame(measured).name, *QUANTITIES)
+    for name in (*AXES, *quantities):
         if name == "device" or name not in measured.columns:
             continue
         values = measured[name].dropna().unique()
@@ -59,7 +61,7 @@ def axes(measured: pd.DataFrame) -> list[Axis]:
         if len(values) + gaps < 2:
             continue
         numbers = all(isinstance(value, int | float) or hasattr(value, "dtype") for value in values)
-        if numbers and (name in QUANTITIES or len(values) > MOST_CHOICES):
+        if numbers and (name in quantities or len(values) > MOST_CHOICES):
             found.append(Axis(name, (), float(min(values)), float(max(values))))
         else:
             ordered = sorted(values, key=lambda value: (isinstance(value, str), value))

@@ -14,7 +14,6 @@ from explorer.dashboard.theme import theme
 from explorer.dashboard.views import brushes, parallel
 
 ENDS = ("least", "most")
-_ACROSS = {"x": "latency_ms", "y": "accuracy"}  # a front's axis → what it shows
 
 
 def register(app: Dash, studies: Studies) -> None:
@@ -60,7 +59,11 @@ def _by_gestures(app: Dash, studies: Studies) -> None:
     )
     def draw(front: Any, across: Any, version: Any, device: str, brush: Any) -> tuple[Any, ...]:
         found = _axes(studies, version, device)
-        drawn = framed(front) if ctx.triggered_id == "front-rectangle" else parallel.selected(found, across)
+        drawn = (
+            framed(front, _metric(studies, version))
+            if ctx.triggered_id == "front-rectangle"
+            else parallel.selected(found, across)
+        )
         if not drawn:
             raise PreventUpdate
         parts = merged(brush["parts"], drawn)
@@ -106,6 +109,10 @@ def _axes(studies: Studies, version: Any, device: str | None) -> list[Axis]:
     return axes(studies.snapshot(version[0]).on(device))
 
 
+def _metric(studies: Studies, version: Any) -> str:
+    return studies.snapshot(version[0]).opened.metric.name
+
+
 def _shows(app: Dash, studies: Studies) -> None:
     @app.callback(
         Output("parallel", "figure"),
@@ -145,12 +152,21 @@ def merged(old: Brush, changed: Mapping[str, Part]) -> dict[str, Part]:
     return {name: part for name, part in {**old, **changed}.items() if part}
 
 
-def framed(moved: Any) -> dict[str, Part]:
-    """Return the parts of the brush that a rectangle over the front stands for; nothing for another gesture."""
+def framed(moved: Any, metric: str) -> dict[str, Part]:
+    """Return the parts of the brush that a rectangle over the front stands for; nothing for another gesture.
+
+    Parameters
+    ----------
+    metric
+        What a front has on its vertical axis.
+    """
     drawn = moved.get("selections") if isinstance(moved, Mapping) else None
     if not drawn or drawn[-1].get("type") != "rect":
         return {}
-    ends = {name: sorted(float(drawn[-1][f"{axis}{end}"]) for end in (0, 1)) for axis, name in _ACROSS.items()}
+    ends = {
+        name: sorted(float(drawn[-1][f"{axis}{end}"]) for end in (0, 1))
+        for axis, name in (("x", "latency_ms"), ("y", metric))
+    }
     return {name: {"least": low, "most": high} for name, (low, high) in ends.items()}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from explorer.core.metric import ACCURACY
 from explorer.dashboard.brush import axes
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views import answer, brushes, progress, stacks
@@ -138,12 +139,14 @@ def _budget(start: Start) -> Component:
         id="place", min=low, max=high, step=answer.STEP, value=place, marks=None, updatemode="drag",
         allow_direct_input=False, tooltip={"always_visible": False, "transform": "milliseconds"},
     )  # fmt: skip
-    least = dcc.Input(id="least-accuracy", max=1, placeholder="none", **number)
+    metric = start.snapshot.opened.metric if start.snapshot is not None else ACCURACY
+    number_of_metric = {**number, "max": 1} if metric.is_accuracy else number
+    least = dcc.Input(id="least-accuracy", placeholder="none", **number_of_metric)
     return html.Div(
         [
             html.Label(["Budget (ms) ", dcc.Input(id="budget", value=value, **number)]),
             slider,
-            html.Label(["Least accuracy ", least]),
+            html.Label([f"{'Least' if metric.maximised else 'Most'} {metric.name} ", least]),
         ],
         className="budget",
     )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
+from explorer.core.metric import Metric
+from explorer.core.quantities import quantities
 from explorer.fronts import certainty, pareto
 from explorer.fronts.knee import knees
 from explorer.profiles.kept import Kept
@@ -94,7 +96,14 @@ class OpenStudy:
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
         """The bounds on measured quantities that the study's latest run was given."""
-        return tuple(Limit.parse(text) for text in self._attributes.get("limits", ()))
+        known = quantities(self.metric.name)
+        return tuple(Limit.parse(text, known) for text in self._attributes.get("limits", ()))
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What the study's networks are judged by: the accuracy, or a metric of the user's own."""
+        asked = self._attributes["question"]["settings"].get("evaluate", {})
+        return Metric.given(asked.get("metric", ""), asked.get("direction", "maximize"))
 
     @cached_property
     def wanted(self) -> int | None:
@@ -211,6 +220,7 @@ class OpenStudy:
         emulated: bool = False,
         max_drop: float | None = None,
         speed_up: float | None = None,
+        metric_bound: float | None = None,
     ) -> best_stack.Best:
         """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
@@ -231,6 +241,8 @@ class OpenStudy:
             Share of the validation images by which an answer may lie below the uncompressed network.
         speed_up
             Times that an answer is at least as fast as the uncompressed network; see `explorer.results.answers.bases`.
+        metric_bound
+            Of a study with a metric of its own, in place of `min_accuracy`: what it is at least or, minimised, at most.
 
         Raises
         ------
@@ -249,6 +261,7 @@ class OpenStudy:
             max_drop,
             speed_up,
             everywhere=self.frame,
+            metric_bound=metric_bound,
         )
         shown = found.stack or found.nearest
         return replace(found, why=self.why(shown.number) if shown else "")

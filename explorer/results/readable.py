@@ -7,6 +7,8 @@ import math
 from rich.markup import escape
 from rich.table import Table
 
+from explorer.core.quantities import QUANTITIES
+
 DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
 EMULATED = "emulated: no real device was measured; such a latency says nothing of one."
 
@@ -30,6 +32,8 @@ def quantity(name: str, value: float) -> str:
         return ""
     if name.endswith("_bytes"):
         return size(int(value))
+    if name not in QUANTITIES:  # a metric of the user's own
+        return f"{value:.4g}"
     return share(value) if name == "accuracy" else f"{value:.3f}" if name.endswith("_ms") else f"{value:,.0f}"
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from explorer.core.configuration import LAYERS, parts
-from explorer.core.quantities import ACCURACY, LATENCY, Quantity, on_device
+from explorer.core.metric import ACCURACY, Metric
+from explorer.core.quantities import LATENCY, Quantity, on_device
 from explorer.core.sessions import DISTURBED, EMULATED
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty
@@ -36,7 +37,8 @@ class Stack:
     layers
         Layer of the stack → axis → choice.
     accuracy, test_accuracy
-        Shares of the validation images, which the search saw, and of the test images, which it did not.
+        Shares of the validation images, which the search saw, and of the test images, which it did not; of a study with
+        another metric, that.
     accuracy_interval
         `accuracy` with its 95 % interval; None where that is not on record.
     latency
@@ -49,6 +51,8 @@ class Stack:
         How many of the network's convolutions run the algorithm and format asked for; None where it is not on record.
     on_each
         Of a stack on several devices: what it is on each.
+    metric
+        What the network is judged by.
     """
 
     number: int
@@ -64,6 +68,7 @@ class Stack:
     disturbed: str | None = None
     emulated: bool = False
     on_each: Mapping[str, OnDevice] = field(default_factory=dict)
+    metric: Metric = ACCURACY
 
     @property
     def latency_ms(self) -> float:
@@ -99,14 +104,15 @@ class Stack:
             name: {"number": on.number, **LATENCY.as_columns(on.latency), EMULATED: on.emulated}
             for name, on in self.on_each.items()
         }
-        accuracy = self.accuracy_interval
-        ends = ACCURACY.as_columns(accuracy) if accuracy else dict.fromkeys(ACCURACY.columns)
+        interval, quantity = self.accuracy_interval, self.metric.quantity
+        ends = quantity.as_columns(interval) if interval else dict.fromkeys(quantity.columns)
         return {
             "number": self.number,
             "layers": {layer: dict(choices) for layer, choices in self.layers.items()},
+            **self.metric.columns,
             **ends,
-            "accuracy": self.accuracy,
-            "test_accuracy": self.test_accuracy,
+            self.metric.name: self.accuracy,
+            self.metric.test: self.test_accuracy,
             "test_images": self.test_images,
             **LATENCY.as_columns(self.latency),
             DISTURBED: self.disturbed,
@@ -122,6 +128,7 @@ def stack_of(row: pd.Series[Any]) -> Stack:
     """Return a complete trial's row as a `Stack`."""
     plain = {str(name): _plain(value) for name, value in row.items()}
     known = {name: value for name, value in plain.items() if value is not None}
+    metric = Metric.of(known)
 
     def whole(name: str) -> int | None:  # a failed trial has none of these, and a column with gaps holds floats
         return int(known[name]) if name in known else None
@@ -129,17 +136,18 @@ def stack_of(row: pd.Series[Any]) -> Stack:
     return Stack(
         number=int(known["number"]),
         layers={layer: {axis: plain.get(axis) for axis in axes} for layer, axes in LAYERS.items()},
-        accuracy=known["accuracy"],
-        test_accuracy=known.get("test_accuracy"),
+        accuracy=known[metric.name],
+        test_accuracy=known.get(metric.test),
         test_images=whole("test_images"),
         latency=LATENCY.interval(known),
         size_bytes=int(known["size_bytes"]),
-        accuracy_interval=ACCURACY.interval(known) if set(ACCURACY.columns) <= set(known) else None,
+        accuracy_interval=metric.quantity.interval(known) if set(metric.quantity.columns) <= set(known) else None,
         placed=whole("convolutions_as_asked"),
         convolutions=whole("convolutions"),
         disturbed=known.get(DISTURBED),
         emulated=bool(known.get(EMULATED)),
         on_each=_on_each(known),
+        metric=metric,
     )
 
 

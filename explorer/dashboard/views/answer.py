@@ -47,7 +47,9 @@ def place(budget_ms: float, low: float, high: float) -> float:
 
 def answer(snapshot: Snapshot, device: str, budget_ms: float, min_accuracy: float | None) -> list[Component]:
     """Return the answer in words, with the whole stack; see `explorer.results.open_study.OpenStudy.best`."""
-    best = snapshot.opened.best(budget_ms, device, min_accuracy, emulated=device in snapshot.emulated)
+    own = not snapshot.opened.metric.is_accuracy
+    asked = {"metric_bound": min_accuracy} if own else {"min_accuracy": min_accuracy}
+    best = snapshot.opened.best(budget_ms, device, emulated=device in snapshot.emulated, **asked)
     shown = best.stack or best.nearest
     head = _head(best)
     said = [html.Code(_command(snapshot, best))]
@@ -59,17 +61,18 @@ def answer(snapshot: Snapshot, device: str, budget_ms: float, min_accuracy: floa
 def _head(best: Best) -> html.H3:
     goals = best.goals
     if best.stack is not None:
-        return html.H3(f"The most accurate stack within {goals.budget_ms:g} ms")
+        superlative = "most accurate" if goals.metric.is_accuracy else f"best {goals.metric.name}"
+        return html.H3(f"The {superlative} stack within {goals.budget_ms:g} ms")
     text = f"No stack fits {goals.budget_ms:g} ms"
-    if goals.min_accuracy is not None:
-        text += f" with at least {readable.share(goals.min_accuracy)}"
+    if goals.least is not None:
+        text += f" with at {'least' if goals.metric.maximised else 'most'} {goals.metric.text(goals.least)}"
     return html.H3(text + ("" if best.nearest is None else ". The nearest:"))
 
 
 def _stack(stack: Stack) -> list[Component]:
     latency = stack.latency
     results: list[tuple[str, Shown | list[Shown]]] = [
-        ("accuracy", html.Strong(readable.share(stack.accuracy))),
+        (stack.metric.name, html.Strong(stack.metric.text(stack.accuracy))),
         ("latency", [html.Strong(f"{latency.value:.3f} ms"), f" ({latency.low:.3f} to {latency.high:.3f})"]),
         ("size", readable.size(stack.size_bytes)),
     ]
@@ -86,7 +89,7 @@ def _choice(choice: object) -> str:
 
 def _notes(best: Best) -> list[Component]:
     """Return what qualifies the answer: how surely it keeps the budget, and what the next better accuracy costs."""
-    said = []
+    said, metric = [], best.goals.metric
     if best.confidence is not None and best.stack is not None:
         on_each = " on every device" if best.stack.on_each else ""
         said.append(f"It keeps the budget{on_each} with {readable.probability(best.confidence)}.")
@@ -97,10 +100,12 @@ def _notes(best: Best) -> list[Component]:
         if best.stack.emulated:
             said.append(readable.EMULATED)
         if best.next_better is None or best.next_costs_ms is None:
-            said.append("No measured stack is more accurate.")
+            better = "is more accurate" if metric.is_accuracy else f"has a better {metric.name}"
+            said.append(f"No measured stack {better}.")
         else:
-            more = 100 * (best.next_better.accuracy - best.stack.accuracy)
-            said.append(f"The next better accuracy, {more:.2f} points more, costs {best.next_costs_ms:.3f} ms more: ")
+            more = metric.difference(metric.gain(best.next_better.accuracy, best.stack.accuracy))
+            more += " more" if metric.is_accuracy else " better"
+            said.append(f"The next better {metric.name}, {more}, costs {best.next_costs_ms:.3f} ms more: ")
     lines: list[Component] = [html.P(text) for text in said]
     if lines and best.next_better is not None:
         lines[-1] = html.P([said[-1], open_button(best.next_better.number, f"trial {best.next_better.number}"), "."])
@@ -112,5 +117,6 @@ def _command(snapshot: Snapshot, best: Best) -> str:
     goals = best.goals
     words = ["dlas", "best", "--latency-ms", f"{goals.budget_ms:g}", "--device", best.device]
     words += ["--min-accuracy", f"{goals.min_accuracy:g}"] if goals.min_accuracy is not None else []
+    words += ["--metric-bound", f"{goals.metric_bound:g}"] if goals.metric_bound is not None else []
     words += ["--emulated"] if best.device in snapshot.emulated else []
     return shlex.join([*words, "--study", snapshot.name])

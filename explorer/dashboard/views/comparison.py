@@ -9,10 +9,11 @@ from dash import html
 from dash.development.base_component import Component
 
 from explorer.core.configuration import AXES
+from explorer.core.metric import Metric
 from explorer.dashboard.brush import text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import Shown, note, open_button, table
-from explorer.dashboard.views.stack import QUANTITIES, shown
+from explorer.dashboard.views.stack import quantities, shown
 from explorer.results.trial import Trial
 
 
@@ -54,11 +55,12 @@ def _row(name: str, one: str, other: str) -> list[Shown]:
 
 def _results(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[list[Shown]]:
     rows: list[list[Shown]] = []
-    for column, name in QUANTITIES.items():
+    metric = Metric.of(one)
+    for column, name in quantities(metric).items():
         left, right = one.get(column), other.get(column)
         if left is None and right is None:
             continue
-        cells = ["-" if value is None else shown(column, value) for value in (left, right)]
+        cells = ["-" if value is None else shown(column, value, metric) for value in (left, right)]
         ratio = f"{right / left:.2f}" if left and right is not None else ""
         rows.append([name, *cells, ratio])
     return rows

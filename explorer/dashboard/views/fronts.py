@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from explorer.core.metric import Metric
 from explorer.dashboard.brush import Brush, inside
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.theme import Theme
@@ -53,7 +54,9 @@ def figure(snapshot: Snapshot, device: str | None, brush: Brush, budget_ms: floa
             _add_near(drawn, group, snapshot, str(compression), standing, theme)
     drawn.update_layout(shapes=budget_shapes(budget_ms, theme))
     drawn.update_xaxes(title_text=layout.LATENCY_TITLE, **theme.axis(), **layout.scale(rows["latency_ms"]))
-    drawn.update_yaxes(title_text="Validation accuracy", tickformat=".1%", **theme.axis())
+    metric = Metric.of_frame(rows)
+    ticks = ".1%" if metric.is_accuracy else None
+    drawn.update_yaxes(title_text=f"Validation {metric.name}", tickformat=ticks, **theme.axis())
     return drawn
 
 
@@ -83,7 +86,7 @@ def _add_many(drawn: go.Figure, rows: pd.DataFrame, name: str, marker: Mapping[s
     drawn.add_trace(
         scatter(
             x=rows["latency_ms"].to_numpy(dtype="float32"),
-            y=rows["accuracy"].to_numpy(dtype="float32"),
+            y=rows[Metric.of_frame(rows).name].to_numpy(dtype="float32"),
             customdata=rows["number"].to_numpy(dtype="int32"),
             mode="markers",
             marker={"size": 7 if len(rows) < MANY else 5, **marker},
@@ -117,10 +120,11 @@ def _packed(numbers: NDArray[Any]) -> dict[str, str]:
 def _add_line(drawn: go.Figure, front: pd.DataFrame, theme: Theme) -> None:
     import plotly.graph_objects as go
 
-    ordered = front.sort_values(["latency_ms", "accuracy"])
+    metric = Metric.of_frame(front)
+    ordered = front.sort_values(["latency_ms", metric.name], ascending=[True, metric.maximised])
     line = {"color": theme.front, "width": 2, "shape": "hv"}
     drawn.add_trace(
-        go.Scatter(x=ordered["latency_ms"], y=ordered["accuracy"], mode="lines", line=line, hoverinfo="skip")
+        go.Scatter(x=ordered["latency_ms"], y=ordered[metric.name], mode="lines", line=line, hoverinfo="skip")
     )
 
 

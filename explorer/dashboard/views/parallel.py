@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from explorer.core.metric import Metric
 from explorer.dashboard.brush import GAP, Axis, Brush, Part, axes, inside, text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.theme import Theme
@@ -126,7 +127,8 @@ def _shades(rows: pd.DataFrame) -> NDArray[np.intp]:
     """Return the shade of every stack, from 0 for the least accurate to `SHADES` - 1."""
     import numpy as np
 
-    ranks = rows["accuracy"].rank(method="first").to_numpy()
+    metric = Metric.of_frame(rows)
+    ranks = (metric.sign * rows[metric.name]).rank(method="first").to_numpy()
     return np.minimum((ranks - 1) * SHADES // max(1, len(rows)), SHADES - 1).astype(np.intp)
 
 

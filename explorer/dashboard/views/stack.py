@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dash import html
@@ -10,6 +11,7 @@ from dash.development.base_component import Component
 
 from explorer.core.configuration import LAYERS
 from explorer.core.errors import ExplorerError
+from explorer.core.metric import Metric
 from explorer.dashboard.brush import text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import duration, facts, fault, moment, note, table
@@ -19,7 +21,7 @@ from explorer.results.history import history_of
 from explorer.results.trial import LayerAccount, Trial
 
 QUANTITIES: Mapping[str, str] = {  # column → what it is called; those that a trial lacks are left out
-    "accuracy": "accuracy (validation)", "test_accuracy": "accuracy (test)", "latency_ms": "latency",
+    "latency_ms": "latency",
     "latency_p90_ms": "90 of 100 runs take at most", "latency_p99_ms": "99 of 100 runs take at most",
     "first_ms": "first inference", "load_ms": "loading", "images_per_second": "images per second",
     "size_bytes": "size", "peak_memory_bytes": "memory while it runs", "macs": "multiplications",
@@ -58,15 +60,21 @@ def _part(title: str, make: Callable[[], list[Component]]) -> html.Section:
     return html.Section([html.H4(title), *content])
 
 
+def quantities(metric: Metric) -> dict[str, str]:
+    """Return column → what it is called, of all that a complete trial may have reached, its metric first."""
+    return {metric.name: f"{metric.name} (validation)", metric.test: f"{metric.name} (test)", **QUANTITIES}
+
+
 def results(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a complete trial has reached, as names and values for people."""
-    found = []
-    for column, name in QUANTITIES.items():
+    found, metric = [], Metric.of(row)
+    for column, name in quantities(metric).items():
         if (value := row.get(column)) is None:
             continue
         low, high = _ends(row, column)
-        within = f" ({shown(column, low)} to {shown(column, high)})" if low is not None and high is not None else ""
-        found.append((name, shown(column, value) + within))
+        say = partial(shown, column, metric=metric)
+        within = f" ({say(low)} to {say(high)})" if low is not None and high is not None else ""
+        found.append((name, say(value) + within))
     if row.get("convolutions") is not None:
         found.append(("convolutions as asked", f"{row['convolutions_as_asked']} of {row['convolutions']}"))
     if why := row.get("latency_disturbed"):
@@ -79,10 +87,10 @@ def _ends(row: Mapping[str, Any], column: str) -> tuple[float | None, float | No
     return row.get(f"{stem}_low{unit}"), row.get(f"{stem}_high{unit}")
 
 
-def shown(column: str, value: float) -> str:
-    """Return a quantity's value for people, with its unit."""
-    if column.endswith("accuracy"):
-        return readable.share(value)
+def shown(column: str, value: float, metric: Metric) -> str:
+    """Return a quantity's value for people, with its unit; `metric` is what the study's networks are judged by."""
+    if column in (metric.name, metric.test):
+        return metric.text(value)
     said = readable.quantity(column, value)
     return f"{said} ms" if column.endswith("_ms") else said
 

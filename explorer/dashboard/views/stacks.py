@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from explorer.core.metric import Metric
 from explorer.dashboard.brush import Brush, inside, text
 from explorer.dashboard.brush import axes as axes_of
 from explorer.dashboard.state import Snapshot
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = 15  # of a page
-ORDERS = {  # what one may sort by → whether the best have the lowest values
+ORDERS = {  # what one may sort by, "accuracy" being the study's metric → whether the best have the lowest values
     "accuracy": False, "latency_ms": True, "size_bytes": True, "number": True, "front_probability": False
 }  # fmt: skip
 NAMES = {
@@ -42,7 +43,9 @@ def page(snapshot: Snapshot, device: str | None, brush: Brush, order: str, index
     rows = snapshot.on(device)
     if rows.empty:
         return Page(0, 1, 0, 0, note("no trial is complete yet"))
-    kept = rows[inside(rows, brush)].sort_values(order, ascending=ORDERS[order], kind="stable")
+    metric = Metric.of_frame(rows)
+    by, ascending = (metric.name, not metric.maximised) if order == "accuracy" else (order, ORDERS[order])
+    kept = rows[inside(rows, brush)].sort_values(by, ascending=ascending, kind="stable")
     pages = max(1, math.ceil(len(kept) / ROWS))
     index = max(0, min(index, pages - 1))
     content = _table(rows, kept.iloc[ROWS * index : ROWS * (index + 1)])
@@ -50,13 +53,14 @@ def page(snapshot: Snapshot, device: str | None, brush: Brush, order: str, index
 
 
 def _table(rows: pd.DataFrame, shown: pd.DataFrame) -> Component:
-    varying = [axis.name for axis in axes_of(rows) if axis.name not in ("accuracy", "latency_ms", "size_bytes")]
+    metric = Metric.of_frame(rows)
+    varying = [axis.name for axis in axes_of(rows) if axis.name not in (metric.name, "latency_ms", "size_bytes")]
     varying = [name for name in varying if not name.endswith("_bytes")]
-    heads = ("trial", "accuracy", "latency (ms)", "95 % interval", "size", "on front", *varying)
+    heads = ("trial", metric.name, "latency (ms)", "95 % interval", "size", "on front", *varying)
     cells: list[list[Shown]] = [
         [
             open_button(int(row["number"])),
-            readable.share(row["accuracy"]),
+            metric.text(row[metric.name]),
             f"{row['latency_ms']:.3f}",
             f"{row['latency_low_ms']:.3f} to {row['latency_high_ms']:.3f}" if "latency_low_ms" in row else "",
             readable.size(int(row["size_bytes"])),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.core.metric import ACCURACY, Metric
+from explorer.core.quantities import LATENCY
 from explorer.core.sessions import DISTURBED, EMULATED
 from explorer.core.statistics import Interval, ratio_interval
 from explorer.fronts.pareto import violations
@@ -21,9 +22,9 @@ from explorer.space.limits import Limit
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    "number", "state", str(ACCURACY), *LATENCY.columns, DISTURBED, EMULATED, "standing", "front_probability",
-    "factor", "factor_low", "factor_high", "fastest",
+STANDING = (
+    *LATENCY.columns, DISTURBED, EMULATED, "standing", "front_probability", "factor", "factor_low", "factor_high",
+    "fastest",
 )  # fmt: skip
 Row = Mapping[str, Any]  # column → value
 ON, TIED, OFF, BEYOND = "on it", "tied", "off it", "beyond a limit"  # how a stack stands to the front of a device
@@ -68,8 +69,8 @@ class Comparison:
         - ``front_of``, and ``stack``, a number that is equal for the same stack
         - every axis but the device, and ``device``
         - ``number`` and ``state`` of the stack's trial on `device`; both are gaps where there is none
-        - ``accuracy``, ``latency_ms``, ``latency_low_ms``, ``latency_high_ms``, ``latency_disturbed``,
-          ``latency_emulated``
+        - ``accuracy`` or the study's metric, ``latency_ms``, ``latency_low_ms``, ``latency_high_ms``,
+          ``latency_disturbed``, ``latency_emulated``
         - ``standing``: `ON`, `TIED`, `OFF` or `BEYOND`; ``front_probability`` for the first two
         - ``factor``: the latency over that of the fastest stack on `device` that is at least as accurate, takes as
           many images at once and keeps the limits; the stack itself counts as one. At least 1.
@@ -78,6 +79,8 @@ class Comparison:
     choices
         Axis → device → `Chosen`, of the axes on which one front has a choice that another one has not; devices without
         a front are left out.
+    metric
+        What the study's networks are judged by.
     """
 
     devices: tuple[str, ...]
@@ -85,6 +88,7 @@ class Comparison:
     emulated: tuple[str, ...]
     rows: pd.DataFrame
     choices: Mapping[str, Mapping[str, Chosen]]
+    metric: Metric = ACCURACY
 
     def as_dict(self) -> dict[str, object]:
         """Return the comparison as plain values for JSON."""
@@ -123,14 +127,21 @@ def compare(
     homes = devices if device is None else [device]
     trials = one_each(frame, frame.index.to_series().isin(best.index))
     on_each = {name: _Device.of(rows, fronts, limits) for name, rows in trials.groupby("device")}
+    metric = Metric.of_frame(frame)
     rows = [
-        {"front_of": home, "stack": stack, **_axes(trials.loc[index]), "device": there, **on_each[there].costs(stack)}
+        {
+            "front_of": home,
+            "stack": stack,
+            **_axes(trials.loc[index]),
+            "device": there,
+            **on_each[there].costs(stack, metric),
+        }
         for home in homes
         for index, stack in _stacks(trials, best[best["device"] == home] if len(best) else best)
         for there in (home, *(other for other in devices if other != home))
     ]
     emulated = tuple(sorted(emulated_devices(frame).intersection(devices)))
-    return Comparison(tuple(devices), tuple(homes), emulated, _framed(rows), _choices(frame, best))
+    return Comparison(tuple(devices), tuple(homes), emulated, _framed(rows, metric), _choices(frame, best), metric)
 
 
 def _stacks(trials: pd.DataFrame, front: pd.DataFrame) -> list[tuple[Any, int]]:
@@ -144,11 +155,12 @@ def _axes(row: pd.Series[Any]) -> dict[str, Choice]:
     return {axis: choices[axis] for axis in OTHER_AXES}
 
 
-def _framed(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+def _framed(rows: Sequence[Mapping[str, object]], metric: Metric) -> pd.DataFrame:
     """Return the rows as a frame, its whole numbers whole where other rows have gaps."""
     import pandas as pd
 
-    found = pd.DataFrame(rows, columns=["front_of", "stack", *OTHER_AXES, "device", *COLUMNS])
+    columns = ["front_of", "stack", *OTHER_AXES, "device", "number", "state", metric.name, *STANDING]
+    found = pd.DataFrame(rows, columns=columns)
     return found.astype({"number": "Int64", "fastest": "Int64"})
 
 
@@ -178,15 +190,16 @@ class _Device:
         by_stack = {row["stack"]: row for row in _rows(trials)}
         return _Device(by_stack, measured, {row["number"]: row for row in _rows(fronts)})
 
-    def costs(self, stack: int) -> dict[str, object]:
+    def costs(self, stack: int, metric: Metric) -> dict[str, object]:
         """Return what is on record of `stack` here, how it stands to the front, and its factor; all where it ran."""
         row = self.trials.get(stack)
         if row is None:
             return {}
         if row["state"] != "complete":
             return {"number": row["number"], "state": row["state"]}
-        known = {name: row.get(name) for name in ("number", "state", str(ACCURACY), DISTURBED, EMULATED)}
-        return {**known, **LATENCY.as_columns(LATENCY.interval(row)), **self._standing(row), **self._factor(row)}
+        known = {name: row.get(name) for name in ("number", "state", metric.name, DISTURBED, EMULATED)}
+        latency = LATENCY.as_columns(LATENCY.interval(row))
+        return {**known, **latency, **self._standing(row), **self._factor(row, metric)}
 
     def _standing(self, row: Row) -> dict[str, object]:
         found = self.fronts.get(row["number"])
@@ -194,9 +207,10 @@ class _Device:
             return {"standing": OFF if row["stack"] in self.rivals["stack"].array else BEYOND}
         return {"standing": TIED if found["tied"] else ON, "front_probability": found["front_probability"]}
 
-    def _factor(self, row: Row) -> dict[str, object]:
+    def _factor(self, row: Row, metric: Metric) -> dict[str, object]:
         rivals = self.rivals
-        as_good = rivals[(rivals[str(ACCURACY)] >= row[str(ACCURACY)]) & (rivals["batch"] == row["batch"])]
+        better = metric.sign * (rivals[metric.name] - row[metric.name]) >= 0
+        as_good = rivals[better & (rivals["batch"] == row["batch"])]
         fastest = next(iter(_rows(as_good[:1])), row)
         factor = Interval(1.0, 1.0, 1.0)
         if row[str(LATENCY)] <= fastest[str(LATENCY)]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.markup import escape
 
-from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY
 from explorer.results import export, readable
 from explorer.results.across_devices.comparison import TIED
 from explorer.results.across_devices.same_stack import OTHER_AXES
@@ -32,7 +33,7 @@ def comparison_text(comparison: Comparison) -> Iterator[RenderableType]:
         on_front = [row for row in rows if row["front_of"] == device]
         if on_front:
             yield f"[bold]The front of {named[device]}[/], and its stacks on the other devices:"
-            yield _front_table(on_front, varying, named)
+            yield _front_table(on_front, varying, named, comparison.metric)
         else:
             yield f"No stack is on the front of {named[device]}."
     shared = [f"{axis} {readable.choice(each)}" for axis in OTHER_AXES if axis not in varying for each in chosen[axis]]
@@ -49,7 +50,7 @@ def comparison_text(comparison: Comparison) -> Iterator[RenderableType]:
         yield "On every axis the fronts of all devices have the same choices."
 
 
-def _front_table(rows: list[dict[str, Any]], varying: list[str], shown: Mapping[str, str]) -> Table:
+def _front_table(rows: list[dict[str, Any]], varying: list[str], shown: Mapping[str, str], metric: Metric) -> Table:
     """Return one line for each stack on the front of one device and each other device.
 
     Parameters
@@ -57,17 +58,19 @@ def _front_table(rows: list[dict[str, Any]], varying: list[str], shown: Mapping[
     shown
         Device → its name, marked if it is emulated.
     """
-    accuracies = any(_differs(row, home) for home, there in _by_stack(rows) for row in there)
-    heads = ("trial", "accuracy", "latency (ms)", "95 % interval")
-    named = ("on", "trial", *["accuracy"] * accuracies, "latency (ms)", "95 % interval")
+    accuracies = any(_differs(row, home, metric) for home, there in _by_stack(rows) for row in there)
+    heads = ("trial", metric.name, "latency (ms)", "95 % interval")
+    named = ("on", "trial", *[metric.name] * accuracies, "latency (ms)", "95 % interval")
     disturbed = any(row["latency_disturbed"] for row in rows)
     judged = ("front there", "times the fastest there", *["measured"] * disturbed)
     table = readable.table(*varying, *heads, *named, *judged)
     for home, there in _by_stack(rows):
-        stack = [*(readable.choice(home[axis]) for axis in varying), *_measured(home, True)]
+        stack = [*(readable.choice(home[axis]) for axis in varying), *_measured(home, metric)]
         for row in there:
             marks = [_mark(home, row)] * disturbed
-            table.add_row(*stack, shown[row["device"]], *_measured(row, accuracies), *_judged(row), *marks)
+            table.add_row(
+                *stack, shown[row["device"]], *_measured(row, metric if accuracies else None), *_judged(row), *marks
+            )
             stack = [""] * len(stack)
     return table
 
@@ -79,19 +82,19 @@ def _by_stack(rows: list[dict[str, Any]]) -> Iterator[tuple[Row, list[dict[str, 
         yield home, there
 
 
-def _differs(row: Row, home: Row) -> bool:
-    accuracy = row[str(ACCURACY)]
-    return accuracy is not None and accuracy != home[str(ACCURACY)]
+def _differs(row: Row, home: Row, metric: Metric) -> bool:
+    reached = row[metric.name]
+    return reached is not None and reached != home[metric.name]
 
 
-def _measured(row: Row, with_accuracy: bool) -> list[str]:
-    """Return trial, accuracy, latency and interval of a stack on one device; dashes for what it has not."""
+def _measured(row: Row, metric: Metric | None) -> list[str]:
+    """Return trial, metric if asked for, latency and interval of a stack on one device; dashes for what it has not."""
     number = DASH if row["number"] is None else str(row["number"])
     if row["state"] != "complete":
-        return [number, *[DASH] * (2 + with_accuracy)]
+        return [number, *[DASH] * (2 if metric is None else 3)]
     latency, low, high = (row[column] for column in LATENCY.columns)
-    accuracy = [readable.share(row[str(ACCURACY)])] * with_accuracy
-    return [number, *accuracy, f"{latency:.3f}", DASH if low is None else f"{low:.3f} to {high:.3f}"]
+    reached = [] if metric is None else [metric.text(row[metric.name])]
+    return [number, *reached, f"{latency:.3f}", DASH if low is None else f"{low:.3f} to {high:.3f}"]
 
 
 def _judged(row: Row) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from explorer.core.configuration import parts
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import ACCURACY, LATENCY, Quantity, on_device
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, Quantity, on_device
 from explorer.core.statistics import Interval, ratio_interval
 from explorer.results.answers.goals import Drop, Goals, Row, SpeedUp
 
@@ -92,13 +93,14 @@ def drops(measured: pd.DataFrame, frame: pd.DataFrame) -> dict[Hashable, Drop]:
     frame
         One row per trial, on whatever device: an accuracy is the same on each.
     """
+    metric = Metric.of_frame(frame)
     bases: dict[tuple[object, ...], tuple[int, float]] = {}
     for _, row in _uncompressed(frame):
-        network, accuracy = _of(row, NETWORK), row[str(ACCURACY)]
-        if network not in bases or accuracy > bases[network][1]:
-            bases[network] = int(row["number"]), accuracy
+        network, reached = _of(row, NETWORK), row[metric.name]
+        if network not in bases or metric.gain(reached, bases[network][1]) > 0:
+            bases[network] = int(row["number"]), reached
     return {
-        index: Drop(*bases[network], bases[network][1] - row[str(ACCURACY)])
+        index: Drop(*bases[network], metric.gain(bases[network][1], row[metric.name]))
         for index, row in _rows(measured)
         if (network := _of(row, NETWORK)) in bases
     }
@@ -144,9 +146,10 @@ def _latencies(row: Row) -> list[tuple[str, int, Interval]]:
 
 def _uncompressed(frame: pd.DataFrame) -> list[tuple[Hashable, Row]]:
     """Return index and row of each measured trial of an uncompressed network."""
-    if "accuracy" not in frame:  # no trial is complete yet
+    metric = Metric.of_frame(frame)
+    if metric.name not in frame:  # no trial is complete yet
         return []
-    measured = frame[str(ACCURACY)].notna() & frame[str(LATENCY)].notna()
+    measured = frame[metric.name].notna() & frame[str(LATENCY)].notna()
     return _rows(frame[(frame["state"] == "complete") & (frame["compression"] == UNCOMPRESSED) & measured])
 
 

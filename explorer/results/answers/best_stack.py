@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.core.errors import ExplorerError, did_you_mean
+from explorer.core.metric import Metric
 from explorer.results.answers.bases import judge
 from explorer.results.answers.goals import Drop, Goals, SpeedUp
 from explorer.results.stack import Choice, OnDevice, Stack, stack_of
@@ -76,7 +77,7 @@ class Best:
         stacks = {"stack": self.stack, "next_better": self.next_better, "nearest": self.nearest}
         return {
             "device": self.device,
-            **vars(self.goals),
+            **self.goals.as_dict(),
             **{name: stack and stack.as_dict() for name, stack in stacks.items()},
             "crosses_budget": self.crosses_budget,
             "confidence": self.confidence,
@@ -99,6 +100,7 @@ def best(
     max_drop: float | None = None,
     speed_up: float | None = None,
     everywhere: pd.DataFrame | None = None,
+    metric_bound: float | None = None,
 ) -> Best:
     """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
@@ -110,9 +112,9 @@ def best(
     ----------
     frame
         One row per trial.
-    latency_ms, min_accuracy, confidence, max_drop, speed_up
-        See `Goals`, which has them as ``budget_ms``, ``min_accuracy``, ``min_confidence``, ``max_drop`` and
-        ``min_speed_up``.
+    latency_ms, min_accuracy, confidence, max_drop, speed_up, metric_bound
+        See `Goals`, which has them as ``budget_ms``, ``min_accuracy``, ``min_confidence``, ``max_drop``,
+        ``min_speed_up`` and ``metric_bound``.
     everywhere
         The trials on all devices, among which the uncompressed ones tell the accuracy; `frame` unless given.
 
@@ -121,7 +123,8 @@ def best(
     ExplorerError
         If no trial has run on the device, a goal cannot be meant, or no trial has a base that a goal is relative to.
     """
-    asked = Goals(latency_ms, min_accuracy, max_drop, speed_up, confidence)
+    metric = Metric.of_frame(frame if everywhere is None else everywhere)
+    asked = Goals(latency_ms, min_accuracy, max_drop, speed_up, confidence, metric_bound, metric)
     devices = sorted(frame["device"].unique()) if len(frame) else []
     if device not in devices:
         raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
@@ -141,7 +144,9 @@ def best(
         stack=stack,
         crosses_budget=stack is not None and latency_ms is not None and stack.high_ms > latency_ms,
         confidence=found.likely.get(index) if stack and asked.bounds_latency else None,
-        next_better=_first(_by_latency(enough[enough["accuracy"] > stack.accuracy])) if stack else None,
+        next_better=_first(_by_latency(enough[metric.sign * (enough[metric.name] - stack.accuracy) > 0]))
+        if stack
+        else None,
         nearest=None if stack else _first(told),
         drop=found.drops.get(index),
         speed_ups=found.speed_ups.get(index, ()),
@@ -152,11 +157,21 @@ def best(
 
 
 def by_accuracy(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured ones among complete trials: the most accurate first, then the fastest, then the smallest."""
+    """Return the measured ones among complete trials: the most accurate first, then the fastest, then the smallest.
+
+    Of another metric than the accuracy, the best first.
+    """
     if rows.empty:
         return rows
-    measured = rows[rows["latency_ms"].notna() & rows["accuracy"].notna()]
-    return measured.sort_values(["accuracy", "latency_ms", "size_bytes"], ascending=[False, True, True], kind="stable")
+    metric = Metric.of_frame(rows)
+    measured = rows[rows["latency_ms"].notna() & rows[metric.name].notna()]
+    order = [metric.name, "latency_ms", "size_bytes"]
+    return measured.sort_values(order, ascending=[not metric.maximised, True, True], kind="stable")
+
+
+def _better(rows: pd.DataFrame, stack: Stack, metric: Metric) -> pd.DataFrame:
+    """Return the rows whose metric is better than the stack's."""
+    return rows[metric.sign * (rows[metric.name] - stack.accuracy) > 0]
 
 
 def _by_latency(rows: pd.DataFrame) -> pd.DataFrame:

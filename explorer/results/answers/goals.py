@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import ACCURACY, LATENCY
+from explorer.core.metric import ACCURACY, Metric
+from explorer.core.quantities import LATENCY
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty
 
@@ -28,12 +29,17 @@ class Goals:
     min_accuracy
         Share of the validation images that it classifies at least.
     max_drop
-        Share of the validation images by which its accuracy may lie below that of the uncompressed network.
+        Share of the validation images by which its accuracy may lie below that of the uncompressed network; of another
+        metric, by how much it may be worse.
     min_speed_up
         Times that it is at least as fast as the uncompressed network.
     min_confidence
         Probability, above 0 and below 1, with which it must keep the budget and reach the speed-up; None where the
         medians alone must.
+    metric_bound
+        The same as `min_accuracy` for a metric of the user's own: what it is at least or, minimised, at most.
+    metric
+        What the study's networks are judged by; drops are in its unit.
 
     Raises
     ------
@@ -46,29 +52,49 @@ class Goals:
     max_drop: float | None = None
     min_speed_up: float | None = None
     min_confidence: float | None = None
+    metric_bound: float | None = None
+    metric: Metric = ACCURACY
 
     def __post_init__(self) -> None:
         if self.min_confidence is not None and not 0 < self.min_confidence < 1:
             raise ExplorerError(f"confidence is a probability above 0 and below 1, not {self.min_confidence:g}")
-        if self.max_drop is not None and not 0 <= self.max_drop < 1:
+        if self.min_accuracy is not None and not self.metric.is_accuracy:
+            raise ExplorerError(
+                f"this study has {self.metric.name} in place of an accuracy; give --metric-bound for --min-accuracy"
+            )
+        if self.metric_bound is not None and self.metric.is_accuracy:
+            raise ExplorerError("this study has no metric of its own but an accuracy; give --min-accuracy")
+        if self.max_drop is not None and not 0 <= self.max_drop < (1 if self.metric.is_accuracy else math.inf):
+            if not self.metric.is_accuracy:
+                raise ExplorerError(f"max drop is a loss of {self.metric.name} from 0, not {self.max_drop:g}")
             raise ExplorerError(
                 f"max drop is a share from 0 to below 1, such as 0.01 for one point of accuracy, not {self.max_drop:g}"
             )
         if self.min_speed_up is not None and not 0 < self.min_speed_up < math.inf:
             raise ExplorerError(f"speed-up is a factor above 0, such as 2 for twice as fast, not {self.min_speed_up:g}")
-        if not self.bounds_latency and self.min_accuracy is None and self.max_drop is None:
-            raise ExplorerError(
-                "nothing is asked of the stack; give --latency-ms, --speed-up, --max-drop or --min-accuracy"
-            )
+        if not self.bounds_latency and self.least is None and self.max_drop is None:
+            option = "--min-accuracy" if self.metric.is_accuracy else "--metric-bound"
+            raise ExplorerError(f"nothing is asked of the stack; give --latency-ms, --speed-up, --max-drop or {option}")
         if self.min_confidence is not None and not self.bounds_latency:
             raise ExplorerError(
                 "a confidence says how surely a stack is fast enough; give --latency-ms or --speed-up with it"
             )
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the goals as plain values for JSON; those of a metric of the user's own only where there is one."""
+        own = ("metric", "metric_bound")
+        asked = {name: value for name, value in vars(self).items() if name not in own}
+        return asked if self.metric.is_accuracy else {**asked, "metric_bound": self.metric_bound, **self.metric.columns}
+
     @property
     def bounds_latency(self) -> bool:
         """Whether a stack has to be fast enough: the most accurate such one is wanted then, and else the fastest."""
         return self.budget_ms is not None or self.min_speed_up is not None
+
+    @property
+    def least(self) -> float | None:
+        """The worst value of the metric that is good enough; None where any is."""
+        return self.min_accuracy if self.metric_bound is None else self.metric_bound
 
     def likely(self, latencies: Sequence[Interval], speed_ups: Sequence[SpeedUp]) -> float:
         """Return the probability that a stack is fast enough on each of its devices.
@@ -90,7 +116,7 @@ class Goals:
     def is_accurate(self, row: Row, drop: Drop | None) -> bool:
         """Tell whether a trial on record is accurate enough; without a base, it is not where that is asked."""
         near = self.max_drop is None or (drop is not None and drop.drop <= self.max_drop + ROUNDING)
-        return near and row[str(ACCURACY)] >= (self.min_accuracy or 0)
+        return near and (self.least is None or self.metric.gain(row[self.metric.name], self.least) >= 0)
 
 
 class Drop(NamedTuple):
@@ -101,7 +127,7 @@ class Drop(NamedTuple):
     base
         Number of the uncompressed trial.
     base_accuracy, drop
-        Shares of the validation images; `drop` is negative for a stack that is the more accurate one.
+        Shares of the validation images, or values of another metric; `drop` is negative for a stack that is better.
     """
 
     base: int

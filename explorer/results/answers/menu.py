@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.core.errors import ExplorerError
-from explorer.fronts.knee import AXES, knees
+from explorer.fronts.knee import axes, knees
 from explorer.fronts.pareto import on_front
 from explorer.results.answers.bases import drops, speed_ups
 from explorer.results.answers.best_stack import by_accuracy
@@ -89,8 +89,9 @@ def menu(
             raise ExplorerError(f"a budget is a latency above 0 ms, not {budget:g}")
     rows = frame[frame["device"] == device] if len(frame) else frame
     measured = by_accuracy(rows[rows["state"] == "complete"]) if len(rows) else rows
-    front = measured[on_front(measured, AXES, limits)] if len(measured) else measured
-    steps = front.drop_duplicates(list(AXES)).sort_values("latency_ms", kind="stable") if len(front) else front
+    both = axes(frame)
+    front = measured[on_front(measured, both, limits)] if len(measured) else measured
+    steps = front.drop_duplicates(list(both)).sort_values("latency_ms", kind="stable") if len(front) else front
     bends = set(knees(steps).values())
     lost, gained = drops(measured, frame if everywhere is None else everywhere), speed_ups(measured)
     entries = []

@@ -7,8 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from explorer.core.metric import Metric
 from explorer.fronts import certainty
-from explorer.fronts.knee import AXES, knees
+from explorer.fronts.knee import axes, knees
 from explorer.fronts.pareto import on_front, violations
 from explorer.results import readable
 from explorer.results.answers.best_stack import Stack, stack_of
@@ -16,7 +17,6 @@ from explorer.results.emulated import emulated_devices
 from explorer.results.figures import layout
 from explorer.results.figures.layout import BEYOND, DOMINATED, LOOKS, ON_FRONT, TIED
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from explorer.results.figures.kinds import Options, Study
 
-FRONT: Mapping[str, Direction] = AXES
 GAP_PX = 115
 
 
@@ -78,10 +77,11 @@ def fronts(frame: pd.DataFrame, title: str, budget_ms: float | None = None, limi
 
 def with_standing(measured: pd.DataFrame, limits: Sequence[Limit]) -> pd.DataFrame:
     """Return complete trials with the columns ``standing``, one of `LOOKS`, and ``front_probability``."""
-    probability = certainty.front_probabilities(measured, FRONT, limits)
+    both = axes(measured)
+    probability = certainty.front_probabilities(measured, both, limits)
     standing = probability.map(lambda likely: TIED if likely >= certainty.TIED_FROM else DOMINATED).astype(object)
     standing[(violations(measured, limits) > 0) & (standing != TIED)] = BEYOND
-    standing[on_front(measured, FRONT, limits)] = ON_FRONT
+    standing[on_front(measured, both, limits)] = ON_FRONT
     return measured.assign(standing=standing, front_probability=probability)
 
 
@@ -90,11 +90,13 @@ def _draw_device(
 ) -> None:
     import plotly.graph_objects as go
 
-    front = rows[rows["standing"] == ON_FRONT].sort_values(["latency_ms", "accuracy"])
+    metric = Metric.of_frame(rows)
+    front = rows[rows["standing"] == ON_FRONT]
+    front = front.sort_values(["latency_ms", metric.name], ascending=[True, metric.maximised])
     line = {"color": "#444", "width": 2, "shape": "hv"}
     figure.add_trace(
         go.Scatter(
-            x=front["latency_ms"], y=front["accuracy"], mode="lines", line=line, hoverinfo="skip", showlegend=False
+            x=front["latency_ms"], y=front[metric.name], mode="lines", line=line, hoverinfo="skip", showlegend=False
         ),
         **place,
     )
@@ -138,7 +140,8 @@ def _points(rows: pd.DataFrame, styles: Mapping[str, Mapping[str, str]], compres
 
 def hover(stack: Stack, front_probability: float, standing: str) -> str:
     """Return the whole stack, layer by layer, as the HTML that Plotly shows over a point."""
-    test = "" if stack.test_accuracy is None else f", test {stack.test_accuracy:.2%}"
+    metric = stack.metric
+    test = "" if stack.test_accuracy is None else f", test {_value(stack.test_accuracy, metric)}"
     likely = f" (on it with {readable.probability(front_probability)})" if standing == TIED else ""
     disturbed = [f"   disturbed: {html.escape(stack.disturbed)}"] if stack.disturbed else []
     lines = [
@@ -146,7 +149,7 @@ def hover(stack: Stack, front_probability: float, standing: str) -> str:
         f"<b>{stack.latency_ms:.3f} ms</b>  95 % interval {stack.latency.low:.3f} to {stack.latency.high:.3f} ms",
         *disturbed,
         *[f"   {readable.EMULATED}"] * stack.emulated,
-        f"<b>{stack.accuracy:.2%}</b> validation accuracy{test}",
+        f"<b>{_value(stack.accuracy, metric)}</b> validation {metric.name}{test}",
         f"<b>{readable.size(stack.size_bytes)}</b> compiled size",
         "",
     ]
@@ -154,3 +157,8 @@ def hover(stack: Stack, front_probability: float, standing: str) -> str:
         text = ", ".join(f"{axis} {choice}" for axis, choice in choices.items() if choice is not None)
         lines.append(f"<i>{html.escape(layer)}</i><br>   {html.escape(text)}")
     return "<br>".join(lines)
+
+
+def _value(reached: float, metric: Metric) -> str:
+    """Return an accuracy as Plotly's axes have it, ``"97.33%"``, and another metric with four digits."""
+    return f"{reached:.2%}" if metric.is_accuracy else metric.text(reached)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from explorer.core.metric import Metric
 from explorer.fronts.knee import knees
 from explorer.fronts.pareto import violations
 from explorer.space.limits import Limit
@@ -75,8 +76,8 @@ def knee(rows: pd.DataFrame) -> go.Scatter:
     """Return a ring around the knee of a front; `rows` has its trial, or none where the front has none."""
     import plotly.graph_objects as go
 
-    latency, accuracy = rows["latency_ms"], rows["accuracy"]
-    return go.Scatter(x=latency, y=accuracy, mode="markers", marker=KNEE, hoverinfo="skip", showlegend=False)
+    latency, reached = rows["latency_ms"], rows[Metric.of_frame(rows).name]
+    return go.Scatter(x=latency, y=reached, mode="markers", marker=KNEE, hoverinfo="skip", showlegend=False)
 
 
 def add_choices(figure: go.Figure, looks: Mapping[str, Mapping[str, str]]) -> None:
@@ -110,7 +111,8 @@ def heading(
     tied = f"thinly outlined: {TIED}; " if with_ties else ""
     explained = f"outlined: {ON_FRONT}; {tied}faint: {faint}; bars: 95 % interval of the median"
     small = f'<span style="font-size:13px;color:#555">{said} · {explained}</span>'
-    return f"<b>{html.escape(title)}: accuracy against latency</b><br>{small}"
+    metric = Metric.of_frame(frame)
+    return f"<b>{html.escape(title)}: {metric.name} against latency</b><br>{small}"
 
 
 def dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) -> None:
@@ -122,8 +124,9 @@ def dress(figure: go.Figure, measured: pd.DataFrame, heading: str, rows: int) ->
         figure.add_annotation(text="no trial is complete yet", showarrow=False, font={"size": 18, "color": "#777"})
         return
     figure.update_xaxes(title_text=LATENCY_TITLE, **AXIS, **scale(measured["latency_ms"]))
-    figure.update_yaxes(tickformat=".1%", **AXIS)
-    figure.update_yaxes(title_text="Validation accuracy", col=1)
+    metric = Metric.of_frame(measured)
+    figure.update_yaxes(tickformat=".1%" if metric.is_accuracy else None, **AXIS)
+    figure.update_yaxes(title_text=f"Validation {metric.name}", col=1)
 
 
 def set_layout(figure: go.Figure, heading: str, rows: int = 1) -> None:

@@ -9,7 +9,8 @@ from rich.cells import cell_len, chop_cells
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.core.quantities import ACCURACY, LATENCY, SIZE
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, SIZE
 from explorer.core.sessions import EMULATED
 from explorer.results import readable
 from explorer.workspace.records import Record
@@ -110,12 +111,13 @@ def _results(outcome: Record | Failure) -> list[str]:
     """Return what came of a trial in ever fewer words."""
     if isinstance(outcome, Failure):
         return [outcome.message if outcome.skipped else f"failed in {outcome.stage}: {outcome.message}"]
-    accuracy, latency, size = (quantity.interval(outcome.values) for quantity in (ACCURACY, LATENCY, SIZE))
+    metric = Metric.of(outcome.values)
+    reached, latency, size = (each.interval(outcome.values) for each in (metric.quantity, LATENCY, SIZE))
     interval = f"[{latency.low:.3f}, {latency.high:.3f}]"
     taken = f"{latency.value:.3f} ms" + (" emulated" if EMULATED in outcome.values else "")
-    fewest = f"{readable.share(accuracy.value)}  {taken}"
+    fewest = f"{metric.text(reached.value)}  {taken}"
     return [
-        f"accuracy {accuracy.value:.4f}  {taken} {interval}  {size.value:,} B",
+        f"{metric.name} {reached.value:.4f}  {taken} {interval}  {size.value:,} B",
         f"{fewest}  {readable.size(int(size.value))}",
         fewest,
     ]

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import AXES
-from explorer.core.quantities import ACCURACY, LATENCY, SIZE
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, SIZE
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.study_report.pairs import axis_codes
 from explorer.space.limits import Limit
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # Columns that questions may take as given; a gap where the study has no such value on record.
 EXPECTED = (
-    "number", "state", *AXES, *ACCURACY.columns, *LATENCY.columns, str(SIZE), "macs", "weights", "nonzeros",
+    "number", "state", *AXES, *LATENCY.columns, str(SIZE), "macs", "weights", "nonzeros",
     "weight_bytes", "tuned_ratio", "tuned_ratio_low", "tuned_ratio_high", "convolutions", "convolutions_as_asked",
     "failed_stage", "failure_kind", "failure",
 )  # fmt: skip
@@ -34,7 +35,7 @@ class Evidence:
     name
         The study's.
     frame
-        One row per finished trial; it has at least the columns `EXPECTED`.
+        One row per finished trial; it has at least the columns `EXPECTED` and those of its metric.
     fronts
         The fronts of its devices and their ties, as `certainty.front_with_ties` returns them.
     left_out
@@ -58,17 +59,23 @@ class Evidence:
         emulated: bool = False,
     ) -> Evidence:
         """Return the evidence of a study's `frame` and `fronts`; that of emulated devices only if `emulated`."""
-        missing = [column for column in EXPECTED if column not in frame]
+        expected = (*EXPECTED, *Metric.of_frame(frame).quantity.columns)
+        missing = [column for column in expected if column not in frame]
         whole = frame.reindex(columns=[*frame.columns, *missing])
         left_out = frozenset() if emulated else emulated_devices(frame)
         beside, on_fronts = (without_emulated(rows, left_out) for rows in (whole, fronts))
         return Evidence(name, beside, on_fronts, objectives, tuple(limits), tuple(sorted(left_out)))
 
     @cached_property
+    def metric(self) -> Metric:
+        """What the study's networks are judged by."""
+        return Metric.of_frame(self.frame)
+
+    @cached_property
     def complete(self) -> pd.DataFrame:
-        """The rows with an accuracy and a latency on record, one for each stack: the last trial of it."""
+        """The rows with their metric and a latency on record, one for each stack: the last trial of it."""
         rows = self.frame[self.frame["state"] == "complete"]
-        rows = rows[rows[str(ACCURACY)].notna() & (rows[str(LATENCY)] > 0)]
+        rows = rows[rows[self.metric.name].notna() & (rows[str(LATENCY)] > 0)]
         return rows[~axis_codes(rows).duplicated(keep="last")]
 
     @cached_property

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import AXES
-from explorer.core.quantities import ACCURACY, LATENCY, Quantity
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, Quantity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,8 @@ def pairs(
 
         - ``ratio_of_times``, ``ratio_low``, ``ratio_high``: the stack's latency over its counterpart's, with the 95 %
           interval that follows from those of both
-        - ``accuracy_lost``, ``lost_low``, ``lost_high``: the counterpart's accuracy less the stack's, likewise
+        - ``accuracy_lost``, ``lost_low``, ``lost_high``: by how much the stack is less accurate, or its metric worse,
+          than the counterpart's, likewise
     """
     key = alike(codes, but)
     keyed = rows.assign(alike=key)
@@ -94,11 +96,14 @@ def _ratio(rows: pd.DataFrame) -> dict[str, Floats]:
 
 
 def _lost(rows: pd.DataFrame) -> dict[str, Floats]:
-    """Return the difference of two accuracies with its interval, each end by the root of two squared distances."""
+    """Return by how much the metric is worse with its interval, each end by the root of two squared distances."""
     import numpy as np
 
-    value, low, high = ends(rows, ACCURACY)
-    base, base_low, base_high = ends(rows, ACCURACY, "base_")
-    lost = base - value
+    metric = Metric.of_frame(rows)
+    value, low, high = ends(rows, metric.quantity)
+    base, base_low, base_high = ends(rows, metric.quantity, "base_")
+    lost = metric.sign * (base - value)
     below, above = np.hypot(base - base_low, high - value), np.hypot(base_high - base, value - low)
+    if not metric.maximised:
+        below, above = above, below
     return {"accuracy_lost": lost, "lost_low": lost - below, "lost_high": lost + above}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from explorer.core.metric import ACCURACY, Metric
 from explorer.core.statistics import Interval
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ def ratio(interval: Interval) -> str:
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
-def points(interval: Interval) -> str:
-    """Return a difference of two shares with its interval in points: ``"1.2 points (0.4 to 2.0)"``."""
+def points(interval: Interval, metric: Metric = ACCURACY) -> str:
+    """Return a difference of two accuracies with its interval in points, ``"1.2 points (0.4 to 2.0)"``.
+
+    That of another metric is in its unit.
+    """
+    if not metric.is_accuracy:
+        return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
     value, low, high = (100 * end + 0.0 for end in interval)
     return f"{value:.1f} points ({low:.1f} to {high:.1f})"
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from explorer.core.configuration import AXES
+from explorer.core.metric import Metric
 from explorer.results import readable
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def best_text(best: Best) -> RenderableType:
             return f"No stack is known{wanted} ({tried})."
         nearest = f"[bold]No stack fits[/]{wanted} ({tried}). The nearest:"
         return Group(nearest, stack_table(best.nearest), *_beside_the_base(best))
-    superlative = "most accurate" if best.goals.bounds_latency else "fastest"
+    superlative = _best_in(best.goals.metric) if best.goals.bounds_latency else "fastest"
     lines: list[RenderableType] = [f"[bold]The {superlative} stack[/]{wanted} ({tried}):", stack_table(best.stack)]
     lines += _beside_the_base(best)
     if best.confidence is not None:
@@ -49,10 +50,14 @@ def _wanted(goals: Goals) -> str:
 def _with(goals: Goals) -> str:
     """Return all goals but the budget in words."""
     asked = []
-    if goals.min_accuracy is not None:
-        asked.append(f"with at least {readable.share(goals.min_accuracy)} accuracy")
-    if goals.max_drop is not None:
+    metric = goals.metric
+    if goals.least is not None:
+        bound = "at least" if metric.maximised else "at most"
+        asked.append(f"with {bound} {metric.text(goals.least)} {metric.name}")
+    if goals.max_drop is not None and metric.is_accuracy:
         asked.append(f"at most {100 * goals.max_drop:g} points less accurate than the uncompressed network")
+    elif goals.max_drop is not None:
+        asked.append(f"its {metric.name} at most {goals.max_drop:g} worse than the uncompressed network's")
     if goals.min_speed_up is not None:
         asked.append(f"at least {goals.min_speed_up:g} times as fast as the uncompressed network")
     text = "".join(f" {'and ' * (index > 0)}{each}" for index, each in enumerate(asked))
@@ -72,9 +77,11 @@ def _kept(goals: Goals) -> str:
 def _beside_the_base(best: Best) -> Iterator[str]:
     """Yield what the stack loses and gains against the uncompressed network, and which trials tell so."""
     if best.drop is not None:
-        base, accuracy, drop = best.drop
-        less = f"{100 * drop:.2f} points below" if drop >= 0 else f"{-100 * drop:.2f} points above"
-        yield f"Its accuracy lies {less} the uncompressed network's {readable.share(accuracy)}: trial {base}."
+        base, reached, drop = best.drop
+        metric = best.goals.metric
+        side = "below" if (drop >= 0) == metric.maximised else "above"
+        less = f"{metric.difference(abs(drop))} {side}"
+        yield f"Its {metric.name} lies {less} the uncompressed network's {metric.text(reached)}: trial {base}."
     for each in best.speed_ups:
         on = f" on {escape(each.device)}" if len(best.speed_ups) > 1 else ""
         value, low, high = each.factor
@@ -101,22 +108,26 @@ def _notes(best: Best, stack: Stack) -> Iterator[str]:
 
 def _next_step(stack: Stack, better: Stack | None, goals: Goals) -> str:
     if better is None:
-        return (
-            f"No measured stack on this device {'that loses no more ' * (goals.max_drop is not None)}is more accurate."
-        )
+        than_this = "is more accurate" if stack.metric.is_accuracy else f"has a better {stack.metric.name}"
+        return f"No measured stack on this device {'that loses no more ' * (goals.max_drop is not None)}{than_this}."
     changes = ", ".join(
         f"{axis} {readable.choice(better.choices[axis])}"
         for axis in AXES
         if better.choices[axis] != stack.choices[axis] and better.choices[axis] is not None
     )
-    gained = f"{100 * (better.accuracy - stack.accuracy):.2f} points"
+    metric = stack.metric
+    gained = metric.difference(metric.gain(better.accuracy, stack.accuracy))
+    more = "more accurate" if metric.is_accuracy else f"better in {metric.name}"
     if goals.budget_ms is not None and goals.min_speed_up is None and better.latency_ms <= goals.budget_ms:
         kept = readable.probability(better.keeps(goals.budget_ms))
-        return (
-            f"One more accurate by {gained} keeps the budget with {kept} only: trial {better.number}, with {changes}."
-        )
+        return f"One {more} by {gained} keeps the budget with {kept} only: trial {better.number}, with {changes}."
     cost = f"{better.latency_ms - stack.latency_ms:.3f} ms"
-    return f"The next more accurate one costs {cost} for {gained}: trial {better.number}, with {changes}."
+    following = "The next more accurate one" if metric.is_accuracy else f"The next one better in {metric.name}"
+    return f"{following} costs {cost} for {gained}: trial {better.number}, with {changes}."
+
+
+def _best_in(metric: Metric) -> str:
+    return "most accurate" if metric.is_accuracy else f"best {metric.name}"
 
 
 def stack_table(stack: Stack) -> Table:
@@ -126,11 +137,12 @@ def stack_table(stack: Stack) -> Table:
         text = ", ".join(f"{axis} {readable.choice(choice)}" for axis, choice in choices.items() if choice is not None)
         table.add_row(f"  [cyan]{escape(layer)}[/]", text)
     images = f" ({stack.test_images} images)" if stack.test_images else ""
-    test = "" if stack.test_accuracy is None else f", {readable.share(stack.test_accuracy)} test{images}"
+    metric = stack.metric
+    test = "" if stack.test_accuracy is None else f", {metric.text(stack.test_accuracy)} test{images}"
     within = ""
     if ends := stack.accuracy_interval:
-        within = f", 95 % interval {readable.share(ends.low)} to {readable.share(ends.high)}"
-    table.add_row("  accuracy", f"[bold]{readable.share(stack.accuracy)}[/] validation{within}{test}")
+        within = f", 95 % interval {metric.text(ends.low)} to {metric.text(ends.high)}"
+    table.add_row(f"  {metric.name}", f"[bold]{metric.text(stack.accuracy)}[/] validation{within}{test}")
     latencies = {
         f"latency on {readable.device(escape(name), on.emulated)}": on.latency for name, on in stack.on_each.items()
     }

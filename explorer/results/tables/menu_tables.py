@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from explorer.core.configuration import AXES
+from explorer.core.metric import ACCURACY
 from explorer.results import readable
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def menu_table(entries: Sequence[Entry]) -> RenderableType:
         return "no trial is complete yet"
     choices = {axis: {c for stack in stacks if (c := stack.choices[axis]) is not None} for axis in AXES}
     varying = [axis for axis in AXES if axis != "device" and len(choices[axis]) > 1]
-    heads = ("trial", *varying, "accuracy", "test", "latency (ms)", "95 % interval", "size")
+    metric = stacks[0].metric if stacks else ACCURACY
+    heads = ("trial", *varying, metric.name, "test", "latency (ms)", "95 % interval", "size")
     bends = any(entry.knee for entry in entries)
-    beside = ("points lost", "times as fast")
+    beside = ("points lost" if metric.is_accuracy else f"{metric.name} lost", "times as fast")
     table = readable.table("device", "budget (ms)", *heads, *beside, *[""] * bends)
     for entry in entries:
         named = readable.device(escape(entry.device), entry.stack is not None and entry.stack.emulated)
@@ -46,8 +48,8 @@ def _cells(stack: Stack, varying: Sequence[str]) -> list[str]:
     return [
         str(stack.number),
         *(readable.choice(stack.choices[axis]) for axis in varying),
-        readable.share(stack.accuracy),
-        readable.share(stack.test_accuracy),
+        stack.metric.text(stack.accuracy),
+        stack.metric.text(stack.test_accuracy),
         f"{latency.value:.3f}{' disturbed' if stack.disturbed else ''}",
         f"{latency.low:.3f} to {latency.high:.3f}",
         readable.size(stack.size_bytes),
@@ -55,8 +57,10 @@ def _cells(stack: Stack, varying: Sequence[str]) -> list[str]:
 
 
 def _lost(entry: Entry) -> str:
-    """Return the points of accuracy that a stack loses against the uncompressed network."""
-    return UNKNOWN if entry.drop is None else f"{100 * entry.drop.drop:.2f}"
+    """Return the points of accuracy, or what of another metric, a stack loses against the uncompressed network."""
+    if entry.drop is None or entry.stack is None:
+        return UNKNOWN
+    return f"{100 * entry.drop.drop:.2f}" if entry.stack.metric.is_accuracy else f"{entry.drop.drop:.4g}"
 
 
 def _faster(entry: Entry) -> str:

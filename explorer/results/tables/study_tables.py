@@ -13,7 +13,8 @@ from rich.text import Text
 
 from explorer.core import sessions
 from explorer.core.configuration import AXES
-from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, SIZE, Quantity
 from explorer.results import readable
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.stack import stack_of
@@ -54,19 +55,20 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
     ]
     marked = emulated_devices(front)
     on_each = [f"(ms) on {readable.device(escape(str(each.device)), each.device in marked)}" for each in several]
-    shown = {str(quantity) for quantity in (ACCURACY, LATENCY, SIZE, *several)}
+    metric = stacks[0].metric
+    shown = {str(quantity) for quantity in (metric.quantity, LATENCY, SIZE, *several)}
     others = [Quantity.parse(name) for name in objectives if name not in shown]
     disturbed = any(stack.disturbed for stack in stacks)
     bends = "knee" in front.columns and bool(front["knee"].any())
     judged = ["on front"] * ("front_probability" in front.columns) + [""] * bends + ["measured"] * disturbed
     named = [escape(str(quantity)) for quantity in others]
-    heads = ("trial", "accuracy", "test", "latency (ms)", "95 % interval", *on_each, "size", *named, *judged)
+    heads = ("trial", metric.name, "test", "latency (ms)", "95 % interval", *on_each, "size", *named, *judged)
     table = readable.table(*varying, *heads)
     for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
         chosen = [readable.choice(stack.choices[axis]) for axis in varying]
         chosen[varying.index("device")] = readable.device(chosen[varying.index("device")], stack.emulated)
         interval = f"{stack.latency.low:.3f} to {stack.latency.high:.3f}"
-        accuracies = (readable.share(stack.accuracy), readable.share(stack.test_accuracy))
+        accuracies = (metric.text(stack.accuracy), metric.text(stack.test_accuracy))
         latencies, besides = (
             [readable.quantity(each.name, row[str(each)]) for each in quantities] for quantities in (several, others)
         )
@@ -208,13 +210,15 @@ def status_text(status: Status) -> RenderableType:
 def _trials_table(frame: pd.DataFrame, with_skipped: bool) -> Table:
     """Return the numbers of trials on each device by how they ended, and the best that they reached."""
     states = ("complete", "failed", *(["skipped"] if with_skipped else []))
-    table = readable.table("device", *states, "best accuracy", "fastest (ms)")
+    metric = Metric.of_frame(frame)
+    table = readable.table("device", *states, f"best {metric.name}", "fastest (ms)")
     emulated = emulated_devices(frame)
     for device, rows in frame.groupby("device"):
         complete = rows[rows["state"] == "complete"]
         best, fastest = "", ""
         if len(complete):
-            best = readable.share(complete[str(ACCURACY)].max())
+            reached = complete[metric.name]
+            best = metric.text(reached.max() if metric.maximised else reached.min())
             fastest = f"{complete[str(LATENCY)].min():.3f}"
         named = readable.device(escape(str(device)), str(device) in emulated)
         table.add_row(named, *(str((rows["state"] == state).sum()) for state in states), best, fastest)

@@ -141,11 +141,11 @@ def test_a_rectangle_brushes_all_axes_that_it_covers_and_else_the_nearest() -> N
     others: list[Any] = [None, {}, {"autosize": True}, {"selections": []}, {"selections": [{"type": "path"}]}]
     for nothing in others:
         assert parallel.selected(found, nothing) == {}
-        assert framed(nothing) == {}
+        assert framed(nothing, "accuracy") == {}
 
 
 def test_a_rectangle_over_the_front_brushes_by_both_its_axes() -> None:
-    assert framed(rectangle((2.0, 0.5), (0.9, 0.95))) == {
+    assert framed(rectangle((2.0, 0.5), (0.9, 0.95)), "accuracy") == {
         "latency_ms": {"least": 0.5, "most": 2.0},
         "accuracy": {"least": 0.9, "most": 0.95},
     }

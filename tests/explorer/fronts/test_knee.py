@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.fronts import pareto
-from explorer.fronts.knee import AXES, knees
+from explorer.fronts.knee import axes, knees
 from tests.explorer.frames import complete, failed, frame_of, study
 
 POINTS = st.lists(st.tuples(st.integers(0, 1000), st.floats(0.01, 1000)), min_size=1, max_size=30)
@@ -59,7 +59,7 @@ def test_it_is_the_farthest_point_above_the_chord_in_whatever_unit(
     points: list[tuple[int, float]], unit: float
 ) -> None:
     drawn = frame(*((accuracy / 1000, latency) for accuracy, latency in points))
-    front = drawn[pareto.on_front(drawn, AXES)]
+    front = drawn[pareto.on_front(drawn, axes(drawn))]
     found = knees(drawn)
     assert knees(front) == found
     if not found:

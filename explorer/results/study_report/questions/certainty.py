@@ -18,7 +18,7 @@ SURE = 0.95
 COLUMNS = ["device", "measured", "on_front", "sure", "ties", "least_sure_trial", "least_probability"]
 NOTE = (
     "In all of the study's objectives. A probability is the share of draws, each latency within its interval, in which "
-    "no other stack dominates this one. The figure has accuracy and latency alone."
+    "no other stack dominates this one. The figure has accuracy, or the metric in its place, and latency alone."
 )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from explorer.core.metric import Metric
 from explorer.core.statistics import Interval
 from explorer.results.figures.correlations import correlations as draw
 from explorer.results.study_report import estimates, words
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Column → the words for it; the latency is that of an image.
-QUANTITIES = {"latency": "latency", "macs": "MACs", "size_bytes": "size", "accuracy": "accuracy"}
+QUANTITIES = {"latency": "latency", "macs": "MACs", "size_bytes": "size"}
 COLUMNS = ["device", "dataset", "one", "other", "stacks", "correlation", "low", "high"]
 NOTE = (
     "Spearman's rank correlation, of the latency of an image, with the 95 % interval of stacks drawn at random. "
@@ -42,14 +43,15 @@ def table(complete: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each device, data set and pair of quantities, with the correlation and its interval."""
     import pandas as pd
 
-    rows = []
+    metric = Metric.of_frame(complete)
+    quantities, rows = {**QUANTITIES, metric.name: metric.name}, []
     for (device, dataset), group in complete.groupby(["device", "dataset"]):
         values = group.assign(latency=group["latency_ms"] / group["batch"])
-        for one, other in combinations(QUANTITIES, 2):
+        for one, other in combinations(quantities, 2):
             pair = values[[one, other]].astype(float).dropna()
             found = estimates.rank_correlation(pair[one].to_numpy(), pair[other].to_numpy())
             if found is not None:
-                rows.append((device, dataset, QUANTITIES[one], QUANTITIES[other], len(pair), *found))
+                rows.append((device, dataset, quantities[one], quantities[other], len(pair), *found))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import AXES
+from explorer.core.metric import DIRECTION, NAME, Metric
 from explorer.core.quantities import Quantity
 from explorer.core.sessions import DISTURBED, EMULATED
 from explorer.results.across_devices.comparison import BEYOND, OFF, ON, TIED, compare
@@ -36,7 +37,7 @@ def answer(evidence: Evidence) -> Answer:
         return lacking(
             {}, "no stack on a front was measured on another device, too; dlas grid measures each on all", "a grid"
         )
-    sentences = [_sentence(row) for row in words.rows(rows) if row["measured"]]
+    sentences = [_sentence(row, evidence.metric) for row in words.rows(rows) if row["measured"]]
     figure = partial(draw, evidence.complete, evidence.name, evidence.limits)
     return Answer(said(sentences), rows, int(rows["measured"].sum()), figure, NOTE)
 
@@ -53,7 +54,7 @@ def table(evidence: Evidence) -> pd.DataFrame:
         DISTURBED,
         EMULATED,
         "size_bytes",
-        "accuracy",
+        *(evidence.metric.name, NAME, DIRECTION),
         "latency_low_ms",
         "latency_high_ms",
     }
@@ -80,7 +81,7 @@ def _counts(group: pd.DataFrame) -> tuple[object, ...]:
     return (*counts, int(worst["number"]), worst["factor"], worst["factor_low"], worst["factor_high"])
 
 
-def _sentence(row: words.Row) -> str:
+def _sentence(row: words.Row, metric: Metric) -> str:
     measured, lose, tied = (int(row[name]) for name in ("measured", "lose", "tied"))
     verb = "loses" if lose == 1 else "lose"
     text = f"Of {words.counted(measured, 'stack')} on the front of {row['front_of']}, {lose:,} {verb} on {row['on']}"
@@ -90,7 +91,7 @@ def _sentence(row: words.Row) -> str:
         unsure = ", which cannot be told apart" if factor.low <= 1 else ""
         text += (
             f"; the worst, trial {row['worst_trial']:g}, takes {words.ratio(factor)} times as long there as the "
-            f"fastest stack of its accuracy{unsure}"
+            f"fastest stack of its {metric.name}{unsure}"
         )
     return text + "."
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from explorer.core.metric import Metric
 from explorer.results.figures.importances import importances as draw
 from explorer.results.study_report import words
 from explorer.results.study_report.answer import Answer, Question, lacking
@@ -41,7 +42,7 @@ class Decomposition(NamedTuple):
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Return the shares for latency and accuracy, by layers and by axes."""
+    """Return the shares for latency and accuracy, or another metric, by layers and by axes."""
     rows = table(evidence.complete)
     if rows.empty:
         return lacking(
@@ -57,9 +58,10 @@ def table(complete: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
+    metric = Metric.of_frame(complete)
     targets = {
         "log latency": np.log((complete["latency_ms"] / complete["batch"]).to_numpy(dtype=float)),
-        "accuracy": complete["accuracy"].to_numpy(dtype=float),
+        metric.name: complete[metric.name].to_numpy(dtype=float),
     }
     rows = []
     for target, values in targets.items():

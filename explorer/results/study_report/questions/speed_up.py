@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from explorer.core.metric import Metric
 from explorer.core.statistics import Interval
 from explorer.results.figures.speed_up import speed_up as draw
 from explorer.results.study_report import estimates, words
@@ -34,7 +35,7 @@ def answer(evidence: Evidence) -> Answer:
             {"compression": ("none", "channel_pruning", "weight_pruning", "int8"), "ratio": (0.5, 0.75)},
             "a speed-up takes a stack and the same one without the compression",
         )
-    sentences = [part for _, group in rows.groupby("device", sort=False) for part in _sentences(group)]
+    sentences = [part for _, group in rows.groupby("device", sort=False) for part in _sentences(group, evidence.metric)]
     return Answer(said(sentences), rows, int(rows["pairs"].sum()), partial(draw, rows), NOTE)
 
 
@@ -73,10 +74,10 @@ def compared(evidence: Evidence) -> pd.DataFrame:
     )
 
 
-def _sentences(group: pd.DataFrame) -> list[str]:
+def _sentences(group: pd.DataFrame, metric: Metric) -> list[str]:
     """Return what the fastest compression brings on a device, and which one falls the furthest short of its MACs."""
     best = words.largest(group, group["speed_up"].to_numpy(dtype=float))
-    found = [_brings(best)]
+    found = [_brings(best, metric)]
     kept = (group["speed_up"] / group["expected_from_macs"]).to_numpy(dtype=float)  # of what MACs promise
     if (kept < 1).any():
         worst = words.largest(group, -kept)
@@ -92,13 +93,13 @@ def _sentences(group: pd.DataFrame) -> list[str]:
 _SPEED_UP = ("speed_up", "speed_up_low", "speed_up_high")
 
 
-def _brings(row: words.Row) -> str:
+def _brings(row: words.Row, metric: Metric) -> str:
     achieved = words.interval(row, *_SPEED_UP)
     lost = words.interval(row, "accuracy_lost", "lost_low", "lost_high")
     unsure = ", which cannot be told apart from none," if achieved.low <= 1 <= achieved.high else ""
     gained = Interval(-lost.value, -lost.high, -lost.low)
-    costs = f"costs {words.points(lost)}" if lost.value >= 0 else f"gains {words.points(gained)}"
-    costs += " of accuracy"
+    costs = f"costs {words.points(lost, metric)}" if lost.value >= 0 else f"gains {words.points(gained, metric)}"
+    costs += f" of {metric.name}"
     if lost.low <= 0 <= lost.high:
         costs += ", which cannot be told apart from none"
     pairs_ = words.counted(int(row["pairs"]), "pair")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 
 from explorer.fronts import pareto
+from explorer.fronts.knee import axes
 from explorer.results.across_devices.lines import ELSEWHERE_PX, lines, measured_on_several
 from explorer.results.across_devices.same_stack import stack_ids
-from explorer.results.figures import fronts
 from explorer.results.figures.layout import LOOKS, ON_FRONT
 from explorer.space.limits import Limit
 from tests.explorer.frames import complete, emulated, failed, frame_of, study
@@ -86,7 +86,7 @@ def test_a_stack_beyond_a_limit_is_on_no_front() -> None:
     limit = Limit("latency_ms", "<=", 0.3)
     found = measured_on_several(frame, [limit])
     front = found[found["standing"] == ON_FRONT]
-    assert set(front["number"]) <= set(pareto.front(frame, fronts.FRONT, [limit])["number"])
+    assert set(front["number"]) <= set(pareto.front(frame, axes(frame), [limit])["number"])
     assert (front["latency_ms"] <= 0.3).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ from explorer.results.answers.goals import Drop, Goals, SpeedUp
         ({"budget_ms": 1.0, "min_confidence": 1.0}, "confidence is a probability above 0 and below 1, not 1"),
     ],
 )
-def test_a_goal_that_cannot_be_meant_is_an_error(wrong: dict[str, float], message: str) -> None:
+def test_a_goal_that_cannot_be_meant_is_an_error(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ExplorerError, match=message):
         Goals(**wrong)
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from explorer.fronts import certainty, pareto
+from explorer.fronts.knee import axes
 from explorer.results import readable
 from explorer.results.answers import best_stack
 from explorer.results.figures import fronts, page
@@ -35,7 +36,7 @@ def test_every_measured_stack_is_a_point_and_the_front_is_outlined() -> None:
     drawn = points(fronts.fronts(frame, "x"))
     assert sum(len(trace.x) for trace in drawn) == (frame["state"] == "complete").sum()
     outlined = {(x, y) for trace in with_look(drawn, ON_FRONT) for x, y in zip(trace.x, trace.y, strict=True)}
-    front = pareto.front(frame, fronts.FRONT)
+    front = pareto.front(frame, axes(frame))
     assert outlined == set(zip(front["latency_ms"], front["accuracy"], strict=True))
 
 
@@ -54,7 +55,7 @@ def test_a_stack_that_ties_with_the_front_has_its_own_look_and_says_how_likely_i
     frame = frame_of(complete(0, 0.9, 1.0), complete(1, 0.89, 1.01), complete(2, 0.8, 2.0))
     figure = fronts.fronts(frame, "x")
     (tied,) = with_look(points(figure), TIED)
-    probability = certainty.front_probabilities(frame, fronts.FRONT)[1]
+    probability = certainty.front_probabilities(frame, axes(frame))[1]
     assert list(tied.x) == [1.01]
     assert 0.1 < probability < 0.9
     assert (
