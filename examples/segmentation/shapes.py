@@ -18,7 +18,8 @@ def drawn(options: Options) -> Splits:
     """Return 600 images of a disc and a square under noise, each with a mask: the class of every pixel."""
     random = np.random.default_rng(options.seed)
     masks = np.stack([_mask(random) for _ in range(600)])  # whole numbers, (N, height, width)
-    colours = random.integers(60, 220, (len(masks), len(CLASSES), 3))
+    colours = random.integers(110, 230, (len(masks), len(CLASSES), 3))
+    colours[:, 0] = random.integers(30, 90, (len(masks), 3))  # a dark background
     images = np.stack([own[mask] for own, mask in zip(colours, masks, strict=True)]).transpose(0, 3, 1, 2)
     pixels = (images + random.normal(0, 20, images.shape)).clip(0, 255).astype(np.uint8)
     rest, test = stratified(Held(pixels, masks), options.test, options.seed)

@@ -16,6 +16,7 @@ TEXT = """// What the example needs to know of this network; `manifest.json` say
 #include <dlpack/dlpack.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace bundle {{
 
@@ -26,7 +27,7 @@ constexpr std::int64_t SHAPE[] = {{{shape}}};  // images at once, channels, heig
 constexpr float FACTOR[] = {{{factor}}};  // an 8-bit pixel p of channel c is p * FACTOR[c] - OFFSET[c]
 constexpr float OFFSET[] = {{{offset}}};
 constexpr float TOLERANCE = {tolerance};  // share of the largest expected output
-constexpr const char* CLASSES[] = {{{classes}}};
+inline const std::vector<const char*> CLASSES = {{{classes}}};  // empty unless each image has one class
 
 }}  // namespace bundle
 """

@@ -32,11 +32,13 @@ from explorer.bundles.samples import Samples
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import ACCURACY, LATENCY, MEMORY, SIZE
+from explorer.core.metric import Metric
+from explorer.core.quantities import LATENCY, MEMORY, SIZE
 from explorer.core.sessions import DISTURBED, EMULATED, SESSIONS
 from explorer.core.settings import MeasureSettings
 from explorer.line.checking.reference import Reference
 from explorer.line.prepared import scale_of
+from explorer.line.task import Task
 from explorer.processes import pool
 from explorer.results.open_study import OpenStudy
 from explorer.space.gpu_targets import CUDA, OPENCL
@@ -118,7 +120,9 @@ class _Found:
     def manifest(self, protocol: MeasureSettings, library: LibraryPart, images: int) -> Manifest:
         """Return the manifest, without the other files."""
         c, values = self.configuration, self.values
-        names = tuple(self.data.values["class_names"])
+        task = Task.of(self.data.values)
+        names = tuple(self.data.values["class_names"]) if task.classifies else ()
+        answer = self.reference.logits.shape[1:]
         first = self.opened.records.measurements(values["measure_key"], c.device)[0]["details"]
         return Manifest(
             format=files.FORMAT,
@@ -130,7 +134,7 @@ class _Found:
             device=self._device,
             library=library,
             input=self.taken,
-            output=OutputPart(shape=(c.batch, len(names)), dtype="float32", class_names=names),
+            output=OutputPart(shape=(c.batch, *answer), dtype="float32", class_names=names),
             samples=SamplesPart(
                 images=images,
                 pixels=files.PIXELS,
@@ -196,13 +200,15 @@ def _complete(opened: OpenStudy, trial: int) -> tuple[Configuration, Mapping[str
 
 
 def _accuracy(values: Mapping[str, Any]) -> AccuracyPart:
-    interval = ACCURACY.interval(values)
+    metric = Metric.of(values)
+    interval = metric.quantity.interval(values)
     return AccuracyPart(
+        metric=metric.name,
         validation=interval.value,
         low=interval.low,
         high=interval.high,
         validation_images=values["validation_images"],
-        test=values["test_accuracy"],
+        test=values[metric.test],
         test_images=values["test_images"],
     )
 

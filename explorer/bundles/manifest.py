@@ -69,9 +69,14 @@ class InputPart(_Part):
 
 
 class OutputPart(_Part):
-    """The logits that the network gives, image by image: the class is the index of the largest."""
+    """What the network gives, image by image: of a classifier logits, and the class is the index of the largest.
 
-    shape: tuple[int, int]
+    Attributes
+    ----------
+    class_names : empty unless each image has one class
+    """
+
+    shape: tuple[int, ...]
     dtype: str
     class_names: tuple[str, ...]
 
@@ -93,8 +98,14 @@ class SamplesPart(_Part):
 
 
 class AccuracyPart(_Part):
-    """Shares of the images that the compiled network puts into their class, with the 95 % interval of the first."""
+    """Shares of the images that the compiled network puts into their class, with the 95 % interval of the first.
 
+    Attributes
+    ----------
+    metric : "accuracy", or the name of the study's metric, whose values these are then
+    """
+
+    metric: str = "accuracy"
     validation: float
     low: float
     high: float

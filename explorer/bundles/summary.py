@@ -16,10 +16,12 @@ def lines(manifest: Manifest, folder: Path) -> Iterator[str]:
     yield f"Trial {manifest.trial} of study '{manifest.study}' is in {folder}: {len(manifest.files) + 1} files, " + (
         f"{size / 1e6:.2f} MB, {(folder / library.file).stat().st_size / 1e6:.2f} MB of them {library.file}."
     )
+    reached = f"{manifest.accuracy.validation:.2%} of the validation images are put into their class"
+    if manifest.accuracy.metric != "accuracy":
+        reached = f"{manifest.accuracy.metric} is {manifest.accuracy.validation:.4g} on the validation images"
     yield (
         f"On {own.name}{emulated} it takes {latency.median_ms:.3f} ms (95 % interval {latency.low_ms:.3f} to "
-        f"{latency.high_ms:.3f}) on {own.threads} threads; {manifest.accuracy.validation:.2%} of the validation images "
-        "are put into their class."
+        f"{latency.high_ms:.3f}) on {own.threads} threads; {reached}."
     )
     if library.link:
         yield f"{library.file} has object files: link them on the device, in the folder, with 'make {SHARED}'."

@@ -48,9 +48,17 @@ class Metric:
 
     @staticmethod
     def of_frame(frame: pd.DataFrame) -> Metric:
-        """Return the metric of a study by its trials, a row each: all have the same, and failed ones have none."""
-        rows = frame.loc[frame[NAME].notna(), [NAME, DIRECTION]] if NAME in frame else frame.iloc[:0]
-        return Metric.of({str(column): value for column, value in rows.iloc[0].items()}) if len(rows) else ACCURACY
+        """Return the metric of a study by its trials, a row each: all have the same, and failed ones have none.
+
+        Where no row is left of them, their columns tell its name.
+        """
+        if NAME not in frame:
+            return ACCURACY
+        rows = frame.loc[frame[NAME].notna(), [NAME, DIRECTION]]
+        if len(rows):
+            return Metric(*rows.iloc[0])
+        names = [name for name in map(str, frame.columns) if f"test_{name}" in frame and name != ACCURACY.name]
+        return Metric(names[0]) if names else ACCURACY
 
     @property
     def is_accuracy(self) -> bool:

@@ -71,6 +71,10 @@ class Evidence:
         """What the study's networks are judged by."""
         return Metric.of_frame(self.frame)
 
+    def about_its_metric(self, text: str) -> str:
+        """Return a text about the accuracy as one about the study's metric."""
+        return text.replace("accuracy", self.metric.name)
+
     @cached_property
     def complete(self) -> pd.DataFrame:
         """The rows with their metric and a latency on record, one for each stack: the last trial of it."""

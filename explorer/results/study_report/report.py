@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.core.errors import ExplorerError
@@ -60,8 +60,12 @@ class Report:
     @staticmethod
     def of(evidence: Evidence, space_file: Path | None = None) -> Report:
         """Ask all questions."""
-        answers = [question.ask(evidence) for question in QUESTIONS]
-        open_ones = [question.text for question, answer in zip(QUESTIONS, answers, strict=True) if answer.needs]
+        answers = [_named(question.ask(evidence), evidence) for question in QUESTIONS]
+        open_ones = [
+            evidence.about_its_metric(question.text)
+            for question, answer in zip(QUESTIONS, answers, strict=True)
+            if answer.needs
+        ]
         return Report(evidence, answers, covered(evidence, open_ones), space_file)
 
     @property
@@ -111,7 +115,7 @@ class Report:
         found = next_space.write(path.with_name(f"{path.stem}-next.toml"), self.evidence, self.needs, self.space_file)
         parts = [
             *(
-                Part(question.kind, question.text, answer)
+                Part(question.kind, self.evidence.about_its_metric(question.text), answer)
                 for question, answer in zip(QUESTIONS, self.answers, strict=True)
             ),
             Part("coverage", UNCOVERED, self._uncovered(found)),
@@ -126,7 +130,7 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """Return the report as plain values for JSON, its answers by the kind of their question."""
         answers = {
-            question.kind: {"question": question.text, **answer.as_dict()}
+            question.kind: {"question": self.evidence.about_its_metric(question.text), **answer.as_dict()}
             for question, answer in zip(QUESTIONS, self.answers, strict=True)
         }
         coverage = Answer(self.coverage.sentences, self.coverage.table, len(self.evidence.complete)).as_dict()
@@ -155,3 +159,9 @@ def _drawn(parts: Sequence[Part], beside: Path) -> dict[str, str]:
             kinds.save(figure, image)
             found[part.kind] = image.name
     return found
+
+
+def _named(answer: Answer, evidence: Evidence) -> Answer:
+    """Return an answer whose note and columns have the name of the study's metric."""
+    table = answer.table.rename(columns=evidence.about_its_metric) if len(answer.table) else answer.table
+    return replace(answer, note=evidence.about_its_metric(answer.note), table=table)

@@ -57,7 +57,7 @@ def _with(goals: Goals) -> str:
     if goals.max_drop is not None and metric.is_accuracy:
         asked.append(f"at most {100 * goals.max_drop:g} points less accurate than the uncompressed network")
     elif goals.max_drop is not None:
-        asked.append(f"its {metric.name} at most {goals.max_drop:g} worse than the uncompressed network's")
+        asked.append(f"with a {metric.name} at most {goals.max_drop:g} worse than the uncompressed network's")
     if goals.min_speed_up is not None:
         asked.append(f"at least {goals.min_speed_up:g} times as fast as the uncompressed network")
     text = "".join(f" {'and ' * (index > 0)}{each}" for index, each in enumerate(asked))
