@@ -41,11 +41,7 @@ QUICK = {"samples": 10, "sample_ms": 0.5, "warmup_ms": 0.5, "most_sessions": 2, 
 VARYING = (*(column for name in MEASURED for column in Quantity(name).columns), SESSIONS, DISTURBED, SERVER_PEAK)
 
 # Settings under which another space of the grid's data set and models finds its networks trained.
-SHORT = """
-[train]
-epochs = 1
-[compress]
-epochs = 1
+SHORT_MEASURING = """
 [measure]
 samples = 10
 sample_ms = 0.5
@@ -53,6 +49,12 @@ warmup_ms = 0.5
 most_sessions = 2
 extra_time = 0.0
 """
+SHORT = f"""
+[train]
+epochs = 1
+[compress]
+epochs = 1
+{SHORT_MEASURING}"""
 
 
 @dataclass

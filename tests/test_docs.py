@@ -71,6 +71,8 @@ NOT_RUN = {
     "python bundle/run.py": "tests/explorer/bundles/test_programs.py runs it",
     "make -C bundle run": "tests/explorer/bundles/test_programs.py runs it",
     "dlas run examples/own_model/own_model.toml": "test_examples runs it",
+    "dlas run examples/segmentation/segmentation.toml": "test_examples runs it",
+    "dlas run examples/regression/regression.toml": "test_examples runs it",
     "python examples/ray_tune.py --samples 20": "test_examples runs it",
     "python examples/compile_only.py": "test_examples runs it",
 }

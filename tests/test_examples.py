@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import explorer
 from explorer import cli
 from tests import ROOT, studies
 
@@ -37,6 +38,8 @@ def python(folder: Path, *arguments: object) -> str:
 def test_every_file_is_run_here() -> None:
     assert list(map(str, FILES)) == [
         "compile_only.py", "own_model/nets.py", "own_model/own_model.toml", "own_space.toml", "ray_tune.py",
+        "regression/centres.py", "regression/regression.toml", "segmentation/segmentation.toml",
+        "segmentation/shapes.py",
     ]  # fmt: skip
 
 
@@ -66,6 +69,63 @@ def test_a_model_of_the_users_own_goes_down_the_line_and_an_edit_is_noticed(
     code, _, errors = dlas(capsys, *command)
     assert code == 2
     assert "error: the workspace's study 'own_model' was made with other code of nets:build; choose" in errors
+
+
+@pytest.mark.slow
+def test_a_u_net_is_judged_by_its_miou(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path(shutil.copytree(EXAMPLES / "segmentation", tmp_path / "folder"))
+    space = folder / "segmentation.toml"
+    text = space.read_text().replace("epochs = 10", "epochs = 4").replace("[0.5, 1.0]", "0.5")
+    space.write_text(text + "\n[compress]\nepochs = 1\nbatch_size = 16\n" + studies.SHORT_MEASURING)
+    code, output, errors = dlas(capsys, "run", space, "--sampler", "grid")
+    assert code == 0, errors
+    assert "miou" in output
+    with explorer.open("workspace") as study:
+        front, frame = study.front(), study.frame.set_index("compression")
+        assert study.objectives == {"miou": "maximize", "latency_ms": "minimize"}
+    assert set(frame["state"]) == {"complete"}
+    assert len(front)
+    assert (frame["miou_low"] < frame["miou"]).all()
+    assert (frame["miou"] < frame["miou_high"]).all()
+    assert (frame["agreement"] > 0.99).all()
+    plain, int8 = frame.loc["none"], frame.loc["int8"]
+    assert plain["miou"] > 0.4, "a network that knows the background alone has 0.3"
+    assert int8["miou"] == pytest.approx(plain["miou"], abs=0.05)
+    assert plain["test_miou"] == pytest.approx(plain["miou"], abs=0.1)
+    assert "accuracy" not in frame.columns
+
+
+@pytest.mark.slow
+def test_an_error_in_numbers_is_minimised_and_its_code_trains_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path(shutil.copytree(EXAMPLES / "regression", tmp_path / "folder"))
+    space = folder / "regression.toml"
+    text = space.read_text().replace("[0.5, 1.0, 2.0]", "0.5").replace('"none", "weight_pruning"', '"none"')
+    text = text.replace('"int8"]\nratio = 0.5', '"int8"]')
+    space.write_text(text + studies.SHORT_MEASURING)
+    code, output, errors = dlas(capsys, "run", space, "--sampler", "grid")
+    assert code == 0, errors
+    assert "pixels_off" in output
+    with explorer.open("workspace") as study:
+        first = study.frame
+        assert study.objectives["pixels_off"] == "minimize"
+        best = study.best(latency_ms=1e6)
+        assert best.stack and best.stack.accuracy == first["pixels_off"].min()
+        assert first["pixels_off"].max() < 8, "a guess of the middle is 6 pixels off on average"
+    code, output, errors = dlas(capsys, "best", "--min-accuracy", "0.5")
+    assert code == 2
+    assert "this study has pixels_off in place of an accuracy" in errors
+    centres = folder / "centres.py"
+    centres.write_text(centres.read_text().replace("SIZE * np.hypot", "2 * SIZE * np.hypot"))
+    space.write_text('name = "twice"\n' + space.read_text())
+    assert dlas(capsys, "run", space, "--sampler", "grid")[0] == 0
+    with explorer.open("workspace", "twice") as study:
+        assert (study.frame["pixels_off"] / first["pixels_off"]).tolist() == pytest.approx([2.0] * len(first))
 
 
 @pytest.mark.slow

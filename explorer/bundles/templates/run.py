@@ -71,7 +71,7 @@ def normalised(pixels: np.ndarray, taken: dict[str, Any]) -> np.ndarray:
 
 
 def agree(outputs: np.ndarray, manifest: dict[str, Any]) -> bool:
-    """Print the classes of the samples, where they have one each, and how far the outputs lie off; return whether that is allowed."""
+    """Print the classes of the samples, if any, and how far the outputs lie off; return whether that is allowed."""
     names = manifest["output"]["class_names"]
     if names:
         print("classes of the samples:", *(names[best] for best in outputs.argmax(1)))
