@@ -115,7 +115,8 @@ def test_an_error_in_numbers_is_minimised_and_its_code_trains_nothing_anew(
         first = study.frame
         assert study.objectives["pixels_off"] == "minimize"
         best = study.best(latency_ms=1e6)
-        assert best.stack and best.stack.accuracy == first["pixels_off"].min()
+        assert best.stack
+        assert best.stack.accuracy == first["pixels_off"].min()
         assert first["pixels_off"].max() < 8, "a guess of the middle is 6 pixels off on average"
     code, output, errors = dlas(capsys, "best", "--min-accuracy", "0.5")
     assert code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -60,7 +61,8 @@ def test_the_same_stacks_are_the_best(points: list[tuple[int, int]], bound: int,
     assert axes(errors) == {"missed": "minimize", "latency_ms": "minimize"}
     assert pareto.on_front(errors, axes(errors)).tolist() == pareto.on_front(frame, axes(frame)).tolist()
     assert knees(errors) == knees(frame)
-    for limits in ({"latency_ms": float(budget)}, {"latency_ms": float(budget), "max_drop": 0.1}):
+    asked: list[dict[str, Any]] = [{"latency_ms": float(budget)}, {"latency_ms": float(budget), "max_drop": 0.1}]
+    for limits in asked:
         try:
             expected = best(frame, "local", **limits)
         except ExplorerError as error:
