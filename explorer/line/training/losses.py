@@ -50,7 +50,7 @@ class Loss:
         """
         name = self.name or self.task.loss
         if plugins.is_custom(name):
-            return cast(Function, plugins.load_custom(name))
+            return partial(_own, cast(Function, plugins.load_custom(name)))
         if name == "cross_entropy":
             ignored = VOID if self.task.kind == MASKS else -100  # torch's own number, which no label is
             return partial(_cross_entropy, label_smoothing=label_smoothing, ignore_index=ignored)
@@ -113,6 +113,11 @@ class Loss:
     def _refused(self, stage: str, what: str, outputs: Tensor, targets: Tensor) -> StageFailed:
         shapes = f"outputs of shape {tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}, {targets.dtype}"
         return StageFailed(Failure(stage, "loss", f"[train] loss '{self.name}' {what}, on {shapes}"))
+
+
+def _own(function: Function, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return what the user's function gives; whole numbers come as int64, which torch's losses take."""
+    return function(outputs, targets if targets.is_floating_point() else targets.long())
 
 
 def _cross_entropy(outputs: Tensor, targets: Tensor, *, label_smoothing: float, ignore_index: int) -> Tensor:

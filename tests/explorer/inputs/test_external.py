@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from explorer.core import plugins
+from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError, WorkspaceError
 from explorer.inputs import external
+from explorer.line import contracts
 from explorer.search import search
 from explorer.search.study import Study
 from explorer.space import space_file
@@ -63,11 +65,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("nets", None)
 
 
-def space(folder: Path, axes: Mapping[str, Any] = OWN, nets: str = NETS) -> Space:
+def space(folder: Path, axes: Mapping[str, Any] = OWN, nets: str = NETS, settings: str = "") -> Space:
     """Return a space in a folder of the user's, with a module beside it."""
     (folder / "user").mkdir(exist_ok=True)
     (folder / "user" / "nets.py").write_text(nets)
     path = spaces.write(folder / "user", axes)
+    path.write_text(path.read_text() + settings)
     return load(path, space_file.BUNDLED / space_file.DEVICES_FILE)
 
 
@@ -79,14 +82,29 @@ def test_each_stage_depends_on_the_code_it_runs(tmp_path: Path, workspace: Works
     def parents(**choices: Any) -> dict[str, set[str]]:
         return {stage: set(own) for stage, own in found.parents(Configuration(**choices)).items()}
 
-    code = {"code of nets:build"}
-    assert parents(dataset="digits", model="nets:build") == {"data": {"source"}, "train": code, "compress": code}
+    code, none = {"code of nets:build"}, set[str]()
+    assert parents(dataset="digits", model="nets:build") == {
+        "data": {"source"}, "train": code, "compress": code, "score": none,
+    }  # fmt: skip
     assert parents(dataset="nets:images", model="resnet18", compression="nets:halve+weight_pruning", ratio=0.5) == {
         "data": {"source", "code of nets:images"},
         "train": set(),
         "compress": {"code of nets:halve"},
+        "score": none,
     }
     assert {artifact.path for artifact in found.code.values()} == {tmp_path / "user"}
+
+
+def test_training_depends_on_the_loss_and_the_score_alone_on_the_metric(tmp_path: Path, workspace: Workspace) -> None:
+    own = space(tmp_path, settings='[train]\nloss = "nets:loss"\n[evaluate]\nmetric = "nets:judge"\n')
+    found = external.find(own, workspace).parents(Configuration(dataset="digits", model="nets:build"))
+    trained = {"code of nets:build", "code of nets:loss"}
+    assert {stage: set(named) for stage, named in found.items()} == {
+        "data": {"source"}, "train": {*trained, "metric"}, "compress": trained, "score": {"code of nets:judge"},
+    }  # fmt: skip
+    data = Artifact("data", "d", tmp_path)
+    keyed = contracts.train.Parents.of({"data": data, **found["train"]}).keyed()
+    assert set(keyed) == {"data", *trained}, "another metric trains nothing anew"
 
 
 def test_a_study_is_not_continued_with_other_code(tmp_path: Path, workspace: Workspace) -> None:
@@ -107,6 +125,8 @@ def test_a_study_is_not_continued_with_other_code(tmp_path: Path, workspace: Wor
         ("model", "NUMBER", "'nets:NUMBER' cannot be called as NUMBER"),
         ("model", "no_arguments", r"cannot be called as no_arguments\(width, classes, shape\): too many positional"),
         ("dataset", "build", r"'nets:build' cannot be called as build\(options\): missing"),
+        ("loss", "build", r"'nets:build' cannot be called as build\(outputs, targets\): missing"),
+        ("metric", "NUMBER", r"'nets:NUMBER' cannot be called as NUMBER\(predictions, targets\)"),
         ("compression", "build", r"cannot be called as build\(model, ratio, example, fine_tune\): too many"),
     ],
 )
@@ -168,4 +188,4 @@ def test_folders_that_are_not_those_of_the_classes_end_a_study_before_it_begins(
 
 
 def test_every_kind_that_may_be_the_users_own_is_checked() -> None:
-    assert set(external.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES)
+    assert set(external.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES) - {"loss", "metric"}

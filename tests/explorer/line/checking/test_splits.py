@@ -71,6 +71,48 @@ def test_what_no_network_can_be_trained_on_is_refused(returned: object, said: st
     assert (failed.value.failure.stage, failed.value.failure.kind) == ("data", "unusable")
 
 
+def of(labels: np.ndarray, classes: tuple[str, ...] = ("one", "other")) -> Splits:
+    """Return splits of 6 images, 8x8, with these labels."""
+    held = Held(np.zeros((6, 1, 8, 8), np.uint8), labels)
+    return Splits(held, held, held, classes)
+
+
+MASK = np.zeros((6, 8, 8), np.uint8)
+NOT_FINITE = np.where(np.arange(6) == 3, np.nan, 1.0)
+WRONG_TARGETS: dict[str, tuple[Splits, str]] = {
+    "smaller masks": (of(MASK[:, ::2]), r"has train labels of dtype uint8 and shape \(6, 4, 8\) for images of"),
+    "no class of that index": (of(MASK + 2), "names 2 classes and has 2 in a train mask; masks hold indices"),
+    "masks below 0": (of(MASK.astype(int) - 1), "names 2 classes and has -1 in a train mask"),
+    "one class of masks": (of(MASK, ("one",)), "names 1 classes of its masks; a pixel needs at least two"),
+    "no number": (of(np.zeros((6, 0))), r"has targets of .* \(6, 0\) for train images, which is no number"),
+    "not finite": (of(NOT_FINITE, ()), "has train targets that are not finite: NaN or infinite"),
+    "names of other numbers": (of(np.ones((6, 3))), r"names 2 classes and has train labels of .* shape \(6, 3\)"),
+    "text": (of(np.array(list("abcdef"))), r"has train labels of dtype <U1 and shape \(6,\); labels must be"),
+    "two kinds": (
+        replace(of(MASK), test=of(np.ones((6, 2))).test),
+        r"has targets of dtype uint8 and shape \(6, 8, 8\) for train images and .* for test images; all must have",
+    ),
+}
+
+
+@pytest.mark.parametrize(("returned", "said"), WRONG_TARGETS.values(), ids=WRONG_TARGETS)
+def test_targets_that_no_network_can_be_trained_on_are_refused(returned: Splits, said: str) -> None:
+    with pytest.raises(StageFailed, match=f"^data set sets:own {said}"):
+        checked("sets:own", returned)
+
+
+def test_masks_and_numbers_are_kept_as_networks_are_trained_on_them() -> None:
+    mask = np.where(np.arange(64).reshape(8, 8) % 3 == 0, 255, 1).astype(np.uint8)
+    found = checked("sets:own", of(np.stack([mask] * 6))).train.labels
+    assert str(found.dtype) == "uint8"
+    assert found[0].tolist() == mask.tolist()
+    one = checked("sets:own", of(np.arange(6) / 4, ())).train.labels
+    assert str(one.dtype) == "float32"
+    assert one.tolist() == [[index / 4] for index in range(6)]
+    assert targets.channels(of(np.ones((6, 3, 8, 8), np.float32), ())) == 3
+    assert targets.channels(of(MASK)) == 2
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint64"])
 def test_labels_of_every_type_of_whole_numbers_are_taken(dtype: str) -> None:
     found = checked("sets:own", splits(labels=(np.arange(6) % 2).astype(dtype)))
