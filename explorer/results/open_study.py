@@ -102,7 +102,7 @@ class OpenStudy:
     @cached_property
     def metric(self) -> Metric:
         """What the study's networks are judged by: the accuracy, or a metric of the user's own."""
-        asked = self._attributes["question"]["settings"].get("evaluate", {})
+        asked = self._attributes.get("question", {}).get("settings", {}).get("evaluate", {})
         return Metric.given(asked.get("metric", ""), asked.get("direction", "maximize"))
 
     @cached_property
