@@ -221,5 +221,6 @@ def decoded(path: Path, size: int) -> Pixels | None:
 
 @cache
 def _decoders() -> ThreadPoolExecutor:
-    # Pillow decodes without Python's lock. As many threads as the engine lets one network train on.
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode")
+    # Pillow decodes without Python's lock. As many threads as the engine gives the worker that this is.
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or max(1, (os.cpu_count() or 1) // 2)
+    return ThreadPoolExecutor(threads, thread_name_prefix="decode")
