@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from explorer.datasets._files import fault
-from explorer.datasets._folders import SPLIT_NAMES, SUFFIXES, survey
-from tests import data_sets
+from explorer.datasets._folders import SPLIT_NAMES, SUFFIXES, SYSTEM_NAMES, survey
+from tests import ROOT, data_sets
 
 SPLITS = ("train", "val", "test")
 # What else Pillow opens: drawings, films, icons, tables of numbers, and formats of games and of single programs.
@@ -32,6 +32,12 @@ def test_endings_are_those_of_what_pillow_reads() -> None:
     Image.init()
     read = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     assert sorted([*SUFFIXES, *OTHERS.split()]) == sorted(read)
+
+
+def test_the_documentation_names_every_ending_and_folder() -> None:
+    page = (ROOT / "docs" / "models-data-training.md").read_text().lower()
+    names = [*SUFFIXES, *SYSTEM_NAMES, *(name for names in SPLIT_NAMES.values() for name in names)]
+    assert [name for name in names if f"`{name}`".replace("\r", "\\r") not in page] == []
 
 
 def test_litter_is_no_class_and_no_image(tmp_path: Path) -> None:
