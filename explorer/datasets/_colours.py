@@ -35,6 +35,9 @@ def coloured(image: Image.Image) -> Image.Image:
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F" or image.mode.startswith("I"):
         image = _in_8_bits(image)
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > WHITE:  # of 16 bits for each colour, of which Pillow reads the upper ones
+        image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

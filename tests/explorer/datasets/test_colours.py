@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,18 @@ def keyed(colour: Any, key: Any, dtype: str = "uint8") -> Write:
     return lambda path: Image.fromarray(array).save(path, transparency=key)
 
 
+def wide_key(path: Path) -> None:
+    """Write a PNG of 16 bits for each colour, which Pillow cannot, with a key colour in its left half."""
+    key = struct.pack(">3H", 0x0102, 0x0304, 0x0506)
+    row = b"\0" + key * HALF + struct.pack(">3H", 0xFFFF, 0, 0) * HALF
+    head = struct.pack(">IIBBBBB", SIDE, SIDE, 16, 2, 0, 0, 0)
+    chunks = {b"IHDR": head, b"tRNS": key, b"IDAT": zlib.compress(row * SIDE), b"IEND": b""}
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks.items():
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    path.write_bytes(content)
+
+
 CLEAR: dict[str, tuple[Write, Colour]] = {
     "colours.png": (half_clear("RGBA").save, RED),
     "colours.tif": (half_clear("RGBA").save, RED),
@@ -82,6 +96,7 @@ CLEAR: dict[str, tuple[Write, Colour]] = {
     "palette.gif": (half_clear("RGBA").save, RED),
     "key.png": (keyed(RED, (1, 2, 3)), RED),
     "grey key.png": (keyed(128, 7), GREY),
+    "48 key.png": (wide_key, RED),
     "16 key.png": (keyed(128 * 257, 700, "uint16"), GREY),
 }
 
