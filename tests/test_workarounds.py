@@ -18,9 +18,11 @@ import optuna
 import psutil
 import pytest
 from optuna.storages import RDBStorage
+from PIL import Image
 from scipy.stats import qmc
 
 from tests import ROOT
+from tests.data_sets import tiff
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:
@@ -437,3 +439,13 @@ def test_torch_still_describes_all_operators_for_each_export() -> None:
         "assert Registry.from_torchlib(20) is Registry.from_torchlib(20)\n"
     )
     assert run(script).returncode == 0
+
+
+def test_pillow_still_turns_no_negative_of_16_bits(tmp_path: Path) -> None:
+    """A file of `explorer.datasets._colours`."""
+    shown = {}
+    for dtype in ("uint8", "uint16"):
+        tiff(0, dtype, photometric=0)(tmp_path / "white.tif")
+        with Image.open(tmp_path / "white.tif") as image:
+            shown[dtype] = image.getpixel((0, 0))
+    assert shown == {"uint8": 255, "uint16": 0}

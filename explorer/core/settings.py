@@ -89,6 +89,13 @@ class EvaluateSettings(_Settings):
     seed: Seed = 0
 
 
+class AnswerSettings(_Settings):
+    """The images that torch answers in a study that trains nothing: those of ``[evaluate]`` where it names some."""
+
+    answered_images: Positive
+    answered_seed: Seed
+
+
 class MeasureSettings(_Settings):
     """``[measure]``: the latency protocol, and how far compiled outputs may lie from the reference."""
 
@@ -114,6 +121,13 @@ class MeasureSettings(_Settings):
 
 class Settings(_Settings):
     """All of them; an absent table means the defaults."""
+
+    @property
+    def answered(self) -> AnswerSettings | None:
+        """The images that torch answers; None for all of them, which takes little of the time that a training does."""
+        if self.train.epochs or not self.evaluate.images:
+            return None
+        return AnswerSettings(answered_images=self.evaluate.images, answered_seed=self.evaluate.seed)
 
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()

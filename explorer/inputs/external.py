@@ -15,7 +15,7 @@ from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, parts
 from explorer.core.errors import SpaceError, StageFailed
 from explorer.inputs import initial_weights, user_code
-from explorer.inputs.dataset_files import source
+from explorer.inputs.dataset_files import has_files, source
 from explorer.inputs.initial_weights import Start
 from explorer.processes.pool import temporary
 from explorer.space.space import Space
@@ -54,7 +54,7 @@ class ExternalInputs:
 
     def digests(self) -> dict[str, str]:
         """Return everything but the space that a study's answers depend on: description → digest of the contents."""
-        files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
+        files = {name: found for name, found in self.datasets.items() if has_files(name)}
         weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
         named = {"files of data set": files, "weights of": weights, "code of": self.code}
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}

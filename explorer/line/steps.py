@@ -60,9 +60,9 @@ class Steps:
     def train(self, data: Data) -> Trained:
         """Train the model."""
         parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
-        return self.engine.run(
-            contracts.train.Stage(contracts.train.Parameters(self.c.model, self.c.width, self.settings.train), parents)
-        )
+        settings = self.settings
+        parameters = contracts.train.Parameters(self.c.model, self.c.width, settings.train, settings.answered)
+        return self.engine.run(contracts.train.Stage(parameters, parents))
 
     def compress(
         self,
@@ -79,6 +79,8 @@ class Steps:
             self.c.model,
             self.c.width,
             fine_tuning if compression != "none" else None,
+            self.settings.answered,
+            is_trained=self.settings.train.epochs > 0,
         )
         named = {"data": data, "train": trained, **self.engine.outside(self.c)["compress"]}
         return self.engine.run(contracts.compress.Stage(parameters, contracts.compress.Parents.of(named)))

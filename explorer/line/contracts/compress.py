@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from explorer.core.artifact import Artifact
-from explorer.core.settings import CompressSettings
+from explorer.core.settings import AnswerSettings, CompressSettings
 from explorer.line import stage
 from explorer.line.contracts import data, train
 
@@ -26,7 +26,7 @@ class Values(TypedDict):
 
     Attributes
     ----------
-    torch_accuracy : on the validation split
+    torch_accuracy, torch_test_accuracy : on the images that torch answers
     parameters : the number of the network's parameters
     weights : of convolutions and linear layers
     nonzeros : among the weights
@@ -70,6 +70,10 @@ class Parameters(stage.Parameters):
         None where no part removes channels.
     settings
         None where nothing changes and so nothing is fine-tuned.
+    answered
+        The images that torch answers; None where it is all of them.
+    is_trained
+        Whether the study trains the model; where it does not, nothing that torch does takes longer than its answers.
     """
 
     compression: str
@@ -78,6 +82,8 @@ class Parameters(stage.Parameters):
     model: str
     width: float
     settings: CompressSettings | None = None
+    answered: AnswerSettings | None = None
+    is_trained: bool = field(default=True, metadata=stage.OUTSIDE_KEY)
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,13 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
         """Pixels of all images that the stage trains on, an image counted in every epoch."""
         settings = self.parameters.settings
         return settings.epochs * train.training_pixels(self.parents.data) if settings else 0
+
+    @property
+    def answered_pixels(self) -> int:
+        """Pixels of all images that a network answers that is neither trained nor fine-tuned."""
+        if self.parameters.is_trained or self.trained_pixels:
+            return 0
+        return train.answered_pixels(self.parents.data, self.parameters.answered, "validation", "test")
 
 
 Network = Artifact[Mapping[str, object]]  # of ``compress`` or ``quantize``: network.onnx and reference.npz

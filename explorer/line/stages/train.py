@@ -1,4 +1,4 @@
-"""Images, a model's name and perhaps initial weights → weights.pt: the model trained."""
+"""Images, a model's name and perhaps initial weights → weights.pt: the model trained; and its answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from explorer.line.checking import drawing
+from explorer.line.checking.reference import ANSWERS
 from explorer.line.contracts.train import Initialised, Parameters, Parents, Values
 from explorer.line.prepared import Prepared
 from explorer.line.training import accounting, predictions, training, weights
@@ -16,7 +18,7 @@ WORKER = "torch"
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
-    """Train the model on the training split and write its weights.
+    """Train the model on the training split; write its weights, and into ``answers.npz`` what it makes of validation.
 
     Raises
     ------
@@ -35,8 +37,11 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     training.fit("train", model, splits.train, training.Recipe.of(settings))
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
+    answered = drawing.answered(splits.validation.labels, parameters.answered)
+    decided = predictions.decisions(model, splits.validation, answered)
+    predictions.save(out / ANSWERS, {"validation": (answered, decided)})
     return {
-        "validation_accuracy": predictions.accuracy(model, splits.validation),
+        "validation_accuracy": float((decided.classes == splits.validation.labels[answered]).mean()),
         "parameters": accounting.parameters(model),
         "seconds": seconds,
         "threads": torch.get_num_threads(),
