@@ -13,6 +13,7 @@ FOLDERS = ("cifar10-jpeg",)
 FILES = ("train/*/*.jpg", "test/*/*.jpg")
 CHECKS = True
 AUGMENT = ("crop", "flip")
+LOOKS = (10, (3, 32, 32))  # classes, and shape of images
 
 SPLITS = ("train", "test")
 SIZE = 32

@@ -14,7 +14,7 @@ import pytest
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError, WorkspaceError
-from explorer.inputs import external
+from explorer.inputs import external, own_code
 from explorer.search import search
 from explorer.search.study import Study
 from explorer.space import space_file
@@ -168,4 +168,4 @@ def test_folders_that_are_not_those_of_the_classes_end_a_study_before_it_begins(
 
 
 def test_every_kind_that_may_be_the_users_own_is_checked() -> None:
-    assert set(external.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES)
+    assert set(own_code.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES)
