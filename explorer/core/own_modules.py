@@ -38,15 +38,16 @@ CUDNN_SETTINGS = ("enabled", "benchmark", "deterministic")
 
 
 def make_importable(folder: Path) -> None:
-    """Make Python find modules of the user's own in `folder`.
+    """Make Python find modules of the user's own in `folder`, before those of folders that it was told before.
 
     Code in the folder finds them before any others but those of the standard library, all other code after them.
     """
     place = str(folder.absolute())
     if place in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         return  # what is installed is found anyway, and is nobody's own
-    if place not in _FOLDERS:
-        _FOLDERS.append(place)
+    if place in _FOLDERS:
+        _FOLDERS.remove(place)
+    _FOLDERS.insert(0, place)
     if place not in sys.path:
         sys.path.append(place)
     if not any(isinstance(finder, _OwnFinder) for finder in sys.meta_path):

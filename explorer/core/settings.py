@@ -115,7 +115,7 @@ class MeasureSettings(_Settings):
 class OwnSettings(_Settings):
     """``[own]``: what code of the user's own reads that the explorer does not see; the files' digest enters its key."""
 
-    files: tuple[str, ...] = ()  # patterns, relative to the space's folder
+    files: Annotated[tuple[str, ...], BeforeValidator(_named)] = ()  # patterns, relative to the space's folder
 
 
 class Settings(_Settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -125,11 +126,11 @@ def _stated(space: Space) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in space.settings.own.files:
-        base = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else space.path.parent
-        matches = [path for path in base.glob(str(Path(pattern).relative_to(base.anchor or "."))) if path.exists()]
+        folder = space.path.absolute().parent
+        matches = [folder / path for path in glob.glob(pattern, root_dir=folder, recursive=True)]
         files = [each for path in matches for each in (path.rglob("*") if path.is_dir() else (path,)) if each.is_file()]
         if not files:
-            raise SpaceError(f"{space.path}: [own] files has '{pattern}', which no file in {base} matches")
+            raise SpaceError(f"{space.path}: [own] files has '{pattern}', which no file in {folder} matches")
         found += files
     return found
 

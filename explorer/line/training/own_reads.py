@@ -53,7 +53,8 @@ def tried(kind: str, name: str, folders: Sequence[str], calls: Sequence[Mapping[
     if answer:
         return dict(json.loads(answer))
     how = f"with exit code {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-    return {"wrong": f"'{name.partition(':')[0]}' of '{name}' ended the process {how} when it was tried"}
+    module = name.partition(":")[0]
+    return {"wrong": f"'{module}' of '{name}', in {folders[0]}, ended the process {how} when it was tried"}
 
 
 def _answer(write: int, kind: str, name: str, folders: Sequence[str], calls: Sequence[Mapping[str, Any]]) -> NoReturn:
