@@ -25,6 +25,8 @@ from explorer.core.errors import ExplorerError
 
 _FOLDERS: list[str] = []  # that modules of the user's own are imported from in this process
 
+EXPLORERS = tuple(str(Path(__file__).parents[2] / package) for package in ("explorer", "dlas_ops"))
+
 # What torch computes with, which a module may set and which would change every later stage of the same process.
 TORCH_SETTINGS = (
     ("get_default_dtype", "set_default_dtype"),
@@ -148,8 +150,20 @@ def _importer() -> str:
     return ""
 
 
+def is_running() -> bool:
+    """Tell whether code of the user's own has called what asks."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _is_own(frame.f_code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _is_own(file: str) -> bool:
-    return any(_is_below(file, folder) for folder in _FOLDERS)
+    return not any(_is_below(file, place) for place in EXPLORERS) and any(
+        _is_below(file, folder) for folder in _FOLDERS
+    )
 
 
 def _is_below(file: str, folder: str) -> bool:

@@ -6,7 +6,9 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,9 @@ from typing import Any
 LISTINGS = ("os.listdir", "os.scandir")
 # Files of these modules list folders to find modules and packages, not to read what is in there.
 LOOKING = ("<frozen importlib", "/importlib/", "/pkg_resources/")
+HOME = Path(__file__).parents[2]
+OURS = (HOME / "explorer", HOME / "dlas_ops")  # stages have versions for them
+INSTALLED = ("site-packages", "dist-packages")
 WRITING = os.O_WRONLY | os.O_RDWR
 
 
@@ -26,7 +31,10 @@ class Reads:
     ----------
     files : read, and not written before; a module's source stands for its compiled file
     folders : listed
+    matters : tells of a read, while it happens, whether it is noted
     """
+
+    matters: Callable[[], bool] = lambda: True
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
@@ -38,7 +46,7 @@ class Reads:
             return
         if isinstance(flags, int) and flags & WRITING:
             self._written.add(named)
-        elif named not in self._written:
+        elif named not in self._written and self.matters():
             self.files.add(_source(named))
 
     def listed(self, path: object) -> None:
@@ -52,7 +60,7 @@ _hooked = False
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[Reads]:
+def noted(matters: Callable[[], bool] = lambda: True) -> Iterator[Reads]:
     """Give what the process reads until the context ends, as far as Python itself opens it.
 
     Within another such context it is noted in the inner one alone.
@@ -61,7 +69,7 @@ def noted() -> Iterator[Reads]:
     if not _hooked:
         sys.addaudithook(_hear)  # for the rest of the process: Python removes none
         _hooked = True
-    before, _noting = _noting, Reads()
+    before, _noting = _noting, Reads(matters)
     try:
         yield _noting
     finally:
@@ -109,3 +117,32 @@ def _looks_for_modules() -> bool:
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     return frame is not None and any(part in frame.f_code.co_filename for part in LOOKING)
+
+
+def counts(file: Path, root: Path, but: Iterable[Path]) -> bool:
+    """Tell whether a file that was read is of the code's folder, or a module from elsewhere that is not installed.
+
+    Parameters
+    ----------
+    root
+        The code's folder.
+    but
+        Folders that do not count, such as the workspace.
+    """
+    if not file.is_file() or any(_is_below(file, place) for place in (*but, *OURS)):
+        return False
+    if any(part in INSTALLED for part in file.parts) or _is_below(file, Path(sysconfig.get_path("stdlib"))):
+        return False
+    return is_inside(file, root) or (file.suffix == ".py" and not _is_below(file, Path(tempfile.gettempdir())))
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Tell whether a path is below the root, and in no hidden folder such as a cache."""
+    for base in (root.absolute(), root.resolve()):
+        if path.is_relative_to(base):
+            return not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(base).parts)
+    return False
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder.absolute()) or path.is_relative_to(folder.resolve())

@@ -8,21 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import sysconfig
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from explorer.core import reads
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import digest
 from explorer.inputs.user_code import Located
 from explorer.workspace.workspace import Workspace
-
-HOME = Path(__file__).parents[2]
-OURS = (HOME / "explorer", HOME / "dlas_ops")  # stages have versions for them
-INSTALLED = ("site-packages", "dist-packages")
 
 Answer = Mapping[str, Any]  # of `explorer.line.training.own_reads.tried`
 
@@ -82,30 +77,9 @@ def found(
 
 def _own(answer: Answer, root: Path, workspace: Path) -> dict[str, Any]:
     """Return what a worker noted without the files that are none of the user's own."""
-    files = [file for file in map(Path, answer["files"]) if _counts(file, root, workspace)]
-    folders = [each for each in map(Path, answer["folders"]) if each.is_dir() and _is_inside(each, root)]
+    files = [file for file in map(Path, answer["files"]) if reads.counts(file, root, [workspace])]
+    folders = [each for each in map(Path, answer["folders"]) if each.is_dir() and reads.is_inside(each, root)]
     return {**answer, "files": [*map(str, files)], "folders": [*map(str, folders)]}
-
-
-def _counts(file: Path, root: Path, workspace: Path) -> bool:
-    """Tell whether a file that was read is of the code's folder, or a module from elsewhere that is not installed."""
-    if not file.is_file() or any(_is_below(file, place) for place in (workspace, *OURS)):
-        return False
-    if any(part in INSTALLED for part in file.parts) or _is_below(file, Path(sysconfig.get_path("stdlib"))):
-        return False
-    return _is_inside(file, root) or (file.suffix == ".py" and not _is_below(file, Path(tempfile.gettempdir())))
-
-
-def _is_inside(path: Path, root: Path) -> bool:
-    """Tell whether a path is below the root, and in no hidden folder such as a cache."""
-    for base in (root.absolute(), root.resolve()):
-        if path.is_relative_to(base):
-            return not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(base).parts)
-    return False
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return path.is_relative_to(folder.absolute()) or path.is_relative_to(folder.resolve())
 
 
 def _files(answer: Answer, root: Path) -> list[Path]:
@@ -117,7 +91,7 @@ def _files(answer: Answer, root: Path) -> list[Path]:
     for folder in map(Path, answer["folders"]):
         endings = {path.suffix for path in files if path.parent == folder}
         if endings and folder.is_dir():
-            files |= {path for path in folder.iterdir() if path.suffix in endings and _is_inside(path, root)}
+            files |= {path for path in folder.iterdir() if path.suffix in endings and reads.is_inside(path, root)}
     return sorted(path for path in files if path.is_file())
 
 

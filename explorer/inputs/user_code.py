@@ -56,9 +56,10 @@ class Located:
         """
         names = {self._name(path) for path in (*self.files, *more)}
         found: list[object] = [self.installed, digest_of_files(self.root, sorted(names), cache)]
-        if named := sorted({self._name(path) for path in stated} - names):
+        named = sorted({self._name(path) for path in stated} - names)
+        if named:
             found.append(digest_of_files(self.root, named, cache))
-        return Artifact("code", digest(found), self.root.absolute())
+        return Artifact("code", digest(found), self.root.absolute(), {"files": sorted({*names, *named})})
 
     def _name(self, path: Path) -> str:
         """Return a file's path from the root, which the code may know by another path."""

@@ -7,12 +7,14 @@ import importlib
 import os
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from explorer.core import own_modules, plugins
+from explorer.core import own_modules, plugins, reads
 from explorer.core.artifact import Artifact
+from explorer.line.execution import current
 
 PREFIX = "code of "  # of a parent's name, before ``module:function``
 
@@ -50,7 +52,7 @@ _IMPORTED: dict[str, tuple[_State, _State]] = {}  # by module: the states before
 
 
 @contextlib.contextmanager
-def imported(code: Mapping[str, Artifact]) -> Iterator[None]:
+def imported(code: Mapping[str, Artifact], but: Iterable[Path]) -> Iterator[None]:
     """Import the code that a stage runs, and have for the stage what that changed, as if it was imported just now.
 
     So a stage's result does not depend on what the process has run before, and no stage after it is changed.
@@ -59,6 +61,8 @@ def imported(code: Mapping[str, Artifact]) -> Iterator[None]:
     ----------
     code
         ``code of module:function`` → folder that the module is imported from.
+    but
+        Folders whose files are the explorer's.
 
     Raises
     ------
@@ -71,11 +75,29 @@ def imported(code: Mapping[str, Artifact]) -> Iterator[None]:
     importlib.import_module("torch")  # whose settings can be kept only then
     before = _State.now()
     try:
-        for name in sorted(code):
-            _import(name.removeprefix(PREFIX), code[name])
-        yield
+        with reads.noted(own_modules.is_running) as noted:
+            for name in sorted(code):
+                _import(name.removeprefix(PREFIX), code[name])
+            yield
+        _tell_unforeseen(noted, code, but)
     finally:
         before.restore()
+
+
+def _tell_unforeseen(noted: reads.Reads, code: Mapping[str, Artifact], but: Iterable[Path]) -> None:
+    """Tell the user of files that the code has read, and did not when it was tried before: they are in no key."""
+    roots = {artifact.path for artifact in code.values()}
+    known = {(artifact.path / name).resolve() for artifact in code.values() for name in artifact.values["files"]}
+    found = [
+        file
+        for file in map(Path, sorted(noted.files))
+        if file.resolve() not in known
+        and any(reads.is_inside(file, root) and reads.counts(file, root, but) for root in roots)
+    ]
+    if found:
+        more = f" and {len(found) - 1} more files" if len(found) > 1 else ""
+        names = ", ".join(name.removeprefix(PREFIX) for name in sorted(code))
+        current().note(f"{names} read {found[0]}{more} only now, so that no key has it: name it in [own] files")
 
 
 def _import(name: str, code: Artifact) -> None:

@@ -12,8 +12,8 @@ HOME = Path(__file__).parents[2]
 # A process works in the user's folder, where a file may have the name of any module: -P keeps Python from searching it.
 # The explorer's own packages are those of this process, wherever it found them.
 START = (
-    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import explorer, dlas_ops; del sys.path[0]; "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import explorer, dlas_ops; "
+    "sys.path.append(sys.path.pop(0)); runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 
 

@@ -122,7 +122,9 @@ def _run_stage(request: Received) -> Mapping[str, object]:
     parameters, parents = contracts.parse(request["stage"], request["parameters"], named)
     stage = cast(contracts.StageModule, plugins.load("stage", request["stage"]))
     out = Path(request["out"]).absolute()
-    with own_code.imported({name: parent for name, parent in named.items() if parent.stage == "code"}):
+    code = {name: parent for name, parent in named.items() if parent.stage == "code"}
+    ours = [out, *(parent.path for parent in named.values() if parent.stage not in ("code", "source"))]
+    with own_code.imported(code, ours):
         return stage.run(parameters, parents, out)
 
 
