@@ -119,6 +119,12 @@ class MeasureSettings(_Settings):
         return self.tolerance if dtype == "float32" else self.narrow_tolerance
 
 
+class OwnSettings(_Settings):
+    """``[own]``: what code of the user's own reads that the explorer does not see; the files' digest enters its key."""
+
+    files: Annotated[tuple[str, ...], BeforeValidator(_named)] = ()  # patterns, relative to the space's folder
+
+
 class Settings(_Settings):
     """All of them; an absent table means the defaults."""
 
@@ -135,3 +141,4 @@ class Settings(_Settings):
     quantize: QuantizeSettings = QuantizeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     measure: MeasureSettings = MeasureSettings()
+    own: Annotated[OwnSettings, Field(exclude=True)] = OwnSettings()

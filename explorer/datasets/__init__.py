@@ -8,10 +8,12 @@ A data set is one file, a `Dataset`, with literals that are read without importi
 - ``CHECKS = True``: it has a function ``check(root: str)`` that returns before anything is computed, and without
   reading every file, what is wrong with the files, in one sentence, or None;
 - ``AUGMENT``: how training images are varied, names from `explorer.line.training.augmentation`; ``("shift",)`` unless
-  it says.
+  it says;
+- ``LOOKS``: how many classes there are and the shape of an image, where these are always the same: models of the user's
+  own are tried with them before the first trial.
 
-Of a data set of the user's own, written ``module:function``, no literals are read, and its code is digested, not its
-files.
+Of a data set of the user's own, written ``module:function``, no literals are read; see `explorer.inputs.own_reads` for
+the files that count.
 """
 
 from __future__ import annotations

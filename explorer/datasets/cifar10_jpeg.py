@@ -14,6 +14,7 @@ FOLDERS = ("cifar10-jpeg",)
 IMAGES = ("train", "test")
 CHECKS = True
 AUGMENT = ("crop", "flip")
+LOOKS = (10, (3, 32, 32))  # classes, and shape of images
 
 SIZE = 32
 
