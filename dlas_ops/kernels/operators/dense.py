@@ -6,7 +6,7 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
-from dlas_ops.kernels.shared.blocks import annotation, multiplied, value_axis
+from dlas_ops.kernels.shared.blocks import annotation, copied, multiplied, value_axis
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
@@ -48,9 +48,7 @@ def compute(data: Tensor, weight: Tensor, outputs: int, processor: Processor) ->
     if padded_rows > rows or depth > inputs or data.dtype != dot.data:
         filled = te.compute(
             (padded_rows, depth),
-            lambda r, k: tvm.tirx.if_then_else(
-                tvm.tirx.all(r < rows, k < inputs), data[r, k].astype(dot.data), tvm.tirx.const(0, dot.data)
-            ),
+            lambda r, k: copied([r < rows, k < inputs], data[r, k], dot.data),
             name="padded",
         )
     else:
