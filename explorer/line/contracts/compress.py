@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from explorer.core.artifact import Artifact
 from explorer.core.settings import CompressSettings
@@ -28,13 +28,14 @@ class Values(TypedDict):
     ----------
     torch_accuracy : on the validation split
     parameters : the number of the network's parameters
-    weights : of convolutions and linear layers
+    weights : of convolutions, linear layers and attentions
     nonzeros : among the weights
     macs : per image
     weight_bytes_before : of the weights in float32
     kept_in_multiples_of : the channel multiple, where channels were removed
     removed_weights, removed_channels : shares
     layers : name → its costs
+    compress_note : tells the user what had to stay as it was, if anything
     """
 
     torch_accuracy: float
@@ -54,6 +55,7 @@ class Values(TypedDict):
     removed_weights: float
     removed_channels: float
     layers: dict[str, LayerCosts]
+    compress_note: NotRequired[str]
 
 
 @dataclass(frozen=True)

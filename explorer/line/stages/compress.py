@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from explorer.compression import FineTune, compressor
+from explorer.compression import FineTune, compressor, make_plain, noted
 from explorer.core import plugins
 from explorer.core.configuration import parts, takes_ratio
+from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
 from explorer.line.contracts.compress import Parameters, Parents, Values
@@ -44,9 +45,12 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "compress", parameters.model, parameters.width, parents.data.values["classes"], splits.shape
     )
     model.load_state_dict(torch.load(parents.train.path / "weights.pt", weights_only=True))
+    model = make_plain(model)
     example = torch.zeros(1, *splits.shape)
     before, parameters_before = accounting.account(model, example), accounting.parameters(model)
-    model = _compressed(model, parameters, splits)
+    with noted() as notes:
+        model = _compressed(model, parameters, splits)
+    _check(model, splits, parents.data.values["classes"])
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
     images = Reference.inputs(splits)
@@ -55,7 +59,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
     np.savez(out / ANSWERS, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
     whole, left = partial(accounting.total, before), partial(accounting.total, after)
-    return {
+    values: Values = {
         "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
         "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
         "parameters": accounting.parameters(model),
@@ -70,10 +74,27 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "macs_before": whole("macs"),
         "weight_bytes_before": FLOAT32_BYTES * whole("weights"),
         "kept_in_multiples_of": parameters.channel_multiple,
-        "removed_weights": 1 - left("nonzeros") / whole("nonzeros"),
-        "removed_channels": 1 - left("channels") / whole("channels"),
+        "removed_weights": _removed(left("nonzeros"), whole("nonzeros")),
+        "removed_channels": _removed(left("channels"), whole("channels")),
         "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
     }
+    if notes:
+        values["compress_note"] = "; ".join(notes)
+    return values
+
+
+@torch.no_grad()
+def _check(model: nn.Module, splits: Prepared, classes: int) -> None:
+    """Raise StageFailed unless a compressed model still maps one image to its classes."""
+    shape = tuple(model.eval()(torch.zeros(1, *splits.shape)).shape)
+    if shape != (1, classes):
+        message = f"the compressed network gives shape {shape} for an image instead of (1, {classes})"
+        raise StageFailed(Failure("compress", "unsupported", message))
+
+
+def _removed(left: int, whole: int) -> float:
+    """Return the share that is gone; of nothing, nothing is."""
+    return 1 - left / whole if whole else 0.0
 
 
 def _compressed(model: nn.Module, parameters: Parameters, splits: Prepared) -> nn.Module:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+
+from explorer.line.training.folding import folded
 
 
 def export(model: nn.Module, example: Tensor, path: Path) -> None:
@@ -21,15 +22,15 @@ def export(model: nn.Module, example: Tensor, path: Path) -> None:
         Shape (1, C, H, W): the exported network takes this shape only.
     """
     _describe_operators_once()
-    folded = model.eval()
+    plain = model.eval()
     # Folding first halves the exporter's time, most of which goes into decomposing batch norms. A model that fx cannot
     # trace, which shows in all kinds of exceptions, is folded by the exporter's own optimizer.
     with contextlib.suppress(Exception):
-        folded = fuse(model)
+        plain = folded(model, example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            folded, (example,), input_names=["image"], output_names=["logits"], dynamo=True, verbose=False
+            plain, (example,), input_names=["image"], output_names=["logits"], dynamo=True, verbose=False
         )
     assert program is not None, "the exporter returns a program unless it is given a file"
     program.save(path, external_data=False)

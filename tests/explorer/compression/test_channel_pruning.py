@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from explorer.compression import channel_pruning
+from explorer.compression import _narrowing, channel_pruning
 from explorer.core import plugins
 from explorer.line.training import accounting
 from tests.conftest import Compress
@@ -43,18 +43,18 @@ def test_channel_pruning_makes_every_layer_narrower_but_keeps_the_classes(compre
     ],
 )
 def test_channels_are_kept_in_multiples_of_8(width: int, ratio: float, kept: int) -> None:
-    assert channel_pruning.kept(width, ratio, 8) == kept
+    assert _narrowing.kept(width, ratio, 8) == kept
 
 
 @pytest.mark.parametrize(
     ("width", "multiple", "kept"), [(64, 1, 32), (5, 1, 2), (1, 1, 1), (40, 16, 16), (44, 3, 21), (24, 32, 24)]
 )
 def test_channels_are_kept_in_multiples_of_what_is_asked_for(width: int, multiple: int, kept: int) -> None:
-    assert channel_pruning.kept(width, 0.5, multiple) == kept
+    assert _narrowing.kept(width, 0.5, multiple) == kept
 
 
 def test_a_layer_that_no_multiple_fits_is_cut_down_to_one() -> None:
-    assert channel_pruning.kept(44, 0.01, 16) == 32
+    assert _narrowing.kept(44, 0.01, 16) == 32
 
 
 @pytest.mark.parametrize(("norm", "left"), [("l1", 4.0), ("l2", 3.0)])
