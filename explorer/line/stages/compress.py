@@ -79,7 +79,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
     }
     if notes:
-        values["compress_note"] = "; ".join(notes)
+        values["note"] = "; ".join(notes)
     return values
 
 

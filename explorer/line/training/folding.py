@@ -1,8 +1,4 @@
-"""Model in evaluation mode → its graph with batch norms folded into the layers before them, where that is the same.
-
-`torch.fx.experimental.optimization.fuse` looks at one call at a time: it folds a batch norm into a convolution that
-another call, or the model itself, reads without it, and does so once for each call of a pair.
-"""
+"""Model in evaluation mode → its graph with batch norms folded into the layers before them, where that is the same."""
 
 from __future__ import annotations
 
@@ -36,6 +32,8 @@ def folded(model: nn.Module, example: Tensor) -> fx.GraphModule:
     Exception
         Of any kind, if fx cannot trace the model.
     """
+    # Workaround: torch 2.14: torch.fx.experimental.optimization.fuse folds once for each call of a pair, and also into
+    # layers that are read without the norm elsewhere; tests/test_workarounds.py
     network = fx.symbolic_trace(copy.deepcopy(model))
     ShapeProp(network).propagate(example)
     modules = dict(network.named_modules())

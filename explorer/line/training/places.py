@@ -13,10 +13,9 @@ from types import FrameType
 
 from torch import fx, nn
 
-import explorer
-
 # Files that are no user's: Python's, those that pip installs, the explorer's.
-NOT_OWN = (*{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}, *explorer.__path__, "<")
+EXPLORER = str(Path(__file__).parents[2])
+NOT_OWN = (*{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}, EXPLORER, "<")
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in')
 SCOPES, STACK = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.stack_trace"
 
