@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.datasets import Images, Options, Splits, _files, stratified
+from explorer.datasets import Images, Options, Splits, _files, _geometry, stratified
 
 FOLDER_SETTING = "image_folder"
 FILES = ("train/*/*",)
 OPTIONAL_FILES = ("val/*/*", "test/*/*")
 CHECKS = True
+SCALES = True
 AUGMENT = ("resized_crop", "flip")
 
 
@@ -23,13 +24,13 @@ def load(options: Options) -> Splits:
 
     A test or validation split that the folder lacks is held back from the training images, by class.
     """
-    root, size = options.root, options.image_size
+    root, size, geometry = options.root, options.image_size, _geometry.of_files(options)
     present = _present(root)
     classes = _files.class_folders(root, present)
     corrupt: list[str] = []
     found: dict[str, Images] = {}
     for split in present:
-        found[split], unreadable = _files.read(root, split, classes, size)
+        found[split], unreadable = _files.read(root, split, classes, size, geometry)
         corrupt += unreadable
     for split, share in (("test", options.test), ("val", options.validation)):
         if split not in found:

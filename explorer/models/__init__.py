@@ -1,7 +1,9 @@
 """Width, classes, image shape → an untrained network: the Protocol of models, channel counts, and fitted strides.
 
 A model is one file, a `Model`. Where torchvision has weights for it at width 1, trained on ImageNet, the literal
-``PRETRAINED`` is their address, which torchvision's enumeration of weights has, too.
+``PRETRAINED`` is their address, which torchvision's enumeration of weights has, too, and ``PRETRAINED_INPUT`` how they
+want images of any size to be cut; all want ImageNet's normalisation. ``VERSION`` is raised whenever the same parameters
+give another network, and enters the key of training.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
 from explorer.core.artifact import Artifact
@@ -45,11 +45,20 @@ class Values(TypedDict):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``."""
+    """The model, its width, and ``[train]``.
+
+    Parameters
+    ----------
+    model
+        One of `explorer.models`, of timm or torchvision, or of the user's own.
+    version
+        The model's ``VERSION``; None for one that has none, as long as it has not changed.
+    """
 
     model: str
     width: float
     settings: TrainSettings
+    version: int | None = field(default=None, metadata=stage.LEFT_OUT_IF_NONE)
 
 
 @dataclass(frozen=True)
