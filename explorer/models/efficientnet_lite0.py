@@ -1,6 +1,6 @@
 """Width, classes, image shape → EfficientNet-Lite0: B0 without gates and with ReLU6, which quantize well.
 
-After github.com/tensorflow/tpu, models/official/efficientnet/lite: it pads as TensorFlow does, and its published weights
+After github.com/tensorflow/tpu, models/official/efficientnet/lite: it pads as TensorFlow does, and published weights
 classify worse under any other padding.
 """
 
