@@ -11,6 +11,7 @@ from PIL import Image
 from explorer.datasets import Held, Images, Options, Pixels, unusable
 
 DEFAULT = "bilinear"
+ROUNDING = 1e-6  # 224 / (224 / 232) is 232, whatever the floats say
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def of_files(options: Options) -> Geometry | None:
             f"[data] resize = {resize} and crop = {crop:g} cut squares of {resize * crop:.0f} px, and image_size = "
             f"{size}; give one of resize and crop"
         )
-    whole = resize or math.floor(size / (crop or 1))
+    whole = resize or math.floor(size / (crop or 1) + ROUNDING)
     return Geometry(size, whole, options.interpolation or DEFAULT)
 
 

@@ -6,15 +6,18 @@ it computes anything.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.configuration import Configuration, parts
+from explorer.core.configuration import Configuration, digest, parts
 from explorer.core.errors import SpaceError, StageFailed
-from explorer.inputs import initial_weights, user_code
+from explorer.datasets import Options
+from explorer.datasets._geometry import of_files
+from explorer.inputs import initial_weights, user_code, wanted_images
 from explorer.inputs.dataset_files import source
 from explorer.inputs.initial_weights import Start
 from explorer.processes.pool import temporary
@@ -35,19 +38,27 @@ class ExternalInputs:
     weights
         Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
     code
-        ``module:function`` → the folder that its module is imported from.
+        ``module:function`` → the folder that its module is imported from; a library's model → the library's version.
+    wanted
+        Data set, model and width → what the checkpoint asks of images.
     """
 
     datasets: Mapping[str, Artifact]
     weights: Mapping[Start, Artifact]
     code: Mapping[str, Artifact]
+    wanted: Mapping[Start, Artifact] = field(default_factory=dict)
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
         model = self._code(c.model)
         start = self.weights.get((c.dataset, c.model, c.width))
+        wanted = self.wanted.get((c.dataset, c.model, c.width))
         return {
-            "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
+            "data": {
+                "source": self.datasets[c.dataset],
+                **({"wanted": wanted} if wanted else {}),
+                **self._code(c.dataset),
+            },
             "train": {**model, **({"weights": start} if start else {})},
             "compress": {**model, **self._code(*parts(c.compression))},
         }
@@ -60,7 +71,7 @@ class ExternalInputs:
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
 
     def _code(self, *names: str) -> dict[str, Artifact]:
-        return {f"code of {name}": self.code[name] for name in names if plugins.is_custom(name)}
+        return {f"code of {name}": self.code[name] for name in names if name in self.code}
 
 
 def find(space: Space, workspace: Workspace) -> ExternalInputs:
@@ -74,7 +85,9 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     folders = (space.path.parent, Path.cwd())
     code = {name: user_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
-    return ExternalInputs(datasets, initial_weights.find(space, workspace), code)
+    code |= {name: _library(name) for name in _of_libraries(space)}
+    weights = initial_weights.find(space, workspace)
+    return ExternalInputs(datasets, weights, code, wanted_images.find(space, weights, workspace))
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
@@ -85,9 +98,12 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     Raises
     ------
     SpaceError
-        If code cannot be imported, a function is missing or cannot be called as the explorer does, a file holds no
-        weights, or a data set's folders are not those of its classes.
+        If code cannot be imported, a function is missing or cannot be called as the explorer does, a library has no
+        such network, a file holds no weights, a data set's folders are not those of its classes, or settings of
+        ``[data]`` contradict each other.
     """
+    for name in filter(_scales, external.datasets):
+        _check_geometry(space, name)
     calls: list[tuple[str, str, dict[str, str]]] = [
         (f"data set {name}: ", f"explorer.datasets.{name}:check", {"root": str(found.path)})
         for name, found in external.datasets.items()
@@ -98,6 +114,7 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
         for kind, name in dict.fromkeys(_custom(space))
         if (folder := external.code[name].path)
     ]
+    calls += [("", "explorer.models._libraries:check", {"model": name}) for name in _of_libraries(space)]
     paths = dict.fromkeys(str(found.path) for found in external.weights.values())
     calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
     if not calls:
@@ -110,6 +127,33 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
                 message = f"{call} failed: {failed.failure.message}"
             if message:
                 raise SpaceError(f"{space.path}: {subject}{message}")
+
+
+def _scales(dataset: str) -> bool:
+    return bool(plugins.literal("dataset", dataset, "SCALES", default=False))
+
+
+def _check_geometry(space: Space, dataset: str) -> None:
+    given = space.settings.data
+    try:
+        of_files(Options(image_size=given.image_size, resize=given.resize, crop=given.crop))
+    except StageFailed as failed:
+        raise SpaceError(f"{space.path}: data set {dataset}: {failed.failure.message}") from None
+
+
+def _of_libraries(space: Space) -> list[str]:
+    """Return the models that are a library's."""
+    return [name for name in map(str, space.axes["model"].choices) if plugins.of_library(name)]
+
+
+def _library(model: str) -> Artifact:
+    """Return the version of the library that `model` is a network of, as an artifact without files."""
+    library = str(plugins.of_library(model))
+    try:
+        version = importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        raise SpaceError(f"model {model} needs the package {library}: pip install 'dlas-explorer[{library}]'") from None
+    return Artifact("library", digest([library, version]), Path())
 
 
 def _custom(space: Space) -> Iterator[tuple[str, str]]:

@@ -46,13 +46,17 @@ class Model(Protocol):
 
 
 def builder(name: str) -> Build:
-    """Return the function that builds model `name`, one of this folder or ``module:function``.
+    """Return the function that builds model `name`, one of this folder, of a library or ``module:function``.
 
     Raises
     ------
     ExplorerError
         If there is none.
     """
+    if plugins.of_library(name):
+        from explorer.models import _libraries
+
+        return _libraries.builder(name)
     if plugins.is_custom(name):
         return cast(Build, plugins.load_custom(name))
     return cast(Model, plugins.load("model", name)).build

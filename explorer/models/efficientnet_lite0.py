@@ -42,15 +42,16 @@ def _pad_at_the_end(layer: nn.Sequential, sides: tuple[int, int]) -> tuple[int, 
     layers keep their names, since checkpoints have those.
     """
     convolution = layer[0]
+    assert isinstance(convolution, nn.Conv2d), "with which torchvision's layers begin"
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     outputs = -(-sides[0] // stride), -(-sides[1] // stride)
     both = [max(0, (out - 1) * stride + kernel - side) for out, side in zip(outputs, sides, strict=True)]
     if any(padding != 2 * (kernel // 2) for padding in both):
         convolution.padding = (0, 0)
-        rows, columns = ((padding // 2, padding - padding // 2) for padding in both)
+        (top, bottom), (left, right) = ((padding // 2, padding - padding // 2) for padding in both)
         own = dict(layer.named_children())
         for name in own:
             delattr(layer, name)
-        for name, module in {"pad": nn.ZeroPad2d((*columns, *rows)), **own}.items():
+        for name, module in {"pad": nn.ZeroPad2d((left, right, top, bottom)), **own}.items():
             layer.add_module(name, module)
     return outputs

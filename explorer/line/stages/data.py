@@ -61,8 +61,7 @@ def _wanted(parents: Parents) -> Wanted:
 
 
 def _options(settings: DataSettings, wanted: Wanted, root: Path) -> Options:
-    """Return what the data set is loaded with: what ``[data]`` says, else what the initial weights ask for."""
-    says_nothing = (settings.resize, settings.crop) == (None, None)
+    """Return what the data set is loaded with; initial weights ask for what ``[data]`` leaves open."""
     return Options(
         settings.validation,
         settings.test,
@@ -70,8 +69,8 @@ def _options(settings: DataSettings, wanted: Wanted, root: Path) -> Options:
         wanted.get("image_size", settings.image_size),
         root,
         settings.resize,
-        wanted.get("crop") if says_nothing else settings.crop,
-        settings.interpolation or wanted.get("interpolation"),
+        wanted.get("crop", settings.crop),
+        wanted.get("interpolation", settings.interpolation),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from explorer.line.contracts.train import Initialised, Parameters, Parents, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, predictions, training, weights
+from explorer.line.training import accounting, normalisations, predictions, training, weights
 
 VERSION = 3
 WORKER = "torch"
@@ -35,6 +35,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     training.fit("train", model, splits.train, training.Recipe.of(settings))
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
+    if parents.weights and not settings.epochs and (advice := normalisations.better(model, splits.validation)):
+        initialised["note"] = "; ".join(filter(None, (initialised.get("note"), advice)))
     return {
         "validation_accuracy": predictions.accuracy(model, splits.validation),
         "parameters": accounting.parameters(model),
