@@ -94,6 +94,11 @@ def defines(kind: str, name: str, function: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _body(kind, name))
 
 
+def headline(kind: str, name: str) -> str:
+    """Return the first line of what the plug-in's source says of it, without importing it."""
+    return (ast.get_docstring(_tree(kind, name)) or "").partition("\n")[0]
+
+
 def load(kind: str, name: str) -> ModuleType:
     """Import and return the module of plug-in `name`.
 
@@ -154,9 +159,13 @@ def check_custom(kind: str, name: str, folder: str) -> str | None:
 
 
 def _body(kind: str, name: str) -> list[ast.stmt]:
+    return _tree(kind, name).body
+
+
+def _tree(kind: str, name: str) -> ast.Module:
     source = (_folder(kind) / f"{name}.py").read_text()
     with _PARSING:
-        return ast.parse(source).body
+        return ast.parse(source)
 
 
 @cache

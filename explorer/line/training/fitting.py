@@ -89,7 +89,7 @@ def fit(own: Tensors, given: Tensors, classes: int) -> Fit:
     Names decide. Where they do not find every tensor, with or without what frameworks put before them, the order does
     if both sides have the same tensors in it.
     """
-    own, given = _without_counters(own), _without_counters(given)
+    own, given = without_counters(own), without_counters(given)
     named = max(_named(given), key=lambda tensors: sum(name in tensors for name in own))
     if not all(name in named for name in own) and (pairs := _in_order(own, given, classes)):
         return _fit(own, given, pairs, classes, by_order=True)
@@ -136,7 +136,8 @@ def _only_classifier(own: Tensors, unlike: Tensors, classes: int) -> bool:
     )
 
 
-def _without_counters(tensors: Tensors) -> dict[str, Tensor]:
+def without_counters(tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors that decide what a network computes."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
 
 

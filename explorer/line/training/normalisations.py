@@ -44,7 +44,8 @@ def better(model: nn.Module, images: Inputs) -> str | None:
 
 
 def _hits(model: nn.Module, images: Inputs) -> NDArray[np.bool_]:
-    return predictions.decisions(model, images)[0] == images.labels
+    hits: NDArray[np.bool_] = predictions.decisions(model, images)[0] == images.labels
+    return hits
 
 
 def _far_better(hits: NDArray[np.bool_], now: NDArray[np.bool_]) -> bool:
