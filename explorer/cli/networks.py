@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -51,11 +52,14 @@ def weights(
     found = explorer.check_weights(file, model, width, classes, None if shape is None else _shape(shape))
     why_not = "" if found.fits else f"{file.name} does not fit the model: {found.why_not}"
     if as_json:
-        return print_json("weights", {"comparison": asdict(found)})
-    print_parts(*network_tables.comparison_parts(found, file, model))
+        print_json("weights", {"comparison": asdict(found)}, why_not)
+    else:
+        print_parts(*network_tables.comparison_parts(found, file, model))
+    if why_not and as_json:  # the error is in the document; a second one would follow an exception
+        print(f"error: {why_not}", file=sys.stderr)
+        raise typer.Exit(2)
     if why_not:
         raise ExplorerError(why_not)
-    return None
 
 
 def _shape(text: str) -> tuple[int, int, int]:

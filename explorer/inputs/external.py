@@ -152,7 +152,7 @@ def _library(model: str) -> Artifact:
     try:
         version = importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
-        raise SpaceError(f"model {model} needs the package {library}: pip install 'dlas-explorer[{library}]'") from None
+        raise SpaceError(f"model {model} needs the package {library}: pip install {library}") from None
     return Artifact("library", digest([library, version]), Path())
 
 

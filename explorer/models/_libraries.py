@@ -47,7 +47,7 @@ def check(model: str) -> str | None:
     base = name.partition(".")[0]  # what follows are the weights that timm has for it
     if name in known or (library == "timm" and base in known and name in names(library, with_weights=True)):
         return None
-    near = difflib.get_close_matches(name, known, MOST_NEAR, cutoff=0.5)
+    near = [base] if base in known else difflib.get_close_matches(name, known, MOST_NEAR, cutoff=0.5)
     suggestion = f"; did you mean {' or '.join(repr(f'{library}:{each}') for each in near)}?" if near else ""
     return f"unknown model '{model}': {library} has no such network among its {len(known):,}{suggestion}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from timm.models.byobnet import ByobNet, ByoBlockCfg, ByoModelCfg
+from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import nn
 
 from explorer.models import channels, fitted

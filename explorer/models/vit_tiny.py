@@ -23,7 +23,7 @@ def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     fill no patch do not count.
     """
     side = min(shape[1:])
-    patch = max(1, side // SMALL_SIDE) if side <= SMALL_IMAGE else PATCH
+    patch = max(1, round(side / SMALL_SIDE)) if side <= SMALL_IMAGE else PATCH
     network = VisionTransformer(
         img_size=shape[1:],
         patch_size=patch,
