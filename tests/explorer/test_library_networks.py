@@ -1,0 +1,34 @@
+"""A network of timm's, by its name there, down the whole line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import explorer
+
+SPACE = """
+[axes]
+dataset = "digits"
+model = "timm:mobilenetv3_small_050"
+compression = ["none", "weight_pruning", "int8"]
+ratio = 0.5
+
+[train]
+epochs = 4
+
+[compress]
+epochs = 1
+"""
+
+
+@pytest.mark.slow
+def test_it_trains_compresses_compiles_and_classifies_as_any_model(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(SPACE)
+    explorer.run(tmp_path / "space.toml", tmp_path / "workspace")
+    rows = explorer.frame(tmp_path / "workspace").set_index("compression")
+    assert {*rows["state"]} == {"complete"}, rows["failure"].tolist()
+    assert (rows["accuracy"] > 0.15).all()
+    assert rows.loc["weight_pruning", "removed_weights"] == pytest.approx(0.5, abs=0.01)
+    assert rows.loc["int8", "size_bytes"] < rows.loc["none", "size_bytes"]
