@@ -29,6 +29,7 @@ def test_it_trains_compresses_compiles_and_classifies_as_any_model(tmp_path: Pat
     explorer.run(tmp_path / "space.toml", tmp_path / "workspace")
     rows = explorer.frame(tmp_path / "workspace").set_index("compression")
     assert {*rows["state"]} == {"complete"}, rows["failure"].tolist()
-    assert (rows["accuracy"] > 0.15).all()
-    assert rows.loc["weight_pruning", "removed_weights"] == pytest.approx(0.5, abs=0.01)
-    assert rows.loc["int8", "size_bytes"] < rows.loc["none", "size_bytes"]
+    assert min(rows["accuracy"]) > 0.15
+    assert rows["removed_weights"].to_dict()["weight_pruning"] == pytest.approx(0.5, abs=0.01)
+    sizes = rows["size_bytes"].to_dict()
+    assert sizes["int8"] < sizes["none"]
