@@ -34,7 +34,8 @@ def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
         act_layer="silu",
         num_features=channels(HEAD, width),
     )
-    network = ByobNet(configuration, num_classes=classes, in_chans=shape[0])
+    # Residuals whose last norm is all zeros at first would be the least of all channels to a pruning.
+    network = ByobNet(configuration, num_classes=classes, in_chans=shape[0], zero_init_last=False)
     network.stem.conv.stride = (strides[0], strides[0])
     return cast(nn.Module, network)
 

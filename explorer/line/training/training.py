@@ -102,7 +102,7 @@ def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[
         model = build(width, classes, shape)
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *shape))
-    except (RuntimeError, ValueError) as error:
+    except (AssertionError, RuntimeError, ValueError) as error:
         message = f"model {name} at width {width} cannot take images of shape {shape}: {error}"
         raise StageFailed(Failure(stage, "unsupported", message)) from error
     if tuple(output.shape) != (2, classes):
