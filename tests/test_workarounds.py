@@ -55,7 +55,7 @@ def test_optuna_still_computes_steps_in_binary() -> None:
 
 
 def test_torchvision_still_renames_the_layers_of_its_densenets_weights() -> None:
-    """`explorer.line.training.weights` does so, too."""
+    """`explorer.line.training.weight_files` does so, too."""
     from torchvision.models import densenet
 
     assert r"denselayer\d+\.(?:norm|relu|conv))\." in inspect.getsource(densenet._load_state_dict)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
 from explorer.core.quantities import MEMORY, SIZE
@@ -60,8 +61,10 @@ class Steps:
     def train(self, data: Data) -> Trained:
         """Train the model."""
         parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
-        settings = self.settings
-        parameters = contracts.train.Parameters(self.c.model, self.c.width, settings.train, settings.answered)
+        version = plugins.literal("model", self.c.model, "VERSION")
+        parameters = contracts.train.Parameters(
+            self.c.model, self.c.width, self.settings.train, self.settings.answered, version
+        )
         return self.engine.run(contracts.train.Stage(parameters, parents))
 
     def compress(

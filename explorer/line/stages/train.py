@@ -12,7 +12,7 @@ from explorer.line.checking import drawing
 from explorer.line.checking.reference import ANSWERS
 from explorer.line.contracts.train import Initialised, Parameters, Parents, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, checks, predictions, training, weights
+from explorer.line.training import accounting, checks, normalisations, predictions, training, weights
 
 VERSION = 3
 WORKER = "torch"
@@ -43,6 +43,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     answered = drawing.answered(splits.validation.labels, parameters.answered)
     decided = predictions.decisions(model, splits.validation, answered)
     predictions.save(out / ANSWERS, {"validation": (answered, decided)})
+    if parents.weights and not settings.epochs and (advice := normalisations.better(model, splits.validation)):
+        initialised["note"] = "; ".join(filter(None, (initialised.get("note"), advice)))
     return {
         "validation_accuracy": float((decided.classes == splits.validation.labels[answered]).mean()),
         "parameters": accounting.parameters(model),

@@ -31,6 +31,7 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         ({"algorithm": Raw('["direct",\n"gem"]')}, "7: unknown algorithm 'gem' on axis algorithm; allowed: "),
         ({"threads": None, "thread": [1, 2]}, "7: unknown axis 'thread'; allowed: dataset, model, width, "),
         ({"dataset": "digts"}, "2: unknown dataset 'digts' on axis dataset; allowed: "),
+        ({"dataset": "timm:digits"}, "2: unknown dataset 'timm:digits' on axis dataset; allowed: "),
         ({"dataset": "my module:load"}, "2: unknown dataset 'my module:load' on axis dataset; allowed: "),
         ({"dataset": 3}, "2: axis dataset takes names, not 3"),
         ({"algorithm": ["direct", "all"]}, "6: 'all' stands alone: write algorithm = \"all\""),
