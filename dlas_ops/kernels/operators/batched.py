@@ -26,10 +26,9 @@ def compute(one: Tensor, other: Tensor, processor: Processor) -> Tensor:
 
     def packed(n: Expr, o: Expr, k: Expr, v: Expr) -> Expr:
         column = o * lanes + v
-        held = other[*_at(n, batch, other_batch), k, column].astype("float32")
-        if columns % lanes == 0:
-            return held
-        return tirx.if_then_else(column < columns, held, tirx.const(0.0, "float32"))
+        if columns % lanes:  # the last one is repeated: what is summed of those beyond it is dropped
+            column = tirx.min(column, columns - 1)
+        return other[*_at(n, batch, other_batch), k, column].astype("float32")
 
     panels = te.compute((images, blocks, inputs, lanes), packed, name=PANELS)
 

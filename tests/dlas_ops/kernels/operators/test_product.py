@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,10 +25,16 @@ FEW = st.integers(1, 3)
 TOLERANCES = {"float32": 1e-5, "float16": 4e-3}
 
 
-def checked(network: onnx.ModelProto, data: networks.Array, expected: networks.Array, **asked: str) -> Compiled:
+def checked(
+    network: onnx.ModelProto,
+    data: networks.Array,
+    expected: networks.Array,
+    dtype: str = "float32",
+    format: str = "dense",
+) -> Compiled:
     """Compile `network`, compare what it computes of `data`, and return it."""
-    compiled = dlas_ops.compile(network, networks.target(), **{"algorithm": "gemm", **asked})
-    networks.assert_close(networks.run(compiled, data), expected, TOLERANCES[asked.get("dtype", "float32")])
+    compiled = dlas_ops.compile(network, networks.target(), algorithm="gemm", dtype=dtype, format=format)
+    networks.assert_close(networks.run(compiled, data), expected, TOLERANCES[dtype])
     return compiled
 
 
@@ -104,7 +111,7 @@ def test_products_of_two_activations(examples: int) -> None:
             helper.make_node("Mul", ["p", "half"], ["y"]),
         ]
         numbers = {"sizes": [*ends.values()], "a shape": one, "b shape": other}
-        weights = {name: np.array(values, np.int64) for name, values in numbers.items()}
+        weights: dict[str, Any] = {name: np.array(values, np.int64) for name, values in numbers.items()}
         network = networks.model(nodes, data.shape, {**weights, "half": np.array(0.5, np.float32)})
         expected = 0.5 * (data[: ends["a"]].reshape(one) @ data[ends["a"] :].reshape(other))
         [layer] = checked(network, data, expected).layers
@@ -134,7 +141,7 @@ def attention(tokens: int, heads: int, width: int) -> tuple[onnx.ModelProto, net
         helper.make_node("Reshape", ["turned", "whole"], ["joined"]),
         helper.make_node("MatMul", ["joined", "out"], ["y"]),
     ]
-    weights = {str(i): np.array([i], np.int64) for i in range(4)} | {
+    weights: dict[str, Any] = {str(i): np.array([i], np.int64) for i in range(4)} | {
         "heads": np.array([1, tokens, 3, heads, width]), "whole": np.array([1, tokens, channels]), "qkv": qkv,
         "scale": scale, "out": networks.random((channels, channels), 3),
     }  # fmt: skip
