@@ -71,7 +71,7 @@ def convolved(context: Context, layer: Convolution, reason: str = "", **precisio
     if reason:
         reasons.append(reason)
     if ran is not None:
-        value = placed(context, ran, layer)
+        value = _placed(context, ran, layer)
     elif conv.operator == "depthwise_conv2d":
         value = _depthwise(context, layer)
     else:
@@ -102,8 +102,7 @@ def _runnable(context: Context, asked: Asked, conv: Conv, dtype: str) -> tuple[A
     return (None if fallback.why_not(conv, dtype, context.target) else fallback), reasons
 
 
-def placed(context: Context, asked: Asked, layer: Convolution) -> Value:
-    """Convolve on the algorithm `asked`, which can run `layer`, in its layout."""
+def _placed(context: Context, asked: Asked, layer: Convolution) -> Value:
     conv, data, algorithm = layer.conv, layer.data, asked.module
     # Algorithms that do not implement integers know no border but zeros.
     inside = {"border": layer.border} if layer.border else {}

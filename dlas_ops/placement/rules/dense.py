@@ -15,7 +15,6 @@ from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Precision
 from dlas_ops.placement.context import Context
-from dlas_ops.placement.rules.convolutions import Convolution, placed
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value
 from dlas_ops.placement.views import View, view_of
@@ -111,10 +110,13 @@ def _sparse(context: Context, ran: Asked, dense_layer: Dense) -> Value:
         rows = tvm.topi.reshape(view(x) if view else x, (conv.width, conv.in_channels))
         return tvm.topi.reshape(tvm.topi.transpose(rows), (1, conv.in_channels, 1, conv.width))
 
-    source = Value(context.emit(as_map, data, name="map", pattern=None), (1, conv.in_channels, 1, conv.width))
-    weight = dense_layer.weight.T[:, :, None, None]
+    algorithm = ran.module
+    packed = algorithm.pack(dense_layer.weight.T[:, :, None, None], conv, context.cpu)
+    source = context.emit(as_map, data, name="map", pattern=None)
+    csr = [context.weights(part) for part in packed]
+    sums = context.emit(lambda x, *w: algorithm.compute(conv, x, *w, context.cpu), source, *csr, name="dense_csr")
     points = (1, conv.out_channels, 1, conv.width)
-    made = placed(context, ran, Convolution(dense_layer.name, conv, source, weight, points))
+    made = Value(sums, points, algorithm.block(conv.out_channels, context.cpu))
 
     def as_rows(x: Tensor) -> Tensor:
         return tvm.topi.reshape(tvm.topi.transpose(tvm.topi.reshape(x, points[1::2])), dense_layer.shape)

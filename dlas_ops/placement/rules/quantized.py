@@ -21,8 +21,8 @@ from dlas_ops.placement.graph import Problem
 from dlas_ops.placement.in_place_concat import parts_of
 from dlas_ops.placement.integers import eight_bits, known, operand
 from dlas_ops.placement.operators import extremum
+from dlas_ops.placement.rules import dense
 from dlas_ops.placement.rules.convolutions import Convolution, conv_of, convolved
-from dlas_ops.placement.rules.dense import Dense, layer, matrix
 from dlas_ops.placement.rules.pooling import is_even, is_over_maps, window_of
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Quantization, Value, shape_of
@@ -41,8 +41,8 @@ def conv2d(context: Context, call: Call, shape: Shape) -> Value | None:
     conv = conv_of(call.attrs, data.shape, array)
     border = int(known(data).zero)
     name, arithmetic = context.name(conv.operator, array), _arithmetic(context, data)
-    convolution = Convolution(name, conv, data, array, shape, border)
-    sums = convolved(context, convolution, dtype="int8", arithmetic=arithmetic)
+    layer = Convolution(name, conv, data, array, shape, border)
+    sums = convolved(context, layer, dtype="int8", arithmetic=arithmetic)
     offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
     scale = known(data).scale * known(weight).scale.reshape(1, -1, 1, 1)
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
@@ -122,11 +122,12 @@ def clip_bound(context: Context, call: Call, shape: Shape) -> Value | None:
 def matmul(context: Context, call: Call, shape: Shape) -> Value | None:
     """Run a dense layer on 8-bit integers; the result is the exact sums."""
     data, weight = context.held(call.args[0]), context.held(call.args[1])
-    array = matrix(_weights(data, weight, axis=-1))
+    array = dense.matrix(_weights(data, weight, axis=-1))
     if array is None:
         return None
     name, arithmetic = context.name("dense", weight.constant), _arithmetic(context, data)
-    sums = layer(context, Dense(name, data, data.shape, array, shape), dtype="int8", arithmetic=arithmetic)
+    layer = dense.Dense(name, data, data.shape, array, shape)
+    sums = dense.layer(context, layer, dtype="int8", arithmetic=arithmetic)
     row = [1] * (len(shape) - 1)
     offset = known(data).zero.reshape(()) * array.sum(axis=0, dtype=np.int32).reshape(*row, -1)
     scale = known(data).scale.reshape(()) * known(weight).scale.reshape(*row, -1)
