@@ -12,7 +12,7 @@ from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
 from dlas_ops.kernels.operators import depthwise, general, grouped, layout, pooling, product
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
-from dlas_ops.passes.permutation import marked
+from dlas_ops.passes import bfloat_products, permutation
 from dlas_ops.passes.work_groups import excess
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
@@ -124,8 +124,8 @@ def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) 
         else:
             general.schedule(sch, processor)
     if isinstance(processor, Gpu) and is_sparse(function):
-        return marked(thread_sums.simplified(sch.mod)["main"])
-    return marked(sch.mod["main"])
+        return thread_sums.simplified(sch.mod)["main"]
+    return bfloat_products.marked(permutation.marked(sch.mod["main"]))
 
 
 def space(function: PrimFunc, processor: Processor) -> Space:

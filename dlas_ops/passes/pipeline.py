@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, Pass, PassContext, PrimFunc, Stmt
+from dlas_ops.passes.bfloat_products import with_products
 from dlas_ops.passes.permutation import permuted
 from dlas_ops.passes.prefetching import prefetched
 
@@ -58,7 +59,7 @@ def _pipeline() -> tuple[Callable[[], Pass], Callable[[], Pass], Callable[[], Pa
     lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
 
     def finalize() -> Pass:
-        own = [_for_functions(rewrite) for rewrite in (sums_on_stack, prefetched, permuted)]
+        own = [_for_functions(rewrite) for rewrite in (sums_on_stack, prefetched, permuted, with_products)]
         return tvm.transform.Sequential([*own, finalize_host()])
 
     return lower, finalize, finalize_device

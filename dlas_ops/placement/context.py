@@ -12,18 +12,18 @@ from dlas_ops._types import Array, BlockBuilder, Compute, Expr, IRModule, Shape,
 from dlas_ops.kernels.operators import layout, points_innermost
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Choices
-from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
+from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE, NARROW
 from dlas_ops.onnx.names import WeightNames
-from dlas_ops.placement.account import Layer, LayerFields
+from dlas_ops.placement.account import Layer, LayerFields, Precision
 from dlas_ops.placement.graph import Recorder
 from dlas_ops.placement.in_place_concat import Growing
 from dlas_ops.placement.integers import realized
 from dlas_ops.placement.value import Value, dtype_of, shape_of
+from dlas_ops.processor import bfloat
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.targets import Processor, describe
 
 relax = tvm.relax
-
-NO_HALF = "float32 ({} no arithmetic in float16)"
 
 
 class Context:
@@ -33,9 +33,9 @@ class Context:
     ----------
     choices : the algorithm and format asked for each layer
     names : names of the weights
-    half : whether to store float32 tensors in float16. Element-wise operators after a layer compute in float32, before
-        the result is rounded. So where an element-wise operator joins two layers, the result of one of them, which only
-        this operator reads, stays float32.
+    narrow : the dtype to store float32 tensors in, float16 or bfloat16; "" for float32. Element-wise operators after a
+        layer compute in float32, before the result is rounded. So where an element-wise operator joins two layers, the
+        result of one of them, which only this operator reads, stays float32.
 
     Attributes
     ----------
@@ -47,12 +47,12 @@ class Context:
     layer_of : constant of packed weights → position of its layer in the account
     """
 
-    def __init__(self, module: IRModule, target: Target, choices: Choices, names: WeightNames, half: bool) -> None:
+    def __init__(self, module: IRModule, target: Target, choices: Choices, names: WeightNames, narrow: str) -> None:
         self.module = module
         self.target = target
         self.cpu: Processor = describe(target)
         self.choices = choices
-        self.half = half
+        self.narrow = narrow
         bindings = (binding for block in module["main"].body.blocks for binding in block.bindings)
         self.bound: dict[Expr, Expr] = {binding.var: binding.value for binding in bindings}
         self.values: dict[Expr, Value] = {}
@@ -110,12 +110,12 @@ class Context:
         return self.builder.emit_te(compute, *arguments, primfunc_name_hint=name, **attributes)
 
     def computed(self, expression: Expr, shape: Shape, block: int = 0, layer: str = "") -> Value:
-        """Return the value of a result; with `half`, that of a float32 one holds it rounded, and itself as `wide`."""
+        """Return the value of a result; with `narrow`, that of a float32 one holds it rounded, and itself as `wide`."""
         # A variable bound to another variable would keep operators from fusing.
         result = expression if isinstance(expression, relax.Var) else self.builder.emit(expression)
-        if not self.half or dtype_of(result) != "float32":
+        if not self.narrow or dtype_of(result) != "float32":
             return Value(result, shape, block, layer=layer)
-        stored = self.builder.emit(relax.op.astype(result, "float16"))
+        stored = self.builder.emit(relax.op.astype(result, self.narrow))
         return Value(stored, shape, block, layer=layer, wide=result)
 
     # Dtypes.
@@ -126,13 +126,13 @@ class Context:
 
     def widened(self, expression: Expr) -> Expr:
         """Return a stored tensor in the dtype of element-wise arithmetic."""
-        if dtype_of(expression) != "float16":
+        if dtype_of(expression) not in NARROW:
             return expression
         return self.builder.emit(relax.op.astype(expression, "float32"))
 
     def stored(self, weight: Array) -> str:
         """Return the dtype that `weight` is stored in."""
-        return "float16" if self.half and weight.dtype == np.float32 else str(weight.dtype)
+        return self.narrow if self.narrow and weight.dtype == np.float32 else str(weight.dtype)
 
     def weights(self, packed: Array) -> Expr:
         """Return packed weights as a constant in the dtype that is stored; the next layer of the account counts them.
@@ -146,13 +146,13 @@ class Context:
         return self._packed[-1]
 
     def rounded(self, weights: Array) -> Array:
-        """Return `weights`, with `half` float32 ones rounded to float16; see the method `weights` for errors."""
-        if not self.half or weights.dtype != np.float32:
+        """Return `weights`, with `narrow` float32 ones rounded to it; see the method `weights` for errors."""
+        if not self.narrow or weights.dtype != np.float32:
             return weights
         with np.errstate(over="ignore"):
-            rounded = weights.astype(np.float16)
-        if not np.isfinite(rounded).all():
-            raise ValueError(f"a weight of {np.abs(weights).max():g} is beyond the range of float16")
+            rounded = weights.astype(np.dtype(self.narrow))
+        if not np.isfinite(rounded.astype(np.float32)).all():
+            raise ValueError(f"a weight of {np.abs(weights).max():g} is beyond the range of {self.narrow}")
         return rounded
 
     # Layouts.
@@ -232,6 +232,16 @@ class Context:
 
     # The account.
 
+    @property
+    def multiplies_bfloat16(self) -> bool:
+        """Whether the processor has an instruction for products of bfloat16."""
+        return isinstance(self.cpu, Cpu) and bool(self.cpu.bfloat)
+
+    def of_products(self, dtype: str) -> Precision:
+        """Return dtype and arithmetic of a layer that multiplies by the processor's instruction, if floats have one."""
+        in_pairs = dtype == "bfloat16" and self.multiplies_bfloat16
+        return {"dtype": dtype, "arithmetic": bfloat.ARITHMETIC} if in_pairs else {}
+
     def name(self, operator: str, weight: Array | None = None) -> str:
         """Return the name of a new layer: that of `weight` in the model or, without one, the operator with a number."""
         number = sum(layer.operator == operator for layer in self.layers)
@@ -240,9 +250,10 @@ class Context:
     def account(self, operator: str, input: Shape, weight: Shape, output: Shape, **fields: Unpack[LayerFields]) -> None:
         """Add a layer to the account; without `asked`, only the algorithm in `ran` could be asked for."""
         stated: LayerFields = {"asked": fields["ran"], "name": self.name(operator), **fields}
-        if self.half and "dtype" not in fields:
-            lacks = "the layer has" if self.cpu.half else "the processor has"
-            stated |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
+        if self.narrow and "dtype" not in fields:
+            has = self.cpu.half if self.narrow == "float16" else self.multiplies_bfloat16
+            lacks = f"the {'layer' if has else 'processor'} has no arithmetic in {self.narrow}"
+            stated |= {"dtype": self.narrow, "arithmetic": f"float32 ({lacks})"}
         stored_bytes = sum(constant.value.numpy().nbytes for constant in self._packed)
         self.layer_of |= dict.fromkeys(self._packed, len(self.layers))
         self._packed = []

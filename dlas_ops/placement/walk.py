@@ -71,13 +71,13 @@ RULES: tuple[Rule, ...] = (
 
 
 def place(
-    module: IRModule, target: Target, choices: Choices, names: WeightNames, half: bool = False
+    module: IRModule, target: Target, choices: Choices, names: WeightNames, narrow: str = ""
 ) -> tuple[IRModule, Context]:
     """Return `module` with every operator of its function "main" placed, and the context that holds the account.
 
     Activations stay in the layout that the convolutions want. See `Context` for the parameters.
     """
-    function, context = module["main"], Context(module, target, choices, names, half)
+    function, context = module["main"], Context(module, target, choices, names, narrow)
     builder, values = context.builder, context.values
     parameters = [relax.Var(str(var.name), var.ty) for var in function.params]
     kept = {var for block in function.body.blocks for var in _kept(block)}

@@ -11,7 +11,7 @@ import numpy as np
 from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor import half
 from dlas_ops.processor.cpus import Cpu
-from dlas_ops.processor.dot import dot_of, tensorized
+from dlas_ops.processor.dot import dot_over, tensorized
 from dlas_ops.processor.half import PARTIAL
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
@@ -184,4 +184,5 @@ def sum_values(sch: Schedule, block: SBlock, lane: Loop, value: Sequence[Loop], 
         sch.tensorize(sch.get_loops(partial)[-2], half.multiplied(lanes))
         sch.tensorize(lane, half.widened(lanes))
     elif value:
-        sch.tensorize(lane, tensorized(dot_of("int8", cpu), lanes))
+        data = str(sch.get(block).reads[-2].source.dtype)
+        sch.tensorize(lane, tensorized(dot_over(data, cpu), lanes))

@@ -20,6 +20,9 @@ from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.tuners import Decision
 
+# Deviation that the rounding of stored results allows, relative to the largest; of float32 it is 1e-4.
+NARROW_TOLERANCE = {"float16": 1e-2, "bfloat16": 4e-2}
+
 # Attributes that say what a program is called and fused by, not what it computes.
 NAMES = ("global_symbol", "op_pattern")
 
@@ -184,10 +187,10 @@ def close(results: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) ->
 
 
 def _close(result: NDArray[Any], expected: NDArray[Any]) -> bool:
-    if not np.issubdtype(expected.dtype, np.floating):
+    if "float" not in str(expected.dtype):
         return bool(np.abs(result.astype(np.int64) - expected.astype(np.int64)).max(initial=0) <= 1)
     wide, own = expected.astype(np.float64), result.astype(np.float64)
     if not np.isfinite(own).all():
         return bool(np.array_equal(own, wide, equal_nan=True))
-    tolerance = 1e-2 if expected.dtype == np.float16 else 1e-4
+    tolerance = NARROW_TOLERANCE.get(str(expected.dtype), 1e-4)
     return bool(np.abs(own - wide).max(initial=0) <= tolerance * max(np.abs(wide).max(initial=0), 1e-30))

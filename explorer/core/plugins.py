@@ -11,13 +11,13 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import sys
 import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from explorer.core import own_modules
 from explorer.core.errors import ExplorerError, did_you_mean
 
 PACKAGES = {
@@ -98,7 +98,7 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def load_custom(name: str) -> Any:
-    """Return the object that ``module:function`` names.
+    """Return the object that ``module:function`` names; to call it leaves this process's settings as they were.
 
     Raises
     ------
@@ -106,21 +106,12 @@ def load_custom(name: str) -> Any:
         If the module cannot be imported or does not define the function.
     """
     module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ExplorerError(f"cannot import '{module_name}' of '{name}': {reason}") from error
+    module = own_modules.load(module_name, name)
     if not hasattr(module, attribute):
         where = getattr(module, "__file__", None) or "built in"
         raise ExplorerError(f"module '{module_name}' of '{name}' ({where}) defines no '{attribute}'")
-    return getattr(module, attribute)
-
-
-def make_importable(folder: Path) -> None:
-    """Make Python find modules of the user's own in `folder` before any other of their name."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    found = getattr(module, attribute)
+    return own_modules.guarded(found) if callable(found) else found
 
 
 def check_custom(kind: str, name: str, folder: str) -> str | None:
@@ -131,7 +122,7 @@ def check_custom(kind: str, name: str, folder: str) -> str | None:
     folder
         That its module is imported from.
     """
-    make_importable(Path(folder))
+    own_modules.make_importable(Path(folder))
     try:
         function = load_custom(name)
     except ExplorerError as error:

@@ -89,6 +89,13 @@ class EvaluateSettings(_Settings):
     seed: Seed = 0
 
 
+class AnswerSettings(_Settings):
+    """The images that torch answers in a study that trains nothing: those of ``[evaluate]`` where it names some."""
+
+    answered_images: Positive
+    answered_seed: Seed
+
+
 class MeasureSettings(_Settings):
     """``[measure]``: the latency protocol, and how far compiled outputs may lie from the reference."""
 
@@ -112,8 +119,21 @@ class MeasureSettings(_Settings):
         return self.tolerance if dtype == "float32" else self.narrow_tolerance
 
 
+class OwnSettings(_Settings):
+    """``[own]``: what code of the user's own reads that the explorer does not see; the files' digest enters its key."""
+
+    files: Annotated[tuple[str, ...], BeforeValidator(_named)] = ()  # patterns, relative to the space's folder
+
+
 class Settings(_Settings):
     """All of them; an absent table means the defaults."""
+
+    @property
+    def answered(self) -> AnswerSettings | None:
+        """The images that torch answers; None for all of them, which takes little of the time that a training does."""
+        if self.train.epochs or not self.evaluate.images:
+            return None
+        return AnswerSettings(answered_images=self.evaluate.images, answered_seed=self.evaluate.seed)
 
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
@@ -121,3 +141,4 @@ class Settings(_Settings):
     quantize: QuantizeSettings = QuantizeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     measure: MeasureSettings = MeasureSettings()
+    own: Annotated[OwnSettings, Field(exclude=True)] = OwnSettings()

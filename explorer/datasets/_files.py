@@ -15,8 +15,9 @@ from PIL import Image
 
 from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Indices, Pixels, channel_sums, unusable
+from explorer.datasets._colours import coloured
+from explorer.datasets._folders import SUFFIXES, Survey, shown, survey
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 CHANNELS = 3
 BATCH = 64  # images of one decoding pass that are in memory at once
 
@@ -80,8 +81,8 @@ class Files:
         return Files(self.root, names, self.labels[indices], self.size, sums)
 
 
-def class_folders(root: Path, splits: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the classes, sorted: those of the folders in ``root/split``, the same for all `splits`.
+def classes_of(found: Survey, splits: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the classes, sorted: those of the training split, which all `splits` have.
 
     Parameters
     ----------
@@ -91,72 +92,91 @@ def class_folders(root: Path, splits: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     StageFailed
-        If a split has other folders than the first, or a folder has no image.
+        If a split has two folders or other classes than the first, a class has no image, or there is one class.
     """
-    reference = root / splits[0]
-    classes = _subfolders(reference)
+    for folders in found.folders.values():
+        if len(folders) > 1:
+            raise unusable(f"{found.root} has the folders {' and '.join(folders)} for one split; only one can be used")
+    reference = found.place(splits[0])
+    classes = sorted(found.images.get(splits[0], {}))
     if not classes:
         raise unusable(f"{reference} has no folders of classes; images are expected at {reference}/CLASS/NAME.jpg")
     for split in splits:
-        found = _subfolders(root / split)
-        for name in sorted(set(classes) - set(found)):
-            raise unusable(f"{root / split} has no folder for class '{name}', which {reference} has")
-        for name in sorted(set(found) - set(classes)):
-            raise unusable(f"{root / split} has a folder for class '{name}', which {reference} has not")
-    for folder in (root / split / name for split in splits for name in classes):
-        if not _image_names(folder):
-            raise unusable(f"{folder} holds no image; expected files that end in {', '.join(SUFFIXES)}")
+        _same_classes(found, split, classes, reference)
+    for split, name in ((split, name) for split in splits for name in classes):
+        if not found.images[split][name]:
+            place = found.place(split) / name
+            raise unusable(f"{place} holds no image; expected files that end in {', '.join(SUFFIXES)}")
+    if len(classes) == 1:
+        raise unusable(f"{reference} has one class, '{classes[0]}'; a classifier needs at least two")
     return tuple(classes)
 
 
-def fault(root: Path, splits: Sequence[str]) -> str | None:
-    """Return what is wrong with the folders of classes in one sentence, None if nothing is."""
+def _same_classes(found: Survey, split: str, classes: Sequence[str], reference: Path) -> None:
+    own = found.images.get(split, {})
+    for name in classes:
+        if name not in own:
+            raise unusable(f"{found.place(split)} has no folder for class '{name}', which {reference} has")
+    for name in own:
+        if name not in classes:
+            raise unusable(f"{found.place(split)} has a folder for class '{name}', which {reference} has not")
+
+
+def fault(root: Path, splits: Sequence[str], optional: Sequence[str] = ()) -> str | None:
+    """Return what is wrong with the folders of `splits` in one sentence, None if nothing is.
+
+    Parameters
+    ----------
+    optional
+        More splits; where a folder lacks them, their images are held back from the first split's.
+    """
+    found = survey(root, (*splits, *optional))
+    lacking = [split for split in optional if split not in found.folders]
     try:
-        class_folders(root, splits)
+        classes = classes_of(found, (*splits, *(split for split in optional if split not in lacking)))
     except StageFailed as failed:
         return str(failed)
+    for name in classes:
+        count, needed = len(found.images[splits[0]][name]), 1 + len(lacking)
+        if count < needed:
+            return (
+                f"{found.place(splits[0])} has {count} image{'s' * (count != 1)} of class '{name}'; it must have "
+                f"at least {needed}, since {' and '.join(lacking)} images are held back of them"
+            )
     return None
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-
-
-def _image_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-
-
-def read(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Files, tuple[str, ...]]:
-    """Return the images in ``root/split/CLASS/``, every one decoded once, and the names of those that are corrupt.
+def read(found: Survey, split: str, classes: Sequence[str], size: int) -> tuple[Files, tuple[str, ...]]:
+    """Return the images of a split, every one decoded once, and the names of those that are corrupt.
 
     Raises
     ------
     StageFailed
         If none of a class can be read.
     """
-    names, labels = _listed(root, split, classes)
+    root, (names, labels) = found.root, _listed(found, split, classes)
     sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in _every(root, names, size)]
-    kept = _kept(root / split, classes, labels, [each is not None for each in sums])
+    kept = _kept(found.place(split), classes, labels, [each is not None for each in sums])
     files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]))
     return files, _others(names, kept)
 
 
-def read_into_memory(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Held, tuple[str, ...]]:
+def read_into_memory(found: Survey, split: str, classes: Sequence[str], size: int) -> tuple[Held, tuple[str, ...]]:
     """Return the same as `read`, with the images in an array."""
-    names, labels = _listed(root, split, classes)
+    names, labels = _listed(found, split, classes)
     array = np.empty((len(names), CHANNELS, size, size), np.uint8)
     readable = np.zeros(len(names), bool)
-    for index, image in enumerate(_every(root, names, size)):
+    for index, image in enumerate(_every(found.root, names, size)):
         if image is not None:
             array[index], readable[index] = image, True
-    kept = _kept(root / split, classes, labels, readable)
+    kept = _kept(found.place(split), classes, labels, readable)
     return Held(array[kept], labels[kept]), _others(names, kept)
 
 
-def _listed(root: Path, split: str, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the names of the image files of a split, relative to `root`, and their labels."""
-    files = [_image_names(root / split / name) for name in classes]
-    names = [f"{split}/{name}/{file}" for name, own in zip(classes, files, strict=True) for file in own]
+def _listed(found: Survey, split: str, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of the image files of a split, relative to the root, and their labels."""
+    files = [found.images[split][name] for name in classes]
+    names = [file for own in files for file in own]
     return names, np.repeat(np.arange(len(classes), dtype=np.int64), [len(own) for own in files])
 
 
@@ -171,7 +191,7 @@ def _kept(
 
 
 def _others(names: Sequence[str], kept: Indices) -> tuple[str, ...]:
-    return tuple(names[index] for index in sorted({*range(len(names))} - {*kept.tolist()}))
+    return tuple(shown(names[index]) for index in sorted({*range(len(names))} - {*kept.tolist()}))
 
 
 def _every(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | None]:
@@ -186,8 +206,8 @@ def decoded(path: Path, size: int) -> Pixels | None:
     try:
         with Image.open(path) as image:
             image.draft("RGB", (size, size))  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still large enough
-            colours = image.convert("RGB")
-    except MemoryError:
+            colours = coloured(image)
+    except (MemoryError, StageFailed):
         raise
     except Exception:  # on damaged files Pillow's decoders raise errors of any kind, SyntaxError among others
         return None
@@ -201,5 +221,6 @@ def decoded(path: Path, size: int) -> Pixels | None:
 
 @cache
 def _decoders() -> ThreadPoolExecutor:
-    # Pillow decodes without Python's lock. As many threads as the engine lets one network train on.
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode")
+    # Pillow decodes without Python's lock. As many threads as the engine gives the worker that this is.
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or max(1, (os.cpu_count() or 1) // 2)
+    return ThreadPoolExecutor(threads, thread_name_prefix="decode")

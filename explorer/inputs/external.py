@@ -6,22 +6,21 @@ it computes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, parts
 from explorer.core.errors import SpaceError, StageFailed
-from explorer.inputs import initial_weights, user_code
-from explorer.inputs.dataset_files import source
+from explorer.inputs import initial_weights, own_code
+from explorer.inputs.dataset_files import has_files, source
 from explorer.inputs.initial_weights import Start
+from explorer.inputs.own_code import Trying
+from explorer.inputs.own_reads import Asked
 from explorer.processes.pool import temporary
 from explorer.space.space import Space
 from explorer.workspace.workspace import Workspace
-
-KINDS = ("dataset", "model", "compression")  # axes that take code of the user's own
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,14 @@ class ExternalInputs:
         Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
     code
         ``module:function`` → the folder that its module is imported from.
+    tried
+        Those of the code that were imported and called just now.
     """
 
     datasets: Mapping[str, Artifact]
     weights: Mapping[Start, Artifact]
     code: Mapping[str, Artifact]
+    tried: frozenset[str] = frozenset()
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
@@ -54,7 +56,7 @@ class ExternalInputs:
 
     def digests(self) -> dict[str, str]:
         """Return everything but the space that a study's answers depend on: description → digest of the contents."""
-        files = {name: found for name, found in self.datasets.items() if plugins.literal("dataset", name, "FILES")}
+        files = {name: found for name, found in self.datasets.items() if has_files(name)}
         weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
         named = {"files of data set": files, "weights of": weights, "code of": self.code}
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
@@ -72,13 +74,13 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
         If something is not where it should be.
     """
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
-    folders = (space.path.parent, Path.cwd())
-    code = {name: user_code.find(name, folders, workspace.digests) for _, name in _custom(space)}
-    return ExternalInputs(datasets, initial_weights.find(space, workspace), code)
+    with Trying(space, workspace) as trying:
+        code = own_code.find(space, workspace, {name: found.path for name, found in datasets.items()}, trying)
+    return ExternalInputs(datasets, initial_weights.find(space, workspace), code, frozenset(trying.tried))
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
-    """Import the code, read the weights and look at the data sets' folders, in a worker.
+    """Import the code unless it was tried just now, read the weights and look at the data sets' folders, in a worker.
 
     This process loads neither torch nor TVM.
 
@@ -93,13 +95,12 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
         for name, found in external.datasets.items()
         if plugins.literal("dataset", name, "CHECKS", default=False)
     ]
-    calls += [
-        (f"{kind}: ", "explorer.core.plugins:check_custom", {"kind": kind, "name": name, "folder": str(folder)})
-        for kind, name in dict.fromkeys(_custom(space))
-        if (folder := external.code[name].path)
-    ]
     paths = dict.fromkeys(str(found.path) for found in external.weights.values())
     calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
+    with Trying(space, workspace) as trying:
+        for kind, name in dict.fromkeys(own_code.named(space)):
+            if name not in external.tried:
+                trying(Asked(kind, name, [str(external.code[name].path)], []))
     if not calls:
         return
     with temporary("torch", "check", workspace.logs) as worker:
@@ -110,10 +111,3 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
                 message = f"{call} failed: {failed.failure.message}"
             if message:
                 raise SpaceError(f"{space.path}: {subject}{message}")
-
-
-def _custom(space: Space) -> Iterator[tuple[str, str]]:
-    """Yield axis and name of every choice that is code of the user's own."""
-    for axis in KINDS:
-        for choice in map(str, space.axes[axis].choices):
-            yield from ((axis, name) for name in parts(choice) if plugins.is_custom(name))

@@ -79,6 +79,11 @@ class Stage(Generic[P, A, V]):
         """Pixels of all images that the stage trains on, an image counted in every epoch."""
         return 0
 
+    @property
+    def answered_pixels(self) -> int:
+        """Pixels of all images that a network answers in a stage and a study that train nothing."""
+        return 0
+
 
 def content_key(stage: str, parameters: Mapping[str, object], parents: Mapping[str, str]) -> str:
     """Return the SHA-256 over a stage's name, version, parameters, its parents' keys and its library's version."""

@@ -60,9 +60,9 @@ class Steps:
     def train(self, data: Data) -> Trained:
         """Train the model."""
         parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
-        return self.engine.run(
-            contracts.train.Stage(contracts.train.Parameters(self.c.model, self.c.width, self.settings.train), parents)
-        )
+        settings = self.settings
+        parameters = contracts.train.Parameters(self.c.model, self.c.width, settings.train, settings.answered)
+        return self.engine.run(contracts.train.Stage(parameters, parents))
 
     def compress(
         self,
@@ -79,6 +79,8 @@ class Steps:
             self.c.model,
             self.c.width,
             fine_tuning if compression != "none" else None,
+            self.settings.answered,
+            is_trained=self.settings.train.epochs > 0,
         )
         named = {"data": data, "train": trained, **self.engine.outside(self.c)["compress"]}
         return self.engine.run(contracts.compress.Stage(parameters, contracts.compress.Parents.of(named)))
@@ -225,7 +227,7 @@ def record_of(
     latency: Latency,
 ) -> Record:
     """Return the record of a stack that came to the end of the line."""
-    notes = {"data_note": data.values.get("note"), "train_note": trained.values.get("note")}
+    notes = {f"{made.stage}_note": made.values.get("note") for made in (data, trained, compressed)}
     return Record(
         {
             "trained_accuracy": trained.values["validation_accuracy"],
@@ -253,7 +255,8 @@ def known_of(
     own = built.values
     exact = {str(SIZE): own["size_bytes"], str(MEMORY): own["memory_bytes"] + c.threads * own["thread_bytes"]}
     ratio = {f"tuned_{name}": confirmed.values[name] for name in RATIO} if confirmed else {}
-    return {**_plain(compressed.values), **exact, **_plain(lowered.values), **ratio}
+    costs = {name: value for name, value in compressed.values.items() if name != "note"}  # which is a column of its own
+    return {**_plain(costs), **exact, **_plain(lowered.values), **ratio}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -57,8 +57,7 @@ def torch_eager(spec: str, threads: int) -> Engine:
     import torch
 
     torch.set_num_threads(threads)
-    size = zoo.size_of(spec)
-    model, data = zoo.network(spec), torch.randn(zoo.batch_of(spec), 3, size, size)
+    model, data = zoo.network(spec), torch.randn(zoo.input_of(spec))
 
     def run() -> None:
         with torch.inference_mode():
@@ -75,7 +74,7 @@ def onnxruntime(spec: str, threads: int, folder: Path, dtype: str) -> Engine:
     options.intra_op_num_threads = threads
     path = zoo.onnx_path(folder, dtype=dtype)
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    inputs = {"x": image(spec)}
+    inputs = {session.get_inputs()[0].name: image(spec)}
     return {str(Variant("onnxruntime", dtype)): wall_clock(lambda: session.run(None, inputs))}
 
 
@@ -189,8 +188,7 @@ def image(spec: str) -> Any:
     """Return the input, seeded."""
     import numpy as np
 
-    size = zoo.size_of(spec)
-    return np.random.default_rng(0).standard_normal((zoo.batch_of(spec), 3, size, size)).astype(np.float32)
+    return np.random.default_rng(0).standard_normal(zoo.input_of(spec)).astype(np.float32)
 
 
 def in_process(function: Callable[..., Any], *arguments: object) -> Any:

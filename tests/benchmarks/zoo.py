@@ -1,8 +1,9 @@
 """Name and input size of a benchmark network → its PyTorch model and its ONNX files: float32, pruned, quantised.
 
-Networks are torchvision's, MobileNetV1 is timm's; weights are random from a fixed seed, and batch norms hold the
-statistics of a few random images, so that activations neither vanish nor overflow. At 32x32 they are fitted to small
-images as is usual for CIFAR, with 10 classes:
+Networks are torchvision's, MobileNetV1 and what begins with "timm:" are timm's, and two are of this file: unet, and
+conv1d, which takes signals of three channels. Weights are random from a fixed seed, and batch norms hold the statistics
+of a few random inputs, so that activations neither vanish nor overflow. At 32x32 they are fitted to small images as is
+usual for CIFAR, with 10 classes:
 
 - resnet18: a 3x3 stem of stride 1 and no max-pool;
 - mobilenetv1, mobilenetv2: stride 1 in the stem and in the second stage;
@@ -21,6 +22,11 @@ NETWORKS = (
     "resnet18@32", "vgg16@32", "mobilenetv1@32", "mobilenetv2@32",
     "resnet50@224", "densenet161@224", "efficientnet_b0@224", "mobilenetv2@224",
 )  # fmt: skip
+# Those that people bring, on top.
+BROUGHT = (
+    "timm:vit_tiny_patch16_224@224", "timm:mixer_s32_224@224", "timm:mobilevit_xxs@256", "timm:edgenext_xx_small@256",
+    "timm:efficientformer_l1@224", "timm:convnext_atto@224", "timm:poolformer_s12@224", "conv1d@1024", "unet@128",
+)  # fmt: skip
 SMALL = 64
 CALIBRATION_IMAGES = 8
 
@@ -32,7 +38,13 @@ def size_of(spec: str) -> int:
 
 def batch_of(spec: str) -> int:
     """Return how many images "name@size:batch" takes at once; 1 where it does not say."""
-    return int(spec.partition(":")[2] or 1)
+    return int(spec.partition("@")[2].partition(":")[2] or 1)
+
+
+def input_of(spec: str) -> tuple[int, ...]:
+    """Return the shape of the input, (N, C, L) for a network of signals and (N, C, H, W) for one of images."""
+    size = size_of(spec)
+    return (batch_of(spec), 3, size) if spec.startswith("conv1d@") else (batch_of(spec), 3, size, size)
 
 
 def network(spec: str) -> Any:
@@ -47,8 +59,14 @@ def network(spec: str) -> Any:
 
     torch.manual_seed(0)
     name, size = spec.partition("@")[0], size_of(spec)
-    model = _MAKE[name](size <= SMALL, 10 if size <= SMALL else 1000)
-    _settle(model, size)
+    source, _, of_source = name.partition(":")
+    if source == "timm":
+        import timm
+
+        model = timm.create_model(of_source)
+    else:
+        model = _MAKE[name](size <= SMALL, 10 if size <= SMALL else 1000)
+    _settle(model, (4, *input_of(spec)[1:]))
     return model.eval()
 
 
@@ -59,7 +77,7 @@ def export(spec: str, folder: Path, sparsities: frozenset[float]) -> None:
     """
     import torch
 
-    model, example = network(spec), (torch.randn(batch_of(spec), 3, size_of(spec), size_of(spec)),)
+    model, example = network(spec), (torch.randn(input_of(spec)),)
     for sparsity in sorted({0.0, *sparsities}):
         path = onnx_path(folder, sparsity)
         if sparsity:
@@ -73,7 +91,7 @@ def export_pruned(spec: str, folder: Path) -> None:
 
     from explorer.compression import channel_pruning
 
-    example = torch.randn(1, 3, size_of(spec), size_of(spec))
+    example = torch.randn(input_of(spec))
     model = channel_pruning.compress(network(spec), 1 / 3, example, lambda *_: None, channel_multiple=1, steps=1)
     program = torch.onnx.export(model, (example,), dynamo=True, opset_version=20, verbose=False)
     program.save(str(onnx_path(folder)))  # type: ignore[union-attr]
@@ -172,6 +190,51 @@ def _mobilenetv2(small: bool, classes: int) -> Any:
     return model
 
 
+def _conv1d(small: bool, classes: int) -> Any:
+    """Return a classifier of signals: six convolutions of rising width, every second one of stride 2."""
+    from torch import nn
+
+    layers: list[Any] = []
+    for channels, outputs, stride in (
+        (3, 64, 2),
+        (64, 64, 1),
+        (64, 128, 2),
+        (128, 128, 1),
+        (128, 256, 2),
+        (256, 256, 1),
+    ):
+        layers += [nn.Conv1d(channels, outputs, 5, stride, 2, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(256, classes))
+
+
+def _unet(small: bool, classes: int) -> Any:
+    """Return a U-Net of three levels with ten outputs for each point, which transposed convolutions scale up."""
+    import torch
+    from torch import nn
+
+    def twice(channels: int, outputs: int) -> Any:
+        layers: list[Any] = []
+        for inputs in (channels, outputs):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        return nn.Sequential(*layers)
+
+    class UNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = twice(3, 32), twice(32, 64), twice(64, 128)
+            self.up2, self.up1 = nn.ConvTranspose2d(128, 64, 2, 2), nn.ConvTranspose2d(64, 32, 4, 2, 1)
+            self.back2, self.back1, self.last = twice(128, 64), twice(64, 32), nn.Conv2d(32, 10, 1)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            first = self.first(x)
+            second = self.second(nn.functional.max_pool2d(first, 2))
+            third = self.third(nn.functional.max_pool2d(second, 2))
+            second = self.back2(torch.cat([self.up2(third), second], 1))
+            return self.last(self.back1(torch.cat([self.up1(second), first], 1)))
+
+    return UNet()
+
+
 _MAKE: dict[str, Any] = {
     "resnet18": _resnet18,
     "resnet50": _torchvision("resnet50"),
@@ -180,19 +243,21 @@ _MAKE: dict[str, Any] = {
     "mobilenetv2": _mobilenetv2,
     "densenet161": _torchvision("densenet161"),
     "efficientnet_b0": _torchvision("efficientnet_b0"),
+    "conv1d": _conv1d,
+    "unet": _unet,
 }
 
 
-def _settle(model: Any, size: int) -> None:
-    """Give every batch norm the statistics of a few random images."""
+def _settle(model: Any, shape: tuple[int, ...]) -> None:
+    """Give every batch norm the statistics of a few random inputs of a shape."""
     import torch
 
     for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.momentum = None
     model.train()
     with torch.no_grad():
-        model(torch.randn(4, 3, size, size))
+        model(torch.randn(shape))
 
 
 def _prune(model: Any, sparsity: float) -> None:

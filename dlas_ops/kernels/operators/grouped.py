@@ -9,7 +9,7 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
-from dlas_ops.kernels.shared.blocks import annotation, multiplied, read_channel, value_axis
+from dlas_ops.kernels.shared.blocks import annotation, copied, multiplied, read_channel, value_axis
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.cpus import Cpu
@@ -54,8 +54,7 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Pro
         inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
         if steps * dot.values > depth:
             inside.append(c < depth)
-        held = read_channel(data, n, g * depth + c, h - top, w - left).astype(dot.data)
-        return tirx.if_then_else(tirx.all(*inside), held, tirx.const(border, dot.data))
+        return copied(inside, read_channel(data, n, g * depth + c, h - top, w - left), dot.data, border)
 
     source = te.compute((conv.batch, groups, height, width, steps * dot.values), gathered, name="gathered")
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
+from dlas_ops.kernels.shared.blocks import copied
 from dlas_ops.kernels.shared.sums import summed
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import Dot
@@ -74,8 +75,8 @@ def _copied(data: Rows, rows: int, depth: int, dot: Dot) -> Callable[[Expr, Expr
 
     def element(n: Expr, r: Expr, k: Expr) -> Expr:
         row = tirx.min(r, data.rows - 1) if rows > data.rows else r
-        held = data.element(n, row, k).astype(dot.data)
-        return held if depth == data.inputs else tirx.if_then_else(k < data.inputs, held, tirx.const(0, dot.data))
+        inside = k < data.inputs if depth > data.inputs else tirx.const(True, "bool")
+        return copied([inside], data.element(n, row, k), dot.data)
 
     copy = te.compute((data.images, rows, depth), element, name=ROWS)
     return lambda n, r, k: copy[n, r, k]

@@ -9,6 +9,7 @@ from dlas_ops._types import Array, Attributes, Call, Shape
 from dlas_ops.kernels.operators import depthwise, grouped
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked
+from dlas_ops.kernels.shared.blocks import NARROW
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Precision
 from dlas_ops.placement.context import Context
@@ -76,8 +77,8 @@ def convolved(context: Context, layer: Convolution, reason: str = "", **precisio
         value = _depthwise(context, layer)
     else:
         value = _grouped(context, layer)
-    if dtype == "float16" and (arithmetic := _arithmetic(context, ran, conv)):
-        precision = {"dtype": dtype, "arithmetic": arithmetic}
+    if dtype in NARROW:
+        precision = _precision(context, dtype, ran, conv)
     own = f"{conv.operator.removesuffix('_conv2d')}/dense"
     context.account(
         conv.operator, layer.data.shape, weight.shape, layer.shape, name=name, macs=conv.macs, stride=conv.stride,
@@ -120,13 +121,15 @@ def _placed(context: Context, asked: Asked, layer: Convolution) -> Value:
     return context.computed(result, layer.shape, algorithm.block(conv.out_channels, context.cpu), layer.name)
 
 
-def _arithmetic(context: Context, ran: Asked | None, conv: Conv) -> str:
-    """Return the account's arithmetic of a convolution that computes in float16, or ""."""
-    if ran is not None:
-        in_half = bool(getattr(ran.module, "HALF", False))
-        return half.ARITHMETIC if context.cpu.half and in_half else ""
-    depthwise_half = conv.operator == "depthwise_conv2d" and depthwise.in_half(conv, "float16", context.cpu)
-    return "float16" if depthwise_half else ""
+def _precision(context: Context, dtype: str, ran: Asked | None, conv: Conv) -> Precision:
+    """Return dtype and arithmetic of a convolution that computes in the narrow `dtype`; nothing if in float32."""
+    depthwise_conv = ran is None and conv.operator == "depthwise_conv2d"
+    if dtype == "bfloat16":
+        return {} if depthwise_conv else context.of_products(dtype)
+    if ran is not None and context.cpu.half and getattr(ran.module, "HALF", False):
+        return {"dtype": dtype, "arithmetic": half.ARITHMETIC}
+    in_half = depthwise_conv and depthwise.in_half(conv, dtype, context.cpu)
+    return {"dtype": dtype, "arithmetic": dtype} if in_half else {}
 
 
 def _depthwise(context: Context, layer: Convolution) -> Value:
@@ -143,7 +146,7 @@ def _depthwise(context: Context, layer: Convolution) -> Value:
 
 def _grouped(context: Context, layer: Convolution) -> Value:
     conv, data = layer.conv, layer.data
-    packed = context.weights(grouped.pack(layer.weight, conv, context.cpu))
+    packed = context.weights(grouped.pack(context.rounded(layer.weight), conv, context.cpu))
     block = context.block(conv.out_channels)
     source = context.plain(data) if data.block == POINTS else data.expression
     result = context.emit(

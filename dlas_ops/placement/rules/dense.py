@@ -83,8 +83,9 @@ def layer(context: Context, dense_layer: Dense, reason: str = "", **precision: U
     if lacks := ran.why_not(dense_layer.conv, dtype, context.target):
         ran, reasons = Asked(ALGORITHM), [lacks, *reasons]
     value = _sparse(context, ran, dense_layer) if ran.format == "csr" else _packed(context, dense_layer)
-    if dtype == "float16" and context.cpu.half and ran.format == "dense":
-        precision = {"dtype": dtype, "arithmetic": half.ARITHMETIC}
+    if ran.format == "dense" and dtype != "int8":
+        in_half = dtype == "float16" and context.cpu.half
+        precision = {"dtype": dtype, "arithmetic": half.ARITHMETIC} if in_half else context.of_products(dtype)
     context.account(
         "dense", dense_layer.input, weight.shape[::-1], dense_layer.shape, name=dense_layer.name, asked=stated,
         ran=str(ran), reason="; ".join(reasons), macs=prod(dense_layer.shape) * weight.shape[0], **precision,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 
+from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.settings import CompressSettings
+from explorer.core.settings import AnswerSettings, CompressSettings
 from explorer.line import stage
 from explorer.line.contracts import data, train
+
+# Raised when models of the user's own give another network, and none of the bundled ones does: theirs keep their keys.
+OWN_MODELS = 2
 
 Costs = Mapping[str, int]  # of a layer: its weights, nonzeros among them, channels and multiply-accumulates
 
@@ -26,15 +30,16 @@ class Values(TypedDict):
 
     Attributes
     ----------
-    torch_accuracy : on the validation split
+    torch_accuracy, torch_test_accuracy : on the images that torch answers
     parameters : the number of the network's parameters
-    weights : of convolutions and linear layers
+    weights : of convolutions, linear layers and attentions
     nonzeros : among the weights
     macs : per image
     weight_bytes_before : of the weights in float32
     kept_in_multiples_of : the channel multiple, where channels were removed
     removed_weights, removed_channels : shares
     layers : name → its costs
+    note : tells the user what had to stay as it was, if anything
     """
 
     torch_accuracy: float
@@ -54,6 +59,7 @@ class Values(TypedDict):
     removed_weights: float
     removed_channels: float
     layers: dict[str, LayerCosts]
+    note: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,10 @@ class Parameters(stage.Parameters):
         None where no part removes channels.
     settings
         None where nothing changes and so nothing is fine-tuned.
+    answered
+        The images that torch answers; None where it is all of them.
+    is_trained
+        Whether the study trains the model; where it does not, nothing that torch does takes longer than its answers.
     """
 
     compression: str
@@ -78,6 +88,8 @@ class Parameters(stage.Parameters):
     model: str
     width: float
     settings: CompressSettings | None = None
+    answered: AnswerSettings | None = None
+    is_trained: bool = field(default=True, metadata=stage.OUTSIDE_KEY)
 
 
 @dataclass(frozen=True)
@@ -94,10 +106,23 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     name = "compress"
 
     @property
+    def key(self) -> str:
+        """The key that the stage's artifact lies under; the version of what is done to a user's own model is in it."""
+        own = {"own_models": OWN_MODELS} if plugins.is_custom(self.parameters.model) else {}
+        return stage.content_key(self.name, {**self.parameters.keyed(), **own}, self.parents.keyed())
+
+    @property
     def trained_pixels(self) -> int:
         """Pixels of all images that the stage trains on, an image counted in every epoch."""
         settings = self.parameters.settings
         return settings.epochs * train.training_pixels(self.parents.data) if settings else 0
+
+    @property
+    def answered_pixels(self) -> int:
+        """Pixels of all images that a network answers that is neither trained nor fine-tuned."""
+        if self.parameters.is_trained or self.trained_pixels:
+            return 0
+        return train.answered_pixels(self.parents.data, self.parameters.answered, "validation", "test")
 
 
 Network = Artifact[Mapping[str, object]]  # of ``compress`` or ``quantize``: network.onnx and reference.npz

@@ -35,7 +35,8 @@ class Values(Written):
     augment : names from `explorer.line.training.augmentation`
     corrupt : the number of files that are no images and were left out
     corrupt_names : the first of them
-    note : tells the user of them
+    left_out : what else lies there and is not used: each kind with its number, for data sets of image files
+    note : tells the user of both
     root : folder that the images lie in now; the trial adds it
     """
 
@@ -48,6 +49,7 @@ class Values(Written):
     augment: list[str]
     corrupt: int
     corrupt_names: list[str]
+    left_out: NotRequired[list[str]]
     note: NotRequired[str]
     root: NotRequired[str]
 

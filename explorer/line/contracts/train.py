@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from explorer.core.artifact import Artifact
-from explorer.core.settings import TrainSettings
+from explorer.core.settings import AnswerSettings, TrainSettings
 from explorer.line import stage
 from explorer.line.contracts import data
 
@@ -45,11 +45,18 @@ class Values(TypedDict):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``."""
+    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``.
+
+    Parameters
+    ----------
+    answered
+        The validation images that the accuracy is taken on; None where it is all of them.
+    """
 
     model: str
     width: float
     settings: TrainSettings
+    answered: AnswerSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,24 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
         """Pixels of all images that the stage trains on, an image counted in every epoch."""
         return self.parameters.settings.epochs * training_pixels(self.parents.data)
 
+    @property
+    def answered_pixels(self) -> int:
+        """Pixels of all images that a model which is not trained answers."""
+        if self.parameters.settings.epochs:
+            return 0
+        return answered_pixels(self.parents.data, self.parameters.answered, "validation")
+
 
 def training_pixels(images: Artifact[data.Values]) -> int:
     """Return the pixels of all training images, channels counted as one."""
     _, height, width = images.values["shape"]
     return images.values["train"] * height * width
+
+
+def answered_pixels(
+    images: Artifact[data.Values], answered: AnswerSettings | None, *splits: Literal["validation", "test"]
+) -> int:
+    """Return the pixels of all images of `splits` that torch answers, channels counted as one."""
+    _, height, width = images.values["shape"]
+    most = [answered.answered_images] if answered else []
+    return sum(min([images.values[split], *most]) for split in splits) * height * width

@@ -6,14 +6,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from explorer.compression import FineTune, compressor
+from explorer.compression import FineTune, compressor, make_plain, noted
 from explorer.core import plugins
 from explorer.core.configuration import parts, takes_ratio
+from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings
+from explorer.line.checking import drawing
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
 from explorer.line.contracts.compress import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
@@ -30,8 +31,8 @@ ROUNDING = 1e-6  # thirds of an epoch add up to a whole one
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Compress and fine-tune the trained model, export it, and write torch's answers.
 
-    ``answers.npz`` has the class of each validation and test image, and by how much its logit exceeds the next one;
-    ``reference.npz`` the first test images with their logits.
+    ``answers.npz`` has the class of each validation and test image, by how much its logit exceeds the next one, and
+    which images they are; ``reference.npz`` has the first test images with their logits.
 
     Raises
     ------
@@ -44,20 +45,21 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "compress", parameters.model, parameters.width, parents.data.values["classes"], splits.shape
     )
     model.load_state_dict(torch.load(parents.train.path / "weights.pt", weights_only=True))
+    model = make_plain(model)
     example = torch.zeros(1, *splits.shape)
     before, parameters_before = accounting.account(model, example), accounting.parameters(model)
-    model = _compressed(model, parameters, splits)
+    with noted() as notes:
+        model = _compressed(model, parameters, splits)
+    _check(model, splits, parents.data.values["classes"])
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
     images = Reference.inputs(splits)
     Reference(images, predictions.logits(model, images).numpy()).save(out)
-    decided = {split: predictions.decisions(model, getattr(splits, split)) for split in SPLITS}
-    answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
-    np.savez(out / ANSWERS, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
+    accuracies = _answer(model, parameters, parents, splits, out)
     whole, left = partial(accounting.total, before), partial(accounting.total, after)
-    return {
-        "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
-        "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
+    values: Values = {
+        "torch_accuracy": accuracies["validation"],
+        "torch_test_accuracy": accuracies["test"],
         "parameters": accounting.parameters(model),
         "parameters_before": parameters_before,
         "weights": left("weights"),
@@ -70,10 +72,44 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "macs_before": whole("macs"),
         "weight_bytes_before": FLOAT32_BYTES * whole("weights"),
         "kept_in_multiples_of": parameters.channel_multiple,
-        "removed_weights": 1 - left("nonzeros") / whole("nonzeros"),
-        "removed_channels": 1 - left("channels") / whole("channels"),
+        "removed_weights": _removed(left("nonzeros"), whole("nonzeros")),
+        "removed_channels": _removed(left("channels"), whole("channels")),
         "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
     }
+    if notes:
+        values["note"] = "; ".join(notes)
+    return values
+
+
+@torch.no_grad()
+def _check(model: nn.Module, splits: Prepared, classes: int) -> None:
+    """Raise StageFailed unless a compressed model still maps one image to its classes."""
+    shape = tuple(model.eval()(torch.zeros(1, *splits.shape)).shape)
+    if shape != (1, classes):
+        message = f"the compressed network gives shape {shape} for an image instead of (1, {classes})"
+        raise StageFailed(Failure("compress", "unsupported", message))
+
+
+def _removed(left: int, whole: int) -> float:
+    """Return the share that is gone; of nothing, nothing is."""
+    return 1 - left / whole if whole else 0.0
+
+
+def _answer(
+    model: nn.Module, parameters: Parameters, parents: Parents, splits: Prepared, out: Path
+) -> dict[str, float]:
+    """Write what `model` makes of validation and test images; return its accuracy on both."""
+    trained = parents.train.path / ANSWERS if parameters.compression == "none" else None
+    decided = {}
+    accuracies = {}
+    for split in SPLITS:
+        images = getattr(splits, split)
+        answered = drawing.answered(images.labels, parameters.answered)
+        known = predictions.load(trained, split, answered) if trained else None
+        decided[split] = answered, known or predictions.decisions(model, images, answered)
+        accuracies[split] = float((decided[split][1].classes == images.labels[answered]).mean())
+    predictions.save(out / ANSWERS, decided)
+    return accuracies
 
 
 def _compressed(model: nn.Module, parameters: Parameters, splits: Prepared) -> nn.Module:

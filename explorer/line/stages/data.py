@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.core import plugins
@@ -10,7 +11,7 @@ from explorer.line import prepared
 from explorer.line.checking.splits import checked
 from explorer.line.contracts.data import Parameters, Parents, Values
 
-VERSION = 3
+VERSION = 4
 WORKER = "torch"
 
 MOST_NAMED = 100  # corrupt files that the values name; their number counts all
@@ -44,14 +45,23 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "std": written["std"],
         "digest": written["digest"],
     }
-    if splits.corrupt:
-        values["note"] = _note(name, splits)
+    if splits.left_out:
+        values["left_out"] = list(splits.left_out)
+    if notes := [*_corrupt(name, splits), *_left_out(name, splits)]:
+        values["note"] = "; ".join(notes)
     return values
 
 
-def _note(name: str, splits: Splits) -> str:
+def _left_out(name: str, splits: Splits) -> Iterator[str]:
+    if splits.left_out:
+        yield f"data set {name} does not use {'; '.join(splits.left_out)}"
+
+
+def _corrupt(name: str, splits: Splits) -> Iterator[str]:
+    if not splits.corrupt:
+        return
     count, every = len(splits.corrupt), sum(len(getattr(splits, split)) for split in SPLITS) + len(splits.corrupt)
     more = ", …" if count > MOST_IN_NOTE else ""
     files = ", ".join(splits.corrupt[:MOST_IN_NOTE])
     are = "is no image that can be read and is" if count == 1 else "are no images that can be read and are"
-    return f"{count:,} of {every:,} files of data set {name} {are} left out: {files}{more}"
+    yield f"{count:,} of {every:,} files of data set {name} {are} left out: {files}{more}"

@@ -24,6 +24,7 @@ from tvm import relax
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.statistics import share_interval
 from explorer.line.checking.batches import in_batches
+from explorer.line.checking.drawing import draw
 from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
 from explorer.line.contracts.evaluate import Parameters, Parents, Values
@@ -64,8 +65,9 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     indices = {f"{split}_images": drawn[split] for split in SPLITS}
     np.savez(out / ANSWERS, allow_pickle=False, **answers, **indices)
     with np.load(parents.compress.path / ANSWERS) as torchs:
-        same = {split: answers[split] == torchs[split][drawn[split]] for split in SPLITS}
-        margins = {split: torchs[f"{split}_margins"][drawn[split]] for split in SPLITS}
+        places = {split: _places(torchs, split, drawn[split]) for split in SPLITS}
+        same = {split: answers[split] == torchs[split][places[split]] for split in SPLITS}
+        margins = {split: torchs[f"{split}_margins"][places[split]] for split in SPLITS}
     if parameters.numerics["dtype"] == "float32":
         # Two logits that each move by the tolerance change places if less than twice that lies between them.
         rounding = 2 * tolerance * reference.range
@@ -84,23 +86,12 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     }
 
 
-def draw(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Return which of the labelled images to take, ascending: `count`, of every class about the same share, or all.
-
-    Parameters
-    ----------
-    count
-        0 means all, and so does any number that there are not.
-    """
-    if not 0 < count < len(labels):
-        return np.arange(len(labels))
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(labels))
-    ranks = np.empty(len(labels))  # of each image within its class, from 0 to 1
-    for label in np.unique(labels):
-        own = order[labels[order] == label]
-        ranks[own] = (np.arange(len(own)) + random.random()) / len(own)
-    return np.sort(np.argsort(ranks, kind="stable")[:count])
+def _places(torchs: Mapping[str, Any], split: str, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where torch's answers have those of the images `drawn`; they may be of a part of all images themselves."""
+    if (answered := torchs.get(f"{split}_images")) is None:
+        return drawn
+    assert np.isin(drawn, answered).all(), "the settings of both stages draw the same images"
+    return np.searchsorted(answered, drawn)
 
 
 def _refuse(

@@ -74,13 +74,13 @@ def numerics(layers: Sequence[Layer], target: Any) -> Numerics:
     - the dtype that a layer stores its weights and input in, which are rounded to it. Products of 8-bit integers are
       summed exactly by any instruction;
     - whether a layer of float16 multiplies in float16 or widens to float32 first: sums of products in float16 have a
-      coarser grid than the numbers that they are stored as;
+      coarser grid than the numbers that they are stored as. Products of bfloat16 are summed in float32 either way;
     - Winograd's transforms. The larger ones lose more digits: an error that depends on the activations, not only on
       the order of sums.
     """
     kinds = {layer.name: _arithmetic(layer, target) for layer in layers}
     stored = {layer.dtype for layer in layers}
-    dtype = next((dtype for dtype in ("int8", "float16") if dtype in stored), "float32")
+    dtype = next((dtype for dtype in ("int8", "bfloat16", "float16") if dtype in stored), "float32")
     return {"dtype": dtype, "layers": {name: kind for name, kind in kinds.items() if kind != "float32"}}
 
 

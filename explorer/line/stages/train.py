@@ -1,4 +1,4 @@
-"""Images, a model's name and perhaps initial weights → weights.pt: the model trained."""
+"""Images, a model's name and perhaps initial weights → weights.pt: the model trained; and its answers."""
 
 from __future__ import annotations
 
@@ -7,27 +7,32 @@ from pathlib import Path
 
 import torch
 
+from explorer.core import plugins
+from explorer.line.checking import drawing
+from explorer.line.checking.reference import ANSWERS
 from explorer.line.contracts.train import Initialised, Parameters, Parents, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, predictions, training, weights
+from explorer.line.training import accounting, checks, predictions, training, weights
 
 VERSION = 3
 WORKER = "torch"
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
-    """Train the model on the training split and write its weights.
+    """Train the model on the training split; write its weights, and into ``answers.npz`` what it makes of validation.
 
     Raises
     ------
     StageFailed
-        If the model cannot take the images, the weights do not fit the model, the loss is no longer finite, or memory
-        runs out.
+        If the model cannot take the images, be trained, exported or imported into TVM, the weights do not fit it, the
+        loss is no longer finite, or memory runs out.
     """
     settings, classes = parameters.settings, parents.data.values["classes"]
     splits = Prepared.load(parents.data)
     training.make_reproducible(settings.seed)
     model = training.build_model("train", parameters.model, parameters.width, classes, splits.shape)
+    if plugins.is_custom(parameters.model):  # the bundled ones are known to come down the line
+        checks.check("train", parameters.model, model, classes, splits.shape, trains=settings.epochs > 0)
     initialised: Initialised = {}
     if parents.weights:
         initialised = weights.initialise(model, parents.weights.path, classes, settings.epochs)
@@ -35,8 +40,11 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     training.fit("train", model, splits.train, training.Recipe.of(settings))
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
+    answered = drawing.answered(splits.validation.labels, parameters.answered)
+    decided = predictions.decisions(model, splits.validation, answered)
+    predictions.save(out / ANSWERS, {"validation": (answered, decided)})
     return {
-        "validation_accuracy": predictions.accuracy(model, splits.validation),
+        "validation_accuracy": float((decided.classes == splits.validation.labels[answered]).mean()),
         "parameters": accounting.parameters(model),
         "seconds": seconds,
         "threads": torch.get_num_threads(),

@@ -14,7 +14,7 @@ import pytest
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError, WorkspaceError
-from explorer.inputs import external
+from explorer.inputs import external, own_code
 from explorer.search import search
 from explorer.search.study import Study
 from explorer.space import space_file
@@ -126,20 +126,33 @@ def test_functions_as_they_should_be(kind: str, function: str, tmp_path: Path, f
 @pytest.mark.parametrize(
     ("nets", "message"),
     [
-        ("import gone\n", "cannot import 'nets' of 'nets:build': ModuleNotFoundError: No module named 'gone'"),
-        ("raise ValueError('two\\nlines')\n", "cannot import 'nets' of 'nets:build': ValueError: two lines"),
+        (
+            "import gone\n",
+            "cannot import 'nets' of 'nets:build': ModuleNotFoundError: No module named 'gone' ({file}:1)",
+        ),
+        ("x = 1\ndef broken(:\n", "cannot import 'nets' of 'nets:build': SyntaxError: invalid syntax ({file}:2)"),
+        ("raise ValueError('two\\nlines')\n", "cannot import 'nets' of 'nets:build': ValueError: two lines ({file}:1)"),
+        (
+            "import sys\nprint('set it')\nsys.exit(1)\n",
+            "'nets' of 'nets:build' ended Python while it was imported: SystemExit: 1 ({file}:3), "
+            "after it wrote 'set it'",
+        ),
     ],
 )
 def test_modules_that_cannot_be_imported(nets: str, message: str, tmp_path: Path, fresh: None) -> None:
     (tmp_path / "nets.py").write_text(nets)
-    assert plugins.check_custom("model", "nets:build", str(tmp_path)) == message
+    assert plugins.check_custom("model", "nets:build", str(tmp_path)) == message.format(file=tmp_path / "nets.py")
 
 
 @pytest.mark.parametrize(
     ("axes", "nets", "message"),
     [
         ({"model": "nest:build"}, NETS, "'nest:build': there is no module 'nest' in .*user"),
-        ({}, "import os; os._exit(3)\n", "drawn.toml: model: .* the torch worker ended with exit code 3"),
+        (
+            {},
+            "import os; os._exit(3)\n",
+            "drawn.toml: model: 'nets' of 'nets:build', in .*user, ended the process with exit code 3",
+        ),
         ({"model": "nets:built"}, "", "drawn.toml: model: module 'nets' of .* defines no 'built'"),
     ],
 )
@@ -168,4 +181,4 @@ def test_folders_that_are_not_those_of_the_classes_end_a_study_before_it_begins(
 
 
 def test_every_kind_that_may_be_the_users_own_is_checked() -> None:
-    assert set(external.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES)
+    assert set(own_code.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES)

@@ -96,44 +96,44 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
     (
         PLAIN,
         {
-            "data": ["a65d576dab81e410"],
-            "train": ["2a88802003bc29f0"],
-            "compress": ["62dd2c1125beb49d"],
-            "lower": ["f5605c7958f1336c", "5ae432d53f4dd621"],
-            "build": ["cd303089ab911355", "ab16d7f3add8e9c6"],
-            "evaluate": ["62d479972c67f05f"],
-            "measure": ["d75d62069275c7f6"],
+            "data": ["1b0a513ae51a91a0"],
+            "train": ["27aa6aba57bdf6d4"],
+            "compress": ["ed1bd9a34a01d038"],
+            "lower": ["8cd813a22c150a40", "844268cb4b460a59"],
+            "build": ["655ef1c225e55a4b", "b05502be4c89b708"],
+            "evaluate": ["fef50f84d155d3c4"],
+            "measure": ["1ba77b4479b21972"],
         },
     ),
     (
         WHOLE,
         {
-            "data": ["a65d576dab81e410"],
-            "train": ["d53bd0ceae72505f"],
-            "compress": ["5c7cda0061375420"],
-            "quantize": ["576c97901f66502f"],
-            "plan": ["6b6dc86bb635f4f6"],
-            "select": ["06d620c240532b1e"],
-            "lower": ["2777fff33d7ef9fa", "1133ea232edb103f"],
-            "tune": ["2a07177e22fc024d"],
-            "build": ["2bf1878cf1f416b6", "d41bc92de4bf213e", "0ea3f7eb31b13fa8"],
-            "confirm": ["aa045bea49df4c71"],
-            "evaluate": ["125718f44f808a17"],
-            "measure": ["37858aa3701ed54f"],
+            "data": ["1b0a513ae51a91a0"],
+            "train": ["90fb1ca544f3f8a4"],
+            "compress": ["68a1a2df68f13fba"],
+            "quantize": ["2d8cd4e13260eaac"],
+            "plan": ["9e56b02d04fb8b7c"],
+            "select": ["0a4616f126a0d13f"],
+            "lower": ["18f1415634300955", "b93fe69a357ef49a"],
+            "tune": ["f1be809c5257bdc6"],
+            "build": ["1b89e1e5f39e2bb3", "d922f9199e70b31b", "8dca0bfba7fe7d5a"],
+            "confirm": ["9cbca3fc59018cfa"],
+            "evaluate": ["5e2911280af75a63"],
+            "measure": ["6b3aa1a17db668df"],
         },
     ),
     (
         TOGETHER,
         {
-            "data": ["a65d576dab81e410"],
-            "train": ["657a3fc65f599c35"],
-            "compress": ["a5096d6fcb8ec110"],
-            "lower": ["a7a167bf1b312086", "fe43109ed6ccba71"],
-            "tune": ["892a307b8785ded2", "bca0362afe1a9428"],
-            "build": ["d0cc1307488364de", "9bd60da797de23d0", "28444bfe74f4cb63", "2d498529dc916452"],
-            "confirm": ["3871a2589c74e7fd", "34cb5489f3e7680a"],
-            "evaluate": ["e58f439ac222f498"],
-            "measure": ["708db68017c2bbaf", "6a1c3263547fb0aa"],
+            "data": ["1b0a513ae51a91a0"],
+            "train": ["66851a7a5b64e039"],
+            "compress": ["6fdfc17b3120a9f7"],
+            "lower": ["d64d7f5f76e69cee", "8bb8c4e7eb67e04c"],
+            "tune": ["c68df873a5b5e1f3", "b4bdea12cbada5c3"],
+            "build": ["7aea5f2c065bcac5", "332cfc79867d110f", "be1b514b57d90fc7", "4fda5bd5fec34960"],
+            "confirm": ["8ff4f6e1345d134a", "a288ef8048345472"],
+            "evaluate": ["b51c4dfb089ab2cf"],
+            "measure": ["92ec0afe6eeadf90", "dd6d05d6b9723411"],
         },
     ),
 ]
@@ -144,6 +144,21 @@ def test_keys_are_those_of_existing_stores(c: Configuration, keys: dict[str, lis
     engine = Asked()
     assert isinstance(trial.run(c, Settings(), engine), Record)
     assert engine.keys == keys
+
+
+def test_images_that_are_evaluated_are_in_the_keys_of_networks_where_nothing_is_trained() -> None:
+    """There torch answers these images alone."""
+
+    def keys(**tables: Mapping[str, object]) -> dict[str, list[str]]:
+        engine = Asked()
+        trial.run(PLAIN, Settings.model_validate(tables), engine)
+        return engine.keys
+
+    untrained, some = {"epochs": 0, "weights": "file"}, {"images": 500}
+    for stage_name in ("train", "compress"):
+        assert keys()[stage_name] == keys(evaluate=some)[stage_name]
+        assert keys(train=untrained)[stage_name] != keys(train=untrained, evaluate=some)[stage_name]
+    assert keys(train=untrained)["data"] == keys(train=untrained, evaluate=some)["data"]
 
 
 def test_keys_of_records_are_those_of_existing_databases() -> None:

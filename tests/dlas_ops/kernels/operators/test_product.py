@@ -22,7 +22,7 @@ from tests.dlas_ops.shapes import EXAMPLES, SETTINGS
 SIZES = st.sampled_from([1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 32, 48, 50, 64, 97])
 FEW = st.integers(1, 3)
 # Of the largest output; see `reference_checks.TOLERANCES`.
-TOLERANCES = {"float32": 1e-5, "float16": 4e-3}
+TOLERANCES = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
 
 
 def checked(
@@ -76,7 +76,7 @@ def dense_networks(draw: st.DrawFn) -> tuple[onnx.ModelProto, networks.Array, ne
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_dense_layers_of_any_rank(examples: int) -> None:
     @settings(SETTINGS, max_examples=examples)
-    @given(dense_networks(), st.sampled_from([("float32", "dense"), ("float32", "csr"), ("float16", "dense")]))
+    @given(dense_networks(), st.sampled_from([("float32", "dense"), ("float32", "csr"), ("float16", "dense"), ("bfloat16", "dense")]))
     def cases(drawn: tuple[onnx.ModelProto, networks.Array, networks.Array], stored: tuple[str, str]) -> None:
         dtype, format = stored
         compiled = checked(*drawn, dtype=dtype, format=format)

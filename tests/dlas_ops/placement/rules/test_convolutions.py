@@ -125,7 +125,7 @@ def test_a_weight_that_is_no_constant_is_left() -> None:
 
 
 def test_weights_are_rounded_to_half() -> None:
-    case, weight = Case("direct", half=True), networks.weights_of(CONV)
+    case, weight = Case("direct", narrow="float16"), networks.weights_of(CONV)
     data = case.argument(networks.shape_of(CONV), direct.block(16, CPU), "float16")
     value, _ = case.place(convolutions.conv2d, call_of(CONV, data, relax.const(weight)))
     assert value is not None

@@ -62,7 +62,7 @@ def test_a_vector_is_left() -> None:
 
 
 def test_csr_falls_back_where_it_is_not_implemented() -> None:
-    case, weight = Case("direct/csr", half=True), networks.random((20, 10))
+    case, weight = Case("direct/csr", narrow="float16"), networks.random((20, 10))
     case.place(dense.matmul, relax.op.matmul(case.argument((2, 20)), relax.const(weight)))
     [layer] = case.context.layers
     assert (layer.asked, layer.ran) == ("direct/csr", "gemm/dense")

@@ -71,6 +71,7 @@ OUTSIDE = {
     "profile": {"usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "measure": {"compares", "usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "evaluate": {"lower", "build"},
+    "compress": {"is_trained"},
 }
 CODE = "code of nets:build"
 

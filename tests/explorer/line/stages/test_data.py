@@ -66,8 +66,10 @@ def test_corrupt_images_are_named_counted_and_left_out(name: str, tmp_path: Path
     assert values["corrupt"] == 3
     assert values["note"] == (
         f"3 of 36 files of data set {name} are no images that can be read and are left out: "
-        "train/dog/00.jpg, train/dog/01.jpg, test/emu/02.jpg"
+        "train/dog/00.jpg, train/dog/01.jpg, test/emu/02.jpg; "
+        f"data set {name} does not use files with endings of no image: 1 (test/emu/notes.txt)"
     )
+    assert values["left_out"] == ["files with endings of no image: 1 (test/emu/notes.txt)"]
     assert values["corrupt_names"] == ["train/dog/00.jpg", "train/dog/01.jpg", "test/emu/02.jpg"]
     assert values["train"] + values["validation"] == 24 - 2
     assert values["test"] == 12 - 1
