@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,9 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 SAME_RANGE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 # They become bounds of the operator before them.
 BOUNDS = ("Relu", "Clip")
+# What they make is tokens or the like, which only weights are multiplied with as 8-bit integers: the sums that run
+# through a transformer lose too much in them.
+TOKENS = ("MatMul", "LayerNormalization", "Softmax")
 QUANTIZED = (
     *WEIGHTED, *SAME_RANGE, *BOUNDS, "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean",
     "Sigmoid", "HardSigmoid", "HardSwish",
@@ -111,11 +115,11 @@ def _run(model: onnx.ModelProto, names: list[str], images: Array, runner: Runner
 
 
 def _activations(model: onnx.ModelProto) -> list[str]:
-    """Return the tensors to quantize: what quantized operators read, but for what a bound follows at once."""
+    """Return the tensors to quantize: what quantized operators read, but for what a bias or a bound follows at once."""
     graph, constants = model.graph, _constants(model)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     floats = {
-        info.name
+        info.name: len(info.type.tensor_type.shape.dim)
         for info in (*inferred.value_info, *inferred.input, *inferred.output)
         if info.type.tensor_type.elem_type == TensorProto.FLOAT
     }
@@ -124,15 +128,50 @@ def _activations(model: onnx.ModelProto) -> list[str]:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     produced = {name: node for node in graph.node for name in node.output}
-    outputs = {output.name for output in graph.output}
+    outputs, tokens = {output.name for output in graph.output}, _tokens(graph)
     found = []
     for name in [*(source.name for source in _inputs(model)), *produced]:
-        reading = [node.op_type for node in readers.get(name, [])]
-        bounded = len(reading) == 1 and reading[0] in BOUNDS and name in produced and name not in outputs
-        bounded = bounded and produced[name].op_type in QUANTIZED
-        if name in floats and name not in constants and not bounded and set(reading) & set(QUANTIZED):
+        reading = readers.get(name, [])
+        taken_in = len(reading) == 1 and name in produced and name not in outputs
+        taken_in = taken_in and _takes_in(reading[0], produced[name], constants)
+        reads = any(_reads_integers(node, name, floats.get(name, 0), constants, tokens) for node in reading)
+        if name in floats and name not in constants and not taken_in and reads:
             found.append(name)
     return found
+
+
+def _tokens(graph: onnx.GraphProto) -> set[str]:
+    """Return the tensors that a convolution has not made, and `TOKENS` has, or that are computed of such."""
+    found: set[str] = set()
+    for node in graph.node:
+        if node.op_type in TOKENS or (node.op_type != "Conv" and found.intersection(node.input)):
+            found.update(node.output)
+    return found
+
+
+def _takes_in(node: onnx.NodeProto, before: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Tell whether `node` is a bound or the bias of the operator `before` it, which does both at once."""
+    if node.op_type in BOUNDS:
+        return before.op_type in QUANTIZED
+    weighted = before.op_type == "MatMul" and before.input[1] in constants
+    return weighted and node.op_type == "Add" and any(name in constants for name in node.input)
+
+
+def _reads_integers(
+    node: onnx.NodeProto, name: str, rank: int, constants: Mapping[str, NDArray[Any]], tokens: set[str]
+) -> bool:
+    """Tell whether `node` reads the tensor `name`, of so many axes, as 8-bit integers."""
+    if node.op_type in WEIGHTED:
+        weight = constants.get(node.input[1])
+        return node.input[0] == name and weight is not None and _is_one_matrix(node, weight)
+    if node.op_type not in QUANTIZED or tokens.intersection(node.output):
+        return False
+    return rank == 4 or node.op_type in (*SAME_RANGE, *BOUNDS)
+
+
+def _is_one_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> bool:
+    """Tell whether `weight` is of a convolution, or one matrix and not several."""
+    return node.op_type == "Conv" or (weight.ndim >= 2 and prod(weight.shape[:-2]) == 1)
 
 
 class _Writer:

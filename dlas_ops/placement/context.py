@@ -39,6 +39,7 @@ class Context:
 
     Attributes
     ----------
+    bound : variable of the network → what is bound to it
     values : variable of the network → the value that stands for it
     layers : the account of the operators placed so far
     recorder : gathers the layers that an algorithm can be chosen for, and the tensors where layouts meet
@@ -52,6 +53,8 @@ class Context:
         self.cpu: Processor = describe(target)
         self.choices = choices
         self.narrow = narrow
+        bindings = (binding for block in module["main"].body.blocks for binding in block.bindings)
+        self.bound: dict[Expr, Expr] = {binding.var: binding.value for binding in bindings}
         self.values: dict[Expr, Value] = {}
         self.layers: list[Layer] = []
         self.recorder = Recorder()
@@ -59,6 +62,7 @@ class Context:
         self.layer_of: dict[Expr, int] = {}
         self.builder: BlockBuilder = relax.BlockBuilder()
         self._names = names
+        self._realized: dict[Expr, Value] = {}
         self._conversions: dict[tuple[Expr, int], Var] = {}
         self._packed: list[Expr] = []  # the weights of the layer being placed
 
@@ -72,7 +76,14 @@ class Context:
     def value(self, expression: Expr) -> Value:
         """Return the value of an argument in the dtype that the network declares."""
         held = self.held(expression)
-        return realized(self.emit, held, dtype_of(expression)) if held.quantization else held
+        if not held.quantization:
+            return held
+        if held.dtype != "int32":
+            return realized(self.emit, held, dtype_of(expression))
+        # The sums of a layer become floats once for all that read them: only so is that a part of the layer.
+        if expression not in self._realized:
+            self._realized[expression] = realized(self.emit, held, dtype_of(expression))
+        return self._realized[expression]
 
     def rewritten(self, expression: Expr) -> Expr:
         """Return `expression` over plain tensors."""
