@@ -12,6 +12,8 @@ from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
 from dlas_ops.kernels.operators import dense, depthwise, general, grouped, layout, pooling
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
+from dlas_ops.passes import vector_math
+from dlas_ops.passes.lanes import LANES
 from dlas_ops.passes.permutation import marked
 from dlas_ops.passes.work_groups import excess
 from dlas_ops.processor.cpus import Cpu
@@ -113,6 +115,7 @@ def note_of(function: PrimFunc) -> str:
 
 
 def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) -> PrimFunc:
+    function = vector_math.marked(function)
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     if found := _annotated(sch, processor):
         block, kind = found
@@ -123,6 +126,7 @@ def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) 
             general.schedule_gpu(sch, processor)
         else:
             general.schedule(sch, processor)
+            return marked(sch.mod["main"]).with_attr(LANES, processor.lanes())
     if isinstance(processor, Gpu) and is_sparse(function):
         return marked(thread_sums.simplified(sch.mod)["main"])
     return marked(sch.mod["main"])

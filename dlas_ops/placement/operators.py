@@ -13,7 +13,9 @@ relax, tirx = tvm.relax, tvm.tirx
 # Operators that mean the same on NCHW and on channel blocks.
 ELEMENTWISE = frozenset("relax." + name for name in (
     "nn.relu", "nn.leakyrelu", "clip", "sqrt", "rsqrt", "negative", "abs",
-    "add", "subtract", "multiply", "divide", "maximum", "minimum",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "sign", "floor", "ceil", "round", "square",
+    "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "where",
+    "logical_and", "logical_or", "logical_not",
 ))  # fmt: skip
 
 
