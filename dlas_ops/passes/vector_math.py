@@ -146,7 +146,7 @@ def sigmoid(x: Expr) -> Expr:
 def power(x: Expr, exponent: Expr) -> Expr:
     """Return `x` to the power of `exponent`; products, where that is a small whole number."""
     number = exponent.value if isinstance(exponent, tirx.Broadcast) else exponent
-    if isinstance(number, tirx.FloatImm) and float(number.value).is_integer() and 1 <= float(number.value) <= 16:
+    if isinstance(number, tirx.FloatImm) and float(number.value).is_integer() and 0 <= float(number.value) <= 16:
         return _product(x, int(number.value))
     zero = _like(x, 0.0)
 
@@ -204,8 +204,8 @@ def _quotient(x: Expr, odd: Sequence[float], even: Sequence[float], bound: float
 
 def _product(x: Expr, count: int) -> Expr:
     """Return the product of `count` times `x`."""
-    if count == 1:
-        return x
+    if count < 2:
+        return x if count else _like(x, 1.0)
     half = _let(_product(x, count // 2), lambda root: root * root)
     return half * x if count % 2 else half
 
@@ -225,6 +225,9 @@ def _horner(coefficients: Sequence[float], x: Expr) -> Expr:
 
 def _let(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
     """Return `body` of a variable that holds `value`, which is so computed once."""
+    number = value.value if isinstance(value, tirx.Broadcast) else value
+    if isinstance(number, tirx.Var | tirx.FloatImm | tirx.IntImm):
+        return body(value)
     variable = tirx.Var("held", value.ty)
     return tirx.Let(variable, value, body(variable))
 

@@ -1,7 +1,7 @@
 """Programs without a schedule of their own → scheduled generally: element-wise operators, copies and reductions.
 
-What is cheap is computed where it is read, and what is not is computed once. Where every reduction serves one row of the
-result (a softmax, a norm), the program goes from row to row, all of a row's steps while it lies in the cache. The
+What is cheap is computed where it is read, and what is not is computed once. Where every reduction serves one row of
+the result (a softmax, a norm), the program goes from row to row, all of a row's steps while it lies in the cache. The
 innermost loops stay as they are here: `dlas_ops.passes.lanes` makes vectors of them.
 """
 
@@ -84,6 +84,8 @@ def _cheap(sch: Schedule, block: SBlock) -> bool:
     """Tell whether to compute `block` where it is read costs no more than to compute it once."""
     consumers, body = sch.get_consumers(block), sch.get(block).body
     calls = [str(getattr(call.op, "name", "")) for call in found_in(body, tvm.ir.Call)]
+    if "dlas.once" in sch.get(block).annotations:
+        return False
     amplified = any(prod(extents(sch, consumer)) > prod(extents(sch, block)) for consumer in consumers)
     if any(is_polynomial(name) for name in calls):
         return len(consumers) == 1 and not amplified
@@ -122,7 +124,10 @@ def _row_bytes(sch: Schedule, step: SBlock) -> int:
 def _reduction(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     """Reduce in parallel over the points of the result or, if these are few, over parts of what is reduced."""
     spatial, reduced = _loops(sch, block)
-    if prod(_sizes(sch, spatial)) < 2 * cpu.cores and (part := _part(sch, reduced, cpu)) is not None:
+    points = prod(_sizes(sch, spatial))
+    if spatial and _along_points(sch, block):
+        points = points // int(sch.get(spatial[-1]).extent) * -(-int(sch.get(spatial[-1]).extent) // cpu.lanes())
+    if points < 2 * cpu.cores and (part := _part(sch, reduced, cpu)) is not None:
         partial = sch.rfactor(part, 0)
         _reduction(sch, partial, cpu)
         first, *_ = _loops(sch, block)[1]
@@ -153,7 +158,7 @@ def _part(sch: Schedule, reduced: Sequence[Loop], cpu: Cpu) -> Loop | None:
 
 
 def _sum_inside(sch: Schedule, block: SBlock, loops: Sequence[Loop]) -> None:
-    """Reduce in the innermost loops `loops` of `block`: over points inside the reduction, where these are neighbours."""
+    """Reduce in the innermost `loops` of `block`: over points inside the reduction, where these are neighbours."""
     kinds = [axis.iter_type for axis in sch.get(block).iter_vars][-len(loops) :]
     spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == SPATIAL]
     reduced = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != SPATIAL]

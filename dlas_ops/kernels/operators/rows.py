@@ -45,9 +45,9 @@ def common_row(sch: Schedule, blocks: Sequence[SBlock], cpu: Cpu) -> Row | None:
         shared = [axis for axis, size in enumerate(sizes) if size == 1]
     innermost = len(sizes) - 1
     if sizes[innermost] == 1 or innermost not in shared:
-        return Row(tuple(shared)) if _enough(sizes, shared, cpu) else None
+        return Row(tuple(shared)) if shared and _enough(sizes, shared, cpu) else None
     outer = [axis for axis in shared if axis != innermost]
-    if _enough(sizes, outer, cpu):
+    if outer and _enough(sizes, outer, cpu):
         return Row(tuple(outer))
     wanted = min(MOST_SIDE_BY_SIDE, sizes[innermost] * prod(sizes[axis] for axis in outer) // (2 * cpu.cores))
     tiles = [size for size in divisors(sizes[innermost]) if size <= wanted]
