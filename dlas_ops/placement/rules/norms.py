@@ -119,7 +119,7 @@ def _grouped(context: Context, call: Call, shape: Shape) -> tuple[Value, int, Ar
 
 
 def _chain(context: Context, variable: Expr, *names: str) -> list[Call] | None:
-    """Return the calls of Relax's operators `names` that lead to `variable`, each the first argument of the one before."""
+    """Return the calls of operators `names` that lead to `variable`, each the first argument of the one before."""
     found: list[Call] = []
     for name in names:
         made = context.made(variable)
