@@ -66,7 +66,8 @@ def schedule(module: IRModule, target: Target, scheduled: Mapping[str, PrimFunc]
     given = dict(scheduled)
     result = tvm.IRModule(dict(module.functions.items()), attrs=module.attrs)
     for variable, function in _programs(module):
-        done = given.pop(str(variable.name_hint), None) or schedule_function(function, processor)
+        done = given.pop(str(variable.name_hint), None)
+        done = vector_math.marked(done) if done is not None else schedule_function(function, processor)
         # Else TVM's pipeline for GPUs schedules it once more, where one of its own rules takes it for a matrix product.
         result[variable] = done.with_attr("tirx.is_scheduled", True) if isinstance(processor, Gpu) else done
     if given:

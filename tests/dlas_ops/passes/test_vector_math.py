@@ -10,6 +10,7 @@ import pytest
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Array, PrimFunc
+from dlas_ops.kernels.scheduling import schedule
 from dlas_ops.passes.vector_math import CALLS, marked
 from tests.dlas_ops import assembly
 from tests.dlas_ops.tensor_programs import ran, scheduled
@@ -70,3 +71,9 @@ def test_only_programs_that_call_the_library_are_marked() -> None:
     assert CALLS in marked(elementwise("exp")).attrs
     plain = te.create_prim_func([x, te.compute((SIZE,), lambda i: x[i] + 1, name="y")])
     assert CALLS not in (marked(plain).attrs or {})
+
+
+def test_programs_that_others_scheduled_are_marked() -> None:
+    function, target = elementwise("exp"), tvm.target.Target({"kind": "llvm"})
+    module = schedule(tvm.IRModule({"main": function}), target, {"main": function})
+    assert CALLS in module["main"].attrs
