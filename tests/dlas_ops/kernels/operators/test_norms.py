@@ -30,7 +30,7 @@ def plain(array: Array, channels: int) -> Array:
 def normal(array: Array) -> Array:
     """Return `array` normalised over its last axis."""
     wide = array.astype(np.float64)
-    return (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + EPSILON)
+    return np.asarray((wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + EPSILON))
 
 
 @settings(SETTINGS, max_examples=6)
@@ -39,8 +39,8 @@ def test_over_channels(batch: int, channels: int, height: int, width: int, block
     data = networks.random((batch, channels, height, width))
     gamma, beta = networks.random((channels, 1, 1), 2), networks.random((channels, 1, 1), 3)
     arrays = [blocked(data, block), *(layout.pack_constant(each, block) for each in (gamma, beta))]
-    inputs = placeholders(*arrays)
-    actual = computed(norms.channel_norm(*inputs, channels, EPSILON), inputs, arrays)
+    x, a, b = inputs = placeholders(*arrays)
+    actual = computed(norms.channel_norm(x, a, b, channels, EPSILON), inputs, arrays)
     expected = normal(data.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) * gamma + beta
     np.testing.assert_allclose(plain(actual, channels), expected, atol=2e-4 * np.abs(expected).max())
 
@@ -52,8 +52,8 @@ def test_over_groups(batch: int, groups: int, each: int, height: int, width: int
     data = networks.random((batch, channels, height, width))
     gamma, beta = networks.random((channels, 1, 1), 2), networks.random((channels, 1, 1), 3)
     arrays = [blocked(data, 8), *(layout.pack_constant(one, 8) for one in (gamma, beta))]
-    inputs = placeholders(*arrays)
-    actual = computed(norms.group_norm(*inputs, channels, groups, EPSILON), inputs, arrays)
+    x, a, b = inputs = placeholders(*arrays)
+    actual = computed(norms.group_norm(x, a, b, channels, groups, EPSILON), inputs, arrays)
     expected = normal(data.reshape(batch, groups, -1)).reshape(data.shape) * gamma + beta
     np.testing.assert_allclose(plain(actual, channels), expected, atol=2e-4 * np.abs(expected).max())
 
