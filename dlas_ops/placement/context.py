@@ -44,6 +44,8 @@ class Context:
     layers : the account of the operators placed so far
     recorder : gathers the layers that an algorithm can be chosen for, and the tensors where layouts meet
     growing : the concatenations that grow in place
+    line_of : call of the network that runs by the general schedule → position of its line in the account
+    taken_in : positions of such lines whose operators another one took in
     layer_of : constant of packed weights → position of its layer in the account
     """
 
@@ -61,8 +63,11 @@ class Context:
         self.growing = Growing(module["main"])
         self.layer_of: dict[Expr, int] = {}
         self.builder: BlockBuilder = relax.BlockBuilder()
+        self.line_of: dict[Expr, int] = {}
+        self.taken_in: set[int] = set()
         self._names = names
         self._realized: dict[Expr, Value] = {}
+        self._made: dict[Expr, Expr] | None = None
         self._conversions: dict[tuple[Expr, int], Var] = {}
         self._packed: list[Expr] = []  # the weights of the layer being placed
 
@@ -72,6 +77,13 @@ class Context:
         """Return the value that stands for an argument, quantized or not; a constant stands for itself."""
         known = self.values.get(expression) if isinstance(expression, relax.Var) else None
         return known or Value(expression, shape_of(expression))
+
+    def made(self, variable: Expr) -> Expr | None:
+        """Return the expression of the network that is bound to `variable`, or None for an argument or a constant."""
+        if self._made is None:
+            blocks = self.module["main"].body.blocks
+            self._made = {binding.var: binding.value for block in blocks for binding in block.bindings}
+        return self._made.get(variable) if isinstance(variable, relax.Var) else None
 
     def value(self, expression: Expr) -> Value:
         """Return the value of an argument in the dtype that the network declares."""

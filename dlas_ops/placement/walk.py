@@ -10,13 +10,15 @@ from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.activations import ACTIVATIONS
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement.context import Context
-from dlas_ops.placement.operators import ELEMENTWISE, Operator, name_of
+from dlas_ops.placement.operators import ELEMENTWISE, GENERAL, Operator, name_of
 from dlas_ops.placement.rules import (
     concatenations,
     constants,
     convolutions,
     dense,
     elementwise,
+    maps,
+    norms,
     pooling,
     quantized,
     scales,
@@ -29,7 +31,11 @@ relax = tvm.relax
 
 
 def unchanged(context: Context, operator: Operator) -> Value:
-    """Run any operator as it is, on plain tensors."""
+    """Run any operator as it is, on plain tensors; the account has those with arithmetic of their own."""
+    if operator.name in GENERAL:
+        context.line_of[operator.call] = len(context.layers)
+        data = context.value(operator.call.args[0]).shape
+        context.account(operator.name.split(".")[-1], data, (), operator.shape, ran="general")
     return context.computed(context.rewritten(operator.call), operator.shape)
 
 
@@ -58,13 +64,22 @@ RULES: tuple[Rule, ...] = (
     pooling.avg_pool2d,
     pooling.mean,
     concatenations.grown,
+    maps.concat,
     concatenations.concat,
+    norms.turned,
+    norms.layer_norm,
+    norms.group_norm,
+    norms.variance,
+    maps.resize,
+    maps.strided_slice,
+    maps.reduced,
     elementwise.batch_norm,
     elementwise.first_of_batch_norm,
     elementwise.clip_bound,
     elementwise.activation,
     elementwise.prelu,
     elementwise.broadcast,
+    maps.program,
     # on plain tensors
     unchanged,
 )

@@ -76,7 +76,10 @@ def dense_networks(draw: st.DrawFn) -> tuple[onnx.ModelProto, networks.Array, ne
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_dense_layers_of_any_rank(examples: int) -> None:
     @settings(SETTINGS, max_examples=examples)
-    @given(dense_networks(), st.sampled_from([("float32", "dense"), ("float32", "csr"), ("float16", "dense"), ("bfloat16", "dense")]))
+    @given(
+        dense_networks(),
+        st.sampled_from([("float32", "dense"), ("float32", "csr"), ("float16", "dense"), ("bfloat16", "dense")]),
+    )
     def cases(drawn: tuple[onnx.ModelProto, networks.Array, networks.Array], stored: tuple[str, str]) -> None:
         dtype, format = stored
         compiled = checked(*drawn, dtype=dtype, format=format)
