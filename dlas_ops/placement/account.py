@@ -37,13 +37,13 @@ class Layer:
     Attributes
     ----------
     name : the ONNX weight's name or, without weights, the operator with a running number
-    operator : conv2d, depthwise_conv2d, grouped_conv2d, dense, max_pool2d, …
+    operator : conv2d, depthwise_conv2d, grouped_conv2d, conv1d, conv_transpose2d, dense, max_pool2d, …
     input, weight, output : shapes as in the ONNX model; an operator without weights has an empty `weight`
     stride, padding, dilation, groups : as in ONNX; empty and 1 where they do not apply
     macs : multiply-accumulates of one run
     stored_bytes : size of the weights as the kernel reads them: packed, padded or transformed, in their dtype; in csr
         the values with their indices and pointers. Biases do not count
-    asked, ran : "algorithm/format"
+    asked, ran : "algorithm/format"; the same where no algorithm can be asked for, as of a depthwise convolution
     dtype : dtype of the weights and the input as stored
     arithmetic : dtype of the products, with the dtype of their sums where it differs, and the reason where it is not
         `dtype`

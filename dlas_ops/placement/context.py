@@ -13,6 +13,7 @@ from dlas_ops.kernels.operators import layout, points_innermost
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
+from dlas_ops.kernels.shared.dimensions import constant_maps, maps_of
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement.account import Layer, LayerFields
 from dlas_ops.placement.graph import Recorder
@@ -171,11 +172,21 @@ class Context:
             return value.expression
 
         def pack(x: Tensor) -> Tensor:
+            held = x if value.block else layout.as_maps(x, value.shape)
             if block == POINTS:
-                return points_innermost.gather(x, value.shape, self.cpu)
-            return (points_innermost.scatter if value.block == POINTS else layout.pack)(x, value.shape, block)
+                return points_innermost.gather(held, value.maps, self.cpu)
+            return (points_innermost.scatter if value.block == POINTS else layout.pack)(held, value.maps, block)
 
         return self._converted(value, block, pack, "pack")
+
+    def mapped(self, value: Value) -> Expr:
+        """Return `value` unblocked, as NCHW maps."""
+        plain = self.plain(value)
+        if len(value.shape) == 4:
+            return plain
+        if len(value.shape) == 3:
+            return self.builder.emit(relax.op.reshape(plain, value.maps))
+        return self.emit(lambda x: layout.as_maps(x, value.shape), plain, name="maps", pattern=None)
 
     def in_blocks(self, value: Value) -> Expr:
         """Return `value` in the channel blocks that it is in or, if it is in none, those for its channels."""
@@ -195,8 +206,9 @@ class Context:
         `values`, so that the operator can be fused to it. Block 0 means that the values cannot broadcast.
         """
         whole = [value for value in values if value.shape == shape and value.block]
-        if not whole or len(shape) != 4:
+        if not whole:
             return [], 0, ""
+        maps = maps_of(shape)
         last = max(whole, key=lambda value: self.recorder.position(value.layer))
         block, layer = last.block, last.layer
         arguments = []
@@ -206,7 +218,7 @@ class Context:
                 arguments.append(relax.const(self._constant(array, shape, block)) if array.ndim else value.expression)
             elif not isinstance(value.expression.ty, relax.TensorType):  # a number, such as a bound of Clip
                 arguments.append(value.expression)
-            elif len(value.shape) == 4 and value.shape[1] == shape[1]:
+            elif len(value.shape) == len(shape) and value.shape[1] == shape[1] and value.maps[0] in (1, maps[0]):
                 stored = self.blocked(value, block, layer)
                 arguments.append(self.wide(value) if value.block == block else self.widened(stored))
             else:
@@ -214,10 +226,11 @@ class Context:
         return arguments, block, layer
 
     def _constant(self, array: Array, shape: Shape, block: int) -> Array:
-        """Return an array that broadcasts against NCHW of `shape` such that it does so in channel blocks or points."""
+        """Return an array that broadcasts against a tensor of `shape` such that it does so in blocks or points."""
+        maps = constant_maps(array, shape)
         if block == POINTS:
-            return points_innermost.constant(array, shape[2:], self.cpu)
-        return layout.pack_constant(array, block)
+            return points_innermost.constant(maps, maps_of(shape)[2:], self.cpu)
+        return layout.pack_constant(maps, block)
 
     # The account.
 

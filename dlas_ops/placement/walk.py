@@ -20,6 +20,7 @@ from dlas_ops.placement.rules import (
     pooling,
     quantized,
     scales,
+    transposed,
 )
 from dlas_ops.placement.rules.rule import Rule
 from dlas_ops.placement.tables import tabulated
@@ -38,7 +39,8 @@ RULES: tuple[Rule, ...] = (
     # on 8-bit integers, between quantize and dequantize
     scales.quantize_linear,
     scales.dequantize_linear,
-    quantized.conv2d,
+    quantized.conv,
+    transposed.quantized,
     quantized.add,
     quantized.multiply,
     quantized.relu,
@@ -52,7 +54,8 @@ RULES: tuple[Rule, ...] = (
     # on constants, while compiling
     constants.folded,
     # on floats, in the layout that the convolutions want
-    convolutions.conv2d,
+    convolutions.conv,
+    transposed.conv,
     dense.matmul,
     pooling.max_pool2d,
     pooling.avg_pool2d,
