@@ -1,6 +1,9 @@
-"""Maps of a volume → its slices stacked along channels, as a 2-D convolution reads what a 3-D one does."""
+"""Maps of a volume → its slices stacked along channels, as a 2-D convolution reads what a 3-D one does; and pooled."""
 
 from __future__ import annotations
+
+from functools import reduce
+from operator import add
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, Shape, Tensor
@@ -45,3 +48,24 @@ def stacked(data: Tensor, shape: Shape, slices: Slices, block: int, lanes: int, 
         name="stacked",
         attrs=annotation("copy" if vectors else "scalar_copy"),
     )
+
+
+def pooled(data: Tensor, slices: Slices, kind: str) -> Tensor:
+    """Return the maximum ("max") or average ("avg") of the slices of blocked maps that each output slice reads.
+
+    The average counts slices beyond the volume as zeros.
+    """
+    images = int(data.shape[0]) // slices.depth * slices.outputs
+    outside = tirx.min_value(data.dtype) if kind == "max" else tirx.const(0, data.dtype)
+
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
+        read = []
+        for tap in range(slices.kernel):
+            image, piece, _ = slices.source(n, tap, 1)
+            held = data[image * slices.depth + piece, co, h, w, ci]
+            read.append(tirx.if_then_else(tirx.all(piece >= 0, piece < slices.depth), held, outside))
+        if kind == "max":
+            return reduce(tirx.max, read)
+        return reduce(add, read) * tirx.const(1 / slices.kernel, data.dtype)
+
+    return te.compute((images, *data.shape[1:]), element, name="pooled", attrs=annotation("copy"))

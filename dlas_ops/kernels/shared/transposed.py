@@ -95,7 +95,7 @@ class Transposed:
         )
 
     def macs(self, weight: Sequence[int], batch: int) -> int:
-        """Return the multiply-accumulates of one run with `weight` of that shape, those that padding cuts off counted."""
+        """Return the multiply-accumulates of one run with `weight` of that shape, all that padding cuts off too."""
         return batch * prod(self.sizes) * prod(weight)
 
     def _first(self) -> tuple[int, ...]:
