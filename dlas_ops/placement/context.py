@@ -62,6 +62,7 @@ class Context:
         self._names = names
         self._conversions: dict[tuple[Expr, int], Var] = {}
         self._packed: list[Expr] = []  # the weights of the layer being placed
+        self._nonzeros = 0  # of these, as the network has them
 
     # The values of the network's expressions.
 
@@ -237,17 +238,23 @@ class Context:
     def name(self, operator: str, weight: Array | None = None) -> str:
         """Return the name of a new layer: that of `weight` in the model or, without one, the operator with a number."""
         number = sum(layer.operator == operator for layer in self.layers)
+        self._nonzeros = 0 if weight is None else int(np.count_nonzero(weight))
         return ("" if weight is None else self._names.take(weight)) or f"{operator}_{number}"
 
     def account(self, operator: str, input: Shape, weight: Shape, output: Shape, **fields: Unpack[LayerFields]) -> None:
         """Add a layer to the account; without `asked`, only the algorithm in `ran` could be asked for."""
-        stated: LayerFields = {"asked": fields["ran"], "name": self.name(operator), **fields}
+        stated: LayerFields = {"asked": fields["ran"], **fields}
+        if "name" not in stated:
+            stated |= {"name": self.name(operator)}
         if self.half and "dtype" not in fields:
             lacks = "the layer has" if self.cpu.half else "the processor has"
             stated |= {"dtype": "float16", "arithmetic": NO_HALF.format(lacks)}
         stored_bytes = sum(constant.value.numpy().nbytes for constant in self._packed)
         self.layer_of |= dict.fromkeys(self._packed, len(self.layers))
-        self._packed = []
         self.layers.append(
-            Layer(operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes, **stated)
-        )
+            Layer(
+                operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes,
+                nonzeros=self._nonzeros, **stated,
+            )
+        )  # fmt: skip
+        self._packed, self._nonzeros = [], 0
