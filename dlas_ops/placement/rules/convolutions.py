@@ -159,7 +159,8 @@ def convolved(
     how: LayerFields = {"ran": str(ran or own), "name": name, "reason": reason}
     if precision:
         how |= {"dtype": precision["dtype"], "arithmetic": precision["arithmetic"]}
-    if problem:  # else no algorithm can be asked for
+    # Without a problem no algorithm can be asked for; a format can.
+    if problem or Asked.parse(asked.selected_by or str(asked)).format != "dense":
         how |= {"asked": asked.selected_by or str(asked), "reason": "; ".join(reasons + [reason] * bool(reason))}
         how |= {"measured": context.choices.measured.get(name, {})}
     return value, how
