@@ -22,7 +22,8 @@ Range = tuple[float, float]
 # Compiles a network for this machine: a batch → its outputs, in the order of the network's.
 Runner: TypeAlias = Callable[[onnx.ModelProto], Callable[[Array], Sequence[Array]]]
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
 # Their outputs are values of their inputs, hence stand on the same scale.
 SAME_RANGE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 # They become bounds of the operator before them.
@@ -230,11 +231,11 @@ class _Writer:
 
     def _weights(self, node: onnx.NodeProto, written: onnx.NodeProto) -> None:
         """Quantize the weights and the bias that `node` owns, and let `written` read them."""
-        attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        attributes = _attributes(node)
         weight = self.constants[node.input[1]]
         if weight.ndim < 2 or attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
             return
-        axis = 0 if node.op_type == "Conv" or attributes.get("transB") else weight.ndim - 1
+        axis = _output_axis(node, weight.ndim)
         others = tuple(each for each in range(weight.ndim) if each != axis)
         data = self.scales[node.input[0]][0]
         scale = np.abs(weight).max(axis=others) / np.float32(127)
@@ -272,7 +273,7 @@ def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     result.CopyFrom(model)
     graph, constants = result.graph, _constants(model)
     uses = Counter([name for node in graph.node for name in node.input] + [output.name for output in graph.output])
-    convolutions = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
+    convolutions = {node.output[0]: node for node in graph.node if node.op_type in CONVOLUTIONS}
     kept: list[onnx.NodeProto] = []
     for node in graph.node:
         conv = convolutions.get(node.input[0]) if node.op_type == "BatchNormalization" else None
@@ -286,8 +287,7 @@ def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
         bias = constants[conv.input[2]] if len(conv.input) > 2 else 0.0
         # Named after the layer's own weights, which nothing else reads any more, unless two layers share them.
         weight = conv.input[1] if uses[conv.input[1]] == 1 else f"{conv.input[1]}_of_{node.output[0]}"
-        folded = constants[conv.input[1]] * factor.reshape(-1, 1, 1, 1)
-        constants[weight] = folded.astype(np.float32)
+        constants[weight] = _scaled(conv, constants[conv.input[1]], factor)
         constants[f"{weight}_bias"] = (beta + (bias - mean) * factor).astype(np.float32)
         conv.input[1:] = [weight, f"{weight}_bias"]
         conv.output[0] = node.output[0]
@@ -297,6 +297,27 @@ def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend(node for node in nodes if node.op_type != "Constant")
     graph.initializer.extend(numpy_helper.from_array(constants[name], name) for name in constants if name in used)
     return onnx.shape_inference.infer_shapes(result)
+
+
+def _scaled(conv: onnx.NodeProto, weight: Array, factor: NDArray[np.float64]) -> Array:
+    """Return the weights of a convolution that yields `factor`, one number per channel, times as much."""
+    if conv.op_type == "Conv":
+        return (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+    groups = _attributes(conv).get("group", 1)  # transposed: (inputs, outputs of a group, …)
+    by_group = weight.reshape(groups, -1, *weight.shape[1:]) * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
+    return np.asarray(by_group.reshape(weight.shape), np.float32)
+
+
+def _output_axis(node: onnx.NodeProto, rank: int) -> int:
+    """Return the axis of the output channels of the weights of `node`, which have `rank` axes."""
+    if node.op_type == "ConvTranspose":
+        return 1
+    return 0 if node.op_type == "Conv" or _attributes(node).get("transB") else rank - 1
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the attributes that `node` states, by name."""
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:

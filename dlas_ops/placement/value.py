@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Array, Expr, Shape
+from dlas_ops.kernels.shared.dimensions import maps_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
+    """A tensor of the network: its `shape` and the expression that holds it, lines and volumes in blocks as maps.
 
     `block` 0 means that `expression` holds it as it is, `POINTS` (of `operators.points_innermost`) with its points
     innermost, otherwise in channel blocks of that size. With a `quantization`, `expression` holds integers that stand
@@ -61,6 +62,11 @@ class Value:
     wide: Expr | None = None
     table: Table | None = None
     turned: Value | None = None
+
+    @property
+    def maps(self) -> Shape:
+        """The NCHW shape of the maps that channel blocks hold the tensor as."""
+        return maps_of(self.shape)
 
     @property
     def dtype(self) -> str:

@@ -17,11 +17,13 @@ from dlas_ops.placement.rules import (
     convolutions,
     dense,
     elementwise,
+    lines_and_volumes,
     maps,
     norms,
     pooling,
     quantized,
     scales,
+    transposed,
 )
 from dlas_ops.placement.rules.rule import Rule
 from dlas_ops.placement.tables import tabulated
@@ -44,7 +46,8 @@ RULES: tuple[Rule, ...] = (
     # on 8-bit integers, between quantize and dequantize
     scales.quantize_linear,
     scales.dequantize_linear,
-    quantized.conv2d,
+    quantized.conv,
+    transposed.quantized,
     quantized.add,
     quantized.multiply,
     quantized.relu,
@@ -58,11 +61,15 @@ RULES: tuple[Rule, ...] = (
     # on constants, while compiling
     constants.folded,
     # on floats, in the layout that the convolutions want
-    convolutions.conv2d,
+    convolutions.conv,
+    transposed.conv,
     dense.matmul,
     pooling.max_pool2d,
     pooling.avg_pool2d,
     pooling.mean,
+    lines_and_volumes.max_pool,
+    lines_and_volumes.avg_pool,
+    lines_and_volumes.mean,
     concatenations.grown,
     maps.concat,
     concatenations.concat,

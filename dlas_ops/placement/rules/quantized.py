@@ -22,7 +22,7 @@ from dlas_ops.placement.in_place_concat import parts_of
 from dlas_ops.placement.integers import eight_bits, known, operand
 from dlas_ops.placement.operators import extremum
 from dlas_ops.placement.rules import dense
-from dlas_ops.placement.rules.convolutions import Convolution, conv_of, convolved
+from dlas_ops.placement.rules.convolutions import CHANNELS_SECOND, OPERATORS, account, convolution_of, convolved
 from dlas_ops.placement.rules.pooling import is_even, is_over_maps, window_of
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Quantization, Value, shape_of
@@ -31,20 +31,20 @@ from dlas_ops.processor.dot import dot_of
 relax = tvm.relax
 
 
-@places("relax.nn.conv2d")
-def conv2d(context: Context, call: Call, shape: Shape) -> Value | None:
+@places(*OPERATORS)
+def conv(context: Context, call: Call, shape: Shape) -> Value | None:
     """Convolve 8-bit integers; the result is the exact sums."""
     data, weight = context.held(call.args[0]), context.held(call.args[1])
     array = _weights(data, weight, axis=0)
-    if array is None or call.attrs.data_layout != "NCHW":
+    if array is None or call.attrs.data_layout not in CHANNELS_SECOND:
         return None
-    conv = conv_of(call.attrs, data.shape, array)
-    border = int(known(data).zero)
-    name, arithmetic = context.name(conv.operator, array), _arithmetic(context, data)
-    layer = Convolution(name, conv, data, array, shape, border)
-    sums = convolved(context, layer, dtype="int8", arithmetic=arithmetic)
-    offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
-    scale = known(data).scale * known(weight).scale.reshape(1, -1, 1, 1)
+    border, column = int(known(data).zero), (1, -1, *[1] * (len(shape) - 2))
+    name = context.name(convolution_of("", call.attrs, data, array).operator, array)
+    layer = convolution_of(name, call.attrs, data, array, border)
+    sums, ran = convolved(context, layer, dtype="int8", arithmetic=_arithmetic(context, data))
+    account(context, layer, ran)
+    offset = border * array.reshape(len(array), -1).sum(axis=1, dtype=np.int32).reshape(column)
+    scale = known(data).scale * known(weight).scale.reshape(column)
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
@@ -240,7 +240,7 @@ def concat(context: Context, call: Call, shape: Shape) -> Value | None:
         np.concatenate([np.full(size, array.item()) for size, array in zip(channels, arrays, strict=True)])
         for arrays in ([each.scale for each in stated], [each.zero for each in stated])
     )
-    column = (1, -1, 1, 1)
+    column = (1, -1, *[1] * (len(shape) - 2))
     quantization = Quantization(scale.astype(np.float32).reshape(column), zero.astype(np.int32).reshape(column))
     return Value(result, shape, block, quantization)
 

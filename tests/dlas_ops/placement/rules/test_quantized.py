@@ -50,7 +50,7 @@ def test_a_convolution_returns_the_exact_sums() -> None:
             primfunc_attrs=EPILOGUE,
         )  # fmt: skip
 
-    value = case.becomes(quantized.conv2d, call, expected)
+    value = case.becomes(quantized.conv, call, expected)
     offset = 3 * WEIGHT.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
     assert value.quantization == Quantization(0.5 * SCALES.reshape(1, -1, 1, 1), offset)
     [layer] = case.context.layers
@@ -60,7 +60,7 @@ def test_a_convolution_returns_the_exact_sums() -> None:
 def test_a_convolution_of_floats_is_left() -> None:
     case = Case()
     weight = constant(case, WEIGHT, Quantization(SCALES))
-    case.is_left(quantized.conv2d, relax.op.nn.conv2d(case.argument(SHAPE, 8), weight))
+    case.is_left(quantized.conv, relax.op.nn.conv2d(case.argument(SHAPE, 8), weight))
 
 
 def test_a_bias_moves_the_zero_of_sums() -> None:
