@@ -31,7 +31,7 @@ from dlas_ops.processor.targets import describe, native_target
 from dlas_ops.selection.candidates import names
 from dlas_ops.selection.selection import Measure, choose, here
 
-DTYPES = ("float32", "float16", "int8")
+DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -12,11 +12,13 @@ import onnx
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, IRModule, Target
 from dlas_ops.kernels.registry import Choices
+from dlas_ops.kernels.shared.blocks import NARROW
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement import walk
 from dlas_ops.placement.account import Layer
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.tables import FuseTables
+from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import describe
 
 
@@ -45,7 +47,8 @@ def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) 
             transform.DeadCodeElimination(),
         ]
         module = tvm.transform.Sequential(passes)(module)
-    return Lowered(module, _with_programs(context.layers, context.layer_of, module))
+    layers = _with_programs(context.layers, context.layer_of, module)
+    return Lowered(module, [layer for index, layer in enumerate(layers) if index not in context.taken_in])
 
 
 def calls(module: IRModule) -> list[tuple[str, list[Expr]]]:
@@ -74,13 +77,16 @@ def _with_programs(layers: Sequence[Layer], layer_of: Mapping[Expr, int], module
 
 def placed(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) -> tuple[IRModule, Context]:
     """Return `model` with its operators placed, and the context of its placement: the account and what was recorded."""
-    if dtype == "float16" and not describe(target).half_loads:
+    processor = describe(target)
+    if dtype == "float16" and not processor.half_loads:
         raise ValueError(f"{target} has no instruction that converts vectors of float16")
+    if dtype == "bfloat16" and isinstance(processor, Gpu):
+        raise ValueError(f"bfloat16 has programs for CPUs only, and {target} is a GPU")
     from tvm.relax.frontend.onnx import from_onnx
 
     module = tvm.relax.transform.DeadCodeElimination()(from_onnx(model, keep_params_in_input=False))
     with target:
-        return walk.place(module, target, choices, WeightNames(model), dtype == "float16")
+        return walk.place(module, target, choices, WeightNames(model), dtype if dtype in NARROW else "")
 
 
 def save(lowered: Lowered, folder: str | Path) -> None:

@@ -6,10 +6,11 @@ import contextlib
 import gzip
 import hashlib
 import pickle
+import struct
 import tarfile
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,6 +41,18 @@ def tree(root: Path, counts: Mapping[str, int] = COUNTS, classes: tuple[str, ...
                 image = photo(label, seed, 32 + seed % 7, 36 + seed % 5)
                 image.save(root / split / name / f"{index:02}.jpg", quality=95)
     return root
+
+
+def tiff(value: float, dtype: str, photometric: int = 1, side: int = 16) -> Callable[[Path], object]:
+    """Return a function that writes a grey TIFF of any type, uncompressed, `value` everywhere."""
+    array = np.full((side, side), value, dtype)
+    kind = {"u": 1, "i": 2, "f": 3}[array.dtype.kind]
+    tags = {256: side, 257: side, 258: 8 * array.itemsize, 259: 1, 262: photometric, 273: 8, 277: 1, 278: side}
+    tags |= {279: array.nbytes, 339: kind}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = struct.pack("<2sHI", b"II", 42, 8 + array.nbytes)
+    content = head + array.tobytes() + struct.pack("<H", len(tags)) + directory + bytes(4)
+    return lambda path: path.write_bytes(content)
 
 
 def cifar10(folder: Path, patch: pytest.MonkeyPatch) -> Path:

@@ -243,7 +243,8 @@ def _run(request: Mapping[str, Any], pipes: list[int]) -> NoReturn:
             os.dup2(pipe, number)
             os.close(pipe)
         module = request["module"]
-        sys.path[0] = request["folder"]
+        sys.path[:1] = []  # as with -P
+        sys.path.append(request["folder"])  # where tests have modules of their own run
         sys.argv = [module, *request["arguments"]]
         sys.modules.pop(module, None)
         if torch := sys.modules.get("torch"):  # which has read the variable

@@ -60,12 +60,13 @@ def train(
     model: str = "resnet18",
     width: float = 0.125,
     start: Artifact | None = None,
+    answered: int = 0,
     **settings: Any,
 ) -> Artifact:
-    """Run the train stage, from the checkpoint `start` if there is one."""
+    """Run the train stage, from the checkpoint `start` if there is one; `answered` is of ``[evaluate]``."""
     recipe = TrainSettings(**{**QUICK, **settings}).model_dump()
     parents = {"data": data, **({"weights": start} if start else {})}
-    return execute("train", folder, {"model": model, "width": width, **recipe}, **parents)
+    return execute("train", folder, {"model": model, "width": width, **recipe, **_answered(answered)}, **parents)
 
 
 def compress(
@@ -76,11 +77,16 @@ def compress(
     ratio: float | None = None,
     model: str = "resnet18",
     width: float = 0.125,
+    answered: int = 0,
     **settings: Any,
 ) -> Artifact:
     choice = {"model": model, "width": width, "compression": compression, "ratio": ratio, "channel_multiple": 8}
     recipe = CompressSettings(**settings).model_dump() if compression != "none" else {}
-    return execute("compress", folder, {**choice, **recipe}, data=data, train=train)
+    return execute("compress", folder, {**choice, **recipe, **_answered(answered)}, data=data, train=train)
+
+
+def _answered(images: int) -> dict[str, int]:
+    return {"answered_images": images, "answered_seed": 0} if images else {}
 
 
 def weights_of(model: nn.Module) -> list[Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.core.artifact import Artifact
-from explorer.core.settings import DataSettings, EvaluateSettings, MeasureSettings, TrainSettings
+from explorer.core.settings import AnswerSettings, DataSettings, EvaluateSettings, MeasureSettings, TrainSettings
 from explorer.line import contracts
 from tests.scripted_workers import NATIVE
 
@@ -22,9 +22,11 @@ def data(dataset: str = "digits") -> contracts.data.Stage:
     )
 
 
-def training(images: int, side: int, epochs: int) -> contracts.train.Stage:
-    parameters = contracts.train.Parameters("resnet18", 1.0, TrainSettings(epochs=epochs, weights="file"))
-    images_of = made("data", train=images, shape=[3, side, side])
+def training(
+    images: int, side: int, epochs: int, validation: int = 0, answered: AnswerSettings | None = None
+) -> contracts.train.Stage:
+    parameters = contracts.train.Parameters("resnet18", 1.0, TrainSettings(epochs=epochs, weights="file"), answered)
+    images_of = made("data", train=images, validation=validation, shape=[3, side, side])
     return contracts.train.Stage(parameters, contracts.train.Parents(images_of))
 
 

@@ -25,6 +25,7 @@ class Cpu:
     dot : the instruction that multiplies small integers and adds neighbouring products into 32 bits; "": there is none
     half : whether vectors of float16 can be computed with
     half_loads : whether vectors of float16 can be converted to float32 by an instruction
+    bfloat : the instruction that multiplies bfloat16 and adds neighbouring products to float32 sums; "": there is none
     permutes_bytes : whether an instruction gathers bytes from two vector registers, by the bytes of a third
     cores : that the network may run on
     wake_cycles : what it costs to hand work to another core
@@ -42,6 +43,7 @@ class Cpu:
     dot: str
     half: bool
     half_loads: bool
+    bfloat: str = ""
     permutes_bytes: bool = False
     cores: int = 1
     wake_cycles: int = 2048
@@ -99,8 +101,10 @@ def describe_cpu(target: Target) -> Cpu:
     """
     offered = _features(target)
     row = next(cpu for needs, cpu in _TABLE if needs <= offered)
-    permutes = "avx512vbmi" in offered and row.vector_bits == 512
-    return replace(row, permutes_bytes=permutes, cores=int(target.attrs.get("num-cores", 1)))
+    wide = row.vector_bits == 512
+    permutes, pairs = "avx512vbmi" in offered and wide, {"avx512bf16", "avx512vl"} <= offered and wide
+    bfloat = "vdpbf16ps" if pairs else "bfdot" if {"aarch64", "neon", "bf16"} <= offered else ""
+    return replace(row, permutes_bytes=permutes, bfloat=bfloat, cores=int(target.attrs.get("num-cores", 1)))
 
 
 @cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from dlas_ops._types import Buffer, PrimFunc, ScriptBuilder
+from dlas_ops.processor import bfloat
+from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.half import PAIR
 from dlas_ops.processor.targets import Processor
 
@@ -48,14 +50,31 @@ _HALF = Dot(PAIR, "float16", "float16", "float16")
 
 def dot_of(dtype: str, processor: Processor, half: bool = False) -> Dot:
     """Return how `processor` multiplies activations stored in `dtype`; with `half`, float16 in float16 where it can."""
+    if dtype == "bfloat16" and isinstance(processor, Cpu) and processor.bfloat:
+        return Dot(bfloat.PAIR, "bfloat16", "bfloat16", "float32", processor.bfloat)
     if dtype == "float16" and half and processor.half:
         return _HALF
-    return Dot() if dtype.startswith("float") else _INT8[processor.dot]
+    return Dot() if "float" in dtype else _INT8[processor.dot]
 
 
 def stored(processor: Processor) -> str:
     """Return the 8-bit dtype that `processor` keeps activations in: what its instruction reads."""
     return "int8" if _INT8[processor.dot].data == "int8" else "uint8"
+
+
+def as_kept(dtype: str) -> str:
+    """Return the dtype of a copy of activations in `dtype` that a program makes for itself.
+
+    Inside a program TVM 0.27 makes float32 of every tensor of bfloat16, so there its bits are kept as integers.
+    """
+    return "uint16" if dtype == "bfloat16" else dtype
+
+
+def dot_over(data: str, processor: Processor) -> Dot:
+    """Return how `processor` adds groups of values that lie in memory as `data`: activations, or a copy of them."""
+    if data in ("bfloat16", as_kept("bfloat16")):
+        return replace(dot_of("bfloat16", processor), data=data)
+    return dot_of("int8", processor)
 
 
 @cache
@@ -70,7 +89,8 @@ def tensorized(dot: Dot, lanes: int, broadcast: bool = True, scope: str = "local
     """
     from dlas_ops._tvm import tvm
 
-    name = f"dlas.{dot.instruction}.{lanes}.{'broadcast' if broadcast else 'lanes'}.{scope}"
+    kept = "kept." if (dot.weight, dot.data) == ("bfloat16", as_kept("bfloat16")) else ""
+    name = f"dlas.{dot.instruction}.{kept}{lanes}.{'broadcast' if broadcast else 'lanes'}.{scope}"
     functions = (_function(dot, lanes, broadcast, body, scope) for body in (_by_element, _by_instruction))
     tvm.s_tir.TensorIntrin.register(name, *functions, override=True)
     return name
@@ -102,19 +122,30 @@ def _by_element(
     with T.grid(lanes, dot.values) as (lane, value), T.sblock("update"):
         i, q = T.axis.spatial(lanes, lane), T.axis.reduce(dot.values, value)
         held = data[q] if broadcast else data[i, q]
+        if dot.data == as_kept("bfloat16"):
+            held = T.reinterpret(held, dtype="bfloat16")
         T.buffer_store(sums, sums[i] + T.cast(held, dot.sums) * T.cast(weight[i, q], dot.sums), [i])
 
 
 def _by_instruction(
     T: ScriptBuilder, dot: Dot, lanes: int, broadcast: bool, data: Buffer, weight: Buffer, sums: Buffer
 ) -> None:
-    width = lanes * dot.values
+    width, before = lanes * dot.values, sums.vload([0], f"{dot.sums}x{lanes}")
+    if dot.weight == "bfloat16":
+        group = data.vload([0], f"{dot.data}x{dot.values}")  # TVM leaves no vector of that type but integers
+        held = T.broadcast(T.reinterpret(group, dtype="int32"), lanes)
+        weights = T.reinterpret(weight.vload([0, 0], f"{dot.weight}x{width}"), dtype=f"int32x{lanes}")
+        added = T.call_pure_extern(
+            f"{dot.sums}x{lanes}", bfloat.function(dot.instruction, lanes), before, held, weights
+        )
+        T.buffer_store(sums, added, [T.ramp(0, 1, lanes)])
+        return
     if broadcast:
         group = T.reinterpret(data.vload([0], f"{dot.data}x{dot.values}"), dtype="int32")
         held = T.reinterpret(T.broadcast(group, lanes), dtype=f"{dot.data}x{width}")
     else:
         held = data.vload([0, 0], f"{dot.data}x{width}")
-    weights, before = weight.vload([0, 0], f"{dot.weight}x{width}"), sums.vload([0], f"{dot.sums}x{lanes}")
+    weights = weight.vload([0, 0], f"{dot.weight}x{width}")
     name, adds = _intrinsic(dot, lanes)
     operands = (before, held, weights) if adds else (held, weights)
     result = T.call_llvm_pure_intrin(f"{dot.sums}x{lanes}", name, *operands)

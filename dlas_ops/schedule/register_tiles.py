@@ -11,7 +11,7 @@ import numpy as np
 from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor import half
 from dlas_ops.processor.cpus import Cpu
-from dlas_ops.processor.dot import dot_of, tensorized
+from dlas_ops.processor.dot import dot_over, tensorized
 from dlas_ops.processor.half import PARTIAL
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
@@ -96,6 +96,7 @@ def register_tiled(
     cpu: Cpu,
     choice: Choice,
     value: Sequence[Loop] = (),
+    epilogue: Epilogue | None = None,
 ) -> tuple[Loop, Loop | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
 
@@ -105,12 +106,13 @@ def register_tiled(
     reduction : loops of the reduction, outermost first
     choice : a value for each of `tiled_space`'s tunables
     value : the loop over the values that an instruction sums into one lane, if there is one
+    epilogue : what runs on a tile; by default all that follows `block`
 
     Returns
     -------
     The parallel loop and, if it is one over tiles of points, the loop over channel vectors in it.
     """
-    epilogue = Epilogue(sch, block)
+    epilogue = epilogue or Epilogue(sch, block)
     tile = Tile(*choice["tile"])
     points_outside = choice["outer"] == "points"
     n, o, h, w, v = spatial
@@ -182,4 +184,5 @@ def sum_values(sch: Schedule, block: SBlock, lane: Loop, value: Sequence[Loop], 
         sch.tensorize(sch.get_loops(partial)[-2], half.multiplied(lanes))
         sch.tensorize(lane, half.widened(lanes))
     elif value:
-        sch.tensorize(lane, tensorized(dot_of("int8", cpu), lanes))
+        data = str(sch.get(block).reads[-2].source.dtype)
+        sch.tensorize(lane, tensorized(dot_over(data, cpu), lanes))

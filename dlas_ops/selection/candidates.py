@@ -18,6 +18,7 @@ from dlas_ops.kernels.operators import depthwise, layout, points_innermost, pool
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked, fitting, implemented
 from dlas_ops.kernels.scheduling import schedule_function
+from dlas_ops.kernels.shared.blocks import NARROW
 from dlas_ops.passes.eviction import Eviction, to_time
 from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.graph import Problem
@@ -101,9 +102,9 @@ def _convolution(problem: Problem, asked: Asked, processor: Processor) -> Progra
 
 
 def _weights(problem: Problem, packed: NDArray[Any], name: str) -> Tensor:
-    """Return the argument for `packed` weights, in half if that is what they are stored in."""
-    half = problem.dtype == "float16" and packed.dtype == np.float32
-    return te.placeholder(packed.shape, "float16" if half else str(packed.dtype), name)
+    """Return the argument for `packed` weights, in the narrow dtype that floats are stored in."""
+    narrow = problem.dtype in NARROW and packed.dtype == np.float32
+    return te.placeholder(packed.shape, problem.dtype if narrow else str(packed.dtype), name)
 
 
 def _follower(problem: Problem, block: int, processor: Processor) -> Program:
@@ -161,7 +162,7 @@ def _with_epilogue(problem: Problem, arguments: Sequence[Tensor], output: Tensor
 
 def _rounded(problem: Problem, result: Tensor) -> Tensor:
     """Return `result` as it is stored."""
-    return topi.cast(result, "float16") if problem.dtype == "float16" else result
+    return topi.cast(result, problem.dtype) if problem.dtype in NARROW else result
 
 
 class Function(NamedTuple):

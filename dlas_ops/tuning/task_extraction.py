@@ -16,9 +16,13 @@ from dlas_ops.kernels.scheduling import asked_schedule, schedule_function
 from dlas_ops.lowering import Lowered, calls
 from dlas_ops.passes.eviction import to_time
 from dlas_ops.passes.pipeline import PIPELINE
+from dlas_ops.passes.vector_math import marked
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.tuners import Decision
+
+# Deviation that the rounding of stored results allows, relative to the largest; of float32 it is 1e-4.
+NARROW_TOLERANCE = {"float16": 1e-2, "bfloat16": 4e-2}
 
 # Attributes that say what a program is called and fused by, not what it computes.
 NAMES = ("global_symbol", "op_pattern")
@@ -142,7 +146,7 @@ def scheduled_by(function: PrimFunc, target: Target, tuner: str, decision: Decis
     """Return the program, scheduled as `decision` of `tuner` says or, if that is None, by the rules."""
     if decision is None:
         return schedule_function(function, describe(target))
-    return tuners.load(tuner).schedule(function, target, decision)
+    return marked(tuners.load(tuner).schedule(function, target, decision))
 
 
 def _compiled(programs: Mapping[str, PrimFunc], target: Target) -> Library | None:
@@ -184,10 +188,10 @@ def close(results: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) ->
 
 
 def _close(result: NDArray[Any], expected: NDArray[Any]) -> bool:
-    if not np.issubdtype(expected.dtype, np.floating):
+    if "float" not in str(expected.dtype):
         return bool(np.abs(result.astype(np.int64) - expected.astype(np.int64)).max(initial=0) <= 1)
     wide, own = expected.astype(np.float64), result.astype(np.float64)
     if not np.isfinite(own).all():
         return bool(np.array_equal(own, wide, equal_nan=True))
-    tolerance = 1e-2 if expected.dtype == np.float16 else 1e-4
+    tolerance = NARROW_TOLERANCE.get(str(expected.dtype), 1e-4)
     return bool(np.abs(own - wide).max(initial=0) <= tolerance * max(np.abs(wide).max(initial=0), 1e-30))

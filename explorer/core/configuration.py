@@ -235,6 +235,12 @@ def _axes_that_exist(c: Configuration) -> str | None:
     return None
 
 
+def _width_exists(c: Configuration) -> str | None:
+    if plugins.of_library(c.model) and c.width != 1:
+        return f"model {c.model} has no width other than 1, and is asked for at {c.width:g}"
+    return None
+
+
 def _csr_needs_zeros(c: Configuration) -> str | None:
     if c.format == "csr" and "weight_pruning" not in parts(c.compression):
         return f"format csr needs weight_pruning: {c.compression} leaves no zeros to skip"
@@ -262,6 +268,7 @@ def _algorithm_has_dtype(c: Configuration) -> str | None:
 RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _parts_combine,
     _devices_differ,
+    _width_exists,
     _axes_that_exist,
     _csr_needs_zeros,
     _algorithm_has_format,

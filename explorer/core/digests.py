@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def digest_of_files(root: Path, names: Sequence[str], cache: Path) -> str:
     place = root.resolve()
     with _opened(cache) as database:
         for name in sorted(names):
-            sha.update(f"{name}\0{_digest(place / name, database)}\0".encode())
+            sha.update(os.fsencode(name) + f"\0{_digest(place / name, database)}\0".encode())
     return sha.hexdigest()
 
 
@@ -40,7 +41,8 @@ def _opened(cache: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _digest(path: Path, database: sqlite3.Connection) -> str:
-    status, key = path.stat(), str(path)
+    # A name need not be UTF-8, and a database's text has to be.
+    status, key = path.stat(), os.fsencode(path).decode(errors="backslashreplace")
     stamp = (status.st_size, status.st_mtime_ns)
     known = database.execute("SELECT size, modified, digest FROM files WHERE path = ?", (key,)).fetchone()
     if known and known[:2] == stamp:

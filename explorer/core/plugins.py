@@ -11,13 +11,13 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import sys
 import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from explorer.core import own_modules
 from explorer.core.errors import ExplorerError, did_you_mean
 
 PACKAGES = {
@@ -44,6 +44,9 @@ SIGNATURES = {
     "metric": ("predictions", "targets"),
 }
 
+# Libraries whose networks are models by their own names there, written ``timm:mobilenetv3_small_100``.
+LIBRARIES = ("timm", "torchvision")
+
 # Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse
 # at once raise SystemError; tests/test_workarounds.py
 _PARSING = threading.Lock()
@@ -58,16 +61,23 @@ def names(kind: str) -> tuple[str, ...]:
 
 def is_custom(name: str) -> bool:
     """Tell whether `name` is the user's own, written ``module:function``."""
-    return ":" in name
+    return ":" in name and not of_library(name)
+
+
+def of_library(name: str) -> str | None:
+    """Return the library that model `name` is a network of, None if it is none."""
+    library, colon, _ = name.partition(":")
+    return library if colon and library in LIBRARIES else None
 
 
 @cache
 def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
     """Return the value of the top-level literal `constant` in the plug-in's source, without importing it.
 
-    A plug-in of the user's own (``module:function``) and one that does not define the constant give `default`.
+    A plug-in of the user's own (``module:function``), a library's and one that does not define the constant give
+    `default`.
     """
-    if is_custom(name):
+    if ":" in name:
         return default
     for node in _body(kind, name):
         match node:
@@ -81,9 +91,14 @@ def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
 @cache
 def defines(kind: str, name: str, function: str) -> bool:
     """Tell whether the plug-in's source defines `function` at its top level; one of the user's own is a function."""
-    if is_custom(name):
+    if ":" in name:
         return True
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _body(kind, name))
+
+
+def headline(kind: str, name: str) -> str:
+    """Return the first line of what the plug-in's source says of it, without importing it."""
+    return (ast.get_docstring(_tree(kind, name)) or "").partition("\n")[0]
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -100,7 +115,7 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def load_custom(name: str) -> Any:
-    """Return the object that ``module:function`` names.
+    """Return the object that ``module:function`` names; to call it leaves this process's settings as they were.
 
     Raises
     ------
@@ -108,21 +123,12 @@ def load_custom(name: str) -> Any:
         If the module cannot be imported or does not define the function.
     """
     module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ExplorerError(f"cannot import '{module_name}' of '{name}': {reason}") from error
+    module = own_modules.load(module_name, name)
     if not hasattr(module, attribute):
         where = getattr(module, "__file__", None) or "built in"
         raise ExplorerError(f"module '{module_name}' of '{name}' ({where}) defines no '{attribute}'")
-    return getattr(module, attribute)
-
-
-def make_importable(folder: Path) -> None:
-    """Make Python find modules of the user's own in `folder` before any other of their name."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    found = getattr(module, attribute)
+    return own_modules.guarded(found) if callable(found) else found
 
 
 def check_custom(kind: str, name: str, folder: str) -> str | None:
@@ -133,7 +139,7 @@ def check_custom(kind: str, name: str, folder: str) -> str | None:
     folder
         That its module is imported from.
     """
-    make_importable(Path(folder))
+    own_modules.make_importable(Path(folder))
     try:
         function = load_custom(name)
     except ExplorerError as error:
@@ -146,9 +152,13 @@ def check_custom(kind: str, name: str, folder: str) -> str | None:
 
 
 def _body(kind: str, name: str) -> list[ast.stmt]:
+    return _tree(kind, name).body
+
+
+def _tree(kind: str, name: str) -> ast.Module:
     source = (_folder(kind) / f"{name}.py").read_text()
     with _PARSING:
-        return ast.parse(source).body
+        return ast.parse(source)
 
 
 @cache

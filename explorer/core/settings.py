@@ -17,6 +17,8 @@ Seed = Annotated[int, Field(ge=0)]
 Augmentation = Literal["crop", "flip", "resized_crop", "shift"]
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "bce")  # see `explorer.line.training.losses`
 OWN_FUNCTION = re.compile(r"[\w.]+:[A-Za-z_]\w*")  # module:function
+Normalisation = Literal["imagenet", "half", "dataset"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 
 def _named(given: object) -> object:
@@ -40,6 +42,22 @@ def _function(setting: str, names: tuple[str, ...] = ()) -> Callable[[str], str]
     return check
 
 
+def _by_channel(given: object) -> object:
+    """Return a list of numbers, or one for all channels, as a tuple."""
+    if isinstance(given, list):
+        return tuple(given)
+    return (given,) if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+LeftOut = Field(exclude_if=_is_none)  # a setting that is in no key where it is not given
+Levels = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)]
+Spreads = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,9 +73,29 @@ class DataSettings(_Settings):
     augment: Annotated[
         tuple[Augmentation, ...] | None, BeforeValidator(_named), Field(exclude_if=lambda names: names is None)
     ] = None
+    # What images are normalised by: a usual pair of mean and std, or the two by channel, of pixels from 0 to 1; as the
+    # initial weights ask for, else by the training images' own, where neither is given.
+    normalise: Annotated[Normalisation | None, LeftOut] = None
+    mean: Annotated[Levels | None, BeforeValidator(_by_channel), LeftOut] = None
+    std: Annotated[Spreads | None, BeforeValidator(_by_channel), LeftOut] = None
+    # How images are scaled and cut: the shorter side in pixels after scaling, and the share of it that is kept.
+    resize: Annotated[int | None, Field(ge=1), LeftOut] = None
+    crop: Annotated[float | None, Field(gt=0, le=1), LeftOut] = None
+    interpolation: Annotated[Interpolation | None, LeftOut] = None
     # A folder does not change its files' contents: keys have the files' digest in place of both fields.
     folder: Annotated[str, Field(exclude=True)] = ""  # of data sets; DLAS_DATA or else ./data where it is not given
     image_folder: Annotated[str, Field(exclude=True)] = ""  # of image_folder's train/, val/ and test/
+
+    @model_validator(mode="after")
+    def _normalises_once(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            given, lacking = ("mean", "std") if self.std is None else ("std", "mean")
+            raise ValueError(f"{given} in [data] needs {lacking} beside it")
+        if self.mean is not None and self.normalise is not None:
+            raise ValueError("mean and std in [data] take the place of normalise; give one of the two")
+        if self.mean and self.std and len(self.mean) != len(self.std):
+            raise ValueError(f"mean in [data] has {len(self.mean)} numbers and std {len(self.std)}; both need as many")
+        return self
 
 
 class TrainSettings(_Settings):
@@ -128,6 +166,13 @@ class EvaluateSettings(_Settings):
         return self
 
 
+class AnswerSettings(_Settings):
+    """The images that torch answers in a study that trains nothing: those of ``[evaluate]`` where it names some."""
+
+    answered_images: Positive
+    answered_seed: Seed
+
+
 class MeasureSettings(_Settings):
     """``[measure]``: the latency protocol, and how far compiled outputs may lie from the reference."""
 
@@ -151,8 +196,21 @@ class MeasureSettings(_Settings):
         return self.tolerance if dtype == "float32" else self.narrow_tolerance
 
 
+class OwnSettings(_Settings):
+    """``[own]``: what code of the user's own reads that the explorer does not see; the files' digest enters its key."""
+
+    files: Annotated[tuple[str, ...], BeforeValidator(_named)] = ()  # patterns, relative to the space's folder
+
+
 class Settings(_Settings):
     """All of them; an absent table means the defaults."""
+
+    @property
+    def answered(self) -> AnswerSettings | None:
+        """The images that torch answers; None for all of them, which takes little of the time that a training does."""
+        if self.train.epochs or not self.evaluate.images:
+            return None
+        return AnswerSettings(answered_images=self.evaluate.images, answered_seed=self.evaluate.seed)
 
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
@@ -160,6 +218,7 @@ class Settings(_Settings):
     quantize: QuantizeSettings = QuantizeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     measure: MeasureSettings = MeasureSettings()
+    own: Annotated[OwnSettings, Field(exclude=True)] = OwnSettings()
 
     @property
     def metric(self) -> Metric:

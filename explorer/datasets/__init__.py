@@ -2,16 +2,19 @@
 
 A data set is one file, a `Dataset`, with literals that are read without importing it:
 
-- ``FOLDERS`` and ``FILES``: where its files lie, see `explorer.inputs.dataset_files`; a data set without them needs
-  none;
+- ``FOLDERS`` and ``FILES``, or ``IMAGES`` where it has folders of classes: where its files lie, see
+  `explorer.inputs.dataset_files`; a data set without them needs none;
 - ``DOWNLOADS = True``: it has a function ``download(folder: str)`` that fetches its files;
 - ``CHECKS = True``: it has a function ``check(root: str)`` that returns before anything is computed, and without
   reading every file, what is wrong with the files, in one sentence, or None;
+- ``SCALES = True``: it brings images of any size to ``[data] image_size``, and so takes the crop that weights ask for;
 - ``AUGMENT``: how training images are varied, names from `explorer.line.training.augmentation`; ``("shift",)`` unless
-  it says.
+  it says;
+- ``LOOKS``: how many classes there are and the shape of an image, where these are always the same: models of the user's
+  own are tried with them before the first trial.
 
-Of a data set of the user's own, written ``module:function``, no literals are read, and its code is digested, not its
-files.
+Of a data set of the user's own, written ``module:function``, no literals are read; see `explorer.inputs.own_reads` for
+the files that count.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ class Options(NamedTuple):
         Side in pixels that images of any size are brought to.
     root
         The folder that the data set's files lie in.
+    resize, crop, interpolation
+        How images of any size are scaled and cut; see `explorer.datasets._geometry`. None if nothing is said of it.
     """
 
     validation: float = 0.2
@@ -55,6 +60,9 @@ class Options(NamedTuple):
     seed: int = 0
     image_size: int = 224
     root: Path = Path()
+    resize: int | None = None
+    crop: float | None = None
+    interpolation: str | None = None
 
 
 class Images(Protocol):
@@ -82,19 +90,30 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Held:
-    """Images in one array, in memory or mapped from a file.
+    """Images in one array, in memory or mapped from a file; lists and tensors become arrays.
 
     Parameters
     ----------
     array
-        uint8, shape (N, C, H, W).
+        uint8, shape (N, C, H, W). A data set of the user's own may hand over others, see
+        `explorer.line.checking.pixels`, which the data stage brings to that.
     labels
-        int64, shape (N,), for classifiers; or other targets: masks, whole numbers of shape (N, H, W), or floats of
-        shape (N, …).
+        int64, shape (N,), for classifiers, or other targets: masks, whole numbers of shape (N, H, W), or floats of
+        shape (N, …). A data set of the user's own may hand over others, see `explorer.line.checking.targets`.
+
+    Raises
+    ------
+    StageFailed
+        If lists are of unequal length.
     """
 
     array: Pixels
     labels: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        for name in ("array", "labels"):
+            if not isinstance(given := getattr(self, name), np.ndarray):  # a mapped file stays one
+                object.__setattr__(self, name, _as_array(name, given))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -119,6 +138,14 @@ class Held:
         return Held(self.array[indices], self.labels[indices])
 
 
+def _as_array(name: str, given: object) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        what = "images" if name == "array" else name
+        raise unusable(f"{what} of different shapes cannot be one array: {error}") from error
+
+
 def channel_sums(pixels: Pixels) -> NDArray[np.float64]:
     """Return the sums of the pixels and of their squares by image and channel, shape (n, 2, C); both are exact."""
     wide = pixels.astype(np.int64)
@@ -135,6 +162,8 @@ class Splits:
         The names of the classes, by index; of targets that are floats they may be left out, ``()``.
     corrupt
         Files that could not be read and were left out, relative to the data set's root.
+    left_out
+        What else lies there and is not used, for a note: each kind with its number.
     """
 
     train: Images
@@ -142,6 +171,7 @@ class Splits:
     test: Images
     classes: tuple[str, ...]
     corrupt: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Load(Protocol):
@@ -199,8 +229,11 @@ def stratified(images: Images, share: float, seed: int) -> tuple[Images, Images]
     Raises
     ------
     StageFailed
-        If a class has fewer than two images, or a part fewer images than there are classes.
+        If a class has fewer than two images, a part fewer images than there are classes, or an image no label.
     """
+    if isinstance(images, Held) and len(images.array) != len(images.labels):
+        count = len(images.array)
+        raise unusable(f"there are {count:,} images and {len(images.labels):,} labels; each image needs one")
     from sklearn.model_selection import train_test_split  # 1 s, and only the data stage splits
 
     labels = images.labels if images.labels.ndim == 1 and images.labels.dtype.kind in "iu" else None

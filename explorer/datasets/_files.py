@@ -15,8 +15,10 @@ from PIL import Image
 
 from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Indices, Pixels, channel_sums, unusable
+from explorer.datasets._colours import coloured
+from explorer.datasets._folders import SUFFIXES, Survey, shown, survey
+from explorer.datasets._geometry import Geometry
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 CHANNELS = 3
 BATCH = 64  # images of one decoding pass that are in memory at once
 
@@ -37,6 +39,8 @@ class Files:
         Side in pixels of the square that is cut from each image's middle, after its shorter side was scaled to it.
     image_sums
         What `channel_sums` gave for each image when it was first decoded, shape (N, 2, 3); None if that is not known.
+    geometry
+        How images are brought to `size` instead, if ``[data]`` says so.
     """
 
     root: Path
@@ -44,6 +48,7 @@ class Files:
     labels: NDArray[np.int64]
     size: int
     image_sums: NDArray[np.float64] | None = None
+    geometry: Geometry | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,7 +67,7 @@ class Files:
             If a file is gone or damaged.
         """
         paths = [self.root / self.names[index] for index in indices]
-        found = list(_decoders().map(partial(decoded, size=self.size), paths))
+        found = list(_decoders().map(partial(decoded, size=self.size, geometry=self.geometry), paths))
         for path, image in zip(paths, found, strict=True):
             if image is None:
                 raise unusable(f"{path} was an image when the data set was read and is none now")
@@ -77,11 +82,11 @@ class Files:
         """Return the images at `indices` as a set of their own."""
         names = tuple(self.names[index] for index in indices)
         sums = None if self.image_sums is None else self.image_sums[indices]
-        return Files(self.root, names, self.labels[indices], self.size, sums)
+        return Files(self.root, names, self.labels[indices], self.size, sums, self.geometry)
 
 
-def class_folders(root: Path, splits: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the classes, sorted: those of the folders in ``root/split``, the same for all `splits`.
+def classes_of(found: Survey, splits: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the classes, sorted: those of the training split, which all `splits` have.
 
     Parameters
     ----------
@@ -91,72 +96,94 @@ def class_folders(root: Path, splits: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     StageFailed
-        If a split has other folders than the first, or a folder has no image.
+        If a split has two folders or other classes than the first, a class has no image, or there is one class.
     """
-    reference = root / splits[0]
-    classes = _subfolders(reference)
+    for folders in found.folders.values():
+        if len(folders) > 1:
+            raise unusable(f"{found.root} has the folders {' and '.join(folders)} for one split; only one can be used")
+    reference = found.place(splits[0])
+    classes = sorted(found.images.get(splits[0], {}))
     if not classes:
         raise unusable(f"{reference} has no folders of classes; images are expected at {reference}/CLASS/NAME.jpg")
     for split in splits:
-        found = _subfolders(root / split)
-        for name in sorted(set(classes) - set(found)):
-            raise unusable(f"{root / split} has no folder for class '{name}', which {reference} has")
-        for name in sorted(set(found) - set(classes)):
-            raise unusable(f"{root / split} has a folder for class '{name}', which {reference} has not")
-    for folder in (root / split / name for split in splits for name in classes):
-        if not _image_names(folder):
-            raise unusable(f"{folder} holds no image; expected files that end in {', '.join(SUFFIXES)}")
+        _same_classes(found, split, classes, reference)
+    for split, name in ((split, name) for split in splits for name in classes):
+        if not found.images[split][name]:
+            place = found.place(split) / name
+            raise unusable(f"{place} holds no image; expected files that end in {', '.join(SUFFIXES)}")
+    if len(classes) == 1:
+        raise unusable(f"{reference} has one class, '{classes[0]}'; a classifier needs at least two")
     return tuple(classes)
 
 
-def fault(root: Path, splits: Sequence[str]) -> str | None:
-    """Return what is wrong with the folders of classes in one sentence, None if nothing is."""
+def _same_classes(found: Survey, split: str, classes: Sequence[str], reference: Path) -> None:
+    own = found.images.get(split, {})
+    for name in classes:
+        if name not in own:
+            raise unusable(f"{found.place(split)} has no folder for class '{name}', which {reference} has")
+    for name in own:
+        if name not in classes:
+            raise unusable(f"{found.place(split)} has a folder for class '{name}', which {reference} has not")
+
+
+def fault(root: Path, splits: Sequence[str], optional: Sequence[str] = ()) -> str | None:
+    """Return what is wrong with the folders of `splits` in one sentence, None if nothing is.
+
+    Parameters
+    ----------
+    optional
+        More splits; where a folder lacks them, their images are held back from the first split's.
+    """
+    found = survey(root, (*splits, *optional))
+    lacking = [split for split in optional if split not in found.folders]
     try:
-        class_folders(root, splits)
+        classes = classes_of(found, (*splits, *(split for split in optional if split not in lacking)))
     except StageFailed as failed:
         return str(failed)
+    for name in classes:
+        count, needed = len(found.images[splits[0]][name]), 1 + len(lacking)
+        if count < needed:
+            return (
+                f"{found.place(splits[0])} has {count} image{'s' * (count != 1)} of class '{name}'; it must have "
+                f"at least {needed}, since {' and '.join(lacking)} images are held back of them"
+            )
     return None
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-
-
-def _image_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-
-
-def read(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Files, tuple[str, ...]]:
-    """Return the images in ``root/split/CLASS/``, every one decoded once, and the names of those that are corrupt.
+def read(
+    found: Survey, split: str, classes: Sequence[str], size: int, geometry: Geometry | None = None
+) -> tuple[Files, tuple[str, ...]]:
+    """Return the images of a split, every one decoded once, and the names of those that are corrupt.
 
     Raises
     ------
     StageFailed
         If none of a class can be read.
     """
-    names, labels = _listed(root, split, classes)
-    sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in _every(root, names, size)]
-    kept = _kept(root / split, classes, labels, [each is not None for each in sums])
-    files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]))
+    root, (names, labels) = found.root, _listed(found, split, classes)
+    every = _every(root, names, size, geometry)
+    sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in every]
+    kept = _kept(found.place(split), classes, labels, [each is not None for each in sums])
+    files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]), geometry)
     return files, _others(names, kept)
 
 
-def read_into_memory(root: Path, split: str, classes: Sequence[str], size: int) -> tuple[Held, tuple[str, ...]]:
+def read_into_memory(found: Survey, split: str, classes: Sequence[str], size: int) -> tuple[Held, tuple[str, ...]]:
     """Return the same as `read`, with the images in an array."""
-    names, labels = _listed(root, split, classes)
+    names, labels = _listed(found, split, classes)
     array = np.empty((len(names), CHANNELS, size, size), np.uint8)
     readable = np.zeros(len(names), bool)
-    for index, image in enumerate(_every(root, names, size)):
+    for index, image in enumerate(_every(found.root, names, size)):
         if image is not None:
             array[index], readable[index] = image, True
-    kept = _kept(root / split, classes, labels, readable)
+    kept = _kept(found.place(split), classes, labels, readable)
     return Held(array[kept], labels[kept]), _others(names, kept)
 
 
-def _listed(root: Path, split: str, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the names of the image files of a split, relative to `root`, and their labels."""
-    files = [_image_names(root / split / name) for name in classes]
-    names = [f"{split}/{name}/{file}" for name, own in zip(classes, files, strict=True) for file in own]
+def _listed(found: Survey, split: str, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of the image files of a split, relative to the root, and their labels."""
+    files = [found.images[split][name] for name in classes]
+    names = [file for own in files for file in own]
     return names, np.repeat(np.arange(len(classes), dtype=np.int64), [len(own) for own in files])
 
 
@@ -171,27 +198,33 @@ def _kept(
 
 
 def _others(names: Sequence[str], kept: Indices) -> tuple[str, ...]:
-    return tuple(names[index] for index in sorted({*range(len(names))} - {*kept.tolist()}))
+    return tuple(shown(names[index]) for index in sorted({*range(len(names))} - {*kept.tolist()}))
 
 
-def _every(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | None]:
+def _every(root: Path, names: Sequence[str], size: int, geometry: Geometry | None = None) -> Iterator[Pixels | None]:
     """Yield each image, None for one that cannot be read."""
     for start in range(0, len(names), BATCH):
         paths = [root / name for name in names[start : start + BATCH]]
-        yield from _decoders().map(partial(decoded, size=size), paths)
+        yield from _decoders().map(partial(decoded, size=size, geometry=geometry), paths)
 
 
-def decoded(path: Path, size: int) -> Pixels | None:
-    """Return the middle square of the image at `path`, scaled to `size`, shape (3, size, size); None if unreadable."""
+def decoded(path: Path, size: int, geometry: Geometry | None = None) -> Pixels | None:
+    """Return the middle square of the image at `path`, scaled to `size`, shape (3, size, size); None if unreadable.
+
+    With a `geometry` it is decoded in full and brought to `size` by that.
+    """
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (size, size))  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still large enough
-            colours = image.convert("RGB")
-    except MemoryError:
+            if geometry is None:  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still large enough
+                image.draft("RGB", (size, size))
+            colours = coloured(image)
+    except (MemoryError, StageFailed):
         raise
     except Exception:  # on damaged files Pillow's decoders raise errors of any kind, SyntaxError among others
         return None
-    if colours.size != (size, size):
+    if geometry is not None:
+        colours = geometry.squared(colours)
+    elif colours.size != (size, size):
         side = min(colours.size)
         left, top = (colours.width - side) // 2, (colours.height - side) // 2
         square = (left, top, left + side, top + side)
@@ -201,5 +234,6 @@ def decoded(path: Path, size: int) -> Pixels | None:
 
 @cache
 def _decoders() -> ThreadPoolExecutor:
-    # Pillow decodes without Python's lock. As many threads as the engine lets one network train on.
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode")
+    # Pillow decodes without Python's lock. As many threads as the engine gives the worker that this is.
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or max(1, (os.cpu_count() or 1) // 2)
+    return ThreadPoolExecutor(threads, thread_name_prefix="decode")

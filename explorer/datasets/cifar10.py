@@ -12,6 +12,7 @@ FOLDERS = ("cifar-10-batches-py",)
 FILES = ("data_batch_[1-5]", "test_batch", "batches.meta")
 DOWNLOADS = True
 AUGMENT = ("crop", "flip")
+LOOKS = (10, (3, 32, 32))  # classes, and shape of images
 
 
 def download(folder: str) -> None:

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from explorer.datasets import Held, Options, Splits, stratified
 
 AUGMENT = ("shift",)
+LOOKS = (10, (1, 8, 8))  # classes, and shape of images
 
 # A pixel counts the set bits in a 4x4 block of the 32x32 bitmap (UCI data set 80): 0 to 16.
 GREY_STEP = 15

@@ -20,6 +20,7 @@ FILES = (
 )
 DOWNLOADS = True
 AUGMENT = ("shift", "flip")
+LOOKS = (10, (1, 28, 28))  # classes, and shape of images
 
 # Xiao, Rasul, Vollgraf: Fashion-MNIST, arXiv 1708.07747, table 2.
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

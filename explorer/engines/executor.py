@@ -17,6 +17,7 @@ from explorer.processes.pool import Request, Word
 from explorer.space.devices import Device
 
 LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fastest networks on two cores
+PASSES = 3  # training on an image takes as long as so many answers: it computes gradients of inputs and of weights, too
 CUT_OFF = ("crash", "timeout")  # kinds of failures after which an execution may go on where it was
 STOPPED = "stopped"  # the kind where the explorer itself has ended the worker, which is no failure of the stage
 
@@ -100,8 +101,8 @@ class Executor:
 
 
 def trains_long(stage: Stage) -> bool:
-    """Tell whether a stage trains for so long that nothing else should compute on the cores meanwhile.
+    """Tell whether a stage trains, or answers in torch, for so long that nothing else should compute meanwhile.
 
     Only parts of its key decide that: sums, and so weights, depend on the number of threads.
     """
-    return stage.trained_pixels >= LONG_TRAINING
+    return stage.trained_pixels + stage.answered_pixels / PASSES >= LONG_TRAINING

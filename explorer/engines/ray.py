@@ -20,6 +20,7 @@ from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFaile
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import ALONE, TORCH, TVM, Served, WorkerHandle
+from explorer.processes import child
 from explorer.processes.pool import Request, Word, stopped
 from explorer.space.devices import Device
 
@@ -104,7 +105,10 @@ class RayWorkers:
         try:
             if self._address not in (None, AUTO):
                 reach(str(self._address))
-            self.ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            # Ray puts the folder that it is started in before all others that its processes import from, and a user's
+            # file there may have the name of any module.
+            with contextlib.chdir(child.HOME):
+                self.ray.init(**options, log_to_driver=False, logging_level="ERROR")
         except OSError as error:
             raise DeviceError(f"no Ray cluster answers at '{self._address}': {str(error).splitlines()[0]}") from error
         try:

@@ -5,7 +5,8 @@ A data set's module says in literals where its files lie, and is not imported fo
     FOLDERS = ("cifar-10-batches-py",)        # tried in turn, below [data] folder unless absolute
     FOLDER_SETTING = "image_folder"           # or: the setting of [data] that names the folder itself
     FILES = ("data_batch_[1-5]", "test_batch")  # patterns below the folder, each of which has to match something
-    OPTIONAL_FILES = ("val/*/*",)             # patterns that need not
+    IMAGES = ("train",)                       # instead of FILES: splits of class folders, each of which has to be there
+    OPTIONAL_IMAGES = ("val", "test")         # splits that need not
     DOWNLOADS = True                          # it has a function download(folder) that fetches them into [data] folder
 """
 
@@ -20,6 +21,7 @@ from explorer.core.artifact import Artifact
 from explorer.core.digests import digest_of_files
 from explorer.core.errors import SpaceError, StageFailed
 from explorer.core.settings import DataSettings
+from explorer.datasets._folders import survey
 from explorer.processes.pool import temporary
 from explorer.workspace.workspace import Workspace
 
@@ -38,8 +40,7 @@ def source(dataset: str, settings: DataSettings, workspace: Workspace) -> Artifa
     SpaceError
         If the files are not where they should be; the message says which files are expected where.
     """
-    patterns = plugins.literal("dataset", dataset, "FILES", ())
-    if not patterns:
+    if not has_files(dataset):
         return Artifact("source", hashlib.sha256().hexdigest(), data_folder(settings).absolute())
     root = _found(dataset, settings)
     if root is None and plugins.literal("dataset", dataset, "DOWNLOADS", default=False):
@@ -47,9 +48,15 @@ def source(dataset: str, settings: DataSettings, workspace: Workspace) -> Artifa
         root = _found(dataset, settings)
     if root is None:
         raise SpaceError(_missing(dataset, settings))
-    every = (*patterns, *plugins.literal("dataset", dataset, "OPTIONAL_FILES", ()))
-    names = [str(path.relative_to(root)) for pattern in every for path in root.glob(pattern) if path.is_file()]
-    return Artifact("source", digest_of_files(root, names, workspace.digests), root.absolute())
+    try:
+        return Artifact("source", digest_of_files(root, _names(dataset, root), workspace.digests), root.absolute())
+    except OSError as error:
+        raise SpaceError(f"the files of data set {dataset} cannot be read: {error}") from error
+
+
+def has_files(dataset: str) -> bool:
+    """Tell whether a data set reads files; of the user's own that is not known, and no."""
+    return any(plugins.literal("dataset", dataset, literal, ()) for literal in ("FILES", "IMAGES"))
 
 
 def data_folder(settings: DataSettings) -> Path:
@@ -70,13 +77,25 @@ def _candidates(dataset: str, settings: DataSettings) -> list[Path]:
     return [Path(named)]
 
 
-def _found(dataset: str, settings: DataSettings) -> Path | None:
-    """Return the first folder with something for every pattern, or None."""
+def _names(dataset: str, root: Path) -> list[str]:
+    """Return the names of the files in `root` that the data set is made of."""
+    if splits := plugins.literal("dataset", dataset, "IMAGES", ()):
+        return survey(root, (*splits, *plugins.literal("dataset", dataset, "OPTIONAL_IMAGES", ()))).files
     patterns = plugins.literal("dataset", dataset, "FILES")
-    for folder in _candidates(dataset, settings):
-        if all(any(folder.glob(pattern)) for pattern in patterns):
-            return folder
-    return None
+    return [str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+
+
+def _lacking(dataset: str, folder: Path) -> list[str]:
+    """Return what has to be in `folder` and is not: patterns, or where images of a split are expected."""
+    if splits := plugins.literal("dataset", dataset, "IMAGES", ()):
+        images = survey(folder, splits).images if folder.is_dir() else {}
+        return [f"{split}/CLASS/NAME.jpg" for split in splits if not any(images.get(split, {}).values())]
+    return [pattern for pattern in plugins.literal("dataset", dataset, "FILES") if not any(folder.glob(pattern))]
+
+
+def _found(dataset: str, settings: DataSettings) -> Path | None:
+    """Return the first folder with all that has to be there, or None."""
+    return next((folder for folder in _candidates(dataset, settings) if not _lacking(dataset, folder)), None)
 
 
 def _download(dataset: str, folder: Path, workspace: Workspace) -> None:
@@ -91,7 +110,9 @@ def _download(dataset: str, folder: Path, workspace: Workspace) -> None:
 def _missing(dataset: str, settings: DataSettings) -> str:
     folders = _candidates(dataset, settings)
     places = " or ".join(str(folder) for folder in folders)
-    patterns = plugins.literal("dataset", dataset, "FILES")
-    lacking = [pattern for pattern in patterns if not any(folders[0].glob(pattern))]
     setting = plugins.literal("dataset", dataset, "FOLDER_SETTING", "folder")
-    return f"data set {dataset} expects {', '.join(lacking)} in {places}; [data] {setting} can name another folder"
+    expected = ", ".join(_lacking(dataset, folders[0]))
+    splits = plugins.literal("dataset", dataset, "IMAGES", ())
+    unused = "; ".join(survey(folders[0], splits).notes) if splits and folders[0].is_dir() else ""
+    there = f", where it does not use {unused}" if unused else ""
+    return f"data set {dataset} expects {expected} in {places}{there}; [data] {setting} can name another folder"

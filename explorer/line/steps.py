@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
 from explorer.core.errors import Failure, StageFailed
@@ -71,8 +72,14 @@ class Steps:
     def train(self, data: Data) -> Trained:
         """Train the model."""
         parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
+        version = plugins.literal("model", self.c.model, "VERSION")
         parameters = contracts.train.Parameters(
-            self.c.model, self.c.width, self.settings.train, self.settings.evaluate.metric
+            self.c.model,
+            self.c.width,
+            self.settings.train,
+            self.settings.answered,
+            version,
+            self.settings.evaluate.metric,
         )
         return self.engine.run(contracts.train.Stage(parameters, parents))
 
@@ -91,7 +98,9 @@ class Steps:
             self.c.model,
             self.c.width,
             fine_tuning if compression != "none" else None,
-            LossSettings(loss=self.settings.train.loss) if self.settings.train.loss else None,
+            self.settings.answered,
+            is_trained=self.settings.train.epochs > 0,
+            loss=LossSettings(loss=self.settings.train.loss) if self.settings.train.loss else None,
         )
         named = {"data": data, "train": trained, **self.engine.outside(self.c)["compress"]}
         return self.engine.run(contracts.compress.Stage(parameters, contracts.compress.Parents.of(named)))
@@ -249,7 +258,7 @@ def record_of(
     metric: Metric = ACCURACY,
 ) -> Record:
     """Return the record of a stack that came to the end of the line."""
-    notes = {"data_note": data.values.get("note"), "train_note": trained.values.get("note")}
+    notes = {f"{made.stage}_note": made.values.get("note") for made in (data, trained, compressed)}
     return Record(
         {
             **reached_before(trained),
@@ -295,7 +304,8 @@ def known_of(
     own = built.values
     exact = {str(SIZE): own["size_bytes"], str(MEMORY): own["memory_bytes"] + c.threads * own["thread_bytes"]}
     ratio = {f"tuned_{name}": confirmed.values[name] for name in RATIO} if confirmed else {}
-    return {**_plain(compressed.values), **exact, **_plain(lowered.values), **ratio}
+    costs = {name: value for name, value in compressed.values.items() if name != "note"}  # which is a column of its own
+    return {**_plain(costs), **exact, **_plain(lowered.values), **ratio}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -8,11 +8,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+HOME = Path(__file__).parents[2]
+# A process works in the user's folder, where a file may have the name of any module: -P keeps Python from searching it.
+# The explorer's own packages are those of this process, wherever it found them.
+START = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import explorer, dlas_ops; "
+    "sys.path.append(sys.path.pop(0)); runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
 
 def start(
     module: str, *arguments: str, log: Path, environment: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start ``python -m module arguments``, whose standard error is appended to `log`.
+    """Start ``python -P -m module arguments``, whose standard error is appended to `log`.
+
+    The module is one of the explorer's, or lies where Python finds modules from any folder.
 
     Parameters
     ----------
@@ -23,7 +33,7 @@ def start(
     """
     with log.open("ab") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-P", "-c", START, str(HOME), module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

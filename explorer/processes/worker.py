@@ -19,10 +19,10 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import IO, Any, cast
 
-from explorer.core import plugins
+from explorer.core import own_modules, plugins
 from explorer.core.artifact import Artifact
 from explorer.core.errors import DeviceError, Failure, StageFailed
-from explorer.line import contracts
+from explorer.line import contracts, own_code
 from explorer.line.execution import Execution, executing
 
 Received = dict[str, Any]  # a request, as JSON has it
@@ -35,11 +35,11 @@ def serve(kind: str) -> None:
     ``{"call": "module:function", "arguments": {...}}``; replies ``{"values": ...}`` or ``{"failure": {...}}``. Before
     its reply, a request that takes long may be followed by lines ``{"progress": {...}}`` and ``{"note": "..."}``.
     """
-    replies = _private_stdout()
+    requested, replies = _private_pipes()
     if kind == "tvm":
         without_torch()
     requests: queue.SimpleQueue[Received] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(sys.stdin.buffer, requests), daemon=True).start()
+    threading.Thread(target=_read, args=(requested, requests), daemon=True).start()
 
     def write(line: Mapping[str, object]) -> None:
         replies.write(json.dumps(line).encode() + b"\n")
@@ -47,7 +47,7 @@ def serve(kind: str) -> None:
 
     while True:
         request = requests.get()
-        scratch = Path(request["scratch"]) if "scratch" in request else None
+        scratch = Path(request["scratch"]).absolute() if "scratch" in request else None
         with executing(Execution(scratch, write)):
             reply = _answer(request)
         write(reply)
@@ -70,11 +70,16 @@ def without_torch() -> None:
         sys.meta_path.insert(0, _WithoutTorch())
 
 
-def _private_stdout() -> IO[bytes]:
-    """Keep standard output for replies: whatever a library prints goes to standard error, which is the worker's log."""
-    replies = os.fdopen(os.dup(1), "wb")
+def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Return standard input and output, which nothing else in this process is left with.
+
+    Whatever prints does so to standard error, which is the worker's log; whatever reads finds nothing.
+    """
+    requested, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    return replies
+    return requested, replies
 
 
 def _read(stream: IO[bytes], requests: queue.SimpleQueue[Received]) -> None:
@@ -95,6 +100,9 @@ def _answer(request: Received) -> dict[str, object]:
         return {"failure": asdict(_failure(request, "device", str(error)))}
     except MemoryError:
         return {"failure": asdict(_failure(request, "out_of_memory", "the worker ran out of memory"))}
+    except SystemExit as end:
+        message = f"code of the user's own ended Python: SystemExit: {end}{own_modules.place_of(end)}"
+        return {"failure": asdict(_failure(request, "exception", message))}
     except Exception as error:  # the study goes on: whatever a stage raises is the trial's failure, with its traceback
         return {"failure": asdict(_failure(request, "exception", f"{type(error).__name__}: {error}"))}
 
@@ -104,16 +112,20 @@ def _failure(request: Received, kind: str, message: str) -> Failure:
 
 
 def _run_stage(request: Received) -> Mapping[str, object]:
+    # Code of the user's own may change the folder that relative paths start from.
     named = {
-        name: Artifact(parent["stage"], parent["key"], Path(parent["path"]), parent["values"], parent["seconds"])
+        name: Artifact(
+            parent["stage"], parent["key"], Path(parent["path"]).absolute(), parent["values"], parent["seconds"]
+        )
         for name, parent in request["parents"].items()
     }
-    for parent in named.values():
-        if parent.stage == "code":
-            plugins.make_importable(parent.path)
     parameters, parents = contracts.parse(request["stage"], request["parameters"], named)
     stage = cast(contracts.StageModule, plugins.load("stage", request["stage"]))
-    return stage.run(parameters, parents, Path(request["out"]))
+    out = Path(request["out"]).absolute()
+    code = [parent for parent in named.values() if parent.stage == "code"]
+    ours = [out, *(parent.path for parent in named.values() if parent.stage not in ("code", "source"))]
+    with own_code.imported(code, ours):
+        return stage.run(parameters, parents, out)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,8 @@ def _no_dot(pair: Pair, machine: Machine) -> str | None:
 
 def _no_half(pair: Pair, machine: Machine) -> str | None:
     own = pair.own
-    return f"its arithmetic is {own.arithmetic}" if own.dtype == "float16" and "float32" in own.arithmetic else None
+    widened = own.dtype in ("float16", "bfloat16") and own.arithmetic.startswith("float32")
+    return f"its arithmetic is {own.arithmetic}" if widened else None
 
 
 def _lanes(pair: Pair, machine: Machine) -> str | None:

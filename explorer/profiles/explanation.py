@@ -138,10 +138,10 @@ def _remedy(cause: str, stack: Mapping[str, object]) -> Mapping[str, object] | N
         case causes.ZEROS:
             return {"format": "csr"}
         case causes.NO_HALF:
-            return {"compression": compression.replace("float16", "int8")}
+            return {"compression": compression.replace("bfloat16", "int8").replace("float16", "int8")}
         case causes.LANES:
             return {"channel_multiple": "vector"}
-        case causes.MEMORY if not {"int8", "float16", "int8_qat"} & set(parts(compression)):
+        case causes.MEMORY if not {"int8", "float16", "bfloat16", "int8_qat"} & set(parts(compression)):
             return {"compression": f"{compression}+int8".removeprefix("none+")}
         case causes.FIXED if stack["threads"] != 1:
             return {"threads": 1}

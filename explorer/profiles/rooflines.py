@@ -63,6 +63,8 @@ class Machine(NamedTuple):
         The instruction that multiplies 8-bit integers, "" for none, and how many products it adds into one sum.
     half
         Whether it multiplies vectors of float16.
+    bfloat16_values
+        How many products of bfloat16 an instruction adds into one sum; 1 where there is none.
     """
 
     gflop_s: float
@@ -72,6 +74,7 @@ class Machine(NamedTuple):
     dot: str
     dot_values: int
     half: bool
+    bfloat16_values: int = 1  # records of before there was any lack it
 
     @staticmethod
     def of(written: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]]) -> Machine:
@@ -96,6 +99,8 @@ class Machine(NamedTuple):
         dtype = arithmetic.split(" ")[0]
         if dtype in ("int8", "int16"):
             return self.gflop_s * self.dot_values
+        if dtype == "bfloat16":
+            return self.gflop_s * self.bfloat16_values
         return self.gflop_s * (2 if dtype == "float16" and self.half else 1)
 
     def bounds(self, macs: float, arithmetic: str, weight_bytes: int) -> Bounds:

@@ -10,7 +10,7 @@ from explorer.core.statistics import Interval, ratio_interval
 from explorer.profiles.profile import Profile, Row
 
 # Time that a dtype lets expect, as a share of float32's: so many fewer bytes it has.
-WIDTHS = {"float32": 1.0, "float16": 0.5, "int8": 0.25}
+WIDTHS = {"float32": 1.0, "float16": 0.5, "bfloat16": 0.5, "int8": 0.25}
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class _Reader:
             raise self._file.error(f"axis {self._name} takes names, not {item!r}", *at)
         known = known_choices(self._name, self._devices)
         for part in parts(item) if self._name == "compression" else (item,):
-            if part not in known and not (self._name in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", part)):
+            if part not in known and not _is_named_elsewhere(self._name, part):
                 if item == "all":
                     raise self._file.error(f"'all' stands alone: write {self._name} = \"all\"", *at)
                 if self._name == "device":
@@ -221,6 +221,13 @@ class _Reader:
             kind = "integer" if integer else "number"
             raise self._file.error(f"axis {self._name}: step is a positive {kind}, not {step!r}", *at, "step")
         return step
+
+
+def _is_named_elsewhere(axis: str, name: str) -> bool:
+    """Tell whether `name` may be the user's own or, of a model, a library's: the names there are known to a worker."""
+    if plugins.of_library(name):
+        return axis == "model" and re.fullmatch(r"\w+:[\w.]+", name) is not None
+    return axis in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", name) is not None
 
 
 def _steps(numbers: Range, *, integer: bool) -> tuple[int | float, ...]:

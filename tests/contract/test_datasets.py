@@ -34,6 +34,8 @@ class TestDataset:
             assert set(np.unique(images.labels)) == set(range(len(splits.classes)))
             np.testing.assert_array_equal(images.sums(), channel_sums(pixels).sum(0))
             np.testing.assert_array_equal(images.part(np.array([2, 0])).pixels(np.array([1])), pixels[:1])
+        if looks := plugins.literal("dataset", name, "LOOKS"):
+            assert looks[1] == splits.train.shape
 
     def test_no_image_lies_in_two_splits(self, name: str, load: Callable[[int], Splits]) -> None:
         splits = load(0)

@@ -11,7 +11,7 @@ from dlas_ops._types import Library, PrimFunc
 from dlas_ops.passes.pipeline import PIPELINE
 from tests.dlas_ops.named_targets import named
 
-_MULTIPLY_ADD = re.compile(r"(vfn?m(add|sub)|fml[as]|mulp|vmulp)")
+_MULTIPLY_ADD = re.compile(r"(vfn?m(add|sub)|fml[as]|mulp|vmulp|vdpbf16ps|bfdot)")
 _VECTOR_STORE = re.compile(r"v?mov\w+\s+%[xyz]mm\d+,.*\(|st(r|p|ur)\s+q|st1\b")
 _BRANCH = re.compile(r"(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s.*?(\.?L\w+)$")
 _LABEL = re.compile(r"(\.?L?\w+):")

@@ -18,7 +18,7 @@ from dlas_ops.placement.value import shape_of
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 HARNESS = Path(__file__).with_name("harness.c")
-CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's
+CODES = {"i": 0, "u": 1, "f": 2, "V": 4, "b": 6}  # DLPack's; V is bfloat16, which NumPy has from outside
 
 Array = NDArray[Any]
 

@@ -15,9 +15,11 @@ PROCESSORS: dict[str, dict[str, str]] = {
     "x86-64-v3": {},
     "x86-64-v4": {},
     "znver4": {},
+    "cooperlake": {},
     "sapphirerapids": {},
     "cortex-a72": ARM,
     "neoverse-n1": ARM,
+    "neoverse-n2": ARM,
 }
 
 

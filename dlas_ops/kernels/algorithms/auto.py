@@ -6,4 +6,4 @@ from __future__ import annotations
 SELECTS = True
 FORMATS = ("dense", "csr")
 GPU_FORMATS = ("dense", "csr")
-DTYPES = ("float32", "float16", "int8")
+DTYPES = ("float32", "float16", "bfloat16", "int8")

@@ -28,7 +28,7 @@ Reader = Callable[[Expr, Expr, Expr, Sequence[Expr], Sequence[Expr]], Expr]
 
 FORMATS = ("dense", "csr")
 GPU_FORMATS = ("dense", "csr")
-DTYPES = ("float32", "float16", "int8")
+DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 # Multiplies float16 in float16 where the processor can.
 HALF = True
@@ -118,7 +118,7 @@ def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border:
     are several, which of them.
     """
     from dlas_ops._tvm import tvm
-    from dlas_ops.kernels.shared.blocks import read_channel
+    from dlas_ops.kernels.shared.blocks import copied, read_channel
 
     as_it_is = conv.is_pointwise and len(data.shape) == 5 and data.dtype == dot.data
     if as_it_is and (rows, columns) == (conv.height, conv.width):
@@ -130,8 +130,7 @@ def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border:
         inside = [row >= 0, row < conv.height, column >= 0, column < conv.width]
         if depth > channels:
             inside.append(ci < channels)
-        held = read_channel(data, n, ci, row, column).astype(dot.data)
-        return tvm.tirx.if_then_else(tvm.tirx.all(*inside), held, tvm.tirx.const(border, dot.data))
+        return copied(inside, read_channel(data, n, ci, row, column), dot.data, border)
 
     height, width = conv.kernel
     channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[4])

@@ -24,7 +24,7 @@ from dlas_ops.schedule.tunables import Choice, Space
 
 FORMATS = ("dense", "csr")
 GPU_FORMATS = ("dense",)
-DTYPES = ("float32", "float16", "int8")
+DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 # Multiplies float16 in float16 where the processor can.
 HALF = True

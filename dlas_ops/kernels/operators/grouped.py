@@ -9,7 +9,7 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
-from dlas_ops.kernels.shared.blocks import annotation, multiplied, read_channel, value_axis
+from dlas_ops.kernels.shared.blocks import annotation, copied, multiplied, read_channel, value_axis
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.packing import in_panels
 from dlas_ops.processor.cpus import Cpu
@@ -18,7 +18,16 @@ from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import sum_values
-from dlas_ops.schedule.steps import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
+from dlas_ops.schedule.steps import (
+    copy_stage,
+    divisors,
+    extents,
+    inline_rest,
+    parallel,
+    tile_of,
+    vectorize_inner,
+    vectorize_last,
+)
 from dlas_ops.schedule.thread_tiles import bind_all, bind_points, group_of, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
@@ -54,8 +63,7 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Pro
         inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
         if steps * dot.values > depth:
             inside.append(c < depth)
-        held = read_channel(data, n, g * depth + c, h - top, w - left).astype(dot.data)
-        return tirx.if_then_else(tirx.all(*inside), held, tirx.const(border, dot.data))
+        return copied(inside, read_channel(data, n, g * depth + c, h - top, w - left), dot.data, border)
 
     source = te.compute((conv.batch, groups, height, width, steps * dot.values), gathered, name="gathered")
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
@@ -114,6 +122,7 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
         copy_stage(sch, producer, cpu)
     scatter = sch.get_loops(last)
     parallel(sch, sch.fuse(*scatter[:3]), cpu)
+    vectorize_last(sch, last, cpu)
     sums = sch.cache_write(block, 0, "local")
     n, g, o, h, w, v, kh, kw, ci, *value = sch.get_loops(block)
     lanes = int(sch.get(v).extent)

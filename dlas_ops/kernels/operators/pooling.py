@@ -27,7 +27,8 @@ def compute(
     tile = window_tile(window.out_height, window.out_width, processor)
     rows, columns = tile.covers(window.out_height, window.out_width)
     # The maximum is the same in any dtype.
-    dtype = str(data.dtype) if kind == "max" and processor.half else wide(str(data.dtype))
+    as_stored = kind == "max" and processor.half and data.dtype == "float16"
+    dtype = str(data.dtype) if as_stored else wide(str(data.dtype))
     lowest = tirx.min_value(dtype).value if kind == "max" else border
     source = padded(data, window, rows, columns, block, lowest, dtype)
     whole = kind == "avg" and "int" in str(data.dtype)

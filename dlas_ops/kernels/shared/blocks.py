@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, IterVar, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.processor.dot import Dot
+from dlas_ops.processor.dot import Dot, as_kept
 from dlas_ops.schedule.group_tiling import GroupTile
 from dlas_ops.schedule.tiling import Tile
 
@@ -17,11 +17,17 @@ te = tvm.te
 # The annotations of a block, which tell a schedule about it.
 Annotations: TypeAlias = Mapping[str, str | int | list[int]]
 
+# Floats that tensors are stored in, but not computed with one by one.
+NARROW = ("float16", "bfloat16")
+
 # Pattern kind of Relax's operator fusion for "element-wise operators may follow in the same function".
 FUSES_EPILOGUE = 4
 
 # On a block: too long to unroll; as a convolution's epilogue it runs as a loop over the finished tile.
 LOOPED = {"dlas.looped": 1}
+
+# On a block: what is element-wise, but read so much more often than it has elements that it is computed once.
+ONCE = {"dlas.once": 1}
 
 
 def annotation(kind: str, tile: Tile | None = None) -> Annotations:
@@ -64,15 +70,22 @@ def padded(
         inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
         if blocks * block > channels:
             inside.append(channel < channels)
-        held = read_channel(data, n, channel, h - top, w - left)
-        return tvm.tirx.if_then_else(tvm.tirx.all(*inside), held.astype(dtype), tvm.tirx.const(value, dtype))
+        return copied(inside, read_channel(data, n, channel, h - top, w - left), dtype, value)
 
     return te.compute((conv.batch, blocks, height, width, block), element, name="padded")
 
 
+def copied(inside: Sequence[Expr], held: Expr, dtype: str, border: float = 0) -> Expr:
+    """Return the element of a copy of activations, in `dtype`: `held` where all of `inside` is true, else `border`."""
+    own, kept = held.astype(dtype), as_kept(dtype)
+    if kept != dtype:
+        own = tvm.tirx.reinterpret(kept, own)
+    return tvm.tirx.if_then_else(tvm.tirx.all(*inside), own, tvm.tirx.const(border, kept))
+
+
 def wide(dtype: str) -> str:
-    """Return the dtype that tensors stored in `dtype` are computed with, one by one: float16 in float32."""
-    return "float32" if dtype == "float16" else dtype
+    """Return the dtype that tensors stored in `dtype` are computed with, one by one: narrow floats in float32."""
+    return "float32" if dtype in NARROW else dtype
 
 
 def value_axis(dot: Dot) -> list[IterVar]:
@@ -80,6 +93,10 @@ def value_axis(dot: Dot) -> list[IterVar]:
     return [te.reduce_axis((0, dot.values), "q")] if dot.values > 1 else []
 
 
-def multiplied(data: Tensor, weight: Tensor, dot: Dot) -> Expr:
+def multiplied(data: Expr, weight: Expr, dot: Dot) -> Expr:
     """Return the product of two elements in the dtype of the sums."""
+    # An element of a tensor knows its dtype otherwise than an expression does.
+    dtype = data.dtype if isinstance(data, te.TensorSlice) else data.ty.dtype
+    if dot.data != dtype == as_kept(dot.data):
+        data = tvm.tirx.reinterpret(dot.data, data)
     return data.astype(dot.sums) * weight.astype(dot.sums)

@@ -6,7 +6,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc, Schedule, ScheduleRule, SpaceGenerator, Target
 from dlas_ops.processor import half
 from dlas_ops.processor.cpus import Cpu, describe_cpu
-from dlas_ops.processor.dot import dot_of, tensorized
+from dlas_ops.processor.dot import dot_over, tensorized
 from dlas_ops.processor.half import PARTIAL
 from dlas_ops.tuning.tuners._programs import STRUCTURE, reductions, sources
 
@@ -101,13 +101,14 @@ def instructions(function: PrimFunc, cpu: Cpu) -> list[str]:
     A trace names them, so this comes before it is replayed, too. They add to memory: a tile's sums may be too many for
     the stack, and LLVM keeps those in registers that the innermost loops add to.
     """
-    dot, found = dot_of("int8", cpu), []
+    found: list[str] = []
     for block in reductions(function):
-        weight, sums = block.reads[-1].source, str(block.writes[0].source.dtype)
+        data, weight = block.reads[-2:][0].source, block.reads[-1].source
+        dot, sums = dot_over(str(data.dtype), cpu), str(block.writes[0].source.dtype)
         grouped = len(weight.shape) > 1 and int(weight.shape[-1]) == dot.values > 1
         if PARTIAL in block.annotations:
             found.append(half.multiplied(cpu.lanes(), "global"))
-        elif grouped and sums == "int32" and str(weight.dtype) == dot.weight:
+        elif grouped and (sums, str(weight.dtype)) == (dot.sums, dot.weight):
             found.append(tensorized(dot, int(weight.shape[-2]), scope="global"))
     return found
 

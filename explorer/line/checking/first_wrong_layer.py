@@ -180,7 +180,7 @@ def _upstream(network: onnx.ModelProto, source: str, values: Mapping[str, Array]
         reading = [known[name] for name in node.input if name in known]
         if reading:
             for name in filter(None, node.output):
-                own = [name] if np.issubdtype(values[name].dtype, np.floating) else []
+                own = [name] if "float" in str(values[name].dtype) else []
                 known[name] = frozenset(own).union(*reading)
     return {name: tensors for name, tensors in known.items() if name in tensors}
 

@@ -2,81 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from explorer.core.errors import StageFailed
 from explorer.datasets import SPLITS, Held, Images, Splits, unusable
 from explorer.line.checking import targets
-from explorer.line.task import LABELS, kind_of
+from explorer.line.checking.pixels import as_pixels
 
-PIXELS = "images must be pixels from 0 to 255 of dtype uint8 and shape (N, channels, height, width)"
-COLOURS = (1, 3, 4)  # channels of grey images, and of colour ones without and with alpha
+PAIR = 2  # an array and its labels
 
 
 def checked(name: str, returned: object) -> Splits:
-    """Return the splits that data set `name` returned, with labels of int64 and floats of float32.
+    """Return the splits that data set `name` returned: pixels of uint8, and targets as networks are trained on them.
 
     Raises
     ------
     StageFailed
-        If no network can be trained on them.
+        If no network can be trained on them, or it is not clear what they mean.
     """
     if not isinstance(returned, Splits):
         raise unusable(f"data set {name} returns a {type(returned).__name__}; it must return explorer.datasets.Splits")
-    train, validation, test = (_checked(name, split, getattr(returned, split)) for split in SPLITS)
-    splits = Splits(train, validation, test, returned.classes, returned.corrupt)
-    kind = kind_of(train.labels)
-    if kind == LABELS and len(returned.classes) == 1:
-        raise unusable(f"data set {name} has one class, '{returned.classes[0]}'; a classifier needs at least two")
-    for split in SPLITS:
-        shape = getattr(splits, split).shape
-        if shape != train.shape:
+    classes = _classes(name, returned.classes)
+    given = {split: _held(name, split, getattr(returned, split)) for split in SPLITS}
+    held = {split: images for split, images in given.items() if isinstance(images, Held)}
+    pixels = as_pixels(name, {split: images.array for split, images in held.items()})
+    labels = targets.as_targets(name, {split: images.labels for split, images in held.items()}, classes)
+    found: dict[str, Images] = dict(given)
+    for split in held:
+        if len(labels[split]) != len(pixels[split]):
             raise unusable(
-                f"data set {name} has train images of shape {train.shape} and {split} images of shape {shape}; all "
-                "must have the same"
+                f"data set {name} has {len(pixels[split]):,} {split} images and {len(labels[split]):,} labels; each "
+                "image needs one"
             )
-        if kind == LABELS and getattr(splits, split).labels.ndim == 1:
-            _check_classes(name, split, splits)
-        else:
-            targets.check(name, split, splits)
+        found[split] = Held(pixels[split], labels[split])
+    train, validation, test = (found[split] for split in SPLITS)
+    splits = replace(returned, train=train, validation=validation, test=test, classes=classes)
+    for split in SPLITS:
+        _check_shape(name, split, splits)
+        targets.check(name, split, splits)
     return splits
 
 
-def _checked(name: str, split: str, images: Images) -> Images:
-    """Return images with labels of int64, or raise if they are none."""
-
-    def wrong(what: str) -> StageFailed:
-        return unusable(f"data set {name} has {split} {what}")
-
-    if not isinstance(images, Held):  # images of a type of its own, which the data stage reads as they say
-        return images
-    array, labels = np.asarray(images.array), np.asarray(images.labels)
-    if array.dtype != np.uint8:
-        raise wrong(f"images of dtype {array.dtype}; {PIXELS}")
-    if array.ndim != 4:
-        raise wrong(f"images of shape {array.shape}; {PIXELS}")
-    if array.shape[3] in COLOURS and array.shape[1] not in COLOURS:
-        raise wrong(f"images of shape {array.shape}, whose channels seem to be last; {PIXELS}")
-    if labels.ndim == 0 or labels.dtype.kind not in "biuf":
-        raise wrong(f"labels of dtype {labels.dtype} and shape {labels.shape}; {targets.ALLOWED}")
-    if len(labels) != len(array):
-        raise wrong(f"{len(array):,} images and {len(labels):,} labels; each image needs one")
-    return Held(array, targets.stored(labels))
+def _classes(name: str, given: object) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise unusable(f"data set {name} has classes {given!r}; it must list the classes' names")
+    classes = tuple(map(str, given))
+    for each in classes:
+        if classes.count(each) > 1:
+            raise unusable(f"data set {name} names class '{each}' twice; each needs a name of its own")
+    return classes
 
 
-def _check_classes(name: str, split: str, splits: Splits) -> None:
-    """Raise if a split lacks a class, or has a label that names none."""
-    labels: NDArray[Any] = getattr(splits, split).labels
-    classes = splits.classes
-    if len(labels) and labels.min() < 0:
+def _held(name: str, split: str, images: Any) -> Images:
+    """Return images that the data stage can ask for pixels; a pair of an array and labels is taken as such."""
+    if isinstance(images, (tuple, list)) and len(images) == PAIR:
+        return Held(*images)
+    if not isinstance(images, Held) and not all(hasattr(images, part) for part in ("labels", "pixels", "sums")):
+        kind = type(images).__name__
+        raise unusable(f"data set {name} has {split} images in a {kind}; it must be explorer.datasets.Held")
+    return images  # type: ignore[no-any-return]
+
+
+def _check_shape(name: str, split: str, splits: Splits) -> None:
+    """Raise if a split's images have another shape than the training images."""
+    shape, train = getattr(splits, split).shape, splits.train.shape
+    if shape != train:
         raise unusable(
-            f"data set {name} has the {split} label {labels.min()}; labels are indices of the classes from 0"
+            f"data set {name} has train images of shape {train} and {split} images of shape {shape}; all must have "
+            "the same"
         )
-    counts = np.bincount(labels, minlength=len(classes))
-    if len(counts) > len(classes):
-        raise unusable(f"data set {name} names {len(classes)} classes and has {split} images of {len(counts)}")
-    for label in np.flatnonzero(counts == 0):
-        raise unusable(f"data set {name} has no {split} image of class '{classes[label]}'")

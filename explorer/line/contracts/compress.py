@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
+from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.settings import CompressSettings, LossSettings
+from explorer.core.settings import AnswerSettings, CompressSettings, LossSettings
 from explorer.line import stage
 from explorer.line.contracts import data, train
+
+# Raised when models of the user's own give another network, and none of the bundled ones does: theirs keep their keys.
+OWN_MODELS = 2
 
 Costs = Mapping[str, int]  # of a layer: its weights, nonzeros among them, channels and multiply-accumulates
 
@@ -22,7 +26,7 @@ class LayerCosts(TypedDict):
 
 
 class Reached(TypedDict, total=False):
-    """What torch reaches with the compressed network.
+    """What torch reaches with the compressed network, on the images that it answers.
 
     Attributes
     ----------
@@ -36,13 +40,24 @@ class Reached(TypedDict, total=False):
     torch_test_loss: float
 
 
-class Values(Reached):
+class Told(TypedDict, total=False):
+    """What the user is told.
+
+    Attributes
+    ----------
+    note : what had to stay as it was, if anything
+    """
+
+    note: str
+
+
+class Values(Reached, Told):
     """The values that the stage returns; names that end in ``_before`` are of the trained network.
 
     Attributes
     ----------
     parameters : the number of the network's parameters
-    weights : of convolutions and linear layers
+    weights : of convolutions, linear layers and attentions
     nonzeros : among the weights
     macs : per image
     weight_bytes_before : of the weights in float32
@@ -82,6 +97,10 @@ class Parameters(stage.Parameters):
         None where no part removes channels.
     settings
         None where nothing changes and so nothing is fine-tuned.
+    answered
+        The images that torch answers; None where it is all of them.
+    is_trained
+        Whether the study trains the model; where it does not, nothing that torch does takes longer than its answers.
     loss
         ``[train] loss``, None where none is given.
     """
@@ -92,6 +111,8 @@ class Parameters(stage.Parameters):
     model: str
     width: float
     settings: CompressSettings | None = None
+    answered: AnswerSettings | None = None
+    is_trained: bool = field(default=True, metadata=stage.OUTSIDE_KEY)
     loss: LossSettings | None = None
 
 
@@ -109,10 +130,23 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     name = "compress"
 
     @property
+    def key(self) -> str:
+        """The key that the stage's artifact lies under; the version of what is done to a user's own model is in it."""
+        own = {"own_models": OWN_MODELS} if plugins.is_custom(self.parameters.model) else {}
+        return stage.content_key(self.name, {**self.parameters.keyed(), **own}, self.parents.keyed())
+
+    @property
     def trained_pixels(self) -> int:
         """Pixels of all images that the stage trains on, an image counted in every epoch."""
         settings = self.parameters.settings
         return settings.epochs * train.training_pixels(self.parents.data) if settings else 0
+
+    @property
+    def answered_pixels(self) -> int:
+        """Pixels of all images that a network answers that is neither trained nor fine-tuned."""
+        if self.parameters.is_trained or self.trained_pixels:
+            return 0
+        return train.answered_pixels(self.parents.data, self.parameters.answered, "validation", "test")
 
 
 Network = Artifact[Mapping[str, object]]  # of ``compress`` or ``quantize``: network.onnx and reference.npz

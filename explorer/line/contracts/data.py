@@ -15,13 +15,29 @@ class Written(TypedDict):
 
     Attributes
     ----------
-    mean, std : per channel of the training pixels in [0, 1]
+    mean, std : per channel of pixels in [0, 1]: those that images are normalised by
     digest : of what was written
     """
 
     mean: list[float]
     std: list[float]
     digest: str
+
+
+class Wanted(TypedDict, total=False):
+    """What initial weights ask of the images that they are given.
+
+    Attributes
+    ----------
+    mean, std : per channel of pixels in [0, 1]
+    image_size, crop, interpolation : as in ``[data]``
+    """
+
+    mean: list[float]
+    std: list[float]
+    image_size: int
+    crop: float
+    interpolation: str
 
 
 class Values(Written):
@@ -35,9 +51,10 @@ class Values(Written):
     augment : names from `explorer.line.training.augmentation`
     corrupt : the number of files that are no images and were left out
     corrupt_names : the first of them
+    left_out : what else lies there and is not used: each kind with its number, for data sets of image files
     task, target_shape : unless images have labels, the kind of their targets and the shape of one; see
         `explorer.line.task`
-    note : tells the user of them
+    note : tells the user of files that are no images, and of what is not used
     root : folder that the images lie in now; the trial adds it
     """
 
@@ -52,6 +69,7 @@ class Values(Written):
     corrupt_names: list[str]
     task: NotRequired[str]
     target_shape: NotRequired[list[int]]
+    left_out: NotRequired[list[str]]
     note: NotRequired[str]
     root: NotRequired[str]
 
@@ -66,9 +84,18 @@ class Parameters(stage.Parameters):
 
 @dataclass(frozen=True)
 class Parents(stage.ParentsWithCode):
-    """The folder that the data set's files lie in; its key is their digest."""
+    """What the data set is read from, and for.
+
+    Parameters
+    ----------
+    source
+        The folder that the data set's files lie in; its key is their digest.
+    wanted
+        What the initial weights ask of images where ``[data]`` says nothing, see `Wanted`; its key is their digest.
+    """
 
     source: Artifact
+    wanted: Artifact[Wanted] | None = None
 
 
 class Stage(stage.Stage[Parameters, Parents, Values]):

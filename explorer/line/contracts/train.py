@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from explorer.core.artifact import Artifact
-from explorer.core.settings import TrainSettings
+from explorer.core.settings import AnswerSettings, TrainSettings
 from explorer.line import stage
 from explorer.line.contracts import data
 
@@ -57,10 +57,16 @@ class Values(Reached):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``.
+    """The model, its width, and ``[train]``.
 
     Parameters
     ----------
+    model
+        One of `explorer.models`, of timm or torchvision, or of the user's own.
+    answered
+        The validation images that the network is judged on; None where it is all of them.
+    version
+        The model's ``VERSION``; None for one that has none, as long as it has not changed.
     metric
         ``[evaluate] metric``, tried before anything is trained; it decides nothing of the weights.
     """
@@ -68,6 +74,8 @@ class Parameters(stage.Parameters):
     model: str
     width: float
     settings: TrainSettings
+    answered: AnswerSettings | None = None
+    version: int | None = field(default=None, metadata=stage.LEFT_OUT_IF_NONE)
     metric: str = field(default="", metadata=stage.OUTSIDE_KEY)
 
 
@@ -96,8 +104,24 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
         """Pixels of all images that the stage trains on, an image counted in every epoch."""
         return self.parameters.settings.epochs * training_pixels(self.parents.data)
 
+    @property
+    def answered_pixels(self) -> int:
+        """Pixels of all images that a model which is not trained answers."""
+        if self.parameters.settings.epochs:
+            return 0
+        return answered_pixels(self.parents.data, self.parameters.answered, "validation")
+
 
 def training_pixels(images: Artifact[data.Values]) -> int:
     """Return the pixels of all training images, channels counted as one."""
     _, height, width = images.values["shape"]
     return images.values["train"] * height * width
+
+
+def answered_pixels(
+    images: Artifact[data.Values], answered: AnswerSettings | None, *splits: Literal["validation", "test"]
+) -> int:
+    """Return the pixels of all images of `splits` that torch answers, channels counted as one."""
+    _, height, width = images.values["shape"]
+    most = [answered.answered_images] if answered else []
+    return sum(min([images.values[split], *most]) for split in splits) * height * width

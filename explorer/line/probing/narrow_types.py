@@ -28,7 +28,7 @@ from explorer.line import rpc
 from explorer.line.probing.answers import Gpu
 from explorer.space.gpu_targets import OPENCL
 
-FLOAT16, INT8 = "float16", "int8"
+FLOAT16, BFLOAT16, INT8 = "float16", "bfloat16", "int8"
 ELEMENTS = 64
 LAYER = Conv(1, 16, 4, 4, 16, (1, 1))
 # Family that has an instruction for products of int8 → the next of its kind without.
@@ -60,12 +60,16 @@ def refusal(device: str, asked: Asked, compiled_for: Mapping[str, Any], says: Gp
         A GPU's account of itself, with its abilities; None for a processor.
     """
     known = describe(tvm.target.Target(dict(compiled_for)))
-    if FLOAT16 in asked and (lacking := _without_float16(known.half_loads, compiled_for, says)):
-        wanted = ", ".join(asked[FLOAT16])
-        return (
-            f"device '{device}' {lacking}, and the search space asks for compression {wanted} there; forbid that with "
-            "a constraint, or take it from the axis"
-        )
+    lacks = {
+        FLOAT16: _without_float16(known.half_loads, compiled_for, says),
+        BFLOAT16: "is a GPU, for which there are no programs in bfloat16" if isinstance(known, Known) else "",
+    }
+    for dtype, lacking in lacks.items():
+        if lacking and dtype in asked:
+            return (
+                f"device '{device}' {lacking}, and the search space asks for compression {', '.join(asked[dtype])} "
+                "there; forbid that with a constraint, or take it from the axis"
+            )
     if INT8 in asked and says and says.int8_dot is False:
         family = compiled_for.get("device")
         return (

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from explorer.compression import FineTune, compressor
+from explorer.compression import FineTune, compressor, make_plain, noted
 from explorer.core import plugins
 from explorer.core.configuration import parts, takes_ratio
+from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings
+from explorer.datasets import Indices
+from explorer.line.checking import drawing
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
-from explorer.line.contracts.compress import Parameters, Parents, Reached, Values
-from explorer.line.prepared import Prepared
+from explorer.line.contracts.compress import Parameters, Parents, Reached, Told, Values
+from explorer.line.prepared import Inputs, Prepared
 from explorer.line.training import accounting, predictions, training
 from explorer.line.training.losses import Loss
 from explorer.line.training.onnx_export import export
@@ -31,9 +34,9 @@ ROUNDING = 1e-6  # thirds of an epoch add up to a whole one
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Compress and fine-tune the trained model, export it, and write torch's answers.
 
-    ``answers.npz`` has the class of each validation and test image, and by how much its logit exceeds the next one; of
-    another task than classes, some values of each image's output. ``reference.npz`` has the first test images with
-    their logits.
+    ``answers.npz`` has the class of each validation and test image, by how much its logit exceeds the next one, and
+    which images they are; of another task than classes, some values of each image's output in place of both.
+    ``reference.npz`` has the first test images with their logits.
 
     Raises
     ------
@@ -45,17 +48,23 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     loss = Loss(parameters.loss.loss if parameters.loss else "", splits.task)
     model = training.build_model("compress", parameters.model, parameters.width, splits.shape, loss)
     model.load_state_dict(torch.load(parents.train.path / "weights.pt", weights_only=True))
+    model = make_plain(model)
     example = torch.zeros(1, *splits.shape)
     before, parameters_before = accounting.account(model, example), accounting.parameters(model)
-    model = _compressed(model, parameters, splits, loss)
+    given = _shape(model, example)
+    with noted() as notes:
+        model = _compressed(model, parameters, splits, loss)
+    _check(_shape(model, example), given)
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
     images = Reference.inputs(splits)
     Reference(images, predictions.logits(model, images).numpy()).save(out)
-    reached = _answered(model, splits, loss, out / ANSWERS)
+    reached = _answer(model, parameters, parents, splits, loss, out)
     whole, left = partial(accounting.total, before), partial(accounting.total, after)
+    told: Told = {"note": "; ".join(notes)} if notes else {}
     return {
         **reached,
+        **told,
         "parameters": accounting.parameters(model),
         "parameters_before": parameters_before,
         "weights": left("weights"),
@@ -68,29 +77,57 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "macs_before": whole("macs"),
         "weight_bytes_before": FLOAT32_BYTES * whole("weights"),
         "kept_in_multiples_of": parameters.channel_multiple,
-        "removed_weights": 1 - left("nonzeros") / whole("nonzeros"),
-        "removed_channels": 1 - left("channels") / whole("channels"),
+        "removed_weights": _removed(left("nonzeros"), whole("nonzeros")),
+        "removed_channels": _removed(left("channels"), whole("channels")),
         "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
     }
 
 
-def _answered(model: nn.Module, splits: Prepared, loss: Loss, file: Path) -> Reached:
-    """Write what torch answers for every validation and test image; return what that reaches."""
+@torch.no_grad()
+def _shape(model: nn.Module, example: Tensor) -> tuple[int, ...]:
+    """Return the shape of the answer for one image."""
+    return tuple(model.eval()(example).shape)
+
+
+def _check(found: tuple[int, ...], given: tuple[int, ...]) -> None:
+    """Raise StageFailed unless a compressed model still answers an image as the trained one did."""
+    if found != given:
+        message = f"the compressed network gives shape {found} for an image instead of {given}"
+        raise StageFailed(Failure("compress", "unsupported", message))
+
+
+def _removed(left: int, whole: int) -> float:
+    """Return the share that is gone; of nothing, nothing is."""
+    return 1 - left / whole if whole else 0.0
+
+
+def _answer(
+    model: nn.Module, parameters: Parameters, parents: Parents, splits: Prepared, loss: Loss, out: Path
+) -> Reached:
+    """Write what `model` answers for validation and test images; return what that reaches on both."""
+    strata = {split: splits.task.strata(getattr(splits, split).labels) for split in SPLITS}
+    answered = {split: drawing.answered(strata[split], parameters.answered) for split in SPLITS}
     if not splits.task.classifies:
-        samples = {split: predictions.samples(model, getattr(splits, split)) for split in SPLITS}
-        np.savez(file, allow_pickle=False, **samples)
-        batch = predictions.batch_size(splits.shape[1:])
-        return {
-            "torch_loss": loss.mean(model, splits.validation, batch),
-            "torch_test_loss": loss.mean(model, splits.test, batch),
-        }
-    decided = {split: predictions.decisions(model, getattr(splits, split)) for split in SPLITS}
-    answers, margins = ({split: decided[split][part] for split in SPLITS} for part in (0, 1))
-    np.savez(file, allow_pickle=False, **answers, **{f"{split}_margins": margins[split] for split in SPLITS})
-    return {
-        "torch_accuracy": float((answers["validation"] == splits.validation.labels).mean()),
-        "torch_test_accuracy": float((answers["test"] == splits.test.labels).mean()),
-    }
+        return _sample(model, splits, loss, answered, out)
+    trained = parents.train.path / ANSWERS if parameters.compression == "none" else None
+    decided, accuracies = {}, {}
+    for split, indices in answered.items():
+        images: Inputs = getattr(splits, split)
+        known = predictions.load(trained, split, indices) if trained else None
+        decided[split] = indices, known or predictions.decisions(model, images, indices)
+        accuracies[split] = float((decided[split][1].classes == images.labels[indices]).mean())
+    predictions.save(out / ANSWERS, decided)
+    return {"torch_accuracy": accuracies["validation"], "torch_test_accuracy": accuracies["test"]}
+
+
+def _sample(model: nn.Module, splits: Prepared, loss: Loss, answered: Mapping[str, Indices], out: Path) -> Reached:
+    """Do the same for another task than classes, of which some values of each output are written."""
+    images: dict[str, Inputs] = {split: getattr(splits, split) for split in answered}
+    some = {split: (indices, predictions.samples(model, images[split], indices)) for split, indices in answered.items()}
+    predictions.save_samples(out / ANSWERS, some)
+    batch = predictions.batch_size(splits.shape[1:])
+    losses = {split: loss.mean(model, images[split], indices, batch) for split, indices in answered.items()}
+    return {"torch_loss": losses["validation"], "torch_test_loss": losses["test"]}
 
 
 def _compressed(model: nn.Module, parameters: Parameters, splits: Prepared, loss: Loss) -> nn.Module:

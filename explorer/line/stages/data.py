@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from explorer.core import plugins
-from explorer.datasets import SPLITS, Options, Splits, loader, unusable
+from explorer.core.settings import DataSettings
+from explorer.datasets import SPLITS, Images, Options, Splits, loader, unusable
+from explorer.datasets._files import Files
+from explorer.datasets._geometry import reshaped
+from explorer.datasets._normalisation import normalisation
 from explorer.line import prepared
 from explorer.line.checking import targets
 from explorer.line.checking.splits import checked
-from explorer.line.contracts.data import Parameters, Parents, Values
+from explorer.line.contracts.data import Parameters, Parents, Values, Wanted
 from explorer.line.task import LABELS, kind_of
 
-VERSION = 3
+VERSION = 4
 WORKER = "torch"
 
 MOST_NAMED = 100  # corrupt files that the values name; their number counts all
@@ -27,11 +33,13 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     StageFailed
         If the data set's files are not as it needs them.
     """
-    name, settings = parameters.dataset, parameters.settings
-    options = Options(settings.validation, settings.test, settings.seed, settings.image_size, parents.source.path)
-    splits = checked(name, loader(name)(options))
+    name, settings, wanted = parameters.dataset, parameters.settings, _wanted(parents)
+    options = _options(settings, wanted, parents.source.path)
+    splits = _reshaped(name, checked(name, loader(name)(options)), options)
     augment = _augment(name, settings.augment, splits)
     written = prepared.save(splits, out)
+    asked = (wanted["mean"], wanted["std"]) if "mean" in wanted else None
+    mean, std = normalisation(settings, asked, (written["mean"], written["std"]))
     values: Values = {
         "classes": targets.channels(splits),
         "class_names": list(splits.classes),
@@ -42,16 +50,22 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "augment": list(augment),
         "corrupt": len(splits.corrupt),
         "corrupt_names": list(splits.corrupt[:MOST_NAMED]),
-        "mean": written["mean"],
-        "std": written["std"],
+        "mean": mean,
+        "std": std,
         "digest": written["digest"],
     }
     labels = splits.train.labels
     if (kind := kind_of(labels)) != LABELS:
         values |= {"task": kind, "target_shape": list(labels.shape[1:])}
-    if splits.corrupt:
-        values["note"] = _note(name, splits)
+    if splits.left_out:
+        values["left_out"] = list(splits.left_out)
+    if notes := [*_corrupt(name, splits), *_left_out(name, splits)]:
+        values["note"] = "; ".join(notes)
     return values
+
+
+def _wanted(parents: Parents) -> Wanted:
+    return parents.wanted.values if parents.wanted else {}
 
 
 def _augment(name: str, asked: tuple[str, ...] | None, splits: Splits) -> tuple[str, ...]:
@@ -59,20 +73,65 @@ def _augment(name: str, asked: tuple[str, ...] | None, splits: Splits) -> tuple[
 
     Nothing that moves an image moves its target with it: so images are varied unasked where they have labels alone.
     """
-    labels = splits.train.labels
-    if asked and labels.ndim > 2:
-        raise unusable(
-            f"[data] augment = {list(asked)} moves images and not their targets, which data set {name} has of shape "
-            f"{labels.shape}; leave it out, or vary the images in the data set's function"
-        )
-    if asked is not None or kind_of(labels) != LABELS:
+    if asked:
+        _refuse_planes(name, f"augment = {list(asked)}", splits)
+    if asked is not None or kind_of(splits.train.labels) != LABELS:
         return asked or ()
     return tuple(plugins.literal("dataset", name, "AUGMENT", ("shift",)))
 
 
-def _note(name: str, splits: Splits) -> str:
+def _refuse_planes(name: str, setting: str, splits: Splits) -> None:
+    """Refuse a setting that moves images where their targets are masks or planes of numbers, which stay in place.
+
+    Raises
+    ------
+    StageFailed
+        With a sentence that names the setting.
+    """
+    if (labels := splits.train.labels).ndim > 2:
+        raise unusable(
+            f"[data] {setting} moves images and not their targets, which data set {name} has of shape "
+            f"{labels.shape}; leave it out, or move both in the data set's function"
+        )
+
+
+def _options(settings: DataSettings, wanted: Wanted, root: Path) -> Options:
+    """Return what the data set is loaded with; initial weights ask for what ``[data]`` leaves open."""
+    return Options(
+        settings.validation,
+        settings.test,
+        settings.seed,
+        wanted.get("image_size", settings.image_size),
+        root,
+        settings.resize,
+        wanted.get("crop", settings.crop),
+        wanted.get("interpolation", settings.interpolation),
+    )
+
+
+def _reshaped(name: str, splits: Splits, options: Options) -> Splits:
+    """Return the splits with images in memory scaled and cut as the options say; those in files are when decoded."""
+    for setting in ("resize", "crop"):
+        if (value := getattr(options, setting)) is not None:
+            _refuse_planes(name, f"{setting} = {value:g}", splits)
+
+    def shaped(images: Images) -> Images:
+        return images if isinstance(images, Files) else reshaped(images, options)
+
+    train, validation, test = (shaped(getattr(splits, split)) for split in SPLITS)
+    return replace(splits, train=train, validation=validation, test=test)
+
+
+def _left_out(name: str, splits: Splits) -> Iterator[str]:
+    if splits.left_out:
+        yield f"data set {name} does not use {'; '.join(splits.left_out)}"
+
+
+def _corrupt(name: str, splits: Splits) -> Iterator[str]:
+    if not splits.corrupt:
+        return
     count, every = len(splits.corrupt), sum(len(getattr(splits, split)) for split in SPLITS) + len(splits.corrupt)
     more = ", …" if count > MOST_IN_NOTE else ""
     files = ", ".join(splits.corrupt[:MOST_IN_NOTE])
     are = "is no image that can be read and is" if count == 1 else "are no images that can be read and are"
-    return f"{count:,} of {every:,} files of data set {name} {are} left out: {files}{more}"
+    yield f"{count:,} of {every:,} files of data set {name} {are} left out: {files}{more}"

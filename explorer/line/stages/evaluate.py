@@ -24,6 +24,7 @@ from tvm import relax
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.statistics import share_interval
 from explorer.line.checking.batches import in_batches
+from explorer.line.checking.drawing import draw
 from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference, predictions_file, sampled
 from explorer.line.contracts.evaluate import Accuracies, Parameters, Parents, Values
@@ -75,7 +76,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     # Two logits that each move by the tolerance change places if less than twice that lies between them.
     allowed = tolerance * reference.range
     with np.load(parents.compress.path / ANSWERS) as torchs:
-        found = {split: _beside(answers[split], torchs, split, drawn[split], task, allowed) for split in SPLITS}
+        places = {split: _places(torchs, split, drawn[split]) for split in SPLITS}
+        found = {split: _beside(answers[split], torchs, split, places[split], task, allowed) for split in SPLITS}
     if parameters.numerics["dtype"] == "float32":
         wrong = {split: drawn[split][found[split].beyond_rounding] for split in SPLITS}
         _refuse(wrong, splits, sum(map(len, drawn.values())), checked)
@@ -107,33 +109,22 @@ class Beside(NamedTuple):
     beyond_rounding: NDArray[np.bool_]
 
 
-def _beside(ours: Array, torchs: Mapping[str, Array], split: str, drawn: Array, task: Task, allowed: float) -> Beside:
-    """Compare the answers for the images `drawn` of a split with torch's, whose outputs may lie so far off."""
-    theirs = torchs[split][drawn]
+def _beside(ours: Array, torchs: Mapping[str, Array], split: str, places: Array, task: Task, allowed: float) -> Beside:
+    """Compare answers for images of a split with torch's at `places`, whose outputs may lie so far off."""
+    theirs = torchs[split][places]
     if task.classifies:
         same = ours == theirs
-        return Beside(same, ~same & (torchs[f"{split}_margins"][drawn] > 2 * allowed))
+        return Beside(same, ~same & (torchs[f"{split}_margins"][places] > 2 * allowed))
     near = np.abs(ours - theirs).max(1) <= allowed
     return Beside(near, ~near)
 
 
-def draw(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Return which of the labelled images to take, ascending: `count`, of every class about the same share, or all.
-
-    Parameters
-    ----------
-    count
-        0 means all, and so does any number that there are not.
-    """
-    if not 0 < count < len(labels):
-        return np.arange(len(labels))
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(labels))
-    ranks = np.empty(len(labels))  # of each image within its class, from 0 to 1
-    for label in np.unique(labels):
-        own = order[labels[order] == label]
-        ranks[own] = (np.arange(len(own)) + random.random()) / len(own)
-    return np.sort(np.argsort(ranks, kind="stable")[:count])
+def _places(torchs: Mapping[str, Array], split: str, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where torch's answers have those of the images `drawn`; they may be of a part of all images themselves."""
+    if (answered := torchs.get(f"{split}_images")) is None:
+        return drawn
+    assert np.isin(drawn, answered).all(), "the settings of both stages draw the same images"
+    return np.searchsorted(answered, drawn)
 
 
 def _refuse(

@@ -13,7 +13,6 @@ import tvm
 
 import dlas_ops
 from dlas_ops.kernels.shared import winograd_plan
-from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Layer
 from dlas_ops.processor.targets import describe
 from explorer.core.errors import Failure, StageFailed
@@ -21,7 +20,7 @@ from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.contracts.lower import Numerics, Parameters, Parents, Values
 from explorer.line.stages.select import SELECTION
 
-VERSION = 5
+VERSION = 6
 WORKER = "tvm"
 
 
@@ -45,7 +44,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         selection = json.loads((parents.select.path / SELECTION).read_text())
         placement = replace(placement, algorithm=dlas_ops.Selection.from_json(selection))
     lowered = placement.lower(network)
-    convolutions = [layer for layer in lowered.layers if layer.operator.endswith("conv2d")]
+    convolutions = [layer for layer in lowered.layers if "conv" in layer.operator and layer.can_ask]
     as_asked = [layer for layer in convolutions if layer.as_asked]
     if convolutions and not as_asked:
         reasons = "; ".join(sorted({layer.reason for layer in convolutions}))
@@ -74,31 +73,20 @@ def numerics(layers: Sequence[Layer], target: Any) -> Numerics:
     - the dtype that a layer stores its weights and input in, which are rounded to it. Products of 8-bit integers are
       summed exactly by any instruction;
     - whether a layer of float16 multiplies in float16 or widens to float32 first: sums of products in float16 have a
-      coarser grid than the numbers that they are stored as;
+      coarser grid than the numbers that they are stored as. Products of bfloat16 are summed in float32 either way;
     - Winograd's transforms. The larger ones lose more digits: an error that depends on the activations, not only on
       the order of sums.
     """
     kinds = {layer.name: _arithmetic(layer, target) for layer in layers}
     stored = {layer.dtype for layer in layers}
-    dtype = next((dtype for dtype in ("int8", "float16") if dtype in stored), "float32")
+    dtype = next((dtype for dtype in ("int8", "bfloat16", "float16") if dtype in stored), "float32")
     return {"dtype": dtype, "layers": {name: kind for name, kind in kinds.items() if kind != "float32"}}
 
 
 def _arithmetic(layer: Layer, target: Any) -> str:
     """Return the class of a layer's arithmetic; see `numerics`."""
     if layer.ran.startswith("winograd"):
-        return f"winograd F({winograd_plan.variant(_conv(layer), describe(target))[0].m}, 3)"
+        return f"winograd F({winograd_plan.variant(layer.conv, describe(target))[0].m}, 3)"
     if layer.dtype == "float16":
         return "float16" if layer.arithmetic.startswith("float16") else "float16, widened"
     return layer.dtype
-
-
-def _conv(layer: Layer) -> Conv:
-    """Return the shape of a convolution of the account."""
-    batch, channels, height, width = layer.input
-    top, left, bottom, right = layer.padding
-    return Conv(
-        batch, channels, height, width, layer.weight[0], (layer.weight[2], layer.weight[3]),
-        (layer.stride[0], layer.stride[1]), (top, left, bottom, right), (layer.dilation[0], layer.dilation[1]),
-        layer.groups,
-    )  # fmt: skip

@@ -75,10 +75,13 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 
 
 def _processor(target: dict[str, Any]) -> dict[str, Any]:
-    """Return what the rooflines of dtypes need: lanes of float32, products that an instruction adds into one, half."""
+    """Return what the rooflines of dtypes need: lanes of float32, products that instructions add into one, half."""
     processor = describe(tvm.target.Target(target))
-    dot = dot_of("int8", processor)
-    return {"lanes": processor.lanes(), "dot": dot.instruction, "dot_values": dot.values, "half": processor.half}
+    dot, products = dot_of("int8", processor), dot_of("bfloat16", processor).values
+    return {
+        "lanes": processor.lanes(), "dot": dot.instruction, "dot_values": dot.values, "half": processor.half,
+        "bfloat16_values": products,
+    }  # fmt: skip
 
 
 def counting(sessions: list[Session], quiet: bool = False) -> list[Session]:

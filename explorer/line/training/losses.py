@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from explorer.core import plugins
 from explorer.core.errors import Failure, StageFailed
+from explorer.datasets import Indices
 from explorer.line.prepared import Inputs
 from explorer.line.task import MASKS, VOID, Task
 
@@ -58,16 +59,18 @@ class Loss:
 
     def wrong(self, output: object, images: int = 2) -> str | None:
         """Return what is wrong with a model's `output` for so many images; None if the loss can take it."""
+        answer = self.task.answers(self.name)
         if not isinstance(output, Tensor):
-            return f"a {type(output).__name__}; it must give one tensor"
-        shape, answer = tuple(output.shape), self.task.answers(self.name)
+            wanted = f"logits, (N, {self.task.classes})" if self.task.classifies else "one tensor, (N, …)"
+            return f"a {type(output).__name__} instead of {wanted}"
+        shape, count = tuple(output.shape), "one image" if images == 1 else f"{images} images"
         if answer is not None and shape != (images, *answer):
             why = (
                 "" if self.task.classifies else f", which loss {self.name or self.task.loss} of {self.task.kind} needs"
             )
-            return f"shape {shape} for {images} images instead of {(images, *answer)}{why}"
+            return f"shape {shape} for {count} instead of {(images, *answer)}{why}"
         if not output.is_floating_point() or shape[:1] != (images,):
-            return f"{output.dtype} of shape {shape} for {images} images; it must give floats of shape ({images}, …)"
+            return f"{output.dtype} of shape {shape} for {count}; it must give floats of shape ({images}, …)"
         return None
 
     def check(self, stage: str, model: nn.Module, images: Inputs) -> None:
@@ -99,16 +102,17 @@ class Loss:
         if not bool(found.isfinite()):
             raise self._refused(stage, f"gives {found.item()}", outputs, targets)
 
-    def mean(self, model: nn.Module, images: Inputs, batch: int) -> float:
-        """Return the loss of `model` on `images`, no more than `batch` of them in memory at once."""
+    def mean(self, model: nn.Module, images: Inputs, indices: Indices, batch: int) -> float:
+        """Return the loss of `model` on the images at `indices`, no more than `batch` of them in memory at once."""
         function, total = self.function(), 0.0
         model.eval()
         with torch.no_grad():
-            for start in range(0, len(images), batch):
-                targets = torch.tensor(images.labels[start : start + batch])
-                some = torch.from_numpy(images[start : start + batch])
+            for start in range(0, len(indices), batch):
+                chunk = indices[start : start + batch]
+                targets = torch.tensor(images.labels[chunk])
+                some = torch.from_numpy(images.normalised(images.pixels(chunk)))
                 total += float(function(model(some), targets)) * len(targets)
-        return total / len(images)
+        return total / len(indices)
 
     def _refused(self, stage: str, what: str, outputs: Tensor, targets: Tensor) -> StageFailed:
         shapes = f"outputs of shape {tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}, {targets.dtype}"

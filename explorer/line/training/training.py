@@ -19,7 +19,7 @@ from explorer.core.settings import CompressSettings, TrainSettings
 from explorer.line import execution
 from explorer.line.prepared import Inputs
 from explorer.line.task import LABELS, Task
-from explorer.line.training import checkpoint
+from explorer.line.training import checkpoint, places
 from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
 from explorer.line.training.losses import Loss
@@ -99,13 +99,14 @@ def build_model(stage: str, name: str, width: float, shape: tuple[int, int, int]
     StageFailed
         If the model cannot take images of this shape, or gives another output.
     """
-    build = builder(name)
+    build, model = builder(name), None
     try:
         model = build(width, loss.task.classes, shape)
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *shape))
-    except (RuntimeError, ValueError) as error:
-        message = f"model {name} at width {width} cannot take images of shape {shape}: {error}"
+    except Exception as error:  # whatever the user's code raises
+        said = f"{places.first_sentence(error)}{places.of_error(error, model) if model is not None else ''}"
+        message = f"model {name} at width {width} cannot take images of shape {shape}: {said}"
         raise StageFailed(Failure(stage, "unsupported", message)) from error
     if wrong := loss.wrong(output):
         raise StageFailed(Failure(stage, "unsupported", f"model {name} gives {wrong}"))
@@ -173,8 +174,7 @@ class _Training:
         self.epoch = 0
         self.targets = torch.from_numpy(np.array(images.labels))  # a copy: torch warns of arrays that only can be read
         self.factor, self.offset = (torch.from_numpy(array).to(device.type) for array in images.scale)
-        # Depthwise convolutions train twice as fast in this layout.
-        model.train().to(memory_format=torch.channels_last)
+        _channels_last(model.train())
         self.parts = _parts(self.batch, kept_bytes(model, images.shape))
         model.to(device.type)
         self.optimizer = torch.optim.SGD(
@@ -266,6 +266,13 @@ class _Training:
 
     def _stateful(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
+
+
+def _channels_last(model: nn.Module) -> None:
+    """Store all weights of 2-d convolutions by their channels last: depthwise ones train twice as fast so."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:  # of five, Module.to would have to be told another layout
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 class _Kept:

@@ -81,13 +81,13 @@ class Case:
         self,
         algorithm: str | Mapping[str, str] = "direct",
         *,
-        half: bool = False,
+        narrow: str = "",
         target: Any = TARGET,
         module: Any = None,
     ) -> None:
         """Begin with a network of no operators or, for its tensor programs, with `module`."""
         module = module or function([tensor((1,))], lambda builder, x: x)
-        self.context = Context(module, target, Choices(algorithm), NAMES, half)
+        self.context = Context(module, target, Choices(algorithm), NAMES, narrow)
         self.parameters: list[Any] = []
 
     def argument(

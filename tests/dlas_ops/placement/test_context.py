@@ -102,7 +102,7 @@ def test_values_that_do_not_broadcast_by_channel_are_not_alike() -> None:
 
 
 def test_weights_are_counted_until_their_layer_is_accounted_for() -> None:
-    context = Case(half=True).context
+    context = Case(narrow="float16").context
     context.weights(np.ones((4, 4), np.float32))
     context.weights(np.ones(4, np.int32))
     context.account("dense", (1, 4), (4, 4), (1, 4), ran="dense")
@@ -123,5 +123,5 @@ def test_layers_of_float32_have_its_arithmetic() -> None:
 def test_a_weight_beyond_the_range_of_half_is_refused() -> None:
     weights = np.array([1, 70_000], np.float32)
     with pytest.raises(ValueError, match=r"a weight of 70000 is beyond the range of float16"):
-        Case(half=True).context.weights(weights)
+        Case(narrow="float16").context.weights(weights)
     Case().context.weights(weights)

@@ -89,7 +89,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("own_networks:bare", r"'own_networks:bare' cannot be called as bare\(width, classes, shape\): too many"),
         ("own_networks:NONE", r"'own_networks:NONE' cannot be called as NONE\("),
         ("own_networks:missing", r"module 'own_networks' of 'own_networks:missing' \(.*\) defines no 'missing'"),
-        ("own_broken:build", "cannot import 'own_broken' of 'own_broken:build': ValueError: no such thing$"),
+        (
+            "own_broken:build",
+            "cannot import 'own_broken' of 'own_broken:build': ValueError: no such thing \\(.*own_broken.py:1\\)$",
+        ),
         ("own_nowhere:build", "cannot import 'own_nowhere' of 'own_nowhere:build': ModuleNotFoundError: No module"),
     ],
 )

@@ -10,6 +10,7 @@ from PIL import Image
 
 from explorer.core.errors import StageFailed
 from explorer.datasets import _files
+from explorer.datasets._folders import survey
 from explorer.line.prepared import Prepared
 from tests import data_sets, torch_stages
 
@@ -73,9 +74,10 @@ def test_a_folder_without_classes_is_a_failure(tmp_path: Path) -> None:
 
 def test_images_in_memory_are_those_in_files(root: Path) -> None:
     (root / "train" / "dog" / "03.jpg").write_bytes(b"")
-    classes = _files.class_folders(root, ("train", "test"))
-    streamed, corrupt = _files.read(root, "train", classes, 16)
-    held, same = _files.read_into_memory(root, "train", classes, 16)
+    found = survey(root, ("train", "test"))
+    classes = _files.classes_of(found, ("train", "test"))
+    streamed, corrupt = _files.read(found, "train", classes, 16)
+    held, same = _files.read_into_memory(found, "train", classes, 16)
     assert corrupt == same == ("train/dog/03.jpg",)
     every = np.arange(len(held))
     np.testing.assert_array_equal(streamed.pixels(every), held.pixels(every))

@@ -25,7 +25,14 @@ def test_a_folder_keeps_its_splits_and_lacking_ones_are_held_back_from_training(
 
 
 def test_a_folder_without_a_test_split_is_no_mistake(tmp_path: Path) -> None:
-    root = data_sets.tree(tmp_path / "images", {"train": 1})
+    root = data_sets.tree(tmp_path / "images", {"train": 3})
     assert check(str(root)) is None
+    file = root / "train" / "emu" / "02.jpg"
+    file.rename(tmp_path / "02.jpg")
+    assert check(str(root)) == (
+        f"{root}/train has 2 images of class 'emu'; it must have at least 3, since val and test images are held back "
+        "of them"
+    )
+    (tmp_path / "02.jpg").rename(file)
     (root / "val" / "fox").mkdir(parents=True)
     assert check(str(root)) == f"{root}/val has no folder for class 'cat', which {root}/train has"

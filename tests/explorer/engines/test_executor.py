@@ -12,7 +12,7 @@ import pytest
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.settings import Settings
+from explorer.core.settings import AnswerSettings, Settings
 from explorer.engines.executor import Executor, trains_long
 from explorer.engines.workers import ALONE
 from explorer.line import dry_run, trial
@@ -26,6 +26,9 @@ def test_only_what_trains_for_long_has_all_cores() -> None:
     assert trains_long(training(40_000, 32, 15))
     assert trains_long(training(2_000, 224, 4))
     assert not trains_long(training(40_000, 32, 0))
+    assert trains_long(training(0, 224, 0, validation=5_000)), "answers alone, of as many images as ImageNet has"
+    some = AnswerSettings(answered_images=500, answered_seed=0)
+    assert not trains_long(training(0, 224, 0, validation=5_000, answered=some))
     assert not trains_long(data())
 
 

@@ -58,6 +58,24 @@ def test_the_digest_is_of_names_and_contents_not_of_the_place(tmp_path: Path, wo
     assert len({first, renamed, key(root)}) == 3
 
 
+def test_the_digest_is_of_what_is_used(tmp_path: Path, workspace: Workspace) -> None:
+    def key() -> str:
+        return dataset_files.source("image_folder", DataSettings(image_folder=str(root)), workspace).key
+
+    root = data_sets.tree(tmp_path / "images")
+    first = key()
+    for litter in (".DS_Store", "train/cat/notes.txt", "train/dog/._00.jpg", "train/.ipynb_checkpoints/00.jpg"):
+        (root / litter).parent.mkdir(exist_ok=True)
+        (root / litter).write_bytes(b"litter")
+        assert key() == first, litter
+    keys = [first]
+    for used in ("train/cat/2019/caf\udce9.JPG", "train/dog/00.jfif", "Validation/emu/00.tif"):  # the first: Latin-1
+        (root / used).parent.mkdir(parents=True, exist_ok=True)
+        (root / used).write_bytes(b"image")
+        keys.append(key())
+    assert len(set(keys)) == 4
+
+
 def test_a_file_is_read_again_only_when_it_changed(tmp_path: Path) -> None:
     file, cache = tmp_path / "file", tmp_path / "cache.db"
     file.write_bytes(b"one")
@@ -108,11 +126,15 @@ def test_fashion_mnist_is_taken_from_the_first_place_that_has_all_of_it(tmp_path
     [
         ("image_folder", {}, r"data set image_folder needs \[data\] image_folder, the folder"),
         ("image_folder", {"image_folder": "/gone"}, r"\[data\] image_folder = '/gone': no such folder"),
-        ("image_folder", {"image_folder": "."}, r"expects train/\*/\* in \.; \[data\] image_folder can name another"),
+        (
+            "image_folder",
+            {"image_folder": "."},
+            r"expects train/CLASS/NAME.jpg in \., where it does not use folders that are no split: 1 \(cats\);",
+        ),
         (
             "cifar10_jpeg",
             {"folder": "/gone"},
-            r"expects train/\*/\*.jpg, test/\*/\*.jpg in /gone/cifar10-jpeg; \[data\] f",
+            "expects train/CLASS/NAME.jpg, test/CLASS/NAME.jpg in /gone/cifar10-jpeg; \\[data\\] f",
         ),
     ],
 )
@@ -124,6 +146,7 @@ def test_missing_files_are_an_error_that_says_what_is_expected_where(
     workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "cats").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpaceError, match=message):
         dataset_files.source(name, DataSettings(**settings), workspace)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError, WorkspaceError
-from explorer.inputs import external
+from explorer.inputs import external, own_code
 from explorer.line import contracts
 from explorer.search import search
 from explorer.search.study import Study
@@ -46,6 +46,17 @@ def no_arguments():
     return None
 
 NUMBER = 3
+"""
+JUDGED = """
+from pathlib import Path
+from torch import nn
+
+def loss(outputs, targets):
+    weights = (Path(__file__).parent / "weights.txt").read_text()
+    return float(weights) * nn.functional.cross_entropy(outputs, targets)
+
+def judge(predictions, targets):
+    return float((Path(__file__).parent / "bonus.txt").read_text()) + (predictions.argmax(1) == targets)
 """
 OWN: Mapping[str, Any] = {"dataset": "digits", "model": "nets:build"}
 
@@ -96,15 +107,28 @@ def test_each_stage_depends_on_the_code_it_runs(tmp_path: Path, workspace: Works
 
 
 def test_training_depends_on_the_loss_and_the_score_alone_on_the_metric(tmp_path: Path, workspace: Workspace) -> None:
-    own = space(tmp_path, settings='[train]\nloss = "nets:loss"\n[evaluate]\nmetric = "nets:judge"\n')
-    found = external.find(own, workspace).parents(Configuration(dataset="digits", model="nets:build"))
-    trained = {"code of nets:build", "code of nets:loss"}
+    own = space(tmp_path, settings='[train]\nloss = "judged:loss"\n[evaluate]\nmetric = "judged:judge"\n')
+    (tmp_path / "user" / "judged.py").write_text(JUDGED)
+    read = [tmp_path / "user" / name for name in ("weights.txt", "bonus.txt")]
+    for file in read:
+        file.write_text("1")
+
+    def parents() -> Mapping[str, Mapping[str, Artifact]]:
+        return external.find(own, workspace).parents(Configuration(dataset="digits", model="nets:build"))
+
+    found = parents()
+    trained = {"code of nets:build", "code of judged:loss"}
     assert {stage: set(named) for stage, named in found.items()} == {
-        "data": {"source"}, "train": {*trained, "metric"}, "compress": trained, "score": {"code of nets:judge"},
+        "data": {"source"}, "train": {*trained, "metric"}, "compress": trained, "score": {"code of judged:judge"},
     }  # fmt: skip
     data = Artifact("data", "d", tmp_path)
     keyed = contracts.train.Parents.of({"data": data, **found["train"]}).keyed()
     assert set(keyed) == {"data", *trained}, "another metric trains nothing anew"
+    for file, function in zip(read, ("loss", "judge"), strict=True):
+        before = {name: made.key for each in parents().values() for name, made in each.items()}
+        file.write_text("2")
+        after = {name: made.key for each in parents().values() for name, made in each.items()}
+        assert {name for name in after if after[name] != before[name]} - {"metric"} == {f"code of judged:{function}"}
 
 
 def test_a_study_is_not_continued_with_other_code(tmp_path: Path, workspace: Workspace) -> None:
@@ -146,20 +170,33 @@ def test_functions_as_they_should_be(kind: str, function: str, tmp_path: Path, f
 @pytest.mark.parametrize(
     ("nets", "message"),
     [
-        ("import gone\n", "cannot import 'nets' of 'nets:build': ModuleNotFoundError: No module named 'gone'"),
-        ("raise ValueError('two\\nlines')\n", "cannot import 'nets' of 'nets:build': ValueError: two lines"),
+        (
+            "import gone\n",
+            "cannot import 'nets' of 'nets:build': ModuleNotFoundError: No module named 'gone' ({file}:1)",
+        ),
+        ("x = 1\ndef broken(:\n", "cannot import 'nets' of 'nets:build': SyntaxError: invalid syntax ({file}:2)"),
+        ("raise ValueError('two\\nlines')\n", "cannot import 'nets' of 'nets:build': ValueError: two lines ({file}:1)"),
+        (
+            "import sys\nprint('set it')\nsys.exit(1)\n",
+            "'nets' of 'nets:build' ended Python while it was imported: SystemExit: 1 ({file}:3), "
+            "after it wrote 'set it'",
+        ),
     ],
 )
 def test_modules_that_cannot_be_imported(nets: str, message: str, tmp_path: Path, fresh: None) -> None:
     (tmp_path / "nets.py").write_text(nets)
-    assert plugins.check_custom("model", "nets:build", str(tmp_path)) == message
+    assert plugins.check_custom("model", "nets:build", str(tmp_path)) == message.format(file=tmp_path / "nets.py")
 
 
 @pytest.mark.parametrize(
     ("axes", "nets", "message"),
     [
         ({"model": "nest:build"}, NETS, "'nest:build': there is no module 'nest' in .*user"),
-        ({}, "import os; os._exit(3)\n", "drawn.toml: model: .* the torch worker ended with exit code 3"),
+        (
+            {},
+            "import os; os._exit(3)\n",
+            "drawn.toml: model: 'nets' of 'nets:build', in .*user, ended the process with exit code 3",
+        ),
         ({"model": "nets:built"}, "", "drawn.toml: model: module 'nets' of .* defines no 'built'"),
     ],
 )
@@ -188,4 +225,4 @@ def test_folders_that_are_not_those_of_the_classes_end_a_study_before_it_begins(
 
 
 def test_every_kind_that_may_be_the_users_own_is_checked() -> None:
-    assert set(external.KINDS) == set(CUSTOM) == set(plugins.SIGNATURES) - {"loss", "metric"}
+    assert set(own_code.AXES) == set(CUSTOM) == set(plugins.SIGNATURES) - {own_code.LOSS, own_code.METRIC}

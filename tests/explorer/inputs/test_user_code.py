@@ -88,3 +88,24 @@ def test_a_module_that_is_no_python_is_an_error_with_its_line(folder: Path) -> N
     (folder / "lib" / "blocks.py").write_text("x = 1\ndef broken(:\n")
     with pytest.raises(SpaceError, match=r"lib/blocks\.py:2: not valid Python: "):
         key(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "imports", "other"),
+    [
+        ("random.py", "import random", "of Python's standard library"),
+        ("tvm.py", "from tvm import relax", r"installed in .*tvm/__init__\.py"),
+        ("numpy/__init__.py", "import numpy as np", r"installed in .*numpy/__init__\.py"),
+    ],
+)
+def test_a_file_with_the_name_of_another_module_is_in_the_way_only_of_code_that_imports_it(
+    file: str, imports: str, other: str, folder: Path
+) -> None:
+    before = key(folder)
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text("")
+    assert key(folder) == before
+    (folder / "lib" / "deep" / "more.py").write_text(f"def late():\n    {imports}\n")
+    top = file.split("/")[0].removesuffix(".py")
+    with pytest.raises(SpaceError, match=rf"'nets:build': .*{file} is in the way of the module '{top}' {other}"):
+        key(folder)

@@ -1,4 +1,4 @@
-"""Studies in float16 and int8: one float32 network for all dtypes, and the accuracy of what is stored in fewer bits."""
+"""Studies in narrow dtypes: one float32 network for all, and the accuracy of what is stored in fewer bits."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from tests.conftest import Once, Ran
 
 pytestmark = pytest.mark.slow
 
-COMPRESSIONS = ["none", "float16", "int8", "channel_pruning+weight_pruning", "channel_pruning+weight_pruning+int8"]
+PRUNED = "channel_pruning+weight_pruning"
+COMPRESSIONS = ["none", "float16", "bfloat16", "int8", PRUNED, f"{PRUNED}+int8"]
 
 
 @pytest.fixture(scope="module")
 def narrow(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of one network in three dtypes."""
+    """A study of one network in four dtypes."""
     return once.ran("narrow", run, tmp_path_factory.mktemp("narrow")).workspace
 
 
@@ -50,7 +51,7 @@ def run(folder: Path) -> Ran:
     )
     ran = Ran(path, folder / "workspace", studies.Events())
     summary = studies.run(ran.space, ran.workspace, ran.events)
-    assert (summary.complete, summary.failed) == (5, 0)
+    assert (summary.complete, summary.failed) == (6, 0)
     return ran
 
 
@@ -68,7 +69,7 @@ def test_dtypes_share_the_float32_network(narrow: Path, gemm: pd.DataFrame) -> N
         "quantize": 2,
     }
     assert gemm["compress_key"].nunique() == 2
-    assert gemm["dtype"].to_list() == ["float32", "float16", "int8", "float32", "int8"]
+    assert gemm["dtype"].to_list() == ["float32", "float16", "bfloat16", "int8", "float32", "int8"]
 
 
 def test_stages_are_executed_as_often_as_counted(narrow: Path) -> None:
@@ -87,17 +88,17 @@ def test_the_accuracy_is_that_of_the_dtype(narrow: Path, gemm: pd.DataFrame) -> 
     assert (gemm["agreement"] >= 0.95).all()
     assert gemm.loc[["none", "channel_pruning+weight_pruning"], "agreement"].eq(1).all()
     assert (gemm["accuracy"] - gemm["torch_accuracy"]).abs().max() < 0.03
-    assert gemm["evaluate_key"].nunique() == 5
+    assert gemm["evaluate_key"].nunique() == 6
 
 
 def test_fewer_bits_take_less_room(gemm: pd.DataFrame) -> None:
     size, each = gemm["size_bytes"], gemm["weight_bytes"] / gemm["weights"]
     # Channels are padded to whole vectors. Bytes are multiplied as they are, or as pairs of 16 own.
     int8 = np.dtype(dot_of("int8", describe(tvm.target.Target(native_target()))).weight).itemsize
-    stored = {"none": 4, "float16": 2, "int8": int8}
+    stored = {"none": 4, "float16": 2, "bfloat16": 2, "int8": int8}
     assert all(own <= each[dtype] < 1.05 * own for dtype, own in stored.items())
     # How much code there is for a dtype depends on the processor, too, and so narrow a network is half code.
-    assert max(size["int8"], size["float16"]) < size["none"]
+    assert max(size["int8"], size["float16"], size["bfloat16"]) < size["none"]
     assert size["channel_pruning+weight_pruning+int8"] < size["channel_pruning+weight_pruning"]
 
 

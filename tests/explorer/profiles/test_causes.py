@@ -37,6 +37,7 @@ def found(own: dict[str, Any], base: dict[str, Any] = BASE, machine: dict[str, A
             "50% of its weights are left and take 1.25 of the dense layer's time; csr pays below 40%",
         ),
         ({"dtype": "float16", "arithmetic": "float32 (no)"}, causes.NO_HALF, "its arithmetic is float32 (no)"),
+        ({"dtype": "bfloat16", "arithmetic": "float32 (no)"}, causes.NO_HALF, "its arithmetic is float32 (no)"),
         (
             {"weight": (49, 49, 3, 3), "macs": int(10**7 * (49 / 64) ** 2), "us": 155.0},
             causes.LANES,

@@ -55,7 +55,7 @@ def test_an_operator_that_is_not_elementwise_is_left() -> None:
 
 
 def test_half_is_computed_in_float32_and_rounded() -> None:
-    case = Case(half=True)
+    case = Case(narrow="float16")
     call = relax.op.nn.relu(case.argument(SHAPE, 8, "float16"))
 
     def expected(builder: Any, x: Any) -> Any:

@@ -43,6 +43,8 @@ def test_blocks_come_in_their_order_and_some_of_them_reduce() -> None:
         ("cortex-a72", "int8", []),
         ("sapphirerapids", "float16", ["dlas.half.multiplied.16.global"]),
         ("znver4", "float16", []),
+        ("znver4", "bfloat16", ["dlas.vdpbf16ps.16.broadcast.global"]),
+        ("neoverse-n2", "bfloat16", ["dlas.bfdot.4.broadcast.global"]),
         ("znver4", "float32", []),
     ],
 )

@@ -7,59 +7,73 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from explorer.core.errors import StageFailed
-from explorer.datasets import SPLITS, Held, Splits
+from explorer.datasets import SPLITS, Held, Splits, stratified
 from explorer.line.checking import targets
 from explorer.line.checking.splits import checked
 
-PIXELS = "images must be pixels from 0 to 255 of dtype uint8 and shape (N, channels, height, width)"
+CLASSES = ("one", "other")
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8)).astype(np.uint8)
+LABELS = np.arange(6) % 2
 
 
-def splits(count: int = 6, **train: Any) -> Splits:
+def splits(**train: Any) -> Splits:
     """Return splits of two classes, the train split with other fields where given."""
-    images = np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8)).astype(np.uint8)
-    held = Held(images, np.arange(count) % 2)
-    return Splits(replace(held, **train), held, held, ("one", "other"))
+    held = Held(IMAGES, LABELS)
+    return Splits(replace(held, **train), held, held, CLASSES)
 
 
-def array(dtype: str = "uint8", shape: tuple[int, ...] = (6, 1, 8, 8)) -> dict[str, Any]:
-    return {"array": np.ones(shape, dtype)}
+def alike(array: Any = IMAGES, labels: Any = LABELS) -> Splits:
+    """Return splits that all hold the same."""
+    held = Held(array, labels)
+    return Splits(held, held, held, CLASSES)
 
 
+def ones(dtype: str = "uint8", shape: tuple[int, ...] = (6, 1, 8, 8)) -> Splits:
+    return splits(array=np.ones(shape, dtype))
+
+
+UNIT = (IMAGES / 255).astype(np.float32)
 REFUSED: dict[str, tuple[object, str]] = {
-    "floats": (splits(**array("float32")), f"has train images of dtype float32; {PIXELS}"),
-    "16 bits": (splits(**array("uint16")), f"has train images of dtype uint16; {PIXELS}"),
-    "rows of a table": (splits(**array(shape=(6, 64))), f"has train images of shape (6, 64); {PIXELS}"),
-    "channels last": (
-        splits(**array(shape=(6, 8, 8, 3))),
-        f"has train images of shape (6, 8, 8, 3), whose channels seem to be last; {PIXELS}",
-    ),
+    "centred": (alike(UNIT - np.float32(0.5)), "has train images of dtype float32 from -0.5 to 0.5; "),
+    "not finite": (alike(np.where(UNIT > 0.9, np.nan, UNIT)), "has train images of dtype float32 from nan to nan; "),
+    "of a scale of its own": (alike(UNIT * 60), "has train images of dtype float32 up to 60; "),
+    "beyond 8 bits": (alike(UNIT * 4095), "has train images of dtype float32 from 0 to 4095; "),
+    "16 bits": (alike(IMAGES.astype(np.uint16) * 257), "has train images of dtype uint16 from 0 to 65535; "),
+    "complex": (alike(IMAGES * 1j), "has train images of dtype complex128; "),
+    "rows of a table": (ones(shape=(6, 64)), "has train images of shape (6, 64); "),
+    "signals": (ones(shape=(6, 9, 128, 1)), "of shape (6, 9, 128, 1), whose channels seem to be last; "),
     "other sizes": (
-        splits(**array(shape=(6, 1, 4, 8))),
-        "has train images of shape (1, 4, 8) and validation images of shape (1, 8, 8); all must have the same",
+        ones(shape=(6, 3, 4, 8)),
+        "has train images of shape (3, 4, 8) and validation images of shape (3, 8, 8); all must have the same",
     ),
-    "floats as labels": (
-        splits(labels=np.ones(6)),
-        f"names 2 classes and has train labels of dtype float32 and shape (6, 1); {targets.ALLOWED}, of which classes "
-        "may name each",
+    "shares as labels": (splits(labels=LABELS / 2), "has train labels of dtype float64 and shape (6,); labels must be"),
+    "two classes an image": (
+        splits(labels=np.ones((6, 2), int)),
+        "has train labels of dtype int64 and shape (6, 2); labels must be the indices of the classes from 0, their "
+        "names, or one-hot rows, one for each image",
     ),
-    "one-hot labels": (
-        splits(labels=np.eye(2, dtype=int)[[0, 1] * 3]),
-        f"has train labels of dtype int64 and shape (6, 2) for images of shape (1, 8, 8); {targets.ALLOWED}",
+    "another name": (
+        splits(labels=["one", "othr"] * 3),
+        "has the train label 'othr'; allowed: one, other; did you mean 'other'?",
     ),
-    "too few labels": (splits(labels=np.arange(4) % 2), "has train 6 images and 4 labels; each image needs one"),
-    "labels below 0": (
-        splits(labels=np.arange(6) % 2 - 1),
-        "has the train label -1; labels are indices of the classes from 0",
+    "too few labels": (splits(labels=np.arange(4) % 2), "has 6 train images and 4 labels; each image needs one"),
+    "labels below 0": (splits(labels=LABELS - 1), "has the train label -1; labels are indices of the classes from 0"),
+    "labels from 1": (
+        splits(labels=LABELS + 1),
+        "names 2 classes and has the train label 2; labels are indices of the classes from 0",
     ),
-    "labels beyond the classes": (splits(labels=np.arange(6) % 3), "names 2 classes and has train images of 3"),
     "a class that is not there": (splits(labels=np.zeros(6, int)), "has no train image of class 'other'"),
-    "one class": (
-        replace(splits(), classes=("only",)),
-        "has one class, 'only'; a classifier needs at least two",
-    ),
+    "one class": (replace(alike(), classes=("only",)), "has one class, 'only'; a classifier needs at least two"),
+    "a class twice": (replace(alike(), classes=("a", "a")), "names class 'a' twice; each needs a name of its own"),
+    "a number of classes": (replace(alike(), classes=2), "has classes 2; it must list the classes' names"),  # type: ignore[arg-type]
     "a tuple": ((1, 2, 3), "returns a tuple; it must return explorer.datasets.Splits"),
+    "arrays alone": (
+        Splits(IMAGES, IMAGES, IMAGES, CLASSES),  # type: ignore[arg-type]
+        "has train images in a ndarray; it must be explorer.datasets.Held",
+    ),
 }
 
 
@@ -67,8 +81,66 @@ REFUSED: dict[str, tuple[object, str]] = {
 def test_what_no_network_can_be_trained_on_is_refused(returned: object, said: str) -> None:
     with pytest.raises(StageFailed) as failed:
         checked("sets:own", returned)
-    assert failed.value.failure.message == f"data set sets:own {said}"
+    message = failed.value.failure.message
+    assert message.startswith("data set sets:own has ") or message == f"data set sets:own {said}"
+    assert said in message
     assert (failed.value.failure.stage, failed.value.failure.kind) == ("data", "unusable")
+
+
+TAKEN: dict[str, Splits] = {
+    "floats to 1": alike(UNIT),
+    "floats to 255": alike(IMAGES.astype(np.float64)),
+    "floats between": alike(IMAGES + 0.3 * (IMAGES < 200)),
+    "whole numbers": alike(IMAGES.astype(np.int32)),
+    "lists": alike(IMAGES.tolist(), LABELS.tolist()),
+    "tensors": alike(torch.from_numpy(UNIT), torch.from_numpy(LABELS)),
+    "channels last": alike(IMAGES.transpose(0, 2, 3, 1)),
+    "floats, channels last": alike(UNIT.transpose(0, 2, 3, 1)),
+    "one split of floats": splits(array=UNIT),
+    "pairs": Splits((IMAGES, LABELS), (IMAGES, LABELS), [IMAGES, LABELS], CLASSES),  # type: ignore[arg-type]
+    "a list of classes": replace(alike(), classes=list(CLASSES)),  # type: ignore[arg-type]
+    "names as labels": alike(labels=["one", "other"] * 3),
+    "names as objects": alike(labels=np.array(["one", "other"] * 3, object)),
+    "bytes as labels": alike(labels=np.array([b"one", b"other"] * 3)),
+    "one-hot rows": alike(labels=np.eye(2, dtype=np.float32)[LABELS]),
+    "a column": alike(labels=LABELS[:, np.newaxis]),
+    "truth": alike(labels=LABELS.astype(bool)),
+    **{f"labels of {dtype}": alike(labels=LABELS.astype(dtype)) for dtype in ("uint8", "int32", "uint64", "float32")},
+}
+
+
+@pytest.mark.parametrize("given", TAKEN.values(), ids=TAKEN)
+def test_what_is_clear_is_taken_as_it_is_meant(given: Splits) -> None:
+    found = checked("sets:own", given)
+    assert found.classes == CLASSES
+    for images in (getattr(found, split) for split in SPLITS):
+        pixels = images.pixels(np.arange(6))
+        assert (pixels.dtype, images.labels.dtype) == (np.uint8, np.int64)
+        np.testing.assert_array_equal(pixels, IMAGES)
+        np.testing.assert_array_equal(images.labels, LABELS)
+
+
+def test_grey_images_need_no_axis_of_channels_and_masks_are_black_and_white() -> None:
+    grey = IMAGES[:, :1]
+    for array in (grey[:, 0], grey.transpose(0, 2, 3, 1), grey):
+        np.testing.assert_array_equal(checked("sets:own", alike(array)).train.pixels(np.arange(6)), grey)
+    np.testing.assert_array_equal(checked("sets:own", alike(grey > 99)).test.pixels(np.arange(6)), 255 * (grey > 99))
+
+
+def test_axes_and_scales_are_those_of_the_array_where_channels_come_first() -> None:
+    """Two channels of 12x10, and dark images of 8 bits, are as documented, whatever else they might be."""
+    for array in (np.ones((6, 2, 12, 10), np.uint8), np.ones((6, 3, 8, 3), np.uint8)):
+        np.testing.assert_array_equal(checked("sets:own", alike(array)).train.pixels(np.arange(6)), array)
+
+
+def test_images_without_a_label_each_are_refused_where_they_are_split() -> None:
+    with pytest.raises(StageFailed, match="there are 6 images and 4 labels; each image needs one"):
+        stratified(Held(IMAGES, LABELS[:4]), 0.5, 0)
+    with pytest.raises(StageFailed, match="images of different shapes cannot be one array"):
+        Held([[[1]], [[1, 2]]], LABELS)  # type: ignore[arg-type]
+    rest, held = stratified(Held(UNIT.tolist(), ["one", "other"] * 3), 0.5, 0)  # type: ignore[arg-type]
+    assert sorted(rest.labels) == ["one", "one", "other"] or sorted(rest.labels) == ["one", "other", "other"]
+    assert len(held) == 3
 
 
 def of(labels: np.ndarray, classes: tuple[str, ...] = ("one", "other")) -> Splits:
@@ -87,7 +159,12 @@ WRONG_TARGETS: dict[str, tuple[Splits, str]] = {
     "no number": (of(np.zeros((6, 0))), r"has targets of .* \(6, 0\) for train images, which is no number"),
     "not finite": (of(NOT_FINITE, ()), "has train targets that are not finite: NaN or infinite"),
     "names of other numbers": (of(np.ones((6, 3))), r"names 2 classes and has train labels of .* shape \(6, 3\)"),
-    "text": (of(np.array(list("abcdef"))), r"has train labels of dtype <U1 and shape \(6,\); labels must be"),
+    "no indices": (
+        of(np.arange(6) / 4),
+        r"has train labels of dtype float64 and shape \(6,\); labels",
+    ),
+    "counts": (of(np.ones((6, 3), int)), r"has train labels of dtype int64 and shape \(6, 3\); .* floats of shape"),
+    "one name of labels": (of(np.zeros(6, int), ("one",)), "has one class, 'one'; a classifier needs at least two"),
     "two kinds": (
         replace(of(MASK), test=of(np.ones((6, 2))).test),
         r"has targets of dtype uint8 and shape \(6, 8, 8\) for train images and .* for test images; all must have",
@@ -113,16 +190,10 @@ def test_masks_and_numbers_are_kept_as_networks_are_trained_on_them() -> None:
     assert targets.channels(of(MASK)) == 2
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint64"])
-def test_labels_of_every_type_of_whole_numbers_are_taken(dtype: str) -> None:
-    found = checked("sets:own", splits(labels=(np.arange(6) % 2).astype(dtype)))
-    assert found.train.labels.dtype == np.int64
-    assert found.train.labels.tolist() == [0, 1, 0, 1, 0, 1]
-
-
-def test_what_is_right_stays_as_it_is() -> None:
-    given = splits()
-    found = checked("sets:own", given)
-    for split in SPLITS:
-        np.testing.assert_array_equal(getattr(found, split).pixels(np.arange(6)), getattr(given, split).array)
-    assert (found.classes, found.corrupt) == (given.classes, given.corrupt)
+def test_rows_are_one_hot_where_classes_have_names_and_numbers_otherwise() -> None:
+    rows, some = np.eye(2, dtype=np.float32)[LABELS], np.ones((6, 2), np.float32)
+    assert checked("sets:own", of(rows)).train.labels.tolist() == LABELS.tolist()
+    assert checked("sets:own", of(rows.astype(bool))).train.labels.tolist() == LABELS.tolist()
+    for numbers in (of(rows, ()), replace(of(rows), train=of(some).train)):
+        found = checked("sets:own", numbers).test.labels
+        assert (str(found.dtype), found.tolist()) == ("float32", rows.tolist())

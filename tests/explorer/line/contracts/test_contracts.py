@@ -29,11 +29,11 @@ BOARD = Address(tracker="10.0.0.1:9190", key="board")
 PARAMETERS: Mapping[str, Parameters] = {
     "data": contracts.data.Parameters("digits", DataSettings(test=0.3, seed=1)),
     "train": contracts.train.Parameters(
-        "resnet18", 1, TrainSettings(epochs=7, learning_rate=0.3, loss="l1"), "nets:metric"
+        "resnet18", 1, TrainSettings(epochs=7, learning_rate=0.3, loss="l1"), metric="nets:metric"
     ),
     "score": contracts.score.Parameters("nets:metric"),
     "compress": contracts.compress.Parameters(
-        "weight_pruning", 0.5, 8, "vgg16", 0.25, CompressSettings(scores="lamp"), LossSettings(loss="l1")
+        "weight_pruning", 0.5, 8, "vgg16", 0.25, CompressSettings(scores="lamp"), loss=LossSettings(loss="l1")
     ),
     "quantize": contracts.quantize.Parameters(QuantizeSettings(percentile=99.9)),
     "plan": contracts.plan.Parameters("csr", "int8", TARGET, 4),
@@ -78,6 +78,7 @@ OUTSIDE = {
     "measure": {"compares", "usual", "patience", "linked", "cores", "tracker", "key", "control"},
     "train": {"metric"},
     "evaluate": {"lower", "build"},
+    "compress": {"is_trained"},
 }
 CODE = "code of nets:build"
 

@@ -59,6 +59,14 @@ def test_what_runs_and_what_is_not_asked_is_not_refused(asked: Any, says: Gpu) -
     assert narrow_types.refusal("board", asked, HOST, None) == ""
 
 
+def test_a_gpu_has_no_bfloat16_and_every_processor_has() -> None:
+    asked = {"bfloat16": ["bfloat16", "weight_pruning+bfloat16"]}
+    said = narrow_types.refusal("board", asked, MALI, SAYS)
+    assert said.startswith("device 'board' is a GPU, for which there are no programs in bfloat16, and the search space")
+    assert "bfloat16, weight_pruning+bfloat16" in said
+    assert narrow_types.refusal("old", asked, {"kind": "llvm", "mcpu": "x86-64-v2"}, None) == ""
+
+
 def test_float16_that_a_device_lacks_is_one_sentence_with_what_to_forbid() -> None:
     rest = (
         ", and the search space asks for compression float16, channel_pruning+float16 there; forbid that with a "

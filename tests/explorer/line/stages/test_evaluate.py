@@ -18,7 +18,6 @@ from explorer.core.errors import StageFailed
 from explorer.core.settings import EvaluateSettings, MeasureSettings, QuantizeSettings
 from explorer.core.statistics import share_interval
 from explorer.line.prepared import Prepared
-from explorer.line.stages import evaluate
 from tests import torch_stages
 from tests.conftest import Compress
 
@@ -108,15 +107,17 @@ def test_a_part_of_the_images_is_enough_if_asked_for(
     assert widths[1] > 1.2 * widths[0]
 
 
-def test_drawn_images_have_every_class_and_follow_the_seed() -> None:
-    labels = np.repeat([0, 1, 2], [600, 300, 100])[np.random.default_rng(0).permutation(1000)]
-    indices = evaluate.draw(labels, 50, seed=1)
-    assert len(np.unique(indices)) == 50
-    assert np.abs(np.bincount(labels[indices]) - [30, 15, 5]).max() <= 1
-    np.testing.assert_array_equal(indices, evaluate.draw(labels, 50, seed=1))
-    assert not np.array_equal(indices, evaluate.draw(labels, 50, seed=2))
-    for count in (0, 1000, 2000):
-        np.testing.assert_array_equal(evaluate.draw(labels, count, seed=1), np.arange(1000))
+def test_torch_need_not_have_answered_more_than_is_evaluated(
+    digits: Artifact, trained: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
+) -> None:
+    part = torch_stages.compress(tmp_path, digits, trained, answered=100)
+    assert part.values["torch_accuracy"] != network.values["torch_accuracy"]
+    whole, same = (
+        evaluated(tmp_path / name, {"data": digits, "compress": own, **library}, images=100)
+        for name, own in (("whole", network), ("part", part))
+    )
+    assert whole.values == same.values
+    assert same.values["accuracy"] == part.values["torch_accuracy"]
 
 
 def test_another_networks_library_is_refused(

@@ -111,6 +111,9 @@ def test_numerics_are_what_decides_more_than_the_order_of_sums() -> None:
         plain,
     ]
     assert numerics(layers, target) == {"dtype": "float16", "layers": {"half": "float16", "wide": "float16, widened"}}
+    pairs = replace(plain, name="pairs", dtype="bfloat16", arithmetic="bfloat16 (sums in float32)")
+    widened = replace(pairs, arithmetic="float32 (the processor has none)")
+    assert numerics([plain, pairs], target) == numerics([plain, widened], target)
     layers.append(replace(plain, name="eight", dtype="int8"))
     assert numerics(layers, target)["dtype"] == "int8"
 

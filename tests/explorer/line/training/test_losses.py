@@ -64,7 +64,7 @@ def test_a_network_that_gives_no_tensor_of_an_images_answer_is_refused() -> None
     assert Loss("", Task(LABELS, 3)).wrong(torch.zeros(2, 4)) == "shape (2, 4) for 2 images instead of (2, 3)"
     assert Loss("", MAPS).wrong(torch.zeros(2, 3, 4, 4)) is None
     assert "which loss cross_entropy of masks needs" in (Loss("", MAPS).wrong(torch.zeros(2, 3)) or "")
-    assert Loss("", MAPS).wrong((1, 2)) == "a tuple; it must give one tensor"
+    assert Loss("", MAPS).wrong((1, 2)) == "a tuple instead of one tensor, (N, …)"
     assert Loss(f"{MODULE}:loss", PAIRS).wrong(torch.zeros(2, 7, 3)) is None, "its own loss takes any shape"
     assert "must give floats" in (Loss(f"{MODULE}:loss", PAIRS).wrong(torch.zeros(1, 2)) or "")
 
@@ -100,5 +100,5 @@ def test_the_mean_does_not_depend_on_the_batch() -> None:
             return torch.full((len(image), 2), 0.5)
 
     own = images(np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32))
-    means = [Loss("", PAIRS).mean(Constant(), own, batch) for batch in (1, 3, 7)]
+    means = [Loss("", PAIRS).mean(Constant(), own, np.arange(7), batch) for batch in (1, 3, 7)]
     assert means == pytest.approx([float(((own.labels - 0.5) ** 2).mean())] * 3)
