@@ -176,6 +176,11 @@ def takes_channel_multiple(compression: str) -> bool:
     return any("channel_multiple" in names for names in options)
 
 
+def takes_onnx(part: str) -> bool:
+    """Tell whether a part of a compression can be had of an ONNX file, which PyTorch cannot train."""
+    return not _changes(part) or bool(plugins.literal("compression", part, "TAKES_ONNX", default=False))
+
+
 def is_tuned(trials: int, seconds: int) -> bool:
     """Tell whether a budget for the tuner is above 0, so that `tuner` exists."""
     return trials > 0 or seconds > 0
@@ -235,6 +240,22 @@ def _axes_that_exist(c: Configuration) -> str | None:
     return None
 
 
+def _onnx_is_not_built(c: Configuration) -> str | None:
+    """An ONNX file has its network as it is: nothing builds it wider, narrower or to be trained."""
+    if not plugins.is_onnx(c.model):
+        return None
+    if c.width != 1:
+        return f"model {c.model} is an ONNX file, whose network has one width; allowed: width 1"
+    for part in parts(c.compression):
+        if not takes_onnx(part):
+            able = [name for name in plugins.names("compression") if takes_onnx(name)]
+            return (
+                f"model {c.model} is an ONNX file, and {part} needs a model in PyTorch; allowed: {', '.join(able)}, "
+                "or a constraint that forbids the two together"
+            )
+    return None
+
+
 def _csr_needs_zeros(c: Configuration) -> str | None:
     if c.format == "csr" and "weight_pruning" not in parts(c.compression):
         return f"format csr needs weight_pruning: {c.compression} leaves no zeros to skip"
@@ -263,6 +284,7 @@ RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _parts_combine,
     _devices_differ,
     _axes_that_exist,
+    _onnx_is_not_built,
     _csr_needs_zeros,
     _algorithm_has_format,
     _algorithm_has_dtype,

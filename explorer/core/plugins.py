@@ -42,6 +42,8 @@ SIGNATURES = {
     "compression": ("model", "ratio", "example", "fine_tune"),
 }
 
+ONNX = "onnx:"  # what the name of a model begins with that is an ONNX file
+
 # Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse
 # at once raise SystemError; tests/test_workarounds.py
 _PARSING = threading.Lock()
@@ -56,16 +58,22 @@ def names(kind: str) -> tuple[str, ...]:
 
 def is_custom(name: str) -> bool:
     """Tell whether `name` is the user's own, written ``module:function``."""
-    return ":" in name
+    return ":" in name and not is_onnx(name)
+
+
+def is_onnx(name: str) -> bool:
+    """Tell whether model `name` is an ONNX file, written ``onnx:path``."""
+    return name.startswith(ONNX)
 
 
 @cache
 def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
     """Return the value of the top-level literal `constant` in the plug-in's source, without importing it.
 
-    A plug-in of the user's own (``module:function``) and one that does not define the constant give `default`.
+    A plug-in of the user's own (``module:function``), an ONNX file and one that does not define the constant give
+    `default`.
     """
-    if is_custom(name):
+    if ":" in name:
         return default
     for node in _body(kind, name):
         match node:

@@ -1,19 +1,19 @@
 """Space → the files and code that its trials take from outside of the line, as artifacts keyed by their contents.
 
-These are the files of data sets, initial weights, and code of the user's own. The explorer looks at all of them before
-it computes anything.
+These are the files of data sets, initial weights, ONNX files, and code of the user's own. The explorer looks at all of
+them before it computes anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, parts
 from explorer.core.errors import SpaceError, StageFailed
-from explorer.inputs import initial_weights, own_code
+from explorer.inputs import initial_weights, onnx_files, own_code
 from explorer.inputs.dataset_files import has_files, source
 from explorer.inputs.initial_weights import Start
 from explorer.inputs.own_code import Trying
@@ -37,16 +37,19 @@ class ExternalInputs:
         ``module:function`` → the folder that its module is imported from.
     tried
         Those of the code that were imported and called just now.
+    onnx
+        ``onnx:path`` → that file.
     """
 
     datasets: Mapping[str, Artifact]
     weights: Mapping[Start, Artifact]
     code: Mapping[str, Artifact]
     tried: frozenset[str] = frozenset()
+    onnx: Mapping[str, Artifact] = field(default_factory=dict)
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
-        model = self._code(c.model)
+        model = {"network": self.onnx[c.model]} if plugins.is_onnx(c.model) else self._code(c.model)
         start = self.weights.get((c.dataset, c.model, c.width))
         return {
             "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
@@ -58,7 +61,7 @@ class ExternalInputs:
         """Return everything but the space that a study's answers depend on: description → digest of the contents."""
         files = {name: found for name, found in self.datasets.items() if has_files(name)}
         weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
-        named = {"files of data set": files, "weights of": weights, "code of": self.code}
+        named = {"files of data set": files, "weights of": weights, "code of": self.code, "file of": self.onnx}
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
 
     def _code(self, *names: str) -> dict[str, Artifact]:
@@ -76,7 +79,8 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     with Trying(space, workspace) as trying:
         code = own_code.find(space, workspace, {name: found.path for name, found in datasets.items()}, trying)
-    return ExternalInputs(datasets, initial_weights.find(space, workspace), code, frozenset(trying.tried))
+    weights, onnx = initial_weights.find(space, workspace), onnx_files.find(space, workspace)
+    return ExternalInputs(datasets, weights, code, frozenset(trying.tried), onnx)
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
@@ -88,7 +92,7 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     ------
     SpaceError
         If code cannot be imported, a function is missing or cannot be called as the explorer does, a file holds no
-        weights, or a data set's folders are not those of its classes.
+        weights, an ONNX file no network for the data sets, or a data set's folders are not those of its classes.
     """
     calls: list[tuple[str, str, dict[str, str]]] = [
         (f"data set {name}: ", f"explorer.datasets.{name}:check", {"root": str(found.path)})
@@ -101,6 +105,7 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
         for kind, name in dict.fromkeys(own_code.named(space)):
             if name not in external.tried:
                 trying(Asked(kind, name, [str(external.code[name].path)], []))
+    onnx_files.check(space, external.onnx, external.datasets, workspace)
     if not calls:
         return
     with temporary("torch", "check", workspace.logs) as worker:

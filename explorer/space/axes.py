@@ -152,13 +152,14 @@ class _Reader:
             raise self._file.error(f"axis {self._name} takes names, not {item!r}", *at)
         known = known_choices(self._name, self._devices)
         for part in parts(item) if self._name == "compression" else (item,):
-            if part not in known and not (self._name in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", part)):
+            if part not in known and not _is_named_elsewhere(self._name, part):
                 if item == "all":
                     raise self._file.error(f"'all' stands alone: write {self._name} = \"all\"", *at)
                 if self._name == "device":
                     continue
+                hint = f"; an ONNX file is written '{plugins.ONNX}{part}'" if part.endswith(".onnx") else ""
                 raise self._file.error(
-                    f"unknown {self._name} '{part}' on axis {self._name}{did_you_mean(part, known)}", *at
+                    f"unknown {self._name} '{part}' on axis {self._name}{hint or did_you_mean(part, known)}", *at
                 )
         return item
 
@@ -221,6 +222,13 @@ class _Reader:
             kind = "integer" if integer else "number"
             raise self._file.error(f"axis {self._name}: step is a positive {kind}, not {step!r}", *at, "step")
         return step
+
+
+def _is_named_elsewhere(axis: str, name: str) -> bool:
+    """Tell whether `name` may be the user's own or, of a model, an ONNX file, which are looked at later."""
+    if plugins.is_onnx(name):
+        return axis == "model" and name != plugins.ONNX
+    return axis in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", name) is not None
 
 
 def _steps(numbers: Range, *, integer: bool) -> tuple[int | float, ...]:
