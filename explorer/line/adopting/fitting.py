@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from explorer.core.errors import ExplorerError
 from explorer.line.adopting.reading import STANDARD, named, opset
@@ -20,6 +22,8 @@ INPUT, OUTPUT = "image", "logits"
 CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # permutations that lead there
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 SHAPED = {"Reshape": 1, "Resize": 3, "Expand": 1}  # operators that take a shape as an input, and which one
+EXPORT_AGAIN = "export it for one image, or for any number"
+ROUNDING = 1e-3  # of the largest output
 MOST_FOLDED = 1 << 28  # numbers in a constant that is computed of others, such as a transposed weight
 
 Shape = tuple[int, int, int]
@@ -39,16 +43,19 @@ def fit(model: onnx.ModelProto, shape: Shape, classes: int) -> onnx.ModelProto:
     network.CopyFrom(model)
     graph = network.graph
     is_last = _has_channels_last(source, shape)
-    _fix_batch(graph, source)
+    batch = next(iter(_sizes(source)), None) or 1
+    if batch > 1:
+        _take_one(graph, batch)
     _rename(graph, {source.name: INPUT, answer.name: OUTPUT})
     if is_last:
         _turn(graph)
     del graph.input[:], graph.output[:], graph.value_info[:]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, (1, *shape)))
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None))
-    network = _simplified(network, shape)
-    _check_operators(network)
-    return _with_classes(network, classes)
+    network = _with_classes(_simplified(network, shape), classes, batch)
+    if batch > 1 and not _answers_alike(model, network, batch, is_last):
+        raise ExplorerError(f"the network takes {batch} images at once and answers one alone otherwise; {EXPORT_AGAIN}")
+    return network
 
 
 def _only(values: Iterable[onnx.ValueInfoProto], kind: str) -> onnx.ValueInfoProto:
@@ -87,11 +94,8 @@ def _text(sizes: Sizes) -> str:
     return "x".join("?" if size is None else str(size) for size in sizes)
 
 
-def _fix_batch(graph: onnx.GraphProto, source: onnx.ValueInfoProto) -> None:
-    """Make shapes that a network for a fixed number of images leads to those for one image."""
-    batch = next(iter(_sizes(source)), None)
-    if batch is None or batch == 1:
-        return
+def _take_one(graph: onnx.GraphProto, batch: int) -> None:
+    """Make the shapes that a network for `batch` images leads to those for one image."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for number, node in enumerate(graph.node):
         at = SHAPED.get(node.op_type, len(node.input))
@@ -156,23 +160,37 @@ def _simplified(network: onnx.ModelProto, shape: Shape) -> onnx.ModelProto:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
         network = optimizer.optimize(network, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
-        return onnx.shape_inference.infer_shapes(network, check_type=True, strict_mode=True, data_prop=True)
+        network = onnx.shape_inference.infer_shapes(network, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # either raises errors of several kinds
         said = " ".join(str(error).split()) or type(error).__name__
         raise ExplorerError(f"the network cannot take an image of {_text(shape)}: {said}") from error
-
-
-def _check_operators(network: onnx.ModelProto) -> None:
-    """Raise ExplorerError if the network takes one of several ways."""
     for node in network.graph.node:
         if node.op_type in CONTROL_FLOW and node.domain in STANDARD:
-            raise ExplorerError(
-                f"the network has {named(node)}, which computes other operators again or perhaps; allowed: "
-                "networks without control flow"
-            )
+            raise ExplorerError(f"the network has control flow, {named(node)}; allowed: operators that all run, once")
+    return network
 
 
-def _with_classes(network: onnx.ModelProto, classes: int) -> onnx.ModelProto:
+def _answers_alike(model: onnx.ModelProto, network: onnx.ModelProto, batch: int, is_last: bool) -> bool:
+    """Tell whether `network` computes of images one by one what `model` computes of `batch` of them at once."""
+    sizes = [size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim]
+    images = np.random.default_rng(0).standard_normal((batch, *sizes[1:])).astype(np.float32)
+    whole: Any = ReferenceEvaluator(model)
+    try:
+        given = images.transpose(CHANNELS_LAST) if is_last else images
+        together = whole.run(None, {model.graph.input[0].name: given})[0].reshape(batch, -1)
+    except Exception as error:  # an operator that onnx has not in NumPy
+        raise ExplorerError(
+            f"onnx's own operators do not compute the network: {' '.join(str(error).split())}"
+        ) from error
+    single: Any = ReferenceEvaluator(network)
+    try:
+        alone = np.concatenate([single.run(None, {INPUT: image[np.newaxis]})[0] for image in images])
+    except Exception:  # shapes that fit the others alone
+        return False
+    return together.shape == alone.shape and bool(np.allclose(together, alone, atol=ROUNDING * np.abs(together).max()))
+
+
+def _with_classes(network: onnx.ModelProto, classes: int, batch: int) -> onnx.ModelProto:
     """Return the network with outputs of shape (1, classes)."""
     output = network.graph.output[0]
     sizes = _sizes(output) if output.type.tensor_type.HasField("shape") else []
@@ -185,8 +203,14 @@ def _with_classes(network: onnx.ModelProto, classes: int) -> onnx.ModelProto:
         raise ExplorerError(f"the network tells {sizes[1]} classes apart, and the data set has {classes}")
     if sizes != [1, classes]:
         known = f"of shape {_text(sizes)}" if sizes else "whose shape is not known"
-        raise ExplorerError(f"the network has an output {known} for an image; allowed: 1x{classes}")
+        hint = f"; the network takes {batch} at once: {EXPORT_AGAIN}" if batch > 1 else ""
+        raise ExplorerError(f"the network has an output {known} for an image; allowed: 1x{classes}{hint}")
     del network.graph.output[:]
     network.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (1, classes)))
     assert opset(network), "the optimizer keeps the version of the operators"
-    return onnx.shape_inference.infer_shapes(network, data_prop=True)
+    network = onnx.shape_inference.infer_shapes(network, data_prop=True)
+    try:
+        onnx.checker.check_model(network)
+    except onnx.checker.ValidationError as error:
+        raise ExplorerError(f"the network is no valid ONNX: {' '.join(str(error).split())}") from error
+    return network
