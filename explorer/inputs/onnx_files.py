@@ -62,13 +62,15 @@ def _looks(dataset: str, space: Space, root: Path) -> tuple[str, int, Sequence[i
 
 
 def _path(model: str, space: Space) -> Path:
-    """Return where the file lies; relative paths start from the space's folder."""
-    path = space.path.parent / model.removeprefix(plugins.ONNX)
-    if path.is_file():
-        return path.absolute()
-    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.onnx")], n=1)
+    """Return where the file lies; relative paths start from the space's folder or, as code's do, from this process's."""
+    name = model.removeprefix(plugins.ONNX)
+    places = [folder / name for folder in (space.path.parent, Path.cwd())]
+    found = next((path.absolute() for path in places if path.is_file()), None)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(places[0].name, [other.name for other in places[0].parent.glob("*.onnx")], n=1)
     hint = f"; did you mean '{near[0]}'?" if near else "; its path starts from the folder of the search space"
-    raise SpaceError(f"{space.path}: model {model}: there is no file {path}{hint}")
+    raise SpaceError(f"{space.path}: model {model}: there is no file {places[0]}{hint}")
 
 
 def _artifact(path: Path, workspace: Workspace) -> Artifact:
