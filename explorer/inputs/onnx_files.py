@@ -62,7 +62,7 @@ def _looks(dataset: str, space: Space, root: Path) -> tuple[str, int, Sequence[i
 
 
 def _path(model: str, space: Space) -> Path:
-    """Return where the file lies; relative paths start from the space's folder or, as code's do, from this process's."""
+    """Return where the file lies; from the space's folder or, as code's may, from this process's."""
     name = model.removeprefix(plugins.ONNX)
     places = [folder / name for folder in (space.path.parent, Path.cwd())]
     found = next((path.absolute() for path in places if path.is_file()), None)
