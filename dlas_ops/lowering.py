@@ -47,7 +47,8 @@ def lower(model: onnx.ModelProto, target: Target, choices: Choices, dtype: str) 
             transform.DeadCodeElimination(),
         ]
         module = tvm.transform.Sequential(passes)(module)
-    return Lowered(module, _with_programs(context.layers, context.layer_of, module))
+    layers = _with_programs(context.layers, context.layer_of, module)
+    return Lowered(module, [layer for index, layer in enumerate(layers) if index not in context.taken_in])
 
 
 def calls(module: IRModule) -> list[tuple[str, list[Expr]]]:

@@ -8,6 +8,7 @@
 
 from explorer.bundling import bundle, verify
 from explorer.devices import add_device, check_device
+from explorer.networks import check_weights, list_models
 from explorer.profiling import explain, profile
 from explorer.reading import (
     DEFAULT_WORKSPACE,
@@ -36,6 +37,7 @@ __all__ = [
     "best",
     "bundle",
     "check_device",
+    "check_weights",
     "compare",
     "count",
     "draw",
@@ -46,6 +48,7 @@ __all__ = [
     "front",
     "grid",
     "layers",
+    "list_models",
     "measure",
     "menu",
     "nearest",

@@ -53,6 +53,8 @@ NOT_RUN = {
     "TVM_NUM_THREADS=4 python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key rpi4 --port 9090 "
     "--port-end 9199": "runs for ever; its options are checked here",
     "dlas devices --add rpi4 --tracker 192.168.1.10:9190": "needs a board; test_devices adds this machine",
+    "dlas weights resnet18.pt --model resnet18": "needs a checkpoint; test_networks has one",
+    "dlas weights resnet18.pt --model resnet18 --width 0.5 --classes 10 --shape 3x32x32 --json": "likewise",
     "dlas profile 0": "compiles and measures for half a minute; test_profiling does",
     "dlas profile 0 --figure flame.html --overlay layers.json": "likewise",
     "dlas profile 0 --json": "likewise",

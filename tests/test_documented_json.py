@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 import explorer
 from explorer.bundles.verdict import Verdict
@@ -238,6 +239,18 @@ def test_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     continuous = make(tmp_path / "c", {**SMALL, "ratio": {"low": 0.3, "high": 0.9}}).path
     found.check({"space": {"axes": answer(capsys, "spaces", continuous)["space"]["axes"]}})
     assert found.unseen() == set()
+
+
+def test_models_and_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = Fields(table("## Other commands", "models: "))
+    found.check(answer(capsys, "models"))
+    assert found.unseen() == set()
+    compared = Fields(table("## Other commands", "weights: "))
+    torch.save({"state_dict": {"other": torch.zeros(3)}}, tmp_path / "a.pt")
+    whole = document(capsys, "weights", tmp_path / "a.pt", "--model", "vgg16", "--width", 0.1, code=2)
+    assert whole["error"]["message"] == f"a.pt does not fit the model: {whole['result']['comparison']['why_not']}"
+    compared.check(whole["result"])
+    assert compared.unseen() == set()
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ def test_optuna_still_computes_steps_in_binary() -> None:
 
 
 def test_torchvision_still_renames_the_layers_of_its_densenets_weights() -> None:
-    """`explorer.line.training.weights` does so, too."""
+    """`explorer.line.training.weight_files` does so, too."""
     from torchvision.models import densenet
 
     assert r"denselayer\d+\.(?:norm|relu|conv))\." in inspect.getsource(densenet._load_state_dict)
@@ -368,7 +368,7 @@ sys.exit(os.sched_getaffinity(0) == before)
 
 @pytest.mark.nightly
 def test_torch_pruning_still_removes_the_first_groups_inputs_from_every_group() -> None:
-    """`explorer.compression.channel_pruning`: torch-pruning 1.6.1, of which grouped convolutions lose equal places."""
+    """`explorer.compression._narrowing`: torch-pruning 1.6.1, of which grouped convolutions lose equal places."""
     script = """
 import sys, torch, torch_pruning
 layer = torch.nn.Conv2d(8, 8, 1, groups=2)
@@ -449,3 +449,22 @@ def test_pillow_still_turns_no_negative_of_16_bits(tmp_path: Path) -> None:
         with Image.open(tmp_path / "white.tif") as image:
             shown[dtype] = image.getpixel((0, 0))
     assert shown == {"uint8": 255, "uint16": 0}
+
+
+@pytest.mark.nightly
+def test_torch_still_folds_a_batch_norm_once_for_each_call_of_its_layer() -> None:
+    """`explorer.line.training.folding` folds it once, or not at all."""
+    script = """
+import sys, torch
+from torch.fx.experimental.optimization import fuse
+class Recurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.norm = torch.nn.Conv2d(4, 4, 1), torch.nn.BatchNorm2d(4, affine=False)
+        self.norm.running_var.fill_(0.25)
+    def forward(self, images):
+        return self.norm(self.layer(self.norm(self.layer(images))))
+model, images = Recurrent().eval(), torch.ones(1, 4, 2, 2)
+sys.exit(torch.allclose(fuse(model)(images), model(images)))
+"""
+    assert run(script).returncode == 0

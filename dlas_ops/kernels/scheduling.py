@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
-from dlas_ops.kernels.operators import dense, depthwise, general, grouped, layout, pooling
+from dlas_ops.kernels.operators import depthwise, general, grouped, layout, pooling, product
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
-from dlas_ops.passes import bfloat_products, permutation
+from dlas_ops.passes import bfloat_products, permutation, vector_math
+from dlas_ops.passes.lanes import LANES
 from dlas_ops.passes.work_groups import excess
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
@@ -37,7 +38,7 @@ class Kind(NamedTuple):
 _KINDS = {
     "depthwise": Kind(depthwise.schedule, depthwise.tunables),
     "grouped": Kind(grouped.schedule, grouped.tunables),
-    "dense": Kind(dense.schedule, dense.tunables),
+    "product": Kind(product.schedule, product.tunables),
     "mean": Kind(pooling.schedule_mean),
     "copy": Kind(layout.schedule),
     "scalar_copy": Kind(layout.schedule_scalar),
@@ -45,7 +46,7 @@ _KINDS = {
 _GPU_KINDS = {
     "depthwise": Kind(depthwise.schedule_gpu, depthwise.tunables_gpu),
     "grouped": Kind(grouped.schedule_gpu, grouped.tunables_gpu),
-    "dense": Kind(dense.schedule_gpu, dense.tunables_gpu),
+    "product": Kind(product.schedule_gpu, product.tunables_gpu),
     "mean": Kind(pooling.schedule_mean_gpu),
     "copy": Kind(layout.schedule_gpu),
     "scalar_copy": Kind(layout.schedule_scalar_gpu),
@@ -64,7 +65,8 @@ def schedule(module: IRModule, target: Target, scheduled: Mapping[str, PrimFunc]
     given = dict(scheduled)
     result = tvm.IRModule(dict(module.functions.items()), attrs=module.attrs)
     for variable, function in _programs(module):
-        done = given.pop(str(variable.name_hint), None) or schedule_function(function, processor)
+        done = given.pop(str(variable.name_hint), None)
+        done = vector_math.marked(done) if done is not None else schedule_function(function, processor)
         # Else TVM's pipeline for GPUs schedules it once more, where one of its own rules takes it for a matrix product.
         result[variable] = done.with_attr("tirx.is_scheduled", True) if isinstance(processor, Gpu) else done
     if given:
@@ -113,6 +115,7 @@ def note_of(function: PrimFunc) -> str:
 
 
 def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) -> PrimFunc:
+    function = vector_math.marked(function)
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))
     if found := _annotated(sch, processor):
         block, kind = found
@@ -123,6 +126,7 @@ def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) 
             general.schedule_gpu(sch, processor)
         else:
             general.schedule(sch, processor)
+            return permutation.marked(sch.mod["main"]).with_attr(LANES, processor.lanes())
     if isinstance(processor, Gpu) and is_sparse(function):
         return thread_sums.simplified(sch.mod)["main"]
     return bfloat_products.marked(permutation.marked(sch.mod["main"]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Key: TypeAlias = tuple[tuple[int, ...], int]
 
 # Workaround: TVM 0.27: its ONNX front end drops the names of weights; tests/test_workarounds.py
-OPERATORS = ("Conv", "Gemm", "MatMul")
+OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class WeightNames:

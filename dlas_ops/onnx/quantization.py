@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,11 +22,15 @@ Range = tuple[float, float]
 # Compiles a network for this machine: a batch → its outputs, in the order of the network's.
 Runner: TypeAlias = Callable[[onnx.ModelProto], Callable[[Array], Sequence[Array]]]
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
 # Their outputs are values of their inputs, hence stand on the same scale.
 SAME_RANGE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 # They become bounds of the operator before them.
 BOUNDS = ("Relu", "Clip")
+# What they make is tokens or the like, which only weights are multiplied with as 8-bit integers: the sums that run
+# through a transformer lose too much in them.
+TOKENS = ("MatMul", "LayerNormalization", "Softmax")
 QUANTIZED = (
     *WEIGHTED, *SAME_RANGE, *BOUNDS, "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean",
     "Sigmoid", "HardSigmoid", "HardSwish",
@@ -111,11 +116,11 @@ def _run(model: onnx.ModelProto, names: list[str], images: Array, runner: Runner
 
 
 def _activations(model: onnx.ModelProto) -> list[str]:
-    """Return the tensors to quantize: what quantized operators read, but for what a bound follows at once."""
+    """Return the tensors to quantize: what quantized operators read, but for what a bias or a bound follows at once."""
     graph, constants = model.graph, _constants(model)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     floats = {
-        info.name
+        info.name: len(info.type.tensor_type.shape.dim)
         for info in (*inferred.value_info, *inferred.input, *inferred.output)
         if info.type.tensor_type.elem_type == TensorProto.FLOAT
     }
@@ -124,15 +129,50 @@ def _activations(model: onnx.ModelProto) -> list[str]:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     produced = {name: node for node in graph.node for name in node.output}
-    outputs = {output.name for output in graph.output}
+    outputs, tokens = {output.name for output in graph.output}, _tokens(graph)
     found = []
     for name in [*(source.name for source in _inputs(model)), *produced]:
-        reading = [node.op_type for node in readers.get(name, [])]
-        bounded = len(reading) == 1 and reading[0] in BOUNDS and name in produced and name not in outputs
-        bounded = bounded and produced[name].op_type in QUANTIZED
-        if name in floats and name not in constants and not bounded and set(reading) & set(QUANTIZED):
+        reading = readers.get(name, [])
+        taken_in = len(reading) == 1 and name in produced and name not in outputs
+        taken_in = taken_in and _takes_in(reading[0], produced[name], constants)
+        reads = any(_reads_integers(node, name, floats.get(name, 0), constants, tokens) for node in reading)
+        if name in floats and name not in constants and not taken_in and reads:
             found.append(name)
     return found
+
+
+def _tokens(graph: onnx.GraphProto) -> set[str]:
+    """Return the tensors that a convolution has not made, and `TOKENS` has, or that are computed of such."""
+    found: set[str] = set()
+    for node in graph.node:
+        if node.op_type in TOKENS or (node.op_type != "Conv" and found.intersection(node.input)):
+            found.update(node.output)
+    return found
+
+
+def _takes_in(node: onnx.NodeProto, before: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
+    """Tell whether `node` is a bound or the bias of the operator `before` it, which does both at once."""
+    if node.op_type in BOUNDS:
+        return before.op_type in QUANTIZED
+    weighted = before.op_type == "MatMul" and before.input[1] in constants
+    return weighted and node.op_type == "Add" and any(name in constants for name in node.input)
+
+
+def _reads_integers(
+    node: onnx.NodeProto, name: str, rank: int, constants: Mapping[str, NDArray[Any]], tokens: set[str]
+) -> bool:
+    """Tell whether `node` reads the tensor `name`, of so many axes, as 8-bit integers."""
+    if node.op_type in WEIGHTED:
+        weight = constants.get(node.input[1])
+        return node.input[0] == name and weight is not None and _is_one_matrix(node, weight)
+    if node.op_type not in QUANTIZED or tokens.intersection(node.output):
+        return False
+    return rank == 4 or node.op_type in (*SAME_RANGE, *BOUNDS)
+
+
+def _is_one_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> bool:
+    """Tell whether `weight` is of a convolution, or one matrix and not several."""
+    return node.op_type == "Conv" or (weight.ndim >= 2 and prod(weight.shape[:-2]) == 1)
 
 
 class _Writer:
@@ -191,11 +231,11 @@ class _Writer:
 
     def _weights(self, node: onnx.NodeProto, written: onnx.NodeProto) -> None:
         """Quantize the weights and the bias that `node` owns, and let `written` read them."""
-        attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        attributes = _attributes(node)
         weight = self.constants[node.input[1]]
         if weight.ndim < 2 or attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
             return
-        axis = 0 if node.op_type == "Conv" or attributes.get("transB") else weight.ndim - 1
+        axis = _output_axis(node, weight.ndim)
         others = tuple(each for each in range(weight.ndim) if each != axis)
         data = self.scales[node.input[0]][0]
         scale = np.abs(weight).max(axis=others) / np.float32(127)
@@ -233,7 +273,7 @@ def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     result.CopyFrom(model)
     graph, constants = result.graph, _constants(model)
     uses = Counter([name for node in graph.node for name in node.input] + [output.name for output in graph.output])
-    convolutions = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
+    convolutions = {node.output[0]: node for node in graph.node if node.op_type in CONVOLUTIONS}
     kept: list[onnx.NodeProto] = []
     for node in graph.node:
         conv = convolutions.get(node.input[0]) if node.op_type == "BatchNormalization" else None
@@ -247,8 +287,7 @@ def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
         bias = constants[conv.input[2]] if len(conv.input) > 2 else 0.0
         # Named after the layer's own weights, which nothing else reads any more, unless two layers share them.
         weight = conv.input[1] if uses[conv.input[1]] == 1 else f"{conv.input[1]}_of_{node.output[0]}"
-        folded = constants[conv.input[1]] * factor.reshape(-1, 1, 1, 1)
-        constants[weight] = folded.astype(np.float32)
+        constants[weight] = _scaled(conv, constants[conv.input[1]], factor)
         constants[f"{weight}_bias"] = (beta + (bias - mean) * factor).astype(np.float32)
         conv.input[1:] = [weight, f"{weight}_bias"]
         conv.output[0] = node.output[0]
@@ -258,6 +297,27 @@ def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend(node for node in nodes if node.op_type != "Constant")
     graph.initializer.extend(numpy_helper.from_array(constants[name], name) for name in constants if name in used)
     return onnx.shape_inference.infer_shapes(result)
+
+
+def _scaled(conv: onnx.NodeProto, weight: Array, factor: NDArray[np.float64]) -> Array:
+    """Return the weights of a convolution that yields `factor`, one number per channel, times as much."""
+    if conv.op_type == "Conv":
+        return (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+    groups = _attributes(conv).get("group", 1)  # transposed: (inputs, outputs of a group, …)
+    by_group = weight.reshape(groups, -1, *weight.shape[1:]) * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
+    return np.asarray(by_group.reshape(weight.shape), np.float32)
+
+
+def _output_axis(node: onnx.NodeProto, rank: int) -> int:
+    """Return the axis of the output channels of the weights of `node`, which have `rank` axes."""
+    if node.op_type == "ConvTranspose":
+        return 1
+    return 0 if node.op_type == "Conv" or _attributes(node).get("transB") else rank - 1
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the attributes that `node` states, by name."""
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:

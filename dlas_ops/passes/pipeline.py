@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, Pass, PassContext, PrimFunc, Stmt
 from dlas_ops.passes.bfloat_products import with_products
+from dlas_ops.passes.lanes import LANES, in_lanes
 from dlas_ops.passes.permutation import permuted
 from dlas_ops.passes.prefetching import prefetched
+from dlas_ops.passes.vector_math import vectorized
 
 tirx = tvm.tirx
 
@@ -55,11 +57,42 @@ def sums_on_stack(function: PrimFunc) -> PrimFunc:
     return function.with_body(_on_stack(function.body))
 
 
-def _pipeline() -> tuple[Callable[[], Pass], Callable[[], Pass], Callable[[], Pass]]:
-    lower, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
+def _early() -> Pass:
+    """Return TVM's passes from blocks to loops over flat buffers, in its order: those before it makes vectors."""
+    s_tir = tvm.s_tir.transform
+    return tvm.transform.Sequential(
+        [
+            s_tir.CanonicalizeLoop(),
+            s_tir.LowerInitBlock(),
+            s_tir.PlanAndUpdateBufferAllocationLocation(),
+            s_tir.ConvertBlocksToOpaque(),
+            s_tir.CompactBufferAllocation(),
+            s_tir.LowerMatchBuffer(),
+            s_tir.StmtSimplify(),
+            s_tir.LowerOpaqueBlock(),
+            tirx.transform.FlattenBuffer(),
+            tirx.transform.NarrowDataType(32),
+            s_tir.StmtSimplify(),
+        ]
+    )
+
+
+def _loops_in_lanes(module: IRModule, _context: PassContext) -> IRModule:
+    """Return `module` with the programs that ask for it lowered to loops, and these in vectors."""
+    asking = {var: function for var, function in module.functions.items() if LANES in (function.attrs or {})}
+    if not asking:
+        return module
+    made = tvm.transform.Sequential([_early(), _for_functions(in_lanes)])(tvm.IRModule(asking))
+    return tvm.IRModule({**dict(module.functions.items()), **dict(made.functions.items())}, attrs=module.attrs)
+
+
+def _pipeline() -> tuple[Pass, Callable[[], Pass], Callable[[], Pass]]:
+    lower_blocks, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
+    loops_in_lanes = tvm.transform.module_pass(_loops_in_lanes, opt_level=0, name="loops_in_lanes")
+    lower = tvm.transform.Sequential([loops_in_lanes, lower_blocks])
 
     def finalize() -> Pass:
-        own = [_for_functions(rewrite) for rewrite in (sums_on_stack, prefetched, permuted, with_products)]
+        own = [_for_functions(rewrite) for rewrite in (sums_on_stack, prefetched, permuted, vectorized, with_products)]
         return tvm.transform.Sequential([*own, finalize_host()])
 
     return lower, finalize, finalize_device

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Required, TypedDict
+
+from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.dimensions import Window, conv_of
+from dlas_ops.kernels.shared.transposed import Transposed
+
+# Schedules of their own that run convolutions for which there is no algorithm.
+OWN = ("depthwise/dense", "grouped/dense")
 
 
 class Precision(TypedDict, total=False):
@@ -37,13 +44,14 @@ class Layer:
     Attributes
     ----------
     name : the ONNX weight's name or, without weights, the operator with a running number
-    operator : conv2d, depthwise_conv2d, grouped_conv2d, dense, max_pool2d, …
+    operator : conv2d, depthwise_conv2d, grouped_conv2d, conv1d, conv_transpose2d, dense, max_pool2d, …
     input, weight, output : shapes as in the ONNX model; an operator without weights has an empty `weight`
     stride, padding, dilation, groups : as in ONNX; empty and 1 where they do not apply
     macs : multiply-accumulates of one run
+    nonzeros : weights that are not zero, as the network has them; 0 for an operator without
     stored_bytes : size of the weights as the kernel reads them: packed, padded or transformed, in their dtype; in csr
         the values with their indices and pointers. Biases do not count
-    asked, ran : "algorithm/format"
+    asked, ran : "algorithm/format"; the same where no algorithm can be asked for, as of a depthwise convolution
     dtype : dtype of the weights and the input as stored
     arithmetic : dtype of the products, with the dtype of their sums where it differs, and the reason where it is not
         `dtype`
@@ -75,11 +83,29 @@ class Layer:
     program: str = ""
     call: int = -1
     note: str = ""
+    nonzeros: int = 0
 
     @property
     def as_asked(self) -> bool:
         """Whether the layer runs as asked."""
         return not self.reason
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether an algorithm could be asked for."""
+        return "/" in self.asked and not (self.asked == self.ran and self.ran in OWN)
+
+    @property
+    def conv(self) -> Conv:
+        """The two-dimensional convolution that computes a convolution of any kind."""
+        begin, end = self.padding[: len(self.stride)], self.padding[len(self.stride) :]
+        window = Window(self.weight[2:], self.stride, begin, end, self.dilation)
+        if "transpose" not in self.operator:
+            return conv_of(self.input, self.weight[0], window, self.groups)
+        form = Transposed(self.input[2:], window, (0,) * len(begin), self.groups)
+        added = tuple(size - own for size, own in zip(self.output[2:], form.output(), strict=True))
+        form = replace(form, output_padding=added)
+        return conv_of(self.input, self.output[1] * form.phases, form.ordinary(), self.groups)
 
     def to_json(self) -> dict[str, object]:
         """Return the layer as plain JSON values."""

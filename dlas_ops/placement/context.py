@@ -13,6 +13,7 @@ from dlas_ops.kernels.operators import layout, points_innermost
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE, NARROW
+from dlas_ops.kernels.shared.dimensions import constant_maps, maps_of
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement.account import Layer, LayerFields, Precision
 from dlas_ops.placement.graph import Recorder
@@ -39,10 +40,13 @@ class Context:
 
     Attributes
     ----------
+    bound : variable of the network → what is bound to it
     values : variable of the network → the value that stands for it
     layers : the account of the operators placed so far
     recorder : gathers the layers that an algorithm can be chosen for, and the tensors where layouts meet
     growing : the concatenations that grow in place
+    line_of : call of the network that runs by the general schedule → position of its line in the account
+    taken_in : positions of such lines whose operators another one took in
     layer_of : constant of packed weights → position of its layer in the account
     """
 
@@ -52,15 +56,22 @@ class Context:
         self.cpu: Processor = describe(target)
         self.choices = choices
         self.narrow = narrow
+        bindings = (binding for block in module["main"].body.blocks for binding in block.bindings)
+        self.bound: dict[Expr, Expr] = {binding.var: binding.value for binding in bindings}
         self.values: dict[Expr, Value] = {}
         self.layers: list[Layer] = []
         self.recorder = Recorder()
         self.growing = Growing(module["main"])
         self.layer_of: dict[Expr, int] = {}
         self.builder: BlockBuilder = relax.BlockBuilder()
+        self.line_of: dict[Expr, int] = {}
+        self.taken_in: set[int] = set()
         self._names = names
+        self._realized: dict[Expr, Value] = {}
+        self._made: dict[Expr, Expr] | None = None
         self._conversions: dict[tuple[Expr, int], Var] = {}
         self._packed: list[Expr] = []  # the weights of the layer being placed
+        self._nonzeros = 0  # of these, as the network has them
 
     # The values of the network's expressions.
 
@@ -69,10 +80,24 @@ class Context:
         known = self.values.get(expression) if isinstance(expression, relax.Var) else None
         return known or Value(expression, shape_of(expression))
 
+    def made(self, variable: Expr) -> Expr | None:
+        """Return the expression of the network that is bound to `variable`, or None for an argument or a constant."""
+        if self._made is None:
+            blocks = self.module["main"].body.blocks
+            self._made = {binding.var: binding.value for block in blocks for binding in block.bindings}
+        return self._made.get(variable) if isinstance(variable, relax.Var) else None
+
     def value(self, expression: Expr) -> Value:
         """Return the value of an argument in the dtype that the network declares."""
         held = self.held(expression)
-        return realized(self.emit, held, dtype_of(expression)) if held.quantization else held
+        if not held.quantization:
+            return held
+        if held.dtype != "int32":
+            return realized(self.emit, held, dtype_of(expression))
+        # The sums of a layer become floats once for all that read them: only so is that a part of the layer.
+        if expression not in self._realized:
+            self._realized[expression] = realized(self.emit, held, dtype_of(expression))
+        return self._realized[expression]
 
     def rewritten(self, expression: Expr) -> Expr:
         """Return `expression` over plain tensors."""
@@ -171,11 +196,21 @@ class Context:
             return value.expression
 
         def pack(x: Tensor) -> Tensor:
+            held = x if value.block else layout.as_maps(x, value.shape)
             if block == POINTS:
-                return points_innermost.gather(x, value.shape, self.cpu)
-            return (points_innermost.scatter if value.block == POINTS else layout.pack)(x, value.shape, block)
+                return points_innermost.gather(held, value.maps, self.cpu)
+            return (points_innermost.scatter if value.block == POINTS else layout.pack)(held, value.maps, block)
 
         return self._converted(value, block, pack, "pack")
+
+    def mapped(self, value: Value) -> Expr:
+        """Return `value` unblocked, as NCHW maps."""
+        plain = self.plain(value)
+        if len(value.shape) == 4:
+            return plain
+        if len(value.shape) == 3:
+            return self.builder.emit(relax.op.reshape(plain, value.maps))
+        return self.emit(lambda x: layout.as_maps(x, value.shape), plain, name="maps", pattern=None)
 
     def in_blocks(self, value: Value) -> Expr:
         """Return `value` in the channel blocks that it is in or, if it is in none, those for its channels."""
@@ -195,8 +230,9 @@ class Context:
         `values`, so that the operator can be fused to it. Block 0 means that the values cannot broadcast.
         """
         whole = [value for value in values if value.shape == shape and value.block]
-        if not whole or len(shape) != 4:
+        if not whole:
             return [], 0, ""
+        maps = maps_of(shape)
         last = max(whole, key=lambda value: self.recorder.position(value.layer))
         block, layer = last.block, last.layer
         arguments = []
@@ -206,7 +242,7 @@ class Context:
                 arguments.append(relax.const(self._constant(array, shape, block)) if array.ndim else value.expression)
             elif not isinstance(value.expression.ty, relax.TensorType):  # a number, such as a bound of Clip
                 arguments.append(value.expression)
-            elif len(value.shape) == 4 and value.shape[1] == shape[1]:
+            elif len(value.shape) == len(shape) and value.shape[1] == shape[1] and value.maps[0] in (1, maps[0]):
                 stored = self.blocked(value, block, layer)
                 arguments.append(self.wide(value) if value.block == block else self.widened(stored))
             else:
@@ -214,10 +250,11 @@ class Context:
         return arguments, block, layer
 
     def _constant(self, array: Array, shape: Shape, block: int) -> Array:
-        """Return an array that broadcasts against NCHW of `shape` such that it does so in channel blocks or points."""
+        """Return an array that broadcasts against a tensor of `shape` such that it does so in blocks or points."""
+        maps = constant_maps(array, shape)
         if block == POINTS:
-            return points_innermost.constant(array, shape[2:], self.cpu)
-        return layout.pack_constant(array, block)
+            return points_innermost.constant(maps, maps_of(shape)[2:], self.cpu)
+        return layout.pack_constant(maps, block)
 
     # The account.
 
@@ -234,18 +271,24 @@ class Context:
     def name(self, operator: str, weight: Array | None = None) -> str:
         """Return the name of a new layer: that of `weight` in the model or, without one, the operator with a number."""
         number = sum(layer.operator == operator for layer in self.layers)
+        self._nonzeros = 0 if weight is None else int(np.count_nonzero(weight))
         return ("" if weight is None else self._names.take(weight)) or f"{operator}_{number}"
 
     def account(self, operator: str, input: Shape, weight: Shape, output: Shape, **fields: Unpack[LayerFields]) -> None:
         """Add a layer to the account; without `asked`, only the algorithm in `ran` could be asked for."""
-        stated: LayerFields = {"asked": fields["ran"], "name": self.name(operator), **fields}
+        stated: LayerFields = {"asked": fields["ran"], **fields}
+        if "name" not in stated:
+            stated |= {"name": self.name(operator)}
         if self.narrow and "dtype" not in fields:
             has = self.cpu.half if self.narrow == "float16" else self.multiplies_bfloat16
             lacks = f"the {'layer' if has else 'processor'} has no arithmetic in {self.narrow}"
             stated |= {"dtype": self.narrow, "arithmetic": f"float32 ({lacks})"}
         stored_bytes = sum(constant.value.numpy().nbytes for constant in self._packed)
         self.layer_of |= dict.fromkeys(self._packed, len(self.layers))
-        self._packed = []
         self.layers.append(
-            Layer(operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes, **stated)
-        )
+            Layer(
+                operator=operator, input=input, weight=weight, output=output, stored_bytes=stored_bytes,
+                nonzeros=self._nonzeros, **stated,
+            )
+        )  # fmt: skip
+        self._packed, self._nonzeros = [], 0

@@ -169,7 +169,7 @@ class Recorder:
 
     def reads(self, value: Value, layer: str | None) -> None:
         """Note that an operator reads `value` in the layout of `layer`, or in no blocks if that is None."""
-        if value.block and len(value.shape) == 4 and layer != value.layer:
+        if value.block and layer != value.layer:
             _, readers = self._reads.setdefault(value.expression, (value, []))
             if layer not in readers:
                 readers.append(layer)
@@ -184,7 +184,7 @@ class Recorder:
         known = {"", None, *self._problems} - sparse
         followers = [(layer, problem) for layer, problem in self._followers if layer in known]
         joins = [
-            Join(value.shape, value.layer, tuple(readers), _stored(value.dtype))
+            Join(value.maps, value.layer, tuple(readers), _stored(value.dtype))
             for value, readers in self._reads.values()
         ]
         return Graph(self._problems, followers, [join for join in joins if known >= {join.source, *join.readers}])

@@ -13,6 +13,7 @@ from functools import cached_property
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, Function, PrimFunc, Shape, Tensor, Var
 from dlas_ops.kernels.shared.blocks import read_channel
+from dlas_ops.kernels.shared.dimensions import RANKS
 from dlas_ops.placement.operators import name_of
 from dlas_ops.placement.value import shape_of
 
@@ -101,7 +102,8 @@ def take(held: Tensor, shape: Shape, block: int) -> Tensor:
 
 def parts_of(value: Expr) -> list[Expr]:
     """Return the tensors that `value` concatenates along channels, or none."""
-    if name_of(value) != "relax.concat" or len(shape_of(value)) != 4:
+    rank = len(shape_of(value))
+    if name_of(value) != "relax.concat" or rank not in RANKS:
         return []
     fields = list(getattr(value.args[0], "fields", ()))
-    return fields if int(value.attrs.axis) % 4 == 1 else []
+    return fields if int(value.attrs.axis) % rank == 1 else []

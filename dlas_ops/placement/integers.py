@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Compute, Expr, Tensor, Var
 from dlas_ops.kernels.operators import layout, quantize
+from dlas_ops.kernels.shared.dimensions import constant_maps
 from dlas_ops.placement.value import Quantization, Value
 
 relax, te = tvm.relax, tvm.te
@@ -43,7 +44,9 @@ def operand(array: ArrayLike, value: Value) -> Expr:
     array = np.asarray(array)
     if array.size == 1:
         array = array.reshape([1] * len(value.shape))
-    return relax.const(layout.pack_constant(array, value.block) if value.block else np.ascontiguousarray(array))
+    if not value.block:
+        return relax.const(np.ascontiguousarray(array))
+    return relax.const(layout.pack_constant(constant_maps(array, value.shape), value.block))
 
 
 def realized(emit: Emit, value: Value, dtype: str) -> Value:

@@ -13,7 +13,17 @@ relax, tirx = tvm.relax, tvm.tirx
 # Operators that mean the same on NCHW and on channel blocks.
 ELEMENTWISE = frozenset("relax." + name for name in (
     "nn.relu", "nn.leakyrelu", "clip", "sqrt", "rsqrt", "negative", "abs",
-    "add", "subtract", "multiply", "divide", "maximum", "minimum",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "sign", "floor", "ceil", "round", "square",
+    "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "where",
+    "logical_and", "logical_or", "logical_not",
+))  # fmt: skip
+
+# Operators with arithmetic of their own that run by the general schedule, where no other rule applies.
+GENERAL = frozenset("relax." + name for name in (
+    "nn.softmax", "nn.log_softmax", "nn.layer_norm", "nn.rms_norm", "nn.group_norm", "nn.instance_norm",
+    "mean", "sum", "max", "min", "prod", "variance", "std", "argmax", "argmin", "cumsum", "cumprod",
+    "nn.avg_pool2d", "nn.max_pool2d", "nn.avg_pool1d", "nn.max_pool1d", "nn.avg_pool3d", "nn.max_pool3d",
+    "nn.adaptive_avg_pool1d", "nn.adaptive_avg_pool2d", "nn.adaptive_avg_pool3d", "image.resize2d", "image.resize3d",
 ))  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Array, Expr, Shape
+from dlas_ops.kernels.shared.dimensions import maps_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,15 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the network: its NCHW (or other) `shape` and the expression that holds it.
+    """A tensor of the network: its `shape` and the expression that holds it, lines and volumes in blocks as maps.
 
     `block` 0 means that `expression` holds it as it is, `POINTS` (of `operators.points_innermost`) with its points
     innermost, otherwise in channel blocks of that size. With a `quantization`, `expression` holds integers that stand
     for the tensor. `wide`, where there is one, holds the tensor in the same layout as it was computed, before it was
     rounded to be stored. `layer` names the convolution whose algorithm decided the block, or is "" where the algorithm
     for all other layers did. `table`, where there is one, is the function of 8-bit integers that the tensor is, element
-    by element.
+    by element. `turned`, where there is one, is the same tensor in channel blocks, of which `expression` holds the
+    channels last.
     """
 
     expression: Expr
@@ -59,6 +61,12 @@ class Value:
     layer: str = ""
     wide: Expr | None = None
     table: Table | None = None
+    turned: Value | None = None
+
+    @property
+    def maps(self) -> Shape:
+        """The NCHW shape of the maps that channel blocks hold the tensor as."""
+        return maps_of(self.shape)
 
     @property
     def dtype(self) -> str:

@@ -10,16 +10,20 @@ from dlas_ops.kernels.registry import Choices
 from dlas_ops.kernels.shared.activations import ACTIVATIONS
 from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement.context import Context
-from dlas_ops.placement.operators import ELEMENTWISE, Operator, name_of
+from dlas_ops.placement.operators import ELEMENTWISE, GENERAL, Operator, name_of
 from dlas_ops.placement.rules import (
     concatenations,
     constants,
     convolutions,
     dense,
     elementwise,
+    lines_and_volumes,
+    maps,
+    norms,
     pooling,
     quantized,
     scales,
+    transposed,
 )
 from dlas_ops.placement.rules.rule import Rule
 from dlas_ops.placement.tables import tabulated
@@ -29,7 +33,11 @@ relax = tvm.relax
 
 
 def unchanged(context: Context, operator: Operator) -> Value:
-    """Run any operator as it is, on plain tensors."""
+    """Run any operator as it is, on plain tensors; the account has those with arithmetic of their own."""
+    if operator.name in GENERAL:
+        context.line_of[operator.call] = len(context.layers)
+        data = context.value(operator.call.args[0]).shape
+        context.account(operator.name.split(".")[-1], data, (), operator.shape, ran="general")
     return context.computed(context.rewritten(operator.call), operator.shape)
 
 
@@ -38,7 +46,8 @@ RULES: tuple[Rule, ...] = (
     # on 8-bit integers, between quantize and dequantize
     scales.quantize_linear,
     scales.dequantize_linear,
-    quantized.conv2d,
+    quantized.conv,
+    transposed.quantized,
     quantized.add,
     quantized.multiply,
     quantized.relu,
@@ -52,19 +61,32 @@ RULES: tuple[Rule, ...] = (
     # on constants, while compiling
     constants.folded,
     # on floats, in the layout that the convolutions want
-    convolutions.conv2d,
+    convolutions.conv,
+    transposed.conv,
     dense.matmul,
     pooling.max_pool2d,
     pooling.avg_pool2d,
     pooling.mean,
+    lines_and_volumes.max_pool,
+    lines_and_volumes.avg_pool,
+    lines_and_volumes.mean,
     concatenations.grown,
+    maps.concat,
     concatenations.concat,
+    norms.turned,
+    norms.layer_norm,
+    norms.group_norm,
+    norms.variance,
+    maps.resize,
+    maps.strided_slice,
+    maps.reduced,
     elementwise.batch_norm,
     elementwise.first_of_batch_norm,
     elementwise.clip_bound,
     elementwise.activation,
     elementwise.prelu,
     elementwise.broadcast,
+    maps.program,
     # on plain tensors
     unchanged,
 )

@@ -96,6 +96,7 @@ def register_tiled(
     cpu: Cpu,
     choice: Choice,
     value: Sequence[Loop] = (),
+    epilogue: Epilogue | None = None,
 ) -> tuple[Loop, Loop | None]:
     """Tile `block` so that the sums of one tile stay in registers, and run its epilogue on the tile.
 
@@ -105,12 +106,13 @@ def register_tiled(
     reduction : loops of the reduction, outermost first
     choice : a value for each of `tiled_space`'s tunables
     value : the loop over the values that an instruction sums into one lane, if there is one
+    epilogue : what runs on a tile; by default all that follows `block`
 
     Returns
     -------
     The parallel loop and, if it is one over tiles of points, the loop over channel vectors in it.
     """
-    epilogue = Epilogue(sch, block)
+    epilogue = epilogue or Epilogue(sch, block)
     tile = Tile(*choice["tile"])
     points_outside = choice["outer"] == "points"
     n, o, h, w, v = spatial

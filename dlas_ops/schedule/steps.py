@@ -148,6 +148,13 @@ class Epilogue:
         else:
             self.blocks = [inline_rest(sch, output, block)]
 
+    @classmethod
+    def apart(cls, sch: Schedule, block: SBlock) -> Epilogue:
+        """Return the copy of the sums of `block` to memory; what follows is left for the caller to schedule."""
+        epilogue = cls.__new__(cls)
+        epilogue.sch, epilogue.looped, epilogue.blocks = sch, False, [sch.cache_write(block, 0, "local")]
+        return epilogue
+
     def place(self, loop: Loop) -> None:
         """Compute the epilogue of a tile at `loop`, as soon as the tile is summed."""
         for block in self.blocks:

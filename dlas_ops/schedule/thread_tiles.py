@@ -58,6 +58,7 @@ def thread_tiled(
     channels_first: bool,
     window: bool = False,
     alone: bool = False,
+    apart: bool = False,
 ) -> None:
     """Give each thread a tile of the sums of `block`, each work-group the tile of its threads, and run the epilogue.
 
@@ -71,6 +72,7 @@ def thread_tiled(
         each other in memory ask for; else neighbouring points
     window : whether the last loops but one are over the rows and columns of a kernel, which reads the same points anew
     alone : whether what `block` reads and what reads it are kernels of their own, which the caller schedules
+    apart : whether the epilogue is a kernel of its own
     """
     gpu = gpu if choice.get("shared") else replace(gpu, shared_bytes=0)
     producers = [] if alone else sources(sch, block)
@@ -80,7 +82,7 @@ def thread_tiled(
         for producer in producers:
             bind_all(sch, producer, gpu)
         return
-    wider = not alone and _broadcasts(sch, spatial)
+    wider = not alone and (apart or _broadcasts(sch, spatial))
     epilogue = None if alone or wider else Epilogue(sch, block)
     sums = sch.cache_write(block, 0, "local") if epilogue is None else None
     (rows, columns, vectors), counts = choice["tile"]

@@ -16,6 +16,7 @@ from dlas_ops.kernels.scheduling import asked_schedule, schedule_function
 from dlas_ops.lowering import Lowered, calls
 from dlas_ops.passes.eviction import to_time
 from dlas_ops.passes.pipeline import PIPELINE
+from dlas_ops.passes.vector_math import marked
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.tuners import Decision
@@ -145,7 +146,7 @@ def scheduled_by(function: PrimFunc, target: Target, tuner: str, decision: Decis
     """Return the program, scheduled as `decision` of `tuner` says or, if that is None, by the rules."""
     if decision is None:
         return schedule_function(function, describe(target))
-    return tuners.load(tuner).schedule(function, target, decision)
+    return marked(tuners.load(tuner).schedule(function, target, decision))
 
 
 def _compiled(programs: Mapping[str, PrimFunc], target: Target) -> Library | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from explorer.cli import bundling, dashboard, figures, listing, profiling, reading, reporting, running
+from explorer.cli import bundling, dashboard, figures, listing, networks, profiling, reading, reporting, running
 from explorer.cli.terminal import print_json_error
 from explorer.core.errors import ExplorerError
 
@@ -29,6 +29,7 @@ COMMANDS = (
     *dashboard.COMMANDS,
     *bundling.COMMANDS,
     *listing.COMMANDS,
+    *networks.COMMANDS,
 )
 for command in COMMANDS:
     app.command()(command)

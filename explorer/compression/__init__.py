@@ -9,18 +9,28 @@ A compression is one file with literals that are read without importing it:
 - ``DTYPE``: what the network is stored in from then on; ``"float32"`` unless it says;
 - ``OPTIONS``: the fields of the compress stage that its function is given by name.
 
+What a compression has to leave as it is, it tells by `note`.
+
 A compression that changes the float32 network is a `Compression`; the others have no function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from explorer.compression._layers import Weights, channels_of, make_plain, weighted
 from explorer.core import plugins
+
+__all__ = [
+    "BEFORE_LAST", "Compress", "Compression", "FineTune", "Step", "Weights", "channels_of", "compressor", "gradually",
+    "keep_zeros", "make_plain", "note", "noted", "weighted",
+]  # fmt: skip
 
 
 class FineTune(Protocol):
@@ -76,6 +86,25 @@ def compressor(name: str) -> Compress:
     return cast(Compression, plugins.load("compression", name)).compress
 
 
+_notes: ContextVar[list[str]] = ContextVar("notes")
+
+
+def note(message: str) -> None:
+    """Put on record, in one sentence, what a compression left as it was."""
+    if (notes := _notes.get(None)) is not None and message not in notes:
+        notes.append(message)
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Give the list of what compressions note within the context."""
+    token = _notes.set([])
+    try:
+        yield _notes.get()
+    finally:
+        _notes.reset(token)
+
+
 BEFORE_LAST = 0.25
 
 
@@ -107,7 +136,7 @@ def gradually(steps: int) -> Iterator[Step]:
     yield Step(1.0, 1.0 - BEFORE_LAST if steps > 1 else 1.0)
 
 
-def keep_zeros(layer: nn.Conv2d | nn.Linear) -> RemovableHandle:
-    """Stop the gradients of the layer's weights that are zero: until the handle is removed, they stay exactly zero."""
-    mask = layer.weight != 0
-    return layer.weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call, no-any-return]
+def keep_zeros(weight: Tensor) -> RemovableHandle:
+    """Stop the gradients of those of a layer's weights that are zero: until the handle is removed, they stay zero."""
+    mask = weight != 0
+    return weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call, no-any-return]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 
-from explorer.compression import FineTune, keep_zeros
+from explorer.compression import FineTune, keep_zeros, weighted
 from explorer.compression._fake_quantization import freeze, inference_graph, observed, quantized, statistics
 
 TAKES_RATIO = False
@@ -27,9 +27,8 @@ def compress(model: nn.Module, ratio: float | None, example: Tensor, fine_tune: 
     StageFailed
         If `torch.export` cannot trace a model of the user's own.
     """
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     network = quantized(inference_graph(model.eval(), example))
-    hooks = [keep_zeros(layer) for layer in layers]
+    hooks = [keep_zeros(weights.value) for weights in weighted(model) if weights.value.requires_grad]
     fine_tune(network, OBSERVING, LEARNING_RATE)
     if observed(network):
         freeze(network)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.utils.hooks import RemovableHandle
 
-from explorer.compression import FineTune, gradually, keep_zeros
+from explorer.compression import FineTune, Weights, gradually, keep_zeros, note, weighted
+from explorer.compression._reading import reads_directly
+from explorer.core.errors import Failure, StageFailed
 
 TAKES_RATIO = True
 CHANGES_SHAPES = False
@@ -22,7 +24,9 @@ OPTIONS = ("scores", "steps")
 # weights at a ratio of 0.9, and it classifies by chance.
 FLOOR = 0.5
 
-Layers = Sequence[nn.Conv2d | nn.Linear]
+MOST_NAMED = 3  # tensors that a note lists
+
+Layers = Sequence[Weights]
 Score = Callable[[Tensor, float], Tensor]
 
 
@@ -34,15 +38,22 @@ def compress(
     Parameters
     ----------
     ratio
-        Share of the weights of all convolutions and linear layers that becomes zero; biases and batch norms stay.
+        Share of the weights of all convolutions, linear layers and attentions that becomes zero. Biases, norms, and
+        parameters that belong to no such layer stay, as do weights that are read only to compute others of them. A
+        tensor that several layers share counts once.
     scores
         Name in `SCORES` of what ranks the weights: their magnitudes, with each layer's largest kept as `FLOOR` says, or
         their LAMP scores.
     steps
         How often weights are removed. A removed weight stays zero.
+
+    Raises
+    ------
+    StageFailed
+        If there are no weights to remove.
     """
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    weights = sum(layer.weight.numel() for layer in layers)
+    layers = _layers(model, example)
+    weights = sum(layer.value.numel() for layer in layers)
     for step in gradually(steps):
         hooks = _remove(layers, round(step.removed * ratio * weights), SCORES[scores], 1 - step.removed * ratio)
         fine_tune(model, step.fine_tuning)
@@ -51,15 +62,33 @@ def compress(
     return model
 
 
+def _layers(model: nn.Module, example: Tensor) -> Layers:
+    """Return the layers whose weights are removed; note those that stay."""
+    layers = [weights for weights in weighted(model) if weights.owned]
+    read = reads_directly(model, example)
+    held = {id(each.value) for each in layers}
+    left = [f"those of '{each.name}', which nothing multiplies by" for each in layers if not read(each.value)]
+    others = [(name, own) for name, own in model.named_parameters() if own.ndim > 1 and id(own) not in held]
+    left += [f"those of '{name}', which belongs to no layer" for name, own in others if read(own)]
+    if left:
+        more = f" and of {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        note(f"weight_pruning leaves weights as they are: {', '.join(left[:MOST_NAMED])}{more}")
+    layers = [each for each in layers if read(each.value)]
+    if not layers:
+        reason = f"it leaves {left[0]}" if left else "there is no convolution, linear layer or attention"
+        raise StageFailed(Failure("compress", "unsupported", f"weight_pruning removes nothing: {reason}"))
+    return layers
+
+
 def _remove(layers: Layers, count: int, score: Score, left: float) -> list[RemovableHandle]:
     """Zero the `count` weights of least score, those that are zero already among them, and keep them from training."""
-    scores = {(layer, "weight"): score(layer.weight, left) for layer in layers}
+    scores = {(layer.layer, layer.tensor): score(layer.value, left) for layer in layers}
     prune.global_unstructured(list(scores), prune.L1Unstructured, importance_scores=scores, amount=count)
     for layer in layers:
         # Made permanent: multiplying by the mask in every forward pass doubles MobileNetV2's training time, because the
         # products lose the channels-last layout.
-        prune.remove(layer, "weight")  # type: ignore[no-untyped-call]
-    return [keep_zeros(layer) for layer in layers]
+        prune.remove(layer.layer, layer.tensor)  # type: ignore[no-untyped-call]
+    return [keep_zeros(layer.value) for layer in layers if layer.value.requires_grad]
 
 
 @torch.no_grad()

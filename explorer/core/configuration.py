@@ -240,13 +240,14 @@ def _axes_that_exist(c: Configuration) -> str | None:
     return None
 
 
-def _onnx_is_not_built(c: Configuration) -> str | None:
-    """An ONNX file has its network as it is: nothing builds it wider, narrower or to be trained."""
-    if not plugins.is_onnx(c.model):
-        return None
-    if c.width != 1:
-        return f"model {c.model} is an ONNX file, whose network has one width; allowed: width 1"
-    for part in parts(c.compression):
+def _width_exists(c: Configuration) -> str | None:
+    if (plugins.of_library(c.model) or plugins.is_onnx(c.model)) and c.width != 1:
+        return f"model {c.model} has no width other than 1, and is asked for at {c.width:g}"
+    return None
+
+
+def _onnx_needs_no_training(c: Configuration) -> str | None:
+    for part in parts(c.compression) if plugins.is_onnx(c.model) else ():
         if not takes_onnx(part):
             able = [name for name in plugins.names("compression") if takes_onnx(name)]
             return (
@@ -283,8 +284,9 @@ def _algorithm_has_dtype(c: Configuration) -> str | None:
 RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _parts_combine,
     _devices_differ,
+    _width_exists,
     _axes_that_exist,
-    _onnx_is_not_built,
+    _onnx_needs_no_training,
     _csr_needs_zeros,
     _algorithm_has_format,
     _algorithm_has_dtype,

@@ -42,6 +42,8 @@ SIGNATURES = {
     "compression": ("model", "ratio", "example", "fine_tune"),
 }
 
+# Libraries whose networks are models by their own names there, written ``timm:mobilenetv3_small_100``.
+LIBRARIES = ("timm", "torchvision")
 ONNX = "onnx:"  # what the name of a model begins with that is an ONNX file
 
 # Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse
@@ -58,7 +60,13 @@ def names(kind: str) -> tuple[str, ...]:
 
 def is_custom(name: str) -> bool:
     """Tell whether `name` is the user's own, written ``module:function``."""
-    return ":" in name and not is_onnx(name)
+    return ":" in name and not of_library(name) and not is_onnx(name)
+
+
+def of_library(name: str) -> str | None:
+    """Return the library that model `name` is a network of, None if it is none."""
+    library, colon, _ = name.partition(":")
+    return library if colon and library in LIBRARIES else None
 
 
 def is_onnx(name: str) -> bool:
@@ -70,8 +78,8 @@ def is_onnx(name: str) -> bool:
 def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
     """Return the value of the top-level literal `constant` in the plug-in's source, without importing it.
 
-    A plug-in of the user's own (``module:function``), an ONNX file and one that does not define the constant give
-    `default`.
+    A plug-in of the user's own (``module:function``), a library's, an ONNX file and one that does not define the
+    constant give `default`.
     """
     if ":" in name:
         return default
@@ -87,9 +95,14 @@ def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
 @cache
 def defines(kind: str, name: str, function: str) -> bool:
     """Tell whether the plug-in's source defines `function` at its top level; one of the user's own is a function."""
-    if is_custom(name):
+    if ":" in name:
         return True
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in _body(kind, name))
+
+
+def headline(kind: str, name: str) -> str:
+    """Return the first line of what the plug-in's source says of it, without importing it."""
+    return (ast.get_docstring(_tree(kind, name)) or "").partition("\n")[0]
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -143,9 +156,13 @@ def check_custom(kind: str, name: str, folder: str) -> str | None:
 
 
 def _body(kind: str, name: str) -> list[ast.stmt]:
+    return _tree(kind, name).body
+
+
+def _tree(kind: str, name: str) -> ast.Module:
     source = (_folder(kind) / f"{name}.py").read_text()
     with _PARSING:
-        return ast.parse(source).body
+        return ast.parse(source)
 
 
 @cache

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Augmentation = Literal["crop", "flip", "resized_crop", "shift"]
+Normalisation = Literal["imagenet", "half", "dataset"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 
 def _named(given: object) -> object:
@@ -17,6 +19,22 @@ def _named(given: object) -> object:
     if isinstance(given, list):
         return tuple(given)
     return () if given == "none" else (given,) if isinstance(given, str) else given
+
+
+def _by_channel(given: object) -> object:
+    """Return a list of numbers, or one for all channels, as a tuple."""
+    if isinstance(given, list):
+        return tuple(given)
+    return (given,) if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+LeftOut = Field(exclude_if=_is_none)  # a setting that is in no key where it is not given
+Levels = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)]
+Spreads = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
 
 
 class _Settings(BaseModel):
@@ -34,9 +52,29 @@ class DataSettings(_Settings):
     augment: Annotated[
         tuple[Augmentation, ...] | None, BeforeValidator(_named), Field(exclude_if=lambda names: names is None)
     ] = None
+    # What images are normalised by: a usual pair of mean and std, or the two by channel, of pixels from 0 to 1; as the
+    # initial weights ask for, else by the training images' own, where neither is given.
+    normalise: Annotated[Normalisation | None, LeftOut] = None
+    mean: Annotated[Levels | None, BeforeValidator(_by_channel), LeftOut] = None
+    std: Annotated[Spreads | None, BeforeValidator(_by_channel), LeftOut] = None
+    # How images are scaled and cut: the shorter side in pixels after scaling, and the share of it that is kept.
+    resize: Annotated[int | None, Field(ge=1), LeftOut] = None
+    crop: Annotated[float | None, Field(gt=0, le=1), LeftOut] = None
+    interpolation: Annotated[Interpolation | None, LeftOut] = None
     # A folder does not change its files' contents: keys have the files' digest in place of both fields.
     folder: Annotated[str, Field(exclude=True)] = ""  # of data sets; DLAS_DATA or else ./data where it is not given
     image_folder: Annotated[str, Field(exclude=True)] = ""  # of image_folder's train/, val/ and test/
+
+    @model_validator(mode="after")
+    def _normalises_once(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            given, lacking = ("mean", "std") if self.std is None else ("std", "mean")
+            raise ValueError(f"{given} in [data] needs {lacking} beside it")
+        if self.mean is not None and self.normalise is not None:
+            raise ValueError("mean and std in [data] take the place of normalise; give one of the two")
+        if self.mean and self.std and len(self.mean) != len(self.std):
+            raise ValueError(f"mean in [data] has {len(self.mean)} numbers and std {len(self.std)}; both need as many")
+        return self
 
 
 class TrainSettings(_Settings):

@@ -7,6 +7,7 @@ A data set is one file, a `Dataset`, with literals that are read without importi
 - ``DOWNLOADS = True``: it has a function ``download(folder: str)`` that fetches its files;
 - ``CHECKS = True``: it has a function ``check(root: str)`` that returns before anything is computed, and without
   reading every file, what is wrong with the files, in one sentence, or None;
+- ``SCALES = True``: it brings images of any size to ``[data] image_size``, and so takes the crop that weights ask for;
 - ``AUGMENT``: how training images are varied, names from `explorer.line.training.augmentation`; ``("shift",)`` unless
   it says;
 - ``LOOKS``: how many classes there are and the shape of an image, where these are always the same: models of the user's
@@ -50,6 +51,8 @@ class Options(NamedTuple):
         Side in pixels that images of any size are brought to.
     root
         The folder that the data set's files lie in.
+    resize, crop, interpolation
+        How images of any size are scaled and cut; see `explorer.datasets._geometry`. None if nothing is said of it.
     """
 
     validation: float = 0.2
@@ -57,6 +60,9 @@ class Options(NamedTuple):
     seed: int = 0
     image_size: int = 224
     root: Path = Path()
+    resize: int | None = None
+    crop: float | None = None
+    interpolation: str | None = None
 
 
 class Images(Protocol):

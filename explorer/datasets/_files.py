@@ -17,6 +17,7 @@ from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Indices, Pixels, channel_sums, unusable
 from explorer.datasets._colours import coloured
 from explorer.datasets._folders import SUFFIXES, Survey, shown, survey
+from explorer.datasets._geometry import Geometry
 
 CHANNELS = 3
 BATCH = 64  # images of one decoding pass that are in memory at once
@@ -38,6 +39,8 @@ class Files:
         Side in pixels of the square that is cut from each image's middle, after its shorter side was scaled to it.
     image_sums
         What `channel_sums` gave for each image when it was first decoded, shape (N, 2, 3); None if that is not known.
+    geometry
+        How images are brought to `size` instead, if ``[data]`` says so.
     """
 
     root: Path
@@ -45,6 +48,7 @@ class Files:
     labels: NDArray[np.int64]
     size: int
     image_sums: NDArray[np.float64] | None = None
+    geometry: Geometry | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,7 +67,7 @@ class Files:
             If a file is gone or damaged.
         """
         paths = [self.root / self.names[index] for index in indices]
-        found = list(_decoders().map(partial(decoded, size=self.size), paths))
+        found = list(_decoders().map(partial(decoded, size=self.size, geometry=self.geometry), paths))
         for path, image in zip(paths, found, strict=True):
             if image is None:
                 raise unusable(f"{path} was an image when the data set was read and is none now")
@@ -78,7 +82,7 @@ class Files:
         """Return the images at `indices` as a set of their own."""
         names = tuple(self.names[index] for index in indices)
         sums = None if self.image_sums is None else self.image_sums[indices]
-        return Files(self.root, names, self.labels[indices], self.size, sums)
+        return Files(self.root, names, self.labels[indices], self.size, sums, self.geometry)
 
 
 def classes_of(found: Survey, splits: Sequence[str]) -> tuple[str, ...]:
@@ -146,7 +150,9 @@ def fault(root: Path, splits: Sequence[str], optional: Sequence[str] = ()) -> st
     return None
 
 
-def read(found: Survey, split: str, classes: Sequence[str], size: int) -> tuple[Files, tuple[str, ...]]:
+def read(
+    found: Survey, split: str, classes: Sequence[str], size: int, geometry: Geometry | None = None
+) -> tuple[Files, tuple[str, ...]]:
     """Return the images of a split, every one decoded once, and the names of those that are corrupt.
 
     Raises
@@ -155,9 +161,10 @@ def read(found: Survey, split: str, classes: Sequence[str], size: int) -> tuple[
         If none of a class can be read.
     """
     root, (names, labels) = found.root, _listed(found, split, classes)
-    sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in _every(root, names, size)]
+    every = _every(root, names, size, geometry)
+    sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in every]
     kept = _kept(found.place(split), classes, labels, [each is not None for each in sums])
-    files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]))
+    files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]), geometry)
     return files, _others(names, kept)
 
 
@@ -194,24 +201,30 @@ def _others(names: Sequence[str], kept: Indices) -> tuple[str, ...]:
     return tuple(shown(names[index]) for index in sorted({*range(len(names))} - {*kept.tolist()}))
 
 
-def _every(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | None]:
+def _every(root: Path, names: Sequence[str], size: int, geometry: Geometry | None = None) -> Iterator[Pixels | None]:
     """Yield each image, None for one that cannot be read."""
     for start in range(0, len(names), BATCH):
         paths = [root / name for name in names[start : start + BATCH]]
-        yield from _decoders().map(partial(decoded, size=size), paths)
+        yield from _decoders().map(partial(decoded, size=size, geometry=geometry), paths)
 
 
-def decoded(path: Path, size: int) -> Pixels | None:
-    """Return the middle square of the image at `path`, scaled to `size`, shape (3, size, size); None if unreadable."""
+def decoded(path: Path, size: int, geometry: Geometry | None = None) -> Pixels | None:
+    """Return the middle square of the image at `path`, scaled to `size`, shape (3, size, size); None if unreadable.
+
+    With a `geometry` it is decoded in full and brought to `size` by that.
+    """
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (size, size))  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still large enough
+            if geometry is None:  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still large enough
+                image.draft("RGB", (size, size))
             colours = coloured(image)
     except (MemoryError, StageFailed):
         raise
     except Exception:  # on damaged files Pillow's decoders raise errors of any kind, SyntaxError among others
         return None
-    if colours.size != (size, size):
+    if geometry is not None:
+        colours = geometry.squared(colours)
+    elif colours.size != (size, size):
         side = min(colours.size)
         left, top = (colours.width - side) // 2, (colours.height - side) // 2
         square = (left, top, left + side, top + side)

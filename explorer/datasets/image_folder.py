@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.datasets import Images, Options, Splits, _files, stratified
+from explorer.datasets import Images, Options, Splits, _files, _geometry, stratified
 from explorer.datasets._folders import survey
 
 FOLDER_SETTING = "image_folder"
 IMAGES = ("train",)
 OPTIONAL_IMAGES = ("val", "test")
 CHECKS = True
+SCALES = True
 AUGMENT = ("resized_crop", "flip")
 
 
@@ -24,13 +25,14 @@ def load(options: Options) -> Splits:
 
     A test or validation split that the folder lacks is held back from the training images, by class.
     """
+    size, geometry = options.image_size, _geometry.of_files(options)
     files = survey(options.root, (*IMAGES, *OPTIONAL_IMAGES))
     present = (*IMAGES, *(split for split in OPTIONAL_IMAGES if split in files.folders))
     classes = _files.classes_of(files, present)
     corrupt: list[str] = []
     found: dict[str, Images] = {}
     for split in present:
-        found[split], unreadable = _files.read(files, split, classes, options.image_size)
+        found[split], unreadable = _files.read(files, split, classes, size, geometry)
         corrupt += unreadable
     for split, share in (("test", options.test), ("val", options.validation)):
         if split not in found:

@@ -6,14 +6,18 @@ them before it computes anything.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.configuration import Configuration, parts
+from explorer.core.configuration import Configuration, digest, parts
 from explorer.core.errors import SpaceError, StageFailed
-from explorer.inputs import initial_weights, onnx_files, own_code
+from explorer.datasets import Options
+from explorer.datasets._geometry import of_files
+from explorer.inputs import initial_weights, onnx_files, own_code, wanted_images
 from explorer.inputs.dataset_files import has_files, source
 from explorer.inputs.initial_weights import Start
 from explorer.inputs.own_code import Trying
@@ -34,9 +38,11 @@ class ExternalInputs:
     weights
         Data set, model and width → the checkpoint that training starts from; empty where it starts at random.
     code
-        ``module:function`` → the folder that its module is imported from.
+        ``module:function`` → the folder that its module is imported from; a library's model → the library's version.
     tried
         Those of the code that were imported and called just now.
+    wanted
+        Data set, model and width → what the checkpoint asks of images.
     onnx
         ``onnx:path`` → that file.
     """
@@ -45,14 +51,20 @@ class ExternalInputs:
     weights: Mapping[Start, Artifact]
     code: Mapping[str, Artifact]
     tried: frozenset[str] = frozenset()
+    wanted: Mapping[Start, Artifact] = field(default_factory=dict)
     onnx: Mapping[str, Artifact] = field(default_factory=dict)
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
         model = {"network": self.onnx[c.model]} if plugins.is_onnx(c.model) else self._code(c.model)
         start = self.weights.get((c.dataset, c.model, c.width))
+        wanted = self.wanted.get((c.dataset, c.model, c.width))
         return {
-            "data": {"source": self.datasets[c.dataset], **self._code(c.dataset)},
+            "data": {
+                "source": self.datasets[c.dataset],
+                **({"wanted": wanted} if wanted else {}),
+                **self._code(c.dataset),
+            },
             "train": {**model, **({"weights": start} if start else {})},
             "compress": {**model, **self._code(*parts(c.compression))},
         }
@@ -65,7 +77,8 @@ class ExternalInputs:
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
 
     def _code(self, *names: str) -> dict[str, Artifact]:
-        return {f"code of {name}": self.code[name] for name in names if plugins.is_custom(name)}
+        kinds = {name: "library" if plugins.of_library(name) else "code" for name in names if name in self.code}
+        return {f"{kind} of {name}": self.code[name] for name, kind in kinds.items()}
 
 
 def find(space: Space, workspace: Workspace) -> ExternalInputs:
@@ -79,8 +92,10 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
     with Trying(space, workspace) as trying:
         code = own_code.find(space, workspace, {name: found.path for name, found in datasets.items()}, trying)
-    weights, onnx = initial_weights.find(space, workspace), onnx_files.find(space, workspace)
-    return ExternalInputs(datasets, weights, code, frozenset(trying.tried), onnx)
+    code |= {name: _library(name) for name in _of_libraries(space)}
+    weights = initial_weights.find(space, workspace)
+    wanted, onnx = wanted_images.find(space, weights, workspace), onnx_files.find(space, workspace)
+    return ExternalInputs(datasets, weights, code, frozenset(trying.tried), wanted, onnx)
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
@@ -91,14 +106,18 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     Raises
     ------
     SpaceError
-        If code cannot be imported, a function is missing or cannot be called as the explorer does, a file holds no
-        weights, an ONNX file no network for the data sets, or a data set's folders are not those of its classes.
+        If code cannot be imported, a function is missing or cannot be called as the explorer does, a library has no
+        such network, a file holds no weights, an ONNX file no network for the data sets, a data set's folders are
+        not those of its classes, or settings of ``[data]`` contradict each other.
     """
+    for name in filter(_scales, external.datasets):
+        _check_geometry(space, name)
     calls: list[tuple[str, str, dict[str, str]]] = [
         (f"data set {name}: ", f"explorer.datasets.{name}:check", {"root": str(found.path)})
         for name, found in external.datasets.items()
         if plugins.literal("dataset", name, "CHECKS", default=False)
     ]
+    calls += [("", "explorer.models._libraries:check", {"model": name}) for name in _of_libraries(space)]
     paths = dict.fromkeys(str(found.path) for found in external.weights.values())
     calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
     with Trying(space, workspace) as trying:
@@ -116,3 +135,30 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
                 message = f"{call} failed: {failed.failure.message}"
             if message:
                 raise SpaceError(f"{space.path}: {subject}{message}")
+
+
+def _scales(dataset: str) -> bool:
+    return bool(plugins.literal("dataset", dataset, "SCALES", default=False))
+
+
+def _check_geometry(space: Space, dataset: str) -> None:
+    given = space.settings.data
+    try:
+        of_files(Options(image_size=given.image_size, resize=given.resize, crop=given.crop))
+    except StageFailed as failed:
+        raise SpaceError(f"{space.path}: data set {dataset}: {failed.failure.message}") from None
+
+
+def _of_libraries(space: Space) -> list[str]:
+    """Return the models that are a library's."""
+    return [name for name in map(str, space.axes["model"].choices) if plugins.of_library(name)]
+
+
+def _library(model: str) -> Artifact:
+    """Return the version of the library that `model` is a network of, as an artifact without files."""
+    library = str(plugins.of_library(model))
+    try:
+        version = importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        raise SpaceError(f"model {model} needs the package {library}: pip install {library}") from None
+    return Artifact("library", digest([library, version]), Path())

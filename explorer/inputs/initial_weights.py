@@ -69,7 +69,8 @@ def _published(space: Space, model: str, width: float, workspace: Workspace) -> 
     url: str | None = plugins.literal("model", model, "PRETRAINED")
     if url is None:
         having = [name for name in plugins.names("model") if plugins.literal("model", name, "PRETRAINED")]
-        raise SpaceError(f"{space.path}: no pretrained weights are known of {model}; allowed: {', '.join(having)}")
+        message = f"no pretrained weights are known of {model}; allowed: {', '.join(having)}, or a file"
+        raise SpaceError(f"{space.path}: {message}")
     if width != 1:
         raise SpaceError(f"{space.path}: pretrained weights are of width 1, and {model} is asked for at {width:g}")
     path = _hub() / url.rpartition("/")[2]

@@ -15,6 +15,8 @@ from explorer.core.artifact import Artifact
 
 # Metadata of a field that the engine fills in at execution: it decides nothing of the result and is in no key.
 OUTSIDE_KEY = {"outside_key": True}
+# Metadata of a field that is left out of the JSON where it is None, as keys were made before there was such a field.
+LEFT_OUT_IF_NONE = {"left_out_if_none": True}
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class Parameters:
         settings = _settings(type(self))
         for name in names:
             value = getattr(self, name)
-            if name not in settings:
+            if name not in settings and (value is not None or name not in _optional(type(self))):
                 values[name] = value
-            elif value is not None:
+            elif name in settings and value is not None:
                 values |= value.model_dump()
         return values
 
@@ -81,12 +83,12 @@ class Parents:
 
 @dataclass(frozen=True)
 class ParentsWithCode(Parents):
-    """Parents that may include code of the user's own.
+    """Parents that may include code of the user's own, or a library's.
 
     Parameters
     ----------
     code
-        Name of the artifact → folder that modules are imported from.
+        Name of the artifact → folder that modules are imported from, of a library nothing but its version.
     """
 
     code: Mapping[str, Artifact] = field(default_factory=dict, kw_only=True)
@@ -106,6 +108,7 @@ class ParentsWithCode(Parents):
 # dicts, since mypy does not take the class of a frozen dataclass for hashable, which `functools.cache` asks for.
 _NAMES: dict[type[Parameters | Parents], tuple[str, ...]] = {}
 _IN_KEY: dict[type[Parameters | Parents], tuple[str, ...]] = {}
+_OPTIONAL: dict[type[Parameters], frozenset[str]] = {}
 _SETTINGS: dict[type[Parameters], Mapping[str, type[BaseModel]]] = {}
 
 
@@ -119,6 +122,13 @@ def _in_key(cls: type[Parameters | Parents]) -> tuple[str, ...]:
     if cls not in _IN_KEY:
         _IN_KEY[cls] = tuple(each.name for each in fields(cls) if not each.metadata.get("outside_key"))
     return _IN_KEY[cls]
+
+
+def _optional(cls: type[Parameters]) -> frozenset[str]:
+    """Return the fields that are left out where they are None."""
+    if cls not in _OPTIONAL:
+        _OPTIONAL[cls] = frozenset(each.name for each in fields(cls) if each.metadata.get("left_out_if_none"))
+    return _OPTIONAL[cls]
 
 
 def _settings(cls: type[Parameters]) -> Mapping[str, type[BaseModel]]:

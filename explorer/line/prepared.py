@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from explorer.core.artifact import Artifact
 from explorer.datasets import SPLITS, Held, Images, Indices, Pixels, Splits
 from explorer.datasets._files import Files
+from explorer.datasets._geometry import Geometry
 from explorer.line.contracts.data import Values, Written
 
 WHITE = 255.0
@@ -118,7 +119,8 @@ def save(splits: Splits, out: Path) -> Written:
         sha.update(np.ascontiguousarray(images.labels).tobytes())
         np.save(out / f"{split}_labels.npy", images.labels)
         if isinstance(images, Files):
-            text = json.dumps({"names": images.names, "size": images.size})
+            shaped = {"geometry": asdict(images.geometry)} if images.geometry else {}
+            text = json.dumps({"names": images.names, "size": images.size, **shaped})
             (out / f"{split}.json").write_text(text)
             sha.update(text.encode())
         else:
@@ -140,4 +142,5 @@ def _open(data: Artifact[Values], split: str) -> Images:
     if not listed.exists():
         return Held(np.load(data.path / f"{split}.npy", mmap_mode="r"), labels)
     index = json.loads(listed.read_text())
-    return Files(Path(data.values["root"]), tuple(index["names"]), labels, index["size"])
+    geometry = Geometry(**index["geometry"]) if "geometry" in index else None
+    return Files(Path(data.values["root"]), tuple(index["names"]), labels, index["size"], geometry=geometry)

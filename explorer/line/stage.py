@@ -26,10 +26,11 @@ from typing_extensions import TypeVar
 from explorer.core import plugins
 from explorer.core.artifact import V
 from explorer.core.configuration import digest
-from explorer.line.parameters import OUTSIDE_KEY, Parameters, Parents, ParentsWithCode
+from explorer.line.parameters import LEFT_OUT_IF_NONE, OUTSIDE_KEY, Parameters, Parents, ParentsWithCode
 
 # The whole of what a stage's types are made of, for `explorer.line.contracts`.
 __all__ = [
+    "LEFT_OUT_IF_NONE",
     "OUTSIDE_KEY",
     "A",
     "P",

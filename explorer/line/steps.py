@@ -64,7 +64,8 @@ class Steps:
         if plugins.is_onnx(self.c.model):
             return self.engine.run(contracts.adopt.Stage(self._adopted, contracts.adopt.Parents.of(named)))
         parents, settings = contracts.train.Parents.of(named), self.settings
-        parameters = contracts.train.Parameters(self.c.model, self.c.width, settings.train, settings.answered)
+        version = plugins.literal("model", self.c.model, "VERSION")
+        parameters = contracts.train.Parameters(self.c.model, self.c.width, settings.train, settings.answered, version)
         return self.engine.run(contracts.train.Stage(parameters, parents))
 
     def compress(
@@ -251,7 +252,7 @@ def record_of(
     latency: Latency,
 ) -> Record:
     """Return the record of a stack that came to the end of the line."""
-    notes = {"data_note": data.values.get("note"), "train_note": trained.values.get("note")}
+    notes = {f"{made.stage}_note": made.values.get("note") for made in (data, trained, compressed)}
     return Record(
         {
             "trained_accuracy": trained.values["validation_accuracy"],
@@ -279,7 +280,8 @@ def known_of(
     own = built.values
     exact = {str(SIZE): own["size_bytes"], str(MEMORY): own["memory_bytes"] + c.threads * own["thread_bytes"]}
     ratio = {f"tuned_{name}": confirmed.values[name] for name in RATIO} if confirmed else {}
-    return {**_plain(compressed.values), **exact, **_plain(lowered.values), **ratio}
+    costs = {name: value for name, value in compressed.values.items() if name != "note"}  # which is a column of its own
+    return {**_plain(costs), **exact, **_plain(lowered.values), **ratio}
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -1,7 +1,9 @@
 """Width, classes, image shape → an untrained network: the Protocol of models, channel counts, and fitted strides.
 
 A model is one file, a `Model`. Where torchvision has weights for it at width 1, trained on ImageNet, the literal
-``PRETRAINED`` is their address, which torchvision's enumeration of weights has, too.
+``PRETRAINED`` is their address, which torchvision's enumeration of weights has, too, and ``PRETRAINED_INPUT`` how they
+want images of any size to be cut; all want ImageNet's normalisation. ``VERSION`` is raised whenever the same parameters
+give another network, and enters the key of training.
 """
 
 from __future__ import annotations
@@ -44,13 +46,17 @@ class Model(Protocol):
 
 
 def builder(name: str) -> Build:
-    """Return the function that builds model `name`, one of this folder or ``module:function``.
+    """Return the function that builds model `name`, one of this folder, of a library or ``module:function``.
 
     Raises
     ------
     ExplorerError
         If there is none.
     """
+    if plugins.of_library(name):
+        from explorer.models import _libraries
+
+        return _libraries.builder(name)
     if plugins.is_custom(name):
         return cast(Build, plugins.load_custom(name))
     return cast(Model, plugins.load("model", name)).build

@@ -14,6 +14,7 @@ BLOCKS = (6, 12, 36, 24)  # layers
 STRIDES = (2, 2, 2, 2)  # of the stem and the transitions between the blocks
 # DenseNet161_Weights.IMAGENET1K_V1
 PRETRAINED = "https://download.pytorch.org/models/densenet161-8d451a50.pth"
+PRETRAINED_INPUT = {"crop": 0.875, "interpolation": "bilinear"}
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

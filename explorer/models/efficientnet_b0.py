@@ -8,6 +8,7 @@ from explorer.models._efficientnet import efficientnet
 
 # EfficientNet_B0_Weights.IMAGENET1K_V1
 PRETRAINED = "https://download.pytorch.org/models/efficientnet_b0_rwightman-7f5810bc.pth"
+PRETRAINED_INPUT = {"crop": 0.875, "interpolation": "bicubic"}
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

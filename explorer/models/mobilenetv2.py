@@ -14,6 +14,7 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 STEM_STRIDE = 2
 # MobileNet_V2_Weights.IMAGENET1K_V2
 PRETRAINED = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"
+PRETRAINED_INPUT = {"crop": 0.9655, "interpolation": "bilinear"}
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

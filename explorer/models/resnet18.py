@@ -9,6 +9,7 @@ from explorer.models._resnet import resnet
 
 # ResNet18_Weights.IMAGENET1K_V1
 PRETRAINED = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+PRETRAINED_INPUT = {"crop": 0.875, "interpolation": "bilinear"}
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

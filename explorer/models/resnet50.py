@@ -9,6 +9,7 @@ from explorer.models._resnet import resnet
 
 # ResNet50_Weights.IMAGENET1K_V2
 PRETRAINED = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+PRETRAINED_INPUT = {"crop": 0.9655, "interpolation": "bilinear"}
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

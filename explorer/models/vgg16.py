@@ -17,6 +17,7 @@ STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 HIDDEN = 4096
 # VGG16_BN_Weights.IMAGENET1K_V1
 PRETRAINED = "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth"
+PRETRAINED_INPUT = {"crop": 0.875, "interpolation": "bilinear"}
 
 
 def build(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:

@@ -18,6 +18,7 @@ from explorer.fronts.knee import knees
 from explorer.profiles.kept import Kept
 from explorer.profiles.profile import Profile
 from explorer.results import export
+from explorer.results.account import Coverage, LayerAccount, coverage_of
 from explorer.results.across_devices.comparison import Comparison, compare
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.lines import lines
@@ -34,7 +35,7 @@ from explorer.results.figures.page import write
 from explorer.results.progress.status import Status, status_of
 from explorer.results.study_report.evidence import Evidence
 from explorer.results.study_report.report import Report
-from explorer.results.trial import LAYERS, LayerAccount, Trial
+from explorer.results.trial import LAYERS, Trial
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
 from explorer.workspace.records import Records
@@ -304,6 +305,11 @@ class OpenStudy:
         built = key and Store(self.workspace.artifacts).find("build", key)
         account: list[LayerAccount] = json.loads((built.path / LAYERS).read_text()) if built else []
         return account
+
+    def coverage(self, front: pd.DataFrame) -> dict[int, Coverage]:
+        """Return what the choices of each trial of `front` apply to, of those whose compiled network is there."""
+        found = {int(number): coverage_of(self.layers(int(number))) for number in front.get("number", ())}
+        return {number: covered for number, covered in found.items() if covered}
 
     def trial(self, number: int) -> Trial:
         """Return all that is on record of one trial.

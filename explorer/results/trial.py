@@ -4,34 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+
+from explorer.results.account import LayerAccount, coverage_of
 
 LAYERS = "layers.json"  # in a build artifact; explorer.line.stages.build, which writes it, imports TVM
-
-
-class LayerAccount(TypedDict):
-    """One layer of a compiled network, as `dlas_ops` accounts for it; see `dlas_ops.placement.account.Layer`."""
-
-    name: str
-    operator: str
-    input: list[int]
-    weight: list[int]
-    output: list[int]
-    asked: str
-    ran: str
-    reason: str
-    dtype: str
-    arithmetic: str
-    macs: int
-    stored_bytes: int
-    stride: list[int]
-    padding: list[int]
-    dilation: list[int]
-    groups: int
-    measured: dict[str, float]
-    program: str
-    call: int
-    note: str
 
 
 @dataclass(frozen=True)
@@ -57,4 +33,8 @@ class Trial:
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it as plain values for JSON."""
-        return {**self.row, "layers": self.layers, "log": self.log, "why": self.why}
+        covered = coverage_of(self.layers)
+        return {
+            **self.row, "layers": self.layers, "coverage": covered and covered.as_dict(), "log": self.log,
+            "why": self.why,
+        }  # fmt: skip

@@ -225,9 +225,11 @@ class _Reader:
 
 
 def _is_named_elsewhere(axis: str, name: str) -> bool:
-    """Tell whether `name` may be the user's own or, of a model, an ONNX file, which are looked at later."""
+    """Tell whether `name` may be the user's own or, of a model, a library's or an ONNX file; workers look at them."""
     if plugins.is_onnx(name):
         return axis == "model" and name != plugins.ONNX
+    if plugins.of_library(name):
+        return axis == "model" and re.fullmatch(r"\w+:[\w.]+", name) is not None
     return axis in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", name) is not None
 
 

@@ -38,7 +38,7 @@ class Variant:
         fields: dict[str, Any] = {}
         for part in parts:
             name, _, sparsity = part.partition("@")
-            if name in ("float32", "float16", "int8"):
+            if name in ("float32", "float16", "bfloat16", "int8"):
                 fields["dtype"] = name
             elif name in ("dense", "csr"):
                 fields |= {"format": name, "sparsity": float(sparsity or 0)}

@@ -171,14 +171,16 @@ def print_summary(rows: Sequence[Row]) -> None:
             row for row in dense if row["dtype"] == "float32" and row["algorithm"] != "auto"
         ],
         "auto, float32": [row for row in dense if row["dtype"] == "float32" and row["algorithm"] == "auto"],
-        "best of all, int8": [row for row in dense if row["dtype"] == "int8"],
+        **{f"best of all, {dtype}": [row for row in dense if row["dtype"] == dtype]
+           for dtype in ("bfloat16", "float16", "int8")},
         "OpenVINO, float32": [row for row in rows if row["engine"] == "openvino" and row["dtype"] == "float32"],
         "OpenVINO, int8": [row for row in rows if row["engine"] == "openvino" and row["dtype"] == "int8"],
-    }
+    }  # fmt: skip
     for title, group in groups.items():
-        narrow = {"ratio_to_onnxruntime_int8": "ONNX Runtime int8", "ratio_to_float32": "our own float32"}
+        own = {"ratio_to_float32": "our own float32"}
         whole = {"ratio_to_onnxruntime": "ONNX Runtime", "ratio_to_better": "the better of both"}
-        peers = narrow if "int8" in title else whole
+        peers = {"ratio_to_onnxruntime_int8": "ONNX Runtime int8", **own} if "int8" in title else own
+        peers = whole if "float32" in title else peers
         for column, peer in peers.items():
             if "OpenVINO" not in title or "onnxruntime" in column:
                 print_best(f"{title}, relative to {peer}", group, column)

@@ -15,7 +15,13 @@ from explorer.processes.pool import Worker
 
 SHAPES = ((1, 8, 8), (3, 32, 32))
 IMAGES = 4
-DEEP = ("densenet161", "efficientnet_b0", "resnet50")  # exporting and compiling their many layers takes long
+DEEP = (
+    "densenet161",
+    "efficientnet_b0",
+    "resnet50",
+    "vit_tiny",
+    "mobilevit_xxs",
+)  # exporting and compiling their many layers takes long
 
 
 def model_of(name: str, width: float = 0.25, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8)) -> nn.Module:

@@ -75,7 +75,11 @@ def compressed(name: str, model_name: str, ratio: float | None) -> tuple[nn.Modu
 
 
 # torch-pruning takes 7 s for DenseNet's joins of up to 37 layers, and torch.export as long for a hundred convolutions.
-LONG = {("channel_pruning", DEEP[0]), *(("int8_qat", model) for model in plugins.names("model") if model != "resnet18")}
+TRANSFORMERS = ("vit_tiny", "mobilevit_xxs")
+LONG = {
+    *(("channel_pruning", model) for model in (DEEP[0], *TRANSFORMERS)),
+    *(("int8_qat", model) for model in plugins.names("model") if model != "resnet18"),
+}
 PAIRS = [
     pytest.param(name, model, marks=[pytest.mark.nightly] if (name, model) in LONG else [])
     for name in COMPRESSIONS

@@ -11,6 +11,7 @@ from onnx import helper
 
 import dlas_ops
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.lowering import Lowered
 from tests.dlas_ops import assembly
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.named_targets import named
@@ -47,8 +48,13 @@ def built(kind: str, target: Any, dtype: str = "float32") -> tuple[Any, int]:
     nodes = [networks.conv_node(conv, ["x", "w"], "c"), helper.make_node("Relu", ["c"], ["y"])]
     network = networks.model(nodes, networks.shape_of(conv), {"w": networks.weights_of(conv)})
     lowered = dlas_ops.lower(network, target, algorithm=kind if conv.groups == 1 else "spatial_pack", dtype=dtype)
+    return dlas_ops.build(lowered, target).library, _sums(lowered)
+
+
+def _sums(lowered: Lowered) -> int:
+    """Return how many sums the tile of the only layer holds."""
     [tile] = re.findall(r'"dlas.tile": \[(.*?)\]', lowered.module.script(show_meta=False))
-    return dlas_ops.build(lowered, target).library, prod(int(size) for size in tile.split(","))
+    return prod(int(size) for size in tile.split(","))
 
 
 @pytest.mark.parametrize("kind", SHAPES)
@@ -65,6 +71,23 @@ def test_sums_stay_in_registers(mcpu: str, kind: str) -> None:
         assert not loop.vector_stores
     if mcpu != "x86-64-v2":  # where a sum is in another register after each addition
         assert len({destination(text) for text in loop.multiply_adds}) == sums
+
+
+@pytest.mark.parametrize("mcpu", ["x86-64-v3", "znver4", "neoverse-n1"])
+def test_sums_of_a_dense_layer_stay_in_registers(mcpu: str) -> None:
+    """The tile of a prime number of tokens is as large as the registers allow, and is computed in whole vectors."""
+    network = networks.model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], (1, 197, 64), {"w": networks.random((64, 192))}
+    )
+    lowered = dlas_ops.lower(network, named(mcpu), algorithm="gemm")
+    sums = _sums(lowered)
+    library = dlas_ops.build(lowered, named(mcpu)).library
+    loop = assembly.hottest(library)
+    assert sums >= 12
+    assert len(loop.multiply_adds) % sums == 0
+    assert all(re.match(TARGETS[mcpu][0], text) for text in loop.multiply_adds)
+    assert not loop.vector_stores
+    assert len({destination(text) for text in loop.multiply_adds}) == sums
 
 
 @pytest.mark.parametrize("kind", ["direct", "gemm", "spatial_pack", "depthwise"])

@@ -100,7 +100,7 @@ def test_the_innermost_loop_is_the_processors_instruction(algorithm: str, mcpu: 
         loop = assembly.hottest(compiled.library)
         assert {text.split()[0] for text in loop.multiply_adds} == {instruction}
         assert len(loop.multiply_adds) >= len(loop.instructions) * 0.35
-        assert loop.vector_stores == []
+        assert len(loop.vector_stores) <= 1
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -18,7 +18,16 @@ from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import sum_values
-from dlas_ops.schedule.steps import copy_stage, divisors, extents, inline_rest, parallel, tile_of, vectorize_inner
+from dlas_ops.schedule.steps import (
+    copy_stage,
+    divisors,
+    extents,
+    inline_rest,
+    parallel,
+    tile_of,
+    vectorize_inner,
+    vectorize_last,
+)
 from dlas_ops.schedule.thread_tiles import bind_all, bind_points, group_of, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
@@ -113,6 +122,7 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
         copy_stage(sch, producer, cpu)
     scatter = sch.get_loops(last)
     parallel(sch, sch.fuse(*scatter[:3]), cpu)
+    vectorize_last(sch, last, cpu)
     sums = sch.cache_write(block, 0, "local")
     n, g, o, h, w, v, kh, kw, ci, *value = sch.get_loops(block)
     lanes = int(sch.get(v).extent)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, read_channel
+from dlas_ops.kernels.shared.dimensions import maps_of, place, position
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.steps import copy_stage, inline_rest, parallel
@@ -37,8 +38,15 @@ def pack(data: Tensor, shape: tuple[int, ...], block: int) -> Tensor:
 
 
 def unpack(data: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return blocked `data` as NCHW of `shape`."""
-    return te.compute(shape, lambda *index: read_channel(data, *index), name="unpacked")
+    """Return blocked `data` as a plain tensor of `shape`: lines, maps or volumes."""
+    return te.compute(shape, lambda *index: read_channel(data, *position(shape, index)), name="unpacked")
+
+
+def as_maps(data: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return plain `data` of `shape`, lines, maps or volumes, as NCHW maps."""
+    if len(shape) == 4:
+        return data
+    return te.compute(maps_of(shape), lambda *index: data(*place(shape, *index)), name="maps")
 
 
 def concatenate(parts: Sequence[Tensor], channels: Sequence[int], block: int, lanes: int) -> Tensor:

@@ -12,6 +12,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, Tensor
 from dlas_ops.kernels.shared.blocks import read_channel
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.dimensions import maps_of, position
 from dlas_ops.processor.targets import Processor
 
 te, tirx = tvm.te, tvm.tirx
@@ -86,10 +87,10 @@ def gathered(data: Tensor, conv: Conv, processor: Processor) -> Tensor:
 
 
 def scatter(data: Tensor, shape: tuple[int, ...], block: int = 0) -> Tensor:
-    """Return `data`, points innermost, as NCHW of `shape` or in channel blocks of `block`."""
-    batch, channels, height, width = shape
+    """Return `data`, points innermost, as a plain tensor of `shape` or, NCHW, in channel blocks of `block`."""
     if not block:
-        return te.compute(shape, lambda n, c, h, w: data[n, c, h * width + w], name="unpacked")
+        return te.compute(shape, lambda *index: read(data, maps_of(shape)[3], *position(shape, index)), name="unpacked")
+    batch, channels, height, width = shape
     blocks = -(-channels // block)
 
     def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:

@@ -1,4 +1,4 @@
-"""A tensor → activation functions of it, element by element: long expressions that vectorise."""
+"""A tensor → activation functions of it, element by element, which `dlas_ops.passes.vector_math` makes vectors of."""
 
 from __future__ import annotations
 
@@ -8,60 +8,50 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, Tensor
 from dlas_ops.kernels.shared.blocks import LOOPED
 
-te, topi = tvm.te, tvm.topi
+te, tirx = tvm.te, tvm.tirx
 
 
-def _looped(x: Tensor, element: Callable[..., Expr], name: str) -> Tensor:
-    """Return `element` of every index into `x`, too long an expression to unroll."""
-    return te.compute(x.shape, element, name=name, attrs=LOOPED)
+def _looped(name: str, element: Callable[[Expr], Expr]) -> Callable[[Tensor], Tensor]:
+    """Return the function of a tensor that computes `element` of each of its elements, too long to unroll."""
+
+    def compute(x: Tensor) -> Tensor:
+        # A tensor of its own: `element` reads its argument several times, and what is inlined there is one number.
+        return te.compute(x.shape, lambda *index: element(x(*index)), name=name, attrs=LOOPED)
+
+    compute.__doc__ = f"Return {name} of every element of `x`."
+    return compute
 
 
-# The C library's exp, tanh and erf work on one number at a time; TOPI's fast ones are polynomials.
-def exp(x: Tensor) -> Tensor:
-    """Return e to the power of `x`."""
-    return _looped(x, topi.fast_exp(x), "exp")
+def _gelu(x: Expr) -> Expr:
+    return 0.5 * x * (1.0 + tirx.erf(x * 0.5**0.5))
 
 
-def tanh(x: Tensor) -> Tensor:
-    """Return the hyperbolic tangent of `x`."""
-    return _looped(x, topi.fast_tanh(x), "tanh")
+def _gelu_tanh(x: Expr) -> Expr:
+    return 0.5 * x * (1.0 + tirx.tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x)))
 
 
-def erf(x: Tensor) -> Tensor:
-    """Return the error function of `x`."""
-    return _looped(x, topi.fast_erf(x), "erf")
-
-
-def log(x: Tensor) -> Tensor:
-    """Return the natural logarithm of `x`."""
-    return _looped(x, lambda *index: tvm.tirx.log(x(*index)), "log")
-
-
-def gelu(x: Tensor) -> Tensor:
-    """Return `x` times the normal distribution's probability to lie below `x`."""
-    scaled = topi.fast_erf(te.compute(x.shape, lambda *index: x(*index) * 0.5**0.5, name="scaled"))
-    return _looped(x, lambda *index: 0.5 * x(*index) * (1.0 + scaled(*index)), "gelu")
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """Return the logistic function of `x`."""
-    negative = topi.fast_exp(te.compute(x.shape, lambda *index: -x(*index), name="negative"))
-    return _looped(x, lambda *index: 1.0 / (1.0 + negative(*index)), "sigmoid")
-
-
-def silu(x: Tensor) -> Tensor:
-    """Return `x` times the logistic function of it."""
-    gate = sigmoid(x)
-    return _looped(x, lambda *index: x(*index) * gate(*index), "silu")
-
+exp = _looped("exp", tirx.exp)
+log = _looped("log", tirx.log)
+tanh = _looped("tanh", tirx.tanh)
+erf = _looped("erf", tirx.erf)
+sin = _looped("sin", tirx.sin)
+cos = _looped("cos", tirx.cos)
+sigmoid = _looped("sigmoid", tirx.sigmoid)
+# x times the normal distribution's probability to lie below x, and the same by way of tanh.
+gelu = _looped("gelu", _gelu)
+gelu_tanh = _looped("gelu_tanh", _gelu_tanh)
+silu = _looped("silu", lambda x: x * tirx.sigmoid(x))
 
 # By Relax operator.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relax.exp": exp,
     "relax.erf": erf,
     "relax.log": log,
+    "relax.sin": sin,
+    "relax.cos": cos,
     "relax.sigmoid": sigmoid,
     "relax.tanh": tanh,
     "relax.nn.gelu": gelu,
+    "relax.nn.gelu_tanh": gelu_tanh,
     "relax.nn.silu": silu,
 }

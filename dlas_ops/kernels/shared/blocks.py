@@ -26,6 +26,9 @@ FUSES_EPILOGUE = 4
 # On a block: too long to unroll; as a convolution's epilogue it runs as a loop over the finished tile.
 LOOPED = {"dlas.looped": 1}
 
+# On a block: what is element-wise, but read so much more often than it has elements that it is computed once.
+ONCE = {"dlas.once": 1}
+
 
 def annotation(kind: str, tile: Tile | None = None) -> Annotations:
     """Return the attributes that tell `scheduling` which schedule a block wants and the tile it starts from."""

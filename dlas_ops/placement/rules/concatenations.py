@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Call, Shape, Var
 from dlas_ops.kernels.operators import layout
+from dlas_ops.kernels.shared.dimensions import maps_of
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.in_place_concat import Grown, opened, parts_of, take, write
 from dlas_ops.placement.rules.rule import places
@@ -29,7 +30,7 @@ def grown(context: Context, call: Call, shape: Shape) -> Value | None:
         grows.tensor = _written(context, grows, context.value(part))
         grows.written += 1
     block = context.block(shape[1])
-    taken = context.emit(lambda x: take(x, shape, block), grows.tensor, name="concat", pattern=None)
+    taken = context.emit(lambda x: take(x, maps_of(shape), block), grows.tensor, name="concat", pattern=None)
     return Value(taken, shape, block)
 
 
@@ -38,7 +39,7 @@ def _written(context: Context, grows: Grown, part: Value) -> Var:
     total, source, held = sum(grows.channels), context.in_blocks(part), grows.tensor
     if held is None:
         block = context.block(total)
-        return context.emit(lambda x: opened(x, part.shape, total, block), source, name="open", pattern=None)
+        return context.emit(lambda x: opened(x, part.maps, total, block), source, name="open", pattern=None)
     begin = sum(grows.channels[: grows.written])
     writer = context.builder.add_func(write(held, source, begin), "write")
     return context.builder.emit(relax.call_tir_inplace(writer, relax.Tuple([held, source]), 0, held.ty))

@@ -1,20 +1,26 @@
-"""Convolutions of floats → the algorithm asked for or the one that runs in its place, in the layout it wants."""
+"""Convolutions of floats → the algorithm asked for or the one that runs in its place, in the layout it wants.
+
+One over lines or volumes runs as the two-dimensional one that computes it; see `dlas_ops.kernels.shared.dimensions`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Unpack
 
-from dlas_ops._types import Array, Attributes, Call, Shape
-from dlas_ops.kernels.operators import depthwise, grouped
+from dlas_ops._types import Array, Attributes, Call, Expr, Shape
+from dlas_ops.kernels.operators import depthwise, grouped, volumes
 from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.shared.blocks import NARROW
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.placement.account import Precision
+from dlas_ops.kernels.shared.dimensions import RANKS, Window, conv_of, kernels_of, slices_of
+from dlas_ops.placement.account import LayerFields, Precision
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.graph import Problem, problem_of
-from dlas_ops.placement.rules.attributes import pair, sides
+from dlas_ops.placement.rules.attributes import window_of
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value
 from dlas_ops.processor import half
@@ -22,55 +28,126 @@ from dlas_ops.processor import half
 # Runs the ungrouped convolutions that the algorithm asked for cannot run.
 FALLBACK = "spatial_pack"
 
+# Importers write channels second.
+CHANNELS_SECOND = ("NCW", "NCHW", "NCDHW")
+OPERATORS = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d")
+
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution to be placed.
+    """A convolution to be placed, over lines, maps or volumes.
 
     Attributes
     ----------
     name : name of the layer
-    shape : shape of the result
+    weight : (outputs, inputs of a group, kernel)
     border : the value that lies around the input: the zero point of integers
     """
 
     name: str
-    conv: Conv
+    window: Window
+    groups: int
     data: Value
     weight: Array
-    shape: Shape
     border: int = 0
 
+    @cached_property
+    def conv(self) -> Conv:
+        """The two-dimensional convolution that computes it."""
+        return conv_of(self.data.shape, self.weight.shape[0], self.window, self.groups)
 
-@places("relax.nn.conv2d")
-def conv2d(context: Context, call: Call, shape: Shape) -> Value | None:
+    @cached_property
+    def kernels(self) -> Array:
+        """The OIHW weights of `conv`."""
+        return kernels_of(self.weight)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the result."""
+        return self.data.shape[0], self.weight.shape[0], *self.window.output(self.data.shape[2:])
+
+    @property
+    def operator(self) -> str:
+        """Its name in the account: `Conv.operator` of as many dimensions as the layer has."""
+        return operator_of(f"conv{len(self.data.shape) - 2}d", self.groups, self.data.shape[1], self.weight.shape[0])
+
+    def source(self, context: Context, block: int, layer: str) -> Expr:
+        """Return the input of `conv` in channel blocks of `block` or, where it is 0, as NCHW.
+
+        `layer` is the one whose algorithm decided the block.
+        """
+        data, slices = self.data, slices_of(self.data.shape, self.window, self.groups)
+        if slices is None:
+            return context.blocked(data, block, layer) if block else context.mapped(data)
+        wanted = max(block, 0)
+        held = context.in_blocks(data) if data.block > 0 else context.mapped(data)
+        stacked = context.emit(
+            lambda x: volumes.stacked(x, data.shape, slices, wanted, context.cpu.lanes(), self.border), held,
+            name="stacked", pattern=None,
+        )  # fmt: skip
+        return stacked
+
+
+def operator_of(name: str, groups: int, inputs: int, outputs: int) -> str:
+    """Return the account's name of a convolution called `name` without groups."""
+    if groups == 1:
+        return name
+    return f"depthwise_{name}" if groups == inputs == outputs else f"grouped_{name}"
+
+
+@places(*OPERATORS)
+def conv(context: Context, call: Call, shape: Shape) -> Value | None:
     """Run a convolution on the chosen algorithm, a depthwise or grouped one on its own schedule."""
     data, weight = context.value(call.args[0]), context.value(call.args[1]).constant
-    if weight is None or call.attrs.data_layout != "NCHW":
+    if weight is None or call.attrs.data_layout not in CHANNELS_SECOND or len(shape) not in RANKS:
         return None
     quantized = any(context.held(argument).quantization for argument in call.args[:2])
     reason = "int8 takes activations of one scale and int8 weights without zero point" if quantized else ""
-    conv = conv_of(call.attrs, data.shape, weight)
-    name = context.name(conv.operator, context.held(call.args[1]).constant)
-    return convolved(context, Convolution(name, conv, data, weight, shape), reason)
+    layer = convolution_of("", call.attrs, data, weight)
+    name = context.name(layer.operator, context.held(call.args[1]).constant)
+    layer = convolution_of(name, call.attrs, data, weight)
+    value, ran = convolved(context, layer, reason)
+    account(context, layer, ran)
+    return value
 
 
-def convolved(context: Context, layer: Convolution, reason: str = "", **precision: Unpack[Precision]) -> Value:
-    """Convolve on the algorithm asked for, or on the one that runs in its place, and account for the layer.
+def convolution_of(name: str, attributes: Attributes, data: Value, weight: Array, border: int = 0) -> Convolution:
+    """Return the convolution of `data` with `weight` that an operator of `attributes` is."""
+    window = window_of(attributes, weight.shape[2:])
+    return Convolution(name, window, int(attributes.groups), data, weight, border)
+
+
+def account(context: Context, layer: Convolution, ran: LayerFields) -> None:
+    """Add a convolution to the account, as the network has it."""
+    shapes = layer.data.shape, layer.weight.shape, layer.shape
+    macs = prod(layer.shape) * prod(layer.weight.shape[1:])
+    context.account(layer.operator, *shapes, **stated(ran, layer.window, layer.groups, macs))
+
+
+def stated(ran: LayerFields, window: Window, groups: int, macs: int) -> LayerFields:
+    """Return what the account says of a convolution of `window` that `ran` says the rest of."""
+    ran |= {"stride": window.stride, "padding": (*window.begin, *window.end), "dilation": window.dilation}
+    ran |= {"groups": groups, "macs": macs}
+    return ran
+
+
+def convolved(
+    context: Context, layer: Convolution, reason: str = "", **precision: Unpack[Precision]
+) -> tuple[Value, LayerFields]:
+    """Convolve on the algorithm asked for, or on the one that runs in its place; return the result, and how it ran.
 
     Parameters
     ----------
     reason : why the layer does not run in the dtype asked for
     precision : the account's dtype and arithmetic for integers
     """
-    name, conv, weight = layer.name, layer.conv, layer.weight
+    name, conv, weight = layer.name, layer.conv, layer.kernels
     dtype = context.stored(weight)
     asked = context.choices.of(name)
-    if problem := problem_of(conv, weight, dtype, asked.format, context.target, plain=not layer.data.block):
+    problem = problem_of(conv, weight, dtype, asked.format, context.target, plain=_is_plain(layer))
+    if problem:
         context.recorder.decides(name, problem)
     ran, reasons = _runnable(context, asked, conv, dtype)
-    if reason:
-        reasons.append(reason)
     if ran is not None:
         value = _placed(context, ran, layer)
     elif conv.operator == "depthwise_conv2d":
@@ -80,12 +157,19 @@ def convolved(context: Context, layer: Convolution, reason: str = "", **precisio
     if dtype in NARROW:
         precision = _precision(context, dtype, ran, conv)
     own = f"{conv.operator.removesuffix('_conv2d')}/dense"
-    context.account(
-        conv.operator, layer.data.shape, weight.shape, layer.shape, name=name, macs=conv.macs, stride=conv.stride,
-        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, asked=asked.selected_by or str(asked),
-        ran=str(ran or own), reason="; ".join(reasons), measured=context.choices.measured.get(name, {}), **precision,
-    )  # fmt: skip
-    return value
+    how: LayerFields = {"ran": str(ran or own), "name": name, "reason": reason}
+    if precision:
+        how |= {"dtype": precision["dtype"], "arithmetic": precision["arithmetic"]}
+    # Without a problem no algorithm can be asked for; a format can.
+    if problem or Asked.parse(asked.selected_by or str(asked)).format != "dense":
+        how |= {"asked": asked.selected_by or str(asked), "reason": "; ".join(reasons + [reason] * bool(reason))}
+        how |= {"measured": context.choices.measured.get(name, {})}
+    return value, how
+
+
+def _is_plain(layer: Convolution) -> bool:
+    """Tell whether the algorithm itself blocks the input."""
+    return not layer.data.block and slices_of(layer.data.shape, layer.window, layer.groups) is None
 
 
 def _runnable(context: Context, asked: Asked, conv: Conv, dtype: str) -> tuple[Asked | None, list[str]]:
@@ -104,16 +188,16 @@ def _runnable(context: Context, asked: Asked, conv: Conv, dtype: str) -> tuple[A
 
 
 def _placed(context: Context, asked: Asked, layer: Convolution) -> Value:
-    conv, data, algorithm = layer.conv, layer.data, asked.module
+    conv, algorithm = layer.conv, asked.module
     # Algorithms that do not implement integers know no border but zeros.
     inside = {"border": layer.border} if layer.border else {}
     # Weights are rounded first, because their dtype decides how they are packed: float16 in pairs where the processor
     # multiplies pairs.
-    packed = algorithm.pack(context.rounded(layer.weight), conv, context.cpu)
+    packed = algorithm.pack(context.rounded(layer.kernels), conv, context.cpu)
     parts = [context.weights(part) for part in (packed if isinstance(packed, tuple) else (packed,))]
     wanted = algorithm.block(conv.in_channels, context.cpu)
     # The algorithm itself blocks a plain input, the network's own, together with its border.
-    source = context.blocked(data, wanted, layer.name) if data.block else data.expression
+    source = layer.source(context, 0 if _is_plain(layer) else wanted, layer.name)
     result = context.emit(
         lambda x, *w: algorithm.compute(conv, x, *w, context.cpu, **inside), source, *parts,
         name=f"conv2d_{asked.algorithm}",
@@ -136,8 +220,8 @@ def _depthwise(context: Context, layer: Convolution) -> Value:
     conv, data = layer.conv, layer.data
     block = context.block(conv.in_channels, data)
     context.recorder.follows(data, Problem(conv.operator, conv, dtype=context.stored(layer.weight)))
-    packed = context.weights(depthwise.pack(layer.weight, -(-conv.in_channels // block), block))
-    source = context.blocked(data, block, data.layer)
+    packed = context.weights(depthwise.pack(layer.kernels, -(-conv.in_channels // block), block))
+    source = layer.source(context, block, data.layer)
     result = context.emit(
         lambda x, w: depthwise.compute(conv, x, w, context.cpu, layer.border), source, packed, name="depthwise_conv2d"
     )
@@ -146,21 +230,12 @@ def _depthwise(context: Context, layer: Convolution) -> Value:
 
 def _grouped(context: Context, layer: Convolution) -> Value:
     conv, data = layer.conv, layer.data
-    packed = context.weights(grouped.pack(context.rounded(layer.weight), conv, context.cpu))
+    packed = context.weights(grouped.pack(context.rounded(layer.kernels), conv, context.cpu))
     block = context.block(conv.out_channels)
-    source = context.plain(data) if data.block == POINTS else data.expression
+    # It gathers its input from any blocks itself.
+    source = layer.source(context, 0 if data.block == POINTS else data.block, data.layer)
     result = context.emit(
         lambda x, w: grouped.compute(conv, x, w, block, context.cpu, layer.border), source, packed,
         name="grouped_conv2d",
     )  # fmt: skip
     return context.computed(result, layer.shape, block)
-
-
-def conv_of(attributes: Attributes, data: Shape, weight: Array) -> Conv:
-    """Return the shape of the convolution of `data` with `weight`."""
-    batch, channels, height, width = data
-    outputs, _, *kernel = weight.shape
-    return Conv(
-        batch, channels, height, width, outputs, pair(kernel), pair(attributes.strides), sides(attributes.padding),
-        pair(attributes.dilation), int(attributes.groups),
-    )  # fmt: skip

@@ -72,9 +72,9 @@ def activation(context: Context, call: Call, shape: Shape) -> Value:
 
 @places("relax.nn.prelu")
 def prelu(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Run a parametric ReLU, one slope per channel, as element-wise operators."""
+    """Run a parametric ReLU, one slope per channel or one for all, as element-wise operators."""
     data, slope = context.value(call.args[0]), context.value(call.args[1]).constant
-    if slope is None or int(call.attrs.axis) != 1:
+    if slope is None or (slope.size > 1 and int(call.attrs.axis) != 1):
         return None
     arguments, block, layer = context.alike([data, _constant(slope.reshape(-1, *[1] * (len(shape) - 2)))], shape)
     if not block:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Array, Call, Expr, Shape
-from dlas_ops.kernels.operators import dense, layout, pooling, quantize
+from dlas_ops.kernels.operators import layout, pooling, quantize
 from dlas_ops.kernels.shared.blocks import FUSES_EPILOGUE
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.context import Context
@@ -21,7 +21,8 @@ from dlas_ops.placement.graph import Problem
 from dlas_ops.placement.in_place_concat import parts_of
 from dlas_ops.placement.integers import eight_bits, known, operand
 from dlas_ops.placement.operators import extremum
-from dlas_ops.placement.rules.convolutions import Convolution, conv_of, convolved
+from dlas_ops.placement.rules import dense
+from dlas_ops.placement.rules.convolutions import CHANNELS_SECOND, OPERATORS, account, convolution_of, convolved
 from dlas_ops.placement.rules.pooling import is_even, is_over_maps, window_of
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Quantization, Value, shape_of
@@ -30,20 +31,20 @@ from dlas_ops.processor.dot import dot_of
 relax = tvm.relax
 
 
-@places("relax.nn.conv2d")
-def conv2d(context: Context, call: Call, shape: Shape) -> Value | None:
+@places(*OPERATORS)
+def conv(context: Context, call: Call, shape: Shape) -> Value | None:
     """Convolve 8-bit integers; the result is the exact sums."""
     data, weight = context.held(call.args[0]), context.held(call.args[1])
     array = _weights(data, weight, axis=0)
-    if array is None or call.attrs.data_layout != "NCHW":
+    if array is None or call.attrs.data_layout not in CHANNELS_SECOND:
         return None
-    conv = conv_of(call.attrs, data.shape, array)
-    border = int(known(data).zero)
-    name, arithmetic = context.name(conv.operator, array), _arithmetic(context, data)
-    layer = Convolution(name, conv, data, array, shape, border)
-    sums = convolved(context, layer, dtype="int8", arithmetic=arithmetic)
-    offset = border * array.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
-    scale = known(data).scale * known(weight).scale.reshape(1, -1, 1, 1)
+    border, column = int(known(data).zero), (1, -1, *[1] * (len(shape) - 2))
+    name = context.name(convolution_of("", call.attrs, data, array).operator, array)
+    layer = convolution_of(name, call.attrs, data, array, border)
+    sums, ran = convolved(context, layer, dtype="int8", arithmetic=_arithmetic(context, data))
+    account(context, layer, ran)
+    offset = border * array.reshape(len(array), -1).sum(axis=1, dtype=np.int32).reshape(column)
+    scale = known(data).scale * known(weight).scale.reshape(column)
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
@@ -121,20 +122,16 @@ def clip_bound(context: Context, call: Call, shape: Shape) -> Value | None:
 def matmul(context: Context, call: Call, shape: Shape) -> Value | None:
     """Run a dense layer on 8-bit integers; the result is the exact sums."""
     data, weight = context.held(call.args[0]), context.held(call.args[1])
-    array = _weights(data, weight, axis=1)
-    if array is None or array.ndim != 2 or len(data.shape) != 2:
+    array = dense.matrix(_weights(data, weight, axis=-1))
+    if array is None:
         return None
-    packed = context.weights(dense.pack(array, context.cpu))
-    sums = context.emit(
-        lambda x, w: dense.compute(x, w, shape[1], context.cpu), context.plain(data), packed, name="dense"
-    )
-    context.account(
-        "dense", data.shape, array.shape[::-1], shape, ran="dense", macs=prod(shape) * array.shape[0], dtype="int8",
-        arithmetic=_arithmetic(context, data), name=context.name("dense", array),
-    )  # fmt: skip
-    offset = known(data).zero.reshape(1, 1) * array.sum(axis=0, dtype=np.int32).reshape(1, -1)
-    scale = known(data).scale.reshape(1, 1) * known(weight).scale.reshape(1, -1)
-    return Value(sums, shape, 0, Quantization(np.broadcast_to(scale, offset.shape), offset))
+    name, arithmetic = context.name("dense", weight.constant), _arithmetic(context, data)
+    layer = dense.Dense(name, data, data.shape, array, shape)
+    sums = dense.layer(context, layer, dtype="int8", arithmetic=arithmetic)
+    row = [1] * (len(shape) - 1)
+    offset = known(data).zero.reshape(()) * array.sum(axis=0, dtype=np.int32).reshape(*row, -1)
+    scale = known(data).scale.reshape(()) * known(weight).scale.reshape(*row, -1)
+    return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
 @places("relax.reshape", "relax.expand_dims", "relax.permute_dims")
@@ -243,7 +240,7 @@ def concat(context: Context, call: Call, shape: Shape) -> Value | None:
         np.concatenate([np.full(size, array.item()) for size, array in zip(channels, arrays, strict=True)])
         for arrays in ([each.scale for each in stated], [each.zero for each in stated])
     )
-    column = (1, -1, 1, 1)
+    column = (1, -1, *[1] * (len(shape) - 2))
     quantization = Quantization(scale.astype(np.float32).reshape(column), zero.astype(np.int32).reshape(column))
     return Value(result, shape, block, quantization)
 

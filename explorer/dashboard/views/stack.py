@@ -15,8 +15,9 @@ from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import duration, facts, fault, moment, note, table
 from explorer.profiles.profile import Profile
 from explorer.results import readable
+from explorer.results.account import LayerAccount
 from explorer.results.history import history_of
-from explorer.results.trial import LayerAccount, Trial
+from explorer.results.trial import Trial
 
 QUANTITIES: Mapping[str, str] = {  # column → what it is called; those that a trial lacks are left out
     "accuracy": "accuracy (validation)", "test_accuracy": "accuracy (test)", "latency_ms": "latency",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
+from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.settings import AnswerSettings, CompressSettings
 from explorer.line import stage
 from explorer.line.contracts import data, train
+
+# Raised when models of the user's own give another network, and none of the bundled ones does: theirs keep their keys.
+OWN_MODELS = 2
 
 Costs = Mapping[str, int]  # of a layer: its weights, nonzeros among them, channels and multiply-accumulates
 
@@ -28,13 +32,14 @@ class Values(TypedDict):
     ----------
     torch_accuracy, torch_test_accuracy : on the images that torch answers
     parameters : the number of the network's parameters
-    weights : of convolutions and linear layers
+    weights : of convolutions, linear layers and attentions
     nonzeros : among the weights
     macs : per image
     weight_bytes_before : of the weights in float32
     kept_in_multiples_of : the channel multiple, where channels were removed
     removed_weights, removed_channels : shares
     layers : name → its costs
+    note : tells the user what had to stay as it was, if anything
     """
 
     torch_accuracy: float
@@ -54,6 +59,7 @@ class Values(TypedDict):
     removed_weights: float
     removed_channels: float
     layers: dict[str, LayerCosts]
+    note: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,12 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     """Compresses and fine-tunes a model and exports it."""
 
     name = "compress"
+
+    @property
+    def key(self) -> str:
+        """The key that the stage's artifact lies under; the version of what is done to a user's own model is in it."""
+        own = {"own_models": OWN_MODELS} if plugins.is_custom(self.parameters.model) else {}
+        return stage.content_key(self.name, {**self.parameters.keyed(), **own}, self.parents.keyed())
 
     @property
     def trained_pixels(self) -> int:

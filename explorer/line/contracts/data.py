@@ -15,13 +15,29 @@ class Written(TypedDict):
 
     Attributes
     ----------
-    mean, std : per channel of the training pixels in [0, 1]
+    mean, std : per channel of pixels in [0, 1]: those that images are normalised by
     digest : of what was written
     """
 
     mean: list[float]
     std: list[float]
     digest: str
+
+
+class Wanted(TypedDict, total=False):
+    """What initial weights ask of the images that they are given.
+
+    Attributes
+    ----------
+    mean, std : per channel of pixels in [0, 1]
+    image_size, crop, interpolation : as in ``[data]``
+    """
+
+    mean: list[float]
+    std: list[float]
+    image_size: int
+    crop: float
+    interpolation: str
 
 
 class Values(Written):
@@ -64,9 +80,18 @@ class Parameters(stage.Parameters):
 
 @dataclass(frozen=True)
 class Parents(stage.ParentsWithCode):
-    """The folder that the data set's files lie in; its key is their digest."""
+    """What the data set is read from, and for.
+
+    Parameters
+    ----------
+    source
+        The folder that the data set's files lie in; its key is their digest.
+    wanted
+        What the initial weights ask of images where ``[data]`` says nothing, see `Wanted`; its key is their digest.
+    """
 
     source: Artifact
+    wanted: Artifact[Wanted] | None = None
 
 
 class Stage(stage.Stage[Parameters, Parents, Values]):

@@ -29,7 +29,8 @@ class Values(TypedDict):
 
     Attributes
     ----------
-    convolutions_as_asked : how many of the convolutions run with the algorithm and format that were asked for
+    convolutions : how many there are that an algorithm can be asked for
+    convolutions_as_asked : how many of these run with the algorithm and format that were asked for
     weight_bytes : of all layers' weights as they are stored
     """
 

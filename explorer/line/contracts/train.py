@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NotRequired, TypedDict
 
 from explorer.core.artifact import Artifact
@@ -45,18 +45,23 @@ class Values(TypedDict):
 
 @dataclass(frozen=True)
 class Parameters(stage.Parameters):
-    """The model, one of `explorer.models` or of the user's own, its width, and ``[train]``.
+    """The model, its width, and ``[train]``.
 
     Parameters
     ----------
+    model
+        One of `explorer.models`, of timm or torchvision, or of the user's own.
     answered
         The validation images that the accuracy is taken on; None where it is all of them.
+    version
+        The model's ``VERSION``; None for one that has none, as long as it has not changed.
     """
 
     model: str
     width: float
     settings: TrainSettings
     answered: AnswerSettings | None = None
+    version: int | None = field(default=None, metadata=stage.LEFT_OUT_IF_NONE)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from explorer.compression import FineTune, compressor
+from explorer.compression import FineTune, compressor, make_plain, noted
 from explorer.core import plugins
 from explorer.core.configuration import parts, takes_ratio
+from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings
 from explorer.line.checking import drawing
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
@@ -44,16 +45,19 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "compress", parameters.model, parameters.width, parents.data.values["classes"], splits.shape
     )
     model.load_state_dict(torch.load(parents.train.path / "weights.pt", weights_only=True))
+    model = make_plain(model)
     example = torch.zeros(1, *splits.shape)
     before, parameters_before = accounting.account(model, example), accounting.parameters(model)
-    model = _compressed(model, parameters, splits)
+    with noted() as notes:
+        model = _compressed(model, parameters, splits)
+    _check(model, splits, parents.data.values["classes"])
     after = accounting.account(model, example)
     export(model, example, out / "network.onnx")
     images = Reference.inputs(splits)
     Reference(images, predictions.logits(model, images).numpy()).save(out)
     accuracies = _answer(model, parameters, parents, splits, out)
     whole, left = partial(accounting.total, before), partial(accounting.total, after)
-    return {
+    values: Values = {
         "torch_accuracy": accuracies["validation"],
         "torch_test_accuracy": accuracies["test"],
         "parameters": accounting.parameters(model),
@@ -68,10 +72,27 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "macs_before": whole("macs"),
         "weight_bytes_before": FLOAT32_BYTES * whole("weights"),
         "kept_in_multiples_of": parameters.channel_multiple,
-        "removed_weights": 1 - left("nonzeros") / whole("nonzeros"),
-        "removed_channels": 1 - left("channels") / whole("channels"),
+        "removed_weights": _removed(left("nonzeros"), whole("nonzeros")),
+        "removed_channels": _removed(left("channels"), whole("channels")),
         "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
     }
+    if notes:
+        values["note"] = "; ".join(notes)
+    return values
+
+
+@torch.no_grad()
+def _check(model: nn.Module, splits: Prepared, classes: int) -> None:
+    """Raise StageFailed unless a compressed model still maps one image to its classes."""
+    shape = tuple(model.eval()(torch.zeros(1, *splits.shape)).shape)
+    if shape != (1, classes):
+        message = f"the compressed network gives shape {shape} for an image instead of (1, {classes})"
+        raise StageFailed(Failure("compress", "unsupported", message))
+
+
+def _removed(left: int, whole: int) -> float:
+    """Return the share that is gone; of nothing, nothing is."""
+    return 1 - left / whole if whole else 0.0
 
 
 def _answer(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from explorer.core import plugins
-from explorer.datasets import SPLITS, Options, Splits, loader
+from explorer.core.settings import DataSettings
+from explorer.datasets import SPLITS, Images, Options, Splits, loader
+from explorer.datasets._files import Files
+from explorer.datasets._geometry import reshaped
+from explorer.datasets._normalisation import normalisation
 from explorer.line import prepared
 from explorer.line.checking.splits import checked
-from explorer.line.contracts.data import Parameters, Parents, Values
+from explorer.line.contracts.data import Parameters, Parents, Values, Wanted
 
 VERSION = 4
 WORKER = "torch"
@@ -26,11 +31,13 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     StageFailed
         If the data set's files are not as it needs them.
     """
-    name, settings = parameters.dataset, parameters.settings
-    options = Options(settings.validation, settings.test, settings.seed, settings.image_size, parents.source.path)
-    splits = checked(name, loader(name)(options))
+    name, settings, wanted = parameters.dataset, parameters.settings, _wanted(parents)
+    options = _options(settings, wanted, parents.source.path)
+    splits = _reshaped(checked(name, loader(name)(options)), options)
     augment = plugins.literal("dataset", name, "AUGMENT", ("shift",)) if settings.augment is None else settings.augment
     written = prepared.save(splits, out)
+    asked = (wanted["mean"], wanted["std"]) if "mean" in wanted else None
+    mean, std = normalisation(settings, asked, (written["mean"], written["std"]))
     values: Values = {
         "classes": len(splits.classes),
         "class_names": list(splits.classes),
@@ -41,8 +48,8 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "augment": list(augment),
         "corrupt": len(splits.corrupt),
         "corrupt_names": list(splits.corrupt[:MOST_NAMED]),
-        "mean": written["mean"],
-        "std": written["std"],
+        "mean": mean,
+        "std": std,
         "digest": written["digest"],
     }
     if splits.left_out:
@@ -50,6 +57,34 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     if notes := [*_corrupt(name, splits), *_left_out(name, splits)]:
         values["note"] = "; ".join(notes)
     return values
+
+
+def _wanted(parents: Parents) -> Wanted:
+    return parents.wanted.values if parents.wanted else {}
+
+
+def _options(settings: DataSettings, wanted: Wanted, root: Path) -> Options:
+    """Return what the data set is loaded with; initial weights ask for what ``[data]`` leaves open."""
+    return Options(
+        settings.validation,
+        settings.test,
+        settings.seed,
+        wanted.get("image_size", settings.image_size),
+        root,
+        settings.resize,
+        wanted.get("crop", settings.crop),
+        wanted.get("interpolation", settings.interpolation),
+    )
+
+
+def _reshaped(splits: Splits, options: Options) -> Splits:
+    """Return the splits with images in memory scaled and cut as the options say; those in files are when decoded."""
+
+    def shaped(images: Images) -> Images:
+        return images if isinstance(images, Files) else reshaped(images, options)
+
+    train, validation, test = (shaped(getattr(splits, split)) for split in SPLITS)
+    return replace(splits, train=train, validation=validation, test=test)
 
 
 def _left_out(name: str, splits: Splits) -> Iterator[str]:

@@ -13,7 +13,6 @@ import tvm
 
 import dlas_ops
 from dlas_ops.kernels.shared import winograd_plan
-from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Layer
 from dlas_ops.processor.targets import describe
 from explorer.core.errors import Failure, StageFailed
@@ -21,7 +20,7 @@ from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.contracts.lower import Numerics, Parameters, Parents, Values
 from explorer.line.stages.select import SELECTION
 
-VERSION = 5
+VERSION = 6
 WORKER = "tvm"
 
 
@@ -45,7 +44,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         selection = json.loads((parents.select.path / SELECTION).read_text())
         placement = replace(placement, algorithm=dlas_ops.Selection.from_json(selection))
     lowered = placement.lower(network)
-    convolutions = [layer for layer in lowered.layers if layer.operator.endswith("conv2d")]
+    convolutions = [layer for layer in lowered.layers if "conv" in layer.operator and layer.can_ask]
     as_asked = [layer for layer in convolutions if layer.as_asked]
     if convolutions and not as_asked:
         reasons = "; ".join(sorted({layer.reason for layer in convolutions}))
@@ -87,18 +86,7 @@ def numerics(layers: Sequence[Layer], target: Any) -> Numerics:
 def _arithmetic(layer: Layer, target: Any) -> str:
     """Return the class of a layer's arithmetic; see `numerics`."""
     if layer.ran.startswith("winograd"):
-        return f"winograd F({winograd_plan.variant(_conv(layer), describe(target))[0].m}, 3)"
+        return f"winograd F({winograd_plan.variant(layer.conv, describe(target))[0].m}, 3)"
     if layer.dtype == "float16":
         return "float16" if layer.arithmetic.startswith("float16") else "float16, widened"
     return layer.dtype
-
-
-def _conv(layer: Layer) -> Conv:
-    """Return the shape of a convolution of the account."""
-    batch, channels, height, width = layer.input
-    top, left, bottom, right = layer.padding
-    return Conv(
-        batch, channels, height, width, layer.weight[0], (layer.weight[2], layer.weight[3]),
-        (layer.stride[0], layer.stride[1]), (top, left, bottom, right), (layer.dilation[0], layer.dilation[1]),
-        layer.groups,
-    )  # fmt: skip

@@ -18,7 +18,7 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.quantize import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
 
-VERSION = 2
+VERSION = 3
 WORKER = "tvm"
 REFERENCE_IMAGES = 16  # fewer than torch's, as NumPy takes its time: 0.1 s each for networks on small images
 

@@ -1,4 +1,4 @@
-"""Model → what its layers cost: parameters, weights that are not zero, multiply-accumulates, channels."""
+"""Model → what its layers that have weights cost: weights, those that are not zero, multiply-accumulates, channels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from explorer.compression import channels_of, weighted
+
 
 def account(model: nn.Module, example: Tensor) -> dict[str, dict[str, int]]:
-    """Return the costs of every convolution and linear layer by its name in `model`.
+    """Return the costs of every convolution, linear layer and attention by its name in `model`.
 
     Parameters
     ----------
@@ -22,21 +24,21 @@ def account(model: nn.Module, example: Tensor) -> dict[str, dict[str, int]]:
     -------
     dict
         Layer → ``channels`` (outputs), ``weights``, ``nonzeros`` (among the weights) and ``macs``, which counts zeros
-        as well: what a dense kernel computes.
+        as well: what a dense kernel computes. Weights that an earlier layer has, too, count there.
     """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(example)
     root = type(model).__name__
     flops: Mapping[str, Mapping[Any, int]] = counter.get_flop_counts()
+    names = {module: f"{root}.{name}" for name, module in model.named_modules()}
     return {
-        name: {
-            "channels": module.weight.shape[0],
-            "weights": module.weight.numel(),
-            "nonzeros": int(module.weight.count_nonzero()),
-            "macs": sum(flops.get(f"{root}.{name}", {}).values()) // 2,
+        each.name: {
+            "channels": channels_of(each.layer),
+            "weights": each.value.numel() if each.owned else 0,
+            "nonzeros": int(each.value.count_nonzero()) if each.owned else 0,
+            "macs": sum(flops.get(names[each.layer], {}).values()) // 2,
         }
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        for each in weighted(model)
     }
 
 

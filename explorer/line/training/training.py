@@ -18,7 +18,7 @@ from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings, TrainSettings
 from explorer.line import execution
 from explorer.line.prepared import Inputs
-from explorer.line.training import checkpoint
+from explorer.line.training import checkpoint, places
 from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
 from explorer.models import builder
@@ -97,14 +97,18 @@ def build_model(stage: str, name: str, width: float, classes: int, shape: tuple[
     StageFailed
         If the model cannot take images of this shape, or gives another output.
     """
-    build = builder(name)
+    build, model = builder(name), None
     try:
         model = build(width, classes, shape)
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *shape))
-    except (RuntimeError, ValueError) as error:
-        message = f"model {name} at width {width} cannot take images of shape {shape}: {error}"
+    except Exception as error:  # whatever the user's code raises
+        said = f"{places.first_sentence(error)}{places.of_error(error, model) if model is not None else ''}"
+        message = f"model {name} at width {width} cannot take images of shape {shape}: {said}"
         raise StageFailed(Failure(stage, "unsupported", message)) from error
+    if not isinstance(output, Tensor):
+        message = f"model {name} gives a {type(output).__name__} instead of logits, (N, {classes})"
+        raise StageFailed(Failure(stage, "unsupported", message))
     if tuple(output.shape) != (2, classes):
         message = f"model {name} gives shape {tuple(output.shape)} for 2 images instead of (2, {classes})"
         raise StageFailed(Failure(stage, "unsupported", message))
@@ -165,8 +169,7 @@ class _Training:
         self.epoch = 0
         self.labels = torch.from_numpy(images.labels)
         self.factor, self.offset = (torch.from_numpy(array).to(device.type) for array in images.scale)
-        # Depthwise convolutions train twice as fast in this layout.
-        model.train().to(memory_format=torch.channels_last)
+        _channels_last(model.train())
         self.parts = _parts(self.batch, kept_bytes(model, images.shape))
         model.to(device.type)
         self.optimizer = torch.optim.SGD(
@@ -258,6 +261,13 @@ class _Training:
 
     def _stateful(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
+
+
+def _channels_last(model: nn.Module) -> None:
+    """Store all weights of 2-d convolutions by their channels last: depthwise ones train twice as fast so."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:  # of five, Module.to would have to be told another layout
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 class _Kept:

@@ -1,24 +1,19 @@
-"""Checkpoint → initial weights of a model: all tensors fit by name and shape, but for a classifier of other classes."""
+"""Checkpoint → initial weights of a model: all tensors fit by name or order, but for a classifier of other classes."""
 
 from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from explorer.core.errors import ExplorerError, Failure, StageFailed
 from explorer.line.contracts.train import Initialised
+from explorer.line.training import fitting
+from explorer.line.training.weight_files import read
 
-NESTED = ("state_dict", "model_state_dict", "model")  # keys under which checkpoints hold the state dict, among others
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-# Workaround: torchvision 0.28: its ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1;
-# tests/test_workarounds.py
-OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-COUNTER = "num_batches_tracked"  # of batch norms; nothing here uses it, and old checkpoints lack it
 MOST_NAMED = 4  # tensors of each kind that a message names; the log lists all
 SECONDS = 20  # until a host that does not answer is given up
 
@@ -38,39 +33,6 @@ def check(path: str) -> str | None:
     except ExplorerError as error:
         return str(error)
     return None
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """Return name → tensor from a checkpoint: a state dict, or a dict that holds one.
-
-    Raises
-    ------
-    ExplorerError
-        If the file is no checkpoint, or more than tensors and plain values: nothing in it is executed.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # for a file that is no checkpoint torch raises errors of any kind
-        raise ExplorerError(f"{path} {_why_unreadable(path, str(error))}") from error
-    content = content if isinstance(content, Mapping) else {}
-    content = next((content[key] for key in NESTED if isinstance(content.get(key), Mapping)), content)
-    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
-    if not tensors:
-        raise ExplorerError(f"{path} holds no state dict, which torch.save(model.state_dict(), ...) writes")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return {OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
-
-
-def _why_unreadable(path: Path, message: str) -> str:
-    if needed := re.search(r"Unsupported (?:global|class)[^\w]*(?:GLOBAL )?([\w.]+)", message):
-        return f"needs Python code to be loaded ({needed[1]}): save model.state_dict() alone"
-    if "TorchScript" in message:
-        return "is a TorchScript archive: save model.state_dict() instead"
-    if path.suffix == ".safetensors":
-        return "is in a format that is not read: torch.save its tensors as a dict"
-    return "is no checkpoint that torch.save wrote, or is damaged"
 
 
 def initialise(model: nn.Module, path: Path, classes: int, epochs: int) -> Initialised:
@@ -96,48 +58,29 @@ def initialise(model: nn.Module, path: Path, classes: int, epochs: int) -> Initi
         given = read(path)
     except ExplorerError as error:
         raise _failed(str(error)) from error
-    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTER)}
-    given = {name: tensor for name, tensor in given.items() if not name.endswith(COUNTER)}
-    shapes = {name: (_shape(given[name]), _shape(own[name])) for name in own if name in given}
-    different = {name for name, (theirs, ours) in shapes.items() if theirs != ours}
-    is_classifier = different and _only_classifier(own, given, different, classes)
-    replaced = [name for name in own if name in different] if is_classifier else []
-    faults = {
-        "of another shape": [f"{name} {_sides(*shapes[name])}" for name in own if name in different - {*replaced}],
-        "missing in the file": [name for name in own if name not in given],
-        "unknown to the model": [name for name in given if name not in own],
-        "not finite": [name for name in own if name in given and not given[name].isfinite().all()],
-    }
-    if any(faults.values()):
-        listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
-        log = "\n".join(f"{kind}: {name}" for kind, names in faults.items() for name in names)
-        raise _failed(f"{path.name} does not fit the model: {listed}", log)
+    fit = fitting.fit(model.state_dict(), given, classes)
+    if any(fit.faults.values()):
+        log = "\n".join(f"{kind}: {name}" for kind, names in fit.faults.items() for name in names)
+        raise _failed(f"{path.name} does not fit the model: {why_not(fit)}", log)
+    replaced = list(fit.classifier)
     if replaced and not epochs:
-        sides = _sides(*shapes[replaced[0]])
-        raise _failed(f"{path.name} has another classifier ({replaced[0]} {sides}), which epochs = 0 leaves untrained")
-    model.load_state_dict({name: given[name] for name in own if name not in different}, strict=False)
-    note = f"the weights in {path.name} are of other classes: {', '.join(replaced)} start at random"
-    return {"reinitialised": replaced, "note": note} if replaced else {"reinitialised": []}
+        first = f"{replaced[0]} {fit.sides(replaced[0])}"
+        raise _failed(f"{path.name} has another classifier ({first}), which epochs = 0 leaves untrained")
+    model.load_state_dict(fit.tensors, strict=False)
+    notes = []
+    if fit.by_order:
+        notes.append(
+            f"the weights in {path.name} have other names and are taken by order: all {len(fit.sources)} tensors are "
+            "of the same kind and shape"
+        )
+    if replaced:
+        notes.append(f"the weights in {path.name} are of other classes: {', '.join(replaced)} start at random")
+    return {"reinitialised": replaced, "note": "; ".join(notes)} if notes else {"reinitialised": replaced}
 
 
-def _only_classifier(own: Mapping[str, Tensor], given: Mapping[str, Tensor], different: set[str], classes: int) -> bool:
-    """Tell whether the tensors that differ are the last layer's, and in nothing but the number of classes."""
-    layer = list(own)[-1].rpartition(".")[0]
-    return all(
-        name.rpartition(".")[0] == layer
-        and len(own[name]) == classes
-        and given[name].ndim == own[name].ndim
-        and given[name].shape[1:] == own[name].shape[1:]
-        for name in different
-    )
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _sides(theirs: str, ours: str) -> str:
-    return f"{theirs} in the file, {ours} in the model"
+def why_not(fit: fitting.Fit) -> str:
+    """Return what does not fit in words, a few tensors of each kind by name."""
+    return "; ".join(f"{kind}: {_some(names)}" for kind, names in fit.faults.items() if names)
 
 
 def _some(names: list[str]) -> str:

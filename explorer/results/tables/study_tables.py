@@ -15,20 +15,23 @@ from explorer.core import sessions
 from explorer.core.configuration import AXES
 from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.results import readable
+from explorer.results.account import coverage_of
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.stack import stack_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explorer.results.account import Coverage, LayerAccount
     from explorer.results.open_study import OpenStudy
     from explorer.results.progress.status import Ranks, Status
-    from explorer.results.trial import LayerAccount, Trial
+    from explorer.results.trial import Trial
     from explorer.search.search import Summary
     from explorer.space.limits import Limit
 
 COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
 MOST_NUMBERS = 6  # of failed trials, in one line
+HALF = 0.5  # of a network's multiply-accumulates; a user is told where fewer run as asked
 
 
 def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> RenderableType:
@@ -133,9 +136,25 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
     skipped = f", {summary.skipped} not trained" if summary.skipped else ""
     ended = summary.complete + summary.failed + summary.skipped
     yield f"{ended} trials{failed}{skipped}; the fronts as a page: {escape(str(page))}"
+    yield from map(escape, _uncovered(study, front))
     if summary.exhausted:
         yield "every configuration of the space has been tried"
     yield f"next: {escape(_next_command(front))}{escape(in_workspace)}"
+
+
+def _uncovered(study: OpenStudy, front: pd.DataFrame) -> list[str]:
+    """Return a sentence if less than half of the network of some stack on the front runs as asked, the least covered.
+
+    Networks whose account is gone tell nothing.
+    """
+    shares = [(covered.as_asked.macs, number, covered) for number, covered in study.coverage(front).items()]
+    if not shares or (least := min(shares, key=lambda each: each[:2]))[0] >= HALF:
+        return []
+    share, number, covered = least
+    others = {"fell back": covered.not_as_asked.macs, "there is none to ask for": covered.nothing_asked.macs}
+    why = ", ".join(f"{text}: {readable.share(part)}" for text, part in others.items() if part)
+    work = f"{readable.share(share)} of the multiply-accumulates of trial {number}"
+    return [f"only {work} run with the algorithm that was asked for ({why}); dlas show {number} tells layer by layer"]
 
 
 def _next_command(front: pd.DataFrame) -> str:
@@ -160,6 +179,8 @@ def trial_text(trial: Trial) -> Iterator[RenderableType]:
         yield escape(trial.why)
     if trial.layers:
         yield layers_table(trial.layers)
+    if covered := coverage_of(trial.layers):
+        yield _coverage_table(covered)
     if trial.log:
         yield Text(trial.log)
 
@@ -171,6 +192,21 @@ def _costs_table(row: Mapping[str, object]) -> Table:
         before, after = row.get(f"{quantity}_before"), row.get(quantity)
         if isinstance(before, int | float) and isinstance(after, int | float) and before:
             table.add_row(quantity, f"{before:,}", f"{after:,}", readable.share(after / before))
+    return table
+
+
+def _coverage_table(covered: Coverage) -> Table:
+    """Return what the stack's choices apply to in a network."""
+    table = readable.table("coverage", "of MACs", "of weights")
+    rows = {
+        "as asked": covered.as_asked,
+        "not as asked": covered.not_as_asked,
+        "no algorithm to ask for": covered.nothing_asked,
+        "narrowed": covered.narrowed,
+        "pruned": covered.pruned,
+    }
+    for name, share in rows.items():
+        table.add_row(name, readable.share(share.macs), readable.share(share.weights))
     return table
 
 

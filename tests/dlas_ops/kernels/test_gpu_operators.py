@@ -10,6 +10,7 @@ import dlas_ops
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import opencl
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.kernels.operators.test_product import attention
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.test_int8 import OPERATORS, compare, dense_network, operator_network
 
@@ -57,6 +58,14 @@ def test_dense(rows: int, inputs: int, outputs: int, device: str) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)
     weights = {"w": networks.random([outputs, inputs]), "b": networks.random([outputs])}
     check(networks.model([node], [rows, inputs], weights), "direct", device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_products(device: str) -> None:
+    """Dense layers on tokens around products of two activations that are parts of one tensor."""
+    network, data, expected = attention(9, 2, 8)
+    target = opencl.target(device)
+    networks.assert_close(opencl.run(dlas_ops.lower(network, target, algorithm="gemm"), target, data), expected, 1e-5)
 
 
 @pytest.mark.parametrize("device", [*DEVICES, "mali"])  # mali has an instruction for products of int8

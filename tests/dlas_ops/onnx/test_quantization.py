@@ -16,6 +16,8 @@ from dlas_ops import compiler
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.onnx import quantization
+from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
 
 FIRST = Conv(1, 1, 8, 8, 24, (3, 3), padding=(1, 1, 1, 1))
@@ -151,3 +153,49 @@ def test_refuses_to_quantize_twice() -> None:
     quantized = dlas_ops.quantize(network(), images[:1])
     with pytest.raises(ValueError, match="quantized already"):
         dlas_ops.quantize(quantized, images[:1])
+
+
+def mixer() -> onnx.ModelProto:
+    """Return patches as tokens, their norm, dense layers around a GELU, a shortcut and a product of activations."""
+    conv = Conv(1, 1, 8, 8, 32, (2, 2), (2, 2))
+    nodes = [
+        networks.conv_node(conv, ["x", "stem"], "c"),
+        helper.make_node("Reshape", ["c", "tokens"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("LayerNormalization", ["t", "one", "none"], ["n"], axis=-1),
+        helper.make_node("MatMul", ["n", "up"], ["u"]),
+        helper.make_node("Add", ["u", "u bias"], ["ub"]),
+        helper.make_node("Gelu", ["ub"], ["g"]),
+        helper.make_node("MatMul", ["g", "down"], ["d"]),
+        helper.make_node("Add", ["d", "d bias"], ["db"]),
+        helper.make_node("Add", ["t", "db"], ["s"]),
+        helper.make_node("Transpose", ["s"], ["st"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["s", "st"], ["y"]),
+    ]
+    weights: dict[str, Any] = {
+        "stem": networks.weights_of(conv), "tokens": np.array([1, 32, 16]), "one": np.ones(32, np.float32),
+        "none": np.zeros(32, np.float32), "up": networks.random((32, 48)) / 6, "u bias": networks.random((48,)),
+        "down": networks.random((48, 32)) / 7, "d bias": networks.random((32,)),
+    }  # fmt: skip
+    return networks.model(nodes, networks.shape_of(conv), weights)
+
+
+def test_tokens_stay_floats_but_where_weights_multiply_them() -> None:
+    """A dense layer takes in the bias that is added after it; shortcuts and products of activations are left."""
+    images = networks.random((16, 1, 8, 8))
+    quantized = dlas_ops.quantize(mixer(), images)
+    onnx.checker.check_model(quantized, full_check=True)
+    pairs = {node.input[0] for node in quantized.graph.node if node.op_type == "QuantizeLinear"}
+    assert pairs == {"x", "c", "r", "n", "g"}
+    scales = {name: array for name, array in weights_of(quantized).items() if name.endswith("_scale")}
+    assert scales["up_scale"].shape == (48,)
+    assert scales["down_scale"].shape == (32,)
+    compiled = dlas_ops.compile(quantized, networks.target(), algorithm="direct")
+    assert [(layer.name, layer.ran, layer.dtype) for layer in compiled.layers] == [
+        ("stem", "direct/dense", "int8"), ("up", "gemm/dense", "int8"), ("down", "gemm/dense", "int8"),
+        ("matmul_0", "gemm/dense", "float32"),
+    ]  # fmt: skip
+    bytes_each = np.dtype(dot_of("int8", describe(networks.target())).weight).itemsize
+    assert [layer.stored_bytes for layer in compiled.layers[1:3]] == [32 * 48 * bytes_each] * 2
+    networks.assert_close(run(compiled, images[:1]), networks.run_reference(quantized, images[:1]), 0.01)
+    networks.assert_close(run(compiled, images), outputs(mixer(), images), 0.05)

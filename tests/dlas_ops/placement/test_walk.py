@@ -105,7 +105,7 @@ def test_the_first_rule_that_applies_places_an_operator(monkeypatch: pytest.Monk
 
 def test_integers_come_before_floats_and_what_places_everything_last() -> None:
     order = list(walk.RULES)
-    for integers, floats in ((quantized.conv2d, convolutions.conv2d), (quantized.add, elementwise.broadcast)):
+    for integers, floats in ((quantized.conv, convolutions.conv), (quantized.add, elementwise.broadcast)):
         assert order.index(integers) < order.index(floats)
     assert order[-1] is walk.unchanged
     assert len(set(order)) == len(order)

@@ -104,14 +104,15 @@ def test_choices_with_work_groups_and_shared_memory_compute_the_same(algorithm: 
 
 GROUPED = networks.one_layer(Conv(1, 16, 9, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=4))
 MATRIX = helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)
-DENSE = networks.model([MATRIX], (3, 200), {"w": networks.random((20, 200), 2)})
+DENSE = networks.model([MATRIX], (1, 200), {"w": networks.random((20, 200), 2)})
+ROWS = networks.model([MATRIX], (3, 200), {"w": networks.random((20, 200), 2)})
 
 
 @opencl.needed
 @pytest.mark.parametrize(
     ("network", "target", "tunable"),
-    [(GROUPED, POCL, "tile"), (GROUPED, ADRENO, "tile"), (DENSE, ADRENO, "parts")],
-    ids=["grouped on a processor", "grouped", "dense"],
+    [(GROUPED, POCL, "tile"), (GROUPED, ADRENO, "tile"), (DENSE, ADRENO, "parts"), (ROWS, POCL, "tile")],
+    ids=["grouped on a processor", "grouped", "dense", "rows on a processor"],
 )
 def test_every_choice_of_other_layers_computes_the_same(network: ModelProto, target: Target, tunable: str) -> None:
     [task] = task_extraction.tasks(dlas_ops.lower(network, target, algorithm="direct"), "template", target)
@@ -124,10 +125,6 @@ def test_every_choice_of_other_layers_computes_the_same(network: ModelProto, tar
     expected, *others = on_gpu.computed()
     assert expected.any()
     assert all(task_extraction.close([other], [expected]) for other in others)
-
-
-def test_a_dense_layer_has_no_choices_where_threads_share_no_memory() -> None:
-    assert task_extraction.tasks(dlas_ops.lower(DENSE, POCL, algorithm="direct"), "template", POCL) == []
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack", "winograd"])

@@ -136,3 +136,10 @@ def test_what_json_cannot_say_is_refused() -> None:
         canonical({"path": Path("x")})
     with pytest.raises(TypeError):
         canonical({1: "x"})
+
+
+def test_a_librarys_network_has_one_width() -> None:
+    stack = replace(PLAIN, model="timm:mobilenetv3_small_100", width=1.0)
+    assert configuration.why_invalid(stack) is None
+    message = "model timm:mobilenetv3_small_100 has no width other than 1, and is asked for at 0.5"
+    assert configuration.why_invalid(replace(stack, width=0.5)) == message

@@ -19,6 +19,10 @@ def test_an_absent_table_means_the_defaults() -> None:
         ("data", {"validation": 0.0}),
         ("data", {"test": 1.0}),
         ("data", {"image_size": 4}),
+        ("data", {"normalise": "imagenet1k"}),
+        ("data", {"crop": 1.2}),
+        ("data", {"resize": 0}),
+        ("data", {"interpolation": "linear"}),
         ("train", {"epochs": -1}),
         ("train", {"epochs": 1.5}),
         ("train", {"label_smoothing": 1.0}),
@@ -44,6 +48,30 @@ def test_a_value_out_of_range_and_an_unknown_name_are_refused(table: str, wrong:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().train.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mean": [0.5]}, r"mean in \[data\] needs std beside it"),
+        ({"std": 0.5}, r"std in \[data\] needs mean beside it"),
+        ({"mean": [0.5], "std": [0.5, 0.5]}, r"has 1 numbers and std 2; both need as many"),
+        ({"mean": 0.5, "std": 0.5, "normalise": "half"}, "take the place of normalise; give one of the two"),
+        ({"mean": 123.7, "std": 58.4}, "less than or equal to 1"),
+        ({"mean": 0.5, "std": 0}, "greater than 0"),
+    ],
+)
+def test_a_normalisation_is_whole_and_said_once(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DataSettings.model_validate(given)
+
+
+def test_how_images_are_cut_and_normalised_is_in_keys_where_it_is_given() -> None:
+    assert set(DataSettings().model_dump()) == {"validation", "test", "seed", "image_size"}
+    given = DataSettings.model_validate({"mean": 0.5, "std": [0.25], "crop": 0.875, "interpolation": "bicubic"})
+    assert given.model_dump() == {
+        **DataSettings().model_dump(), "mean": (0.5,), "std": (0.25,), "crop": 0.875, "interpolation": "bicubic"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

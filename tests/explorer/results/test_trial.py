@@ -6,13 +6,16 @@ import json
 
 from dlas_ops.placement.account import Layer
 from explorer.core import plugins
-from explorer.results.trial import LAYERS, LayerAccount, Trial
+from explorer.results.account import LayerAccount
+from explorer.results.trial import LAYERS, Trial
 
 
 def test_a_trial_is_plain_values() -> None:
     [layer] = json.loads(json.dumps([Layer("conv1", "conv2d", (1, 3, 8, 8), (8, 3, 3, 3), (), "a/b", "a/b").to_json()]))
     values = Trial({"number": 3, "ratio": None}, [layer], "it died", "it takes long").as_dict()
-    assert values == {"number": 3, "ratio": None, "layers": [layer], "log": "it died", "why": "it takes long"}
+    assert values == {
+        "number": 3, "ratio": None, "layers": [layer], "coverage": None, "log": "it died", "why": "it takes long",
+    }  # fmt: skip
     assert json.loads(json.dumps(values)) == values
     assert layer.keys() == LayerAccount.__required_keys__
 

@@ -31,6 +31,7 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         ({"algorithm": Raw('["direct",\n"gem"]')}, "7: unknown algorithm 'gem' on axis algorithm; allowed: "),
         ({"threads": None, "thread": [1, 2]}, "7: unknown axis 'thread'; allowed: dataset, model, width, "),
         ({"dataset": "digts"}, "2: unknown dataset 'digts' on axis dataset; allowed: "),
+        ({"dataset": "timm:digits"}, "2: unknown dataset 'timm:digits' on axis dataset; allowed: "),
         ({"dataset": "my module:load"}, "2: unknown dataset 'my module:load' on axis dataset; allowed: "),
         ({"dataset": 3}, "2: axis dataset takes names, not 3"),
         ({"algorithm": ["direct", "all"]}, "6: 'all' stands alone: write algorithm = \"all\""),
@@ -71,8 +72,8 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         ({"width": [-1]}, "8: width -1 is not positive"),
         (
             {"compression": ["none", "weight_pruning+in8"]},
-            "4: unknown compression 'in8' on axis compression; allowed: channel_pruning, float16, int8, "
-            "int8_qat, none, weight_pruning; did you mean 'int8'?",
+            "4: unknown compression 'in8' on axis compression; allowed: bfloat16, channel_pruning, float16, "
+            "int8, int8_qat, none, weight_pruning; did you mean 'int8'?",
         ),
         ({"dataset": None}, "1: axis 'dataset' is missing"),
     ],

@@ -40,7 +40,7 @@ def test_beside_other_models_a_file_has_no_stacks_that_need_one_of_torch(tmp_pat
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"width": 0.5}, f"model {FILE} is an ONNX file, whose network has one width; allowed: width 1"),
+        ({"width": 0.5}, f"model {FILE} has no width other than 1, and is asked for at 0.5"),
         ({"compression": ["none", "channel_pruning"], "ratio": 0.5},
          f"model {FILE} is an ONNX file, and channel_pruning needs a model in PyTorch; "
          "allowed: bfloat16, float16, int8, none, weight_pruning, or a constraint"),

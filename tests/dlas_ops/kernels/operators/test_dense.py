@@ -1,4 +1,4 @@
-"""Dense layer: how weights are packed, and what the schedule makes of the definition on named processors."""
+"""Dense layer: how weights are packed, what the schedule makes of the definition, and what it computes of any rank."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from tests.dlas_ops.shapes import SETTINGS
 from tests.dlas_ops.tensor_programs import scheduled
 
 
-def layer(mcpu: str) -> PrimFunc:
-    """Return a layer of 64 inputs and 160 outputs."""
+def layer(mcpu: str, rows: tuple[int, ...], outputs: int) -> PrimFunc:
+    """Return a layer of 64 inputs with its bias."""
     cpu = describe(named(mcpu))
-    packed = dense.pack(np.zeros((64, 160), np.float32), cpu)
-    data, weight = tvm.te.placeholder((1, 64), "float32"), tvm.te.placeholder(packed.shape, "float32")
-    return tvm.te.create_prim_func([data, weight, dense.compute(data, weight, 160, cpu)])
+    packed = dense.pack(np.zeros((64, outputs), np.float32), cpu)
+    shapes = (*rows, 64), packed.shape, (outputs,)
+    data, weight, bias = (tvm.te.placeholder(shape, "float32", name) for shape, name in zip(shapes, "xwb", strict=True))
+    return tvm.te.create_prim_func([data, weight, bias, tvm.topi.add(dense.compute(data, weight, outputs, cpu), bias)])
 
 
-# Processor → the loops of more than one step around every block, as defined and as scheduled.
+# Processor, rows and outputs → the loops of more than one step around every block as scheduled.
 NESTS = {
-    "znver4": (
+    "one row": (
+        ("znver4", (1,), 160),
         {
-            "dense": "10, 16, 64",
-            "output": "160",
-        },
-        {
-            "dense_init": "2, unrolled 5, vector 16",
-            "dense_update": "2, 64, unrolled 5, vector 16",
-            "dense_local": "2, unrolled 5, vector 16",
-            "output": "10, vector 16",
+            "product_init": "2, unrolled 5, vector 16",
+            "product_update": "2, 64, unrolled 5, vector 16",
+            "T_add": "2, unrolled 5, vector 16",
         },
     ),
-    "x86-64-v3": (
+    "tokens": (
+        ("znver4", (2, 98), 160),
         {
-            "dense": "20, 8, 64",
-            "output": "160",
+            "product_init": "parallel 14, 5, unrolled 14, unrolled 2, vector 16",
+            "product_update": "parallel 14, 5, 64, unrolled 14, unrolled 2, vector 16",
+            "T_add": "parallel 14, 5, unrolled 14, unrolled 2, vector 16",
         },
+    ),
+    "outputs in no whole vectors": (
+        ("x86-64-v3", (4, 6), 20),
         {
-            "dense_init": "10, unrolled 2, vector 8",
-            "dense_update": "10, 64, unrolled 2, vector 8",
-            "dense_local": "10, unrolled 2, vector 8",
-            "output": "20, vector 8",
+            "product_init": "parallel 6, unrolled 4, unrolled 3, vector 8",
+            "product_update": "parallel 6, 64, unrolled 4, unrolled 3, vector 8",
+            "product_local": "parallel 6, unrolled 4, unrolled 3, vector 8",
+            "T_add": "24, 20",
         },
     ),
 }
 
 
-@pytest.mark.parametrize("mcpu", NESTS)
-def test_panels_are_summed_in_registers(mcpu: str) -> None:
-    """Panels are unrolled inside the loop over inputs; the result is copied out in vectors."""
-    defined = layer(mcpu)
-    before, after = NESTS[mcpu]
-    assert nests(defined) == before
-    assert nests(scheduled(defined, mcpu)) == after
+@pytest.mark.parametrize("case", NESTS)
+def test_a_tile_of_rows_and_panels_is_summed_in_registers(case: str) -> None:
+    """The tile is unrolled inside the loop over inputs; its epilogue runs on it in vectors, where these are whole."""
+    (mcpu, rows, outputs), expected = NESTS[case]
+    assert nests(scheduled(layer(mcpu, rows, outputs), mcpu)) == expected
 
 
 @settings(SETTINGS, max_examples=25)
@@ -70,5 +70,6 @@ def test_packs_outputs_in_vectors(inputs: int, outputs: int, mcpu: str) -> None:
     cpu = describe(named(mcpu))
     weight = networks.random((inputs, outputs))
     packed = dense.pack(weight, cpu)
-    for i, o in np.ndindex(inputs, outputs):
-        assert packed[o // cpu.lanes(), i, o % cpu.lanes()] == weight[i, o]
+    unpacked = packed.transpose(1, 0, 2).reshape(inputs, -1)
+    np.testing.assert_array_equal(unpacked[:, :outputs], weight)
+    assert not unpacked[:, outputs:].any()

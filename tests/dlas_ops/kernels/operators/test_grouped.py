@@ -44,7 +44,7 @@ NESTS = {
             "grouped_init": "parallel 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
             "grouped_update": "parallel 16, 3, 3, 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
             "grouped_local": "parallel 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
-            "output": "32, 8, 16",
+            "output": "32, 8, vector 16",
         },
     ),
     "x86-64-v3": (
@@ -58,7 +58,7 @@ NESTS = {
             "grouped_init": "parallel 64, unrolled 2, unrolled 2, unrolled 2, vector 8",
             "grouped_update": "parallel 64, 3, 3, 16, unrolled 2, unrolled 2, unrolled 2, vector 8",
             "grouped_local": "parallel 64, unrolled 2, unrolled 2, unrolled 2, vector 8",
-            "output": "64, 8, 8",
+            "output": "64, 8, vector 8",
         },
     ),
 }

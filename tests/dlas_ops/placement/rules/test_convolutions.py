@@ -13,6 +13,7 @@ from dlas_ops.kernels.operators import depthwise, grouped
 from dlas_ops.kernels.operators.points_innermost import POINTS, scatter
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.rules import convolutions
+from dlas_ops.placement.value import Value
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.placement.before_after import EPILOGUE, TARGET, Case
@@ -45,7 +46,7 @@ def test_the_algorithm_asked_for_runs_in_its_layout(algorithm: ModuleType) -> No
             primfunc_attrs=EPILOGUE,
         )  # fmt: skip
 
-    value = case.becomes(convolutions.conv2d, call, expected)
+    value = case.becomes(convolutions.conv, call, expected)
     assert (value.shape, value.block) == ((1, 24, 6, 5), algorithm.block(24, CPU))
     [layer] = case.context.layers
     assert (value.layer, layer.name, layer.ran) == ("conv2d_0", "conv2d_0", f"{name}/dense")
@@ -64,14 +65,14 @@ def test_another_layout_is_converted_first() -> None:
             primfunc_attrs=EPILOGUE,
         )  # fmt: skip
 
-    case.becomes(convolutions.conv2d, call, expected)
+    case.becomes(convolutions.conv, call, expected)
 
 
 def test_the_algorithm_itself_blocks_the_input_of_the_network() -> None:
     case, weight = Case("spatial_pack"), networks.weights_of(CONV)
     call = call_of(CONV, case.argument(networks.shape_of(CONV)), relax.const(weight))
     case.becomes(
-        convolutions.conv2d, call, lambda builder, x: builder.emit_te(
+        convolutions.conv, call, lambda builder, x: builder.emit_te(
             lambda x, w: spatial_pack.compute(CONV, x, w, CPU), x, relax.const(spatial_pack.pack(weight, CONV, CPU)),
             primfunc_name_hint="conv2d_spatial_pack", primfunc_attrs=EPILOGUE,
         ),
@@ -82,14 +83,14 @@ def test_a_depthwise_convolution_keeps_the_block_of_its_input() -> None:
     case, weight = Case("gemm"), networks.weights_of(DEPTHWISE)
     call = call_of(DEPTHWISE, case.argument(networks.shape_of(DEPTHWISE), 8, layer="before"), relax.const(weight))
     value = case.becomes(
-        convolutions.conv2d, call, lambda builder, x: builder.emit_te(
+        convolutions.conv, call, lambda builder, x: builder.emit_te(
             lambda x, w: depthwise.compute(DEPTHWISE, x, w, CPU), x, relax.const(depthwise.pack(weight, 2, 8)),
             primfunc_name_hint="depthwise_conv2d", primfunc_attrs=EPILOGUE,
         ),
     )  # fmt: skip
     assert (value.block, value.layer) == (8, "before")
     [layer] = case.context.layers
-    assert (layer.ran, bool(layer.reason)) == ("depthwise/dense", True)
+    assert (layer.asked, layer.ran, layer.reason) == ("depthwise/dense", "depthwise/dense", "")
     assert [layer for layer, _ in case.context.recorder.graph().followers] == []  # "before" has no algorithm
 
 
@@ -98,7 +99,7 @@ def test_a_grouped_convolution_reads_any_channel_blocks() -> None:
     call = call_of(GROUPED, case.argument(networks.shape_of(GROUPED), 4), relax.const(weight))
     block = case.context.block(24)
     value = case.becomes(
-        convolutions.conv2d, call, lambda builder, x: builder.emit_te(
+        convolutions.conv, call, lambda builder, x: builder.emit_te(
             lambda x, w: grouped.compute(GROUPED, x, w, block, CPU), x, relax.const(grouped.pack(weight, GROUPED, CPU)),
             primfunc_name_hint="grouped_conv2d", primfunc_attrs=EPILOGUE,
         ),
@@ -111,7 +112,7 @@ def test_what_the_algorithm_cannot_run_falls_back_and_says_why() -> None:
     strided = Conv(1, 16, 6, 5, 24, (3, 3), (2, 2))
     weight = networks.weights_of(strided)
     call = call_of(strided, case.argument(networks.shape_of(strided)), relax.const(weight))
-    value, _ = case.place(convolutions.conv2d, call)
+    value, _ = case.place(convolutions.conv, call)
     assert value is not None
     [layer] = case.context.layers
     assert (layer.asked, layer.ran) == ("winograd/dense", f"{convolutions.FALLBACK}/dense")
@@ -121,13 +122,13 @@ def test_what_the_algorithm_cannot_run_falls_back_and_says_why() -> None:
 def test_a_weight_that_is_no_constant_is_left() -> None:
     case = Case()
     call = call_of(CONV, case.argument(networks.shape_of(CONV)), case.argument((24, 16, 3, 3)))
-    case.is_left(convolutions.conv2d, call)
+    case.is_left(convolutions.conv, call)
 
 
 def test_weights_are_rounded_to_half() -> None:
     case, weight = Case("direct", narrow="float16"), networks.weights_of(CONV)
     data = case.argument(networks.shape_of(CONV), direct.block(16, CPU), "float16")
-    value, _ = case.place(convolutions.conv2d, call_of(CONV, data, relax.const(weight)))
+    value, _ = case.place(convolutions.conv, call_of(CONV, data, relax.const(weight)))
     assert value is not None
     [layer] = case.context.layers
     assert layer.dtype == "float16"
@@ -138,4 +139,5 @@ def test_the_shape_is_read_off_the_attributes() -> None:
     conv = Conv(2, 16, 9, 8, 24, (3, 5), (2, 1), (1, 0, 2, 3), (1, 2), 4)
     weight = networks.weights_of(conv)
     call = call_of(conv, relax.Var("x", relax.TensorType(networks.shape_of(conv), "float32")), relax.const(weight))
-    assert convolutions.conv_of(call.attrs, networks.shape_of(conv), weight) == conv
+    data = Value(call.args[0], networks.shape_of(conv))
+    assert convolutions.convolution_of("", call.attrs, data, weight).conv == conv

@@ -50,7 +50,7 @@ def test_a_convolution_returns_the_exact_sums() -> None:
             primfunc_attrs=EPILOGUE,
         )  # fmt: skip
 
-    value = case.becomes(quantized.conv2d, call, expected)
+    value = case.becomes(quantized.conv, call, expected)
     offset = 3 * WEIGHT.sum(axis=(1, 2, 3), dtype=np.int32).reshape(1, -1, 1, 1)
     assert value.quantization == Quantization(0.5 * SCALES.reshape(1, -1, 1, 1), offset)
     [layer] = case.context.layers
@@ -60,7 +60,7 @@ def test_a_convolution_returns_the_exact_sums() -> None:
 def test_a_convolution_of_floats_is_left() -> None:
     case = Case()
     weight = constant(case, WEIGHT, Quantization(SCALES))
-    case.is_left(quantized.conv2d, relax.op.nn.conv2d(case.argument(SHAPE, 8), weight))
+    case.is_left(quantized.conv, relax.op.nn.conv2d(case.argument(SHAPE, 8), weight))
 
 
 def test_a_bias_moves_the_zero_of_sums() -> None:
@@ -112,10 +112,11 @@ def test_two_tensors_are_joined_as_floats_in_one_program(
     assert (value.dtype, value.quantization) == ("float32", None)
 
 
-def test_a_dense_layer_returns_the_exact_sums() -> None:
+@pytest.mark.parametrize("leading", [(1,), (2, 3), (2, 1, 3)])
+def test_a_dense_layer_returns_the_exact_sums(leading: tuple[int, ...]) -> None:
     case, weight = Case(), WEIGHT[:, :, 0, 0].T
     call = relax.op.matmul(
-        case.argument((1, 16), 0, "uint8", quantization=SCALED),
+        case.argument((*leading, 16), 0, "uint8", quantization=SCALED),
         constant(case, weight, Quantization(SCALES.reshape(1, 24))),
     )
     value = case.becomes(
@@ -125,7 +126,11 @@ def test_a_dense_layer_returns_the_exact_sums() -> None:
         ),
     )  # fmt: skip
     offset = 3 * weight.sum(axis=0, dtype=np.int32).reshape(1, -1)
+    assert value.quantization is not None
     assert value.quantization == Quantization(0.5 * SCALES.reshape(1, 24), offset)
+    assert value.quantization.zero.ndim == len(leading) + 1
+    [layer] = case.context.layers
+    assert (layer.operator, layer.ran, layer.dtype) == ("dense", "gemm/dense", "int8")
 
 
 @pytest.mark.parametrize("kind", ["max", "avg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
+from explorer.core.settings import DataSettings
 from explorer.datasets import SPLITS
+from explorer.datasets._geometry import Geometry
+from explorer.datasets._normalisation import IMAGENET
 from explorer.line.prepared import Prepared
 from explorer.line.training import predictions, training
 from tests import data_sets, torch_stages
@@ -108,3 +113,34 @@ def test_no_more_than_a_few_batches_of_a_folder_are_in_memory(tmp_path: Path, mo
     finally:
         tracemalloc.stop()
     assert peak < whole / 2, f"{peak / 1e6:.1f} MB at most, the images are {whole / 1e6:.1f} MB"
+
+
+def test_image_files_are_cut_as_the_settings_say_and_normalised_beside_the_network(tmp_path: Path, root: Path) -> None:
+    plain = torch_stages.image_folder(tmp_path / "plain", root)
+    asked = torch_stages.image_folder(tmp_path / "asked", root, crop=0.8, interpolation="bicubic", normalise="imagenet")
+    assert (asked.values["mean"], asked.values["std"]) == tuple(map(list, IMAGENET))
+    inputs = torch_stages.inputs_of(asked)["validation"]
+    path = root / inputs.images.names[0]  # type: ignore[attr-defined]
+    with Image.open(path) as image:
+        expected = Geometry(16, 20, "bicubic").squared(image.convert("RGB"))
+    np.testing.assert_array_equal(inputs.pixels(np.array([0]))[0], np.asarray(expected).transpose(2, 0, 1))
+    mean, std = (np.array(each, np.float32)[:, None, None] for each in IMAGENET)
+    np.testing.assert_allclose(inputs[:1][0], (inputs.pixels(np.array([0]))[0] / 255 - mean) / std, atol=1e-5)
+    assert plain.values["digest"] != asked.values["digest"]
+    assert inputs.shape == torch_stages.inputs_of(plain)["validation"].shape
+
+
+def test_images_in_memory_take_the_settings_too(digits: Artifact, tmp_path: Path) -> None:
+    asked = torch_stages.data(tmp_path, resize=16, normalise="half")
+    assert (asked.values["shape"], asked.values["mean"], asked.values["std"]) == ([1, 16, 16], [0.5], [0.5])
+    assert digits.values["shape"] == [1, 8, 8]
+
+
+def test_weights_ask_for_what_the_settings_leave_open(tmp_path: Path, root: Path) -> None:
+    values = {"mean": [0.5] * 3, "std": [0.5] * 3, "image_size": 24, "crop": 0.75, "interpolation": "bicubic"}
+    source, wanted = Artifact("source", "source", root), Artifact("wanted", "wanted", Path(), values)
+    parameters = {"dataset": "image_folder", **DataSettings().model_dump()}
+    made = torch_stages.execute("data", tmp_path, parameters, source=source, wanted=wanted)
+    assert (made.values["shape"], made.values["mean"]) == ([3, 24, 24], [0.5] * 3)
+    geometry = json.loads((made.path / "validation.json").read_text())["geometry"]
+    assert geometry == {"size": 24, "resize": 32, "interpolation": "bicubic"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.errors import ExplorerError, StageFailed
-from explorer.line.training import weights
+from explorer.line.training import weight_files, weights
 from tests import torch_stages
 
 CLASSES = 10
+LOSS = {"criterion.weight": torch.ones(CLASSES)}
 
 
 def network(classes: int = CLASSES, kernel: int = 3) -> nn.Module:
@@ -56,6 +58,11 @@ def failure(path: Path, model: nn.Module, epochs: int = 1) -> StageFailed:
         lambda model: nn.DataParallel(model).state_dict(),
         lambda model: {"state_dict": nn.DataParallel(model).state_dict()},
         lambda model: {name: x for name, x in model.state_dict().items() if not name.endswith("num_batches_tracked")},
+        lambda model: {"ema": {"module": torch.nn.DataParallel(model).state_dict()}, "epoch": 3},
+        lambda model: {"state_dict": {f"model._orig_mod.{name}": x for name, x in model.state_dict().items()}},
+        # Lightning's, beside the weights of a loss.
+        lambda model: {"state_dict": {f"model.{name}": x for name, x in model.state_dict().items()} | LOSS},
+        lambda model: {"state_dict": model.state_dict(), "state_dict_ema": network().state_dict()},
     ],
 )
 def test_weights_in_every_wrapping(wrap: Callable[[nn.Module], Any], tmp_path: Path) -> None:
@@ -97,6 +104,21 @@ def test_a_long_list_is_cut_short_in_the_message_and_whole_in_the_log(tmp_path: 
     assert failed.failure.log.count("missing in the file: ") == 10
 
 
+def test_other_names_fit_by_order_if_kinds_and_shapes_do(tmp_path: Path) -> None:
+    theirs, ours = network(), network()
+    state = {f"a{index}.{name.rpartition('.')[2]}": x for index, (name, x) in enumerate(theirs.state_dict().items())}
+    values = weights.initialise(ours, saved(state, tmp_path), CLASSES, 0)
+    assert same(ours, theirs)
+    assert values["note"] == (
+        "the weights in file.pt have other names and are taken by order: all 8 tensors are of the same kind and shape"
+    )
+    swapped = dict(zip(state, [*state.values()], strict=True))
+    names = [*state]
+    names[2], names[3] = names[3], names[2]  # a batch norm's weight and bias, which have one shape
+    failed = failure(saved({name: swapped[name] for name in names}, tmp_path), network())
+    assert "missing in the file: 0.weight, 0.bias" in str(failed)
+
+
 class Own(nn.Module):
     pass
 
@@ -119,15 +141,20 @@ def test_a_file_without_weights_is_one_sentence(write: Callable[[Path], Any], me
     path = tmp_path / "file.pt"
     write(path)
     with pytest.raises(ExplorerError, match=message) as error:
-        weights.read(path)
+        weight_files.read(path)
     assert "\n" not in str(error.value)
     assert weights.check(str(path)) == str(error.value)
     assert str(error.value) in str(failure(path, network()))
 
 
-def test_safetensors_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "file.safetensors").write_bytes(bytes(64))
-    assert "is in a format that is not read" in (weights.check(str(tmp_path / "file.safetensors")) or "")
+def test_safetensors_are_read_and_damaged_ones_are_one_sentence(tmp_path: Path) -> None:
+    theirs, ours = network(), network()
+    path = tmp_path / "file.safetensors"
+    safetensors.torch.save_file(theirs.state_dict(), path)
+    assert weights.initialise(ours, path, CLASSES, 0) == {"reinitialised": []}
+    assert same(ours, theirs)
+    path.write_bytes(path.read_bytes()[:100])
+    assert (weights.check(str(path)) or "").endswith("is no file that safetensors wrote, or is damaged")
 
 
 def test_densenets_of_2017_are_read(tmp_path: Path) -> None:
@@ -135,7 +162,7 @@ def test_densenets_of_2017_are_read(tmp_path: Path) -> None:
         names = torchvision.models.densenet161().state_dict()
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): torch.zeros(1) for name in names}
     assert old.keys() != names.keys()
-    assert weights.read(saved(old, tmp_path)).keys() == names.keys()
+    assert weight_files.read(saved(old, tmp_path)).keys() == names.keys()
 
 
 PRETRAINED = {name: url for name in plugins.names("model") if (url := plugins.literal("model", name, "PRETRAINED"))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,21 @@ import pytest
 from rich.console import RenderableType
 
 import explorer
+from explorer.core.configuration import Configuration
 from explorer.core.quantities import Quantity
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty, pareto
 from explorer.results import readable
+from explorer.results.account import LayerAccount
 from explorer.results.answers import best_stack
 from explorer.results.progress import status
 from explorer.results.tables import best_tables, study_tables
-from explorer.results.trial import LayerAccount, Trial
+from explorer.results.trial import LAYERS, Trial
 from explorer.search.search import Summary
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
+from explorer.workspace.records import Record
+from explorer.workspace.store import Store
 from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of, study
 from tests.explorer.searched import searched
 from tests.explorer.shown import shown, squeezed
@@ -209,7 +214,7 @@ LAYER: LayerAccount = {
     "output": [1, 8, 32, 32], "asked": "auto/dense", "ran": "gemm/dense", "reason": "", "dtype": "float32",
     "arithmetic": "float32", "macs": 221_184, "stored_bytes": 864, "stride": [1, 1], "padding": [1, 1, 1, 1],
     "dilation": [1, 1], "groups": 1, "measured": {"direct/dense": 2e-5, "gemm/dense": 1e-5},
-    "program": "conv2d_gemm", "call": 0, "note": "",
+    "program": "conv2d_gemm", "call": 0, "note": "", "nonzeros": 54,
 }  # fmt: skip
 
 
@@ -225,6 +230,40 @@ def test_a_trial_is_told_whole() -> None:
         squeezed(layer)
         == "features.0.[w] conv2d 1x3x32x32 8x3x3x3 864 B 221,184 auto/dense gemm/dense gemm/dense 10, direct/dense 20"
     )
+
+
+def test_a_trial_says_what_its_choices_apply_to() -> None:
+    text = [squeezed(line) for line in shown(*study_tables.trial_text(Trial({"number": 7}, [LAYER], "")))]
+    at = text.index("coverage of MACs of weights")
+    assert text[at + 1 :] == [
+        "as asked 100.00 % 100.00 %", "not as asked 0.00 % 0.00 %", "no algorithm to ask for 0.00 % 0.00 %",
+        "narrowed 0.00 % 0.00 %", "pruned 75.00 % 75.00 %",
+    ]  # fmt: skip
+
+
+def test_a_run_of_a_network_that_the_algorithm_does_not_decide_says_so(tmp_path: Path) -> None:
+    place, records = searched(tmp_path)
+    summary, store = (
+        Summary("drawn", complete=11, failed=0, skipped=0, added=11, exhausted=False),
+        Store(place.artifacts),
+    )
+    dense: LayerAccount = {**LAYER, "operator": "dense", "asked": "dense", "ran": "dense", "macs": 2 * LAYER["macs"]}
+    told = []
+    for number, model, layers in ((12, "vgg16", [LAYER]), (13, "resnet18", [LAYER, dense])):
+        own = {"build_key": f"{number:064d}", "latency_ms": 1 / number, "latency_low_ms": 0.9 / number}
+        values = {**records.complete("drawn")[0][2].values, **own, "latency_high_ms": 1.1 / number}
+        records.add_trial("drawn", number, Configuration("digits", model), Record(values), 1.0)
+        with store.draft() as draft:
+            (draft / LAYERS).write_text(json.dumps(layers))
+            store.publish("build", f"{number:064d}", draft, {}, 1.0)
+        with explorer.open(place.root) as opened:
+            assert number in opened.front()["number"].tolist()
+            lines = map(squeezed, shown(*study_tables.summary_text(summary, opened, Path("p"), "")))
+        told.append([line for line in lines if line.startswith("only")])
+    assert told == [[], [
+        "only 33.33 % of the multiply-accumulates of trial 13 run with the algorithm that was asked for "
+        "(there is none to ask for: 66.67 %); dlas show 13 tells layer by layer"
+    ]]  # fmt: skip
 
 
 def test_candidates_have_a_column_where_one_was_measured() -> None:
