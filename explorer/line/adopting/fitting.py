@@ -154,12 +154,20 @@ def _simplified(network: onnx.ModelProto, shape: Shape) -> onnx.ModelProto:
 
     onnxscript's optimizer is what PyTorch's exporter runs, too.
     """
-    from onnxscript import optimizer
+    from onnxscript import ir, optimizer
 
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
-        network = optimizer.optimize(network, input_size_limit=MOST_FOLDED, output_size_limit=MOST_FOLDED)
+        model = ir.from_proto(network)
+        optimizer.optimize_ir(
+            model,
+            input_size_limit=MOST_FOLDED,
+            output_size_limit=MOST_FOLDED,
+            # By itself it keeps this operator, with which PyTorch's padding computes its widths.
+            should_fold=lambda node: node.op_type == "ConstantOfShape" or None,
+        )
+        network = ir.to_proto(model)
         network = onnx.shape_inference.infer_shapes(network, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # either raises errors of several kinds
         said = " ".join(str(error).split()) or type(error).__name__

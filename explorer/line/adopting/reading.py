@@ -10,7 +10,7 @@ from onnx import TensorProto, external_data_helper, inliner
 
 from explorer.core.errors import ExplorerError
 
-OPSET = 13  # the first whose quantized operators know channels; older networks are converted to it
+OPSET = 20  # as the explorer exports models, and all stages know its operators; older networks are converted to it
 STANDARD = ("", "ai.onnx")  # the domain of ONNX's own operators
 NARROW = {
     TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16", TensorProto.DOUBLE: "float64",

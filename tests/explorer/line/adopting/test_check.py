@@ -68,6 +68,21 @@ def test_a_network_of_images_with_channels_last_takes_them_first(turns: bool, tm
     assert [node.op_type for node in taken.graph.node].count("Transpose") == (0 if turns else 2)
 
 
+def test_widths_of_padding_that_the_network_computes_are_constants(tmp_path: Path) -> None:
+    """As PyTorch's older exporter writes them."""
+    nodes: list[Node] = [
+        ("ConstantOfShape", ("four",), {"value": numpy_helper.from_array(np.array([0]))}),
+        ("Concat", ("0", "widths"), {"axis": 0}),
+        ("Pad", ("x", "1"), {}),
+        ("Conv", ("2", "stem.weight"), {}),
+        *later(TAIL[1:], 3),
+    ]
+    model = network(nodes, constants={**weights(), "four": np.array([4]), "widths": np.array([0, 0, 2, 3])})
+    taken = fitting.fit(reading.read(save(tmp_path, model)), GREY, 10)
+    assert "ConstantOfShape" not in {node.op_type for node in taken.graph.node}
+    assert np.allclose(run(taken, images(GREY)), run(model, images(GREY)), atol=1e-5)
+
+
 def test_an_output_of_one_pixel_is_one_of_classes_and_old_operators_are_converted(tmp_path: Path) -> None:
     head = weights()["head.weight"][:, :, np.newaxis, np.newaxis]
     nodes = [*TAIL[:3], ("Conv", ("2", "head"), {})]
