@@ -52,13 +52,14 @@ def check(space: Space, files: Mapping[str, Artifact], datasets: Mapping[str, Ar
 
 def _looks(dataset: str, space: Space, root: Path) -> tuple[str, int, Sequence[int]] | None:
     """Return name, number of classes and shape of the images of a data set; None where only loading it tells."""
+    given = space.settings.data
     if (known := plugins.literal("dataset", dataset, "LOOKS")) is not None:
         classes, shape = known
-        return dataset, classes, shape
+        return (dataset, classes, shape) if given.resize is None and given.crop is None else None
     if not (splits := plugins.literal("dataset", dataset, "IMAGES")):
         return None
-    side = space.settings.data.image_size
-    return dataset, len(survey(root, splits).images[splits[0]]), (3, side, side)
+    classes = len(survey(root, splits).images[splits[0]])
+    return dataset, classes, (3, given.image_size, given.image_size)
 
 
 def _path(model: str, space: Space) -> Path:

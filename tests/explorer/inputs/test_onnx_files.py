@@ -81,3 +81,13 @@ def test_a_network_for_other_images_ends_a_study_before_it_begins(folder: Path) 
     with pytest.raises(SpaceError, match=message):
         search.run(made(folder), Workspace(folder / "w"), events)
     assert not events.stages
+
+
+def test_sizes_that_only_the_data_stage_knows_are_not_held_against_a_file(folder: Path) -> None:
+    files.save(folder / "nets", files.network(image=("n", 1, 16, 16)), "a.onnx")
+    asked, workspace = made(folder), Workspace(folder / "w")
+    with pytest.raises(SpaceError, match="takes images of 1x16x16, and the data set has 1x8x8"):
+        external.check(asked, external.find(asked, workspace), workspace)
+    asked.path.write_text(f"{asked.path.read_text()}[data]\nresize = 16\n")
+    asked = space.load(asked.path)
+    external.check(asked, external.find(asked, workspace), workspace)

@@ -12,6 +12,7 @@ import torch
 
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
+from explorer.core.settings import QuantizeSettings
 from explorer.line.adopting import answers, fitting
 from explorer.line.checking.reference import ANSWERS, Reference
 from explorer.line.prepared import Prepared
@@ -82,6 +83,12 @@ def test_the_share_of_the_weights_is_zero_and_the_answers_are_those_of_the_rest(
     assert (
         half.values["torch_test_accuracy"] != prune(tmp_path / "plain", digits, adopted).values["torch_test_accuracy"]
     )
+
+
+def test_a_network_of_old_operators_is_one_that_int8_takes(digits: Artifact, tmp_path: Path) -> None:
+    plain = prune(tmp_path, digits, adopt(tmp_path, digits, files.save(tmp_path, files.network(opset=13))))
+    made = torch_stages.execute("quantize", tmp_path, QuantizeSettings().model_dump(), data=digits, compress=plain)
+    assert 0 < Reference.load(plain.path).deviations(Reference.load(made.path).logits).max() < 0.1
 
 
 def test_a_share_of_the_images_is_answered_where_the_study_asks_for_it(digits: Artifact, tmp_path: Path) -> None:
