@@ -83,18 +83,12 @@ class TrainSettings(_Settings):
     # Initial weights: a checkpoint, in whose name {dataset}, {model} and {width} stand for the configuration's, or
     # "pretrained", torchvision's for ImageNet. Keys have the file's digest in its place.
     weights: Annotated[str, Field(exclude=True)] = ""
-    epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights as they are
+    epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights, or the ONNX files, as they are
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _has_weights(self) -> Self:
-        if not self.epochs and not self.weights:
-            raise ValueError('epochs = 0 in [train] trains nothing and needs weights = "file" to start from')
-        return self
 
 
 class CompressSettings(_Settings):
@@ -125,6 +119,11 @@ class EvaluateSettings(_Settings):
     # Of the validation images, and as many of the test images, of every class about the same share; 0 takes all.
     images: Annotated[int, Field(ge=0)] = 0
     seed: Seed = 0
+
+    @property
+    def answered(self) -> AnswerSettings | None:
+        """The same images as settings of what answers them alone; None for all."""
+        return AnswerSettings(answered_images=self.images, answered_seed=self.seed) if self.images else None
 
 
 class AnswerSettings(_Settings):
@@ -169,9 +168,7 @@ class Settings(_Settings):
     @property
     def answered(self) -> AnswerSettings | None:
         """The images that torch answers; None for all of them, which takes little of the time that a training does."""
-        if self.train.epochs or not self.evaluate.images:
-            return None
-        return AnswerSettings(answered_images=self.evaluate.images, answered_seed=self.evaluate.seed)
+        return None if self.train.epochs else self.evaluate.answered
 
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()

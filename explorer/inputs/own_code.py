@@ -164,6 +164,8 @@ def _stacks(space: Space, looks: Mapping[str, Looks]) -> list[dict[str, object]]
     for dataset, of_dataset in space.tree.children.items():
         classes, shape = looks[str(dataset)]
         for model, of_model in of_dataset.children.items():
+            if plugins.is_onnx(str(model)):
+                continue
             for width in (number for choice in of_model.children for number in _numbers(choice)):
                 stack = {"model": str(model), "width": width, "classes": classes, "shape": list(shape)}
                 found[str(stack)] = stack
