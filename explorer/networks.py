@@ -58,6 +58,8 @@ def check_weights(
         raise ExplorerError(f"width {width} is not positive")
     if plugins.of_library(model) and width != 1:
         raise ExplorerError(f"model {model} has no width other than 1, and is asked for at {width:g}")
+    if plugins.is_onnx(model):
+        raise ExplorerError(f"model {model} is an ONNX file, which has its own weights; allowed: a model in PyTorch")
     if ":" not in model and model not in plugins.names("model"):
         raise ExplorerError(f"unknown model '{model}'{did_you_mean(model, plugins.names('model'))}")
     arguments = {"path": str(Path(file)), "model": model, "width": width, "classes": classes, "shape": shape}

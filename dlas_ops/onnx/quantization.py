@@ -58,7 +58,8 @@ def quantize(model: onnx.ModelProto, images: Array, runner: Runner, *, percentil
     Raises
     ------
     ValueError
-        If the model is of an older opset or quantized already, or if the images do not fit its input.
+        If the model is of an older opset or quantized already, if none of its operators takes 8-bit integers, or if the
+        images do not fit its input.
     """
     version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)
     if version < OPSET:
@@ -67,6 +68,8 @@ def quantize(model: onnx.ModelProto, images: Array, runner: Runner, *, percentil
         raise ValueError("the network is quantized already; compile it without calibration images")
     folded = fold_batch_norms(model)
     names = _activations(folded)
+    if not names:
+        raise ValueError(f"none of the network's operators runs on 8-bit integers: {_operators(folded)}")
     ranges = observe(folded, names, images, runner, percentile)
     return _Writer(folded, names, ranges).model()
 
@@ -112,7 +115,8 @@ def _run(model: onnx.ModelProto, names: list[str], images: Array, runner: Runner
     run = runner(observed)
     for first in range(0, len(images), batch):
         data = np.ascontiguousarray(images[first : first + batch], np.float32)
-        yield {source.name: data, **dict(zip(inner, run(data), strict=True))}
+        seen = {source.name: data, **dict(zip(inner, run(data), strict=True))}
+        yield {name: seen[name] for name in names}
 
 
 def _activations(model: onnx.ModelProto) -> list[str]:
@@ -145,7 +149,7 @@ def _tokens(graph: onnx.GraphProto) -> set[str]:
     """Return the tensors that a convolution has not made, and `TOKENS` has, or that are computed of such."""
     found: set[str] = set()
     for node in graph.node:
-        if node.op_type in TOKENS or (node.op_type != "Conv" and found.intersection(node.input)):
+        if node.op_type in TOKENS or (node.op_type not in CONVOLUTIONS and found.intersection(node.input)):
             found.update(node.output)
     return found
 
@@ -172,7 +176,7 @@ def _reads_integers(
 
 def _is_one_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> bool:
     """Tell whether `weight` is of a convolution, or one matrix and not several."""
-    return node.op_type == "Conv" or (weight.ndim >= 2 and prod(weight.shape[:-2]) == 1)
+    return node.op_type in CONVOLUTIONS or (weight.ndim >= 2 and prod(weight.shape[:-2]) == 1)
 
 
 class _Writer:
@@ -313,6 +317,10 @@ def _output_axis(node: onnx.NodeProto, rank: int) -> int:
     if node.op_type == "ConvTranspose":
         return 1
     return 0 if node.op_type == "Conv" or _attributes(node).get("transB") else rank - 1
+
+
+def _operators(model: onnx.ModelProto) -> str:
+    return ", ".join(sorted({node.op_type for node in model.graph.node}))
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from explorer.bundles.manifest import (
     digest_of,
 )
 from explorer.bundles.samples import Samples
+from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError
@@ -97,7 +98,8 @@ class _Found:
         placement = json.loads((self._artifact("lower").path / files.PLACEMENT).read_text())
         self.target: dict[str, Any] = placement["target"]
         quantized = self.values["network_key"] != self.values["compress_key"]
-        network = self._artifact("quantize" if quantized else "compress", "network_key")
+        made = "prune" if plugins.is_onnx(self.configuration.model) else "compress"
+        network = self._artifact("quantize" if quantized else made, "network_key")
         self.reference = Reference.load(network.path)
 
     def _artifact(self, stage: str, column: str = "") -> Artifact:

@@ -5,6 +5,7 @@ A compression is one file with literals that are read without importing it:
 - ``TAKES_RATIO``: whether it removes a share of something; True unless it says;
 - ``CHANGES_SHAPES``: whether it changes layers' shapes, which no fine-tuning decides; unknown unless it says;
 - ``KEEPS_ZEROS = True``: weights that are zero before it are so afterwards;
+- ``TAKES_ONNX = True``: stage `prune` does as much to an ONNX network, which has no model to train;
 - ``DTYPE``: what the network is stored in from then on; ``"float32"`` unless it says;
 - ``OPTIONS``: the fields of the compress stage that its function is given by name.
 

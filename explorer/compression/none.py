@@ -8,6 +8,7 @@ from explorer.compression import FineTune
 
 TAKES_RATIO = False
 CHANGES_SHAPES = False
+TAKES_ONNX = True
 
 
 def compress(model: nn.Module, ratio: float | None, example: Tensor, fine_tune: FineTune) -> nn.Module:

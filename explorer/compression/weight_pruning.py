@@ -16,6 +16,7 @@ from explorer.core.errors import Failure, StageFailed
 
 TAKES_RATIO = True
 CHANGES_SHAPES = False
+TAKES_ONNX = True
 OPTIONS = ("scores", "steps")
 
 # No layer is left with a smaller part than this of the share of weights that all layers together keep. Batch norms make

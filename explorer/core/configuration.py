@@ -176,6 +176,11 @@ def takes_channel_multiple(compression: str) -> bool:
     return any("channel_multiple" in names for names in options)
 
 
+def takes_onnx(part: str) -> bool:
+    """Tell whether a part of a compression can be had of an ONNX file, which PyTorch cannot train."""
+    return not _changes(part) or bool(plugins.literal("compression", part, "TAKES_ONNX", default=False))
+
+
 def is_tuned(trials: int, seconds: int) -> bool:
     """Tell whether a budget for the tuner is above 0, so that `tuner` exists."""
     return trials > 0 or seconds > 0
@@ -236,8 +241,19 @@ def _axes_that_exist(c: Configuration) -> str | None:
 
 
 def _width_exists(c: Configuration) -> str | None:
-    if plugins.of_library(c.model) and c.width != 1:
+    if (plugins.of_library(c.model) or plugins.is_onnx(c.model)) and c.width != 1:
         return f"model {c.model} has no width other than 1, and is asked for at {c.width:g}"
+    return None
+
+
+def _onnx_needs_no_training(c: Configuration) -> str | None:
+    for part in parts(c.compression) if plugins.is_onnx(c.model) else ():
+        if not takes_onnx(part):
+            able = [name for name in plugins.names("compression") if takes_onnx(name)]
+            return (
+                f"model {c.model} is an ONNX file, and {part} needs a model in PyTorch; allowed: {', '.join(able)}, "
+                "or a constraint that forbids the two together"
+            )
     return None
 
 
@@ -270,6 +286,7 @@ RULES: tuple[Callable[[Configuration], str | None], ...] = (
     _devices_differ,
     _width_exists,
     _axes_that_exist,
+    _onnx_needs_no_training,
     _csr_needs_zeros,
     _algorithm_has_format,
     _algorithm_has_dtype,

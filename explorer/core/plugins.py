@@ -46,6 +46,7 @@ SIGNATURES = {
 
 # Libraries whose networks are models by their own names there, written ``timm:mobilenetv3_small_100``.
 LIBRARIES = ("timm", "torchvision")
+ONNX = "onnx:"  # what the name of a model begins with that is an ONNX file
 
 # Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse
 # at once raise SystemError; tests/test_workarounds.py
@@ -61,7 +62,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 def is_custom(name: str) -> bool:
     """Tell whether `name` is the user's own, written ``module:function``."""
-    return ":" in name and not of_library(name)
+    return ":" in name and not of_library(name) and not is_onnx(name)
 
 
 def of_library(name: str) -> str | None:
@@ -70,12 +71,17 @@ def of_library(name: str) -> str | None:
     return library if colon and library in LIBRARIES else None
 
 
+def is_onnx(name: str) -> bool:
+    """Tell whether model `name` is an ONNX file, written ``onnx:path``."""
+    return name.startswith(ONNX)
+
+
 @cache
 def literal(kind: str, name: str, constant: str, default: Any = None) -> Any:
     """Return the value of the top-level literal `constant` in the plug-in's source, without importing it.
 
-    A plug-in of the user's own (``module:function``), a library's and one that does not define the constant give
-    `default`.
+    A plug-in of the user's own (``module:function``), a library's, an ONNX file and one that does not define the
+    constant give `default`.
     """
     if ":" in name:
         return default

@@ -104,7 +104,7 @@ class TrainSettings(_Settings):
     # Initial weights: a checkpoint, in whose name {dataset}, {model} and {width} stand for the configuration's, or
     # "pretrained", torchvision's for ImageNet. Keys have the file's digest in its place.
     weights: Annotated[str, Field(exclude=True)] = ""
-    epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights as they are
+    epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights, or the ONNX files, as they are
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
@@ -113,12 +113,6 @@ class TrainSettings(_Settings):
     # One of LOSSES or module:function, for fine-tuning too. Where none is given, and in no key then: cross_entropy of
     # classes, mse of numbers.
     loss: Annotated[str, AfterValidator(_function("loss", LOSSES)), Field(exclude_if=lambda name: not name)] = ""
-
-    @model_validator(mode="after")
-    def _has_weights(self) -> Self:
-        if not self.epochs and not self.weights:
-            raise ValueError('epochs = 0 in [train] trains nothing and needs weights = "file" to start from')
-        return self
 
 
 class LossSettings(_Settings):
@@ -165,6 +159,11 @@ class EvaluateSettings(_Settings):
             raise ValueError('direction = "minimize" in [evaluate] needs a metric: accuracy is maximised')
         return self
 
+    @property
+    def answered(self) -> AnswerSettings | None:
+        """The same images as settings of what answers them alone; None for all."""
+        return AnswerSettings(answered_images=self.images, answered_seed=self.seed) if self.images else None
+
 
 class AnswerSettings(_Settings):
     """The images that torch answers in a study that trains nothing: those of ``[evaluate]`` where it names some."""
@@ -208,9 +207,7 @@ class Settings(_Settings):
     @property
     def answered(self) -> AnswerSettings | None:
         """The images that torch answers; None for all of them, which takes little of the time that a training does."""
-        if self.train.epochs or not self.evaluate.images:
-            return None
-        return AnswerSettings(answered_images=self.evaluate.images, answered_seed=self.evaluate.seed)
+        return None if self.train.epochs else self.evaluate.answered
 
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()

@@ -1,7 +1,7 @@
 """Space → the files and code that its trials take from outside of the line, as artifacts keyed by their contents.
 
-These are the files of data sets, initial weights, and code of the user's own. The explorer looks at all of them before
-it computes anything.
+These are the files of data sets, initial weights, ONNX files, and code of the user's own. The explorer looks at all of
+them before it computes anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from explorer.core.configuration import Configuration, digest, parts
 from explorer.core.errors import SpaceError, StageFailed
 from explorer.datasets import Options
 from explorer.datasets._geometry import of_files
-from explorer.inputs import initial_weights, own_code, wanted_images
+from explorer.inputs import initial_weights, onnx_files, own_code, wanted_images
 from explorer.inputs.dataset_files import has_files, source
 from explorer.inputs.initial_weights import Start
 from explorer.inputs.own_code import Trying
@@ -45,6 +45,8 @@ class ExternalInputs:
         Data set, model and width → what the checkpoint asks of images.
     loss, metric
         ``[train] loss`` and ``[evaluate] metric``.
+    onnx
+        ``onnx:path`` → that file.
     """
 
     datasets: Mapping[str, Artifact]
@@ -52,12 +54,14 @@ class ExternalInputs:
     code: Mapping[str, Artifact]
     tried: frozenset[str] = frozenset()
     wanted: Mapping[Start, Artifact] = field(default_factory=dict)
+    onnx: Mapping[str, Artifact] = field(default_factory=dict)
     loss: str = ""
     metric: str = ""
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
-        model = self._code(c.model, self.loss)
+        onnx = plugins.is_onnx(c.model)
+        model = {"network": self.onnx[c.model]} if onnx else self._code(c.model, self.loss)
         metric = {"metric": self.code[self.metric]} if self.metric else {}
         start = self.weights.get((c.dataset, c.model, c.width))
         wanted = self.wanted.get((c.dataset, c.model, c.width))
@@ -76,7 +80,7 @@ class ExternalInputs:
         """Return everything but the space that a study's answers depend on: description → digest of the contents."""
         files = {name: found for name, found in self.datasets.items() if has_files(name)}
         weights = {f"{model} x{width:g} on {dataset}": found for (dataset, model, width), found in self.weights.items()}
-        named = {"files of data set": files, "weights of": weights, "code of": self.code}
+        named = {"files of data set": files, "weights of": weights, "code of": self.code, "file of": self.onnx}
         return {f"{kind} {name}": found.key for kind, all_ in named.items() for name, found in all_.items()}
 
     def _code(self, *names: str) -> dict[str, Artifact]:
@@ -98,10 +102,9 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
         code = own_code.find(space, workspace, {name: found.path for name, found in datasets.items()}, trying)
     code |= {name: _library(name) for name in _of_libraries(space)}
     weights = initial_weights.find(space, workspace)
-    wanted = wanted_images.find(space, weights, workspace)
-    return ExternalInputs(
-        datasets, weights, code, frozenset(trying.tried), wanted, settings.train.loss, settings.evaluate.metric
-    )
+    wanted, onnx = wanted_images.find(space, weights, workspace), onnx_files.find(space, workspace)
+    judged = settings.train.loss, settings.evaluate.metric
+    return ExternalInputs(datasets, weights, code, frozenset(trying.tried), wanted, onnx, *judged)
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
@@ -113,8 +116,8 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     ------
     SpaceError
         If code cannot be imported, a function is missing or cannot be called as the explorer does, a library has no
-        such network, a file holds no weights, a data set's folders are not those of its classes, or settings of
-        ``[data]`` contradict each other.
+        such network, a file holds no weights, an ONNX file no network for the data sets, a data set's folders are
+        not those of its classes, or settings of ``[data]`` contradict each other.
     """
     for name in filter(_scales, external.datasets):
         _check_geometry(space, name)
@@ -130,6 +133,7 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
         for kind, name in dict.fromkeys(own_code.named(space)):
             if name not in external.tried:
                 trying(Asked(kind, name, [str(external.code[name].path)], []))
+    onnx_files.check(space, external.onnx, external.datasets, workspace)
     if not calls:
         return
     with temporary("torch", "check", workspace.logs) as worker:

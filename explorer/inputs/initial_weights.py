@@ -43,7 +43,7 @@ def find(space: Space, workspace: Workspace) -> dict[Start, Artifact]:
 def _starts(space: Space) -> Iterator[tuple[str, str, float | Range]]:
     for dataset, of_dataset in space.tree.children.items():
         for model, of_model in of_dataset.children.items():
-            for width in of_model.children:
+            for width in () if plugins.is_onnx(str(model)) else of_model.children:
                 yield str(dataset), str(model), _number(width)
 
 

@@ -193,6 +193,8 @@ def _stacks(space: Space, looks: Mapping[str, Looks], with_targets: bool = False
         if with_targets:
             given |= {"task": own.task, "targets": list(own.targets)}
         for model, of_model in of_dataset.children.items():
+            if plugins.is_onnx(str(model)):
+                continue
             for width in (number for choice in of_model.children for number in _numbers(choice)):
                 stack = {"model": str(model), "width": width, **given}
                 found[str(stack)] = stack

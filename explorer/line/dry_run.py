@@ -33,6 +33,7 @@ NOWHERE = Path()  # the folder of artifacts that are not made
 # Stage → the values that the line reads of its artifact, except for `numerics`.
 VALUES: Mapping[str, Mapping[str, object]] = {
     "train": {"validation_accuracy": 0.0},
+    "adopt": {"validation_accuracy": 0.0},
     "tune": {"layers_faster": 1},
     "confirm": {"faster": True, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0},
     "build": {"size_bytes": 0, "memory_bytes": 0, "thread_bytes": 0},
@@ -148,8 +149,13 @@ class CountingEngine:
         return self._on_device(stage)
 
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
-        """Return a parent that stands for the data set's files; weights and code follow from choices that keys have."""
-        return {"data": {"source": Artifact("source", c.dataset, NOWHERE)}, "train": {}, "compress": {}, "score": {}}
+        """Return parents that stand for the data set's files and an ONNX file.
+
+        Weights and code follow from choices that keys have.
+        """
+        onnx = {"network": Artifact("onnx", c.model, NOWHERE)} if plugins.is_onnx(c.model) else {}
+        source = {"source": Artifact("source", c.dataset, NOWHERE)}
+        return {"data": source, "train": onnx, "compress": {}, "score": {}}
 
     def lanes(self, device: str) -> int:
         """Return a number that is equal for devices of equal targets; TVM, which knows the width, is not asked."""

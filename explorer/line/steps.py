@@ -70,16 +70,14 @@ class Steps:
         return replace(made, values={**made.values, "root": str(parents.source.path)})
 
     def train(self, data: Data) -> Trained:
-        """Train the model."""
-        parents = contracts.train.Parents.of({"data": data, **self.engine.outside(self.c)["train"]})
+        """Train the model, or take the network of an ONNX file as it is."""
+        named = {"data": data, **self.engine.outside(self.c)["train"]}
+        if plugins.is_onnx(self.c.model):
+            return self.engine.run(contracts.adopt.Stage(self._adopted, contracts.adopt.Parents.of(named)))
+        parents, settings = contracts.train.Parents.of(named), self.settings
         version = plugins.literal("model", self.c.model, "VERSION")
         parameters = contracts.train.Parameters(
-            self.c.model,
-            self.c.width,
-            self.settings.train,
-            self.settings.answered,
-            version,
-            self.settings.evaluate.metric,
+            self.c.model, self.c.width, settings.train, settings.answered, version, settings.evaluate.metric
         )
         return self.engine.run(contracts.train.Stage(parameters, parents))
 
@@ -91,6 +89,8 @@ class Steps:
         fine_tuning: CompressSettings,
     ) -> Compressed:
         """Compress the trained model by `compression`, which may be a part of the configuration's."""
+        if plugins.is_onnx(self.c.model):
+            return self._pruned(data, trained, compression, fine_tuning)
         parameters = contracts.compress.Parameters(
             compression,
             self.c.ratio if takes_ratio(compression) else None,
@@ -214,6 +214,25 @@ class Steps:
         """As a number, so that devices with vectors of one width share the network."""
         multiple = self.c.channel_multiple
         return self.engine.lanes(self.c.device) if isinstance(multiple, str) else multiple
+
+    @property
+    def _adopted(self) -> contracts.adopt.Parameters:
+        return contracts.adopt.Parameters(
+            self.c.model, self.settings.measure.tolerance, self.settings.evaluate.answered
+        )
+
+    def _pruned(
+        self, data: Data, adopted: Trained, compression: str, fine_tuning: CompressSettings
+    ) -> Artifact[contracts.compress.Values]:
+        """Zero weights of an ONNX network, or none."""
+        removes = compression != "none"
+        parameters = contracts.prune.Parameters(
+            self.c.ratio if removes else None,
+            fine_tuning.scores if removes else None,
+            self.settings.measure.tolerance,
+            self.settings.evaluate.answered,
+        )
+        return self.engine.run(contracts.prune.Stage(parameters, contracts.prune.Parents(data, adopted)))
 
     @property
     def _target(self) -> Target:

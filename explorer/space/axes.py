@@ -157,8 +157,9 @@ class _Reader:
                     raise self._file.error(f"'all' stands alone: write {self._name} = \"all\"", *at)
                 if self._name == "device":
                     continue
+                hint = f"; an ONNX file is written '{plugins.ONNX}{part}'" if part.endswith(".onnx") else ""
                 raise self._file.error(
-                    f"unknown {self._name} '{part}' on axis {self._name}{did_you_mean(part, known)}", *at
+                    f"unknown {self._name} '{part}' on axis {self._name}{hint or did_you_mean(part, known)}", *at
                 )
         return item
 
@@ -224,7 +225,9 @@ class _Reader:
 
 
 def _is_named_elsewhere(axis: str, name: str) -> bool:
-    """Tell whether `name` may be the user's own or, of a model, a library's: the names there are known to a worker."""
+    """Tell whether `name` may be the user's own or, of a model, a library's or an ONNX file; workers look at them."""
+    if plugins.is_onnx(name):
+        return axis == "model" and name != plugins.ONNX
     if plugins.of_library(name):
         return axis == "model" and re.fullmatch(r"\w+:[\w.]+", name) is not None
     return axis in CUSTOM and re.fullmatch(r"\w+(\.\w+)*:\w+", name) is not None

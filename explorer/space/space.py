@@ -20,6 +20,7 @@ from explorer.space.constraints import Constraint, read_constraints
 from explorer.space.devices import Device
 from explorer.space.gpu_rules import gpu_rules
 from explorer.space.limits import Limit
+from explorer.space.onnx_rules import check_training
 from explorer.space.prefix_tree import Node, grow
 from explorer.space.search_options import Search, read_search
 from explorer.space.space_file import Direction, find
@@ -263,6 +264,7 @@ def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -
         devices_file=devices_path,
     )
     checks.check_choices(file, axes, space.constraints, space.tree)
+    check_training(file, space.settings, space.tree)
     if search.rungs is not None:
         checks.check_budgets(file, axes[search.rungs])
         checks.check_lowest_rung(file, search.rungs, space.lowest.axes, space.lowest.tree)

@@ -60,6 +60,7 @@ def test_tensors_stand_beside_those_of_the_file(tmp_path: Path, capsys: pytest.C
         (("gone.pt", "--model", "resnet18"), "gone.pt: no such file"),
         ((__file__, "--model", "resnet81"), "unknown model 'resnet81'.*did you mean 'resnet18'"),
         ((__file__, "--model", "timm:resnet18", "--width", 0.5), "has no width other than 1"),
+        ((__file__, "--model", "onnx:net.onnx"), "model onnx:net.onnx is an ONNX file, which has its own weights"),
         ((__file__, "--model", "resnet18", "--shape", "32"), "allowed: channels, height and width as 3x32x32"),
     ],
 )

@@ -97,9 +97,10 @@ def program(context: Context, call: Call, shape: Shape) -> Value | None:
 
             def read(load: Expr) -> Expr:
                 image, _, row, column = load.indices
-                return x[image, co, row, column, ci]
+                return x[image, co, row, column, ci].astype(str(load.ty.dtype))
 
-            return tvm_ffi.structural_map(value, [(tirx.Var, own), (tvm.ir.TensorLoad, read)])
+            moved = tvm_ffi.structural_map(value, [(tirx.Var, own), (tvm.ir.TensorLoad, read)])
+            return moved.astype(str(x.dtype))  # what is stored in narrow floats, the program is written for float32
 
         return te.compute((shape[0], x.shape[1], *shape[2:], x.shape[4]), element, name="moved")
 

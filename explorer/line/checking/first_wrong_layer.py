@@ -30,6 +30,12 @@ Run = Callable[[Any, Array], Array]
 Upstream = Mapping[str, frozenset[str]]
 
 PLACEMENT = "placement.json"
+# The stage that a network is of → whose outputs its reference has.
+REFERENCES = {
+    "compress": "torch's",
+    "prune": "those of the ONNX file's network in NumPy",
+    "quantize": "those of the quantized network in NumPy",
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Checked:
         deviations = reference.deviations(logits)
         worst = int(deviations.argmax())  # a NaN, if there is one
         if not deviations[worst] <= self.tolerance:
-            whose = "torch's" if self.network.stage == "compress" else "those of the quantized network in NumPy"
+            whose = REFERENCES[self.network.stage]
             difference = f"{deviations[worst]:.2g} of their range; allowed: {self.tolerance:g}"
             where = self.located(reference.images[worst : worst + 1])
             raise StageFailed(Failure(stage, "wrong_output", f"outputs differ from {whose} by {difference}; {where}"))

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from explorer.core.artifact import Artifact
 from explorer.line.contracts import (
+    adopt,
     build,
     candidates,
     compress,
@@ -21,6 +22,7 @@ from explorer.line.contracts import (
     measure,
     plan,
     profile,
+    prune,
     quantize,
     score,
     select,
@@ -30,6 +32,7 @@ from explorer.line.contracts import (
 from explorer.line.stage import Parameters, Parents
 
 __all__ = [
+    "adopt",
     "build",
     "candidates",
     "compress",
@@ -43,6 +46,7 @@ __all__ = [
     "parse",
     "plan",
     "profile",
+    "prune",
     "quantize",
     "score",
     "select",

@@ -14,6 +14,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
+from explorer.core.errors import Failure, StageFailed
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.quantize import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
@@ -24,14 +25,24 @@ REFERENCE_IMAGES = 16  # fewer than torch's, as NumPy takes its time: 0.1 s each
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
-    """Write the quantized network and, in ``reference.npz``, what onnx's operators in NumPy compute of test images."""
+    """Write the quantized network and, in ``reference.npz``, what onnx's operators in NumPy compute of test images.
+
+    Raises
+    ------
+    StageFailed
+        Of kind ``not_applicable`` if nothing in the network can be quantized.
+    """
     settings = parameters.settings
     splits = Prepared.load(parents.data)
     images = splits.train
     count = min(settings.images, len(images))
     drawn = np.sort(np.random.default_rng(settings.seed).choice(len(images), count, replace=False))
     network = onnx.load(parents.compress.path / "network.onnx")
-    quantized = dlas_ops.quantize(network, images.normalised(images.pixels(drawn)), percentile=settings.percentile)
+    calibration = images.normalised(images.pixels(drawn))
+    try:
+        quantized = dlas_ops.quantize(network, calibration, percentile=settings.percentile)
+    except ValueError as error:
+        raise StageFailed(Failure("quantize", "not_applicable", str(error))) from error
     onnx.save(quantized, out / "network.onnx")
     reference = Reference.inputs(splits)[:REFERENCE_IMAGES]
     evaluator: Any = ReferenceEvaluator(quantized)

@@ -192,10 +192,25 @@ def test_tokens_stay_floats_but_where_weights_multiply_them() -> None:
     assert scales["down_scale"].shape == (32,)
     compiled = dlas_ops.compile(quantized, networks.target(), algorithm="direct")
     assert [(layer.name, layer.ran, layer.dtype) for layer in compiled.layers] == [
-        ("stem", "direct/dense", "int8"), ("up", "gemm/dense", "int8"), ("down", "gemm/dense", "int8"),
-        ("matmul_0", "gemm/dense", "float32"),
+        ("stem", "direct/dense", "int8"), ("layer_norm_0", "general", "float32"), ("up", "gemm/dense", "int8"),
+        ("down", "gemm/dense", "int8"), ("matmul_0", "gemm/dense", "float32"),
     ]  # fmt: skip
     bytes_each = np.dtype(dot_of("int8", describe(networks.target())).weight).itemsize
-    assert [layer.stored_bytes for layer in compiled.layers[1:3]] == [32 * 48 * bytes_each] * 2
+    assert [layer.stored_bytes for layer in compiled.layers[2:4]] == [32 * 48 * bytes_each] * 2
     networks.assert_close(run(compiled, images[:1]), networks.run_reference(quantized, images[:1]), 0.01)
     networks.assert_close(run(compiled, images), outputs(mixer(), images), 0.05)
+
+
+def test_a_network_without_anything_to_quantize_is_refused() -> None:
+    nodes = [helper.make_node("Softmax", ["x"], ["y"])]
+    with pytest.raises(ValueError, match="none of the network's operators runs on 8-bit integers: Softmax"):
+        dlas_ops.quantize(networks.model(nodes, (1, 5, 8), {}), networks.random([4, 5, 8]))
+
+
+@pytest.mark.parametrize("before", [[], [helper.make_node("Conv", ["x", "first"], ["c"])]], ids=["alone", "behind"])
+def test_transposed_convolutions_have_integer_weights(before: list[onnx.NodeProto]) -> None:
+    nodes = [*before, helper.make_node("ConvTranspose", ["c" if before else "x", "w"], ["y"], strides=[2, 2])]
+    weights = {"first": networks.random([6, 6, 1, 1])} if before else {}
+    model = networks.model(nodes, (1, 6, 5, 5), {**weights, "w": networks.random([6, 4, 2, 2])})
+    quantized = dlas_ops.quantize(model, networks.random([4, 6, 5, 5]))
+    assert {"w_quantized"} <= {tensor.name for tensor in quantized.graph.initializer}

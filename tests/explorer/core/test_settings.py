@@ -50,12 +50,6 @@ def test_settings_cannot_be_changed() -> None:
         Settings().train.epochs = 3
 
 
-def test_no_epochs_need_weights_to_start_from() -> None:
-    with pytest.raises(ValidationError, match=r"epochs = 0 in \[train\] trains nothing and needs weights"):
-        TrainSettings(epochs=0)
-    assert TrainSettings(epochs=0, weights="pretrained").epochs == 0
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -20,7 +20,7 @@ from tests.explorer.spaces import VALID, refusal, refused, render
         ({"serach": {"trials": 3}}, "8: unknown key 'serach' in a search-space file; allowed: "),
         ({"train": {"epoch": 3}}, "9: unknown key 'epoch' in [train]; allowed: weights, "),
         ({"train": {"batch_size": 0}}, "9: batch_size = 0 in [train] should be greater than "),
-        ({"train": {"epochs": 0}}, "8: epochs = 0 in [train] trains nothing and needs weights"),
+        ({"train": {"epochs": 0}}, "9: epochs = 0 in [train] trains nothing and needs weights"),
         ({"objectives": {}}, "8: [objectives] lists none"),
         (
             {"objectives": {"latency": "minimize"}},

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper
 
+import dlas_ops
 from dlas_ops._tvm import tvm
 from dlas_ops.placement.rules import maps
+from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.placement.before_after import Case
 
 relax = tvm.relax
@@ -57,3 +61,21 @@ def test_what_is_in_other_blocks_is_left() -> None:
 def test_a_reduction_over_channels_is_left() -> None:
     case = Case()
     case.is_left(maps.reduced, relax.op.max(case.argument(SHAPE, 8), [1, 2]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_what_a_program_moves_stays_as_it_is_stored(dtype: str) -> None:
+    """The importer writes padding as a program of float32."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Pad", ["c", "pads"], ["p"]),
+        helper.make_node("Conv", ["p", "v"], ["y"]),
+    ]
+    weights: dict[str, Any] = {
+        "w": networks.random([32, 16, 1, 1]), "v": networks.random([8, 32, 1, 1]), "pads": np.array([0, 0, 1, 2] * 2),
+    }  # fmt: skip
+    network = networks.model(nodes, (1, 16, 5, 6), weights)
+    data = networks.random([1, 16, 5, 6])
+    compiled = dlas_ops.compile(network, networks.target(), algorithm="direct", dtype=dtype)
+    tolerance = {"float16": 4e-3, "bfloat16": 2e-2}[dtype]
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data), tolerance)

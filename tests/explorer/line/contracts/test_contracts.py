@@ -12,6 +12,7 @@ import pytest
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.settings import (
+    AnswerSettings,
     CompressSettings,
     DataSettings,
     EvaluateSettings,
@@ -35,6 +36,8 @@ PARAMETERS: Mapping[str, Parameters] = {
     "compress": contracts.compress.Parameters(
         "weight_pruning", 0.5, 8, "vgg16", 0.25, CompressSettings(scores="lamp"), loss=LossSettings(loss="l1")
     ),
+    "adopt": contracts.adopt.Parameters("onnx:nets/a.onnx", 1e-2, AnswerSettings(answered_images=9, answered_seed=1)),
+    "prune": contracts.prune.Parameters(0.5, "lamp", 1e-2, AnswerSettings(answered_images=9, answered_seed=1)),
     "quantize": contracts.quantize.Parameters(QuantizeSettings(percentile=99.9)),
     "plan": contracts.plan.Parameters("csr", "int8", TARGET, 4),
     "candidates": contracts.candidates.Parameters([{"layer": "a"}], TARGET),
@@ -79,6 +82,7 @@ OUTSIDE = {
     "train": {"metric"},
     "evaluate": {"lower", "build"},
     "compress": {"is_trained"},
+    "adopt": {"model"},
 }
 CODE = "code of nets:build"
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Options, Splits, stratified
 from explorer.line.checking.drawing import draw
@@ -83,3 +84,9 @@ def test_images_do_not_move_without_their_masks(settings: dict[str, Any], said: 
     with pytest.raises(StageFailed, match=f"{said} moves images and not their targets, which data set {MASKS} has"):
         torch_stages.data(tmp_path, MASKS, **settings)
     assert torch_stages.data(tmp_path, NUMBERS, resize=16).values["shape"] == [1, 16, 16]
+
+
+def test_an_onnx_file_answers_labels_alone(tmp_path: Path) -> None:
+    data, file = torch_stages.data(tmp_path, NUMBERS), Artifact("onnx", "onnx", tmp_path / "net.onnx")
+    with pytest.raises(StageFailed, match="targets are numbers, and an ONNX file has to be a classifier"):
+        torch_stages.execute("adopt", tmp_path, {"model": "onnx:net.onnx", "tolerance": 1e-3}, data=data, network=file)

@@ -1,0 +1,46 @@
+"""Images and an ONNX file → network.onnx as the line has it, and its answers; nothing is trained."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import onnx
+
+from dlas_ops.onnx.quantization import fold_batch_norms
+from explorer.core.errors import ExplorerError, Failure, StageFailed
+from explorer.line.adopting import answers, check, costs, fitting, reading
+from explorer.line.contracts.adopt import Parameters, Parents, Values
+from explorer.line.prepared import Prepared
+
+VERSION = 1
+WORKER = "tvm"
+
+
+def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
+    """Write the network, its batch norms folded as far as they follow convolutions, and what it makes of the images.
+
+    Raises
+    ------
+    StageFailed
+        If the file has no network that takes the images, these have other targets than labels, or TVM does not import
+        the network or computes something else.
+    """
+    splits, classes = Prepared.load(parents.data), parents.data.values["classes"]
+    start = time.perf_counter()
+    try:
+        if not splits.task.classifies:
+            raise ExplorerError(f"the images' targets are {splits.task.kind}, and an ONNX file has to be a classifier")
+        network = fold_batch_norms(fitting.fit(reading.read(parents.network.path), splits.shape, classes))
+        check.import_into_tvm(network)
+    except ExplorerError as error:
+        raise StageFailed(Failure("adopt", "unsupported", f"model {parameters.model}: {error}")) from error
+    answers.answer("adopt", network, splits, parameters.answered, parameters.tolerance, out)
+    onnx.save(network, out / "network.onnx")
+    return {
+        "validation_accuracy": answers.accuracies(out, splits)["validation"],
+        "parameters": costs.parameters(network),
+        "seconds": time.perf_counter() - start,
+        "threads": len(os.sched_getaffinity(0)),
+    }
