@@ -78,8 +78,9 @@ def layer(context: Context, dense_layer: Dense, reason: str = "", **precision: U
     """Run a dense layer as `gemm` in the format asked for, and account for it; see `convolutions.convolved`."""
     wanted, weight = context.choices.of(dense_layer.name), dense_layer.weight
     dtype = context.stored(weight)
-    stated = wanted.selected_by or str(wanted)
-    ran, reasons = Asked(ALGORITHM, Asked.parse(stated).format), [reason] if reason else []
+    # One algorithm runs it, so that only its format can be asked for.
+    stated = Asked(ALGORITHM, Asked.parse(wanted.selected_by or str(wanted)).format)
+    ran, reasons = stated, [reason] if reason else []
     if lacks := ran.why_not(dense_layer.conv, dtype, context.target):
         ran, reasons = Asked(ALGORITHM), [lacks, *reasons]
     value = _sparse(context, ran, dense_layer) if ran.format == "csr" else _packed(context, dense_layer)
@@ -87,7 +88,7 @@ def layer(context: Context, dense_layer: Dense, reason: str = "", **precision: U
         in_half = dtype == "float16" and context.cpu.half
         precision = {"dtype": dtype, "arithmetic": half.ARITHMETIC} if in_half else context.of_products(dtype)
     context.account(
-        "dense", dense_layer.input, weight.shape[::-1], dense_layer.shape, name=dense_layer.name, asked=stated,
+        "dense", dense_layer.input, weight.shape[::-1], dense_layer.shape, name=dense_layer.name, asked=str(stated),
         ran=str(ran), reason="; ".join(reasons), macs=prod(dense_layer.shape) * weight.shape[0], **precision,
     )  # fmt: skip
     return value

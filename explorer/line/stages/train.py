@@ -51,7 +51,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     answered = drawing.answered(splits.task.strata(splits.validation.labels), parameters.answered)
     reached = _reached(model, splits, loss, answered, out)
     is_taken_as_it_is = parents.weights and not settings.epochs and splits.task.classifies
-    if is_taken_as_it_is and (advice := normalisations.better(model, splits.validation)):
+    if is_taken_as_it_is and (advice := normalisations.better(model, splits.validation, answered)):
         initialised["note"] = "; ".join(filter(None, (initialised.get("note"), advice)))
     return {
         **reached,

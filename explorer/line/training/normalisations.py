@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from explorer.datasets import channel_sums
+from explorer.datasets import Held, Indices, channel_sums
 from explorer.datasets._normalisation import PRESETS
 from explorer.line.prepared import WHITE, Inputs
 from explorer.line.training import predictions
@@ -23,13 +23,14 @@ SEED = 0
 Array = NDArray[np.float64]
 
 
-def better(model: nn.Module, images: Inputs) -> str | None:
+def better(model: nn.Module, images: Inputs, answered: Indices | None = None) -> str | None:
     """Return in one sentence which setting of ``[data]`` suits `model` far better; None if none of the usual ones does.
 
-    They are compared on `IMAGES` of the images, drawn at random.
+    They are compared on `IMAGES` of those `answered`, or of all, drawn at random and decoded once.
     """
-    drawn = np.sort(np.random.default_rng(SEED).permutation(len(images))[:IMAGES])
-    some = replace(images, images=images.images.part(drawn))
+    among = np.arange(len(images)) if answered is None else answered
+    drawn = np.sort(np.random.default_rng(SEED).permutation(among)[:IMAGES])
+    some = replace(images, images=Held(images.pixels(drawn), images.labels[drawn]))
     now = _hits(model, some)
     if now.mean() >= 1 - FAR:
         return None

@@ -59,7 +59,7 @@ def test_names_every_layer_and_what_ran(algorithm: str, network: onnx.ModelProto
     ]
     assert (layers[-1].name, layers[-1].operator) == ("dense.weight", "dense")
     assert layers[0].asked == f"{algorithm}/dense"
-    assert all(layer.asked == layer.ran for layer in layers[1:]), "no algorithm can be asked for"
+    assert all(layer.asked == layer.ran for layer in layers[1:]), "no other algorithm can be asked for"
 
 
 def test_says_why_a_layer_did_not_run_as_asked(network: onnx.ModelProto) -> None:

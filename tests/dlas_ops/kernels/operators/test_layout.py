@@ -11,6 +11,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc
 from dlas_ops.kernels.operators import layout
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.passes.lanes import LANES
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
@@ -86,9 +87,11 @@ def test_vectors_of_two_parts_are_copied_one_element_after_the_other(mcpu: str) 
 
 
 def test_conversions_are_copied_in_vectors() -> None:
-    """To plain NCHW along its points, to all channels along these."""
-    assert nests(scheduled(program("znver4", CONV, "16>0", "convert"), "znver4")) == {"unpacked": "128, vector 16"}
-    assert nests(scheduled(program("znver4", CONV, "16>32", "convert"), "znver4")) == {"packed": "8, 8, 2, vector 16"}
+    """To plain NCHW along its points, in vectors that a pass makes of the loops, to all channels along these."""
+    unpacked = scheduled(program("znver4", CONV, "16>0", "convert"), "znver4")
+    packed = scheduled(program("znver4", CONV, "16>32", "convert"), "znver4")
+    assert (nests(unpacked), nests(packed)) == ({"unpacked": "32, 8, 8"}, {"packed": "64, 32"})
+    assert unpacked.attrs[LANES] == packed.attrs[LANES] == 16
 
 
 @settings(SETTINGS, max_examples=25)

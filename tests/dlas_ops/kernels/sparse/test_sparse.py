@@ -19,7 +19,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc
 from dlas_ops.compiler import build
 from dlas_ops.kernels.registry import Asked
-from dlas_ops.kernels.scheduling import schedule, spaces
+from dlas_ops.kernels.scheduling import schedule, schedule_function, spaces
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
@@ -212,7 +212,8 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
     for name, values in space.items():
         assert len(values) == len(set(values))
         for value in values[1::3]:
-            library = build(lowered, networks.target(), {program: {name: value}}).library
+            chosen = schedule_function(lowered.module[program], describe_cpu(networks.target()), {name: value})
+            library = build(lowered, networks.target(), {program: chosen}).library
             networks.assert_close(networks.run_library(library, data), expected, 1e-5)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from explorer.core.artifact import Artifact
 from explorer.datasets import Pixels, _files
+from explorer.datasets._geometry import Geometry
 from explorer.line.checking.drawing import draw
 from explorer.line.checking.reference import REFERENCE_IMAGES
 from explorer.line.prepared import Prepared
@@ -30,9 +31,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts = Counter[str]()
     decode = _files.decoded
 
-    def counted(path: Path, size: int) -> Pixels | None:
+    def counted(path: Path, size: int, geometry: Geometry | None = None) -> Pixels | None:
         counts[path.parent.parent.name] += 1
-        return decode(path, size)
+        return decode(path, size, geometry)
 
     monkeypatch.setattr(_files, "decoded", counted)
     return counts
@@ -50,7 +51,7 @@ def test_nothing_is_decoded_that_nobody_reads(tmp_path: Path, decoded: Counter[s
     assert decoded == {split: 3 * count for split, count in COUNTS.items()}
     decoded.clear()
     trained = torch_stages.train(tmp_path, data, NET, 0.5, weights, ANSWERED, epochs=0, weights="file")
-    assert decoded == {"val": ANSWERED}
+    assert decoded == {"val": 2 * ANSWERED}, "answered, and compared by how they may be normalised"
     decoded.clear()
     plain = torch_stages.compress(tmp_path / "plain", data, trained, "none", None, NET, 0.5, ANSWERED)
     assert decoded == {"train": 1, "test": REFERENCE_IMAGES + ANSWERED}, "validation was answered before"
