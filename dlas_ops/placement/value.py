@@ -50,8 +50,8 @@ class Value:
     for the tensor. `wide`, where there is one, holds the tensor in the same layout as it was computed, before it was
     rounded to be stored. `layer` names the convolution whose algorithm decided the block, or is "" where the algorithm
     for all other layers did. `table`, where there is one, is the function of 8-bit integers that the tensor is, element
-    by element. `turned`, where there is one, is the same tensor in channel blocks, of which `expression` holds the
-    channels last.
+    by element. `turned`, where there is one, is the same tensor in channel blocks, while `expression` holds it
+    with its channels last.
     """
 
     expression: Expr

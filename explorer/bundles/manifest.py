@@ -69,7 +69,7 @@ class InputPart(_Part):
 
 
 class OutputPart(_Part):
-    """What the network gives, image by image: of a classifier logits, and the class is the index of the largest.
+    """The outputs of the network for each image: of a classifier logits, and the class is the index of the largest.
 
     Attributes
     ----------

@@ -30,8 +30,8 @@ def compress(
     ----------
     ratio
         Share of each layer's output channels to remove, as near as `channel_multiple` allows. Layers that are added
-        together lose the same channels. Layers whose outputs are the network's keep all, as do those of which
-        torch-pruning does not know what else depends on their channels.
+        together lose the same channels. The layers that give the network's outputs keep all, and so do
+        layers where torch-pruning does not know what else depends on their channels.
     example
         Shape (N, C, H, W): a batch to trace the model with.
     channel_multiple

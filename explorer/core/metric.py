@@ -87,7 +87,7 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """What a value is multiplied by so that more of it is better: 1, or -1 where less is."""
+        """The factor that makes more of a value better: 1, or -1 where less is better."""
         return 1 if self.maximised else -1
 
     def gain(self, value: float, over: float) -> float:

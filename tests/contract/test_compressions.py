@@ -13,6 +13,7 @@ from explorer.compression import compressor
 from explorer.core import plugins
 from explorer.core.configuration import Configuration, parts, takes_ratio
 from explorer.core.settings import MeasureSettings
+from explorer.line import costs
 from explorer.line.training import accounting
 from explorer.processes.pool import Worker
 from tests import studies
@@ -49,7 +50,7 @@ def test_what_is_compressed_compiles(
     for part in parts(stack.in_float32):
         ratio = 0.8 if part == "weight_pruning" else 0.5 if takes_ratio(part) else None
         model = compressor(part)(model, ratio, example, untrained)
-    left = accounting.total(accounting.account(model, example), "nonzeros") / accounting.total(before, "nonzeros")
+    left = costs.total(accounting.account(model, example), "nonzeros") / costs.total(before, "nonzeros")
     assert left < 0.6 if takes_ratio(compression) else left == 1
     exported(settle(model, shape), shape, tmp_path)
     stored = stack.dtype

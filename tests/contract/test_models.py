@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.core import plugins
+from explorer.line import costs
 from explorer.line.training import accounting
 from explorer.processes.pool import Worker
 from tests.contract.networks import DEEP, SHAPES, compiled_outputs, error_of, exported, model_of, settle
@@ -29,7 +30,7 @@ class TestModel:
         *body, classifier = (layer for layer_name, layer in narrow.items() if not layer_name.endswith(".fc1"))
         assert all(layer["channels"] % 8 == 0 for layer in body)
         assert classifier["channels"] == 10
-        assert accounting.total(narrow, "macs") < 0.3 * accounting.total(wide, "macs")
+        assert costs.total(narrow, "macs") < 0.3 * costs.total(wide, "macs")
 
     def test_the_seed_decides_the_weights(self, name: str) -> None:
         first, second = model_of(name).state_dict(), model_of(name).state_dict()

@@ -14,6 +14,7 @@ from torch import nn
 from explorer.compression import compressor, make_plain, noted, weighted
 from explorer.compression._silence import differs, silenced, survivors, tag
 from explorer.core.errors import StageFailed
+from explorer.line import costs
 from explorer.line.task import LABELS, Task
 from explorer.line.training import accounting, checks
 from explorer.line.training.losses import Loss
@@ -133,7 +134,7 @@ def test_a_channel_that_is_written_by_one_layer_and_read_as_another_is_found_out
 def test_half_of_the_weights_of_all_layers_are_zero(name: str, tmp_path: Path) -> None:
     model = compressor("weight_pruning")(network(name), 0.5, EXAMPLE, trained_once)
     layers = accounting.account(model, EXAMPLE)
-    weights, nonzeros = (accounting.total(layers, quantity) for quantity in ("weights", "nonzeros"))
+    weights, nonzeros = (costs.total(layers, quantity) for quantity in ("weights", "nonzeros"))
     assert weights == sum(own.numel() for own in model.parameters() if own.ndim > 1)
     assert weights - nonzeros == round(0.5 * weights)
     export(model, EXAMPLE, tmp_path / "network.onnx")

@@ -19,7 +19,7 @@ MOST_SIDE_BY_SIDE = 64
 
 @dataclass(frozen=True)
 class Row:
-    """What a step of the program serves at once: a row of its result.
+    """A row of the result, which every step of the program serves before the next row begins.
 
     Attributes
     ----------

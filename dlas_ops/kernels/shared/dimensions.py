@@ -65,7 +65,7 @@ def constant_maps(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Window:
-    """What a convolution sees of its input, dimension by dimension, outermost first; `begin` and `end` are padding."""
+    """The window of a convolution, dimension by dimension, outermost first; `begin` and `end` are padding."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]

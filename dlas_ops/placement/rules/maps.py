@@ -128,7 +128,7 @@ def _each_channel(function: Expr) -> tuple[list[Expr], Expr] | None:
 
 @places(*REDUCTIONS)
 def reduced(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Reduce over rows and columns in channel blocks, what is left of which is little to unpack."""
+    """Reduce over rows and columns in channel blocks; the result is small, and little to unpack."""
     data = context.value(call.args[0])
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ()) if len(data.shape) == 4 else []
     if data.block <= 0 or not axes or not {*axes} <= {2, 3}:

@@ -58,11 +58,6 @@ def parameters(network: onnx.ModelProto) -> int:
     )
 
 
-def total(layers: Mapping[str, Costs], quantity: str) -> int:
-    """Return the sum of one quantity over all layers."""
-    return sum(layer[quantity] for layer in layers.values())
-
-
 def _layers(network: onnx.ModelProto, constants: Mapping[str, object]) -> list[onnx.NodeProto]:
     return [node for node in network.graph.node if node.op_type in LAYERS and node.input[1] in constants]
 

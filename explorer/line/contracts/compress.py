@@ -51,23 +51,19 @@ class Told(TypedDict, total=False):
     note: str
 
 
-class Values(Reached, Told):
-    """The values that the stage returns; names that end in ``_before`` are of the trained network.
+class Compared(TypedDict):
+    """What a network's layers cost; names that end in ``_before`` are of the trained network.
 
     Attributes
     ----------
-    parameters : the number of the network's parameters
     weights : of convolutions, linear layers and attentions
     nonzeros : among the weights
     macs : per image
     weight_bytes_before : of the weights in float32
-    kept_in_multiples_of : the channel multiple, where channels were removed
     removed_weights, removed_channels : shares
     layers : name → its costs
     """
 
-    parameters: int
-    parameters_before: int
     weights: int
     nonzeros: int
     channels: int
@@ -77,10 +73,23 @@ class Values(Reached, Told):
     channels_before: int
     macs_before: int
     weight_bytes_before: int
-    kept_in_multiples_of: int | None
     removed_weights: float
     removed_channels: float
     layers: dict[str, LayerCosts]
+
+
+class Values(Reached, Told, Compared):
+    """The values that the stage returns.
+
+    Attributes
+    ----------
+    parameters, parameters_before : the numbers of the compressed and of the trained network's parameters
+    kept_in_multiples_of : the channel multiple, where channels were removed
+    """
+
+    parameters: int
+    parameters_before: int
+    kept_in_multiples_of: int | None
 
 
 @dataclass(frozen=True)

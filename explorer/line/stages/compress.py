@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from explorer.core.configuration import parts, takes_ratio
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import CompressSettings
 from explorer.datasets import Indices
+from explorer.line import costs
 from explorer.line.checking import drawing
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
 from explorer.line.contracts.compress import Parameters, Parents, Reached, Told, Values
@@ -27,7 +27,6 @@ from explorer.line.training.onnx_export import export
 VERSION = 4
 WORKER = "torch"
 
-FLOAT32_BYTES = 4
 ROUNDING = 1e-6  # thirds of an epoch add up to a whole one
 
 
@@ -60,26 +59,14 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     images = Reference.inputs(splits)
     Reference(images, predictions.logits(model, images).numpy()).save(out)
     reached = _answer(model, parameters, parents, splits, loss, out)
-    whole, left = partial(accounting.total, before), partial(accounting.total, after)
     told: Told = {"note": "; ".join(notes)} if notes else {}
     return {
         **reached,
         **told,
+        **costs.compared(before, after),
         "parameters": accounting.parameters(model),
         "parameters_before": parameters_before,
-        "weights": left("weights"),
-        "nonzeros": left("nonzeros"),
-        "channels": left("channels"),
-        "macs": left("macs"),
-        "weights_before": whole("weights"),
-        "nonzeros_before": whole("nonzeros"),
-        "channels_before": whole("channels"),
-        "macs_before": whole("macs"),
-        "weight_bytes_before": FLOAT32_BYTES * whole("weights"),
         "kept_in_multiples_of": parameters.channel_multiple,
-        "removed_weights": _removed(left("nonzeros"), whole("nonzeros")),
-        "removed_channels": _removed(left("channels"), whole("channels")),
-        "layers": {name: {"before": before[name], "after": after.get(name)} for name in before},
     }
 
 
@@ -94,11 +81,6 @@ def _check(found: tuple[int, ...], given: tuple[int, ...]) -> None:
     if found != given:
         message = f"the compressed network gives shape {found} for an image instead of {given}"
         raise StageFailed(Failure("compress", "unsupported", message))
-
-
-def _removed(left: int, whole: int) -> float:
-    """Return the share that is gone; of nothing, nothing is."""
-    return 1 - left / whole if whole else 0.0
 
 
 def _answer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import onnx
@@ -11,13 +10,13 @@ import onnx
 from explorer.line.adopting import answers, costs
 from explorer.line.adopting.pruning import pruned
 from explorer.line.checking.reference import ANSWERS, REFERENCE
+from explorer.line.contracts.compress import Reached, Told
 from explorer.line.contracts.prune import Parameters, Parents, Values
+from explorer.line.costs import compared
 from explorer.line.prepared import Prepared
 
 VERSION = 1
 WORKER = "tvm"
-
-FLOAT32_BYTES = 4
 
 
 def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
@@ -41,24 +40,13 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     else:
         answers.answer("prune", network, splits, parameters.answered, parameters.tolerance, out)
     accuracies = answers.accuracies(out, splits)
-    before, after = costs.account(adopted), costs.account(network)
-    whole, left = partial(costs.total, before), partial(costs.total, after)
+    reached: Reached = {"torch_accuracy": accuracies["validation"], "torch_test_accuracy": accuracies["test"]}
+    told: Told = {}
     return {
-        "torch_accuracy": accuracies["validation"],
-        "torch_test_accuracy": accuracies["test"],
+        **reached,
+        **told,
+        **compared(costs.account(adopted), costs.account(network)),
         "parameters": costs.parameters(network),
         "parameters_before": costs.parameters(adopted),
-        "weights": left("weights"),
-        "nonzeros": left("nonzeros"),
-        "channels": left("channels"),
-        "macs": left("macs"),
-        "weights_before": whole("weights"),
-        "nonzeros_before": whole("nonzeros"),
-        "channels_before": whole("channels"),
-        "macs_before": whole("macs"),
-        "weight_bytes_before": FLOAT32_BYTES * whole("weights"),
         "kept_in_multiples_of": None,
-        "removed_weights": 1 - left("nonzeros") / max(1, whole("nonzeros")),
-        "removed_channels": 0.0,
-        "layers": {name: {"before": before[name], "after": after[name]} for name in before},
     }

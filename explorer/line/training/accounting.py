@@ -45,8 +45,3 @@ def account(model: nn.Module, example: Tensor) -> dict[str, dict[str, int]]:
 def parameters(model: nn.Module) -> int:
     """Return the number of the model's parameters, those of batch norms and biases too."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def total(layers: Mapping[str, Mapping[str, int]], quantity: str) -> int:
-    """Return the sum of one quantity over all layers."""
-    return sum(layer[quantity] for layer in layers.values())

@@ -160,7 +160,10 @@ def _first_difference(
 
 def _wrong_import(model: nn.Module, path: Path) -> str | None:
     command = [sys.executable, "-m", "dlas_ops.onnx.importable", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"takes TVM's importer more than {SECONDS:g} s"
     if ended.returncode:
         return f"ends TVM's importer: {(ended.stderr.strip().splitlines() or ['without a word'])[-1]}"
     refusal = json.loads(ended.stdout.splitlines()[-1])
