@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from explorer.line.training.onnx_export import export
 
 IMAGES = 2  # batch norm needs more than one value per channel
 TOLERANCE = 1e-3  # of the largest output
+HOME = Path(__file__).parents[3]  # of the explorer's packages
 SECONDS = 300.0  # for TVM to import a network
 
 
@@ -159,9 +161,11 @@ def _first_difference(
 
 
 def _wrong_import(model: nn.Module, path: Path) -> str | None:
-    command = [sys.executable, "-m", "dlas_ops.onnx.importable", str(path)]
+    # A file in the folder that this process works in may have the name of any module: -P keeps Python out of it.
+    command = [sys.executable, "-P", "-m", "dlas_ops.onnx.importable", str(path)]
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(HOME), os.environ.get("PYTHONPATH"))))}
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=known)
     except subprocess.TimeoutExpired:
         return f"takes TVM's importer more than {SECONDS:g} s"
     if ended.returncode:

@@ -21,11 +21,17 @@ def rows(frame: pd.DataFrame) -> list[Row]:
     return [dict(row) for row in frame.to_dict("records")]
 
 
+DIGITS = 9  # after the point, of numbers that are compared: the last ones depend on the order of sums
+
+
 def largest(frame: pd.DataFrame, values: NDArray[np.float64]) -> Row:
-    """Return the row of `frame` whose value is the largest; a gap is no value."""
+    """Return the row of `frame` whose value is the largest, the first of those that rounding alone tells apart.
+
+    A gap is no value.
+    """
     import numpy as np
 
-    return rows(frame.iloc[[int(np.nanargmax(values))]])[0]
+    return rows(frame.iloc[[int(np.nanargmax(np.round(values, DIGITS)))]])[0]
 
 
 def ratio(interval: Interval) -> str:

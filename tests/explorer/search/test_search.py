@@ -145,8 +145,8 @@ def test_a_corrupt_artifact_is_rebuilt_and_said(grid: Ran, tmp_path: Path) -> No
     assert Store(workspace / "artifacts").damage("build", library.parent.name) is None
 
 
-# Stages of a budget, of every session, and of a profile.
-BESIDE = {"tune", "confirm", "control", "instrument", "profile"}
+# Stages of a budget, of every session, of a profile, of ONNX files, and of a metric of one's own.
+BESIDE = {"tune", "confirm", "control", "instrument", "profile", "adopt", "prune", "score"}
 
 
 def test_all_stages_of_the_line_are_those_that_a_study_is_killed_in() -> None:

@@ -18,7 +18,7 @@ SURE = 0.95
 COLUMNS = ["device", "measured", "on_front", "sure", "ties", "least_sure_trial", "least_probability"]
 NOTE = (
     "In all of the study's objectives. A probability is the share of draws, each latency within its interval, in which "
-    "no other stack dominates this one. The figure has accuracy, or the metric in its place, and latency alone."
+    "no other stack dominates this one. The figure has accuracy and latency alone."
 )
 
 
@@ -29,7 +29,7 @@ def answer(evidence: Evidence) -> Answer:
         return lacking({"algorithm": ("direct", "gemm")}, "no stack was measured that keeps the limits")
     sentences = [_sentence(row) for row in words.rows(rows)]
     figure = partial(draw, evidence.complete, evidence.name, evidence.limits)
-    return Answer(said(sentences), rows, int(rows["measured"].sum()), figure, NOTE)
+    return Answer(said(sentences), rows, int(rows["measured"].sum()), figure, evidence.about_its_metric(NOTE))
 
 
 def table(evidence: Evidence) -> pd.DataFrame:

@@ -116,7 +116,8 @@ def speed_up(rows: Sequence[Row]) -> list[str]:
         achieved = {
             what: geometric([ratio_interval(latency(b), latency(r)) for r, b in pairs]) for what, pairs in own.items()
         }
-        best = max(own, key=lambda what: achieved[what].value)
+        own = {what: own[what] for what in sorted(own, key=lambda what: (what[0], what[1] or 0, what[2]))}
+        best = max(own, key=lambda what: round(achieved[what].value, 9))
         found.append(_brings(device, best, own[best], achieved[best]))
         promised = {
             what: geometric_mean([_promised(r, b) for r, b in pairs])
@@ -125,7 +126,7 @@ def speed_up(rows: Sequence[Row]) -> list[str]:
         }
         kept = {what: achieved[what].value / promise for what, promise in promised.items()}
         if kept and min(kept.values()) < 1:
-            worst = min(kept, key=lambda what: kept[what])
+            worst = min(kept, key=lambda what: round(kept[what], 9))
             verb = "falls" if achieved[worst].high < promised[worst] else "may fall"
             found.append(
                 f"On {device}, {_lost(worst)} {verb} the furthest short of its MACs: they promise a speed-up of "
