@@ -161,8 +161,8 @@ def test_what_is_between_the_products_of_attention_is_never_written() -> None:
     lowered = dlas_ops.lower(network, networks.target(), algorithm="direct")
     assert networks.calls(lowered.module) == ["dense", "fused_matmul_relu", "matmul1", "dense1"]
     assert [(layer.operator, layer.asked, layer.ran) for layer in lowered.layers] == [
-        ("dense", "direct/dense", "gemm/dense"), ("matmul", "gemm/dense", "gemm/dense"),
-        ("matmul", "gemm/dense", "gemm/dense"), ("dense", "direct/dense", "gemm/dense"),
+        ("dense", "gemm/dense", "gemm/dense"), ("matmul", "gemm/dense", "gemm/dense"),
+        ("matmul", "gemm/dense", "gemm/dense"), ("dense", "gemm/dense", "gemm/dense"),
     ]  # fmt: skip
 
 
