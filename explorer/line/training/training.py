@@ -272,7 +272,8 @@ def _channels_last(model: nn.Module) -> None:
     """Store all weights of 2-d convolutions by their channels last: depthwise ones train twice as fast so."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim == 4:  # of five, Module.to would have to be told another layout
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            # As Module.to does: contiguous() leaves a depthwise weight as it lies, which trains in 1.6 times the time.
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
 class _Kept:

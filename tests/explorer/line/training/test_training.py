@@ -48,6 +48,19 @@ class Hungry(nn.Module):
         return torch.empty(1 << 60)
 
 
+@pytest.mark.parametrize(("groups", "kernel"), [(1, 3), (1, 1), (2, 3)])
+def test_weights_are_trained_with_their_channels_last(groups: int, kernel: int) -> None:
+    """A depthwise weight, and one of a single point, lie alike in both layouts; only the strides tell them apart."""
+    conv = nn.Conv2d(2, 2, kernel, padding="same", groups=groups)
+    images = inputs(8)
+    model = nn.Sequential(nn.Conv2d(images.shape[0], 2, 1), conv, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    seen: list[tuple[int, ...]] = []
+    conv.register_forward_pre_hook(lambda layer, _: seen.append(layer.weight.stride()))
+    training.fit("train", model, images, RECIPE)
+    depth = 2 // groups
+    assert set(seen) == {(kernel * kernel * depth, 1, kernel * depth, depth)}
+
+
 def test_running_out_of_memory_is_a_failure() -> None:
     model = nn.Sequential(nn.Linear(2, 2), Hungry())
     with pytest.raises(StageFailed, match=r"lower \[train\] batch_size \(now 4\)") as failed:
