@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlas_ops.compiler import Compiled, Timed, build, build_ticking, compile, lower, plan, quantize, select
+    from dlas_ops.compiler import Compiled, Timed, build, build_ticking, compile, harms, lower, plan, quantize, select
     from dlas_ops.kernels.registry import Selection
     from dlas_ops.lowering import Lowered, load, save
     from dlas_ops.onnx.batching import with_batch
+    from dlas_ops.onnx.mixing import mixed, quantized_layers
     from dlas_ops.placement.account import Layer
 
 __all__ = [
@@ -23,10 +24,13 @@ __all__ = [
     "build",
     "build_ticking",
     "compile",
+    "harms",
     "load",
     "lower",
+    "mixed",
     "plan",
     "quantize",
+    "quantized_layers",
     "save",
     "select",
     "with_batch",
@@ -37,6 +41,8 @@ _HOMES = {  # of what the compiler does not define itself
     "Lowered": "dlas_ops.lowering",
     "Selection": "dlas_ops.kernels.registry",
     "load": "dlas_ops.lowering",
+    "mixed": "dlas_ops.onnx.mixing",
+    "quantized_layers": "dlas_ops.onnx.mixing",
     "save": "dlas_ops.lowering",
     "with_batch": "dlas_ops.onnx.batching",
 }

@@ -17,7 +17,8 @@ from dlas_ops._types import Library, PrimFunc, Target
 from dlas_ops.kernels.registry import Asked, Choices, Selection, implemented, selects
 from dlas_ops.kernels.scheduling import note_of, schedule
 from dlas_ops.lowering import Lowered
-from dlas_ops.onnx import quantization
+from dlas_ops.onnx import mixing, quantization
+from dlas_ops.onnx.calibration import Method
 from dlas_ops.onnx.exported import as_onnx
 from dlas_ops.passes.eviction import evicted_bytes
 from dlas_ops.passes.host_output import output_on_host
@@ -226,12 +227,23 @@ def compile(
     return build(lower(model, target, algorithm=algorithm, format=format, dtype=dtype), target)
 
 
-def quantize(model: onnx.ModelProto, images: NDArray[np.float32], *, percentile: float = 100.0) -> onnx.ModelProto:
+def quantize(
+    model: onnx.ModelProto,
+    images: NDArray[np.float32],
+    *,
+    percentile: float = 100.0,
+    method: Method = "percentile",
+) -> onnx.ModelProto:
     """Return `model` as a QDQ network with scales for what it computes of `images` on this machine.
 
     See `dlas_ops.onnx.quantization.quantize` for the parameters and errors.
     """
-    return quantization.quantize(model, images, _runner, percentile=percentile)
+    return quantization.quantize(model, images, _runner, percentile=percentile, method=method)
+
+
+def harms(network: onnx.ModelProto, quantized: onnx.ModelProto, images: NDArray[np.float32]) -> dict[str, float]:
+    """Return what 8 bits do to a network's outputs in each layer alone; see `dlas_ops.onnx.mixing.harms`."""
+    return mixing.harms(network, quantized, images, _runner)
 
 
 def _runner(model: onnx.ModelProto) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:

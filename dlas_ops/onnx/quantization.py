@@ -8,7 +8,7 @@ Integer-Arithmetic-Only Inference", CVPR 2018.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from math import prod
 from typing import Any, TypeAlias
 
@@ -17,12 +17,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Array = NDArray[np.float32]
-Range = tuple[float, float]
-# Compiles a network for this machine: a batch → its outputs, in the order of the network's.
-Runner: TypeAlias = Callable[[onnx.ModelProto], Callable[[Array], Sequence[Array]]]
+from dlas_ops.onnx.calibration import Array, Method, Runner, observe, scale_and_zero
+from dlas_ops.onnx.folding import CONVOLUTIONS, fold_batch_norms
+from dlas_ops.onnx.reading import attributes_of, constants_of, inputs_of
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
+# Tensor → its scale and the integer that stands for 0.
+Scales: TypeAlias = Mapping[str, tuple[np.float32, np.uint8]]
+
 WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
 # Their outputs are values of their inputs, hence stand on the same scale.
 SAME_RANGE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
@@ -35,7 +36,6 @@ QUANTIZED = (
     *WEIGHTED, *SAME_RANGE, *BOUNDS, "Add", "Mul", "Concat", "AveragePool", "GlobalAveragePool", "ReduceMean",
     "Sigmoid", "HardSigmoid", "HardSwish",
 )  # fmt: skip
-BINS = 2048
 OPSET = 13  # the first whose DequantizeLinear knows channels
 
 
@@ -44,7 +44,9 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
 
 
-def quantize(model: onnx.ModelProto, images: Array, runner: Runner, *, percentile: float = 100.0) -> onnx.ModelProto:
+def quantize(
+    model: onnx.ModelProto, images: Array, runner: Runner, *, percentile: float = 100.0, method: Method = "percentile"
+) -> onnx.ModelProto:
     """Return `model` as a QDQ network, its batch norms folded into its convolutions.
 
     Parameters
@@ -52,8 +54,7 @@ def quantize(model: onnx.ModelProto, images: Array, runner: Runner, *, percentil
     model : a float32 network of one input and static shapes, at least of opset 13
     images : calibration inputs, (images, channels, height, width), a multiple of the network's batch
     runner : runs the network on the images, to see what its activations are
-    percentile : how many of an activation's values its scale must hold, half of the others lying at either end; 100 for
-        all, hence minimum and maximum
+    percentile, method : which range of an activation's values its scale covers, see `dlas_ops.onnx.calibration.observe`
 
     Raises
     ------
@@ -67,63 +68,24 @@ def quantize(model: onnx.ModelProto, images: Array, runner: Runner, *, percentil
     if is_quantized(model):
         raise ValueError("the network is quantized already; compile it without calibration images")
     folded = fold_batch_norms(model)
-    names = _activations(folded)
+    names = activations(folded)
     if not names:
         raise ValueError(f"none of the network's operators runs on 8-bit integers: {_operators(folded)}")
-    ranges = observe(folded, names, images, runner, percentile)
-    return _Writer(folded, names, ranges).model()
+    ranges = observe(folded, names, images, runner, percentile, method)
+    return Writer(folded, names, {name: scale_and_zero(covered) for name, covered in ranges.items()}).model()
 
 
-def observe(
-    model: onnx.ModelProto, names: list[str], images: Array, runner: Runner, percentile: float = 100.0
-) -> dict[str, Range]:
-    """Run `model` on `images`, on this machine; return the range that holds `percentile` of each tensor's values."""
-    ranges = dict.fromkeys(names, (0.0, 0.0))
-    for tensors in _run(model, names, images, runner):
-        for name, values in tensors.items():
-            low, high = ranges[name]
-            ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
-    if percentile >= 100:
-        return ranges
-    counts = {name: np.zeros(BINS, np.int64) for name in names}
-    for tensors in _run(model, names, images, runner):
-        for name, values in tensors.items():
-            counts[name] += np.histogram(values, BINS, ranges[name])[0]
-    return {name: _inner(ranges[name], counts[name], percentile) for name in names}
+def activations(model: onnx.ModelProto, floats: Collection[str] = ()) -> list[str]:
+    """Return the tensors to quantize: what quantized operators read, but for what a bias or a bound follows at once.
 
-
-def _inner(whole: Range, counts: NDArray[np.int64], percentile: float) -> Range:
-    """Return the part of a range that holds the middle `percentile` of the values counted in its bins."""
-    edges = np.linspace(*whole, BINS + 1)
-    outside = (1 - percentile / 100) / 2 * counts.sum()
-    below = np.cumsum(counts)
-    first, last = np.searchsorted(below, outside, "right"), np.searchsorted(below, counts.sum() - outside, "left")
-    return min(0.0, float(edges[first])), max(0.0, float(edges[min(last, BINS - 1) + 1]))
-
-
-def _run(model: onnx.ModelProto, names: list[str], images: Array, runner: Runner) -> Iterator[dict[str, Array]]:
-    """Yield the tensors `names` of one batch of images after the other."""
-    (source,) = _inputs(model)
-    batch, *image = (size.dim_value for size in source.type.tensor_type.shape.dim)
-    if not len(images) or len(images) % batch or list(images.shape[1:]) != image:
-        raise ValueError(f"calibration images are {images.shape}; the network takes {(batch, *image)}")
-    observed = onnx.shape_inference.infer_shapes(model)
-    known = {info.name: info for info in (*observed.graph.value_info, *observed.graph.output)}
-    inner = [name for name in names if name != source.name]
-    del observed.graph.output[:]
-    observed.graph.output.extend(known[name] for name in inner)
-    run = runner(observed)
-    for first in range(0, len(images), batch):
-        data = np.ascontiguousarray(images[first : first + batch], np.float32)
-        seen = {source.name: data, **dict(zip(inner, run(data), strict=True))}
-        yield {name: seen[name] for name in names}
-
-
-def _activations(model: onnx.ModelProto) -> list[str]:
-    """Return the tensors to quantize: what quantized operators read, but for what a bias or a bound follows at once."""
-    graph, constants = model.graph, _constants(model)
+    Parameters
+    ----------
+    floats
+        The first outputs of operators that are not quantized, although they could be.
+    """
+    graph, constants = model.graph, constants_of(model)
     inferred = onnx.shape_inference.infer_shapes(model).graph
-    floats = {
+    ranks = {
         info.name: len(info.type.tensor_type.shape.dim)
         for info in (*inferred.value_info, *inferred.input, *inferred.output)
         if info.type.tensor_type.elem_type == TensorProto.FLOAT
@@ -135,12 +97,13 @@ def _activations(model: onnx.ModelProto) -> list[str]:
     produced = {name: node for node in graph.node for name in node.output}
     outputs, tokens = {output.name for output in graph.output}, _tokens(graph)
     found = []
-    for name in [*(source.name for source in _inputs(model)), *produced]:
+    for name in [*(source.name for source in inputs_of(model)), *produced]:
         reading = readers.get(name, [])
         taken_in = len(reading) == 1 and name in produced and name not in outputs
         taken_in = taken_in and _takes_in(reading[0], produced[name], constants)
-        reads = any(_reads_integers(node, name, floats.get(name, 0), constants, tokens) for node in reading)
-        if name in floats and name not in constants and not taken_in and reads:
+        integers = [node for node in reading if node.output[0] not in floats]
+        reads = any(_reads_integers(node, name, ranks.get(name, 0), constants, tokens) for node in integers)
+        if name in ranks and name not in constants and not taken_in and reads:
             found.append(name)
     return found
 
@@ -179,27 +142,38 @@ def _is_one_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> bool:
     return node.op_type in CONVOLUTIONS or (weight.ndim >= 2 and prod(weight.shape[:-2]) == 1)
 
 
-class _Writer:
-    """Writes the QDQ network: quantized constants, and every quantized activation through a pair of operators."""
+class Writer:
+    """Writes the QDQ network: quantized constants, and every quantized activation through a pair of operators.
 
-    def __init__(self, model: onnx.ModelProto, names: list[str], ranges: Mapping[str, Range]) -> None:
-        self.source, self.names = model, set(names)
-        self.constants = _constants(model)
-        self.scales = self._activation_scales(ranges)
+    Parameters
+    ----------
+    names, scales
+        The activations to quantize, and their scales.
+    floats
+        As of `activations`: these operators read and have weights in float32.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, names: Collection[str], scales: Scales, floats: Collection[str] = ()
+    ) -> None:
+        self.source, self.names, self.floats = model, set(names), floats
+        self.constants = constants_of(model)
+        self.scales = self._passed_on(scales)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, NDArray[Any]] = {}
         self.uses = Counter(name for node in model.graph.node for name in node.input)
 
     def model(self) -> onnx.ModelProto:
         """Return the network."""
-        for source in _inputs(self.source):
+        for source in inputs_of(self.source):
             self._pair(source.name)
         for node in self.source.graph.node:
             written = onnx.NodeProto()
             written.CopyFrom(node)
-            written.input[:] = [self._dequantized(name) if name in self.names else name for name in node.input]
-            if node.op_type in WEIGHTED and node.input[0] in self.names and node.input[1] in self.constants:
-                self._weights(node, written)
+            if node.output[0] not in self.floats:
+                written.input[:] = [self._dequantized(name) if name in self.names else name for name in node.input]
+                if node.op_type in WEIGHTED and node.input[0] in self.names and node.input[1] in self.constants:
+                    self._weights(node, written)
             self.nodes.append(written)
             for name in node.output:
                 self._pair(name)
@@ -212,16 +186,13 @@ class _Writer:
         result.graph.initializer.extend(numpy_helper.from_array(arrays[name], name) for name in arrays if name in used)
         return onnx.shape_inference.infer_shapes(result)
 
-    def _activation_scales(self, ranges: Mapping[str, Range]) -> dict[str, tuple[np.float32, np.uint8]]:
-        scales = {}
-        for name in ranges:
-            low, high = ranges[name]
-            scale = np.float32((high - low) / 255) or np.float32(1)
-            scales[name] = scale, np.uint8(np.clip(np.rint(-low / scale), 0, 255))
+    def _passed_on(self, scales: Scales) -> Scales:
+        """Return the scales, those of what an operator only moves being the ones of its input."""
+        passed = dict(scales)
         for node in self.source.graph.node:  # in order, so that a scale passes through several operators
-            if node.op_type in SAME_RANGE and node.output[0] in scales and node.input[0] in scales:
-                scales[node.output[0]] = scales[node.input[0]]
-        return scales
+            if node.op_type in SAME_RANGE and node.output[0] in passed and node.input[0] in passed:
+                passed[node.output[0]] = passed[node.input[0]]
+        return passed
 
     def _pair(self, name: str) -> None:
         """Write the pair of operators that quantizes and dequantizes activation `name`, if that is to be quantized."""
@@ -235,7 +206,7 @@ class _Writer:
 
     def _weights(self, node: onnx.NodeProto, written: onnx.NodeProto) -> None:
         """Quantize the weights and the bias that `node` owns, and let `written` read them."""
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         weight = self.constants[node.input[1]]
         if weight.ndim < 2 or attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
             return
@@ -271,75 +242,12 @@ class _Writer:
         return f"{name}_DequantizeLinear_Output"
 
 
-def fold_batch_norms(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model` with every batch norm that follows a convolution, and nothing else does, folded into it."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph, constants = result.graph, _constants(model)
-    uses = Counter([name for node in graph.node for name in node.input] + [output.name for output in graph.output])
-    convolutions = {node.output[0]: node for node in graph.node if node.op_type in CONVOLUTIONS}
-    kept: list[onnx.NodeProto] = []
-    for node in graph.node:
-        conv = convolutions.get(node.input[0]) if node.op_type == "BatchNormalization" else None
-        known = conv is not None and all(name in constants for name in (*node.input[1:], *conv.input[1:]))
-        if conv is None or not known or uses[node.input[0]] > 1:
-            kept.append(node)
-            continue
-        gamma, beta, mean, variance = (constants[name].astype(np.float64) for name in node.input[1:5])
-        epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), 1e-5)
-        factor = gamma / np.sqrt(variance + epsilon)
-        bias = constants[conv.input[2]] if len(conv.input) > 2 else 0.0
-        # Named after the layer's own weights, which nothing else reads any more, unless two layers share them.
-        weight = conv.input[1] if uses[conv.input[1]] == 1 else f"{conv.input[1]}_of_{node.output[0]}"
-        constants[weight] = _scaled(conv, constants[conv.input[1]], factor)
-        constants[f"{weight}_bias"] = (beta + (bias - mean) * factor).astype(np.float32)
-        conv.input[1:] = [weight, f"{weight}_bias"]
-        conv.output[0] = node.output[0]
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
-    used = {name for node in nodes for name in node.input}
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(node for node in nodes if node.op_type != "Constant")
-    graph.initializer.extend(numpy_helper.from_array(constants[name], name) for name in constants if name in used)
-    return onnx.shape_inference.infer_shapes(result)
-
-
-def _scaled(conv: onnx.NodeProto, weight: Array, factor: NDArray[np.float64]) -> Array:
-    """Return the weights of a convolution that yields `factor`, one number per channel, times as much."""
-    if conv.op_type == "Conv":
-        return (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
-    groups = _attributes(conv).get("group", 1)  # transposed: (inputs, outputs of a group, …)
-    by_group = weight.reshape(groups, -1, *weight.shape[1:]) * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
-    return np.asarray(by_group.reshape(weight.shape), np.float32)
-
-
 def _output_axis(node: onnx.NodeProto, rank: int) -> int:
     """Return the axis of the output channels of the weights of `node`, which have `rank` axes."""
     if node.op_type == "ConvTranspose":
         return 1
-    return 0 if node.op_type == "Conv" or _attributes(node).get("transB") else rank - 1
+    return 0 if node.op_type == "Conv" or attributes_of(node).get("transB") else rank - 1
 
 
 def _operators(model: onnx.ModelProto) -> str:
     return ", ".join(sorted({node.op_type for node in model.graph.node}))
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return the attributes that `node` states, by name."""
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
-
-
-def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Return the initializers and what Constant operators hold, by name."""
-    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            value = helper.get_attribute_value(node.attribute[0])
-            held = numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
-            found[node.output[0]] = held
-    return found
-
-
-def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Return what is given to every run: the inputs that are no initializers."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return [source for source in model.graph.input if source.name not in constants]

@@ -6,6 +6,7 @@ A compression is one file with literals that are read without importing it:
 - ``CHANGES_SHAPES``: whether it changes layers' shapes, which no fine-tuning decides; unknown unless it says;
 - ``KEEPS_ZEROS = True``: weights that are zero before it are so afterwards;
 - ``TAKES_ONNX = True``: stage `prune` does as much to an ONNX network, which has no model to train;
+- ``TAKES_MAX_DROP = True``: only layers that cost little are in its ``DTYPE``, as many as `max_drop` allows;
 - ``DTYPE``: what the network is stored in from then on; ``"float32"`` unless it says;
 - ``OPTIONS``: the fields of the compress stage that its function is given by name.
 

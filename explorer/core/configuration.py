@@ -14,12 +14,13 @@ from explorer.core import plugins
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "Datasets & Problem Spaces": ("dataset",),
     "Models & Neural Architectures": ("model", "width"),
-    "Model Optimizations": ("compression", "ratio", "channel_multiple"),
+    "Model Optimizations": ("compression", "ratio", "channel_multiple", "max_drop"),
     "Algorithms & Data Formats": ("algorithm", "format"),
     "Systems Software": ("batch", "tuning_trials", "tuning_seconds", "tuner", "threads"),
     "Hardware": ("device",),
 }
 AXES: tuple[str, ...] = tuple(axis for axes in LAYERS.values() for axis in axes)
+LATER: tuple[str, ...] = ("max_drop",)  # axes that studies on record lack: without them a stack is named as it was
 FORMATS: tuple[str, ...] = ("dense", "csr")
 VECTOR = "vector"  # the channel multiple that is as many float32 as the target's vector registers hold
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -39,6 +40,8 @@ class Configuration:
         Share of weights or channels that every part of the compression removes, in (0, 1); None where nothing is.
     channel_multiple
         What the channels that a compression keeps are a multiple of: a number or `VECTOR`; None where none are removed.
+    max_drop
+        What a compression that mixes dtypes may lose of the accuracy or the user's own metric; None for any other.
     batch
         Images that the network takes at once.
     tuning_trials
@@ -60,6 +63,7 @@ class Configuration:
     compression: str = "none"
     ratio: float | None = None
     channel_multiple: int | str | None = None
+    max_drop: float | None = None
     algorithm: str = "direct"
     format: str = "dense"
     batch: int = 1
@@ -72,7 +76,8 @@ class Configuration:
     @property
     def id(self) -> str:
         """Hexadecimal SHA-256 of the canonical JSON: equal exactly for equal configurations."""
-        return digest(asdict(self))
+        axes = asdict(self).items()
+        return digest({axis: choice for axis, choice in axes if axis not in LATER or choice is not None})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the axes as plain values, in the stack's order."""
@@ -103,8 +108,11 @@ class Configuration:
         """The parts of the compression that change layers' shapes, ``none`` if none does; None if one may or may not.
 
         Those parts decide the shapes without any fine-tuning. So a network of dense kernels takes as long when it is
-        compressed by them alone, before it is trained for what is removed.
+        compressed by them alone, before it is trained for what is removed. One that mixes dtypes does not: its accuracy
+        decides which layers have which.
         """
+        if self.max_drop is not None:
+            return None
         changing = {
             part: plugins.literal("compression", part, "CHANGES_SHAPES", default=None)
             for part in parts(self.compression)
@@ -176,6 +184,11 @@ def takes_channel_multiple(compression: str) -> bool:
     return any("channel_multiple" in names for names in options)
 
 
+def takes_max_drop(compression: str) -> bool:
+    """Tell whether `compression` quantizes only layers that cost little, so that `max_drop` exists."""
+    return any(plugins.literal("compression", part, "TAKES_MAX_DROP", default=False) for part in parts(compression))
+
+
 def takes_onnx(part: str) -> bool:
     """Tell whether a part of a compression can be had of an ONNX file, which PyTorch cannot train."""
     return not _changes(part) or bool(plugins.literal("compression", part, "TAKES_ONNX", default=False))
@@ -190,6 +203,7 @@ def is_tuned(trials: int, seconds: int) -> bool:
 EXISTS: Mapping[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "ratio": (("compression",), takes_ratio),
     "channel_multiple": (("compression",), takes_channel_multiple),
+    "max_drop": (("compression",), takes_max_drop),
     "tuner": (("tuning_trials", "tuning_seconds"), is_tuned),
 }
 

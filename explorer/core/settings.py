@@ -139,8 +139,18 @@ class QuantizeSettings(_Settings):
     """``[quantize]``: the training images that the scales of int8 are taken from."""
 
     images: Positive = 128
-    percentile: Annotated[float, Field(gt=50, le=100)] = 100.0  # of an activation's values that its scale holds
+    # Which of an activation's values its scale covers: so many, or those with which its mean squared error is least.
+    calibration: Annotated[Literal["percentile", "mse"], Field(exclude_if=lambda name: name == "percentile")] = (
+        "percentile"  # in no key: stores of before there were two have none
+    )
+    percentile: Annotated[float, Field(gt=50, le=100)] = 100.0
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Self:
+        if self.calibration == "mse" and self.percentile != 100:
+            raise ValueError(f'calibration = "mse" in [quantize] has no percentile, such as {self.percentile:g}')
+        return self
 
 
 class EvaluateSettings(_Settings):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from explorer.core.sessions import Estimate
 from explorer.core.settings import Settings
 from explorer.core.statistics import Interval
 from explorer.line import contracts, trial
+from explorer.line.mixing import MOST_STEPS
 from explorer.line.stage import A, P, Stage, Target, content_key
 from explorer.space.devices import Device
 
@@ -36,10 +38,12 @@ VALUES: Mapping[str, Mapping[str, object]] = {
     "adopt": {"validation_accuracy": 0.0},
     "tune": {"layers_faster": 1},
     "confirm": {"faster": True, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0},
+    "rank": {"order": [str(layer) for layer in range(2**MOST_STEPS)], "slower": 1},
     "build": {"size_bytes": 0, "memory_bytes": 0, "thread_bytes": 0},
     "evaluate": {"accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.0},
-    "score": {"value": 0.0, "low": 0.0, "high": 0.0, "test": 0.0},
 }
+# Stages that are executed for every choice of layers which the line tries for a stack that mixes dtypes.
+IF_MIXED = {"mix", "plan", "select", "candidates", "lower", "build", "evaluate", "score"}
 DEPEND_ON_LANES = {"compress", "quantize", "plan", "lower", "tune", "build", "confirm", "evaluate", "score", "measure"}
 # Stages that are executed for a tuned stack only if tuning finds anything that is faster than the rules.
 IF_TUNED = {"build", "confirm", "measure"}
@@ -148,6 +152,10 @@ class CountingEngine:
         """Count the comparison, which every device makes itself, as one that the tuned library wins."""
         return self._on_device(stage)
 
+    def profile(self, stage: contracts.profile.Stage, device: str) -> Artifact[contracts.profile.Values]:
+        """Count the profile, which every device makes itself."""
+        return self._on_device(stage)
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return parents that stand for the data set's files and an ONNX file.
 
@@ -209,6 +217,13 @@ class CountingEngine:
     def _values(self, stage: Stage) -> Mapping[str, object]:
         if isinstance(stage, contracts.lower.Stage):
             return {"numerics": self._numerics(stage)}
+        if isinstance(stage, contracts.mix.Stage):
+            self.at_most |= IF_MIXED
+            return {"quantized_layers": len(stage.parameters.layers)}
+        if isinstance(stage, contracts.evaluate.Stage) and stage.parents.network.values.get("quantized_layers", 1) != 1:
+            return {"accuracy": math.nan}  # not good enough, so that the line tries fewer layers down to one
+        if isinstance(stage, contracts.score.Stage):
+            return {"value": stage.parents.evaluate.values["accuracy"], "low": 0.0, "high": 0.0, "test": 0.0}
         return VALUES.get(stage.name, {})
 
     def _numerics(self, stage: contracts.lower.Stage) -> dict[str, object]:

@@ -36,6 +36,9 @@ class Engine(Protocol):
     def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
         """Return the artifact of a stage that compares two libraries on `device`."""
 
+    def profile(self, stage: contracts.profile.Stage, device: str) -> Artifact[contracts.profile.Values]:
+        """Return the artifact of a stage that times each program of a network on `device`."""
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         """Return for each stage its parents that no stage makes; see `explorer.inputs.external`."""
 

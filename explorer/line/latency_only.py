@@ -10,8 +10,9 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure, StageFailed
 from explorer.core.settings import Settings
 from explorer.line.engine import Engine
+from explorer.line.recording import known_of, reached_before
 from explorer.line.several_devices import naming, together
-from explorer.line.steps import Confirmed, Latency, Steps, faster, known_of, reached_before
+from explorer.line.steps import Confirmed, Latency, Steps, faster
 from explorer.workspace.records import Record
 
 

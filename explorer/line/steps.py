@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration, takes_channel_multiple, takes_ratio
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.metric import ACCURACY, Metric
-from explorer.core.quantities import MEMORY, SIZE
 from explorer.core.settings import CompressSettings, LossSettings, Settings
-from explorer.core.statistics import Interval
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
 from explorer.line.engine import Engine
 from explorer.line.stage import Target
-from explorer.workspace.records import Record
 
 # The artifact of each stage.
 Data = Artifact[contracts.data.Values]
@@ -32,9 +28,7 @@ Built = Artifact[contracts.build.Values]
 Confirmed = Artifact[contracts.confirm.Values]
 Evaluated = Artifact[contracts.evaluate.Values]
 Scored = Artifact[contracts.score.Values]
-
-# Values of stage ``confirm`` that a record has, each after ``tuned_``.
-RATIO: Sequence[Literal["ratio", "ratio_low", "ratio_high"]] = ("ratio", "ratio_low", "ratio_high")
+Profile = Artifact[contracts.profile.Values]
 
 
 @dataclass(frozen=True)
@@ -209,6 +203,24 @@ class Steps:
         found = self.engine.measure(stage, self.c.device)
         return Latency(stage.key, found.as_columns(self.c.batch))
 
+    def profile(
+        self, network: Network, lowered: Lowered, built: Built, schedules: Tuned | None, sessions: int
+    ) -> Profile:
+        """Time each program of the library on the device, in so many quiet sessions."""
+        c, protocol = self.c, self.settings.measure
+        parents = contracts.instrument.Parents(network, lowered, schedules)
+        ticking = self.engine.run(contracts.instrument.Stage(contracts.instrument.Parameters(self._target), parents))
+        sampling = contracts.profile.Parameters(
+            c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, sessions, c.device
+        )
+        stage = contracts.profile.Stage(sampling, contracts.profile.Parents(network, lowered, built, ticking))
+        return self.engine.profile(stage, c.device)
+
+    def timed(self, network: Network) -> Profile:
+        """Time each program of the network on the device, untuned, in one session."""
+        lowered = self.lower(network, self.select(self.plan(network)))
+        return self.profile(network, lowered, self.build(lowered), None, sessions=1)
+
     @property
     def _channel_multiple(self) -> int | None:
         """As a number, so that devices with vectors of one width share the network."""
@@ -260,73 +272,3 @@ class Steps:
 def faster(untuned: Built, tuned: Built | None, confirmed: Confirmed | None) -> Built:
     """Return the tuned library if it is confirmed to be faster, else the very one that the untuned stack has."""
     return tuned if tuned and confirmed and confirmed.values["faster"] else untuned
-
-
-def record_of(
-    c: Configuration,
-    data: Data,
-    trained: Trained,
-    compressed: Compressed,
-    network: Network,
-    lowered: Lowered,
-    confirmed: Confirmed | None,
-    built: Built,
-    evaluated: Evaluated,
-    latency: Latency,
-    scored: Scored | None = None,
-    metric: Metric = ACCURACY,
-) -> Record:
-    """Return the record of a stack that came to the end of the line."""
-    notes = {f"{made.stage}_note": made.values.get("note") for made in (data, trained, compressed)}
-    return Record(
-        {
-            **reached_before(trained),
-            **_plain(evaluated.values),
-            **(_judged(scored, metric) if scored else {}),
-            **known_of(c, compressed, lowered, confirmed, built),
-            **latency.values,
-            "dtype": c.dtype,
-            **{name: note for name, note in notes.items() if note is not None},
-            "data_key": data.key,
-            "train_key": trained.key,
-            "compress_key": compressed.key,
-            "network_key": network.key,
-            "lower_key": lowered.key,
-            "build_key": built.key,
-            "evaluate_key": evaluated.key,
-            **({"score_key": scored.key} if scored else {}),
-            "measure_key": latency.key,
-        }
-    )
-
-
-def reached_before(trained: Trained) -> dict[str, object]:
-    """Return the part of a record that says what the network reached before its compression."""
-    return {
-        name.replace("validation", "trained"): value
-        for name, value in trained.values.items()
-        if name in contracts.train.Reached.__annotations__
-    }
-
-
-def _judged(scored: Scored, metric: Metric) -> dict[str, object]:
-    """Return the columns of a metric of the user's own, which have its name."""
-    values = scored.values
-    interval = metric.quantity.as_columns(Interval(values["value"], values["low"], values["high"]))
-    return {**metric.columns, **interval, metric.test: values["test"]}
-
-
-def known_of(
-    c: Configuration, compressed: Compressed, lowered: Lowered, confirmed: Confirmed | None, built: Built
-) -> dict[str, object]:
-    """Return the part of a record that is known before the accuracy and the latency are."""
-    own = built.values
-    exact = {str(SIZE): own["size_bytes"], str(MEMORY): own["memory_bytes"] + c.threads * own["thread_bytes"]}
-    ratio = {f"tuned_{name}": confirmed.values[name] for name in RATIO} if confirmed else {}
-    costs = {name: value for name, value in compressed.values.items() if name != "note"}  # which is a column of its own
-    return {**_plain(costs), **exact, **_plain(lowered.values), **ratio}
-
-
-def _plain(values: Mapping[str, object]) -> dict[str, object]:
-    """Return the values that fit a column of a table."""
-    return {name: value for name, value in values.items() if not isinstance(value, (list, dict))}

@@ -1,9 +1,10 @@
 """THE LINE: configuration → data → train → compress → quantize → lower → tune → build → evaluate → measure → Record.
 
-Only int8 is quantized, and before ``lower`` only an algorithm that selects among others plans and selects. Only a stack
-with a budget is tuned: its tuned library counts if it is confirmed to be faster than the rule-based one, which is the
-untuned stack's. Only a metric of the user's own has its ``score``, behind ``evaluate``. With a screen the latency is
-measured first, see `explorer.line.latency_only`.
+Only int8 is quantized, int8_mixed layer by layer as far as its accuracy allows, see `explorer.line.mixing`. Before
+``lower`` only an algorithm that selects among others plans and selects. Only a stack with a budget is tuned: its tuned
+library counts if it is confirmed to be faster than the rule-based one, which is the untuned stack's. Only a metric of
+the user's own has its ``score``, behind ``evaluate``. With a screen the latency is measured first, see
+`explorer.line.latency_only`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from explorer.core.settings import Settings
 from explorer.line import latency_only
 from explorer.line.engine import Engine
 from explorer.line.latency_only import Known, Screen
+from explorer.line.mixing import mixed
+from explorer.line.recording import record_of
 from explorer.line.several_devices import naming, together
-from explorer.line.steps import Steps, faster, record_of
+from explorer.line.steps import Steps, faster
 from explorer.workspace.records import Record
 
 
@@ -47,7 +50,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine, known: Known | N
     data = steps.data()
     trained = steps.train(data)
     compressed = steps.compress(data, trained, c.in_float32, settings.compress)
-    network = steps.quantize(data, compressed)
+    network = mixed(steps, data, compressed, steps.quantize(data, compressed))
     planned = steps.plan(network)
     selected = steps.select(planned)
     lowered = steps.lower(network, selected)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Choices of the base of a stack: the same one without its compression.
-UNCOMPRESSED: Mapping[str, object] = {"compression": "none", "ratio": None, "channel_multiple": None, "format": "dense"}
+UNCOMPRESSED: Mapping[str, object] = {
+    "compression": "none", "ratio": None, "channel_multiple": None, "max_drop": None, "format": "dense"
+}  # fmt: skip
 
 
 def base_of(frame: pd.DataFrame, number: int) -> int:

@@ -85,6 +85,12 @@ class Known:
             return artifact
         raise self._lacking(stage, device, lambda: self._engine.confirm(stage, device))
 
+    def profile(self, stage: contracts.profile.Stage, device: str) -> Artifact[contracts.profile.Values]:
+        """Return the stage's artifact likewise."""
+        if artifact := self._look(stage):
+            return artifact
+        raise self._lacking(stage, device, lambda: self._engine.profile(stage, device))
+
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Return the latency on record; raise `Lacking` where there is none."""
         if latency := self._engine.known(stage, device):

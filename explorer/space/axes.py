@@ -19,7 +19,7 @@ from explorer.space.toml_lines import KeyPath
 INTEGERS: Mapping[str, int] = {
     "channel_multiple": 1, "batch": 1, "tuning_trials": 0, "tuning_seconds": 0, "threads": 1
 }  # fmt: skip
-FLOATS: tuple[str, ...] = ("width", "ratio")
+FLOATS: tuple[str, ...] = ("width", "ratio", "max_drop")
 MOST_STEPS = 10_000  # every step is a node of the space's tree
 WORDS: Mapping[str, tuple[str, ...]] = {"channel_multiple": (VECTOR,)}  # that stand for a number
 CUSTOM: tuple[str, ...] = ("dataset", "model", "compression")  # axes that take the user's own module:function
@@ -45,7 +45,7 @@ class Range:
 Choice = str | int | float | Range | None
 
 # Unless given, where the axis exists. Vectors of most processors have 8 elements, or half or twice as many.
-DEFAULTS: Mapping[str, Choice] = {"channel_multiple": 8, "tuner": "template"}
+DEFAULTS: Mapping[str, Choice] = {"channel_multiple": 8, "max_drop": 0.01, "tuner": "template"}
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,8 @@ class _Reader:
             raise self._file.error(f"{name} {item} is below {INTEGERS[name]}", *at)
         if name == "ratio" and not 0 < item < 1:
             raise self._file.error(f"ratio {item} is outside (0, 1)", *at)
+        if name == "max_drop" and not 0 <= item < float("inf"):
+            raise self._file.error(f"max_drop {item} is not a loss of 0 or more", *at)
         if name == "width" and not 0 < item < float("inf"):
             raise self._file.error(f"width {item} is not positive", *at)
         return int(item) if integer else float(item)

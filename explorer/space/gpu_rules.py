@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from explorer.core import plugins
-from explorer.core.configuration import parts
+from explorer.core.configuration import parts, takes_max_drop
 from explorer.space.axes import Axis, Choice
 from explorer.space.constraints import Constraint
 from explorer.space.devices import Device
@@ -27,6 +27,10 @@ def _rules(choice: str, axes: Mapping[str, Axis], devices: Mapping[str, Device])
         return
     for axis, (taken, reason) in TAKES.items():
         yield Constraint({"device": (choice,)}, {axis: taken}, {}, "", f"device {gpu} {reason}")
+    whole = tuple(each for each in axes["compression"].choices if not takes_max_drop(str(each)))
+    if len(whole) < len(axes["compression"].choices):
+        reason = f"device {gpu} is a GPU, and layers are timed on processors, which decides where int8_mixed has int8"
+        yield Constraint({"device": (choice,)}, {"compression": whole}, {}, "", f"{reason}; allowed: compression int8")
     for algorithm in axes["algorithm"].choices:
         formats = plugins.literal("algorithm", str(algorithm), "GPU_FORMATS", default=("dense",))
         reason = f"device {gpu} is a GPU, where algorithm {algorithm} has no kernels for csr; allowed: format dense"

@@ -113,6 +113,10 @@ class FreshWorkers:
         """Refuse: nothing here is tuned."""
         raise NotImplementedError
 
+    def profile(self, stage: Stage, device: str) -> Artifact:
+        """Refuse: nothing here mixes dtypes."""
+        raise NotImplementedError
+
     def lanes(self, device: str) -> int:
         """Refuse: nothing here keeps channels in multiples."""
         raise NotImplementedError

@@ -55,6 +55,10 @@ class NotingEngine(CountingEngine):
         self.stages.append(stage)
         return super().confirm(stage, device)
 
+    def profile(self, stage: contracts.profile.Stage, device: str) -> Artifact[contracts.profile.Values]:
+        self.stages.append(stage)
+        return super().profile(stage, device)
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         return {**super().outside(c), "data": {"source": Artifact("source", c.dataset, FOLDER)}}
 

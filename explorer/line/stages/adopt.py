@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from dlas_ops.onnx.quantization import fold_batch_norms
+from dlas_ops.onnx.folding import fold_batch_norms
 from explorer.core.errors import ExplorerError, Failure, StageFailed
 from explorer.line.adopting import answers, check, costs, fitting, reading
 from explorer.line.contracts.adopt import Parameters, Parents, Values

@@ -40,13 +40,18 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     network = onnx.load(parents.compress.path / "network.onnx")
     calibration = images.normalised(images.pixels(drawn))
     try:
-        quantized = dlas_ops.quantize(network, calibration, percentile=settings.percentile)
+        quantized = dlas_ops.quantize(network, calibration, percentile=settings.percentile, method=settings.calibration)
     except ValueError as error:
         raise StageFailed(Failure("quantize", "not_applicable", str(error))) from error
-    onnx.save(quantized, out / "network.onnx")
-    reference = Reference.inputs(splits)[:REFERENCE_IMAGES]
-    evaluator: Any = ReferenceEvaluator(quantized)
-    with np.errstate(all="ignore"):  # its sigmoid computes for both signs, and overflows for the one not taken
-        logits = [evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in reference]
-    Reference(reference, np.concatenate(logits)).save(out)
+    save_with_reference(quantized, splits, out)
     return {"calibration_images": count}
+
+
+def save_with_reference(network: onnx.ModelProto, splits: Prepared, out: Path) -> None:
+    """Write a network with quantized layers, and what onnx's operators in NumPy compute of test images."""
+    onnx.save(network, out / "network.onnx")
+    images = Reference.inputs(splits)[:REFERENCE_IMAGES]
+    evaluator: Any = ReferenceEvaluator(network)
+    with np.errstate(all="ignore"):  # its sigmoid computes for both signs, and overflows for the one not taken
+        logits = [evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in images]
+    Reference(images, np.concatenate(logits)).save(out)

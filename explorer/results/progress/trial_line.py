@@ -56,11 +56,12 @@ def brief(c: Configuration) -> str:
     """Return a configuration in a few words, as a person would tell it from its neighbours."""
     removed = f" {c.ratio:g}" if c.ratio is not None else ""
     multiple = f" in multiples of {c.channel_multiple}" if c.channel_multiple is not None else ""
+    drop = f" losing {c.max_drop:g}" if c.max_drop is not None else ""
     threads = f"{c.threads} thread{'s' if c.threads > 1 else ''}"
     budget = [f"{c.tuning_trials} trials"] * (c.tuning_trials > 0) + [f"{c.tuning_seconds} s"] * (c.tuning_seconds > 0)
     tuned = f", tuned by {c.tuner} for {' or '.join(budget)}" if budget else ""
     batch = f", batch {c.batch}" if c.batch > 1 else ""
-    data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}{multiple}"
+    data = f"{c.dataset}, {c.model} x{c.width:g}, {c.compression}{removed}{multiple}{drop}"
     return f"{data}, {c.algorithm} {c.format}{batch}{tuned}, {threads}, {c.device}"
 
 
@@ -85,6 +86,7 @@ def _choices(c: Configuration) -> tuple[list[str], list[str]]:
         *unless_default("threads", f"{c.threads} threads"),
         *unless_default("width", f"x{c.width:g}"),
         *unless_default("channel_multiple", f"multiples of {c.channel_multiple}"),
+        *unless_default("max_drop", f"losing {c.max_drop}"),
         *unless_default("device", c.device),
         c.dataset,
     ]

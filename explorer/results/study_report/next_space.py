@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.core import plugins
-from explorer.core.configuration import AXES, takes_channel_multiple, takes_ratio
+from explorer.core.configuration import AXES, takes_channel_multiple, takes_max_drop, takes_ratio
 from explorer.core.errors import SpaceError
 from explorer.results.study_report.answer import Needs
 from explorer.results.study_report.evidence import Evidence
@@ -158,6 +158,8 @@ def _complete(axes: dict[str, list[Any]]) -> None:
         axes["ratio"] = [0.5, 0.75]
     if not any(map(takes_channel_multiple, compressions)):
         axes["channel_multiple"] = []
+    if not any(map(takes_max_drop, compressions)):
+        axes["max_drop"] = []
     if not any((*axes["tuning_trials"], *axes["tuning_seconds"])):
         axes["tuner"] = []
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-REMOVING = ("compression", "ratio", "channel_multiple")  # the axes that say what a stack's network has lost
+REMOVING = ("compression", "ratio", "channel_multiple", "max_drop")  # the axes that say what a stack's network has lost
 TUNING = ("tuning_trials", "tuning_seconds", "tuner")
 
 

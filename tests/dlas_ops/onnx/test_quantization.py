@@ -15,7 +15,7 @@ import dlas_ops
 from dlas_ops import compiler
 from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.onnx import quantization
+from dlas_ops.onnx import calibration, folding
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
@@ -110,15 +110,15 @@ def test_the_quantized_network_is_onnx_and_runs_as_its_operators_say() -> None:
 
 def test_ranges_are_what_was_observed() -> None:
     images, _ = digits()
-    folded = quantization.fold_batch_norms(network())
-    whole = quantization.observe(folded, ["x", "r", "s"], images[:CALIBRATION], compiler._runner)
+    folded = folding.fold_batch_norms(network())
+    whole = calibration.observe(folded, ["x", "r", "s"], images[:CALIBRATION], compiler._runner)
     assert whole["x"] == (0.0, 1.0)
     first = networks.model([*network().graph.node[:3]], (1, 1, 8, 8), weights_of(network()), "r")
     reached = outputs(first, images[:CALIBRATION])
     np.testing.assert_allclose(whole["r"], (0, reached.max()), rtol=1e-5)
-    part = quantization.observe(folded, ["x", "r", "s"], images[:CALIBRATION], compiler._runner, percentile=99.0)
+    part = calibration.observe(folded, ["x", "r", "s"], images[:CALIBRATION], compiler._runner, percentile=99.0)
     exact = float(np.percentile(reached, 99.5))
-    assert part["r"][1] == pytest.approx(exact, abs=2 * float(reached.max()) / quantization.BINS)
+    assert part["r"][1] == pytest.approx(exact, abs=2 * float(reached.max()) / calibration.BINS)
     assert part["s"][1] < whole["s"][1]
 
 
@@ -128,7 +128,7 @@ def weights_of(model: onnx.ModelProto) -> dict[str, Any]:
 
 def test_folded_batch_norms_compute_the_same() -> None:
     images, _ = digits()
-    folded = quantization.fold_batch_norms(network())
+    folded = folding.fold_batch_norms(network())
     networks.assert_close(outputs(folded, images[:10]), outputs(network(), images[:10]), 1e-5)
 
 

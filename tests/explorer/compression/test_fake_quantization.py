@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, fx, nn
 
 import dlas_ops
-from dlas_ops.onnx import quantization
+from dlas_ops.onnx import folding, quantization
 from explorer.compression import _fake_quantization
 from explorer.core import plugins
 from explorer.core.errors import StageFailed
@@ -44,9 +44,9 @@ def test_it_rounds_as_many_tensors_as_the_int8_network_has_scales(name: str, tmp
     model = untrained(name)
     network = rounded(model)
     export(model, EXAMPLE, tmp_path / "network.onnx")
-    folded = quantization.fold_batch_norms(onnx.load(tmp_path / "network.onnx"))
+    folded = folding.fold_batch_norms(onnx.load(tmp_path / "network.onnx"))
     producers = {output: node.op_type for node in folded.graph.node for output in node.output}
-    scaled = [producers.get(activation) for activation in quantization._activations(folded)]
+    scaled = [producers.get(activation) for activation in quantization.activations(folded)]
     assert len(quantizers(network)) == sum(producer not in quantization.SAME_RANGE for producer in scaled)
     weights = [node for node in network.graph.nodes if node.target is _fake_quantization.rounded_weight]
     assert len(weights) == sum(node.op_type in quantization.WEIGHTED for node in folded.graph.node)

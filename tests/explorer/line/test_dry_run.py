@@ -201,8 +201,9 @@ def test_a_continuous_axis_cannot_be_counted(tmp_path: Path) -> None:
 def test_the_papers_grid_is_what_the_page_says() -> None:
     paper = space.load(Path("dlas_paper"), to_run=False)
     assert {name: len(paper.axes[name].choices) for name in AXES} == {
-        "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "algorithm": 3,
-        "format": 2, "batch": 1, "tuning_trials": 2, "tuning_seconds": 1, "tuner": 1, "threads": 2, "device": 4,
+        "dataset": 2, "model": 7, "width": 1, "compression": 5, "ratio": 7, "channel_multiple": 1, "max_drop": 1,
+        "algorithm": 3, "format": 2, "batch": 1, "tuning_trials": 2, "tuning_seconds": 1, "tuner": 1, "threads": 2,
+        "device": 4,
     }  # fmt: skip
     pairs = {(c.dataset, c.model) for c in paper.configurations()}
     assert len(pairs) == 8  # MobileNetV2 is on both data sets

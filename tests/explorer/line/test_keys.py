@@ -59,6 +59,9 @@ class Asked:
     def confirm(self, stage: contracts.confirm.Stage, device: str) -> Artifact[contracts.confirm.Values]:
         return self.run(stage)
 
+    def profile(self, stage: contracts.profile.Stage, device: str) -> Artifact[contracts.profile.Values]:
+        return self.run(stage)
+
     def outside(self, c: Configuration) -> Mapping[str, Mapping[str, Artifact]]:
         return OUTSIDE
 
@@ -87,10 +90,38 @@ def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PLAIN = Configuration("digits", "resnet18", 0.25)
 WHOLE = Configuration(  # a width that is an integer keeps a key of its own
-    "digits", "nets:build", 1, "channel_pruning+int8", 0.5, "vector", "auto", "dense", 4, 20, 0, "template", 2, "rpi4"
+    "digits",
+    "nets:build",
+    1,
+    "channel_pruning+int8",
+    0.5,
+    "vector",
+    None,
+    "auto",
+    "dense",
+    4,
+    20,
+    0,
+    "template",
+    2,
+    "rpi4",
 )
 TOGETHER = Configuration(
-    "digits", "resnet18", 1.0, "weight_pruning", 0.5, None, "gemm", "csr", 1, 0, 60, "evolutionary", 1, "rpi4+local"
+    "digits",
+    "resnet18",
+    1.0,
+    "weight_pruning",
+    0.5,
+    None,
+    None,
+    "gemm",
+    "csr",
+    1,
+    0,
+    60,
+    "evolutionary",
+    1,
+    "rpi4+local",
 )
 KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
     (

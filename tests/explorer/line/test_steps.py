@@ -10,7 +10,8 @@ from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.settings import CompressSettings, MeasureSettings, Settings
 from explorer.line import contracts
-from explorer.line.steps import Latency, Steps, faster, record_of
+from explorer.line.recording import record_of
+from explorer.line.steps import Latency, Steps, faster
 from tests.explorer.noting import BOARD, FOLDER, LATENCY, NotingEngine
 from tests.typed_stages import made
 

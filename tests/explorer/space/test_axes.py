@@ -73,7 +73,7 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         (
             {"compression": ["none", "weight_pruning+in8"]},
             "4: unknown compression 'in8' on axis compression; allowed: bfloat16, channel_pruning, float16, "
-            "int8, int8_qat, none, weight_pruning; did you mean 'int8'?",
+            "int8, int8_mixed, int8_qat, none, weight_pruning; did you mean 'int8'?",
         ),
         ({"dataset": None}, "1: axis 'dataset' is missing"),
     ],

@@ -43,7 +43,7 @@ def test_beside_other_models_a_file_has_no_stacks_that_need_one_of_torch(tmp_pat
         ({"width": 0.5}, f"model {FILE} has no width other than 1, and is asked for at 0.5"),
         ({"compression": ["none", "channel_pruning"], "ratio": 0.5},
          f"model {FILE} is an ONNX file, and channel_pruning needs a model in PyTorch; "
-         "allowed: bfloat16, float16, int8, none, weight_pruning, or a constraint"),
+         "allowed: bfloat16, float16, int8, int8_mixed, none, weight_pruning, or a constraint"),
         ({"compression": ["none", "weight_pruning+int8_qat"], "ratio": 0.5}, "and int8_qat needs a model in PyTorch"),
         ({"compression": ["none", "own:shrink"], "ratio": 0.5}, "and own:shrink needs a model in PyTorch"),
         ({"compression": ["none", "onnx:net"]}, "4: unknown compression 'onnx:net' on axis compression; allowed: "),

@@ -39,6 +39,9 @@ PARAMETERS: Mapping[str, Parameters] = {
     "adopt": contracts.adopt.Parameters("onnx:nets/a.onnx", 1e-2, AnswerSettings(answered_images=9, answered_seed=1)),
     "prune": contracts.prune.Parameters(0.5, "lamp", 1e-2, AnswerSettings(answered_images=9, answered_seed=1)),
     "quantize": contracts.quantize.Parameters(QuantizeSettings(percentile=99.9)),
+    "harm": contracts.harm.Parameters(7),
+    "rank": contracts.rank.Parameters(),
+    "mix": contracts.mix.Parameters(["conv1", "fc"]),
     "plan": contracts.plan.Parameters("csr", "int8", TARGET, 4),
     "candidates": contracts.candidates.Parameters([{"layer": "a"}], TARGET),
     "select": contracts.select.Parameters(

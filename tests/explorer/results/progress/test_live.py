@@ -72,7 +72,7 @@ def test_the_time_left_is_that_of_the_training_under_way(clock: Clock) -> None:
 
 
 STACK = Configuration(
-    "fashion_mnist", "mobilenetv2", 0.25, "channel_pruning+int8", 0.75, "vector", "spatial_pack",
+    "fashion_mnist", "mobilenetv2", 0.25, "channel_pruning+int8", 0.75, "vector", None, "spatial_pack",
     tuning_trials=640, tuner="template", threads=2, device="rpi4",
 )  # fmt: skip
 RECORD = Record({**complete(0, 0.9733, 1.234), "build_key": "0" * 64})

@@ -13,7 +13,7 @@ from explorer.results.progress.trial_line import brief, trial_line
 from explorer.workspace.records import Record
 
 STACK = Configuration(
-    "fashion_mnist", "mobilenetv2", 0.25, "channel_pruning+int8", 0.75, "vector", "spatial_pack",
+    "fashion_mnist", "mobilenetv2", 0.25, "channel_pruning+int8", 0.75, "vector", None, "spatial_pack",
     tuning_trials=640, tuner="template", threads=2, device="rpi4",
 )  # fmt: skip
 RECORD = Record(

@@ -20,7 +20,7 @@ from explorer.core.statistics import Interval, ratio_interval
 from explorer.results import readable
 
 Row = Mapping[str, Any]
-LOST = ("compression", "ratio", "channel_multiple", "format")
+LOST = ("compression", "ratio", "channel_multiple", "max_drop", "format")
 BUDGET = ("tuning_trials", "tuning_seconds", "tuner")
 
 

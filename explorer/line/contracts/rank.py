@@ -1,0 +1,44 @@
+"""Types of stage ``rank``: what 8 bits harm and save in each layer → the layers in the order to quantize them in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from explorer.core.artifact import Artifact
+from explorer.line import stage
+from explorer.line.contracts import harm, profile
+
+
+class Values(TypedDict):
+    """The values that the stage returns; its file has what they follow from.
+
+    Attributes
+    ----------
+    order : the layers that 8 bits make faster, the one that loses least for the time that it saves first
+    slower : how many layers 8 bits do not make faster
+    """
+
+    order: Sequence[str]
+    slower: int
+
+
+@dataclass(frozen=True)
+class Parameters(stage.Parameters):
+    """None: the parents decide."""
+
+
+@dataclass(frozen=True)
+class Parents(stage.Parents):
+    """What 8 bits harm in each layer, and the profiles of both networks on the device."""
+
+    harm: Artifact[harm.Values]
+    exact: Artifact[profile.Values]
+    quantized: Artifact[profile.Values]
+
+
+class Stage(stage.Stage[Parameters, Parents, Values]):
+    """Ranks a network's layers by what quantizing them harms for the time that it saves."""
+
+    name = "rank"
