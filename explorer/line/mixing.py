@@ -9,24 +9,29 @@ evaluated already.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import NamedTuple, cast
 
 from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
-from explorer.line.steps import Compressed, Data, Steps
+from explorer.line.steps import Compressed, Data, Ranked, Steps
 
 MOST_STEPS = 7  # of the bisection: up to 128 layers one by one, of more every second, third, …
 ROUNDING = 1e-9  # of differences of accuracies
 
 Quantized = Artifact[contracts.quantize.Values]
-Ranked = contracts.rank.Values
 
 
-def mixed(steps: Steps, data: Data, compressed: Compressed, network: Network) -> Network:
-    """Return the network to go on with: of a stack that mixes dtypes, the one whose layers are quantized as far as it
-    allows; of any other, `network`.
+class Mixed(NamedTuple):
+    """The network to go on with and, of a stack that mixes dtypes, the order that its layers were quantized in."""
+
+    network: Network
+    ranked: Ranked | None = None
+
+
+def mixed(steps: Steps, data: Data, compressed: Compressed, network: Network) -> Mixed:
+    """Return the network whose layers are quantized as far as a stack that mixes dtypes allows; of any other `network`.
 
     Parameters
     ----------
@@ -41,11 +46,12 @@ def mixed(steps: Steps, data: Data, compressed: Compressed, network: Network) ->
         Of kind ``not_applicable`` if no layer is faster in 8 bits, or none can be quantized without losing more.
     """
     if steps.c.max_drop is None:
-        return network
+        return Mixed(network)
     exact = replace(steps, c=replace(steps.c, compression=steps.c.in_float32, max_drop=None))
     quantized = cast(Quantized, network)  # as its compression ends in int8
     ranked = _ranked(steps, exact, data, compressed, quantized)
-    return _longest(steps, data, compressed, quantized, ranked, _judged(exact, data, compressed, compressed))
+    judged = _judged(exact, data, compressed, compressed)
+    return Mixed(_longest(steps, data, compressed, quantized, ranked, judged), ranked)
 
 
 def _ranked(steps: Steps, exact: Steps, data: Data, compressed: Compressed, quantized: Quantized) -> Ranked:
@@ -57,8 +63,8 @@ def _ranked(steps: Steps, exact: Steps, data: Data, compressed: Compressed, quan
         )
     )
     parents = contracts.rank.Parents(harm, exact.timed(compressed), steps.timed(quantized))
-    ranked = steps.engine.run(contracts.rank.Stage(contracts.rank.Parameters(), parents)).values
-    if not ranked["order"]:
+    ranked = steps.engine.run(contracts.rank.Stage(contracts.rank.Parameters(), parents))
+    if not ranked.values["order"]:
         message = f"no layer of the network is faster in 8 bits on device {steps.c.device}, so none is quantized"
         raise StageFailed(Failure("rank", "not_applicable", message))
     return ranked
@@ -68,11 +74,11 @@ def _longest(
     steps: Steps, data: Data, compressed: Compressed, quantized: Quantized, ranked: Ranked, judged: float
 ) -> Network:
     """Return the network that has the longest beginning of the order quantized, and loses no more than allowed."""
-    order, allowed, metric = ranked["order"], steps.c.max_drop, steps.settings.metric
+    order, allowed, metric = ranked.values["order"], steps.c.max_drop, steps.settings.metric
     assert allowed is not None, "a stack that mixes dtypes says how much it may lose"
 
     def beginning(count: int) -> Network:
-        if count == len(order) and not ranked["slower"]:
+        if count == len(order) and not ranked.values["slower"]:
             return quantized  # of which stacks in int8 have all that follows
         parameters = contracts.mix.Parameters(sorted(order[:count]))
         return steps.engine.run(contracts.mix.Stage(parameters, contracts.mix.Parents(data, compressed, quantized)))

@@ -32,7 +32,7 @@ def _line(c: Configuration, settings: Settings, engine: Engine, sessions: int) -
     data = steps.data()
     trained = steps.train(data)
     compressed = steps.compress(data, trained, c.in_float32, settings.compress)
-    network = mixed(steps, data, compressed, steps.quantize(data, compressed))
+    network, _ = mixed(steps, data, compressed, steps.quantize(data, compressed))
     lowered = steps.lower(network, steps.select(steps.plan(network)))
     tuned = steps.tune(lowered)
     untuned = steps.build(lowered)

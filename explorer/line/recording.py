@@ -11,7 +11,7 @@ from explorer.core.quantities import MEMORY, SIZE
 from explorer.core.statistics import Interval
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
-from explorer.line.steps import Built, Compressed, Confirmed, Data, Evaluated, Latency, Lowered, Scored, Trained
+from explorer.line.steps import Built, Compressed, Confirmed, Data, Evaluated, Latency, Lowered, Ranked, Scored, Trained
 from explorer.workspace.records import Record
 
 # Values of stage ``confirm`` that a record has, each after ``tuned_``.
@@ -31,6 +31,7 @@ def record_of(
     latency: Latency,
     scored: Scored | None = None,
     metric: Metric = ACCURACY,
+    ranked: Ranked | None = None,
 ) -> Record:
     """Return the record of a stack that came to the end of the line."""
     notes = {f"{made.stage}_note": made.values.get("note") for made in (data, trained, compressed)}
@@ -51,6 +52,7 @@ def record_of(
             "build_key": built.key,
             "evaluate_key": evaluated.key,
             **({"score_key": scored.key} if scored else {}),
+            **({"rank_key": ranked.key} if ranked else {}),
             "measure_key": latency.key,
         }
     )

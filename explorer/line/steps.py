@@ -29,6 +29,7 @@ Confirmed = Artifact[contracts.confirm.Values]
 Evaluated = Artifact[contracts.evaluate.Values]
 Scored = Artifact[contracts.score.Values]
 Profile = Artifact[contracts.profile.Values]
+Ranked = Artifact[contracts.rank.Values]
 
 
 @dataclass(frozen=True)

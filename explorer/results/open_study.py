@@ -35,6 +35,7 @@ from explorer.results.emulated import (
 from explorer.results.figures.fronts import fronts
 from explorer.results.figures.page import write
 from explorer.results.progress.status import Status, status_of
+from explorer.results.ranking import ranking_of
 from explorer.results.study_report.evidence import Evidence
 from explorer.results.study_report.report import Report
 from explorer.results.trial import LAYERS, Trial
@@ -335,7 +336,10 @@ class OpenStudy:
         row = self._row(number)
         outcome = self.records.outcome(self.name, number)
         log = outcome.log if isinstance(outcome, Failure) else ""
-        return Trial(row, self.layers(number), log, self.why(number))
+        layers, key = self.layers(number), row.get("rank_key")
+        ranked = Store(self.workspace.artifacts).find("rank", key) if isinstance(key, str) else None
+        ranking = ranking_of(ranked.path, layers) if ranked else []
+        return Trial(row, layers, log, self.why(number), ranking)
 
     def _row(self, number: int) -> dict[str, Any]:
         """Return column → plain value of a finished trial; see `trial` for errors."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from explorer.results.account import LayerAccount, coverage_of
+from explorer.results.ranking import RankedLayer
 
 LAYERS = "layers.json"  # in a build artifact; explorer.line.stages.build, which writes it, imports TVM
 
@@ -24,17 +25,20 @@ class Trial:
         The text that the failed stage left behind; "" for a complete trial.
     why
         In one sentence how its latency compares with that of the same stack uncompressed; "" where nothing tells.
+    ranking
+        Of a network that mixes dtypes, its layers in the order to quantize in; empty for any other.
     """
 
     row: Mapping[str, object]
     layers: Sequence[LayerAccount]
     log: str
     why: str = ""
+    ranking: Sequence[RankedLayer] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it as plain values for JSON."""
         covered = coverage_of(self.layers)
         return {
             **self.row, "layers": self.layers, "coverage": covered and covered.as_dict(), "log": self.log,
-            "why": self.why,
+            "why": self.why, "ranking": list(self.ranking),
         }  # fmt: skip

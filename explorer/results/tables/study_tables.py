@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from explorer.results.account import Coverage, LayerAccount
     from explorer.results.open_study import OpenStudy
     from explorer.results.progress.status import Ranks, Status
+    from explorer.results.ranking import RankedLayer
     from explorer.results.trial import Trial
     from explorer.search.search import Summary
     from explorer.space.limits import Limit
@@ -181,6 +183,8 @@ def trial_text(trial: Trial) -> Iterator[RenderableType]:
         yield escape(trial.why)
     if trial.layers:
         yield layers_table(trial.layers)
+    if trial.ranking:
+        yield _ranking_table(trial.ranking)
     if covered := coverage_of(trial.layers):
         yield _coverage_table(covered)
     if trial.log:
@@ -194,6 +198,16 @@ def _costs_table(row: Mapping[str, object]) -> Table:
         before, after = row.get(f"{quantity}_before"), row.get(quantity)
         if isinstance(before, int | float) and isinstance(after, int | float) and before:
             table.add_row(quantity, f"{before:,}", f"{after:,}", readable.share(after / before))
+    return table
+
+
+def _ranking_table(ranking: Sequence[RankedLayer]) -> Table:
+    """Return what 8 bits harm and save in each layer, those first that lose least for the time that they save."""
+    table = readable.table("layer", "output over its change (dB)", "float32 (µs)", "int8 (µs)", "is in")
+    for row in ranking:
+        times = (f"{row['float32_us']:,.1f}", f"{row['int8_us']:,.1f}")
+        decibels = f"{-10 * math.log10(row['harm']):.1f}" if row["harm"] > 0 else "unchanged"
+        table.add_row(escape(row["layer"]), decibels, *times, row["dtype"])
     return table
 
 
