@@ -61,6 +61,24 @@ def test_parts_that_combine(compression: str, ratio: float | None, dtype: str, i
     assert configuration.why_invalid(other) == f"compression {compression} {verb} channel_multiple"
 
 
+def test_a_compression_that_mixes_dtypes_says_what_it_may_lose() -> None:
+    mixed = replace(PLAIN, compression="int8_mixed", max_drop=0.01)
+    assert configuration.why_invalid(mixed) is None
+    assert (mixed.dtype, mixed.in_float32, mixed.in_shapes) == ("int8", "none", None)
+    assert configuration.why_invalid(replace(mixed, max_drop=None)) == "compression int8_mixed needs a max_drop"
+    assert configuration.why_invalid(replace(PLAIN, max_drop=0.01)) == "compression none takes no max_drop"
+    assert len({mixed.id, replace(mixed, max_drop=0.02).id, PLAIN.id}) == 3
+
+
+def test_stacks_on_record_keep_their_names() -> None:
+    """An axis that came later is in the name of those stacks alone that have it."""
+    stack = Configuration(
+        "digits", "resnet18", 0.25, "channel_pruning+int8", 0.5, 8, algorithm="auto", batch=4, tuning_trials=20,
+        tuner="template", threads=2, device="rpi4",
+    )  # fmt: skip
+    assert stack.id == "1e6fe0a36721385530059a626872a12cb9815a687fc05c477254bcf26866d841"
+
+
 @pytest.mark.parametrize(
     ("compression", "in_shapes"),
     [

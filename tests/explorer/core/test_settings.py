@@ -30,6 +30,7 @@ def test_an_absent_table_means_the_defaults() -> None:
         ("compress", {"scores": "l3"}),
         ("compress", {"steps": 0}),
         ("quantize", {"percentile": 50.0}),
+        ("quantize", {"calibration": "max"}),
         ("evaluate", {"images": -1}),
         ("measure", {"samples": 9}),
         ("measure", {"sample_ms": 0}),
@@ -64,6 +65,13 @@ def test_settings_cannot_be_changed() -> None:
 def test_a_normalisation_is_whole_and_said_once(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         DataSettings.model_validate(given)
+
+
+def test_scales_are_taken_one_way() -> None:
+    with pytest.raises(ValidationError, match=r'calibration = "mse" in \[quantize\] has no percentile, such as 99.9'):
+        Settings.model_validate({"quantize": {"calibration": "mse", "percentile": 99.9}})
+    assert "calibration" not in Settings().quantize.model_dump()
+    assert Settings.model_validate({"quantize": {"calibration": "mse"}}).quantize.model_dump()["calibration"] == "mse"
 
 
 def test_how_images_are_cut_and_normalised_is_in_keys_where_it_is_given() -> None:

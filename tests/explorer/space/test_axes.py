@@ -69,6 +69,10 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         ({"channel_multiple": 0}, "8: channel_multiple 0 is below 1"),
         ({"batch": [1, 0]}, "8: batch 0 is below 1"),
         ({"batch": 1.5}, "8: axis batch takes integers, not 1.5"),
+        ({"max_drop": [0.01, -0.5]}, "8: max_drop -0.5 is not a loss of 0 or more"),
+        ({"max_drop": Raw("inf")}, "8: max_drop inf is not a loss of 0 or more"),
+        ({"max_drop": Raw("nan")}, "8: max_drop nan is not a loss of 0 or more"),
+        ({"max_drop": "1 %"}, "8: axis max_drop takes numbers, not '1 %'"),
         ({"width": [-1]}, "8: width -1 is not positive"),
         (
             {"compression": ["none", "weight_pruning+in8"]},

@@ -39,6 +39,10 @@ def written(folder: Path, **axes: Any) -> Path:
             {"format": ["dense", "csr"], "compression": "weight_pruning", "ratio": 0.5},
             {("local", "dense"), ("local", "csr"), ("gpu", "dense"), ("gpu", "csr")},
         ),
+        (
+            {"compression": ["int8", "int8_mixed"]},
+            {("local", "int8"), ("local", "int8_mixed"), ("gpu", "int8")},
+        ),
         ({"threads": [1, 2], "device": ["local", "local+gpu"]}, {("local", 1), ("local", 2), ("local+gpu", 1)}),
     ],
 )
@@ -58,6 +62,11 @@ def test_what_a_gpu_does_not_take_is_left_out(
         (
             {"format": "csr", "compression": "weight_pruning", "ratio": 0.5, "algorithm": "spatial_pack"},
             "is a GPU, where algorithm spatial_pack has no kernels for csr; allowed: format dense",
+        ),
+        (
+            {"compression": "int8_mixed"},
+            "is a GPU, and layers are timed on processors, which decides where int8_mixed has int8; allowed: "
+            "compression int8",
         ),
     ],
 )
