@@ -128,7 +128,7 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     ]
     calls += [("", "explorer.models._libraries:check", {"model": name}) for name in _of_libraries(space)]
     paths = dict.fromkeys(str(found.path) for found in external.weights.values())
-    calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
+    calls += [("[train] weights: ", "explorer.line.training.initial.weights:check", {"path": path}) for path in paths]
     with Trying(space, workspace) as trying:
         for kind, name in dict.fromkeys(own_code.named(space)):
             if name not in external.tried:
