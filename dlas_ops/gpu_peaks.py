@@ -12,7 +12,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Library, PrimFunc, Target
 from dlas_ops.control import compiled
 from dlas_ops.processor.gpus import Gpu, describe_gpu
-from dlas_ops.schedule.thread_tiles import GROUP, THREAD
+from dlas_ops.schedule.threads import GROUP, THREAD
 
 te, s_tir = tvm.te, tvm.s_tir
 

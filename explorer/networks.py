@@ -63,7 +63,7 @@ def check_weights(
     if ":" not in model and model not in plugins.names("model"):
         raise ExplorerError(f"unknown model '{model}'{did_you_mean(model, plugins.names('model'))}")
     arguments = {"path": str(Path(file)), "model": model, "width": width, "classes": classes, "shape": shape}
-    found = _asked("explorer.line.training.comparing:compare", {**arguments, "folder": _folder(model)})
+    found = _asked("explorer.line.training.initial.comparing:compare", {**arguments, "folder": _folder(model)})
     if "error" in found:
         raise ExplorerError(found["error"])
     return Comparison(**found)

@@ -55,7 +55,7 @@ def test_optuna_still_computes_steps_in_binary() -> None:
 
 
 def test_torchvision_still_renames_the_layers_of_its_densenets_weights() -> None:
-    """`explorer.line.training.weight_files` does so, too."""
+    """`explorer.line.training.initial.weight_files` does so, too."""
     from torchvision.models import densenet
 
     assert r"denselayer\d+\.(?:norm|relu|conv))\." in inspect.getsource(densenet._load_state_dict)
@@ -252,7 +252,7 @@ def test_tvm_still_takes_the_sums_of_a_tile_from_a_heap() -> None:
 
 
 def test_tvm_still_packs_gathered_bytes_in_opencl_as_in_cuda() -> None:
-    """`dlas_ops.schedule.thread_tiles._gathers_bytes`: TVM 0.27 joins them by shifts, to one int."""
+    """`dlas_ops.schedule.threads._gathers_bytes`: TVM 0.27 joins them by shifts, to one int."""
     from dlas_ops._tvm import tvm
 
     te = tvm.te

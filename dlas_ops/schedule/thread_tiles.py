@@ -9,16 +9,12 @@ from math import prod
 import numpy as np
 
 from dlas_ops._types import Loop, SBlock, Schedule
-from dlas_ops.processor.gpu_dot import summed
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.group_tiling import GroupTile, group_tiles
 from dlas_ops.schedule.register_tiles import sources
-from dlas_ops.schedule.steps import Epilogue, divisors, extents, inline_rest, vectorize_inner
+from dlas_ops.schedule.steps import Epilogue, divisors, extents, inline_rest
+from dlas_ops.schedule.threads import GROUP, SHARED, THREAD, bind_all, vectorize_copy, vectorize_sums
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
-
-GROUP, THREAD = "blockIdx.x", "threadIdx.x"
-SHARED = "shared"
-BYTE = 8
 
 # Part of the shared memory that one work-group takes, so that another one computes while it waits.
 SHARED_PART = 0.5
@@ -77,18 +73,53 @@ def thread_tiled(
     gpu = gpu if choice.get("shared") else replace(gpu, shared_bytes=0)
     producers = [] if alone else sources(sch, block)
     # One point of one image reads each weight once: there is nothing to bring to shared memory for several threads.
+    lanes = int(sch.get(spatial[-1]).extent)
     if gpu.stages and not alone and prod(int(sch.get(spatial[index]).extent) for index in (0, 2, 3)) == 1:
-        sum_together(sch, block, spatial, [*reduction, *value], parts_of(int(sch.get(spatial[-1]).extent), gpu)[0], gpu)
-        for producer in producers:
-            bind_all(sch, producer, gpu)
+        sum_together(sch, block, spatial, [*reduction, *value], parts_of(lanes, gpu)[0], gpu)
+        _bind_each(sch, producers, gpu)
         return
     wider = not alone and (apart or _broadcasts(sch, spatial))
-    epilogue = None if alone or wider else Epilogue(sch, block)
-    sums = sch.cache_write(block, 0, "local") if epilogue is None else None
+    epilogue = Epilogue.apart(sch, block) if alone or wider else Epilogue(sch, block)
     (rows, columns, vectors), counts = choice["tile"]
     tile = GroupTile(rows, columns, vectors, counts)
+    thread, own = _bind_tile(sch, spatial, reduction, value, tile, channels_first)
+    if not (alone or wider):
+        sch.set_scope(block, 0, "local")
+    epilogue.place(thread)
+    for loop in own:
+        sch.unroll(loop)
+    if gpu.stages:
+        inside = _staged(sch, block, producers, reduction, tile, gpu, window)
+    else:
+        inside = list(reduction)
+        _bind_each(sch, producers, gpu)
+    epilogue.vectorize(2, lanes)
+    if wider:
+        [sums] = epilogue.blocks
+        bind_all(sch, inline_rest(sch, sch.get_consumers(sums)[0], sums), gpu)
+    vectorize_sums(sch, block, inside[0], spatial[-1], value, gpu.dot)
+
+
+def _bind_each(sch: Schedule, blocks: Sequence[SBlock], gpu: Gpu) -> None:
+    for block in blocks:
+        bind_all(sch, block, gpu)
+
+
+def _bind_tile(
+    sch: Schedule,
+    spatial: Sequence[Loop],
+    reduction: Sequence[Loop],
+    value: Sequence[Loop],
+    tile: GroupTile,
+    channels_first: bool,
+) -> tuple[Loop, tuple[Loop, Loop, Loop]]:
+    """Split the loops of sums into work-groups and threads; see `thread_tiled`.
+
+    Returns
+    -------
+    The loop over a group's threads, and those over the row, column and channel vector of a thread's own tile.
+    """
     n, o, h, w, v = spatial
-    lanes = int(sch.get(v).extent)
     oo, ot, oi = sch.split(o, [None, tile.threads[2], tile.thread.vectors])
     ho, ht, hi = sch.split(h, [None, tile.threads[0], tile.thread.height])
     wo, wt, wi = sch.split(w, [None, tile.threads[1], tile.thread.width])
@@ -97,26 +128,7 @@ def thread_tiled(
     group, thread = sch.fuse(n, oo, ho, wo), sch.fuse(*threads)
     sch.bind(group, GROUP)
     sch.bind(thread, THREAD)
-    if epilogue is not None:
-        sch.set_scope(block, 0, "local")
-        epilogue.place(thread)
-    else:
-        sch.reverse_compute_at(sums, thread)
-    for loop in (hi, wi, oi):
-        sch.unroll(loop)
-    if gpu.stages:
-        inside = _staged(sch, block, producers, reduction, tile, gpu, window)
-    else:
-        inside = list(reduction)
-        for producer in producers:
-            bind_all(sch, producer, gpu)
-    if epilogue is not None:
-        epilogue.vectorize(2, lanes)
-    else:
-        vectorize_inner(sch, sums, sch.get_loops(sums)[2:], lanes)
-    if wider:
-        bind_all(sch, inline_rest(sch, sch.get_consumers(sums)[0], sums), gpu)
-    vectorize_sums(sch, block, inside[0], v, value, gpu.dot)
+    return thread, (hi, wi, oi)
 
 
 def parts_of(lanes: int, gpu: Gpu) -> list[int]:
@@ -188,7 +200,7 @@ def _staged(
     for producer in producers:
         sch.compute_inline(producer)
     for held, vector in copies:
-        _vectorize_copy(sch, held, vector)
+        vectorize_copy(sch, held, vector)
     return [*blocks, begin, *inside]
 
 
@@ -221,72 +233,3 @@ def _fitting(sch: Schedule, block: SBlock, kernel: Sequence[Loop], tile: GroupTi
     points = tile.points * (WINDOW if taps > 1 else 1)
     channel_bytes = itemsize * (points + taps * tile.vectors * gpu.lanes())
     return max(1, int(SHARED_PART * gpu.shared_bytes / channel_bytes))
-
-
-def bind_all(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
-    """Run `block`, element-wise, as a kernel of its own: a vector for each thread where vectors are whole."""
-    bind_points(sch, sch.get_loops(block), gpu, vectors=not _gathers_bytes(sch, block))
-
-
-def _vectorize_copy(sch: Schedule, block: SBlock, vector: Loop) -> None:
-    """Vectorise the loop `vector` of a copy, if it is one of several elements."""
-    if int(sch.get(vector).extent) > 1 and not _gathers_bytes(sch, block):
-        sch.vectorize(vector)
-
-
-def _gathers_bytes(sch: Schedule, block: SBlock) -> bool:
-    """Tell whether neighbours that `block` computes are bytes, and read bytes that are no neighbours."""
-    # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/test_workarounds.py
-    from dlas_ops._tvm import tvm
-
-    held = sch.get(block)
-    last = held.iter_vars[-1].var
-    bytes_read = [read for read in held.reads if tvm.DataType(str(read.source.dtype)).bits == BYTE]
-    return any(last in tvm.tirx.analysis.undefined_vars(place.min) for read in bytes_read for place in read.region[:-1])
-
-
-def bind_points(sch: Schedule, loops: Sequence[Loop], gpu: Gpu, vectors: bool = False, whole: bool = False) -> Loop:
-    """Give each thread one iteration of `loops` or, of `vectors`, as many of the innermost one as a vector holds.
-
-    With `whole`, no work-group has threads beyond the last iteration: TVM puts no instruction in the place of a loop
-    below a condition.
-
-    Returns
-    -------
-    The loop over threads.
-    """
-    *outer, inner = loops
-    vector = None
-    if vectors and int(sch.get(inner).extent) % gpu.lanes() == 0:
-        inner, vector = sch.split(inner, [None, gpu.lanes()])
-    fused = sch.fuse(*outer, inner) if outer else inner
-    extent = int(sch.get(fused).extent)
-    threads = max(size for size in divisors(extent) if size <= gpu.threads) if whole else min(gpu.threads, extent)
-    group, thread = sch.split(fused, [None, threads])
-    sch.bind(group, GROUP)
-    sch.bind(thread, THREAD)
-    if vector is not None:
-        sch.vectorize(vector)
-    return thread
-
-
-def vectorize_sums(
-    sch: Schedule, block: SBlock, reduction: Loop, lane: Loop, value: Sequence[Loop] = (), instruction: str = ""
-) -> None:
-    """Set the sums of `block` to zero before its loop `reduction`, and compute both a vector at a time.
-
-    Where there is a loop over the `value` that an instruction adds to one sum, that takes its place, lane by lane.
-    Nothing can be moved to the block afterwards.
-    """
-    if value:
-        sch.unroll(lane)
-    else:
-        sch.vectorize(lane)
-    first = sch.decompose_reduction(block, reduction)
-    *rest, inner = sch.get_loops(first)[2:]
-    sch.vectorize(inner)
-    for loop in rest:
-        sch.unroll(loop)
-    for loop in value:
-        _, data, weight = (str(read.source.scope()) for read in sch.get(block).reads)
-        sch.tensorize(loop, summed(instruction, data, weight))

@@ -48,11 +48,12 @@ def answer(place: Place, request: Request, timeout: float | None, words: str | N
     words
         File for the words that the worker says before its reply.
     """
+    folder = Path(place.folder)  # that relative paths start from: Ray's own processes work in another
     out = request.get("out")
     if isinstance(out, str):  # a task that died with its node may have left something there
-        shutil.rmtree(out, ignore_errors=True)
-        Path(out).mkdir(parents=True)
-    with contextlib.nullcontext() if words is None else open(words, "w", buffering=1) as told:
+        shutil.rmtree(folder / out, ignore_errors=True)
+        (folder / out).mkdir(parents=True)
+    with contextlib.nullcontext() if words is None else open(folder / words, "w", buffering=1) as told:
 
         def hear(word: Word) -> None:
             if told:

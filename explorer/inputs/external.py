@@ -20,7 +20,7 @@ from explorer.datasets._geometry import of_files
 from explorer.inputs import initial_weights, onnx_files, own_code, wanted_images
 from explorer.inputs.dataset_files import has_files, source
 from explorer.inputs.initial_weights import Start
-from explorer.inputs.own_code import Trying
+from explorer.inputs.own_code import Looks, Trying
 from explorer.inputs.own_reads import Asked
 from explorer.processes.pool import temporary
 from explorer.space.space import Space
@@ -47,6 +47,8 @@ class ExternalInputs:
         ``[train] loss`` and ``[evaluate] metric``.
     onnx
         ``onnx:path`` → that file.
+    looks
+        Data set of the user's own → what its images look like, where it could be loaded.
     """
 
     datasets: Mapping[str, Artifact]
@@ -57,6 +59,7 @@ class ExternalInputs:
     onnx: Mapping[str, Artifact] = field(default_factory=dict)
     loss: str = ""
     metric: str = ""
+    looks: Mapping[str, Looks] = field(default_factory=dict)
 
     def parents(self, c: Configuration) -> dict[str, dict[str, Artifact]]:
         """Return for each stage of `c` that has such parents their names and artifacts."""
@@ -97,14 +100,16 @@ def find(space: Space, workspace: Workspace) -> ExternalInputs:
         If something is not where it should be.
     """
     datasets = {str(name): source(str(name), space.settings.data, workspace) for name in space.axes["dataset"].choices}
-    settings = space.settings
+    settings, onnx = space.settings, onnx_files.find(space, workspace)
     with Trying(space, workspace) as trying:
-        code = own_code.find(space, workspace, {name: found.path for name, found in datasets.items()}, trying)
+        code, looks = own_code.find(
+            space, workspace, {name: found.path for name, found in datasets.items()}, onnx, trying
+        )
     code |= {name: _library(name) for name in _of_libraries(space)}
     weights = initial_weights.find(space, workspace)
-    wanted, onnx = wanted_images.find(space, weights, workspace), onnx_files.find(space, workspace)
+    wanted = wanted_images.find(space, weights, workspace)
     judged = settings.train.loss, settings.evaluate.metric
-    return ExternalInputs(datasets, weights, code, frozenset(trying.tried), wanted, onnx, *judged)
+    return ExternalInputs(datasets, weights, code, frozenset(trying.tried), wanted, onnx, *judged, looks)
 
 
 def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
@@ -128,12 +133,12 @@ def check(space: Space, external: ExternalInputs, workspace: Workspace) -> None:
     ]
     calls += [("", "explorer.models._libraries:check", {"model": name}) for name in _of_libraries(space)]
     paths = dict.fromkeys(str(found.path) for found in external.weights.values())
-    calls += [("[train] weights: ", "explorer.line.training.weights:check", {"path": path}) for path in paths]
+    calls += [("[train] weights: ", "explorer.line.training.initial.weights:check", {"path": path}) for path in paths]
     with Trying(space, workspace) as trying:
         for kind, name in dict.fromkeys(own_code.named(space)):
             if name not in external.tried:
                 trying(Asked(kind, name, [str(external.code[name].path)], []))
-    onnx_files.check(space, external.onnx, external.datasets, workspace)
+    onnx_files.check(space, external.onnx, external.datasets, external.looks, workspace)
     if not calls:
         return
     with temporary("torch", "check", workspace.logs) as worker:

@@ -78,7 +78,7 @@ def _published(space: Space, model: str, width: float, workspace: Workspace) -> 
         with temporary("torch", "download", workspace.logs) as worker:
             arguments = {"url": url, "path": str(path)}
             try:
-                worker.request({"call": "explorer.line.training.weights:download", "arguments": arguments})
+                worker.request({"call": "explorer.line.training.initial.weights:download", "arguments": arguments})
             except StageFailed as failed:
                 reason = " ".join(failed.failure.message.split())
                 raise SpaceError(f"{url} cannot be downloaded to {path}: {reason}") from failed

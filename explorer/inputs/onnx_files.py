@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from explorer.core import plugins
@@ -11,6 +11,7 @@ from explorer.core.artifact import Artifact
 from explorer.core.digests import digest_of_file, digest_of_files
 from explorer.core.errors import ExplorerError, SpaceError, StageFailed
 from explorer.datasets._folders import survey
+from explorer.inputs.own_code import Looks
 from explorer.processes.pool import temporary
 from explorer.space.space import Space
 from explorer.workspace.workspace import Workspace
@@ -28,8 +29,19 @@ def find(space: Space, workspace: Workspace) -> dict[str, Artifact]:
     return {name: _artifact(_path(name, space), workspace) for name in names}
 
 
-def check(space: Space, files: Mapping[str, Artifact], datasets: Mapping[str, Artifact], workspace: Workspace) -> None:
+def check(
+    space: Space,
+    files: Mapping[str, Artifact],
+    datasets: Mapping[str, Artifact],
+    own: Mapping[str, Looks],
+    workspace: Workspace,
+) -> None:
     """Let a worker look at the networks in `files`, and at whether they take the images of `datasets`.
+
+    Parameters
+    ----------
+    own
+        What images of data sets of the user's own look like.
 
     Raises
     ------
@@ -38,7 +50,8 @@ def check(space: Space, files: Mapping[str, Artifact], datasets: Mapping[str, Ar
     """
     if not files:
         return
-    looks = [known for name, found in datasets.items() if (known := _looks(name, space, found.path))]
+    found = {name: _looks(name, own.get(name), space, files_of.path) for name, files_of in datasets.items()}
+    looks = {name: known._asdict() for name, known in found.items() if known}
     with temporary("tvm", "check", workspace.logs) as worker:
         for model, file in files.items():
             arguments = {"path": str(file.path), "looks": looks}
@@ -50,16 +63,15 @@ def check(space: Space, files: Mapping[str, Artifact], datasets: Mapping[str, Ar
                 raise SpaceError(f"{space.path}: model {model}: {message}")
 
 
-def _looks(dataset: str, space: Space, root: Path) -> tuple[str, int, Sequence[int]] | None:
-    """Return name, number of classes and shape of the images of a data set; None where only loading it tells."""
-    given = space.settings.data
-    if (known := plugins.literal("dataset", dataset, "LOOKS")) is not None:
-        classes, shape = known
-        return (dataset, classes, shape) if given.resize is None and given.crop is None else None
+def _looks(dataset: str, own: Looks | None, space: Space, root: Path) -> Looks | None:
+    """Return what the images of a data set look like; None where only loading it tells."""
+    given, stated = space.settings.data, plugins.literal("dataset", dataset, "LOOKS")
+    if known := own or (Looks(*stated) if stated else None):  # of one size, which both settings change
+        return known if given.resize is None and given.crop is None else None
     if not (splits := plugins.literal("dataset", dataset, "IMAGES")):
         return None
     classes = len(survey(root, splits).images[splits[0]])
-    return dataset, classes, (3, given.image_size, given.image_size)
+    return Looks(classes, (3, given.image_size, given.image_size))
 
 
 def _path(model: str, space: Space) -> Path:

@@ -94,13 +94,32 @@ def named(space: Space) -> Iterator[tuple[str, str]]:
             yield kind, name
 
 
-def find(space: Space, workspace: Workspace, roots: Mapping[str, Path], trying: Trying) -> dict[str, Artifact]:
-    """Return the code that `space` names: the folder of each ``module:function``, keyed by all that it reads.
+class Found(NamedTuple):
+    """Code of the user's own, and what was learned of data sets when it was tried.
+
+    Parameters
+    ----------
+    code
+        ``module:function`` → the folder that its module is imported from, keyed by all that it reads.
+    looks
+        Data set of the user's own → what its images look like, where it could be loaded.
+    """
+
+    code: dict[str, Artifact]
+    looks: dict[str, Looks]
+
+
+def find(
+    space: Space, workspace: Workspace, roots: Mapping[str, Path], onnx: Mapping[str, Artifact], trying: Trying
+) -> Found:
+    """Return the code that `space` names.
 
     Parameters
     ----------
     roots
         Data set → the folder of its files.
+    onnx
+        Model that is an ONNX file → that file.
 
     Raises
     ------
@@ -113,14 +132,14 @@ def find(space: Space, workspace: Workspace, roots: Mapping[str, Path], trying: 
     _refuse_namesakes(located)
     stated = _stated(space)
     looks = {name: _looks(name, space, root) for name, root in roots.items()}
-    code: dict[str, Artifact] = {}
+    made = Found({}, {})
     for kind, name in wanted:
-        asked = Asked(kind, name, _roots(name, kind, located), _calls(kind, name, space, looks, roots))
+        asked = Asked(kind, name, _roots(name, kind, located), _calls(kind, name, space, looks, roots, onnx))
         found, answer = own_reads.found(asked, located[name], stated, workspace, trying)
-        code[name] = replace(found, values={**found.values, "function": name})
+        made.code[name] = replace(found, values={**found.values, "function": name})
         if "shape" in answer:
-            looks[name] = Looks(*(answer[field] for field in Looks._fields))
-    return code
+            looks[name] = made.looks[name] = Looks(*(answer[field] for field in Looks._fields))
+    return made
 
 
 def _refuse_namesakes(located: Mapping[str, Located]) -> None:
@@ -166,7 +185,12 @@ def _roots(name: str, kind: str, located: Mapping[str, Located]) -> list[str]:
 
 
 def _calls(
-    kind: str, name: str, space: Space, looks: Mapping[str, Looks], roots: Mapping[str, Path]
+    kind: str,
+    name: str,
+    space: Space,
+    looks: Mapping[str, Looks],
+    roots: Mapping[str, Path],
+    onnx: Mapping[str, Artifact],
 ) -> list[dict[str, object]]:
     """Return the arguments of every call that trials make of a function, without those that change nothing else."""
     if kind == "dataset":
@@ -176,7 +200,9 @@ def _calls(
     if kind == "model":
         return [stack for stack in _stacks(space, looks) if stack.pop("model") == name]
     if kind in (LOSS, METRIC):
-        return list({str(stack["model"]): stack for stack in _stacks(space, looks, with_targets=True)}.values())
+        judged = onnx if kind == METRIC else {}  # none of them is trained
+        stacks = _stacks(space, looks, judged, with_targets=True)
+        return list({str(stack["model"]): stack for stack in stacks}.values())
     stacks = list({str(stack["model"]): stack for stack in _stacks(space, looks)}.values())
     ratios = [number for choice in space.axes["ratio"].choices for number in _numbers(choice)] or [0.5]
     if not takes_ratio(name):
@@ -184,8 +210,10 @@ def _calls(
     return [{**stacks[0], "ratio": ratio} for ratio in ratios] + [{**stack, "ratio": ratios[0]} for stack in stacks[1:]]
 
 
-def _stacks(space: Space, looks: Mapping[str, Looks], with_targets: bool = False) -> list[dict[str, object]]:
-    """Return each model with each width, and each kind of images, that the space has it with."""
+def _stacks(
+    space: Space, looks: Mapping[str, Looks], onnx: Mapping[str, Artifact] | None = None, with_targets: bool = False
+) -> list[dict[str, object]]:
+    """Return each model with each width, and each kind of images, that the space has it with; ONNX files if given."""
     found: dict[object, dict[str, object]] = {}
     for dataset, of_dataset in space.tree.children.items():
         own = looks[str(dataset)]
@@ -193,10 +221,11 @@ def _stacks(space: Space, looks: Mapping[str, Looks], with_targets: bool = False
         if with_targets:
             given |= {"task": own.task, "targets": list(own.targets)}
         for model, of_model in of_dataset.children.items():
-            if plugins.is_onnx(str(model)):
+            file = (onnx or {}).get(str(model))
+            if file is None and plugins.is_onnx(str(model)):
                 continue
             for width in (number for choice in of_model.children for number in _numbers(choice)):
-                stack = {"model": str(model), "width": width, **given}
+                stack = {"model": str(model), "width": width, **given, **({"network": str(file.path)} if file else {})}
                 found[str(stack)] = stack
     return list(found.values())
 

@@ -33,6 +33,11 @@ def check_training(file: TomlFile, settings: Settings, tree: Node) -> None:
             )
     elif train.weights:
         raise file.error(f"weights in [train] start models in PyTorch, and {files[0]} has its own", "train", "weights")
+    elif train.loss:
+        raise file.error(
+            f"loss in [train] is what training minimises, and {files[0]} is an ONNX file, which cannot be trained",
+            "train", "loss",
+        )  # fmt: skip
     elif train.epochs and "epochs" in train.model_fields_set:
         raise file.error(
             f"{files[0]} is an ONNX file, which cannot be trained; allowed: epochs = 0 in [train]", "train", "epochs"

@@ -37,7 +37,8 @@ from dlas_ops.schedule.steps import (
     unrolled,
     vectorize_inner,
 )
-from dlas_ops.schedule.thread_tiles import bind_points, thread_space, thread_tiled
+from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
+from dlas_ops.schedule.threads import bind_points
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 

@@ -15,7 +15,7 @@ from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
-from dlas_ops.schedule.thread_tiles import bind_points, vectorize_sums
+from dlas_ops.schedule.threads import bind_points, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 

@@ -15,12 +15,12 @@ import numpy as np
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.kernels.operators.rows import Row, common_row
-from dlas_ops.passes.lanes import found_in
+from dlas_ops.passes.loops import found_in
 from dlas_ops.passes.vector_math import is_polynomial
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.steps import divisors, extents, parallel
-from dlas_ops.schedule.thread_tiles import bind_all, bind_points
+from dlas_ops.schedule.threads import bind_all, bind_points
 
 # Iterations of a parallel loop for each core, so that none idles for long at the end.
 PARTS_PER_CORE = 8

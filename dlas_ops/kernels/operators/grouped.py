@@ -28,7 +28,8 @@ from dlas_ops.schedule.steps import (
     vectorize_inner,
     vectorize_last,
 )
-from dlas_ops.schedule.thread_tiles import bind_all, bind_points, group_of, vectorize_sums
+from dlas_ops.schedule.thread_tiles import group_of
+from dlas_ops.schedule.threads import bind_all, bind_points, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 

@@ -16,7 +16,7 @@ from dlas_ops.kernels.shared.dimensions import maps_of, place, position
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.steps import copy_stage, inline_rest, parallel
-from dlas_ops.schedule.thread_tiles import bind_all, bind_points
+from dlas_ops.schedule.threads import bind_all, bind_points
 from dlas_ops.schedule.tunables import Choice
 
 te, tirx = tvm.te, tvm.tirx

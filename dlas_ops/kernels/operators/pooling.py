@@ -11,7 +11,7 @@ from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.steps import inline_rest, parallel
-from dlas_ops.schedule.thread_tiles import bind_all, bind_points, vectorize_sums
+from dlas_ops.schedule.threads import bind_all, bind_points, vectorize_sums
 from dlas_ops.schedule.tunables import Choice
 
 

@@ -17,7 +17,8 @@ from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import Epilogue, extents, inline_rest, parallel, vectorize_last
-from dlas_ops.schedule.thread_tiles import bind_all, parts_of, sum_together, thread_space, thread_tiled
+from dlas_ops.schedule.thread_tiles import parts_of, sum_together, thread_space, thread_tiled
+from dlas_ops.schedule.threads import bind_all
 from dlas_ops.schedule.tunables import Choice, Space
 
 te, tirx = tvm.te, tvm.tirx

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule
-from dlas_ops.passes.lanes import found_in
+from dlas_ops.passes.loops import found_in
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.steps import divisors, extents
 

@@ -15,7 +15,7 @@ from dlas_ops.kernels.sparse.csr import Csr
 from dlas_ops.kernels.sparse.row_sums import blocked, loop, ramp, region, splat
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.steps import divisors, inline_epilogue
-from dlas_ops.schedule.thread_tiles import GROUP, THREAD, bind_all, bind_points
+from dlas_ops.schedule.threads import GROUP, THREAD, bind_all, bind_points
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 te, tirx = tvm.te, tvm.tirx

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Call, Expr, Shape, Tensor
-from dlas_ops.passes.lanes import found_in
+from dlas_ops.passes.loops import found_in
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value

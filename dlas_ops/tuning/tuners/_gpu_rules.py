@@ -11,7 +11,7 @@ from dlas_ops._types import Block, Loop, Postproc, PrimFunc, SBlock, Schedule, S
 from dlas_ops.kernels import scheduling
 from dlas_ops.processor.gpu_dot import VALUES, summed
 from dlas_ops.processor.gpus import Gpu
-from dlas_ops.schedule.thread_tiles import BYTE, GROUP, SHARED, THREAD, bind_all, bind_points
+from dlas_ops.schedule.threads import BYTE, GROUP, SHARED, THREAD, bind_all, bind_points
 from dlas_ops.tuning.tuners._programs import STRUCTURE, reductions
 
 # Tiles of spatial and reduction loops, outermost first, and what the first ones are bound to: threads that TVM calls

@@ -6,6 +6,7 @@ this machine's cores run, compiled in float32, has to agree with it and then ans
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from dlas_ops.processor.targets import native_target
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import AnswerSettings
 from explorer.line.checking import drawing
-from explorer.line.checking.reference import ANSWERS, SPLITS, Reference
+from explorer.line.checking.reference import ANSWERS, SPLITS, Reference, sampled
 from explorer.line.execution import current
 from explorer.line.prepared import Inputs, Prepared
+from explorer.line.task import Task
 
 REFERENCE_IMAGES = 16  # as many as of a quantized network, which NumPy computes, too
 CHUNK = 64  # images that are in memory at once
@@ -57,15 +59,26 @@ def answer(
     arrays: dict[str, Any] = {}
     for split in SPLITS:
         own: Inputs = getattr(splits, split)
-        drawn = drawing.answered(own.labels, settings)
-        logits = run.on(own, drawn)
-        least, most = np.partition(logits, -2, axis=1)[:, -2:].T
-        arrays |= {split: logits.argmax(1), f"{split}_margins": most - least, f"{split}_images": drawn}
+        drawn = drawing.answered(splits.task.strata(own.labels), settings)
+        kept = _kept(run.each(own, drawn), splits.task)
+        arrays |= {f"{split}_images": drawn, **{f"{split}{ending}": array for ending, array in kept.items()}}
     np.savez(out / ANSWERS, allow_pickle=False, **arrays)
 
 
+def _kept(outputs: Iterable[Array], task: Task) -> dict[str, NDArray[Any]]:
+    """Return what is kept of the outputs for single images, (1, …) each, by the ending of its name.
+
+    Masks need not fit into memory: of another task than classes, some values of each output are kept.
+    """
+    if not task.classifies:
+        return {"": np.concatenate([sampled(output) for output in outputs])}
+    logits = np.concatenate([*outputs])
+    least, most = np.partition(logits, -2, axis=1)[:, -2:].T
+    return {"": logits.argmax(1), "_margins": most - least}
+
+
 def accuracies(folder: Path, splits: Prepared) -> dict[str, float]:
-    """Return the accuracy on each split that is answered, by the answers in `folder`."""
+    """Return a classifier's accuracy on each split that is answered, by the answers in `folder`."""
     with np.load(folder / ANSWERS) as arrays:
         return {
             split: float((arrays[split] == getattr(splits, split).labels[arrays[f"{split}_images"]]).mean())
@@ -85,19 +98,21 @@ def _by_numpy(stage: str, network: onnx.ModelProto, images: Array) -> Array:
 
 
 class _Compiled:
-    """A network, compiled for this machine: images, (N, C, H, W) → logits, (N, classes)."""
+    """A network, compiled for this machine: images, (N, C, H, W) → its outputs, (N, …)."""
 
     def __init__(self, network: onnx.ModelProto) -> None:
         library = dlas_ops.compile(network, tvm.target.Target(native_target()), algorithm="spatial_pack").library
         self._main = tvm.relax.VirtualMachine(library, tvm.cpu())["main"]
 
     def __call__(self, images: Array) -> Array:
-        return np.concatenate([self._main(tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images])
+        return np.concatenate([self._one(image) for image in images])
 
-    def on(self, images: Inputs, indices: NDArray[np.int64]) -> Array:
-        """Return the logits of the images at `indices`, with a chunk of them in memory."""
-        found = []
+    def each(self, images: Inputs, indices: NDArray[np.int64]) -> Iterator[Array]:
+        """Yield the output for each of the images at `indices`, (1, …), with a chunk of the images in memory."""
         for first in range(0, len(indices), CHUNK):
             current().advance(first, len(indices), f"{first} of {len(indices)} images")
-            found.append(self(images.normalised(images.pixels(indices[first : first + CHUNK]))))
-        return np.concatenate(found)
+            yield from map(self._one, images.normalised(images.pixels(indices[first : first + CHUNK])))
+
+    def _one(self, image: Array) -> Array:
+        output: Array = self._main(tvm.runtime.tensor(image[np.newaxis])).numpy()
+        return output

@@ -1,30 +1,34 @@
-"""ONNX file and what is known of a data set's images → what is wrong with it in one sentence; a worker calls it."""
+"""ONNX file and what is known of data sets' images → what is wrong with it in one sentence; a worker calls it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from dlas_ops.onnx.importable import refusal
 from explorer.core.errors import ExplorerError
 from explorer.line.adopting import fitting, reading
+from explorer.line.task import Task
 
 
-def why_not(path: str, looks: Sequence[tuple[str, int, Sequence[int]]]) -> str | None:
+def why_not(path: str, looks: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Return why the network in the file at `path` cannot come down the line, None if it can.
 
     Parameters
     ----------
     looks
-        Name, number of classes and shape, (C, H, W), of each data set of which they are known.
+        Data set → the fields of `explorer.inputs.own_code.Looks`, where they are known.
     """
     try:
         model = reading.read(Path(path))
-        for name, classes, (channels, height, width) in looks:
+        for name, own in looks.items():
+            channels, height, width = own["shape"]
+            task = Task(own["task"], own["classes"], tuple(own["targets"]))
             try:
-                import_into_tvm(fitting.fit(model, (channels, height, width), classes))
+                import_into_tvm(fitting.fit(model, (channels, height, width), task))
             except ExplorerError as error:
                 raise ExplorerError(f"on data set {name}: {error}") from error
     except ExplorerError as error:

@@ -1,7 +1,8 @@
 """ONNX network and the images of a data set → the network for one of these images, shapes fixed, or why it takes none.
 
-Its input is named ``image``, shape (1, C, H, W), and its output ``logits``, shape (1, classes), as
-`explorer.line.training.onnx_export` names them.
+Its input is named ``image``, shape (1, C, H, W), and its output ``logits``, shape (1, …), as
+`explorer.line.training.onnx_export` names them. A classifier's is (1, classes). What a network for another task answers
+is judged by the user's metric alone, so that it may have any shape.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from explorer.core.errors import ExplorerError
 from explorer.line.adopting.reading import STANDARD, named, opset
+from explorer.line.task import Task
 
 INPUT, OUTPUT = "image", "logits"
 CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # permutations that lead there
@@ -30,13 +33,13 @@ Shape = tuple[int, int, int]
 Sizes = Sequence[int | None]  # None for a size that is not fixed
 
 
-def fit(model: onnx.ModelProto, shape: Shape, classes: int) -> onnx.ModelProto:
+def fit(model: onnx.ModelProto, shape: Shape, task: Task) -> onnx.ModelProto:
     """Return `model` for one image of `shape`, (C, H, W), simplified where sizes that are fixed now allow it.
 
     Raises
     ------
     ExplorerError
-        If it does not take such an image, or does not tell so many classes apart.
+        If it does not take such an image, or does not tell the task's classes apart.
     """
     source, answer = _only(model.graph.input, "inputs"), _only(model.graph.output, "outputs")
     network = onnx.ModelProto()
@@ -52,7 +55,7 @@ def fit(model: onnx.ModelProto, shape: Shape, classes: int) -> onnx.ModelProto:
     del graph.input[:], graph.output[:], graph.value_info[:]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, (1, *shape)))
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None))
-    network = _with_classes(_simplified(network, shape), classes, batch)
+    network = _with_answer(_simplified(network, shape), task, batch)
     if batch > 1 and not _answers_alike(model, network, batch, is_last):
         raise ExplorerError(f"the network takes {batch} images at once and answers one alone otherwise; {EXPORT_AGAIN}")
     return network
@@ -192,29 +195,55 @@ def _answers_alike(model: onnx.ModelProto, network: onnx.ModelProto, batch: int,
         ) from error
     single: Any = ReferenceEvaluator(network)
     try:
-        alone = np.concatenate([single.run(None, {INPUT: image[np.newaxis]})[0] for image in images])
+        alone = np.concatenate([single.run(None, {INPUT: image[np.newaxis]})[0].reshape(1, -1) for image in images])
     except Exception:  # shapes that fit the others alone
         return False
     return together.shape == alone.shape and bool(np.allclose(together, alone, atol=ROUNDING * np.abs(together).max()))
 
 
-def _with_classes(network: onnx.ModelProto, classes: int, batch: int) -> onnx.ModelProto:
-    """Return the network with outputs of shape (1, classes)."""
+def _with_answer(network: onnx.ModelProto, task: Task, batch: int) -> onnx.ModelProto:
+    """Return the network with an output of the shape that the task has, if only sizes of 1 are in the way.
+
+    Raises
+    ------
+    ExplorerError
+        If a classifier's output has another shape then, or any network's is not known.
+    """
     output = network.graph.output[0]
     sizes = _sizes(output) if output.type.tensor_type.HasField("shape") else []
-    if sizes[:1] == [1] and len(sizes) > 2 and sizes.count(1) == len(sizes) - 1 and classes in sizes:
-        flat = helper.make_node("Flatten", [f"{OUTPUT}_inside"], [OUTPUT], axis=1)
-        _rename(network.graph, {OUTPUT: f"{OUTPUT}_inside"})
-        network.graph.node.append(flat)
-        sizes = [1, classes]
-    if len(sizes) == 2 and sizes[0] == 1 and sizes[1] not in (None, classes):
-        raise ExplorerError(f"the network tells {sizes[1]} classes apart, and the data set has {classes}")
-    if sizes != [1, classes]:
+    wanted: list[int | None] = [1, *(task.answers("") or ())]
+    if sizes[:1] == [1] and sizes != wanted and _without_ones(sizes) == _without_ones(wanted):
+        _reshape(network.graph, np.array(wanted))
+        sizes = wanted
+    if task.classifies and len(sizes) == 2 and sizes[0] == 1 and sizes[1] not in (None, task.classes):
+        raise ExplorerError(f"the network tells {sizes[1]} classes apart, and the data set has {task.classes}")
+    fits = sizes == wanted if task.classifies else sizes[:1] == [1] and None not in sizes
+    if not fits:
         known = f"of shape {_text(sizes)}" if sizes else "whose shape is not known"
+        allowed = _text(wanted) if task.classifies else "1 and sizes that are fixed"
         hint = f"; the network takes {batch} at once: {EXPORT_AGAIN}" if batch > 1 else ""
-        raise ExplorerError(f"the network has an output {known} for an image; allowed: 1x{classes}{hint}")
+        raise ExplorerError(f"the network has an output {known} for an image; allowed: {allowed}{hint}")
     del network.graph.output[:]
-    network.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (1, classes)))
+    network.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, sizes))
+    return _valid(network)
+
+
+def _without_ones(sizes: Sizes) -> list[int | None]:
+    return [size for size in sizes if size != 1]
+
+
+def _reshape(graph: onnx.GraphProto, sizes: NDArray[np.int64]) -> None:
+    """Give the output, of a network for one image, other `sizes` that hold as many numbers."""
+    inside, wanted = f"{OUTPUT}_inside", f"{OUTPUT}_shape"
+    _rename(graph, {OUTPUT: inside})
+    if len(sizes) == 2:
+        graph.node.append(helper.make_node("Flatten", [inside], [OUTPUT], axis=1))
+    else:
+        graph.initializer.append(numpy_helper.from_array(sizes, wanted))
+        graph.node.append(helper.make_node("Reshape", [inside, wanted], [OUTPUT]))
+
+
+def _valid(network: onnx.ModelProto) -> onnx.ModelProto:
     assert opset(network), "the optimizer keeps the version of the operators"
     network = onnx.shape_inference.infer_shapes(network, data_prop=True)
     try:
@@ -222,3 +251,8 @@ def _with_classes(network: onnx.ModelProto, classes: int, batch: int) -> onnx.Mo
     except onnx.checker.ValidationError as error:
         raise ExplorerError(f"the network is no valid ONNX: {' '.join(str(error).split())}") from error
     return network
+
+
+def answer_of(network: onnx.ModelProto) -> tuple[int, ...]:
+    """Return the shape of what a network that `fit` returned answers for an image."""
+    return tuple(size.dim_value for size in network.graph.output[0].type.tensor_type.shape.dim)[1:]

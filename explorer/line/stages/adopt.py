@@ -24,23 +24,23 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     Raises
     ------
     StageFailed
-        If the file has no network that takes the images, these have other targets than labels, or TVM does not import
+        If the file has no network that takes the images and answers as their task needs it, or TVM does not import
         the network or computes something else.
     """
-    splits, classes = Prepared.load(parents.data), parents.data.values["classes"]
+    splits = Prepared.load(parents.data)
     start = time.perf_counter()
     try:
-        if not splits.task.classifies:
-            raise ExplorerError(f"the images' targets are {splits.task.kind}, and an ONNX file has to be a classifier")
-        network = fold_batch_norms(fitting.fit(reading.read(parents.network.path), splits.shape, classes))
+        network = fold_batch_norms(fitting.fit(reading.read(parents.network.path), splits.shape, splits.task))
         check.import_into_tvm(network)
     except ExplorerError as error:
         raise StageFailed(Failure("adopt", "unsupported", f"model {parameters.model}: {error}")) from error
     answers.answer("adopt", network, splits, parameters.answered, parameters.tolerance, out)
     onnx.save(network, out / "network.onnx")
-    return {
-        "validation_accuracy": answers.accuracies(out, splits)["validation"],
+    values: Values = {
         "parameters": costs.parameters(network),
         "seconds": time.perf_counter() - start,
         "threads": len(os.sched_getaffinity(0)),
     }
+    if splits.task.classifies:
+        values["validation_accuracy"] = answers.accuracies(out, splits)["validation"]
+    return values

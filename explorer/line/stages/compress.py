@@ -23,6 +23,7 @@ from explorer.line.prepared import Inputs, Prepared
 from explorer.line.training import accounting, predictions, training
 from explorer.line.training.losses import Loss
 from explorer.line.training.onnx_export import export
+from explorer.line.training.recipe import Recipe
 
 VERSION = 4
 WORKER = "torch"
@@ -133,7 +134,7 @@ def fine_tuning(settings: CompressSettings | None, splits: Prepared, loss: Loss 
     def fine_tune(model: nn.Module, share: float = 1.0, pace: float = 1.0) -> None:
         nonlocal asked, spent
         assert settings is not None
-        recipe = training.Recipe.of(settings)
+        recipe = Recipe.of(settings)
         recipe = replace(recipe, learning_rate=pace * recipe.learning_rate)
         asked += share
         epochs = int(asked * recipe.epochs + ROUNDING) - spent

@@ -39,8 +39,10 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
             shutil.copy(parents.train.path / name, out)
     else:
         answers.answer("prune", network, splits, parameters.answered, parameters.tolerance, out)
-    accuracies = answers.accuracies(out, splits)
-    reached: Reached = {"torch_accuracy": accuracies["validation"], "torch_test_accuracy": accuracies["test"]}
+    reached: Reached = {}
+    if splits.task.classifies:
+        accuracies = answers.accuracies(out, splits)
+        reached = {"torch_accuracy": accuracies["validation"], "torch_test_accuracy": accuracies["test"]}
     told: Told = {}
     return {
         **reached,

@@ -15,8 +15,10 @@ from explorer.line.checking.metric import Judge
 from explorer.line.checking.reference import ANSWERS
 from explorer.line.contracts.train import Initialised, Parameters, Parents, Reached, Values
 from explorer.line.prepared import Prepared
-from explorer.line.training import accounting, checks, normalisations, predictions, training, weights
+from explorer.line.training import accounting, checks, predictions, training
+from explorer.line.training.initial import normalisations, weights
 from explorer.line.training.losses import Loss
+from explorer.line.training.recipe import Recipe
 
 VERSION = 3
 WORKER = "torch"
@@ -45,7 +47,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     if parents.weights:
         initialised = weights.initialise(model, parents.weights.path, classes, settings.epochs)
     start = time.perf_counter()
-    training.fit("train", model, splits.train, training.Recipe.of(settings), loss=loss)
+    training.fit("train", model, splits.train, Recipe.of(settings), loss=loss)
     seconds = time.perf_counter() - start
     torch.save(model.state_dict(), out / "weights.pt")
     answered = drawing.answered(splits.task.strata(splits.validation.labels), parameters.answered)

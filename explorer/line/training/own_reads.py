@@ -130,12 +130,35 @@ def _metric(name: str, **stack: Any) -> Answer:
 
 
 def _answered(
-    model: str, width: float, classes: int, shape: Sequence[int], task: str, targets: Sequence[int]
+    model: str,
+    width: float,
+    classes: int,
+    shape: Sequence[int],
+    task: str,
+    targets: Sequence[int],
+    network: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the outputs of a network for two images, and targets that such images may have."""
-    with torch.no_grad(), reads.noted():  # which a stage depends on as the model's own
-        outputs: Tensor = _built(model, width, classes, shape).eval()(torch.zeros(2, *shape))
+    """Return the outputs of a network for two images, and targets that such images may have.
+
+    Parameters
+    ----------
+    network
+        The ONNX file that the model is, of whose outputs the shape alone is known here.
+    """
+    if network is not None:
+        outputs = torch.zeros(2, *_adopted(Path(network), shape, Task(task, classes, tuple(targets))))
+    else:
+        with torch.no_grad(), reads.noted():  # which a stage depends on as the model's own
+            outputs = _built(model, width, classes, shape).eval()(torch.zeros(2, *shape))
     return outputs, torch.zeros(2, *targets, dtype=torch.float32 if task == NUMBERS else torch.int64)
+
+
+def _adopted(file: Path, shape: Sequence[int], task: Task) -> tuple[int, ...]:
+    """Return the shape of what the network in an ONNX file answers for an image."""
+    from explorer.line.adopting import fitting, reading  # onnx, which only spaces with such models need
+
+    channels, height, side = shape
+    return fitting.answer_of(fitting.fit(reading.read(file), (channels, height, side), task))
 
 
 def _built(name: str, width: float, classes: int, shape: Sequence[int]) -> nn.Module:

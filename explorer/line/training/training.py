@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.settings import CompressSettings, TrainSettings
 from explorer.line import execution
 from explorer.line.prepared import Inputs
 from explorer.line.task import LABELS, Task
@@ -23,46 +22,13 @@ from explorer.line.training import checkpoint, places
 from explorer.line.training.activations import kept_bytes
 from explorer.line.training.augmentation import augmented
 from explorer.line.training.losses import Loss
+from explorer.line.training.recipe import Recipe
 from explorer.models import builder
 
 MOMENTUM = 0.9
 ACTIVATION_BYTES = 3 << 29  # of a batch that trains at once: with gradients and weights, below 4 GiB in all
 KEEP_SECONDS = 10.0  # of training, at least, between two states that are kept
 ALLOCATION_FAILED = re.compile("allocate memory|out of memory|not enough memory")  # torch raises a plain RuntimeError
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """SGD with Nesterov momentum under a one-cycle schedule.
-
-    Parameters
-    ----------
-    epochs
-        Passes over the training split.
-    learning_rate
-        The schedule's peak.
-    weight_decay
-        L2 penalty.
-    label_smoothing
-        Share of the target spread evenly over all classes (Szegedy et al., arXiv 1512.00567).
-
-    Notes
-    -----
-    A batch whose activations would fill memory is split into equal parts, whose gradients are summed: the mean over the
-    batch stays exact, and batch norm sees the parts.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    label_smoothing: float = 0.0
-
-    @staticmethod
-    def of(settings: TrainSettings | CompressSettings) -> Recipe:
-        """Return the recipe that a stage's settings hold among others."""
-        return Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
 
 
 @dataclass(frozen=True)

@@ -91,17 +91,7 @@ class Best:
         }
 
 
-def best(
-    frame: pd.DataFrame,
-    device: str,
-    latency_ms: float | None = None,
-    min_accuracy: float | None = None,
-    confidence: float | None = None,
-    max_drop: float | None = None,
-    speed_up: float | None = None,
-    everywhere: pd.DataFrame | None = None,
-    metric_bound: float | None = None,
-) -> Best:
+def best(frame: pd.DataFrame, device: str, goals: Goals, everywhere: pd.DataFrame | None = None) -> Best:
     """Return the most accurate stack on `device` that is fast enough, or the fastest where any speed will do.
 
     On several devices, such as ``"a+b"``, latencies are those on each of them. Accuracy is the validation split's, so
@@ -112,41 +102,34 @@ def best(
     ----------
     frame
         One row per trial.
-    latency_ms, min_accuracy, confidence, max_drop, speed_up, metric_bound
-        See `Goals`, which has them as ``budget_ms``, ``min_accuracy``, ``min_confidence``, ``max_drop``,
-        ``min_speed_up`` and ``metric_bound``.
     everywhere
         The trials on all devices, among which the uncompressed ones tell the accuracy; `frame` unless given.
 
     Raises
     ------
     ExplorerError
-        If no trial has run on the device, a goal cannot be meant, or no trial has a base that a goal is relative to.
+        If no trial has run on the device, or none has a base that a goal is relative to.
     """
-    metric = Metric.of_frame(frame if everywhere is None else everywhere)
-    asked = Goals(latency_ms, min_accuracy, max_drop, speed_up, confidence, metric_bound, metric)
     devices = sorted(frame["device"].unique()) if len(frame) else []
     if device not in devices:
         raise ExplorerError(f"no trial has run on device '{device}'{did_you_mean(device, devices)}")
     on_device = frame[frame["device"] == device]
     measured = by_accuracy(on_device[on_device["state"] == "complete"])
-    found = judge(measured, asked, frame if everywhere is None else everywhere)
+    found = judge(measured, goals, frame if everywhere is None else everywhere)
     enough, fits = (measured[measured.index.isin(list(those))] for those in (found.accurate, found.fast))
     answers = enough[enough.index.isin(list(found.fast))]
-    if not asked.bounds_latency:
+    if not goals.bounds_latency:
         answers = _by_latency(answers)
     told = next((rows for rows in (answers, _by_latency(enough), fits, _by_latency(measured)) if len(rows)), measured)
     index = told.index[0] if len(told) else None
     stack = _first(answers)
     return Best(
         device=device,
-        goals=asked,
+        goals=goals,
         stack=stack,
-        crosses_budget=stack is not None and latency_ms is not None and stack.high_ms > latency_ms,
-        confidence=found.likely.get(index) if stack and asked.bounds_latency else None,
-        next_better=_first(_by_latency(enough[metric.sign * (enough[metric.name] - stack.accuracy) > 0]))
-        if stack
-        else None,
+        crosses_budget=stack is not None and goals.budget_ms is not None and stack.high_ms > goals.budget_ms,
+        confidence=found.likely.get(index) if stack and goals.bounds_latency else None,
+        next_better=_first(_by_latency(_better(enough, stack, goals.metric))) if stack else None,
         nearest=None if stack else _first(told),
         drop=found.drops.get(index),
         speed_ups=found.speed_ups.get(index, ()),

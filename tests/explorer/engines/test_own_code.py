@@ -20,6 +20,7 @@ from tests.explorer import spaces
 from tests.studies import QUICK, Events
 
 NAMES = ("random", "statistics", "types", "tvm", "onnx", "json", "typing", "explorer", "sklearn")
+RAYS = ("ray", "grpc", "psutil", "msgpack", "yaml", "packaging", "click", "filelock", "google", "setproctitle", "attr")
 
 PLAIN = """
 from torch import nn
@@ -87,19 +88,22 @@ def same(model, ratio, example, fine_tune):
 
 
 @pytest.mark.parametrize(
-    "start",
+    ("start", "where"),
     [
-        pytest.param(forks.start, id="forked", marks=pytest.mark.slow),
-        pytest.param(forks.START, marks=pytest.mark.nightly),
+        pytest.param(forks.start, Where(jobs=1), id="forked", marks=pytest.mark.slow),
+        pytest.param(forks.START, Where(jobs=1), id="local", marks=pytest.mark.nightly),
+        pytest.param(forks.START, Where("ray"), id="ray", marks=pytest.mark.nightly),
     ],
 )
 def test_own_code_changes_neither_its_own_results_nor_those_of_others(
-    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Any, where: Where, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if where.engine == "ray":
+        pytest.importorskip("ray", reason="needs Ray: pip install 'dlas-explorer[ray]'")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "size.txt").write_text("16")
     (tmp_path / "parts" / "trained.txt").touch()
-    for name in NAMES:
+    for name in (*NAMES, *RAYS):
         (tmp_path / f"{name}.py").write_text("raise ImportError('a file in the way')\n")
     (tmp_path / "plain.py").write_text(PLAIN)
     (tmp_path / "wild.py").write_text(WILD)
@@ -115,9 +119,7 @@ def test_own_code_changes_neither_its_own_results_nor_those_of_others(
     path = tmp_path / "space.toml"
     path.write_text(spaces.render(axes, (), "own", search={"sampler": "grid"}, **short))
     events = Events()
-    search.run(
-        load(path, space_file.BUNDLED / space_file.DEVICES_FILE), Workspace(Path("workspace")), events, Where(jobs=1)
-    )
+    search.run(load(path, space_file.BUNDLED / space_file.DEVICES_FILE), Workspace(Path("workspace")), events, where)
     records = {}
     for number, outcome in events.outcomes.items():
         assert isinstance(outcome, Record), outcome

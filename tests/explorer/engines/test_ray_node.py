@@ -74,6 +74,18 @@ def test_what_a_task_left_that_died_with_its_node_is_removed(tmp_path: Path, mon
     assert seen == [[], []]
 
 
+def test_relative_paths_start_where_the_explorer_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "speaking.py").write_text(SPEAKING)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # as Ray's own processes are
+    place = Place(TORCH, 1, str(tmp_path), str(tmp_path))
+    answer = ray_node.answer(place, {**call("speaking:speak", text="heard"), "out": "new/out"}, 60, "words")
+    assert "values" in answer, answer
+    assert (tmp_path / "new" / "out").is_dir()
+    assert json.loads((tmp_path / "words").read_text()) == {"note": "heard"}
+    assert not os.listdir()
+
+
 def test_each_word_is_passed_on_once_and_as_a_whole(tmp_path: Path) -> None:
     heard: list[Any] = []
     path = tmp_path / "words"

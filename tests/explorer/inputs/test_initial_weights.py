@@ -134,7 +134,7 @@ def test_a_download_that_fails_is_one_sentence(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(worker: pool.Worker, request: Mapping[str, Any], timeout: float | None = None) -> None:
-        assert request["call"] == "explorer.line.training.weights:download"
+        assert request["call"] == "explorer.line.training.initial.weights:download"
         raise StageFailed(Failure("download", "exception", "URLError: <urlopen error\n no route to host>"))
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -29,9 +31,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def made(folder: Path, model: object = MODEL, **axes: Any) -> Space:
+def made(folder: Path, model: object = MODEL, tables: Mapping[str, Any] = MappingProxyType({}), **axes: Any) -> Space:
     path = folder / "drawn.toml"
-    path.write_text(render({"dataset": "digits", "model": model, "algorithm": "direct", **axes}))
+    path.write_text(render({"dataset": "digits", "model": model, "algorithm": "direct", **axes}, **tables))
     return space.load(path)
 
 
@@ -91,3 +93,35 @@ def test_sizes_that_only_the_data_stage_knows_are_not_held_against_a_file(folder
     asked.path.write_text(f"{asked.path.read_text()}[data]\nresize = 16\n")
     asked = space.load(asked.path)
     external.check(asked, external.find(asked, workspace), workspace)
+
+
+OWN = """
+from pathlib import Path
+import numpy as np
+from explorer.datasets import Held, Splits
+
+HERE = Path(__file__).parent
+
+def masks(options):
+    images, found = np.zeros((9, 1, 8, 8), np.uint8), np.zeros((9, 8, 8), np.uint8)
+    return Splits(*(Held(images, found) for _ in range(3)), ("dark", "bright"))
+
+def weighed(predictions, targets):
+    assert predictions.shape[1:] == (4, 8, 8) and targets.shape[1:] == (8, 8)
+    return float(np.loadtxt(HERE / "weight.txt"))
+"""
+
+
+def test_what_is_known_of_an_own_data_set_is_held_against_a_file_and_its_metric_is_tried(folder: Path) -> None:
+    (folder / "own.py").write_text(OWN)
+    (folder / "weight.txt").write_text("1")
+    files.save(folder / "nets", files.network(files.TAIL[:2]), "a.onnx")
+    asked = made(folder, dataset="own:masks", tables={"evaluate": {"metric": "own:weighed"}})
+    workspace = Workspace(folder / "w")
+    found = external.find(asked, workspace)
+    external.check(asked, found, workspace)
+    (folder / "weight.txt").write_text("2")
+    assert external.find(asked, workspace).code["own:weighed"].key != found.code["own:weighed"].key
+    files.save(folder / "nets", files.network(files.TAIL[:2], image=("n", 1, 16, 16)), "a.onnx")
+    with pytest.raises(SpaceError, match="on data set own:masks: the network takes images of 1x16x16, and the data"):
+        external.check(asked, external.find(asked, workspace), workspace)

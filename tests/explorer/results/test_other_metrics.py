@@ -19,7 +19,8 @@ from explorer.fronts.knee import axes, knees
 from explorer.results.across_devices.comparison import compare
 from explorer.results.across_devices.comparison_tables import comparison_text
 from explorer.results.across_devices.joint import with_joint
-from explorer.results.answers.best_stack import best
+from explorer.results.answers import best_stack
+from explorer.results.answers.goals import Goals
 from explorer.results.answers.menu import menu
 from explorer.results.figures.fronts import fronts
 from explorer.results.study_report.evidence import Evidence
@@ -30,6 +31,10 @@ from tests.explorer.frames import complete, failed, frame_of, study
 
 MISSED = Metric("missed", "minimize")  # the share that accuracy leaves
 POINTS = st.lists(st.tuples(st.integers(1, 99), st.integers(1, 50)), min_size=1, max_size=12)
+
+
+def best(frame: pd.DataFrame, device: str, **asked: float) -> best_stack.Best:
+    return best_stack.best(frame, device, Goals(**asked, metric=Metric.of_frame(frame)))
 
 
 def printed(part: RenderableType) -> str:
@@ -61,7 +66,7 @@ def test_the_same_stacks_are_the_best(points: list[tuple[int, int]], bound: int,
     assert axes(errors) == {"missed": "minimize", "latency_ms": "minimize"}
     assert pareto.on_front(errors, axes(errors)).tolist() == pareto.on_front(frame, axes(frame)).tolist()
     assert knees(errors) == knees(frame)
-    asked: list[dict[str, Any]] = [{"latency_ms": float(budget)}, {"latency_ms": float(budget), "max_drop": 0.1}]
+    asked: list[dict[str, Any]] = [{"budget_ms": float(budget)}, {"budget_ms": float(budget), "max_drop": 0.1}]
     for limits in asked:
         try:
             expected = best(frame, "local", **limits)
@@ -111,7 +116,7 @@ def test_tables_figures_and_report_say_its_name(tmp_path: Path) -> None:
     rows = rows.assign(knee=False)
     said = [
         printed(study_tables.fronts_table(rows, rows.iloc[:0], ())),
-        printed(best_tables.best_text(best(frame, "a", latency_ms=1e6, max_drop=5.0))),
+        printed(best_tables.best_text(best(frame, "a", budget_ms=1e6, max_drop=5.0))),
         printed(best_tables.best_text(best(frame, "a", metric_bound=0.9))),
         printed(menu_tables.menu_table(menu(frame, "a"))),
         *(printed(part) for part in comparison_text(compare(frame, rows))),

@@ -65,6 +65,7 @@ def refused(folder: Path, chosen: dict[str, Any], constraints: Any = (), **table
         ({}, {"train": {"epochs": 3}},
          f"8: {FILE} is an ONNX file, which cannot be trained; allowed: epochs = 0 in [train]"),
         ({}, {"train": {"weights": "a.pt"}}, f"8: weights in [train] start models in PyTorch, and {FILE} has its own"),
+        ({}, {"train": {"loss": "mse"}}, f"8: loss in [train] is what training minimises, and {FILE} is an ONNX file"),
         ({"compression": ["none", "weight_pruning"], "ratio": 0.5}, {},
          f"{FILE} is an ONNX file, which weight_pruning cannot fine-tune for the 4 epochs of [compress]; allowed: "
          "epochs = 0 there, or a constraint that forbids the two together"),

@@ -14,6 +14,7 @@ from torch import nn
 
 from explorer.compression import weight_pruning
 from explorer.line.adopting import costs, fitting, pruning, reading
+from explorer.line.task import LABELS, Task
 from explorer.line.training import accounting
 
 IMAGE = (3, 16, 16)
@@ -41,7 +42,7 @@ def network(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> onnx.
     path = tmp_path_factory.mktemp("exported") / "net.onnx"
     torch.onnx.export(model, (torch.zeros(2, *IMAGE),), path, dynamo=True, verbose=False)
     assert path.with_name("net.onnx.data").exists()
-    return fitting.fit(reading.read(path), IMAGE, 10)
+    return fitting.fit(reading.read(path), IMAGE, Task(LABELS, 10))
 
 
 def test_layers_cost_what_torch_counts(model: nn.Module, network: onnx.ModelProto) -> None:
@@ -67,7 +68,7 @@ def test_the_weights_that_torch_would_remove_are_removed(
 def test_a_transposed_convolution_costs_its_weights_at_each_pixel_that_it_reads(tmp_path: Path) -> None:
     layers = nn.Sequential(nn.ConvTranspose2d(3, 6, 2, stride=2, groups=3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     torch.onnx.export(layers.eval(), (torch.zeros(1, *IMAGE),), tmp_path / "net.onnx", dynamo=True, verbose=False)
-    network = fitting.fit(reading.read(tmp_path / "net.onnx"), IMAGE, 6)
+    network = fitting.fit(reading.read(tmp_path / "net.onnx"), IMAGE, Task(LABELS, 6))
     assert costs.account(network) == {
         "0": {"channels": 6, "weights": 3 * 2 * 4, "nonzeros": 3 * 2 * 4, "macs": 3 * 2 * 4 * 16 * 16}
     }

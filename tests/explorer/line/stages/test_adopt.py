@@ -16,6 +16,7 @@ from explorer.core.settings import QuantizeSettings
 from explorer.line.adopting import answers, fitting
 from explorer.line.checking.reference import ANSWERS, Reference
 from explorer.line.prepared import Prepared
+from explorer.line.task import LABELS, Task
 from explorer.line.training import predictions
 from explorer.models import builder
 from tests import torch_stages
@@ -106,7 +107,10 @@ def test_a_library_that_departs_from_onnx_is_no_answer(
     digits: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a wrong import would: the network that is compiled has other weights than the one that NumPy computes."""
-    other, compiled = fitting.fit(files.network(constants=files.weights(seed=1)), files.GREY, 10), answers._Compiled
+    other, compiled = (
+        fitting.fit(files.network(constants=files.weights(seed=1)), files.GREY, Task(LABELS, 10)),
+        answers._Compiled,
+    )
     monkeypatch.setattr(answers, "_Compiled", lambda network: compiled(other))
     with pytest.raises(StageFailed, match=r"departs from onnx's own operators by .* of their range; allowed: 0.001"):
         adopt(tmp_path, digits, files.save(tmp_path))

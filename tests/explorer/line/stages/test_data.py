@@ -20,6 +20,7 @@ from explorer.datasets._geometry import Geometry
 from explorer.datasets._normalisation import IMAGENET
 from explorer.line.prepared import Prepared
 from explorer.line.training import predictions, training
+from explorer.line.training.recipe import Recipe
 from tests import data_sets, torch_stages
 
 
@@ -107,7 +108,7 @@ def test_no_more_than_a_few_batches_of_a_folder_are_in_memory(tmp_path: Path, mo
     try:
         artifact = torch_stages.data(tmp_path / "out", "image_folder", root, image_size=size)
         train = Prepared.load(artifact).train
-        training.fit("train", model, train, training.Recipe(1, 8, 0.1, 0.0, 0))
+        training.fit("train", model, train, Recipe(1, 8, 0.1, 0.0, 0))
         predictions.accuracy(model, train)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

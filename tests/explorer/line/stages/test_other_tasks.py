@@ -16,6 +16,7 @@ from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Options, Splits, stratified
 from explorer.line.checking.drawing import draw
+from explorer.line.checking.reference import sampled
 from explorer.line.prepared import Prepared
 from tests import torch_stages
 
@@ -86,7 +87,28 @@ def test_images_do_not_move_without_their_masks(settings: dict[str, Any], said: 
     assert torch_stages.data(tmp_path, NUMBERS, resize=16).values["shape"] == [1, 16, 16]
 
 
-def test_an_onnx_file_answers_labels_alone(tmp_path: Path) -> None:
-    data, file = torch_stages.data(tmp_path, NUMBERS), Artifact("onnx", "onnx", tmp_path / "net.onnx")
-    with pytest.raises(StageFailed, match="targets are numbers, and an ONNX file has to be a classifier"):
-        torch_stages.execute("adopt", tmp_path, {"model": "onnx:net.onnx", "tolerance": 1e-3}, data=data, network=file)
+@pytest.mark.parametrize("some", [0, SOME], ids=["all images", "some images"])
+def test_an_onnx_file_answers_what_the_model_in_torch_does(some: int, tmp_path: Path) -> None:
+    data = torch_stages.data(tmp_path, MASKS)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.ReLU(), nn.ConvTranspose2d(4, 3, 2, 2)).eval()
+    torch.onnx.export(model, (torch.zeros(1, 1, 8, 8),), tmp_path / "net.onnx", dynamo=True, verbose=False)
+    answered = {"answered_images": some, "answered_seed": 0} if some else {}
+    file, choice = Artifact("onnx", "onnx", tmp_path / "net.onnx"), {"tolerance": 1e-3, **answered}
+    adopted = torch_stages.execute("adopt", tmp_path, {"model": "onnx:net.onnx", **choice}, data=data, network=file)
+    assert "validation_accuracy" not in adopted.values
+    half = torch_stages.execute("prune", tmp_path, {"ratio": 0.5, "scores": "l1", **choice}, data=data, train=adopted)
+    assert half.values["removed_weights"] == pytest.approx(0.5, abs=0.02)
+    splits = Prepared.load(data)
+    for made in (adopted, half):
+        for images, split in ((splits.validation, "validation"), (splits.test, "test")):
+            drawn = draw(np.zeros(len(images), np.int64), some, 0)
+            outputs = torch_stages.onnx_outputs(made.path / "network.onnx", images.normalised(images.pixels(drawn)))
+            with np.load(made.path / "answers.npz") as answers:
+                np.testing.assert_array_equal(answers[f"{split}_images"], drawn)
+                np.testing.assert_allclose(answers[split], sampled(outputs), atol=1e-5)
+                assert f"{split}_margins" not in answers
+    theirs = model(torch.from_numpy(splits.test[:])).detach().numpy()
+    np.testing.assert_allclose(
+        torch_stages.onnx_outputs(adopted.path / "network.onnx", splits.test[:]), theirs, atol=1e-5
+    )

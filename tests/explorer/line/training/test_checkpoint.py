@@ -18,10 +18,11 @@ from explorer.core.errors import StageFailed
 from explorer.line.execution import Execution, executing
 from explorer.line.prepared import Inputs, Prepared
 from explorer.line.training import checkpoint, training
+from explorer.line.training.recipe import Recipe
 from explorer.processes.pool import Worker
 from tests import torch_stages
 
-RECIPE = training.Recipe(epochs=4, batch_size=64, learning_rate=0.1, weight_decay=5e-4, seed=0, label_smoothing=0.1)
+RECIPE = Recipe(epochs=4, batch_size=64, learning_rate=0.1, weight_decay=5e-4, seed=0, label_smoothing=0.1)
 EPOCHS = 4
 
 Weights = dict[str, torch.Tensor]

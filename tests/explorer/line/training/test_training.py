@@ -13,8 +13,9 @@ from explorer.core.errors import StageFailed
 from explorer.datasets import Held
 from explorer.line.prepared import Inputs
 from explorer.line.training import predictions, training
+from explorer.line.training.recipe import Recipe
 
-RECIPE = training.Recipe(epochs=1, batch_size=4, learning_rate=0.1, weight_decay=0.0, seed=0)
+RECIPE = Recipe(epochs=1, batch_size=4, learning_rate=0.1, weight_decay=0.0, seed=0)
 
 
 def inputs(count: int, side: int = 2, labels: NDArray[np.int64] | None = None) -> Inputs:

@@ -10,6 +10,7 @@ from explorer.core.errors import ExplorerError
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.across_devices.same_stack import OTHER_AXES
 from explorer.results.answers import best_stack
+from explorer.results.answers.goals import Goals
 from tests.explorer.frames import complete, disturbed, failed, frame_of
 from tests.explorer.results.across_devices.drawn import frames
 
@@ -37,11 +38,13 @@ def test_a_stack_counts_by_the_worse_device_and_has_the_latency_on_each() -> Non
 
 
 def test_the_most_accurate_that_keeps_the_budget_on_both_is_the_answer() -> None:
-    answer = best_stack.best(with_joint(FRAME, "big+little"), "big+little", 5.0)
+    answer = best_stack.best(with_joint(FRAME, "big+little"), "big+little", Goals(5.0))
     assert answer.stack is not None
     assert (answer.stack.number, answer.considered, answer.failed) == (4, 2, 1)
     assert {name: each.number for name, each in answer.stack.on_each.items()} == {"big": 1, "little": 4}
-    assert best_stack.best(with_joint(FRAME, "big+little"), "big+little", 3.0).stack is None, "which gemm keeps on big"
+    assert best_stack.best(with_joint(FRAME, "big+little"), "big+little", Goals(3.0)).stack is None, (
+        "which gemm keeps on big"
+    )
 
 
 def test_a_choice_of_the_study_and_unknown_devices_leave_the_frame_as_it_is() -> None:
@@ -79,7 +82,7 @@ def test_the_answer_keeps_the_budget_on_both_and_no_other_that_does_is_more_accu
         rows = with_joint(frame, "a+b")
     except ExplorerError:
         pytest.fail("drawn studies have a stack on both")
-    answer = best_stack.best(rows, "a+b", 1.5)
+    answer = best_stack.best(rows, "a+b", Goals(1.5))
     fits = frame[(frame["state"] == "complete") & (frame["latency_ms"] <= 1.5) & frame["device"].isin(["a", "b"])]
     keeping = [group for _, group in fits.groupby(list(OTHER_AXES), dropna=False) if len(group) == 2]
     if answer.stack is None:

@@ -15,6 +15,7 @@ from explorer.core.quantities import on_device
 from explorer.core.statistics import Interval, ratio_interval
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.answers import bases, best_stack
+from explorer.results.answers.goals import Goals
 from explorer.results.tables.best_tables import best_text
 from tests.explorer.command import answer, dlas
 from tests.explorer.frames import complete, frame_of
@@ -66,8 +67,8 @@ def test_a_speed_up_of_joined_devices_is_one_on_each() -> None:
     here, there = found[3]
     assert (here.device, here.base, there.device, there.base) == ("local", 0, "board", 11)
     assert (here.factor.value, there.factor.value) == pytest.approx((2.0, 8.0))
-    assert best_stack.best(joined, "local+board", speed_up=2.0).stack is not None
-    assert best_stack.best(joined, "local+board", speed_up=2.1).stack is None
+    assert best_stack.best(joined, "local+board", Goals(min_speed_up=2.0)).stack is not None
+    assert best_stack.best(joined, "local+board", Goals(min_speed_up=2.1)).stack is None
     at_once = joined.drop(columns=[on_device("number", name) for name in ("local", "board")])
     assert bases.speed_ups(at_once).keys() == bases.speed_ups(joined).keys()
 
@@ -78,24 +79,24 @@ def test_a_speed_up_of_joined_devices_is_one_on_each() -> None:
         ({"max_drop": 0.01}, 3, 2),  # the fastest that loses at most a point
         ({"max_drop": 0.05}, 7, 4),
         ({"max_drop": 0.0}, 2, None),
-        ({"speed_up": 2.0}, 3, 2),  # the most accurate that is fast enough
-        ({"speed_up": 2.5}, 4, 3),
-        ({"speed_up": 2.0, "max_drop": 0.02, "latency_ms": 1.8}, 4, 3),
-        ({"max_drop": 0.02, "latency_ms": 0.9}, None, None),
+        ({"min_speed_up": 2.0}, 3, 2),  # the most accurate that is fast enough
+        ({"min_speed_up": 2.5}, 4, 3),
+        ({"min_speed_up": 2.0, "max_drop": 0.02, "budget_ms": 1.8}, 4, 3),
+        ({"max_drop": 0.02, "budget_ms": 0.9}, None, None),
         ({"min_accuracy": 0.95}, 4, 3),  # the fastest
-        ({"speed_up": 2.0, "confidence": 0.9}, 4, 3),  # trial 3 reaches it with 50 %
-        ({"speed_up": 2.0, "min_accuracy": 0.965}, None, None),
+        ({"min_speed_up": 2.0, "min_confidence": 0.9}, 4, 3),  # trial 3 reaches it with 50 %
+        ({"min_speed_up": 2.0, "min_accuracy": 0.965}, None, None),
     ],
 )
 def test_the_best_stack_for_goals_relative_to_a_base(asked: Any, number: int | None, better: int | None) -> None:
-    found = best_stack.best(FRAME, "local", **asked)
+    found = best_stack.best(FRAME, "local", Goals(**asked))
     assert (found.stack and found.stack.number, found.next_better and found.next_better.number) == (number, better)
     assert (found.nearest is None) == (number is not None)
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False)) == found.as_dict()
 
 
 def test_the_answer_says_which_trials_it_is_compared_with() -> None:
-    found = best_stack.best(FRAME, "local", max_drop=0.02, speed_up=2.5)
+    found = best_stack.best(FRAME, "local", Goals(max_drop=0.02, min_speed_up=2.5))
     assert found.drop is not None
     assert (found.drop.base, [each.base for each in found.speed_ups], found.without_base) == (1, [0], 2)
     text = " ".join(shown(best_text(found)))
@@ -110,7 +111,7 @@ def test_the_answer_says_which_trials_it_is_compared_with() -> None:
         "takes 4.000 ms: trial 0."
     ) in text
     assert "It reaches the speed-up with" in text
-    sure = best_stack.best(FRAME, "local", speed_up=value * 0.999)
+    sure = best_stack.best(FRAME, "local", Goals(min_speed_up=value * 0.999))
     assert f"the interval of its speed-up begins at {low:.2f}, below {value * 0.999:g}" in " ".join(
         shown(best_text(sure))
     )
@@ -119,11 +120,11 @@ def test_the_answer_says_which_trials_it_is_compared_with() -> None:
 def test_without_an_uncompressed_trial_the_error_is_one_sentence() -> None:
     pruned = FRAME[FRAME["compression"] != "none"]
     with pytest.raises(ExplorerError, match="no uncompressed trial of dataset digits, model resnet18, width 1 or any "):
-        best_stack.best(pruned, "local", max_drop=0.1)
+        best_stack.best(pruned, "local", Goals(max_drop=0.1))
     with pytest.raises(ExplorerError, match=r"width 1, threads 1, batch 1 or any of 3 others is on record to compare"):
-        best_stack.best(pruned, "local", speed_up=2)
+        best_stack.best(pruned, "local", Goals(min_speed_up=2))
     with pytest.raises(ExplorerError, match=r"threads 1, batch 1 is on record to compare with; search a space whose"):
-        best_stack.best(pruned.iloc[:1], "local", speed_up=2)
+        best_stack.best(pruned.iloc[:1], "local", Goals(min_speed_up=2))
 
 
 def test_the_command_takes_the_goals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from explorer.core.quantities import LATENCY, Quantity
 from explorer.core.statistics import Interval
 from explorer.fronts import certainty
 from explorer.results.answers import best_stack
+from explorer.results.answers.goals import Goals
 from tests.explorer.frames import complete, disturbed, failed, frame_of, study
 
 FRAME = frame_of(
@@ -48,7 +49,7 @@ def numbers(answer: best_stack.Best) -> tuple[int | None, ...]:
 def test_the_most_accurate_stack_within_the_budget(
     budget: float, min_accuracy: float | None, expected: tuple[int | None, ...]
 ) -> None:
-    answer = best_stack.best(FRAME, "local", budget, min_accuracy)
+    answer = best_stack.best(FRAME, "local", Goals(budget, min_accuracy))
     assert numbers(answer) == expected
     assert (answer.considered, answer.failed) == (4, 1)
 
@@ -56,7 +57,7 @@ def test_the_most_accurate_stack_within_the_budget(
 @given(st.floats(0.05, 5), st.sampled_from([None, 0.95, 0.97, 0.98]))
 def test_no_stack_that_fits_is_better(budget: float, min_accuracy: float | None) -> None:
     frame = study()
-    answer = best_stack.best(frame, "local", budget, min_accuracy)
+    answer = best_stack.best(frame, "local", Goals(budget, min_accuracy))
     fits = frame[(frame["latency_ms"] <= budget) & (frame["accuracy"] >= (min_accuracy or 0))]
     if answer.stack is None:
         assert fits.empty
@@ -66,23 +67,23 @@ def test_no_stack_that_fits_is_better(budget: float, min_accuracy: float | None)
 
 
 def test_what_more_accuracy_would_cost() -> None:
-    assert best_stack.best(FRAME, "local", 2.5).next_costs_ms == pytest.approx(1.0)
-    assert best_stack.best(FRAME, "local", 9).next_costs_ms is None
+    assert best_stack.best(FRAME, "local", Goals(2.5)).next_costs_ms == pytest.approx(1.0)
+    assert best_stack.best(FRAME, "local", Goals(9)).next_costs_ms is None
 
 
 def test_an_interval_beyond_the_budget_is_told() -> None:
-    assert best_stack.best(FRAME, "local", 2.05).crosses_budget  # the interval ends at 2.1
-    assert not best_stack.best(FRAME, "local", 2.15).crosses_budget
+    assert best_stack.best(FRAME, "local", Goals(2.05)).crosses_budget  # the interval ends at 2.1
+    assert not best_stack.best(FRAME, "local", Goals(2.15)).crosses_budget
 
 
 def test_the_answer_says_how_likely_it_keeps_the_budget() -> None:
     for budget in (2.0, 2.05, 2.5):
-        answer = best_stack.best(FRAME, "local", budget)
+        answer = best_stack.best(FRAME, "local", Goals(budget))
         assert answer.stack is not None
         assert answer.confidence == certainty.keeps_budget(answer.stack.latency, budget)
         assert answer.as_dict()["confidence"] == answer.confidence
-    assert best_stack.best(FRAME, "local", 2.0).confidence == 0.5
-    assert best_stack.best(FRAME, "local", 0.5).confidence is None
+    assert best_stack.best(FRAME, "local", Goals(2.0)).confidence == 0.5
+    assert best_stack.best(FRAME, "local", Goals(0.5)).confidence is None
 
 
 @pytest.mark.parametrize(
@@ -92,15 +93,15 @@ def test_the_answer_says_how_likely_it_keeps_the_budget() -> None:
 def test_an_answer_keeps_the_budget_with_the_confidence_asked_for(
     confidence: float, expected: tuple[int | None, ...]
 ) -> None:
-    answer = best_stack.best(FRAME, "local", 2.02, confidence=confidence)
+    answer = best_stack.best(FRAME, "local", Goals(2.02, min_confidence=confidence))
     assert numbers(answer) == expected
     assert answer.confidence is not None
     assert answer.confidence >= confidence == answer.goals.min_confidence
 
 
 def test_where_none_keeps_the_budget_surely_enough_the_nearest_is_told() -> None:
-    assert numbers(best_stack.best(FRAME, "local", 1.0, confidence=0.9)) == (None, None, 0)
-    assert numbers(best_stack.best(frame_of(failed(0)), "local", 1.0, confidence=0.9)) == (None, None, None)
+    assert numbers(best_stack.best(FRAME, "local", Goals(1.0, min_confidence=0.9))) == (None, None, 0)
+    assert numbers(best_stack.best(frame_of(failed(0)), "local", Goals(1.0, min_confidence=0.9))) == (None, None, None)
 
 
 def on_both(number: int, accuracy: float, **latencies: float) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def on_both(number: int, accuracy: float, **latencies: float) -> dict[str, Any]:
 
 def test_a_stack_on_several_devices_keeps_the_budget_on_each() -> None:
     frame = frame_of(on_both(0, 0.95, a=2.0, b=1.99), {**on_both(1, 0.9, a=1.0, b=1.5), "number on b": 7.0})
-    answer = best_stack.best(frame, "a+b", 2.05)
+    answer = best_stack.best(frame, "a+b", Goals(2.05))
     stack = answer.stack
     assert stack is not None
     assert [(name, on.number, on.latency.value) for name, on in stack.on_each.items()] == [
@@ -126,7 +127,7 @@ def test_a_stack_on_several_devices_keeps_the_budget_on_each() -> None:
     assert answer.confidence == pytest.approx(apart[0] * apart[1])
     assert answer.crosses_budget
     assert stack.high_ms == pytest.approx(2.1)
-    surer = best_stack.best(frame, "a+b", 2.05, confidence=min(apart)).stack
+    surer = best_stack.best(frame, "a+b", Goals(2.05, min_confidence=min(apart))).stack
     assert surer is not None
     assert (surer.number, surer.on_each["b"].number) == (1, 7)
     assert surer.as_dict()["on_each"] == {
@@ -137,7 +138,7 @@ def test_a_stack_on_several_devices_keeps_the_budget_on_each() -> None:
 
 def test_the_wider_interval_of_the_faster_device_may_cross_the_budget() -> None:
     wide = {**on_both(0, 0.9, a=2.0, b=1.9), "latency_high_ms on b": 3.0}
-    answer = best_stack.best(frame_of(wide), "a+b", 2.5)
+    answer = best_stack.best(frame_of(wide), "a+b", Goals(2.5))
     assert answer.crosses_budget
     assert answer.stack is not None
     assert (answer.stack.latency.high, answer.stack.high_ms) == (2.1, 3.0)
@@ -146,12 +147,12 @@ def test_the_wider_interval_of_the_faster_device_may_cross_the_budget() -> None:
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95.0, float("nan")])
 def test_confidence_is_a_probability(confidence: float) -> None:
     with pytest.raises(ExplorerError, match=f"confidence is a probability above 0 and below 1, not {confidence:g}"):
-        best_stack.best(FRAME, "local", 1.0, confidence=confidence)
+        best_stack.best(FRAME, "local", Goals(1.0, min_confidence=confidence))
 
 
 def test_a_stack_tells_why_its_latency_is_disturbed() -> None:
     frame = disturbed(FRAME, 1, "no session was quiet")
-    one, quiet = best_stack.best(frame, "local", 2.5).stack, best_stack.best(frame, "local", 1.5).stack
+    one, quiet = best_stack.best(frame, "local", Goals(2.5)).stack, best_stack.best(frame, "local", Goals(1.5)).stack
     assert one is not None
     assert quiet is not None
     assert one.as_dict()["latency_disturbed"] == "no session was quiet"
@@ -159,7 +160,7 @@ def test_a_stack_tells_why_its_latency_is_disturbed() -> None:
 
 
 def test_the_stack_has_every_layer_and_plain_values() -> None:
-    stack = best_stack.best(FRAME, "local", 1.5).stack
+    stack = best_stack.best(FRAME, "local", Goals(1.5)).stack
     assert stack is not None
     assert stack.layers["Model Optimizations"] == {
         "compression": "weight_pruning",
@@ -168,26 +169,26 @@ def test_the_stack_has_every_layer_and_plain_values() -> None:
     }
     assert stack.choices["threads"] == 2
     assert (stack.placed, stack.convolutions, stack.test_images) == (20, 21, 450)
-    other = best_stack.best(FRAME, "local", 2.5).stack
+    other = best_stack.best(FRAME, "local", Goals(2.5)).stack
     assert other is not None
     assert other.choices["ratio"] is None
 
 
 def test_the_answer_is_json() -> None:
     for budget in (0.5, 2.5):
-        answer = best_stack.best(FRAME, "local", budget).as_dict()
+        answer = best_stack.best(FRAME, "local", Goals(budget)).as_dict()
         assert json.loads(json.dumps(answer, allow_nan=False)) == answer
 
 
 def test_a_device_without_trials_is_an_error() -> None:
     with pytest.raises(ExplorerError, match="no trial has run on device 'bord'; allowed: board, local; did you mean"):
-        best_stack.best(FRAME, "bord", 1.0)
+        best_stack.best(FRAME, "bord", Goals(1.0))
     with pytest.raises(ExplorerError, match="no trial has run"):
-        best_stack.best(pd.DataFrame(), "local", 1.0)
+        best_stack.best(pd.DataFrame(), "local", Goals(1.0))
 
 
 def test_a_device_whose_trials_all_failed_has_no_answer() -> None:
     for frame in (frame_of(failed(0)), frame_of(failed(0), complete(1, 0.9, 1.0, device="board"))):
-        answer = best_stack.best(frame, "local", 1.0)
+        answer = best_stack.best(frame, "local", Goals(1.0))
         assert numbers(answer) == (None, None, None)
         assert (answer.considered, answer.failed) == (0, 1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import explorer
 from explorer.core.errors import ExplorerError
 from explorer.results.answers import best_stack
+from explorer.results.answers.goals import Goals
 from explorer.results.answers.menu import menu
 from explorer.results.tables.menu_tables import menu_table
 from explorer.space.limits import Limit
@@ -56,7 +57,7 @@ def test_stacks_beyond_a_limit_are_left_out() -> None:
 def test_each_entry_is_the_best_stack(budgets: list[float]) -> None:
     frame = study()
     for entry in menu(frame, "local", budgets):
-        found = best_stack.best(frame, "local", entry.budget_ms)
+        found = best_stack.best(frame, "local", Goals(entry.budget_ms))
         assert entry.stack == found.stack
         assert entry.keeps == found.confidence
 

@@ -20,6 +20,7 @@ from explorer.fronts import certainty, pareto
 from explorer.results import readable
 from explorer.results.account import LayerAccount
 from explorer.results.answers import best_stack
+from explorer.results.answers.goals import Goals
 from explorer.results.progress import status
 from explorer.results.tables import best_tables, study_tables
 from explorer.results.trial import LAYERS, Trial
@@ -64,10 +65,10 @@ def test_emulated_latencies_are_marked_in_every_table() -> None:
     assert [squeezed(line)[:14] for line in lines] == ["arm (emulated)", "local 1 90.00 "]
     assert note == readable.EMULATED
     assert "arm (emulated)" in shown(study_tables.latencies_table(frame.assign(latency_sessions=1)))[1]
-    told = " ".join(map(squeezed, shown(best_tables.best_text(best_stack.best(frame, "arm", 5.0)))))
+    told = " ".join(map(squeezed, shown(best_tables.best_text(best_stack.best(frame, "arm", Goals(5.0))))))
     assert "latency (emulated) 1.000 ms" in told
     assert readable.EMULATED in told
-    assert readable.EMULATED not in "".join(shown(best_tables.best_text(best_stack.best(frame, "local", 5.0))))
+    assert readable.EMULATED not in "".join(shown(best_tables.best_text(best_stack.best(frame, "local", Goals(5.0)))))
     both = {"latency_ms on arm": 2.0, "latency_ms on b": 1.0, "latency_emulated on arm": True, "latency_emulated": True}
     heads, *_ = shown(study_tables.front_table(frame_of({**complete(0, 0.9, 2.0, device="arm+b"), **both})))
     assert "(ms) on arm (emulated)  (ms) on b " in heads
@@ -117,7 +118,7 @@ def test_where_no_stack_keeps_the_limits_the_nearest_follow() -> None:
 
 
 def test_the_best_stack_is_told_with_the_next_more_accurate_one() -> None:
-    text = shown(best_tables.best_text(best_stack.best(FRAME, "local", 1.02)))
+    text = shown(best_tables.best_text(best_stack.best(FRAME, "local", Goals(1.02))))
     assert text[0] == "The most accurate stack within 1.02 ms on local (3 stacks measured, 1 failed):"
     assert "  Model Optimizations            compression weight_pruning, ratio 0.5" in text
     assert "note: the interval of its latency reaches 1.050 ms, over the budget" in text
@@ -125,7 +126,7 @@ def test_the_best_stack_is_told_with_the_next_more_accurate_one() -> None:
         "The next more accurate one costs 1.000 ms for 5.00 points: trial 1, with compression none, threads 1."
     )
     assert "It keeps the budget with 87 %." in text
-    most = shown(best_tables.best_text(best_stack.best(FRAME, "local", 9)))
+    most = shown(best_tables.best_text(best_stack.best(FRAME, "local", Goals(9))))
     assert "It keeps the budget with over 99.9 %." in most
     assert most[-1] == "No measured stack on this device is more accurate."
 
@@ -133,7 +134,7 @@ def test_the_best_stack_is_told_with_the_next_more_accurate_one() -> None:
 def test_a_more_accurate_stack_that_may_not_keep_the_budget_is_told() -> None:
     wide = {**complete(4, 0.96, 1.9), "latency_low_ms": 1.5, "latency_high_ms": 2.6}
     frame = pd.concat([FRAME, frame_of(wide)], ignore_index=True)
-    text = shown(best_tables.best_text(best_stack.best(frame, "local", 2.2, confidence=0.95)))
+    text = shown(best_tables.best_text(best_stack.best(frame, "local", Goals(2.2, min_confidence=0.95))))
     wanted = "within 2.2 ms on local, kept with a probability of at least 95 %"
     assert text[0] == f"The most accurate stack {wanted} (4 stacks measured, 1 failed):"
     assert text[-1].startswith("One more accurate by 1.00 points keeps the budget with 85 % only: trial 4, with ")
@@ -142,38 +143,40 @@ def test_a_more_accurate_stack_that_may_not_keep_the_budget_is_told() -> None:
 def test_an_answer_says_that_its_latency_is_disturbed() -> None:
     frame = disturbed(FRAME, 1, "no [session] was quiet")
     note = "note: its latency is disturbed: no [session] was quiet"
-    assert note in shown(best_tables.best_text(best_stack.best(frame, "local", 2.5)))
-    assert not any("disturbed" in line for line in shown(best_tables.best_text(best_stack.best(frame, "local", 1.5))))
+    assert note in shown(best_tables.best_text(best_stack.best(frame, "local", Goals(2.5))))
+    assert not any(
+        "disturbed" in line for line in shown(best_tables.best_text(best_stack.best(frame, "local", Goals(1.5))))
+    )
 
 
 def test_the_answer_for_several_devices_has_the_latency_on_each() -> None:
     both = {str(Quantity("latency_ms", name)): latency for name, latency in (("a", 2.0), ("[b]", 1.0))}
     numbers = {"number on a": 0, "number on [b]": 7}
     frame = frame_of({**complete(0, 0.9, 2.0, device="a+[b]"), **both, **numbers})
-    text = shown(best_tables.best_text(best_stack.best(frame, "a+[b]", 3)))
+    text = shown(best_tables.best_text(best_stack.best(frame, "a+[b]", Goals(3))))
     assert text[0] == "The most accurate stack within 3 ms on a+[b] (1 stacks measured, 0 failed):"
     found = [squeezed(line) for line in text]
     assert "latency on a 2.000 ms, 95 % interval 2.000 to 2.000 ms" in found
     assert "latency on [b] 1.000 ms, 95 % interval 1.000 to 1.000 ms" in found
     assert "trial 0 on a, 7 on [b]" in found
     assert "It keeps the budget on every device with over 99.9 %." in text
-    at_once = shown(best_tables.best_text(best_stack.best(frame.drop(columns=list(numbers)), "a+[b]", 3)))
+    at_once = shown(best_tables.best_text(best_stack.best(frame.drop(columns=list(numbers)), "a+[b]", Goals(3))))
     assert "trial 0" in [squeezed(line) for line in at_once]
 
 
 def test_without_a_stack_that_fits_the_nearest_is_told() -> None:
-    text = shown(best_tables.best_text(best_stack.best(FRAME, "local", 0.5, 0.92)))
+    text = shown(best_tables.best_text(best_stack.best(FRAME, "local", Goals(0.5, 0.92))))
     assert text[0] == (
         "No stack fits within 0.5 ms on local with at least 92.00 % accuracy "
         "(3 stacks measured, 1 failed). The nearest:"
     )
     assert text[-1].split() == ["trial", "1"]
-    none = shown(best_tables.best_text(best_stack.best(frame_of(failed(0)), "local", 0.5)))
+    none = shown(best_tables.best_text(best_stack.best(frame_of(failed(0)), "local", Goals(0.5))))
     assert none == ["No stack is known within 0.5 ms on local (0 stacks measured, 1 failed)."]
 
 
 def test_an_accuracy_without_its_interval_on_record_stands_alone() -> None:
-    stack = best_stack.best(FRAME, "local", 9).stack
+    stack = best_stack.best(FRAME, "local", Goals(9)).stack
     assert stack is not None
     told = "97.00 % validation, 95 % interval 95.00 % to 97.40 %"
     assert any(told in line for line in shown(best_tables.stack_table(stack)))

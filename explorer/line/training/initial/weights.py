@@ -11,8 +11,8 @@ from torch import nn
 
 from explorer.core.errors import ExplorerError, Failure, StageFailed
 from explorer.line.contracts.train import Initialised
-from explorer.line.training import fitting
-from explorer.line.training.weight_files import read
+from explorer.line.training.initial import fitting
+from explorer.line.training.initial.weight_files import read
 
 MOST_NAMED = 4  # tensors of each kind that a message names; the log lists all
 SECONDS = 20  # until a host that does not answer is given up

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.errors import ExplorerError, StageFailed
-from explorer.line.training import weight_files, weights
+from explorer.line.training.initial import weight_files, weights
 from tests import torch_stages
 
 CLASSES = 10

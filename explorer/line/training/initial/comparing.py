@@ -11,10 +11,11 @@ from torch import Tensor
 from explorer.core import own_modules
 from explorer.core.errors import ExplorerError, StageFailed
 from explorer.line.task import LABELS, Task
-from explorer.line.training import fitting, training
+from explorer.line.training import training
+from explorer.line.training.initial import fitting
+from explorer.line.training.initial.weight_files import Contents, contents
+from explorer.line.training.initial.weights import why_not
 from explorer.line.training.losses import Loss
-from explorer.line.training.weight_files import Contents, contents
-from explorer.line.training.weights import why_not
 
 IMAGENET = (3, 224, 224)
 COLOURS = (1, 3)  # channels of images
