@@ -17,11 +17,12 @@ from explorer.space.devices import Device
 from explorer.space.space import Space
 
 # How long stages take relative to one another, until trials tell: means of a thousand small networks on the digits
-# (tests/benchmarks/search.py, kind grid), and what confirming a small tuned one takes (tests/benchmarks/tuning.py). Any
-# other stage takes as long as the shortest of these.
+# (tests/benchmarks/search.py, kind grid), and what confirming a small tuned one takes (tests/benchmarks/tuning.py).
+# A profile has sessions as a comparison has, and harms are of a network that is compiled for them. Any other stage
+# takes as long as the shortest of these.
 USUAL = {
-    "train": 15.0, "compress": 6.0, "confirm": 5.0, "quantize": 2.4, "build": 2.0, "data": 1.3, "lower": 0.5,
-    "measure": 0.5,
+    "train": 15.0, "compress": 6.0, "confirm": 5.0, "profile": 5.0, "harm": 2.4, "quantize": 2.4, "build": 2.0,
+    "data": 1.3, "lower": 0.5, "measure": 0.5,
 }  # fmt: skip
 # The least that a stack costs, as a share of the trials' mean: asking and recording take time, whatever is shared.
 LEAST = 0.02
