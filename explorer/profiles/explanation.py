@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.core.configuration import parts
+from explorer.core.configuration import dtype_of
 from explorer.profiles import causes
 from explorer.profiles.causes import Finding, break_even, findings
 from explorer.profiles.neighbours import neighbour, stack_of
@@ -141,7 +141,7 @@ def _remedy(cause: str, stack: Mapping[str, object]) -> Mapping[str, object] | N
             return {"compression": compression.replace("bfloat16", "int8").replace("float16", "int8")}
         case causes.LANES:
             return {"channel_multiple": "vector"}
-        case causes.MEMORY if not {"int8", "float16", "bfloat16", "int8_qat"} & set(parts(compression)):
+        case causes.MEMORY if dtype_of(compression) == "float32":
             return {"compression": f"{compression}+int8".removeprefix("none+")}
         case causes.FIXED if stack["threads"] != 1:
             return {"threads": 1}
