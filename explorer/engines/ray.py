@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -105,9 +106,7 @@ class RayWorkers:
         try:
             if self._address not in (None, AUTO):
                 reach(str(self._address))
-            # Ray puts the folder that it is started in before all others that its processes import from, and a user's
-            # file there may have the name of any module.
-            with contextlib.chdir(child.HOME):
+            with _at_home():
                 self.ray.init(**options, log_to_driver=False, logging_level="ERROR")
         except OSError as error:
             raise DeviceError(f"no Ray cluster answers at '{self._address}': {str(error).splitlines()[0]}") from error
@@ -206,6 +205,21 @@ class RayWorkers:
             return {"num_cpus": self._threads_of(kind)}
         cores = _cores(self._node_of(device.name)) if device.is_here else 1
         return {"num_cpus": cores, "resources": {f"{RESOURCE}{device.name}": 1}}
+
+
+@contextlib.contextmanager
+def _at_home() -> Iterator[None]:
+    """Be in the explorer's folder, and a program of it, for the time that Ray is started.
+
+    Ray's processes import from the folder that it is started in, and from that of the program which starts it, before
+    all others; and a user's file there may have the name of any module.
+    """
+    arguments, sys.argv = sys.argv, [str(child.HOME / "dlas")]
+    try:
+        with contextlib.chdir(child.HOME):
+            yield
+    finally:
+        sys.argv = arguments
 
 
 def _cores(node: Node) -> int:

@@ -136,3 +136,7 @@ def test_a_file_of_another_task_is_judged_by_the_metric(tmp_path: Path, monkeypa
         assert records[compression]["wrong"] == pytest.approx(expected, abs=0.02)
     assert records["weight_pruning"]["removed_weights"] == pytest.approx(0.6, abs=1e-3)
     assert records["weight_pruning"]["wrong"] > expected
+    number = next(each for each, c in events.configurations.items() if c.compression == "int8")
+    assert explorer.bundle(number, tmp_path / "bundle", tmp_path / "w").stack["model"] == axes["model"]
+    with explorer.open(tmp_path / "w") as study:
+        assert study.best(metric_bound=expected + 0.02).stack is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ def test_own_code_changes_neither_its_own_results_nor_those_of_others(
 ) -> None:
     if where.engine == "ray":
         pytest.importorskip("ray", reason="needs Ray: pip install 'dlas-explorer[ray]'")
+        monkeypatch.setattr(sys, "argv", [str(tmp_path / "study.py")])  # a program of the user's own, beside the files
+        monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "size.txt").write_text("16")
     (tmp_path / "parts" / "trained.txt").touch()
