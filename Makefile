@@ -7,7 +7,8 @@ INSTALLED := $(VENV)/.installed
 # tests in their order, and one that is done takes half of what the other has left; fixtures that take long are made once
 # for both (`Once` in tests/conftest.py).
 # The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# Threads that wait for one another (PASSIVE) leave their core to the other process.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast test-all check lint bench clean
@@ -31,7 +32,7 @@ test: install ## run the tests
 test-fast: install ## run the tests that take seconds
 	$(PYTEST) -m "not slow and not nightly"
 
-test-all: install ## run every test, the nightly ones too, on ten times as many drawn cases
+test-all: install ## run every test, the nightly ones too, on twenty times as many drawn cases
 	HYPOTHESIS_PROFILE=nightly $(PYTEST)
 
 lint: install ## ruff, mypy and the order of packages

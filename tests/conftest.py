@@ -23,8 +23,8 @@ Made = TypeVar("Made")
 # A shell's job in the background ignores Ctrl-C, and so would the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# `make test-all` draws ten times as many cases as `make test`; HYPOTHESIS_PROFILE names one of the two.
-settings.register_profile("quick", max_examples=50, deadline=None)
+# `make test-all` draws twenty times as many cases as `make test`; HYPOTHESIS_PROFILE names one of the two.
+settings.register_profile("quick", max_examples=25, deadline=None)
 settings.register_profile("nightly", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

@@ -41,7 +41,14 @@ AFTER_FORKS = ("jemalloc_bg_thd",)  # threads of libraries that start them again
 # Library → modules to import, beside those of the stages that run in its workers.
 IMPORTED: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch", "torchvision", "sklearn.datasets", "onnx", "onnxscript", "torch.onnx"),
-    "tvm": ("tvm", "tvm.rpc.server", "tvm.rpc.tracker", "explorer.line.rpc", "dlas_ops.compiler"),
+    "tvm": (
+        "tvm",
+        "tvm.rpc.server",
+        "tvm.rpc.tracker",
+        "tvm.relax.frontend.onnx",
+        "explorer.line.rpc",
+        "dlas_ops.compiler",
+    ),
 }
 
 
@@ -129,6 +136,15 @@ def start(
     return cast("subprocess.Popen[bytes]", forked)
 
 
+def imported(path: Path) -> subprocess.CompletedProcess[str]:
+    """Import a network into TVM as `explorer.line.training.checks.imported` does, in a forked process."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "errors")
+        process = start("dlas_ops.onnx.importable", str(path), log=log, environment={})
+        output, _ = process.communicate()
+        return subprocess.CompletedProcess([], process.returncode, output.decode(), log.read_text())
+
+
 def running(module: str) -> list[psutil.Process]:
     """Return the processes of `module` that this one had forked and that have not ended."""
     return [psutil.Process(forked.pid) for each, forked in _STARTED if each == module and forked.poll() is None]
@@ -170,7 +186,9 @@ def _import(library: str) -> None:
     if library == "torch":
         import torch
 
-        from explorer.line.training import onnx_export
+        from explorer.line.training import checks, onnx_export
+
+        checks.imported = imported
 
         sys.modules["tqdm"].tqdm.monitor_interval = 0  # it would start a thread
 

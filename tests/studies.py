@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,13 @@ def write_space(
 def write_small(folder: Path) -> Path:
     """Write the space `small.toml`, of 4 configurations on which little time is spent, and return its path."""
     return write_space(folder, "small", (SMALL,), ("gemm",))
+
+
+def trained(workspace: Path, into: Path) -> Path:
+    """Return a workspace `into` with the networks of another one, trained and compressed, and nothing on record."""
+    for stage in ("data", "train", "compress"):
+        shutil.copytree(workspace / "artifacts" / stage, into / "artifacts" / stage)
+    return into
 
 
 def run(path: Path, workspace: Path, events: Events, trials: int | None = None) -> search.Summary:

@@ -20,7 +20,7 @@ from explorer.line.training import accounting, checks
 from explorer.line.training.losses import Loss
 from explorer.line.training.onnx_export import export
 from explorer.processes.pool import Worker
-from tests import own_networks
+from tests import forks, own_networks
 from tests.contract.networks import compiled_outputs, error_of, exported, settle
 from tests.own_networks import CLASSES, SHAPE
 from tests.torch_stages import onnx_outputs
@@ -151,6 +151,12 @@ def test_weights_that_are_read_only_to_compute_others_stay_and_are_told_of() -> 
         compressor("weight_pruning")(network("template"), 0.5, EXAMPLE, untrained)
 
 
+@pytest.fixture
+def _forked_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import into TVM in a forked process; tests/explorer/line/training/test_checks.py starts one as a user's does."""
+    monkeypatch.setattr(checks, "imported", forks.imported)
+
+
 REFUSED = {
     "tuple_in_training": r"gives a tuple instead of logits, \(N, 10\), while it trains",
     "branch_on_values": r"depends on the values in a tensor in .*own_networks.py, line \d+: .*images.max\(\) > 9",
@@ -165,6 +171,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.usefixtures("_forked_import")
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_network_that_cannot_come_down_the_line_is_refused_before_it_is_trained(name: str) -> None:
     model, state = getattr(own_networks, name)(), torch.get_rng_state()
@@ -176,6 +183,7 @@ def test_a_network_that_cannot_come_down_the_line_is_refused_before_it_is_traine
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_import")
 @pytest.mark.parametrize("name", ["recurrent", "volume", "template"])
 def test_one_that_can_is_not(name: str) -> None:
     model = getattr(own_networks, name)()

@@ -26,6 +26,7 @@ from dlas_ops.processor import half
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
@@ -191,8 +192,7 @@ def test_converts_in_vectors(algorithm: str) -> None:
 
 
 @pytest.mark.skipif(not emulated.available(), reason="needs gcc-aarch64-linux-gnu and qemu-user-static (Debian)")
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("mcpu", ["cortex-a72", "neoverse-n1"])
+@pytest.mark.parametrize(("algorithm", "mcpu"), crossed(ALGORITHMS, ["cortex-a72", "neoverse-n1"]))
 def test_arm_is_right(mcpu: str, algorithm: str, tmp_path: Path) -> None:
     """Only the second computes in float16."""
     target = named(mcpu)

@@ -15,6 +15,7 @@ import dlas_ops
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.qdq import Layer, Network, Scale
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
@@ -120,9 +121,9 @@ def test_every_instruction_is_exact(mcpu: str) -> None:
         pytest.skip(f"this processor has no {flag}: the programs were built and read, not run")
 
 
-@pytest.mark.parametrize(("mcpu", "instruction"), [("neoverse-n1", "sdot"), ("cortex-a72", "mla")])
-@pytest.mark.parametrize("kind", CONVS)
-def test_arm_is_exact(kind: str, mcpu: str, instruction: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "arm"), crossed(CONVS, [("neoverse-n1", "sdot"), ("cortex-a72", "mla")]))
+def test_arm_is_exact(kind: str, arm: tuple[str, str], tmp_path: Path) -> None:
+    mcpu, instruction = arm
     target = named(mcpu, cores=4)
     case = Case(CONVS[kind])
     lowered = dlas_ops.lower(case.model, target, algorithm="direct", dtype="int8")
@@ -186,8 +187,7 @@ def operator_network(case: str) -> tuple[onnx.ModelProto, networks.Array, float]
     return network.model(networks.shape_of(conv), "o_dq"), source.real(integers), quantum
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("case", OPERATORS)
+@pytest.mark.parametrize(("case", "algorithm"), crossed(OPERATORS, ALGORITHMS))
 def test_operators_agree_with_onnx(case: str, algorithm: str) -> None:
     check(*operator_network(case), algorithm)
 

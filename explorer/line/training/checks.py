@@ -160,12 +160,17 @@ def _first_difference(
     return ""
 
 
-def _wrong_import(model: nn.Module, path: Path) -> str | None:
+def imported(path: Path) -> subprocess.CompletedProcess[str]:
+    """Return the ended process that imported the network at `path` into TVM; its output is `importable`'s."""
     # A file in the folder that this process works in may have the name of any module: -P keeps Python out of it.
     command = [sys.executable, "-P", "-m", "dlas_ops.onnx.importable", str(path)]
     known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(HOME), os.environ.get("PYTHONPATH"))))}
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=known)
+
+
+def _wrong_import(model: nn.Module, path: Path) -> str | None:
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=known)
+        ended = imported(path)
     except subprocess.TimeoutExpired:
         return f"takes TVM's importer more than {SECONDS:g} s"
     if ended.returncode:

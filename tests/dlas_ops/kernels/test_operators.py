@@ -14,6 +14,7 @@ import dlas_ops
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS
 
@@ -26,8 +27,7 @@ def check(network: onnx.ModelProto, algorithm: str) -> None:
     networks.assert_close(actual, networks.run_onnxruntime(network, data), 1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "algorithm"), crossed(CASES, ALGORITHMS))
 def test_agrees_with_onnxruntime(case: str, algorithm: str) -> None:
     check(after_convolution(*CASES[case]), algorithm)
 

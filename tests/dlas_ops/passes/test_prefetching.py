@@ -17,6 +17,7 @@ from dlas_ops.passes.prefetching import prefetched
 from dlas_ops.processor.targets import describe
 from dlas_ops.schedule.tunables import Choice
 from tests.dlas_ops import assembly
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.tensor_programs import program, scheduled
 
@@ -145,14 +146,20 @@ def number(expression: Expr, names: dict[Var, str]) -> str:
 
 
 # One target of each width of vectors; the tiles fit the registers of all.
-@pytest.mark.parametrize("mcpu", ["x86-64-v2", "x86-64-v3", "znver4"])
-@pytest.mark.parametrize("unroll", [1, 4])
-@pytest.mark.parametrize("outer", ["channels", "points"])
-@pytest.mark.parametrize(("size", "tile"), [(8, (4, 2, 1)), (8, (8, 1, 1)), (8, (1, 2, 4)), (4, (4, 1, 2))])
-@pytest.mark.parametrize("algorithm", ["direct", "gemm", "spatial_pack"])
+@pytest.mark.parametrize(
+    ("algorithm", "tiled", "outer", "unroll", "mcpu"),
+    crossed(
+        ["direct", "gemm", "spatial_pack"],
+        [(8, (4, 2, 1)), (8, (8, 1, 1)), (8, (1, 2, 4)), (4, (4, 1, 2))],
+        ["channels", "points"],
+        [1, 4],
+        ["x86-64-v2", "x86-64-v3", "znver4"],
+    ),
+)
 def test_blocks_of_weights_are_asked_for_while_the_one_before_is_read(
-    algorithm: str, size: int, tile: tuple[int, int, int], outer: str, unroll: int, mcpu: str
+    algorithm: str, tiled: tuple[int, tuple[int, int, int]], outer: str, unroll: int, mcpu: str
 ) -> None:
+    size, tile = tiled
     conv = replace(CONV, in_channels=32, height=size, width=size)
     choice = {"tile": tile, "outer": outer, "unroll": unroll, "prefetch": "block"}
     asked, read, count = asked_and_read(mcpu, algorithm, conv, choice)

@@ -14,6 +14,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.onnx.batching import with_batch
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack"]
 
@@ -43,11 +44,11 @@ def dense_block(first: int, growth: int, layers: int, independent: bool = False)
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("independent", [False, True])
-@pytest.mark.parametrize(("first", "growth"), [(64, 32), (48, 16), (21, 10)])
-def test_agrees_with_onnxruntime(algorithm: str, independent: bool, first: int, growth: int) -> None:
-    model, data = dense_block(first, growth, 4, independent), networks.random((1, 3, 5, 5))
+@pytest.mark.parametrize(
+    ("channels", "independent", "algorithm"), crossed([(64, 32), (48, 16), (21, 10)], [False, True], ALGORITHMS)
+)
+def test_agrees_with_onnxruntime(channels: tuple[int, int], independent: bool, algorithm: str) -> None:
+    model, data = dense_block(*channels, 4, independent), networks.random((1, 3, 5, 5))
     compiled = dlas_ops.compile(model, networks.target(), algorithm=algorithm)
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data))
 

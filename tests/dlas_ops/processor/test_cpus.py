@@ -15,6 +15,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.named_targets import named
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
@@ -62,8 +63,7 @@ def test_knows_small_arithmetic(fields: dict[str, str], dot: str, half: bool, ha
     assert (cpu.dot, cpu.half, cpu.half_loads) == (dot, half, half_loads)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("mcpu", ["x86-64-v3", "x86-64-v2"])
+@pytest.mark.parametrize(("algorithm", "mcpu"), crossed(ALGORITHMS, ["x86-64-v3", "x86-64-v2"]))
 def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     if networks.NEEDED[mcpu] not in networks.x86_flags():
         pytest.skip(f"this processor has no {networks.NEEDED[mcpu]}")
@@ -76,8 +76,7 @@ def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
 
 
 @pytest.mark.skipif(not emulated.available(), reason="needs gcc-aarch64-linux-gnu and qemu-user-static (Debian)")
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("mcpu", ["cortex-a72", "neoverse-n1"])
+@pytest.mark.parametrize(("algorithm", "mcpu"), crossed(ALGORITHMS, ["cortex-a72", "neoverse-n1"]))
 def test_arm_is_right(mcpu: str, algorithm: str, tmp_path: Path) -> None:
     target = named(mcpu, cores=4)
     for conv in CONVS:

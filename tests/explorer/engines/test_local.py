@@ -103,17 +103,15 @@ def test_a_single_gpu_is_nobodys_in_particular(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_a_study_with_several_jobs_is_that_of_one(tmp_path: Path) -> None:
-    path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("gemm",))
-    frames = []
-    for jobs in (1, 3):
-        summary = explorer.run(path, tmp_path / f"{jobs}", jobs=jobs, observer=studies.Events())
-        assert (summary.complete, summary.failed) == (4, 0)
-        frames.append(explorer.frame(tmp_path / f"{jobs}").set_index("configuration_id").sort_index())
-        counted = {each.stage: each.distinct for each in explorer.count(path)}
-        executed = studies.executions(tmp_path / f"{jobs}")
-        assert executed.pop("measure") >= 2 * counted["measure"]
-        assert executed == {stage: times for stage, times in counted.items() if stage != "measure"} | {"control": 1}
+def test_a_study_with_several_jobs_is_that_of_any_number(undisturbed: Path, tmp_path: Path) -> None:
+    path, workspaces = undisturbed / "small.toml", (undisturbed / "workspace", tmp_path)
+    summary = explorer.run(path, tmp_path, jobs=3, observer=studies.Events())
+    assert (summary.complete, summary.failed) == (4, 0)
+    counted = {each.stage: each.distinct for each in explorer.count(path)}
+    executed = studies.executions(tmp_path)
+    assert executed.pop("measure") >= 2 * counted["measure"]
+    assert executed == {stage: times for stage, times in counted.items() if stage != "measure"} | {"control": 1}
+    frames = [explorer.frame(workspace).set_index("configuration_id").sort_index() for workspace in workspaces]
     same = ["size_bytes", "macs", "train_key", "compress_key", "build_key", "measure_key"]
     assert frames[0][same].equals(frames[1][same])
 

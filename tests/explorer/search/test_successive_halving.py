@@ -174,7 +174,7 @@ def finished(number: int, budget: int, latency: float, spread: float = 0.0) -> F
     return Finished(number, configuration, {"accuracy": 0.9, **values})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_the_ladder_counts_what_a_look_at_all_trials_finds(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -15,6 +15,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.winograd_transforms import POINTS
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.reference_checks import check
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, conv3x3, convolutions
 from tests.dlas_ops.tensor_programs import program, ran, scheduled
@@ -40,7 +41,7 @@ def test_drawn_shapes(m: int, examples: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [16, 64, 512])
+@pytest.mark.parametrize("channels", [16, pytest.param(64, marks=pytest.mark.nightly), 512])
 @pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
 def test_the_error_stays_within_the_stated_bound(
     m: int, bound: float, channels: int, monkeypatch: pytest.MonkeyPatch
@@ -54,11 +55,9 @@ def test_the_error_stays_within_the_stated_bound(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("derived", ["4", "a vector"])
-@pytest.mark.parametrize("channels", [16, 512])
-@pytest.mark.parametrize(("m", "bound"), winograd.ERROR.items())
+@pytest.mark.parametrize(("m", "channels", "derived"), crossed(winograd.ERROR, [16, 512], ["4", "a vector"]))
 def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
-    m: int, bound: float, channels: int, derived: str, monkeypatch: pytest.MonkeyPatch
+    m: int, channels: int, derived: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(m, monkeypatch)
     conv, cpu = conv3x3(channels, 8, 32), describe(networks.target())
@@ -74,7 +73,7 @@ def test_reads_nine_elements_of_a_kernel_and_computes_the_others(
     )
     actual = found.transpose(0, 1, 4, 2, 3).reshape(conv.batch, -1, conv.out_height, conv.out_width)
     expected = reference.conv2d(data, weight, conv)
-    networks.assert_close(actual, np.maximum(expected, 0), bound)
+    networks.assert_close(actual, np.maximum(expected, 0), winograd.ERROR[m])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from onnx import helper
 import dlas_ops
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 
 CHANNELS = 20
 CONSTANTS = {
@@ -57,8 +58,7 @@ def between(nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "spatial_pack"])
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize(("name", "algorithm"), crossed(ACTIVATIONS, ["direct", "spatial_pack"]))
 def test_runs_in_the_convolution(name: str, algorithm: str) -> None:
     model = between(ACTIVATIONS[name])
     lowered = dlas_ops.lower(model, networks.target(), algorithm=algorithm)

@@ -25,6 +25,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.lowering import Lowered
 from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
@@ -138,8 +139,7 @@ def test_many_drawn_shapes(algorithm: str) -> None:
     cases()
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("conv", MAPS)
+@pytest.mark.parametrize(("conv", "algorithm"), crossed(MAPS, ALGORITHMS))
 def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
     check(conv, 0.7, algorithm)
 
@@ -258,8 +258,7 @@ def test_a_saved_network_builds_alike(algorithm: str, tmp_path: Path) -> None:
     networks.assert_close(actual, reference.conv2d(data, weight, LARGE), 1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("mcpu", ["x86-64-v3", "x86-64-v2"])
+@pytest.mark.parametrize(("algorithm", "mcpu"), crossed(ALGORITHMS, ["x86-64-v3", "x86-64-v2"]))
 def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     if networks.NEEDED[mcpu] not in networks.x86_flags():
         pytest.skip(f"this processor has no {networks.NEEDED[mcpu]}")

@@ -20,6 +20,7 @@ from dlas_ops.processor.gpus import describe_gpu
 from dlas_ops.selection.candidates import programs
 from tests.dlas_ops import cuda, opencl
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.kernels.sparse.test_sparse import LARGE, MAPS, SPARSITIES, case, compare, gated, mixed
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.reference_checks import TOLERANCES
@@ -67,8 +68,7 @@ def test_drawn_shapes(algorithm: str, device: str, examples: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("conv", MAPS)
+@pytest.mark.parametrize(("conv", "algorithm"), crossed(MAPS, ALGORITHMS))
 def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
     check(conv, 0.7, algorithm, "pocl" if conv.batch == 1 else "mali")
 

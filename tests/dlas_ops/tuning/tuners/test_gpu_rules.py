@@ -21,6 +21,7 @@ from dlas_ops.processor.targets import describe
 from dlas_ops.tuning.tuners import Decision, generated
 from tests.dlas_ops import cuda, opencl, shapes
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.tensor_programs import program
 from tests.dlas_ops.tuning.tuners.tunable_programs import function_of, inputs_of
 
@@ -60,10 +61,9 @@ def compare(name: str, dtype: str, target: Target, count: int) -> None:
         assert np.abs(found - expected).max() <= ERROR[dtype] * np.abs(expected).max()
 
 
-@pytest.mark.parametrize(("name", "dtype"), SOME)
-@pytest.mark.parametrize("family", ["pocl", "mali"])
-def test_proposed_schedules_compute_what_the_rule_based_one_does(family: str, name: str, dtype: str) -> None:
-    compare(name, dtype, opencl.target(family), 1)
+@pytest.mark.parametrize(("layer", "family"), crossed(SOME, ["mali", "pocl"]))
+def test_proposed_schedules_compute_what_the_rule_based_one_does(layer: tuple[str, str], family: str) -> None:
+    compare(*layer, opencl.target(family), 1)
 
 
 @pytest.mark.nightly

@@ -175,10 +175,11 @@ def test_a_large_difference_is_found_on_a_device_that_is_disturbed_now_and_then(
 @pytest.mark.slow
 @pytest.mark.parametrize("slow_one", ["tuned", "untuned"])
 def test_a_stack_has_the_tuned_library_if_it_is_faster_and_else_shares_the_untuned_ones_measurement(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_one: str
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_one: str
 ) -> None:
     """One of the two libraries is built of schedules that take many times as long, the other one of the rules'."""
-    workspace, events = Workspace(tmp_path / "workspace"), studies.Events()
+    workspace = Workspace(studies.trained(undisturbed / "workspace", tmp_path / "workspace"))
+    events = studies.Events()
     store, run = Store(workspace.artifacts), Engine.run
 
     def tune(self: Engine, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
@@ -198,7 +199,7 @@ def test_a_stack_has_the_tuned_library_if_it_is_faster_and_else_shares_the_untun
     monkeypatch.setattr(Engine, "tune", tune)
     monkeypatch.setattr(Engine, "run", built)
     axes = {"compression": "none", "ratio": None, "threads": 1, "tuning_trials": [0, 4]}
-    path = studies.write_space(tmp_path, models=("resnet18",), algorithms=("direct",), axes=axes)
+    path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("direct",), axes=axes)
     summary = studies.run(path, workspace.root, events)
     assert (summary.complete, summary.failed) == (2, 0), events.outcomes
     found = Records(workspace.url).complete(space.load(path).name)

@@ -141,6 +141,7 @@ def test_the_table_of_layers_shows_the_candidates(selected: Path) -> None:
 
 
 def test_a_study_killed_while_it_selects_goes_on(selected: Path, tmp_path: Path) -> None:
+    studies.trained(selected / "workspace", tmp_path)
     for stage in ("candidates", "select"):
         command = [sys.executable, "-m", "tests.studies", str(selected / "weights.toml"), str(tmp_path), stage, "run"]
         killed = subprocess.run(command, check=False, capture_output=True, text=True)

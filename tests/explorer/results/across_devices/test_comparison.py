@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from explorer.core.errors import ExplorerError
 from explorer.fronts import certainty
@@ -16,6 +16,7 @@ from explorer.space.limits import Limit
 from tests.explorer.frames import complete, failed, frame_of
 from tests.explorer.results.across_devices.drawn import OBJECTIVES, frames
 
+FEWER = settings(max_examples=settings().max_examples // 2)  # each takes 0.2 s
 PRUNED: dict[str, Any] = {"compression": "channel_pruning", "ratio": 0.5, "channel_multiple": "vector"}
 # direct is the fastest on big, gemm on little; the pruned stack ran on big alone, and failed on little.
 FRAME = frame_of(
@@ -85,6 +86,7 @@ def test_others_are_compared_with_if_they_keep_the_limits_and_take_as_many_image
     assert row["standing"] == BEYOND
 
 
+@FEWER
 @given(frames())
 def test_a_front_costs_nothing_at_home_and_no_factor_is_below_1(frame: pd.DataFrame) -> None:
     found = compared(frame).rows
@@ -101,6 +103,7 @@ def test_a_front_costs_nothing_at_home_and_no_factor_is_below_1(frame: pd.DataFr
     assert (found[found["state"] != "complete"]["latency_ms"].isna()).all()
 
 
+@FEWER
 @given(frames())
 def test_every_stack_of_every_front_is_there_once_for_each_device(frame: pd.DataFrame) -> None:
     found = compared(frame)
@@ -147,6 +150,7 @@ def test_without_a_complete_trial_there_is_nothing_to_compare() -> None:
     assert found.as_dict()["stacks"] == []
 
 
+@FEWER
 @given(frames())
 def test_the_comparison_is_json(frame: pd.DataFrame) -> None:
     plain = compared(frame).as_dict()

@@ -18,8 +18,8 @@ from explorer.space.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
-# For what takes long: a tenth of the cases that are drawn elsewhere.
-FEWER = settings(max_examples=settings().max_examples // 10)
+# For what takes long: a fifth of the cases that are drawn elsewhere.
+FEWER = settings(max_examples=settings().max_examples // 5)
 COMPRESSIONS: tuple[dict[str, Any], ...] = (
     {"compression": "none"},
     {"compression": "weight_pruning", "ratio": 0.5},
