@@ -166,6 +166,7 @@ def test_the_stack_has_every_layer_and_plain_values() -> None:
         "compression": "weight_pruning",
         "ratio": 0.5,
         "channel_multiple": None,
+        "max_drop": None,
     }
     assert stack.choices["threads"] == 2
     assert (stack.placed, stack.convolutions, stack.test_images) == (20, 21, 450)
