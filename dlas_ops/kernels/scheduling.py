@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
-from dlas_ops.kernels.operators import depthwise, general, grouped, layout, pooling, product
+from dlas_ops.kernels.operators import attention, depthwise, general, grouped, layout, pooling, product
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
 from dlas_ops.passes import bfloat_products, permutation, vector_math
@@ -39,6 +39,7 @@ _KINDS = {
     "depthwise": Kind(depthwise.schedule, depthwise.tunables),
     "grouped": Kind(grouped.schedule, grouped.tunables),
     "product": Kind(product.schedule, product.tunables),
+    "attention": Kind(attention.schedule),
     "mean": Kind(pooling.schedule_mean),
     "copy": Kind(layout.schedule),
     "scalar_copy": Kind(layout.schedule_scalar),

@@ -99,6 +99,22 @@ def exp(x: Expr) -> Expr:
     return _let(bounded, lambda c: _let(tirx.floor(c * _like(x, LOG2_E) + _like(x, 0.5)), lambda n: scaled(c, n)))
 
 
+def exp_of_negative(x: Expr) -> Expr:
+    """Return e to the power of `x`, which is at most 0, in fewer steps than `exp`; of less than -87 it is that of -87.
+
+    Unlike the functions here that take the place of a call, this one can be called where a program is defined.
+    """
+    bounded = tirx.Max(x, _like(x, -87.0))
+
+    def scaled(c: Expr, whole: Expr) -> Expr:
+        rest = c - whole * _like(x, LN2_HIGH) - whole * _like(x, LN2_LOW)
+        value = _let(rest, lambda r: _horner(EXP, r) * (r * r) + r + _like(x, 1.0))
+        power = tirx.shift_left(tirx.Cast(_dtype(x, "int32"), whole), tirx.const(MANTISSA_BITS, "int32"))
+        return tirx.reinterpret(_dtype(x, "float32"), tirx.reinterpret(_dtype(x, "int32"), value) + power)
+
+    return _let(bounded, lambda c: _let(tirx.floor(c * _like(x, LOG2_E) + _like(x, 0.5)), lambda n: scaled(c, n)))
+
+
 def log(x: Expr) -> Expr:
     """Return the natural logarithm of `x`: that of its power of 2, and a polynomial of its mantissa."""
     least = _like(x, 1.17549435e-38)

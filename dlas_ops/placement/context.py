@@ -19,12 +19,16 @@ from dlas_ops.placement.account import Layer, LayerFields, Precision
 from dlas_ops.placement.graph import Recorder
 from dlas_ops.placement.in_place_concat import Growing
 from dlas_ops.placement.integers import realized
+from dlas_ops.placement.operators import name_of
 from dlas_ops.placement.value import Value, dtype_of, shape_of
 from dlas_ops.processor import bfloat
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.targets import Processor, describe
 
 relax = tvm.relax
+
+# Operators whose result may be the integers that they read, as they are.
+RESTATING = ("relax.quantize", "relax.dequantize", "relax.multiply", "relax.divide")
 
 
 class Context:
@@ -45,7 +49,7 @@ class Context:
     layers : the account of the operators placed so far
     recorder : gathers the layers that an algorithm can be chosen for, and the tensors where layouts meet
     growing : the concatenations that grow in place
-    line_of : call of the network that runs by the general schedule → position of its line in the account
+    line_of : call of the network that another operator may take in → position of its line in the account
     taken_in : positions of such lines whose operators another one took in
     layer_of : constant of packed weights → position of its layer in the account
     """
@@ -69,6 +73,7 @@ class Context:
         self._names = names
         self._realized: dict[Expr, Value] = {}
         self._made: dict[Expr, Expr] | None = None
+        self._readers: dict[Expr, int] | None = None
         self._conversions: dict[tuple[Expr, int], Var] = {}
         self._packed: list[Expr] = []  # the weights of the layer being placed
         self._nonzeros = 0  # of these, as the network has them
@@ -87,6 +92,13 @@ class Context:
             self._made = {binding.var: binding.value for block in blocks for binding in block.bindings}
         return self._made.get(variable) if isinstance(variable, relax.Var) else None
 
+    def readers(self, variable: Expr) -> int:
+        """Return how many operators of the network read `variable`."""
+        if self._readers is None:
+            chains = [relax.analysis.udchain(block) for block in self.module["main"].body.blocks]
+            self._readers = {read: len(users) for chain in chains for read, users in chain.items()}
+        return self._readers.get(variable, 0)
+
     def value(self, expression: Expr) -> Value:
         """Return the value of an argument in the dtype that the network declares."""
         held = self.held(expression)
@@ -98,6 +110,18 @@ class Context:
         if expression not in self._realized:
             self._realized[expression] = realized(self.emit, held, dtype_of(expression))
         return self._realized[expression]
+
+    def first(self, expression: Expr) -> Expr:
+        """Return the first variable of the network that holds the same integers as `expression`; itself without any.
+
+        Between the two, operators only say otherwise which reals the integers stand for.
+        """
+        held, earlier = self.held(expression), expression
+        while held.quantization and name_of(self.bound.get(earlier)) in RESTATING:
+            earlier = self.bound[earlier].args[0]
+            if self.held(earlier).expression.same_as(held.expression):
+                expression = earlier
+        return expression
 
     def rewritten(self, expression: Expr) -> Expr:
         """Return `expression` over plain tensors."""

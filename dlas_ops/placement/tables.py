@@ -7,6 +7,7 @@ Operators between a dequantize operator and the next quantize operator that read
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import erf
 
 import numpy as np
@@ -86,6 +87,9 @@ def look_up(context: Context, table: Table, wanted: Quantization, dtype: str) ->
     source, (lowest, highest) = table.source, LIMITS[dtype]
     quotients = np.rint(table.entries / np.float32(wanted.scale.item()))
     entries = np.clip(quotients + wanted.zero.item(), lowest, highest).astype(dtype)
+    if dtype == source.dtype and np.array_equal(entries, np.arange(lowest, highest + 1)):
+        # A product with a number, say, of which the scale alone has its share.
+        return replace(source, quantization=wanted, table=Table(source, entries))
     least = LIMITS[source.dtype][0]
     integers = context.builder.emit_te(
         lambda x, values: quantize.look_up(x, values, least), source.expression, relax.const(entries),
@@ -124,7 +128,12 @@ def _reals(value: Value) -> Reals | None:
     if isinstance(value.expression, tirx.IntImm | tirx.FloatImm):
         return np.asarray(value.expression.value, np.float64)
     if array is not None:
-        return array.reshape(()).astype(np.float64) if held is None and array.size == 1 else None
+        if array.size != 1:
+            return None
+        number = array.reshape(())
+        if held is not None:
+            number = (number.astype(np.int32) - held.zero.reshape(())).astype(np.float32) * held.scale.reshape(())
+        return np.asarray(number, np.float64)
     if held is None:
         return value.table.entries.astype(np.float64) if value.table else None
     if _source(value) is None:

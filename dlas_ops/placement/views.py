@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Call, Expr, Shape, Tensor
@@ -34,17 +35,24 @@ class View:
         return data
 
 
-def view_of(expression: Expr, bound: Mapping[Expr, Expr], scales: bool = True) -> View:
+def view_of(
+    expression: Expr,
+    bound: Mapping[Expr, Expr],
+    scales: bool = True,
+    first: Callable[[Expr], Expr] = lambda expression: expression,
+) -> View:
     """Return how `expression` is made of the tensor that its operators begin with, itself if they do more.
 
     Parameters
     ----------
     bound : variable of the network → what is bound to it
     scales : whether a product with a number is such an operator
+    first : variable → the first one that holds the same tensor
     """
     steps: list[Step] = []
+    expression = first(expression)
     while step := _step(bound.get(expression), shape_of(expression), bound, scales):
-        expression, made = step
+        expression, made = first(step[0]), step[1]
         steps.insert(0, made)
     return View(expression, tuple(steps))
 
@@ -63,10 +71,10 @@ def _step(call: Expr | None, shape: Shape, bound: Mapping[Expr, Expr], scales: b
         return source, lambda x: topi.transpose(x, axes)
     if name == "relax.strided_slice":
         return _slice(call, shape)
-    if scales and name == "relax.multiply" and not shape_of(call.args[1]):
+    if scales and name == "relax.multiply" and prod(shape_of(call.args[1])) == 1 and shape_of(source) == shape:
         factor = getattr(call.args[1], "value", None)
         if factor is not None:
-            number = float(factor.numpy())
+            number = float(factor.numpy().item())
             return source, lambda x: te.compute(x.shape, lambda *i: x(*i).astype("float32") * number, name="scaled")
     return None
 

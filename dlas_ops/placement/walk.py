@@ -12,6 +12,7 @@ from dlas_ops.onnx.names import WeightNames
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.operators import ELEMENTWISE, GENERAL, Operator, name_of
 from dlas_ops.placement.rules import (
+    attention,
     concatenations,
     constants,
     convolutions,
@@ -58,11 +59,14 @@ RULES: tuple[Rule, ...] = (
     quantized.mean,
     quantized.concat,
     quantized.reshape,
+    quantized.moved,
+    quantized.part,
     # on constants, while compiling
     constants.folded,
     # on floats, in the layout that the convolutions want
     convolutions.conv,
     transposed.conv,
+    attention.fused,
     dense.matmul,
     pooling.max_pool2d,
     pooling.avg_pool2d,

@@ -44,13 +44,22 @@ def register_tile(height: int, width: int, vectors: int, batch: int, cpu: Cpu) -
     per channel vector and one broadcast per point), of the latency that too few sums leave uncovered and of the
     weights' way from the L2 cache, then the points computed beyond the edge and the idle cores of the last round.
     """
+    return _best(height, width, vectors, batch, cpu)[0]
+
+
+def cycles(height: int, width: int, vectors: int, batch: int, cpu: Cpu) -> float:
+    """Return what the model of `register_tile` counts for its tile, per step of the reduction."""
+    return _best(height, width, vectors, batch, cpu)[1]
+
+
+def _best(height: int, width: int, vectors: int, batch: int, cpu: Cpu) -> tuple[Tile, float]:
     best, best_cost = Tile(1, 1, 1), float("inf")
     for tile in _candidates(height, width, vectors, cpu):
         cost = _cycles(tile, cpu) * _rounds(tile, height, width, vectors, batch, cpu)
         # Of equals the one that loads its weights for the most points: they may come from beyond the L2 cache.
         if (cost, -tile.points) < (best_cost, -best.points):
             best, best_cost = tile, cost
-    return best
+    return best, best_cost
 
 
 def _candidates(height: int, width: int, vectors: int, cpu: Cpu) -> list[Tile]:

@@ -107,6 +107,16 @@ CASES: dict[str, dict[str, Case]] = {
         "`matmul` of activations": Case(
             [helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), node("MatMul", ["x", "t"])], {}, TOKENS
         ),
+        "`scaled_dot_product_attention`": Case(
+            [
+                helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+                helper.make_node("MatMul", ["x", "t"], ["scores"]),
+                helper.make_node("Softmax", ["scores"], ["shares"], axis=-1),
+                node("MatMul", ["shares", "x"]),
+            ],
+            {},
+            TOKENS,
+        ),
     },
     "Activations": {
         "`ReLU`, `ReLU6`, `Hardtanh`": Case(

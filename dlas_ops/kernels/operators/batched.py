@@ -28,12 +28,12 @@ def compute(one: Tensor, other: Tensor, processor: Processor) -> Tensor:
         column = o * lanes + v
         if columns % lanes:  # the last one is repeated: what is summed of those beyond it is dropped
             column = tirx.min(column, columns - 1)
-        return other[*_at(n, batch, other_batch), k, column].astype("float32")
+        return other[*at(n, batch, other_batch), k, column].astype("float32")
 
     panels = te.compute((images, blocks, inputs, lanes), packed, name=PANELS)
 
     def element(n: Expr, r: Expr, k: Expr) -> Expr:
-        return one[*_at(n, batch, one_batch), r, k]
+        return one[*at(n, batch, one_batch), r, k]
 
     def panel(n: Expr, o: Expr, k: Expr, v: Expr, value: Sequence[Expr]) -> Expr:
         return panels[n, o, k, v]
@@ -54,7 +54,7 @@ def broadcast(one: Sequence[int], other: Sequence[int]) -> list[int]:
     return [max(pair) for pair in zip(*filled, strict=True)]
 
 
-def _at(n: Expr, batch: Sequence[int], own: Sequence[int]) -> list[Expr]:
+def at(n: Expr, batch: Sequence[int], own: Sequence[int]) -> list[Expr]:
     """Return where in a tensor of leading axes `own` the image `n` of `batch` is."""
     index = product.unraveled(n, batch)[len(batch) - len(own) :]
     return [each if size > 1 else tirx.const(0, "int32") for each, size in zip(index, own, strict=True)]

@@ -112,7 +112,7 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     read, apart = sources(sch, block), _is_apart(sch, block, cpu)
     epilogue = Epilogue.apart(sch, block) if apart else Epilogue(sch, block)
     for each in epilogue.blocks if not apart else ():
-        _in_rows(sch, block, each)
+        in_rows(sch, block, each)
     n, b, h, w, c, k, *value = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
     points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu, choice, value, epilogue)
@@ -169,7 +169,7 @@ def _is_apart(sch: Schedule, block: SBlock, cpu: Cpu) -> bool:
     return before[-1] % cpu.lanes() != 0 or after[-1] != before[-1] or prod(after) != prod(before)
 
 
-def _in_rows(sch: Schedule, block: SBlock, epilogue: SBlock) -> None:
+def in_rows(sch: Schedule, block: SBlock, epilogue: SBlock) -> None:
     """Run `epilogue` over image, row and column, as `block` sums them."""
     images = extents(sch, block)[0]
     leading = extents(sch, epilogue)[:-1]

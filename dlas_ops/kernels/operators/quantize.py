@@ -75,14 +75,18 @@ def real(integer: Expr, offset: Expr, scale: Expr) -> Expr:
 
 
 def _rounded(value: Expr, dtype: str, zero: Expr, low: Expr, high: Expr) -> Expr:
+    return (rounded(value, low, high) + zero).astype(dtype)
+
+
+def rounded(value: Expr, low: Expr, high: Expr) -> Expr:
+    """Return the nearest 32-bit integer to `value`, a half to the even one, between whole `low` and `high`."""
     # The bounds are whole numbers, so that they can be applied before rounding, where no float is out of range yet.
     bounded = tirx.min(tirx.max(value, low), high)
-    # The nearest integer, a half to the even one.
     target = tvm.target.Target.current()
     if target is not None and str(target.kind.name) != "llvm":
-        return (tirx.nearbyint(bounded).astype("int32") + zero).astype(dtype)
+        return tirx.nearbyint(bounded).astype("int32")
     # One instruction on a CPU, unlike tirx.nearbyint and a cast.
-    return (tirx.call_llvm_pure_intrin("int32", "llvm.lrint", bounded) + zero).astype(dtype)
+    return tirx.call_llvm_pure_intrin("int32", "llvm.lrint", bounded)
 
 
 def _at(values: Tensor, index: tuple[Expr, ...]) -> Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Unpack
@@ -10,11 +11,12 @@ import numpy as np
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Array, Call, Expr, Shape, Tensor
-from dlas_ops.kernels.operators import batched, dense
+from dlas_ops.kernels.operators import batched, dense, quantize
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.placement.account import Precision
 from dlas_ops.placement.context import Context
+from dlas_ops.placement.integers import eight_bits, known
 from dlas_ops.placement.rules.rule import places
 from dlas_ops.placement.value import Value
 from dlas_ops.placement.views import View, view_of
@@ -142,20 +144,52 @@ def _from_the_left(context: Context, call: Call, weight: Array, shape: Shape) ->
 
 def _batched(context: Context, call: Call, shape: Shape) -> Value | None:
     """Run the products of two activations, which may be one tensor's parts."""
-    views, values, inputs = zip(*(_operand(context, argument) for argument in call.args), strict=True)
+    operands = [operand_of(context, argument) for argument in call.args]
+    inputs = [operand.shape for operand in operands]
     if min(len(input) for input in inputs) < 2:
         return None
-    sources = [context.plain(value) for value in values]
-    distinct = list(dict.fromkeys(sources))
+    arguments = list(dict.fromkeys(argument for operand in operands for argument in operand.arguments))
 
     def compute(*tensors: Tensor) -> Tensor:
-        held = [tensors[distinct.index(source)] for source in sources]
-        one, other = (view(x) if view else x for view, x in zip(views, held, strict=True))
+        one, other = (operand([tensors[arguments.index(each)] for each in operand.arguments]) for operand in operands)
         return batched.compute(one, other, context.cpu)
 
-    result = context.emit(compute, *distinct, name="matmul")
+    result = context.emit(compute, *arguments, name="matmul")
+    context.line_of[call] = len(context.layers)
     context.account("matmul", inputs[0], (), shape, ran=str(Asked(ALGORITHM)), macs=prod(shape) * inputs[0][-1])
     return context.computed(result, shape)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a product of activations reads, a tensor of `shape`: `arguments` of its program, and how they become floats.
+
+    The first argument is the tensor that it is a `view` of; the zero point and the scale follow if that is of integers.
+    """
+
+    arguments: tuple[Expr, ...]
+    shape: Shape
+    view: View | None
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return the floats, `tensors` being the arguments."""
+        held = self.view(tensors[0]) if self.view else tensors[0]
+        if len(tensors) == 1:
+            return held
+        zero, scale = (each(0) for each in tensors[1:])
+        return tvm.te.compute(held.shape, lambda *i: quantize.real(held(*i), zero, scale), name="real")
+
+
+def operand_of(context: Context, argument: Expr) -> Operand:
+    """Return how a product of activations reads `argument`; integers are read as they are, however they were moved."""
+    value = context.held(argument)
+    if not eight_bits(value) or value.constant is not None:
+        view, value, shape = _operand(context, argument)
+        return Operand((context.plain(value),), shape, view)
+    view = view_of(argument, context.bound, scales=False, first=context.first)
+    source, stated = context.plain(context.held(view.base)), known(value)
+    numbers = (relax.const(stated.zero.reshape(1)), relax.const(stated.scale.reshape(1)))
+    return Operand((source, *numbers), value.shape, view if view.steps else None)
 
 
 def _operand(context: Context, argument: Expr) -> tuple[View | None, Value, Shape]:

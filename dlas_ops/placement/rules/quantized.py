@@ -20,7 +20,7 @@ from dlas_ops.placement.context import Context
 from dlas_ops.placement.graph import Problem
 from dlas_ops.placement.in_place_concat import parts_of
 from dlas_ops.placement.integers import eight_bits, known, operand
-from dlas_ops.placement.operators import extremum
+from dlas_ops.placement.operators import extremum, name_of
 from dlas_ops.placement.rules import dense
 from dlas_ops.placement.rules.convolutions import CHANNELS_SECOND, OPERATORS, account, convolution_of, convolved
 from dlas_ops.placement.rules.pooling import is_even, is_over_maps, window_of
@@ -134,7 +134,7 @@ def matmul(context: Context, call: Call, shape: Shape) -> Value | None:
     return replace(sums, quantization=Quantization(np.broadcast_to(scale, offset.shape), offset))
 
 
-@places("relax.reshape", "relax.expand_dims", "relax.permute_dims")
+@places("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.permute_dims")
 def reshape(context: Context, call: Call, shape: Shape) -> Value | None:
     """Reshape or transpose quantized constants, and reshape tensors of one scale."""
     value = context.held(call.args[0])
@@ -150,6 +150,28 @@ def reshape(context: Context, call: Call, shape: Shape) -> Value | None:
     if not held.per_tensor or call.op.name == "relax.permute_dims":
         return None
     return Value(context.builder.emit(relax.op.reshape(context.plain(value), shape)), shape, 0, held)
+
+
+@places("relax.permute_dims", "relax.strided_slice")
+def moved(context: Context, call: Call, shape: Shape) -> Value | None:
+    """Reorder or cut tensors of 8-bit integers that are in no blocks as they are."""
+    value = context.held(call.args[0])
+    if not eight_bits(value) or value.constant is not None or value.block:
+        return None
+    made = relax.Call(call.op, [value.expression, *call.args[1:]], call.attrs, call.ty_args)
+    return Value(context.builder.emit(made), shape, 0, value.quantization)
+
+
+@places("TupleGetItem")
+def part(context: Context, item: Expr, shape: Shape) -> Value | None:
+    """Cut a part of a split out of a tensor of 8-bit integers."""
+    split: Call = context.made(item.tuple_value)
+    if name_of(split) != "relax.split" or not eight_bits(value := context.held(split.args[0])):
+        return None
+    axis = int(split.attrs.axis) % len(shape)
+    begin = sum([int(field.shape[axis]) for field in split.ty.fields[: int(item.index)]])
+    cut = relax.op.strided_slice(context.plain(value), [axis], [begin], [begin + shape[axis]])
+    return Value(context.builder.emit(cut), shape, 0, value.quantization)
 
 
 def _axes(transposition: Call) -> list[int]:

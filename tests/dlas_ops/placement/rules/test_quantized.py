@@ -218,3 +218,21 @@ def test_a_tensor_of_one_scale_is_reshaped_and_not_transposed() -> None:
     case = Case()
     data = case.argument((1, 16), 0, "uint8", quantization=SCALED)
     case.is_left(quantized.reshape, relax.op.permute_dims(data))
+
+
+def test_integers_in_no_blocks_are_moved_as_they_are() -> None:
+    case = Case("direct")
+    data = case.argument((2, 6, 4), 0, "uint8", quantization=SCALED)
+    value = case.becomes(
+        quantized.moved,
+        relax.op.permute_dims(data, [0, 2, 1]),
+        lambda builder, x: builder.emit(relax.op.permute_dims(x, [0, 2, 1])),
+    )
+    assert (value.shape, value.quantization) == ((2, 4, 6), SCALED)
+
+
+def test_integers_in_blocks_are_moved_as_floats() -> None:
+    """A norm over channels may follow, which runs in blocks of floats."""
+    case = Case("direct")
+    data = case.argument(SHAPE, 16, "uint8", quantization=SCALED)
+    case.is_left(quantized.moved, relax.op.permute_dims(data, [0, 2, 3, 1]))
