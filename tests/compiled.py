@@ -1,4 +1,4 @@
-"""An exported network and images → what the library compiled from it computes; for a worker that holds TVM."""
+"""An exported network → its account, and what the library compiled from it computes; for a worker that holds TVM."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str
     logits = in_batches(lambda own: machine["main"](tvm.runtime.tensor(own)).numpy(), images, batch)
     np.save(Path(folder) / f"{format}.npy", logits)
     return sorted({f"{layer.ran} {layer.dtype}" for layer in compiled.layers if layer.operator.endswith("conv2d")})
+
+
+def account(folder: str, algorithm: str, format: str, dtype: str) -> list[dict[str, object]]:
+    """Return the account of network.onnx in `folder`, layer by layer; int8 is calibrated on images.npy."""
+    network = onnx.load(Path(folder) / "network.onnx")
+    images = np.load(Path(folder) / "images.npy") if dtype == "int8" else None
+    target = tvm.target.Target(native_target())
+    lowered = dlas_ops.lower(network, target, algorithm=algorithm, format=format, dtype=dtype, calibration=images)
+    return [layer.to_json() for layer in lowered.layers]

@@ -380,6 +380,38 @@ sys.exit(torch.equal(layer.weight, expected))
     assert run(script).returncode == 0
 
 
+@pytest.mark.nightly
+def test_torch_pruning_still_does_not_know_some_norms_nor_maps_of_one_channel() -> None:
+    """`explorer.compression._dependencies`: torch-pruning 1.6.1, beside which it registers norms and drops edges."""
+    script = """
+import sys, torch, torch_pruning
+from torch import nn
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wide, self.map = nn.Conv2d(1, 8, 1), nn.Conv2d(1, 1, 1)
+    def forward(self, images):
+        return self.wide(images) * self.map(images)
+
+def narrowed(model, layer, example):
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example, verbose=False)
+    group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, [0])
+    group.prune()
+    return group
+
+norms = [nn.RMSNorm(8), nn.InstanceNorm1d(8, affine=True, track_running_stats=True)]
+root, instance = (nn.Sequential(nn.Linear(4, 8), norm, nn.Linear(8, 2)) for norm in norms)
+instance = nn.Sequential(nn.Conv1d(1, 8, 1), norms[1], nn.Conv1d(8, 2, 1))
+narrowed(root, root[0], torch.randn(2, 4))
+narrowed(instance, instance[0], torch.randn(2, 1, 5))
+gate = Gate()
+coupled = {dep.target.module for dep, _ in narrowed(gate, gate.wide, torch.randn(2, 1, 4, 4))}
+sys.exit(norms[0].normalized_shape == (7,) or len(norms[1].running_mean) == 7 or gate.map not in coupled)
+"""
+    assert run(script).returncode == 0
+
+
 def test_optuna_still_reads_all_trials_of_a_study_or_none() -> None:
     """`optuna_database.OptunaDatabase.trials` and `trials_of`: optuna 5.0 has no method that reads some of them."""
     assert [*inspect.signature(optuna.Study.get_trials).parameters] == ["self", "deepcopy", "states"]

@@ -204,6 +204,8 @@ def _simplify(graph: fx.Graph) -> None:
                 product = graph.call_function(aten.mul.Tensor, (node.args[0], gate))
             gate.meta, product.meta = dict(node.meta), dict(node.meta)
             _replace(graph, node, product)
+        elif name == "view":  # which needs what lies in memory as a contiguous copy does, and those are dropped
+            node.target = aten.reshape.default
         elif name != _name(node) and name in QUANTIZED:
             with graph.inserting_before(node):
                 functional = graph.call_function(

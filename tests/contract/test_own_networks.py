@@ -84,6 +84,10 @@ NARROWER = {
     "volume": {"1": 8, "3": 8, "6": 10},
     "transposed": {"0": 8, "3": 8, "8": 10},
     "weight_norm": {"0": 8, "3": 8, "5": 8, "8": 10},
+    "root_mean_square": {"body": 16, "branch": 16, "head": 10},
+    "instance_norm": {"0": 8, "3": 8, "8": 10},
+    "gated": {"stem": 16, "halves": 24, "head": 10},
+    "experts": {"stem": 8, "gate": 2, "one": 16, "two": 16, "pixels": 1, "head": 10},
 }
 
 
@@ -104,6 +108,7 @@ def test_channels_are_removed_of_all_layers_but_those_of_the_classes(name: str) 
         ("layer_norm", "'3' is a LayerNorm over more than channels"),
         ("tied", "'step' shares its parameters with another layer"),
         ("template", "the network has no convolution or linear layer"),
+        ("autoencoder", "torch-pruning loses track of which layers share them"),
     ],
 )
 def test_what_cannot_be_narrower_is_refused(name: str, reason: str) -> None:

@@ -18,6 +18,7 @@ from explorer.compression import _fake_quantization
 from explorer.core import plugins
 from explorer.core.errors import StageFailed
 from explorer.line.training.onnx_export import export
+from tests import own_networks
 
 SHAPE = (1, 8, 8)
 EXAMPLE = torch.linspace(-1, 1, 64).reshape(1, *SHAPE)
@@ -180,6 +181,12 @@ def test_operators_in_place_become_functional() -> None:
     assert not [node for node in graph.graph.nodes if _fake_quantization._name(node).endswith("_")]
     # The image; relu, silu's input, gate and product; the layer's second output, the sum, and its mean.
     assert len(quantizers(rounded(model))) == 8
+
+
+def test_channels_are_shuffled_in_the_graph_as_in_the_model() -> None:
+    torch.manual_seed(0)
+    model, images = own_networks.shuffled().eval(), torch.randn(5, *SHAPE)
+    torch.testing.assert_close(_fake_quantization.inference_graph(model, EXAMPLE)(images), model(images))
 
 
 def test_a_model_that_takes_the_number_of_images_for_a_constant_is_a_failure() -> None:
