@@ -163,7 +163,7 @@ REFUSED = {
     "batch_statistics": "module '4' normalises by the batch's own statistics",
     "frozen": "has no parameter that trains",
     "half": "parameter 'one.0.weight' of torch.bfloat16",
-    "changed_in_place": "cannot be trained: .*modified by an inplace operation",
+    "changed_in_place": r"cannot be trained: .*modified by an inplace operation.*; in place work '4' \(ReLU\)",
     "large_pool": r"ONNX has no operator for aten.adaptive_max_pool2d in module '3' \(AdaptiveMaxPool2d\)",
     "divisor": r"becomes another network when torch exports it to ONNX in module '3' \(AvgPool2d\)",
     "lstm": r"TVM does not import ONNX's LSTM in module 'rows' \(LSTM\), own_networks.py, line \d+",

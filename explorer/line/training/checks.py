@@ -100,8 +100,19 @@ def _wrong_training(model: nn.Module, images: Tensor, loss: Loss) -> str | None:
             return f"gives {wrong}, while it trains"
         outputs.square().mean().backward()
     except Exception as error:  # whatever the user's code raises
-        return f"cannot be trained: {places.first_sentence(error)}{places.of_error(error, copied)}"
+        where = places.of_error(error, copied) or _in_place(error, copied)
+        return f"cannot be trained: {places.first_sentence(error)}{where}"
     return None
+
+
+def _in_place(error: BaseException, model: nn.Module) -> str:
+    """Return which modules work in place if an error of the gradients is about one that does; they tell no place."""
+    names = [f"'{name}' ({type(module).__name__})" for name, module in model.named_modules() if _is_in_place(module)]
+    return f"; in place work {', '.join(names)}" if names and "inplace operation" in str(error) else ""
+
+
+def _is_in_place(module: nn.Module) -> bool:
+    return getattr(module, "inplace", False) is True
 
 
 def _wrong_network(stage: str, model: nn.Module, image: Tensor) -> str | None:
