@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import tvm
-from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from dlas_ops.processor.targets import native_target
 from explorer.line.checking.batches import in_batches
+from explorer.line.checking.onnx_reference import evaluator_of
 
 
 def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str]:
@@ -31,7 +31,7 @@ def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str
     images = np.load(Path(folder) / "images.npy")
     if dtype == "int8":
         network = dlas_ops.quantize(network, images)
-        evaluator: Any = ReferenceEvaluator(network)
+        evaluator: Any = evaluator_of(network)
         expected = [evaluator.run(None, {"image": image[np.newaxis]})[0] for image in images]
         np.save(Path(folder) / "logits.npy", np.concatenate(expected))
     target = tvm.target.Target(native_target())

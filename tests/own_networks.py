@@ -99,6 +99,12 @@ def transposed() -> nn.Module:
     return around(nn.ConvTranspose2d(16, 24, 3, stride=2), nn.BatchNorm2d(24), nn.ReLU(), features=24)
 
 
+def transposed_groups() -> nn.Module:
+    return around(
+        nn.ConvTranspose2d(16, 8, 4, 2, 1, groups=2), nn.ReLU(), nn.ConvTranspose2d(8, 8, 3, groups=8), features=8
+    )
+
+
 def rows_normed() -> nn.Module:
     """A norm over rows behind a linear layer over columns, of which there are as many."""
     flat = (nn.Flatten(1, 2), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Flatten())

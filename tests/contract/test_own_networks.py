@@ -181,7 +181,7 @@ def test_a_network_that_cannot_come_down_the_line_is_refused_before_it_is_traine
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["recurrent", "volume", "template"])
+@pytest.mark.parametrize("name", ["recurrent", "volume", "template", "transposed_groups"])
 def test_one_that_can_is_not(name: str) -> None:
     model = getattr(own_networks, name)()
     before = {key: value.clone() for key, value in model.state_dict().items()}

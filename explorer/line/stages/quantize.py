@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from explorer.core.errors import Failure, StageFailed
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.quantize import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
@@ -45,7 +45,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         raise StageFailed(Failure("quantize", "not_applicable", str(error))) from error
     onnx.save(quantized, out / "network.onnx")
     reference = Reference.inputs(splits)[:REFERENCE_IMAGES]
-    evaluator: Any = ReferenceEvaluator(quantized)
+    evaluator: Any = evaluator_of(quantized)
     with np.errstate(all="ignore"):  # its sigmoid computes for both signs, and overflows for the one not taken
         logits = [evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in reference]
     Reference(reference, np.concatenate(logits)).save(out)

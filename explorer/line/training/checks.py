@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from explorer.core.errors import Failure, StageFailed
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.training import places
 from explorer.line.training.losses import Loss
 from explorer.line.training.onnx_export import export
@@ -146,7 +146,7 @@ def _wrong_export(model: nn.Module, network: onnx.ModelProto, image: Tensor) -> 
 def _values(network: onnx.ModelProto, image: Tensor) -> dict[str, Any] | None:
     """Return all tensors of a network on an image, as NumPy computes them; None if onnx cannot compute one."""
     try:
-        evaluator: Any = ReferenceEvaluator(network)
+        evaluator: Any = evaluator_of(network)
         with np.errstate(all="ignore"):
             found: dict[str, Any] = evaluator.run(None, {"image": image.numpy()}, intermediate=True)
     except Exception:  # such as a Pad that crops: the library is compared with torch later, at any rate
