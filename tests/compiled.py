@@ -1,4 +1,4 @@
-"""An exported network and images → what the library compiled from it computes; for a worker that holds TVM."""
+"""An exported network → its account, and what the library compiled from it computes; for a worker that holds TVM."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import tvm
-from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from dlas_ops.processor.targets import native_target
 from explorer.line.checking.batches import in_batches
+from explorer.line.checking.onnx_reference import evaluator_of
 
 
 def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str]:
@@ -31,7 +31,7 @@ def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str
     images = np.load(Path(folder) / "images.npy")
     if dtype == "int8":
         network = dlas_ops.quantize(network, images)
-        evaluator: Any = ReferenceEvaluator(network)
+        evaluator: Any = evaluator_of(network)
         expected = [evaluator.run(None, {"image": image[np.newaxis]})[0] for image in images]
         np.save(Path(folder) / "logits.npy", np.concatenate(expected))
     target = tvm.target.Target(native_target())
@@ -41,3 +41,12 @@ def run_direct(folder: str, format: str, dtype: str, batch: int = 1) -> list[str
     logits = in_batches(lambda own: machine["main"](tvm.runtime.tensor(own)).numpy(), images, batch)
     np.save(Path(folder) / f"{format}.npy", logits)
     return sorted({f"{layer.ran} {layer.dtype}" for layer in compiled.layers if layer.operator.endswith("conv2d")})
+
+
+def account(folder: str, algorithm: str, format: str, dtype: str) -> list[dict[str, object]]:
+    """Return the account of network.onnx in `folder`, layer by layer; int8 is calibrated on images.npy."""
+    network = onnx.load(Path(folder) / "network.onnx")
+    images = np.load(Path(folder) / "images.npy") if dtype == "int8" else None
+    target = tvm.target.Target(native_target())
+    lowered = dlas_ops.lower(network, target, algorithm=algorithm, format=format, dtype=dtype, calibration=images)
+    return [layer.to_json() for layer in lowered.layers]

@@ -99,6 +99,12 @@ def transposed() -> nn.Module:
     return around(nn.ConvTranspose2d(16, 24, 3, stride=2), nn.BatchNorm2d(24), nn.ReLU(), features=24)
 
 
+def transposed_groups() -> nn.Module:
+    return around(
+        nn.ConvTranspose2d(16, 8, 4, 2, 1, groups=2), nn.ReLU(), nn.ConvTranspose2d(8, 8, 3, groups=8), features=8
+    )
+
+
 def rows_normed() -> nn.Module:
     """A norm over rows behind a linear layer over columns, of which there are as many."""
     flat = (nn.Flatten(1, 2), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Flatten())
@@ -190,6 +196,64 @@ def attention() -> nn.Module:
 
 def layer_norm() -> nn.Module:
     return around(nn.LayerNorm([16, 8, 8]))
+
+
+def root_mean_square() -> nn.Module:
+    def run(net: Network, images: Tensor) -> Any:
+        found = net.body(images.flatten(1))
+        return net.head(found + F.silu(net.branch(net.norm(found))))
+
+    layers = {"body": nn.Linear(64, 32), "norm": nn.RMSNorm(32), "branch": nn.Linear(32, 32)}
+    return Network(run, **layers, head=nn.Linear(32, CLASSES))
+
+
+def instance_norm() -> nn.Module:
+    return around(conv(), nn.InstanceNorm2d(16, affine=True, track_running_stats=True), nn.ReLU())
+
+
+def gated() -> nn.Module:
+    """Gated linear units, torch's and one of two halves."""
+
+    def run(net: Network, images: Tensor) -> Any:
+        passed, gate = net.halves(pooled(F.glu(net.stem(images), 1))).chunk(2, 1)
+        return net.head(passed * F.silu(gate))
+
+    return Network(run, stem=conv(1, 32), halves=nn.Linear(16, 64), head=nn.Linear(32, CLASSES))
+
+
+def experts() -> nn.Module:
+    """Two layers, weighed by an image's own numbers, and a map that weighs each pixel."""
+
+    def run(net: Network, images: Tensor) -> Any:
+        found = F.relu(net.stem(images))
+        share = torch.softmax(net.gate(pooled(found)), 1)
+        mixed = net.one(found) * share[:, 0, None, None, None] + net.two(found) * share[:, 1, None, None, None]
+        return net.head(pooled(F.relu(mixed) * torch.sigmoid(net.pixels(found))))
+
+    mixed = {"one": conv(16, 32), "two": conv(16, 32), "gate": nn.Linear(16, 2), "pixels": conv(16, 1)}
+    return Network(run, stem=conv(1), **mixed, head=nn.Linear(32, CLASSES))
+
+
+def shuffled() -> nn.Module:
+    """Channels of grouped convolutions, shuffled as ShuffleNet's first authors wrote it."""
+
+    def run(net: Network, images: Tensor) -> Any:
+        count, channels, height, width = (found := F.relu(net.first(net.stem(images)))).size()
+        found = found.view(count, 4, channels // 4, height, width).transpose(1, 2).contiguous()
+        return net.head(pooled(net.second(found.view(count, channels, height, width))))
+
+    grouped = {"first": conv(16, 16, 4), "second": conv(16, 16, 4)}
+    return Network(run, stem=conv(1), **grouped, head=nn.Linear(16, CLASSES))
+
+
+def autoencoder() -> nn.Module:
+    """A linear layer that is undone by its own weight."""
+
+    def run(net: Network, images: Tensor) -> Any:
+        found, weight = F.relu(net.encoder(images.flatten(1))), net.encoder.weight
+        return net.head(torch.cat([found, F.linear(found, weight.t())], 1))
+
+    return Network(run, encoder=nn.Linear(64, 24), head=nn.Linear(88, CLASSES))
 
 
 def tied() -> nn.Module:

@@ -380,6 +380,59 @@ sys.exit(torch.equal(layer.weight, expected))
     assert run(script).returncode == 0
 
 
+def test_onnx_still_computes_other_transposed_convolutions_of_several_groups() -> None:
+    """`explorer.line.checking.onnx_reference`: onnx 1.23, of which it evaluates each group alone."""
+    script = """
+import sys, numpy, onnx, torch
+from onnx.reference import ReferenceEvaluator
+from explorer.line.checking.onnx_reference import evaluator_of
+layer = torch.nn.ConvTranspose2d(4, 4, 3, stride=2, groups=4)
+node = onnx.helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], group=4, strides=[2, 2])
+tensors = [onnx.helper.make_tensor_value_info(name, 1, None) for name in ("x", "w", "b", "y")]
+graph = onnx.helper.make_graph([node], "one", tensors[:3], tensors[3:])
+network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+images = torch.randn(2, 4, 5, 5)
+given = {"x": images, "w": layer.weight, "b": layer.bias}
+given = {name: tensor.detach().numpy() for name, tensor in given.items()}
+expected = layer(images).detach().numpy()
+theirs, ours = (made(network).run(None, given)[0] for made in (ReferenceEvaluator, evaluator_of))
+sys.exit(numpy.allclose(theirs, expected, atol=1e-5) or not numpy.allclose(ours, expected, atol=1e-5))
+"""
+    assert run(script).returncode == 0
+
+
+@pytest.mark.nightly
+def test_torch_pruning_still_does_not_know_some_norms_nor_maps_of_one_channel() -> None:
+    """`explorer.compression._dependencies`: torch-pruning 1.6.1, beside which it registers norms and drops edges."""
+    script = """
+import sys, torch, torch_pruning
+from torch import nn
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wide, self.map = nn.Conv2d(1, 8, 1), nn.Conv2d(1, 1, 1)
+    def forward(self, images):
+        return self.wide(images) * self.map(images)
+
+def narrowed(model, layer, example):
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example, verbose=False)
+    group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, [0])
+    group.prune()
+    return group
+
+norms = [nn.RMSNorm(8), nn.InstanceNorm1d(8, affine=True, track_running_stats=True)]
+root, instance = (nn.Sequential(nn.Linear(4, 8), norm, nn.Linear(8, 2)) for norm in norms)
+instance = nn.Sequential(nn.Conv1d(1, 8, 1), norms[1], nn.Conv1d(8, 2, 1))
+narrowed(root, root[0], torch.randn(2, 4))
+narrowed(instance, instance[0], torch.randn(2, 1, 5))
+gate = Gate()
+coupled = {dep.target.module for dep, _ in narrowed(gate, gate.wide, torch.randn(2, 1, 4, 4))}
+sys.exit(norms[0].normalized_shape == (7,) or len(norms[1].running_mean) == 7 or gate.map not in coupled)
+"""
+    assert run(script).returncode == 0
+
+
 def test_optuna_still_reads_all_trials_of_a_study_or_none() -> None:
     """`optuna_database.OptunaDatabase.trials` and `trials_of`: optuna 5.0 has no method that reads some of them."""
     assert [*inspect.signature(optuna.Study.get_trials).parameters] == ["self", "deepcopy", "states"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import lcm
 from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 import torch_pruning as tp
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch_pruning import ops
 
 ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
@@ -25,7 +28,7 @@ class Group(NamedTuple):
     root : name of the layer that writes them and stands for all
     layer : that layer
     channels : how many there are
-    parts : into how many equal parts they are divided, by grouped convolutions and group norms
+    parts : into how many equal parts they are divided, by grouped convolutions, group norms and gates
     kept : why all have to stay, if they have
     own : torch-pruning's group
     """
@@ -46,20 +49,32 @@ class Dependencies:
         self.uses = Counter(id(tensor) for module in model.modules() for tensor in module._parameters.values())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it tells of parameters outside of layers, which are pruned, too
-            self.graph = tp.DependencyGraph().build_dependency(model, example, forward_fn=_outputs, verbose=False)
+            self.graph = _Graph().build_dependency(
+                model, example, forward_fn=_outputs, customized_pruners=_norms(), verbose=False
+            )
 
     def groups(self) -> Iterator[Group]:
         """Yield all groups of channels; the caller may remove some of a group before it asks for the next."""
         for own in self.graph.get_all_groups(root_module_types=ROOTS):
             layer = own[0].dep.target.module
             channels = self.graph.get_out_channels(layer)
-            yield Group(self.names[layer], layer, channels, _parts(own), self._kept(own), own)
+            tied = self._tied(layer)
+            regular = tied == [*range(0, channels, channels // len(tied))]
+            kept = self._kept(own) or (None if regular else "they depend on one another")
+            yield Group(self.names[layer], layer, channels, lcm(_parts(own), len(tied)), kept, own)
 
     def remove(self, root: str, places: list[int]) -> None:
         """Remove the channels at `places` from the group of the layer `root`."""
         layer = next(module for module, name in self.names.items() if name == root)
         pruner = self.graph.get_pruner_of_module(layer)
         self.graph.get_pruning_group(layer, pruner.prune_out_channels, places).prune()
+
+    def _tied(self, layer: nn.Module) -> list[int]:
+        """Return the channels of a layer that are removed where its first is, such as one of each half of a gate."""
+        remove = self.graph.get_pruner_of_module(layer).prune_out_channels
+        group = self.graph.get_pruning_group(layer, remove, [0])
+        of_layer = [places for dep, places in group if dep.target.module is layer and dep.handler == remove]
+        return sorted({int(place) for places in of_layer for place in places})
 
     def _kept(self, own: Any) -> str | None:
         """Return why all channels of a group have to stay, None if they need not."""
@@ -69,12 +84,65 @@ class Dependencies:
                 return CLASSES
             if isinstance(module, nn.MultiheadAttention | nn.RNNBase | nn.Embedding):
                 return f"'{self.names[module]}' is a {type(module).__name__}"
-            if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
-                return f"'{self.names[module]}' is a LayerNorm over more than channels"
+            if isinstance(module, nn.LayerNorm | nn.RMSNorm) and len(module.normalized_shape) > 1:
+                return f"'{self.names[module]}' is a {type(module).__name__} over more than channels"
             tensors = [tensor for tensor in getattr(module, "_parameters", {}).values() if tensor is not None]
             if any(self.uses[id(tensor)] > 1 for tensor in tensors):
                 return f"'{self.names[module]}' shares its parameters with another layer"
         return None
+
+
+class _Graph(tp.DependencyGraph):  # type: ignore[misc]
+    """One in which a map of one channel that is multiplied with all channels of another shares none with it."""
+
+    # Workaround: torch-pruning 1.6.1: it takes the two for maps of the same channels; tests/test_workarounds.py
+    def _trace(self, *arguments: Any, **named: Any) -> Any:
+        nodes = super()._trace(*arguments, **named)
+        for node in nodes.values():
+            if isinstance(node.module, ops._ElementWiseOp):
+                for source in [each for each in node.inputs if _is_broadcast(_shape(each), _shape(node))]:
+                    node.inputs.remove(source)
+                    source.outputs.remove(node)
+        return nodes
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    """Return the shape of what a traced operator gives."""
+    return tuple(node.grad_fn._input_metadata[0].shape)
+
+
+def _is_broadcast(given: tuple[int, ...], result: tuple[int, ...]) -> bool:
+    """Tell whether an operand has a single channel where the result, alike in all else or larger, has several.
+
+    Of three axes, the second may be that of tokens, whose channels are on the third.
+    """
+    if len(given) != len(result) or given[1:2] != (1,) or result[1] == 1:
+        return False
+    return set(given[1:]) == {1} or (len(given) > 3 and given[2:] == result[2:])
+
+
+def _norms() -> dict[type[nn.Module], Any]:
+    """Return how channels are removed from the norms that torch-pruning does not know, or not all parts of."""
+    # Workaround: torch-pruning 1.6.1: it takes an RMSNorm for a parameter alone, and leaves the statistics of an
+    # InstanceNorm as they are; tests/test_workarounds.py
+    kinds = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+    return {nn.RMSNorm: _RootMeanSquares(), **{kind: tp.pruner.function.BatchnormPruner() for kind in kinds}}
+
+
+class _RootMeanSquares(tp.pruner.function.BasePruningFunc):  # type: ignore[misc]
+    def prune_out_channels(self, layer: nn.RMSNorm, idxs: Sequence[int]) -> nn.RMSNorm:
+        kept = [place for place in range(layer.normalized_shape[0]) if place not in {*idxs}]
+        if layer.elementwise_affine:
+            layer.weight = self._prune_parameter_and_grad(layer.weight, kept, 0)
+        layer.normalized_shape = (len(kept),)
+        return layer
+
+    prune_in_channels = prune_out_channels
+
+    def get_out_channels(self, layer: nn.RMSNorm) -> int:
+        return layer.normalized_shape[0]
+
+    get_in_channels = get_out_channels
 
 
 def _outputs(model: nn.Module, example: Tensor) -> list[Tensor]:
@@ -89,7 +157,24 @@ def _outputs(model: nn.Module, example: Tensor) -> list[Tensor]:
         for hook in hooks:
             stack.callback(hook.remove)
         # An operator after the last layer, so that the graph tells its output from the layer's.
-        return [model(example) * 1.0, *(each for each in seen if each.grad_fn is not None)]
+        with _InParts():
+            logits = model(example)
+        return [logits * 1.0, *(each for each in seen if each.grad_fn is not None)]
+
+
+class _InParts(TorchFunctionMode):
+    """Runs a gated linear unit as the operators that it consists of, which tell its halves apart."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[Any], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Run `func`, or what it consists of."""
+        return (_glu if func in (F.glu, torch._C._nn.glu) else func)(*args, **(kwargs or {}))
+
+
+def _glu(values: Tensor, dim: int = -1) -> Tensor:
+    passed, gate = values.chunk(2, dim)
+    return passed * gate.sigmoid()
 
 
 def _parts(own: Any) -> int:

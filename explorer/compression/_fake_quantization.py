@@ -9,6 +9,8 @@ each output channel does not change which of the -127..127 a weight is rounded t
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim
@@ -30,6 +32,7 @@ QUANTIZED = (
 IDENTITIES = ("dropout", "feature_dropout", "alpha_dropout", "contiguous")  # unless dropout stays in inference
 MEMORY = 0.99  # share of an activation's range that each batch leaves as it was
 TRACED = 2  # images: torch.export takes a batch of 1 for a constant
+COUNTED = 211  # images: a prime, which no layer has for a size
 LARGEST = 127  # of a weight
 LEVELS = 255  # of an activation
 TOLERANCE = 1e-3  # of the largest output, between a model and its graph
@@ -108,7 +111,17 @@ def inference_graph(model: nn.Module, image: Tensor) -> fx.GraphModule:
     StageFailed
         If the model's operators depend on the values or the number of its images.
     """
-    images = torch.cat([image] * TRACED)
+    network = _traced(model, torch.cat([image] * TRACED))
+    if not _computes_alike(network, model, image):
+        network = _traced(model, torch.cat([image] * COUNTED))
+        _read_number_of_images(network)
+    if not _computes_alike(network, model, image):
+        message = "the graph that torch.export makes of the model computes something else, or only so many images"
+        raise StageFailed(Failure("compress", "unsupported", message))
+    return network
+
+
+def _traced(model: nn.Module, images: Tensor) -> fx.GraphModule:
     try:
         program = torch.export.export(model, (images,), dynamic_shapes=({0: Dim.AUTO},), strict=False)
     except Exception as error:  # torch.export has no base of its own for what it raises
@@ -116,22 +129,43 @@ def inference_graph(model: nn.Module, image: Tensor) -> fx.GraphModule:
         raise StageFailed(Failure("compress", "unsupported", message, str(error))) from error
     traced = program.module()
     _simplify(traced.graph)
-    network = fx.GraphModule(traced, traced.graph)
-    _check(network, model, torch.cat([images, image]))
-    return network
+    return fx.GraphModule(traced, traced.graph)
 
 
 @torch.no_grad()
-def _check(network: nn.Module, model: nn.Module, images: Tensor) -> None:
+def _computes_alike(network: nn.Module, model: nn.Module, image: Tensor) -> bool:
+    """Tell whether a graph computes what `model` does, of another number of images than it was traced with."""
+    images = torch.cat([image] * (TRACED + 1))
     expected = model(images)
     try:
         outputs = network(images)
-        same = outputs.shape == expected.shape and (outputs - expected).abs().max() <= TOLERANCE * expected.abs().max()
-    except RuntimeError:  # shapes that do not fit
-        same = False
-    if not same:
-        message = "the graph that torch.export makes of the model computes something else, or only so many images"
-        raise StageFailed(Failure("compress", "unsupported", message))
+    except Exception:  # shapes that do not fit, in all kinds of operators
+        return False
+    return outputs.shape == expected.shape and bool(
+        (outputs - expected).abs().max() <= TOLERANCE * expected.abs().max()
+    )
+
+
+def _read_number_of_images(network: fx.GraphModule) -> None:
+    """Put the number of images, or a multiple of it, where the graph has that of `COUNTED` images as a constant.
+
+    ``len(images)``, unlike ``images.shape[0]``, becomes one.
+    """
+    graph = network.graph
+    image = next(node for node in graph.nodes if node.op == "placeholder")
+    with graph.inserting_after(image):
+        count = graph.call_function(aten.sym_size.int, (image, 0))
+
+    def counted(given: fx.node.Argument) -> fx.node.Argument:
+        if not isinstance(given, int) or given <= 0 or given % COUNTED:
+            return given
+        return count if given == COUNTED else graph.call_function(operator.mul, (count, given // COUNTED))
+
+    for node in list(graph.nodes):
+        if node is not count:
+            with graph.inserting_before(node):
+                node.args = fx.node.map_aggregate(node.args, counted)
+    network.recompile()
 
 
 def quantized(network: fx.GraphModule) -> fx.GraphModule:
@@ -204,6 +238,8 @@ def _simplify(graph: fx.Graph) -> None:
                 product = graph.call_function(aten.mul.Tensor, (node.args[0], gate))
             gate.meta, product.meta = dict(node.meta), dict(node.meta)
             _replace(graph, node, product)
+        elif name == "view":  # which needs what lies in memory as a contiguous copy does, and those are dropped
+            node.target = aten.reshape.default
         elif name != _name(node) and name in QUANTIZED:
             with graph.inserting_before(node):
                 functional = graph.call_function(

@@ -15,6 +15,7 @@ from explorer.compression._silence import differs, silenced, survivors, tag
 from explorer.core.errors import Failure, StageFailed
 
 MOST_NAMED = 3  # groups of channels in a message
+LOST = "torch-pruning loses track of which layers share them"
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def _attempt(
         tag(tagged)
         for root, places in removed:
             replayed.remove(root, places)
-    except Exception as error:  # torch-pruning raises all kinds, where it takes a network for another one
-        return model, f"torch-pruning loses track of them: {type(error).__name__}: {str(error).splitlines()[0]}"
+    except Exception:  # torch-pruning raises all kinds, where it takes a network for another one
+        return model, LOST
     reason = differs(result, silenced(model, survivors(tagged)), example) if removed else None
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     for name, parameter in result.named_parameters():
@@ -128,7 +129,11 @@ def _trainable(model: nn.Module) -> nn.Module:
 
 
 def _roots(model: nn.Module, example: Tensor) -> list[str]:
-    return [group.root for group in Dependencies(_trainable(copy.deepcopy(model)), example).groups()]
+    """Return the layers that stand for the groups of channels, none if torch-pruning cannot trace the model."""
+    try:
+        return [group.root for group in Dependencies(_trainable(copy.deepcopy(model)), example).groups()]
+    except Exception:  # as above
+        return []
 
 
 def listed(whole: Mapping[str, str]) -> str:

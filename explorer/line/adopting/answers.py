@@ -14,13 +14,13 @@ import numpy as np
 import onnx
 import tvm
 from numpy.typing import NDArray
-from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from dlas_ops.processor.targets import native_target
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.settings import AnswerSettings
 from explorer.line.checking import drawing
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.checking.reference import ANSWERS, SPLITS, Reference, sampled
 from explorer.line.execution import current
 from explorer.line.prepared import Inputs, Prepared
@@ -88,7 +88,7 @@ def accuracies(folder: Path, splits: Prepared) -> dict[str, float]:
 
 def _by_numpy(stage: str, network: onnx.ModelProto, images: Array) -> Array:
     try:
-        evaluator: Any = ReferenceEvaluator(network)
+        evaluator: Any = evaluator_of(network)
         with np.errstate(all="ignore"):  # its sigmoid computes for both signs, and overflows for the one not taken
             return np.concatenate([evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in images])
     except Exception as error:  # an operator that onnx has not in NumPy, or that it refuses

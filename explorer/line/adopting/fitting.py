@@ -15,10 +15,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from explorer.core.errors import ExplorerError
 from explorer.line.adopting.reading import STANDARD, named, opset
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.task import Task
 
 INPUT, OUTPUT = "image", "logits"
@@ -185,7 +185,7 @@ def _answers_alike(model: onnx.ModelProto, network: onnx.ModelProto, batch: int,
     """Tell whether `network` computes of images one by one what `model` computes of `batch` of them at once."""
     sizes = [size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim]
     images = np.random.default_rng(0).standard_normal((batch, *sizes[1:])).astype(np.float32)
-    whole: Any = ReferenceEvaluator(model)
+    whole: Any = evaluator_of(model)
     try:
         given = images.transpose(CHANNELS_LAST) if is_last else images
         together = whole.run(None, {model.graph.input[0].name: given})[0].reshape(batch, -1)
@@ -193,7 +193,7 @@ def _answers_alike(model: onnx.ModelProto, network: onnx.ModelProto, batch: int,
         raise ExplorerError(
             f"onnx's own operators do not compute the network: {' '.join(str(error).split())}"
         ) from error
-    single: Any = ReferenceEvaluator(network)
+    single: Any = evaluator_of(network)
     try:
         alone = np.concatenate([single.run(None, {INPUT: image[np.newaxis]})[0].reshape(1, -1) for image in images])
     except Exception:  # shapes that fit the others alone

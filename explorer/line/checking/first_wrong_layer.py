@@ -17,11 +17,11 @@ import onnx
 import tvm
 from numpy.typing import NDArray
 from onnx import helper
-from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from explorer.core.artifact import Artifact
 from explorer.core.errors import Failure, StageFailed
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.compress import Network
 
@@ -140,7 +140,7 @@ def parting(network: onnx.ModelProto, placement: Placement, image: Array, tolera
     """
     (source,), (output,) = ([value.name for value in values] for values in (network.graph.input, network.graph.output))
     with np.errstate(all="ignore"):
-        expected: Any = ReferenceEvaluator(network).run(None, {source: image}, intermediate=True)
+        expected: Any = evaluator_of(network).run(None, {source: image}, intermediate=True)
     nodes = {name: node for node in network.graph.node for name in node.output}
     found: dict[str, str] = {}
 

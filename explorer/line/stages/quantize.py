@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 import dlas_ops
 from explorer.core.errors import Failure, StageFailed
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.quantize import Parameters, Parents, Values
 from explorer.line.prepared import Prepared
@@ -51,7 +51,7 @@ def save_with_reference(network: onnx.ModelProto, splits: Prepared, out: Path) -
     """Write a network with quantized layers, and what onnx's operators in NumPy compute of test images."""
     onnx.save(network, out / "network.onnx")
     images = Reference.inputs(splits)[:REFERENCE_IMAGES]
-    evaluator: Any = ReferenceEvaluator(network)
+    evaluator: Any = evaluator_of(network)
     with np.errstate(all="ignore"):  # its sigmoid computes for both signs, and overflows for the one not taken
         logits = [evaluator.run(["logits"], {"image": image[np.newaxis]})[0] for image in images]
     Reference(images, np.concatenate(logits)).save(out)

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from explorer.core.errors import Failure, StageFailed
+from explorer.line.checking.onnx_reference import evaluator_of
 from explorer.line.training import places
 from explorer.line.training.losses import Loss
 from explorer.line.training.onnx_export import export
@@ -100,8 +100,19 @@ def _wrong_training(model: nn.Module, images: Tensor, loss: Loss) -> str | None:
             return f"gives {wrong}, while it trains"
         outputs.square().mean().backward()
     except Exception as error:  # whatever the user's code raises
-        return f"cannot be trained: {places.first_sentence(error)}{places.of_error(error, copied)}"
+        where = places.of_error(error, copied) or _in_place(error, copied)
+        return f"cannot be trained: {places.first_sentence(error)}{where}"
     return None
+
+
+def _in_place(error: BaseException, model: nn.Module) -> str:
+    """Return which modules work in place if an error of the gradients is about one that does; they tell no place."""
+    names = [f"'{name}' ({type(module).__name__})" for name, module in model.named_modules() if _is_in_place(module)]
+    return f"; in place work {', '.join(names)}" if names and "inplace operation" in str(error) else ""
+
+
+def _is_in_place(module: nn.Module) -> bool:
+    return getattr(module, "inplace", False) is True
 
 
 def _wrong_network(stage: str, model: nn.Module, image: Tensor) -> str | None:
@@ -135,7 +146,7 @@ def _wrong_export(model: nn.Module, network: onnx.ModelProto, image: Tensor) -> 
 def _values(network: onnx.ModelProto, image: Tensor) -> dict[str, Any] | None:
     """Return all tensors of a network on an image, as NumPy computes them; None if onnx cannot compute one."""
     try:
-        evaluator: Any = ReferenceEvaluator(network)
+        evaluator: Any = evaluator_of(network)
         with np.errstate(all="ignore"):
             found: dict[str, Any] = evaluator.run(None, {"image": image.numpy()}, intermediate=True)
     except Exception:  # such as a Pad that crops: the library is compared with torch later, at any rate

@@ -18,6 +18,7 @@ from explorer.compression import _fake_quantization
 from explorer.core import plugins
 from explorer.core.errors import StageFailed
 from explorer.line.training.onnx_export import export
+from tests import own_networks
 
 SHAPE = (1, 8, 8)
 EXAMPLE = torch.linspace(-1, 1, 64).reshape(1, *SHAPE)
@@ -182,13 +183,40 @@ def test_operators_in_place_become_functional() -> None:
     assert len(quantizers(rounded(model))) == 8
 
 
-def test_a_model_that_takes_the_number_of_images_for_a_constant_is_a_failure() -> None:
-    class Constant(nn.Module):
+def test_channels_are_shuffled_in_the_graph_as_in_the_model() -> None:
+    torch.manual_seed(0)
+    model, images = own_networks.shuffled().eval(), torch.randn(5, *SHAPE)
+    torch.testing.assert_close(_fake_quantization.inference_graph(model, EXAMPLE)(images), model(images))
+
+
+def test_the_number_of_images_varies_where_the_model_takes_it_for_a_constant() -> None:
+    class Token(nn.Module):
+        """A token beside those of each image, all of them in rows, and a state that begins with zeros."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.layer = nn.Parameter(torch.randn(1, 1, 8)), nn.Linear(8, 10)
+
         def forward(self, image: Tensor) -> Tensor:
-            return image.reshape(len(image), -1)
+            tokens = torch.cat([self.token.expand(len(image), -1, -1), image.reshape(len(image), 8, 8)], 1)
+            rows: Tensor = self.layer(tokens.reshape(len(image) * 9, 8)).reshape(len(image), 9, 10)
+            return rows.mean(1) + image.new_zeros(len(image), 10)
+
+    torch.manual_seed(0)
+    model, images = Token().eval(), torch.randn(5, *SHAPE)
+    graph = _fake_quantization.inference_graph(model, EXAMPLE)
+    torch.testing.assert_close(graph(images), model(images))
+    rounded(model).train()(images).sum().backward()
+    assert model.layer.weight.grad is not None
+
+
+def test_a_model_that_takes_its_images_one_by_one_is_a_failure() -> None:
+    class OneByOne(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.stack([image.flatten() for image in images])
 
     with pytest.raises(StageFailed, match="only so many images") as failed:
-        rounded(Constant())
+        rounded(OneByOne())
     assert (failed.value.failure.stage, failed.value.failure.kind) == ("compress", "unsupported")
 
 
