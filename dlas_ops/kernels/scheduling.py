@@ -43,6 +43,7 @@ _KINDS = {
     "mean": Kind(pooling.schedule_mean),
     "copy": Kind(layout.schedule),
     "scalar_copy": Kind(layout.schedule_scalar),
+    "channel_copy": Kind(layout.schedule_channels),
 }
 _GPU_KINDS = {
     "depthwise": Kind(depthwise.schedule_gpu, depthwise.tunables_gpu),
@@ -52,6 +53,7 @@ _GPU_KINDS = {
     "mean": Kind(pooling.schedule_mean_gpu),
     "copy": Kind(layout.schedule_gpu),
     "scalar_copy": Kind(layout.schedule_scalar_gpu),
+    "channel_copy": Kind(layout.schedule_scalar_gpu),
 }
 
 
