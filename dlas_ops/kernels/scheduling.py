@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
-from dlas_ops.kernels.operators import attention, depthwise, general, grouped, layout, pooling, product
+from dlas_ops.kernels.operators import attention, depthwise, general, grouped, layout, phases, pooling, product
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
 from dlas_ops.passes import bfloat_products, permutation, vector_math
@@ -38,19 +38,23 @@ class Kind(NamedTuple):
 _KINDS = {
     "depthwise": Kind(depthwise.schedule, depthwise.tunables),
     "grouped": Kind(grouped.schedule, grouped.tunables),
+    "interleaved": Kind(phases.schedule),
     "product": Kind(product.schedule, product.tunables),
     "attention": Kind(attention.schedule),
     "mean": Kind(pooling.schedule_mean),
     "copy": Kind(layout.schedule),
     "scalar_copy": Kind(layout.schedule_scalar),
+    "channel_copy": Kind(layout.schedule_channels),
 }
 _GPU_KINDS = {
     "depthwise": Kind(depthwise.schedule_gpu, depthwise.tunables_gpu),
     "grouped": Kind(grouped.schedule_gpu, grouped.tunables_gpu),
+    "interleaved": Kind(phases.schedule_gpu),
     "product": Kind(product.schedule_gpu, product.tunables_gpu),
     "mean": Kind(pooling.schedule_mean_gpu),
     "copy": Kind(layout.schedule_gpu),
     "scalar_copy": Kind(layout.schedule_scalar_gpu),
+    "channel_copy": Kind(layout.schedule_scalar_gpu),
 }
 
 

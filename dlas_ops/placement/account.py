@@ -102,10 +102,11 @@ class Layer:
         window = Window(self.weight[2:], self.stride, begin, end, self.dilation)
         if "transpose" not in self.operator:
             return conv_of(self.input, self.weight[0], window, self.groups)
-        form = Transposed(self.input[2:], window, (0,) * len(begin), self.groups)
+        channels = self.input[1] // self.groups, self.output[1] // self.groups
+        form = Transposed(self.input[2:], window, (0,) * len(begin), self.groups, *channels)
         added = tuple(size - own for size, own in zip(self.output[2:], form.output(), strict=True))
         form = replace(form, output_padding=added)
-        return conv_of(self.input, self.output[1] * form.phases, form.ordinary(), self.groups)
+        return conv_of(self.input, form.channels, form.ordinary(), self.groups)
 
     def to_json(self) -> dict[str, object]:
         """Return the layer as plain JSON values."""

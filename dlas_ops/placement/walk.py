@@ -84,6 +84,7 @@ RULES: tuple[Rule, ...] = (
     maps.resize,
     maps.strided_slice,
     maps.reduced,
+    maps.shuffled,
     elementwise.batch_norm,
     elementwise.first_of_batch_norm,
     elementwise.clip_bound,

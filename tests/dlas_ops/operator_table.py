@@ -97,8 +97,12 @@ CASES: dict[str, dict[str, Case]] = {
         "`Conv1d`": Case(reads(pads=[1, 1]), weight(24, 16, 3), LINE),
         "`Conv1d`, depthwise": Case(reads(pads=[1, 1], group=16), weight(16, 1, 3), LINE),
         "`Conv3d`": Case(reads(pads=[1] * 6), weight(16, 8, 3, 3, 3), VOLUME),
+        "`Conv3d`, depthwise": Case(reads(pads=[1] * 6, group=8), weight(8, 1, 3, 3, 3), VOLUME),
         "`ConvTranspose1d`": Case(reads(operator="ConvTranspose", strides=[2]), weight(16, 24, 4), LINE),
         "`ConvTranspose2d`": Case(reads(("c", "w"), "ConvTranspose", strides=[2, 2]), weight(32, 16, 2, 2)),
+        "`ConvTranspose2d`, depthwise": Case(
+            reads(("c", "w"), "ConvTranspose", strides=[2, 2], group=32), weight(32, 1, 4, 4)
+        ),
         "`ConvTranspose3d`": Case(reads(operator="ConvTranspose", strides=[2] * 3), weight(8, 8, 2, 2, 2), VOLUME),
     },
     "Matrix products": {

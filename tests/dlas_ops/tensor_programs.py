@@ -57,3 +57,16 @@ def computed(output: Tensor, inputs: Sequence[Tensor], arrays: Sequence[Array]) 
 def placeholders(*arrays: Array) -> list[Tensor]:
     """Return inputs of a definition that hold such arrays."""
     return [tvm.te.placeholder(array.shape, str(array.dtype), f"input_{i}") for i, array in enumerate(arrays)]
+
+
+def blocked(array: Array, block: int) -> Array:
+    """Return NCHW `array` in channel blocks, the last one filled with zeros."""
+    batch, channels, height, width = array.shape
+    filled = np.pad(array, ((0, 0), (0, -channels % block), (0, 0), (0, 0)))
+    return np.ascontiguousarray(filled.reshape(batch, -1, block, height, width).transpose(0, 1, 3, 4, 2))
+
+
+def plain(array: Array, channels: int) -> Array:
+    """Return blocked `array` as NCHW."""
+    batch, _, height, width, _ = array.shape
+    return array.transpose(0, 1, 4, 2, 3).reshape(batch, -1, height, width)[:, :channels]

@@ -10,11 +10,12 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, SBlock, Schedule, Tensor
 from dlas_ops.kernels.shared.blocks import annotation, multiplied, padded, wide
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.dimensions import Slices
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
-from dlas_ops.schedule.steps import Epilogue, divisors, extents, parallel, tile_of, vectorize_inner
+from dlas_ops.schedule.steps import Epilogue, copy_stage, divisors, extents, parallel, tile_of, vectorize_inner
 from dlas_ops.schedule.threads import bind_points, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
@@ -29,31 +30,40 @@ def in_half(conv: Conv, dtype: str, processor: Processor) -> bool:
 
 
 def pack(weight: np.ndarray, blocks: int, block: int) -> np.ndarray:
-    """Pack (channel, 1, height, width) weights as (channel block, height, width, channel), padded with zeros."""
+    """Pack (channel, 1, kernel) weights as (channel block, kernel, channel), padded with zeros."""
     filled = np.zeros((blocks * block, *weight.shape[2:]), weight.dtype)
     filled[: weight.shape[0]] = weight[:, 0]
-    return np.ascontiguousarray(filled.reshape(blocks, block, *weight.shape[2:]).transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(np.moveaxis(filled.reshape(blocks, block, *weight.shape[2:]), 1, -1))
 
 
-def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, border: int = 0) -> Tensor:
-    """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks."""
-    te, dot = tvm.te, dot_of(str(data.dtype), processor, in_half(conv, str(data.dtype), processor))
-    blocks, *_, block = (int(size) for size in weight.shape)
+def compute(
+    conv: Conv, data: Tensor, weight: Tensor, processor: Processor, border: int = 0, slices: Slices | None = None
+) -> Tensor:
+    """Return the depthwise convolution of blocked `data` with packed `weight`, in the same blocks.
+
+    Of a volume, `conv` is that of its slices, and `slices` tells which of them one slice of the output reads.
+    """
+    te, dot = tvm.te, dot_of(str(data.dtype), processor, slices is None and in_half(conv, str(data.dtype), processor))
+    blocks, *kernel, block = (int(size) for size in weight.shape)
     tile = window_tile(conv.out_height, conv.out_width, processor)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     held = dot.data if dot.sums == "float16" else wide(str(data.dtype))
-    source = padded(data, conv, rows, columns, block, border, held)
-    kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
+    source = padded(data, conv, rows, columns, block, border, held, slices)
+    names = ("kd", "kh", "kw")[-len(kernel) :]
+    axes = [te.reduce_axis((0, size), name) for size, name in zip(kernel, names, strict=True)]
 
     def point(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
+        *depth, kh, kw = axes
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
-        return te.sum(multiplied(source[n, co, row, column, ci], weight[co, kh, kw, ci], dot), axis=[kh, kw])
+        image = n if slices is None else slices.seen(n, depth[0])
+        return te.sum(multiplied(source[image, co, row, column, ci], weight[(co, *axes, ci)], dot), axis=axes)
 
+    images = conv.batch if slices is None else conv.batch // slices.depth * slices.outputs
     sums = te.compute(
-        (conv.batch, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
+        (images, blocks, rows, columns, block), point, name="depthwise", attrs=annotation("depthwise", tile)
     )
-    shape = (conv.batch, blocks, conv.out_height, conv.out_width, block)
+    shape = (images, blocks, conv.out_height, conv.out_width, block)
     result = wide(dot.sums)
     return te.compute(shape, lambda *index: sums[index].astype(result), name="output")
 
@@ -86,29 +96,31 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Sum a tile of points in registers, one vector of channels at a time, over all such tiles in parallel."""
     height, width = choice["tile"]
     epilogue = Epilogue(sch, block)
-    n, co, h, w, ci, kh, kw = sch.get_loops(block)
+    n, co, h, w, ci, *window = sch.get_loops(block)
     lanes = gcd(cpu.lanes(_bits(sch, block)), int(sch.get(ci).extent))
     cio, v = sch.split(ci, [None, lanes])
     ho, hi = sch.split(h, [None, height])
     wo, wi = sch.split(w, [None, width])
     points_outside = choice["outer"] == "points"
     order = (n, ho, co, cio) if points_outside else (n, co, cio)
-    sch.reorder(*order, *([] if points_outside else [ho]), wo, kh, kw, hi, wi, v)
+    sch.reorder(*order, *([] if points_outside else [ho]), wo, *window, hi, wi, v)
     outer = sch.fuse(*order)
     producers = sch.get_producers(block)
     sch.set_scope(block, 0, "local")
     epilogue.place(wo)
     parallel(sch, outer, cpu)
     sch.vectorize(v)
-    for loop in (kh, kw, hi, wi):
+    for loop in (*window[-2:], hi, wi):
         sch.unroll(loop)
-    for producer in producers:
+    for producer in producers if len(window) == 2 else ():
         sch.compute_at(producer, outer)
         *_, inner = sch.get_loops(producer)
         sch.vectorize(inner)
+    for producer in producers if len(window) > 2 else ():  # neighbouring slices of the output read the same ones
+        copy_stage(sch, producer, cpu)
     depth = 2 if points_outside else 3
     epilogue.vectorize(depth, lanes)
-    first = sch.decompose_reduction(block, kh)
+    first = sch.decompose_reduction(block, window[0])
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
 
 
@@ -124,20 +136,20 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
     """Give each thread a tile of points of one vector of channels."""
     height, width = choice["tile"]
     epilogue, producers = Epilogue(sch, block), sch.get_producers(block)
-    n, co, h, w, ci, kh, kw = sch.get_loops(block)
+    n, co, h, w, ci, *window = sch.get_loops(block)
     cio, v = sch.split(ci, [None, gcd(gpu.lanes(), int(sch.get(ci).extent))])
     ho, hi = sch.split(h, [None, height])
     wo, wi = sch.split(w, [None, width])
-    sch.reorder(n, co, ho, wo, cio, kh, kw, hi, wi, v)
+    sch.reorder(n, co, ho, wo, cio, *window, hi, wi, v)
     thread = bind_points(sch, (n, co, ho, wo, cio), gpu)
     sch.set_scope(block, 0, "local")
     epilogue.place(thread)
     for producer in producers:
         sch.compute_inline(producer)
-    for loop in (kh, kw, hi, wi):
+    for loop in (*window[-2:], hi, wi):
         sch.unroll(loop)
     epilogue.vectorize(2, gpu.lanes())
-    vectorize_sums(sch, block, kh, v)
+    vectorize_sums(sch, block, window[0], v)
 
 
 def _bits(sch: Schedule, block: SBlock) -> int:

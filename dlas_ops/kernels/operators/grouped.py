@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from math import gcd
 
 import numpy as np
 
@@ -19,14 +20,12 @@ from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.register_tiles import sum_values
 from dlas_ops.schedule.steps import (
-    copy_stage,
     divisors,
     extents,
     inline_rest,
     parallel,
     tile_of,
     vectorize_inner,
-    vectorize_last,
 )
 from dlas_ops.schedule.thread_tiles import group_of
 from dlas_ops.schedule.threads import bind_all, bind_points, vectorize_sums
@@ -34,6 +33,9 @@ from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 FEWEST_LANES = 4
+
+# On a block: output channels of a group.
+OUTPUTS = "dlas.outputs"
 
 
 def pack(weight: np.ndarray, conv: Conv, processor: Processor) -> np.ndarray:
@@ -53,7 +55,7 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Pro
     """Return the grouped convolution of blocked or plain `data` with packed `weight`, in channel blocks of `block`."""
     te, tirx, dot = tvm.te, tvm.tirx, _dot(str(data.dtype), processor)
     groups, blocks, _, _, steps, lanes, *_ = (int(size) for size in weight.shape)
-    depth = conv.group_channels
+    depth, outputs = conv.group_channels, conv.out_channels // conv.groups
     tile = output_tile(conv.out_height, conv.out_width, blocks, conv.batch * groups, processor)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     height = (rows - 1) * conv.stride[0] + conv.extent[0]
@@ -66,20 +68,28 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Pro
             inside.append(c < depth)
         return copied(inside, read_channel(data, n, g * depth + c, h - top, w - left), dot.data, border)
 
-    source = te.compute((conv.batch, groups, height, width, steps * dot.values), gathered, name="gathered")
+    def as_it_lies(n: Expr, g: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        return read_channel(data, n, g * depth + c, h, w)
+
+    # A pointwise one reads the input itself, one number for a whole vector of outputs.
+    covered = conv.is_pointwise and (rows, columns) == (conv.height, conv.width)
+    if covered and data.dtype == dot.data and dot.values == 1 and not isinstance(processor, Gpu):
+        source = as_it_lies
+    else:
+        source = te.compute((conv.batch, groups, height, width, steps * dot.values), gathered, name="gathered")
     kh, kw = (te.reduce_axis((0, size), name) for size, name in zip(conv.kernel, ("kh", "kw"), strict=True))
     ci, value = te.reduce_axis((0, steps), "ci"), value_axis(dot)
 
     def point(n: Expr, g: Expr, o: Expr, h: Expr, w: Expr, v: Expr) -> Expr:
         row = h * conv.stride[0] + kh * conv.dilation[0]
         column = w * conv.stride[1] + kw * conv.dilation[1]
-        held = source[n, g, row, column, sum(value, ci * dot.values)]
+        held = source(n, g, row, column, sum(value, ci * dot.values))
         return te.sum(multiplied(held, weight[g, o, kh, kw, ci, v, *value], dot), axis=[kh, kw, ci, *value])
 
     sums = te.compute(
-        (conv.batch, groups, blocks, rows, columns, lanes), point, name="grouped", attrs=annotation("grouped", tile)
-    )
-    outputs = conv.out_channels // groups
+        (conv.batch, groups, blocks, rows, columns, lanes), point, name="grouped",
+        attrs={**annotation("grouped", tile), OUTPUTS: outputs},
+    )  # fmt: skip
     out_blocks = -(-conv.out_channels // block)
 
     def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
@@ -120,10 +130,14 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     tile = Tile(*choice["tile"])
     last = inline_rest(sch, sch.get_consumers(block)[0], block)
     for producer in sch.get_producers(block):
-        copy_stage(sch, producer, cpu)
+        # Row by row: of channels that lie last, those of all groups come with the same cache lines.
+        n, g, h, *_ = sch.get_loops(producer)
+        sch.reorder(n, h, g)
+        parallel(sch, sch.fuse(n, h), cpu)
+        _vectorize(sch, producer, cpu.lanes())
     scatter = sch.get_loops(last)
     parallel(sch, sch.fuse(*scatter[:3]), cpu)
-    vectorize_last(sch, last, cpu)
+    _vectorize(sch, last, gcd(cpu.lanes(), int(sch.get(block).annotations[OUTPUTS])))
     sums = sch.cache_write(block, 0, "local")
     n, g, o, h, w, v, kh, kw, ci, *value = sch.get_loops(block)
     lanes = int(sch.get(v).extent)
@@ -142,6 +156,15 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     first = sch.decompose_reduction(block, kh)
     vectorize_inner(sch, first, sch.get_loops(first)[1:], lanes)
     sum_values(sch, block, v, value, cpu)
+
+
+def _vectorize(sch: Schedule, block: SBlock, most: int) -> None:
+    """Vectorise the innermost loop of `block`, channels, by as many of them as divide it and `most`."""
+    channels = sch.get_loops(block)[-1]
+    width = gcd(int(sch.get(channels).extent), most)
+    if width >= FEWEST_LANES:
+        _, vector = sch.split(channels, [None, width])
+        sch.vectorize(vector)
 
 
 def tunables_gpu(sch: Schedule, block: SBlock, gpu: Gpu) -> Space:

@@ -71,6 +71,19 @@ def concatenate(parts: Sequence[Tensor], channels: Sequence[int], block: int, la
     return te.compute((batch, -(-total // block), height, width, block), element, name="concatenated", attrs=kind)
 
 
+def shuffled(data: Tensor, channels: int, groups: int) -> Tensor:
+    """Return blocked `data` with the first channel of each of its `groups` first, then the second one of each, …"""
+
+    def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
+        channel = co * int(data.shape[4]) + ci
+        held = read_channel(data, n, channel % groups * (channels // groups) + channel // groups, h, w)
+        if int(data.shape[1]) * int(data.shape[4]) == channels:
+            return held
+        return tirx.if_then_else(channel < channels, held, tirx.const(0, data.dtype))
+
+    return te.compute(data.shape, element, name="shuffled", attrs=annotation("channel_copy"))
+
+
 def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     """Copy vectors of channels, rows in parallel."""
     copy_stage(sch, inline_rest(sch, block, None), cpu)
@@ -80,6 +93,14 @@ def schedule_scalar(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> N
     """Copy one element at a time, rows in parallel: a vector may come from two parts."""
     last = inline_rest(sch, block, None)
     parallel(sch, sch.fuse(*sch.get_loops(last)[:3]), cpu)
+
+
+def schedule_channels(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
+    """Copy one channel of a row after the other, rows in parallel: where it comes from is found once for a row."""
+    *rows, last = sch.get_loops(inline_rest(sch, block, None))
+    if len(rows) == 4:  # and not a plain tensor, whose channels come before its rows
+        sch.reorder(last, rows[3])
+    parallel(sch, sch.fuse(*rows[:3]), cpu)
 
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:

@@ -16,11 +16,18 @@ from dlas_ops.schedule.tunables import Choice
 
 
 def compute(
-    window: Conv, data: Tensor, kind: str, count_padding: bool, processor: Processor, border: int = 0
+    window: Conv,
+    data: Tensor,
+    kind: str,
+    count_padding: bool,
+    processor: Processor,
+    border: int = 0,
+    beyond: tuple[int, int] = (0, 0),
 ) -> Tensor:
     """Return max ("max") or average ("avg") pooling of blocked `data`, in the same blocks.
 
-    Of 8-bit integers the average is their sum; around them lies `border`.
+    Of 8-bit integers the average is their sum; around them lies `border`. No average counts the last `beyond` rows and
+    columns of the border, which rounding the output size up has added.
     """
     te, tirx = tvm.te, tvm.tirx
     blocks, block = int(data.shape[1]), int(data.shape[4])
@@ -49,7 +56,7 @@ def compute(
         return te.compute(shape, lambda *index: held[index], name="output")
 
     def counted(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
-        return held[n, co, h, w, ci] / _count(tirx, window, h, w, count_padding)
+        return held[n, co, h, w, ci] / _count(tirx, window, h, w, count_padding, beyond)
 
     return te.compute(shape, counted, name="output")
 
@@ -109,13 +116,13 @@ def schedule_mean_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) ->
     bind_all(sch, last, gpu)
 
 
-def _count(tirx: Tirx, window: Conv, h: Expr, w: Expr, count_padding: bool) -> Expr:
+def _count(tirx: Tirx, window: Conv, h: Expr, w: Expr, count_padding: bool, beyond: tuple[int, int]) -> Expr:
     """Return how many inputs the window at output point (`h`, `w`) averages over."""
     counts = []
     sides = zip((h, w), (window.height, window.width), window.padding[:2], window.padding[2:], strict=True)
     for axis, (index, size, before, after) in enumerate(sides):
         begin = index * window.stride[axis] - before
         end = begin + window.extent[axis]
-        first, stop = (-before, size + after) if count_padding else (0, size)
+        first, stop = (-before, size + after - beyond[axis]) if count_padding else (0, size)
         counts.append(tirx.min(end, stop) - tirx.max(begin, first))
     return (counts[0] * counts[1]).astype("float32")

@@ -50,13 +50,15 @@ def stacked(data: Tensor, shape: Shape, slices: Slices, block: int, lanes: int, 
     )
 
 
-def pooled(data: Tensor, slices: Slices, kind: str) -> Tensor:
+def pooled(data: Tensor, slices: Slices, kind: str, counted: tuple[int, int] | None = None) -> Tensor:
     """Return the maximum ("max") or average ("avg") of the slices of blocked maps that each output slice reads.
 
-    The average counts slices beyond the volume as zeros.
+    Slices beyond the volume are zeros to an average, which counts those from the first of `counted` to before the last;
+    None stands for the slices of the volume.
     """
     images = int(data.shape[0]) // slices.depth * slices.outputs
     outside = tirx.min_value(data.dtype) if kind == "max" else tirx.const(0, data.dtype)
+    first, stop = counted or (0, slices.depth)
 
     def element(n: Expr, co: Expr, h: Expr, w: Expr, ci: Expr) -> Expr:
         read = []
@@ -66,6 +68,8 @@ def pooled(data: Tensor, slices: Slices, kind: str) -> Tensor:
             read.append(tirx.if_then_else(tirx.all(piece >= 0, piece < slices.depth), held, outside))
         if kind == "max":
             return reduce(tirx.max, read)
-        return reduce(add, read) * tirx.const(1 / slices.kernel, data.dtype)
+        begin = n % slices.outputs * slices.stride - slices.begin
+        count = tirx.min(begin + slices.kernel, stop) - tirx.max(begin, first)
+        return reduce(add, read) / count.astype(data.dtype)
 
     return te.compute((images, *data.shape[1:]), element, name="pooled", attrs=annotation("copy"))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Expr, IterVar, Tensor
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.dimensions import Slices
 from dlas_ops.processor.dot import Dot, as_kept
 from dlas_ops.schedule.group_tiling import GroupTile
 from dlas_ops.schedule.tiling import Tile
@@ -49,17 +50,26 @@ def read_channel(data: Tensor, image: Expr, channel: Expr, row: Expr, column: Ex
 
 
 def padded(
-    data: Tensor, conv: Conv, rows: int, columns: int, block: int, value: float = 0.0, dtype: str | None = None
+    data: Tensor,
+    conv: Conv,
+    rows: int,
+    columns: int,
+    block: int,
+    value: float = 0.0,
+    dtype: str | None = None,
+    slices: Slices | None = None,
 ) -> Tensor:
     """Return the input with its border, wide enough for `rows` x `columns` outputs, in channel blocks of `block`.
 
-    Without a border to add or a `dtype` to widen to, `data` itself comes back.
+    A volume, whose `slices` are seen, also has the border before the first slice and behind the last. Without a border
+    to add or a `dtype` to widen to, `data` itself comes back.
     """
     dtype = dtype or str(data.dtype)
     top, left = conv.padding[:2]
     height = (rows - 1) * conv.stride[0] + conv.extent[0]
     width = (columns - 1) * conv.stride[1] + conv.extent[1]
     fits = top == left == 0 and height <= conv.height and width <= conv.width
+    fits = fits and (slices is None or slices.bordered == slices.depth)
     if fits and len(data.shape) == 5 and int(data.shape[4]) == block and data.dtype == dtype:
         return data
     blocks = -(-conv.in_channels // block)
@@ -70,9 +80,15 @@ def padded(
         inside = [h >= top, h < conv.height + top, w >= left, w < conv.width + left]
         if blocks * block > channels:
             inside.append(channel < channels)
-        return copied(inside, read_channel(data, n, channel, h - top, w - left), dtype, value)
+        image = n
+        if slices is not None and slices.bordered != slices.depth:
+            piece = n % slices.bordered - slices.begin
+            inside += [piece >= 0, piece < slices.depth]
+            image = n // slices.bordered * slices.depth + piece
+        return copied(inside, read_channel(data, image, channel, h - top, w - left), dtype, value)
 
-    return te.compute((conv.batch, blocks, height, width, block), element, name="padded")
+    images = conv.batch if slices is None else conv.batch // slices.depth * slices.bordered
+    return te.compute((images, blocks, height, width, block), element, name="padded")
 
 
 def copied(inside: Sequence[Expr], held: Expr, dtype: str, border: float = 0) -> Expr:

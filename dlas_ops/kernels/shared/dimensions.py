@@ -119,6 +119,16 @@ class Slices:
         piece = image % self.outputs * self.stride + tap * self.dilation - self.begin
         return image // self.outputs, piece, group * own + inner
 
+    @property
+    def bordered(self) -> int:
+        """Slices of each image with the border that the convolution sees; all of them where it sees none."""
+        span = (self.outputs - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+        return self.depth if not self.begin and span <= self.depth else span
+
+    def seen(self, image: Expr, tap: Expr) -> Expr:
+        """Return which of the bordered slices of all images weight `tap` sees for slice `image` of the output."""
+        return image // self.outputs * self.bordered + image % self.outputs * self.stride + tap * self.dilation
+
 
 def slices_of(shape: Shape, window: Window, groups: int) -> Slices | None:
     """Return how the slices of an input of `shape` are stacked for `window`; None if there is nothing to stack."""

@@ -5,10 +5,11 @@ One over lines or volumes runs as the two-dimensional one that computes it; see 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from dlas_ops._types import Array, Attributes, Call, Expr, Shape
 from dlas_ops.kernels.operators import depthwise, grouped, volumes
@@ -16,7 +17,7 @@ from dlas_ops.kernels.operators.points_innermost import POINTS
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.shared.blocks import NARROW
 from dlas_ops.kernels.shared.convolution import Conv
-from dlas_ops.kernels.shared.dimensions import RANKS, Window, conv_of, kernels_of, slices_of
+from dlas_ops.kernels.shared.dimensions import RANKS, Slices, Window, conv_of, kernels_of, slices_of
 from dlas_ops.placement.account import LayerFields, Precision
 from dlas_ops.placement.context import Context
 from dlas_ops.placement.graph import Problem, problem_of
@@ -62,6 +63,11 @@ class Convolution:
         return kernels_of(self.weight)
 
     @property
+    def slices(self) -> Slices | None:
+        """The slices of a volume that one slice of the result reads; None where that is just one."""
+        return slices_of(self.data.shape, self.window, self.groups)
+
+    @property
     def shape(self) -> Shape:
         """The shape of the result."""
         return self.data.shape[0], self.weight.shape[0], *self.window.output(self.data.shape[2:])
@@ -76,7 +82,7 @@ class Convolution:
 
         `layer` is the one whose algorithm decided the block.
         """
-        data, slices = self.data, slices_of(self.data.shape, self.window, self.groups)
+        data, slices = self.data, self.slices
         if slices is None:
             return context.blocked(data, block, layer) if block else context.mapped(data)
         wanted = max(block, 0)
@@ -131,14 +137,29 @@ def stated(ran: LayerFields, window: Window, groups: int, macs: int) -> LayerFie
     return ran
 
 
+class Own(NamedTuple):
+    """A schedule of its own that a convolution with groups has.
+
+    Attributes
+    ----------
+    place : places the layer
+    precision : the account's dtype and arithmetic in narrow floats; nothing if it computes in float32
+    """
+
+    name: str
+    place: Callable[[], Value]
+    precision: Precision
+
+
 def convolved(
-    context: Context, layer: Convolution, reason: str = "", **precision: Unpack[Precision]
+    context: Context, layer: Convolution, reason: str = "", own: Own | None = None, **precision: Unpack[Precision]
 ) -> tuple[Value, LayerFields]:
     """Convolve on the algorithm asked for, or on the one that runs in its place; return the result, and how it ran.
 
     Parameters
     ----------
     reason : why the layer does not run in the dtype asked for
+    own : what runs it where no algorithm does; by default the schedule of depthwise or of grouped convolutions
     precision : the account's dtype and arithmetic for integers
     """
     name, conv, weight = layer.name, layer.conv, layer.kernels
@@ -149,15 +170,13 @@ def convolved(
         context.recorder.decides(name, problem)
     ran, reasons = _runnable(context, asked, conv, dtype)
     if ran is not None:
-        value = _placed(context, ran, layer)
-    elif conv.operator == "depthwise_conv2d":
-        value = _depthwise(context, layer)
+        value, narrow = _placed(context, ran, layer), _precision(context, dtype, ran)
     else:
-        value = _grouped(context, layer)
+        own = own or _own(context, layer, dtype)
+        value, narrow = own.place(), own.precision
     if dtype in NARROW:
-        precision = _precision(context, dtype, ran, conv)
-    own = f"{conv.operator.removesuffix('_conv2d')}/dense"
-    how: LayerFields = {"ran": str(ran or own), "name": name, "reason": reason}
+        precision = narrow
+    how: LayerFields = {"ran": str(ran or f"{own.name if own else ''}/dense"), "name": name, "reason": reason}
     if precision:
         how |= {"dtype": precision["dtype"], "arithmetic": precision["arithmetic"]}
     # Without a problem no algorithm can be asked for; a format can.
@@ -169,7 +188,7 @@ def convolved(
 
 def _is_plain(layer: Convolution) -> bool:
     """Tell whether the algorithm itself blocks the input."""
-    return not layer.data.block and slices_of(layer.data.shape, layer.window, layer.groups) is None
+    return not layer.data.block and layer.slices is None
 
 
 def _runnable(context: Context, asked: Asked, conv: Conv, dtype: str) -> tuple[Asked | None, list[str]]:
@@ -205,26 +224,38 @@ def _placed(context: Context, asked: Asked, layer: Convolution) -> Value:
     return context.computed(result, layer.shape, algorithm.block(conv.out_channels, context.cpu), layer.name)
 
 
-def _precision(context: Context, dtype: str, ran: Asked | None, conv: Conv) -> Precision:
-    """Return dtype and arithmetic of a convolution that computes in the narrow `dtype`; nothing if in float32."""
-    depthwise_conv = ran is None and conv.operator == "depthwise_conv2d"
-    if dtype == "bfloat16":
-        return {} if depthwise_conv else context.of_products(dtype)
-    if ran is not None and context.cpu.half and getattr(ran.module, "HALF", False):
+def _precision(context: Context, dtype: str, ran: Asked) -> Precision:
+    """Return dtype and arithmetic of an algorithm that computes in the narrow `dtype`; nothing if in float32."""
+    if dtype == "float16" and context.cpu.half and getattr(ran.module, "HALF", False):
         return {"dtype": dtype, "arithmetic": half.ARITHMETIC}
-    in_half = depthwise_conv and depthwise.in_half(conv, dtype, context.cpu)
-    return {"dtype": dtype, "arithmetic": dtype} if in_half else {}
+    return context.of_products(dtype)
+
+
+def _own(context: Context, layer: Convolution, dtype: str) -> Own:
+    """Return the schedule of depthwise or of grouped convolutions for `layer`."""
+    if not layer.operator.startswith("depthwise"):
+        return Own("grouped", lambda: _grouped(context, layer), context.of_products(dtype))
+    in_half = layer.slices is None and depthwise.in_half(layer.conv, dtype, context.cpu)
+    precision: Precision = {"dtype": dtype, "arithmetic": dtype} if in_half else {}
+    return Own("depthwise", lambda: _depthwise(context, layer), precision)
 
 
 def _depthwise(context: Context, layer: Convolution) -> Value:
-    conv, data = layer.conv, layer.data
-    block = context.block(conv.in_channels, data)
-    context.recorder.follows(data, Problem(conv.operator, conv, dtype=context.stored(layer.weight)))
-    packed = context.weights(depthwise.pack(layer.kernels, -(-conv.in_channels // block), block))
-    source = layer.source(context, block, data.layer)
+    data, slices = layer.data, layer.slices
+    block = context.block(data.shape[1], data)
+    conv = layer.conv
+    if slices is None:
+        context.recorder.follows(data, Problem(conv.operator, conv, dtype=context.stored(layer.weight)))
+        weight = layer.kernels
+    else:
+        batch, channels, *_ = data.maps
+        conv = replace(conv, batch=batch, in_channels=channels)
+        weight = layer.weight
+    packed = context.weights(depthwise.pack(weight, -(-data.shape[1] // block), block))
     result = context.emit(
-        lambda x, w: depthwise.compute(conv, x, w, context.cpu, layer.border), source, packed, name="depthwise_conv2d"
-    )
+        lambda x, w: depthwise.compute(conv, x, w, context.cpu, layer.border, slices),
+        context.blocked(data, block, data.layer), packed, name="depthwise_conv2d",
+    )  # fmt: skip
     return context.computed(result, layer.shape, block, data.layer)
 
 

@@ -23,14 +23,10 @@ def max_pool(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.nn.avg_pool1d", "relax.nn.avg_pool3d")
 def avg_pool(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Run an average pooling in channel blocks, unless its windows are dilated or reach beyond the border."""
-    attributes = call.attrs
-    window = _window_of(attributes, shape, shape)
-    counted = bool(attributes.count_include_pad)
-    uneven = len(shape) == 5 and (window.begin[0] or window.end[0]) and not counted
-    if attributes.ceil_mode or any(step != 1 for step in window.dilation) or uneven:
+    """Run an average pooling in channel blocks, unless its windows are dilated."""
+    if any(int(step) != 1 for step in call.attrs.dilation):
         return None
-    return _pooled(context, "avg", call, shape, counted)
+    return _pooled(context, "avg", call, shape, bool(call.attrs.count_include_pad))
 
 
 def _pooled(context: Context, kind: str, call: Call, shape: Shape, count: bool) -> Value | None:
@@ -41,15 +37,19 @@ def _pooled(context: Context, kind: str, call: Call, shape: Shape, count: bool) 
     flat, block = _flat(window, data.shape), context.block(data.shape[1], data)
     context.recorder.follows(data, Problem(f"{kind}_pool2d", flat, dtype=data.dtype))
     operator = f"{kind}_pool{len(shape) - 2}d"
+    stated = tuple(map(int, call.attrs.padding))[len(shape) - 2 :]
+    added = [end - own for end, own in zip(window.end, stated, strict=True)]  # by rounding the output size up
+    beyond = (added[-2] if len(added) > 1 else 0, added[-1])
     result = context.emit(
-        lambda x: pooling.compute(flat, x, kind, count, context.cpu), context.blocked(data, block, data.layer),
-        name=operator,
+        lambda x: pooling.compute(flat, x, kind, count, context.cpu, beyond=beyond),
+        context.blocked(data, block, data.layer), name=operator,
     )  # fmt: skip
     if len(shape) == 5:
         depth = window.kernel[0], window.stride[0], window.begin[0], window.dilation[0]
         slices = Slices(data.shape[2], shape[2], *depth, groups=1)
         if not slices.trivial:
-            result = context.emit(lambda x: volumes.pooled(x, slices, kind), result, name=operator)
+            counted = (-window.begin[0], data.shape[2] + stated[0]) if count else None
+            result = context.emit(lambda x: volumes.pooled(x, slices, kind, counted), result, name=operator)
     context.account(
         operator, data.shape, (), shape, ran="window", stride=window.stride, padding=(*window.begin, *window.end),
         dilation=window.dilation,

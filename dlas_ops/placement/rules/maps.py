@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dlas_ops._tvm import tvm
 from dlas_ops._types import Call, Expr, Shape, Tensor
+from dlas_ops.kernels.operators import layout
 from dlas_ops.passes.loops import found_in
 from dlas_ops.placement.context import Context
+from dlas_ops.placement.operators import name_of
 from dlas_ops.placement.rules.rule import places
-from dlas_ops.placement.value import Value
+from dlas_ops.placement.value import Value, shape_of
 
 import tvm_ffi  # isort: skip
 
@@ -15,6 +17,9 @@ relax, te, tirx = tvm.relax, tvm.te, tvm.tirx
 
 CHANNELS = 1
 POINTS = (0, 2, 3)  # axes of NCHW that are the same in channel blocks
+
+# How the axes of images, groups, channels of a group, rows and columns are reordered to shuffle channels.
+SHUFFLE = [0, 2, 1, 3, 4]
 
 # Relax's reductions, which name their axes alike.
 REDUCTIONS = tuple(f"relax.{name}" for name in ("max", "min", "sum", "mean"))
@@ -73,6 +78,24 @@ def concat(context: Context, call: Call, shape: Shape) -> Value | None:
         return None
     joined = relax.op.concat([part.expression for part in parts], axis)
     return Value(context.builder.emit(joined), shape, parts[0].block, layer=parts[0].layer)
+
+
+@places("relax.reshape")
+def shuffled(context: Context, call: Call, shape: Shape) -> Value | None:
+    """Shuffle the channels of blocked maps, which ONNX writes as a transposition between two reshapes."""
+    turned = context.made(call.args[0])
+    if turned is None or name_of(turned) != "relax.permute_dims" or [*map(int, turned.attrs.axes or ())] != SHUFFLE:
+        return None
+    split = context.made(turned.args[0])
+    if split is None or name_of(split) != "relax.reshape":
+        return None
+    data, (images, groups, own, *points) = context.value(split.args[0]), shape_of(turned.args[0])
+    if data.block <= 0 or data.shape != shape or (images, groups * own, *points) != shape:
+        return None
+    result = context.emit(
+        lambda x: layout.shuffled(x, shape[1], groups), data.expression, name="channel_shuffle", pattern=None
+    )
+    return Value(result, shape, data.block, layer=data.layer)
 
 
 @places("relax.call_tir")

@@ -27,23 +27,32 @@ def max_pool2d(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @places("relax.nn.avg_pool2d")
 def avg_pool2d(context: Context, call: Call, shape: Shape) -> Value | None:
-    """Run an average pooling in channel blocks, unless its windows are dilated or reach beyond the border."""
+    """Run an average pooling in channel blocks, unless its windows are dilated."""
     data, attributes = context.value(call.args[0]), call.attrs
-    if attributes.ceil_mode or pair(attributes.dilation) != (1, 1):
+    if pair(attributes.dilation) != (1, 1):
         return None
     window = window_of(attributes, data.shape, shape)
-    return _pooled(context, "avg", data, window, shape, {}, bool(attributes.count_include_pad))
+    return _pooled(
+        context, "avg", data, window, shape, {}, bool(attributes.count_include_pad), beyond_of(attributes, window)
+    )
 
 
 def _pooled(
-    context: Context, kind: str, data: Value, window: Conv, shape: Shape, precision: Precision, count: bool = False
+    context: Context,
+    kind: str,
+    data: Value,
+    window: Conv,
+    shape: Shape,
+    precision: Precision,
+    count: bool = False,
+    beyond: tuple[int, int] = (0, 0),
 ) -> Value:
-    """Pool `data` by `window`; `count` tells whether an average counts the border."""
+    """Pool `data` by `window`; `count` tells whether an average counts the border, but for the part `beyond`."""
     block = context.block(data.shape[1], data)
     context.recorder.follows(data, Problem(f"{kind}_pool2d", window, dtype=data.dtype))
     result = context.emit(
-        lambda x: pooling.compute(window, x, kind, count, context.cpu), context.blocked(data, block, data.layer),
-        name=f"{kind}_pool2d",
+        lambda x: pooling.compute(window, x, kind, count, context.cpu, beyond=beyond),
+        context.blocked(data, block, data.layer), name=f"{kind}_pool2d",
     )  # fmt: skip
     context.account(
         f"{kind}_pool2d", data.shape, (), shape, ran="window", stride=window.stride, padding=window.padding,
@@ -76,6 +85,12 @@ def is_even(attributes: Attributes) -> bool:
     """Tell whether every window of an average pooling averages over the same number of inputs."""
     padded = any(sides(attributes.padding)) and not attributes.count_include_pad
     return not padded and not attributes.ceil_mode and pair(attributes.dilation) == (1, 1)
+
+
+def beyond_of(attributes: Attributes, window: Conv) -> tuple[int, int]:
+    """Return the rows and columns of the border at the end of `window` that rounding the output size up has added."""
+    stated = sides(attributes.padding)[2:]
+    return window.padding[2] - stated[0], window.padding[3] - stated[1]
 
 
 def window_of(attributes: Attributes, data: Shape, output: Shape) -> Conv:

@@ -12,8 +12,9 @@ from explorer.core.settings import AnswerSettings, CompressSettings, LossSetting
 from explorer.line import stage
 from explorer.line.contracts import data, train
 
-# Raised when models of the user's own give another network, and none of the bundled ones does: theirs keep their keys.
-OWN_MODELS = 2
+# Raised when models of the user's own, or what is removed from a library's, give another network, and none of the
+# bundled ones does: theirs keep their keys.
+OWN_MODELS = 3
 
 Costs = Mapping[str, int]  # of a layer: its weights, nonzeros among them, channels and multiply-accumulates
 
@@ -141,7 +142,9 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     @property
     def key(self) -> str:
         """The key that the stage's artifact lies under; the version of what is done to a user's own model is in it."""
-        own = {"own_models": OWN_MODELS} if plugins.is_custom(self.parameters.model) else {}
+        model = self.parameters.model
+        of_library = plugins.of_library(model) and self.parameters.compression != "none"
+        own = {"own_models": OWN_MODELS} if plugins.is_custom(model) or of_library else {}
         return stage.content_key(self.name, {**self.parameters.keyed(), **own}, self.parents.keyed())
 
     @property

@@ -71,6 +71,37 @@ def test_pooling_over_drawn_windows(kind: str, examples: int) -> None:
     cases()
 
 
+@st.composite
+def averages(draw: st.DrawFn) -> onnx.ModelProto:
+    """Draw an average pooling over lines, maps or volumes in blocks, with an output size that is rounded up or not."""
+    rank = draw(st.integers(1, 3))
+
+    def each(*values: int) -> list[int]:
+        return [draw(st.sampled_from(values)) for _ in range(rank)]
+
+    kernel, sizes = each(2, 3, 4), each(5, 6, 7, 10)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node(
+            "AveragePool", ["c"], ["y"], kernel_shape=kernel, strides=each(1, 2, 3), pads=each(0, 1) + each(0, 1),
+            ceil_mode=draw(st.sampled_from([0, 1, 1])), count_include_pad=draw(st.integers(0, 1)),
+        ),
+    ]  # fmt: skip
+    return networks.model(nodes, (2, 3, *sizes), {"w": networks.random((21, 3, *[1] * rank))})
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_averages_that_round_up_stay_in_blocks(examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
+    @given(averages(), st.sampled_from(ALGORITHMS))
+    def cases(network: onnx.ModelProto, algorithm: str) -> None:
+        check(network, algorithm)
+        layers = dlas_ops.lower(network, networks.target(), algorithm=algorithm).layers
+        assert layers[-1].ran == "window"
+
+    cases()
+
+
 @pytest.mark.parametrize(
     ("rows", "inputs", "outputs"), [(1, 7, 3), (1, 512, 1000), (2, 64, 16), (5, 33, 50), (41, 3, 17)]
 )

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
+from dlas_ops._tvm import tvm
 from dlas_ops.kernels.operators import depthwise
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.kernels.shared.dimensions import Window, conv_of, kernels_of, slices_of
 from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
-from tests.dlas_ops.shapes import SETTINGS
-from tests.dlas_ops.tensor_programs import program, scheduled
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS
+from tests.dlas_ops.tensor_programs import blocked, placeholders, plain, program, ran, scheduled
 
 CONV = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 
@@ -70,6 +73,48 @@ def test_packs_channels_in_blocks(channels: int, height: int, width: int, block:
     for c, h, w in np.ndindex(channels, height, width):
         assert packed[c // block, h, w, c % block] == weight[c, 0, h, w]
     assert np.count_nonzero(packed) == np.count_nonzero(weight)
+
+
+@st.composite
+def volumes(draw: st.DrawFn) -> tuple[tuple[int, ...], Window]:
+    """Draw the shape of volumes and a window over them."""
+
+    def each(*values: int) -> tuple[int, ...]:
+        return tuple(draw(st.sampled_from(values)) for _ in range(3))
+
+    channels = draw(st.sampled_from([3, 16, 21]))
+    return (2, channels, *each(5, 6, 9)), Window(each(1, 2, 3), each(1, 2), each(0, 1), each(0, 1, 2), each(1, 1, 2))
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_volumes_are_convolved_slice_by_slice(examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
+    @given(volumes(), st.sampled_from(["znver4", "x86-64-v3", "cortex-a72"]), st.sampled_from(["float32", "uint8"]))
+    def cases(drawn: tuple[tuple[int, ...], Window], mcpu: str, dtype: str) -> None:
+        shape, window = drawn
+        cpu, border = describe_cpu(named(mcpu)), 7 if dtype == "uint8" else 0
+        weight = np.rint(9 * networks.random((shape[1], 1, *window.kernel)))
+        data = np.clip(np.rint(9 * networks.random(shape) + 50), 0, 255)
+        batch, channels, depth, height, width = shape
+        conv = conv_of((batch * depth, channels, height, width), channels, window.flat(), channels)
+        slices, blocks = slices_of(shape, window, channels), -(-channels // cpu.lanes())
+        packed = depthwise.pack(kernels_of(weight) if slices is None else weight, blocks, cpu.lanes())
+        maps = data.swapaxes(1, 2).reshape(-1, channels, height, width)
+        arrays = blocked(maps, cpu.lanes()).astype(dtype), packed.astype("int8" if border else dtype)
+        inputs = placeholders(*arrays)
+        output = depthwise.compute(conv, inputs[0], inputs[1], cpu, border, slices)
+        result = plain(ran(scheduled(tvm.te.create_prim_func([*inputs, output]), mcpu), arrays), channels)
+        sums = result.reshape(batch, -1, *result.shape[1:]).swapaxes(1, 2)
+        # Integers come with what the zero point adds; it lies around the volume.
+        sums = sums - border * weight.sum(axis=(2, 3, 4)).reshape(1, -1, 1, 1, 1)
+        wide = np.pad(data - border, ((0, 0), (0, 0), *zip(window.begin, window.end, strict=True)))
+        extents = [(size - 1) * step + 1 for size, step in zip(window.kernel, window.dilation, strict=True)]
+        seen = sliding_window_view(wide, extents, axis=(2, 3, 4))
+        steps = tuple(slice(None, None, step) for step in (*window.stride, *window.dilation))
+        expected = np.einsum("ncdhwijk,cijk->ncdhw", seen[:, :, *steps], weight[:, 0])
+        np.testing.assert_array_equal(sums, expected)
+
+    cases()
 
 
 @settings(SETTINGS, max_examples=25)

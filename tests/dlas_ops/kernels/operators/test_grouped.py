@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from dlas_ops._tvm import tvm
 from dlas_ops._types import PrimFunc
 from dlas_ops.kernels.operators import grouped
+from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
-from tests.dlas_ops.shapes import SETTINGS, weights
-from tests.dlas_ops.tensor_programs import scheduled
+from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, weights
+from tests.dlas_ops.tensor_programs import blocked, placeholders, plain, ran, scheduled
 
 CONV = Conv(1, 32, 8, 8, 64, (3, 3), padding=(1, 1, 1, 1), groups=2)
 
@@ -40,7 +41,7 @@ NESTS = {
             "output": "4, 8, 8, 16",
         },
         {
-            "gathered": "20, 10, vector 16",
+            "gathered": "10, 2, 10, vector 16",
             "grouped_init": "parallel 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
             "grouped_update": "parallel 16, 3, 3, 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
             "grouped_local": "parallel 16, unrolled 2, unrolled 4, unrolled 2, vector 16",
@@ -54,7 +55,7 @@ NESTS = {
             "output": "8, 8, 8, 8",
         },
         {
-            "gathered": "20, 10, 2, vector 8",
+            "gathered": "10, 2, 10, 2, vector 8",
             "grouped_init": "parallel 64, unrolled 2, unrolled 2, unrolled 2, vector 8",
             "grouped_update": "parallel 64, 3, 3, 16, unrolled 2, unrolled 2, unrolled 2, vector 8",
             "grouped_local": "parallel 64, unrolled 2, unrolled 2, unrolled 2, vector 8",
@@ -85,3 +86,36 @@ def test_packs_each_group_by_itself(weight: networks.Array, groups: int) -> None
     assert block == min(16, 1 << (outputs - 1).bit_length())
     for g, o, i, h, w in np.ndindex(groups, *weight.shape):
         assert packed[g, o // block, h, w, i, o % block] == weight[o, i, h, w]
+
+
+@st.composite
+def grouped_convolutions(draw: st.DrawFn) -> Conv:
+    """Draw a convolution of groups, half of them pointwise, whose channels are whole vectors or not."""
+    groups, depth, outputs = (
+        draw(st.sampled_from(sizes)) for sizes in ([2, 3, 8], [1, 4, 5, 8, 20], [1, 4, 8, 12, 20])
+    )
+    kernel, edge = draw(st.sampled_from([((1, 1), 0), ((1, 1), 0), ((3, 3), 1), ((2, 3), 1)]))
+    return Conv(
+        2, groups * depth, draw(st.sampled_from([6, 8, 11])), 8, groups * outputs, kernel, padding=(edge,) * 4,
+        stride=draw(st.sampled_from([(1, 1), (1, 1), (2, 2)])), groups=groups,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_is_the_convolution_of_each_group(examples: int) -> None:
+    @settings(SETTINGS, max_examples=examples)
+    @given(grouped_convolutions(), st.sampled_from(["znver4", "x86-64-v3", "cortex-a72"]), st.booleans())
+    def cases(conv: Conv, mcpu: str, last: bool) -> None:
+        cpu = describe(named(mcpu))
+        data, weight = networks.random(networks.shape_of(conv)), networks.weights_of(conv)
+        read, written = (
+            count + -count % cpu.lanes() if last else cpu.lanes() for count in (conv.in_channels, conv.out_channels)
+        )
+        arrays = blocked(data, read), grouped.pack(weight, conv, cpu)
+        inputs = placeholders(*arrays)
+        output = grouped.compute(conv, inputs[0], inputs[1], written, cpu)
+        result = ran(scheduled(tvm.te.create_prim_func([*inputs, output]), mcpu), arrays)
+        expected = reference.conv2d(data, weight, conv)
+        np.testing.assert_allclose(plain(result, conv.out_channels), expected, rtol=1e-4, atol=1e-4)
+
+    cases()

@@ -17,7 +17,7 @@ from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import SETTINGS
-from tests.dlas_ops.tensor_programs import program, scheduled
+from tests.dlas_ops.tensor_programs import blocked, placeholders, program, ran, scheduled
 
 CONV = Conv(1, 32, 8, 8, 32, (3, 3), padding=(1, 1, 1, 1), groups=32)
 
@@ -103,3 +103,15 @@ def test_constants_broadcast_as_they_did(channels: int, size: tuple[int, int], b
         np.testing.assert_array_equal(packed[..., 0], array[None])
     for c, h, w in np.ndindex(array.shape) if channels > 1 else ():
         assert packed[0, c // block, h, w, c % block] == array[c, h, w]
+
+
+@settings(SETTINGS, max_examples=8)
+@given(st.sampled_from([2, 3, 8]), st.integers(1, 12), st.sampled_from(["znver4", "x86-64-v3"]), st.booleans())
+def test_shuffles_the_channels_of_groups(groups: int, own: int, mcpu: str, last: bool) -> None:
+    lanes, channels = describe(named(mcpu)).lanes(), groups * own
+    data = networks.random((2, channels, 3, 5))
+    array = blocked(data, channels + -channels % lanes if last else lanes)
+    [held] = placeholders(array)
+    shuffled = tvm.te.create_prim_func([held, layout.shuffled(held, channels, groups)])
+    expected = data.reshape(2, groups, own, 3, 5).swapaxes(1, 2).reshape(data.shape)
+    np.testing.assert_array_equal(ran(scheduled(shuffled, mcpu), [array]), blocked(expected, array.shape[-1]))

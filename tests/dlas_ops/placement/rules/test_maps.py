@@ -79,3 +79,23 @@ def test_what_a_program_moves_stays_as_it_is_stored(dtype: str) -> None:
     compiled = dlas_ops.compile(network, networks.target(), algorithm="direct", dtype=dtype)
     tolerance = {"float16": 4e-3, "bfloat16": 2e-2}[dtype]
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data), tolerance)
+
+
+@pytest.mark.parametrize(("order", "programs"), [
+    ([0, 2, 1, 3, 4], ["conv2d_direct", "channel_shuffle", "conv2d_direct1"]),
+    ([0, 2, 1, 4, 3], ["conv2d_direct", "fused_unpack_reshape_transpose_reshape1", "conv2d_direct1"]),
+])  # fmt: skip
+def test_a_shuffle_of_channels_is_one_program_and_stays_in_blocks(order: list[int], programs: list[str]) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "v"], ["c"]), helper.make_node("Reshape", ["c", "split"], ["g"]),
+        helper.make_node("Transpose", ["g"], ["t"], perm=order), helper.make_node("Reshape", ["t", "whole"], ["s"]),
+        helper.make_node("Conv", ["s", "w"], ["y"]),
+    ]  # fmt: skip
+    weights = {"v": networks.random((24, 4, 1, 1)), "w": networks.random((16, 24, 1, 1))}
+    shapes = {"split": np.array([1, 3, 8, 6, 6]), "whole": np.array([1, 24, 6, 6])}
+    network = networks.model(nodes, (1, 4, 6, 6), {**weights, **shapes})
+    lowered = dlas_ops.lower(network, networks.target(), algorithm="direct")
+    assert networks.calls(lowered.module)[: len(programs)] == programs
+    data = networks.random((1, 4, 6, 6))
+    result = networks.run(dlas_ops.build(lowered, networks.target()), data)
+    networks.assert_close(result, networks.run_onnxruntime(network, data))

@@ -22,9 +22,11 @@ SHAPE = (1, 16, 9, 9)
 WINDOW = Conv(1, 16, 9, 9, 16, (3, 3), (2, 2), (1, 1, 1, 1), groups=16)
 
 
-def pooled(builder: Any, x: Any, kind: str, window: Conv = WINDOW, count: bool = False) -> Any:
+def pooled(
+    builder: Any, x: Any, kind: str, window: Conv = WINDOW, count: bool = False, beyond: tuple[int, int] = (0, 0)
+) -> Any:
     return builder.emit_te(
-        lambda x: kernel.compute(window, x, kind, count, CPU), x, primfunc_name_hint=f"{kind}_pool2d",
+        lambda x: kernel.compute(window, x, kind, count, CPU, beyond=beyond), x, primfunc_name_hint=f"{kind}_pool2d",
         primfunc_attrs=EPILOGUE,
     )  # fmt: skip
 
@@ -58,10 +60,22 @@ def test_average_pooling_counts_the_border_where_asked(count: bool) -> None:
     case.becomes(pooling.avg_pool2d, call, lambda builder, x: pooled(builder, x, "avg", count=count))
 
 
-def test_average_pooling_that_rounds_up_is_left() -> None:
+@pytest.mark.parametrize("count", [False, True])
+def test_average_pooling_that_rounds_up_counts_no_row_beyond_the_border(count: bool) -> None:
     case = Case()
-    call = relax.op.nn.avg_pool2d(case.argument(SHAPE, 8), (2, 2), (2, 2), ceil_mode=True)
-    case.is_left(pooling.avg_pool2d, call)
+    call = relax.op.nn.avg_pool2d(
+        case.argument(SHAPE, 8), (3, 2), (2, 2), (1, 0, 1, 0), ceil_mode=True, count_include_pad=count
+    )
+    window = Conv(1, 16, 9, 9, 16, (3, 2), (2, 2), (1, 0, 1, 1), groups=16)
+    value = case.becomes(
+        pooling.avg_pool2d, call, lambda builder, x: pooled(builder, x, "avg", window, count, beyond=(0, 1))
+    )
+    assert (value.shape, value.block) == ((1, 16, 5, 5), 8)
+
+
+def test_a_dilated_average_is_left() -> None:
+    case = Case()
+    case.is_left(pooling.avg_pool2d, relax.op.nn.avg_pool2d(case.argument(SHAPE, 8), (2, 2), dilation=(2, 2)))
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
