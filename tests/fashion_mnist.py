@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.core.configuration import dtype_of
+from explorer.core.configuration import LATER, dtype_of
 from explorer.core.statistics import Interval, ratio_interval
 from tests import ROOT
 from tests.explorer.results.study_report.expected import (
@@ -32,7 +32,8 @@ POINT = 0.01  # of accuracy
 
 def frame() -> pd.DataFrame:
     """Return the finished trials as `explorer.frame` had them."""
-    return pd.read_csv(FOLDER / "trials.csv")
+    found = pd.read_csv(FOLDER / "trials.csv")
+    return found.assign(**{axis: None for axis in LATER if axis not in found})
 
 
 def said() -> list[str]:

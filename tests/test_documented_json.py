@@ -23,6 +23,7 @@ from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.profiles.explanation import Advice, explanation
 from explorer.results.account import Coverage, Share
 from explorer.results.progress.status import Ranks
+from explorer.results.ranking import RankedLayer
 from explorer.search.search import Summary
 from explorer.workspace.records import Record
 from tests import ROOT, documents
@@ -222,8 +223,10 @@ def test_status_and_show(on_two: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert {f"tuning.{each.name}" for each in fields(Ranks)} <= set(status.documented)
     show = Fields(table("## Other commands", "show: "))
     failed = answer(capsys, "show", 4, "-w", on_two)
-    assert failed.keys() - COLUMN_NAMES == {"coverage", "layers", "log", "why"}
-    show.check({key: failed[key] for key in ("coverage", "layers", "log", "why")})
+    assert failed.keys() - COLUMN_NAMES == {"coverage", "layers", "log", "ranking", "why"}
+    show.check({key: failed[key] for key in ("coverage", "layers", "log", "ranking", "why")})
+    ranked = RankedLayer(layer="a", harm=0.1, float32_us=2.0, int8_us=1.0, place=0, dtype="int8")
+    show.check({"ranking": [ranked]})
     show.check({"coverage": Coverage(9, 3, *[Share(0.5, 0.5)] * 5).as_dict()})  # no library lies there to be told of
     assert show.unseen() == {"<column>", "layers.<field>"}, "which other tables describe"
 

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     tunables: Callable[[Schedule, SBlock, Any], Space] = _none
 
 
+COPIES = ("copy", "scalar_copy", "channel_copy")
 _KINDS = {
     "depthwise": Kind(depthwise.schedule, depthwise.tunables),
     "grouped": Kind(grouped.schedule, grouped.tunables),
@@ -214,10 +215,14 @@ def _annotated(sch: Schedule, processor: Processor) -> tuple[SBlock, Kind] | Non
 
 
 def _asking(sch: Schedule) -> tuple[SBlock, str] | None:
-    """Return the block that asks for a schedule, and its name."""
-    for block in sch.get_child_blocks(sch.get_sblock("root")):
+    """Return the block that asks for a schedule, and its name.
+
+    A copy does not where a split is fused to it: its schedule is of one output.
+    """
+    root = sch.get_sblock("root")
+    for block in sch.get_child_blocks(root):
         name = sch.get(block).annotations.get("dlas.schedule")
-        if name is not None:
+        if name is not None and not (name in COPIES and len(sch.get_output_blocks(root)) > 1):
             return block, str(name)
     return None
 

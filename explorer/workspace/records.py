@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from explorer.core.configuration import Configuration
+from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.sessions import Session
 from explorer.workspace.database import connect, create_tables
@@ -240,7 +240,7 @@ def _flat(row: sa.RowMapping) -> dict[str, Any]:
     return {
         "number": row["number"],
         "state": without if failure else "complete",
-        **row["configuration"],
+        **{axis: row["configuration"].get(axis) for axis in AXES},  # studies of before an axis came have none of it
         **row["values"],
         "failed_stage": failure.get("stage"),
         "failure_kind": failure.get("kind"),

@@ -47,6 +47,16 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, networks.Array]]] = {
         [helper.make_node("BatchNormalization", ["x", *"abmv"], ["y"])],
         {name: np.abs(networks.random([5], seed)) for seed, name in enumerate("abmv")},
     ),
+    "concat, split": (
+        [
+            helper.make_node("Neg", ["c"], ["n"]),
+            helper.make_node("Concat", ["c", "n"], ["s"], axis=1),
+            helper.make_node("Split", ["s", "halves"], ["a", "b"], axis=1),
+            helper.make_node("Relu", ["b"], ["d"]),
+            helper.make_node("Concat", ["d", "a"], ["y"], axis=1),
+        ],
+        {"halves": np.array([20, 22])},
+    ),
     "channel shuffle, split": (
         [
             helper.make_node("Reshape", ["c", "in groups"], ["g"]),

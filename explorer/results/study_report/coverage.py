@@ -42,7 +42,9 @@ def covered(evidence: Evidence, unanswered: Sequence[str]) -> Coverage:
         fronts = evidence.fronts[axis].dropna().unique().tolist() if len(evidence.fronts) else []
         known = FORMATS if axis == "format" else plugins.names(axis) if axis in KNOWN_KINDS else ()
         untried = [name for name in known if name not in measured and (axis != "tuner" or measured)]
-        rows.append((axis, _shown(measured), _shown([each for each in measured if each in fronts]), _shown(untried)))
+        row = (_shown(measured), _shown([each for each in measured if each in fronts]), _shown(untried))
+        if any(row):  # no stack has, say, a ratio where nothing is removed
+            rows.append((axis, *row))
         if len(measured) == 1:
             alone.append(f"{axis} {_shown(measured)}")
         if untried:

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 STAGES = ("data", "train", "compress", "lower", "build", "evaluate", "measure")
 SELECTING = {"plan", "candidates", "select"}  # only for an algorithm that selects; see test_select
-QUANTIZING = {"quantize"}  # only for int8; see test_narrow
+QUANTIZING = {"quantize", "harm", "rank", "mix"}  # only for int8 and int8_mixed; see test_narrow, test_mixed_dtypes
 
 
 def study_of(ran_workspace: Path, name: str) -> Any:
