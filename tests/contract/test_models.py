@@ -113,8 +113,6 @@ def test_the_account_has_every_product_that_torch_counts(
         model(torch.zeros(1, *shape))
     weights = costs.total(accounting.account(model, torch.zeros(1, *shape)), "weights")
     for algorithm, format, dtype in STACKS:
-        if (name, shape, dtype) == ("mobilevit_xxs", SHAPES[0], "int8"):  # attention over a single token
-            pytest.xfail("TVM cannot vectorize the programs that observe the activations of products over one token")
         arguments = {"folder": str(tmp_path), "algorithm": algorithm, "format": format, "dtype": dtype}
         covered = coverage_of(worker.request({"call": "tests.compiled:account", "arguments": arguments}))
         assert covered is not None

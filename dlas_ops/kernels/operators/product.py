@@ -119,7 +119,7 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     for producer in read:
         if channels is not None and sch.get(producer).name_hint == ROWS:
             # The rows of one tile stay in the L1 cache while all panels pass by.
-            sch.compute_at(producer, points)
+            sch.compute_at(producer, points, preserve_unit_loops=True)  # else there is none to vectorize
         else:
             parallel(sch, sch.fuse(*sch.get_loops(producer)[:2]), cpu)
         vectorize_last(sch, producer, cpu)
