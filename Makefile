@@ -8,7 +8,9 @@ INSTALLED := $(VENV)/.installed
 # for both (`Once` in tests/conftest.py).
 # The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
 # Threads that wait for one another (PASSIVE) leave their core to the other process.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
+# One more than cores: a test that waits for a worker of its own, or for a device, leaves its core to others.
+WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast test-all check lint bench clean
