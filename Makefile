@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Two at a time: each process holds torch and TVM, and what they run takes a core or two. Each begins with one half of the
-# tests in their order, and one that is done takes half of what the other has left; fixtures that take long are made once
-# for both (`Once` in tests/conftest.py).
+# Each process holds torch and TVM, and what it runs takes a core or two. Each begins with its part of the tests in their
+# order, and one that is done takes half of what another has left; fixtures that take long are made once for all (`Once`
+# in tests/conftest.py). There is one more than cores: a test that waits for a worker of its own, or for a device, leaves
+# its core to the others. On two cores, three take 14 minutes where two take 16.
 # The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
-# Threads that wait for one another (PASSIVE) leave their core to the other process.
-# One more than cores: a test that waits for a worker of its own, or for a device, leaves its core to others.
+# Threads that wait for one another (PASSIVE) leave their core to the other processes.
 WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 

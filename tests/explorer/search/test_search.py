@@ -249,8 +249,8 @@ class KillsServer(Events):
 
 def _has_network(session: psutil.Process) -> bool:
     """Tell whether a session has loaded a network, and so runs it; before, its end is that of a device."""
-    with contextlib.suppress(psutil.Error):
-        return any("network.tar" in each.path for each in session.memory_maps())
+    with contextlib.suppress(OSError):  # psutil's way takes longer than the measurement of a small network may
+        return "network.tar" in Path(f"/proc/{session.pid}/maps").read_text()
     return False
 
 
