@@ -69,7 +69,7 @@ def padded(
     height = (rows - 1) * conv.stride[0] + conv.extent[0]
     width = (columns - 1) * conv.stride[1] + conv.extent[1]
     fits = top == left == 0 and height <= conv.height and width <= conv.width
-    fits = fits and (slices is None or slices.bordered == slices.depth)
+    fits = fits and (slices is None or slices.inside)
     if fits and len(data.shape) == 5 and int(data.shape[4]) == block and data.dtype == dtype:
         return data
     blocks = -(-conv.in_channels // block)
@@ -81,7 +81,7 @@ def padded(
         if blocks * block > channels:
             inside.append(channel < channels)
         image = n
-        if slices is not None and slices.bordered != slices.depth:
+        if slices is not None and not slices.inside:
             piece = n % slices.bordered - slices.begin
             inside += [piece >= 0, piece < slices.depth]
             image = n // slices.bordered * slices.depth + piece

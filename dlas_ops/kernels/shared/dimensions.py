@@ -120,10 +120,18 @@ class Slices:
         return image // self.outputs, piece, group * own + inner
 
     @property
+    def inside(self) -> bool:
+        """Whether the convolution sees no border before the first slice or behind the last."""
+        return not self.begin and self._span <= self.depth
+
+    @property
     def bordered(self) -> int:
         """Slices of each image with the border that the convolution sees; all of them where it sees none."""
-        span = (self.outputs - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
-        return self.depth if not self.begin and span <= self.depth else span
+        return self.depth if self.inside else self._span
+
+    @property
+    def _span(self) -> int:
+        return (self.outputs - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
 
     def seen(self, image: Expr, tap: Expr) -> Expr:
         """Return which of the bordered slices of all images weight `tap` sees for slice `image` of the output."""

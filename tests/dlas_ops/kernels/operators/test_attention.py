@@ -90,7 +90,8 @@ class Case:
         q, k, v = (part.reshape(shape).transpose(0, 2, 1, 3) for part, shape in parts)
         scores = q @ k.swapaxes(-1, -2) / sqrt(self.depth)
         if (added := self.added) is not None:
-            scores = scores + added
+            # In float32, as the network adds it: where every key is shut out, their scores differ no more.
+            scores = (scores.astype(np.float32) + added).astype(np.float64)
         shares = np.exp(scores - scores.max(-1, keepdims=True))
         return np.asarray(np.maximum(shares / shares.sum(-1, keepdims=True) @ v, 0), np.float32)
 
