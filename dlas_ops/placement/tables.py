@@ -88,7 +88,7 @@ def look_up(context: Context, table: Table, wanted: Quantization, dtype: str) ->
     quotients = np.rint(table.entries / np.float32(wanted.scale.item()))
     entries = np.clip(quotients + wanted.zero.item(), lowest, highest).astype(dtype)
     if dtype == source.dtype and np.array_equal(entries, np.arange(lowest, highest + 1)):
-        # A product with a number, say, of which the scale alone has its share.
+        # A product with a number may change the scale alone.
         return replace(source, quantization=wanted, table=Table(source, entries))
     least = LIMITS[source.dtype][0]
     integers = context.builder.emit_te(

@@ -1,6 +1,6 @@
 """Network in float32 and in 8-bit integers → the network with as many layers quantized as may be lost in accuracy.
 
-Layers are ranked by what 8 bits alone do to the output in each (stage ``harm``) for the time that they save on the
+Layers are ranked by the change of the output that 8 bits in each alone make (stage ``harm``), for the time saved on the
 device (stages ``profile`` and ``rank``). The longest beginning of that order which loses at most `max_drop` is found by
 bisection: each beginning that is tried is compiled and judged as any other network is, so that the one in the end is
 evaluated already.
@@ -79,7 +79,7 @@ def _longest(
 
     def beginning(count: int) -> Network:
         if count == len(order) and not ranked.values["slower"]:
-            return quantized  # of which stacks in int8 have all that follows
+            return quantized  # stacks in int8 share all that follows
         parameters = contracts.mix.Parameters(sorted(order[:count]))
         return steps.engine.run(contracts.mix.Stage(parameters, contracts.mix.Parents(data, compressed, quantized)))
 

@@ -1,4 +1,4 @@
-"""What 8 bits do to each layer of a network that mixes dtypes, and save there → plain rows, in the order of ranking."""
+"""Harm of 8 bits in each layer of a network that mixes dtypes, and the time saved → rows in the order of ranking."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class RankedLayer(TypedDict):
     Attributes
     ----------
     layer : the name of its weights
-    harm : what 8 bits in it alone do to the network's output, as a share of the output's variation
-    float32_us, int8_us : what it takes on the device, in a network of either
+    harm : the change of the network's output by 8 bits in it alone, as a share of the output's variation
+    float32_us, int8_us : its time on the device, in a network of either; None where no program of its own was timed
     place : in the order to quantize in, from 0; None where 8 bits save nothing
     dtype : that it has in the network in the end; "" where its account is gone
     """
 
     layer: str
     harm: float
-    float32_us: float
-    int8_us: float
+    float32_us: float | None
+    int8_us: float | None
     place: int | None
     dtype: str
 

@@ -8,11 +8,12 @@ takes 0.59 of its time in float32. ResNet18 with 90 % of its weights pruned take
 what auto builds and measures comes on top, 6 s on ResNet18 to 51 s on DenseNet161, in 0.9 GiB (apache-tvm 0.27.0.post1
 and onnxruntime 1.32.0 on 2 cores of a Xeon of family 6, model 207: Emerald Rapids, AVX-512).
 
-Of networks that others bring, the best single algorithm takes 0.86 of the time of the better of ONNX Runtime and
-OpenVINO in the geometric mean, and on none more than 1.05 of it: vit_tiny_patch16_224 0.91, mixer_s32_224 0.69,
+Of networks that others bring, the best single algorithm takes 0.88 of the time of the better of ONNX Runtime and
+OpenVINO in the geometric mean, and on none more than 1.05 of it: vit_tiny_patch16_224 0.91, mixer_s32_224 0.83,
 mobilevit_xxs 0.76, edgenext_xx_small 0.71, efficientformer_l1 0.92, convnext_atto 0.93, poolformer_s12 0.90, a network
-of Conv1d 0.96, a U-Net 1.05. In int8 MobileViT takes 0.56 of our float32 and ViT 0.46; in bfloat16 ResNet50 takes 0.49
-of it (4 rounds of direct and spatial_pack, one load, openvino 2026.4.1, on 2 cores of AMD Zen 4 with AVX512-BF16).
+of Conv1d 0.96, a U-Net 1.05. In int8 MobileViT takes 0.56 of our float32 and ViT 0.46; in bfloat16 ResNet50 takes 0.51
+of it (4 rounds, one load, --variants direct spatial_pack direct:int8 spatial_pack:int8 direct:bfloat16, openvino
+2026.4.1, on 2 cores of AMD Zen 4 with AVX512-BF16).
 
 Sample: by default 20 rounds in which every engine takes a turn of 0.15 s of untimed and 3 timed runs; batch 1, 2
 threads. The figures above are of 6 rounds (ResNet18: 10, MobileNetV1: 8) with --variants direct spatial_pack winograd

@@ -93,14 +93,7 @@ def compute(
         ),
         name=SCORES,
     )
-    lanes = *outer, width
-    greatest = te.compute(lanes, lambda n, b, v: te.max(scores[n, b, j, v], axis=j), name=GREATEST)
-    weights = te.compute(
-        (*outer, keys, width), lambda n, b, i, v: exp_of_negative(scores[n, b, i, v] - greatest[n, b, v]), name=WEIGHTS
-    )
-    total = te.compute(lanes, lambda n, b, v: te.sum(weights[n, b, j, v], axis=j), name=TOTAL)
-    # One division for each query: to divide a vector takes as long as ten other steps.
-    factor = te.compute(lanes, lambda *i: 1.0 / total[i], name=FACTOR)
+    weights, factor = _softmax(scores, keys)
     shares = weights
     if after is not None:
         shares = te.compute(weights.shape, lambda *i: after(weights[i] * factor[*i[:2], i[3]]), name=SHARES)
@@ -117,6 +110,21 @@ def compute(
         lambda *i: finished[product.raveled(i[:-2], batch), i[-2] // width, i[-1], i[-2] % width],
         name="output",
     )
+
+
+def _softmax(scores: Tensor, keys: int) -> tuple[Tensor, Tensor]:
+    """Return e to the power of `scores` less the greatest of each query's, and for each query one over their sum."""
+    images, blocks, _, width = scores.shape
+    lanes, j = (images, blocks, width), te.reduce_axis((0, keys), "j")
+    greatest = te.compute(lanes, lambda n, b, v: te.max(scores[n, b, j, v], axis=j), name=GREATEST)
+    weights = te.compute(
+        (images, blocks, keys, width),
+        lambda n, b, i, v: exp_of_negative(scores[n, b, i, v] - greatest[n, b, v]),
+        name=WEIGHTS,
+    )
+    total = te.compute(lanes, lambda n, b, v: te.sum(weights[n, b, j, v], axis=j), name=TOTAL)
+    # One division for each query: to divide a vector takes as long as ten other steps.
+    return weights, te.compute(lanes, lambda *i: 1.0 / total[i], name=FACTOR)
 
 
 def _inside(index: Expr, padded: int, size: int) -> Expr:
@@ -142,10 +150,10 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     steps = _kept(sch, cpu)
     [finished] = sch.get_consumers(block)
     last = inline_rest(sch, sch.get_consumers(finished)[0], finished)
-    images, _, outputs, _ = extents(sch, finished)
+    images = extents(sch, finished)[0]
     outer = sch.fuse(*sch.get_loops(finished)[:2])
-    # TVM 0.27 moves no block that reads at a constant index.
-    moved = images > 1 and outputs > 1
+    # TVM 0.27 does not move the copy of a single image's output whose last block of queries is not whole.
+    moved = images > 1
     if moved:
         product.in_rows(sch, block, last)
         sch.reverse_compute_at(last, outer)

@@ -37,7 +37,7 @@ Read = Callable[[Expr, Expr, Expr, Expr, Expr], Expr]
 
 
 class Term(NamedTuple):
-    """What an output point may take of one dimension: the piece, its point, and what must be true for it."""
+    """A piece that an output point may add up in one dimension, the point of it, and the conditions for that."""
 
     piece: Expr
     point: Expr

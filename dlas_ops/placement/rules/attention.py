@@ -31,7 +31,7 @@ ON_SCORES: dict[str, Callable[[Expr, Expr], Expr]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of a score: `operation` on it and an element, which broadcasts, of each of the `arguments`."""
+    """An `operation` on a score and an element, which broadcasts, of each of the `arguments`."""
 
     operation: Callable[..., Expr]
     arguments: tuple[Expr, ...]

@@ -170,13 +170,13 @@ def convolved(
         context.recorder.decides(name, problem)
     ran, reasons = _runnable(context, asked, conv, dtype)
     if ran is not None:
-        value, narrow = _placed(context, ran, layer), _precision(context, dtype, ran)
+        value, narrow, runs = _placed(context, ran, layer), _precision(context, dtype, ran), str(ran)
     else:
         own = own or _own(context, layer, dtype)
-        value, narrow = own.place(), own.precision
+        value, narrow, runs = own.place(), own.precision, f"{own.name}/dense"
     if dtype in NARROW:
         precision = narrow
-    how: LayerFields = {"ran": str(ran or f"{own.name if own else ''}/dense"), "name": name, "reason": reason}
+    how: LayerFields = {"ran": runs, "name": name, "reason": reason}
     if precision:
         how |= {"dtype": precision["dtype"], "arithmetic": precision["arithmetic"]}
     # Without a problem no algorithm can be asked for; a format can.

@@ -162,7 +162,7 @@ def _batched(context: Context, call: Call, shape: Shape) -> Value | None:
 
 @dataclass(frozen=True)
 class Operand:
-    """What a product of activations reads, a tensor of `shape`: `arguments` of its program, and how they become floats.
+    """A tensor of `shape` that a product of activations reads: `arguments` of its program, and how they become floats.
 
     The first argument is the tensor that it is a `view` of; the zero point and the scale follow if that is of integers.
     """

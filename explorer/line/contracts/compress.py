@@ -53,7 +53,7 @@ class Told(TypedDict, total=False):
 
 
 class Compared(TypedDict):
-    """What a network's layers cost; names that end in ``_before`` are of the trained network.
+    """The costs of a network's layers; names that end in ``_before`` are of the trained network.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Types of stage ``rank``: what 8 bits harm and save in each layer → the layers in the order to quantize them in."""
+"""Types of stage ``rank``: harm of 8 bits in each layer, and time saved → the layers in the order to quantize in."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Parameters(stage.Parameters):
 
 @dataclass(frozen=True)
 class Parents(stage.Parents):
-    """What 8 bits harm in each layer, and the profiles of both networks on the device."""
+    """The harm of 8 bits in each layer, and the profiles of both networks on the device."""
 
     harm: Artifact[harm.Values]
     exact: Artifact[profile.Values]

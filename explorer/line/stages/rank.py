@@ -1,4 +1,4 @@
-"""What 8 bits harm in each layer, and what each takes in both networks → the layers in the order to quantize."""
+"""Harm of 8 bits in each layer, and its time in both networks → the layers in the order to quantize them in."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """Write for each layer its harm, its times in microseconds and its place in the order, null where it saves none.
 
     Layers are independent as far as their order goes: those that lose least for a microsecond come first, which is the
-    greedy solution of the knapsack problem.
+    greedy solution of the knapsack problem. A layer without a program of its own in either network has no time there,
+    and saves none.
     """
     harms: dict[str, float] = json.loads((parents.harm.path / HARMS).read_text())
     exact, quantized = layer_us(parents.exact.path), layer_us(parents.quantized.path)
     times = {layer: (_time(layer, exact), _time(layer, quantized)) for layer in harms}
-    saved = {layer: before - after for layer, (before, after) in times.items()}
-    faster = [layer for layer in harms if saved[layer] > 0]
+    saved = {
+        layer: before - after for layer, (before, after) in times.items() if before is not None and after is not None
+    }
+    faster = [layer for layer in harms if saved.get(layer, 0.0) > 0]
     order = sorted(faster, key=lambda layer: harms[layer] / saved[layer])
     rows = [
         {
@@ -58,6 +61,6 @@ def layer_us(profile: Path) -> dict[str, float]:
     return times
 
 
-def _time(layer: str, times: Mapping[str, float]) -> float:
-    """Return what a layer takes; one that shares its weights is named after its output where it is folded."""
-    return times.get(layer, times.get(layer.partition("_of_")[0], 0.0))
+def _time(layer: str, times: Mapping[str, float]) -> float | None:
+    """Return the time of a layer; one that shares its weights is named after its output where it is folded."""
+    return times.get(layer, times.get(layer.partition("_of_")[0]))

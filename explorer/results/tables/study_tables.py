@@ -202,10 +202,10 @@ def _costs_table(row: Mapping[str, object]) -> Table:
 
 
 def _ranking_table(ranking: Sequence[RankedLayer]) -> Table:
-    """Return what 8 bits harm and save in each layer, those first that lose least for the time that they save."""
+    """Return the harm of 8 bits in each layer and the time they save, those first that lose least for their time."""
     table = readable.table("layer", "output over its change (dB)", "float32 (µs)", "int8 (µs)", "is in")
     for row in ranking:
-        times = (f"{row['float32_us']:,.1f}", f"{row['int8_us']:,.1f}")
+        times = ("-" if each is None else f"{each:,.1f}" for each in (row["float32_us"], row["int8_us"]))
         decibels = f"{-10 * math.log10(row['harm']):.1f}" if row["harm"] > 0 else "unchanged"
         table.add_row(escape(row["layer"]), decibels, *times, row["dtype"])
     return table

@@ -51,9 +51,10 @@ def profile(folder: Path, times_us: Mapping[str, list[float]], quiet: list[int])
 
 def test_layers_are_ranked_by_their_harm_for_the_time_that_they_save(tmp_path: Path) -> None:
     (tmp_path / "h").mkdir()
-    harms = {"a": 0.04, "b": 0.01, "c": 0.02, "shared_of_y": 0.001, "slow": 0.0001}
+    harms = {"a": 0.04, "b": 0.01, "c": 0.02, "shared_of_y": 0.001, "slow": 0.0001, "untimed": 0.5}
     (tmp_path / "h" / "harms.json").write_text(json.dumps(harms))
     exact = {"a": [10.0, 90.0, 12.0], "b": [3.0] * 3, "c": [9.0] * 3, "shared": [2.0] * 3, "slow": [1.0] * 3}
+    exact |= {"untimed": [50.0] * 3}  # in 8 bits it has no program of its own, which is no time of 0
     narrow = {"a": [3.0] * 3, "b": [2.0] * 3, "c": [4.0] * 3, "shared_of_y": [1.0] * 3, "slow": [1.5] * 3}
     parents = {
         "harm": Artifact("harm", "h", tmp_path / "h"),
@@ -62,10 +63,11 @@ def test_layers_are_ranked_by_their_harm_for_the_time_that_they_save(tmp_path: P
     }
     ranked = torch_stages.execute("rank", tmp_path, {}, **parents)
     # Harm for a microsecond: a 0.04 / 8, b 0.01 / 1, c 0.02 / 5, the shared weights 0.001 / 1.
-    assert ranked.values == {"order": ["shared_of_y", "c", "a", "b"], "slower": 1}
+    assert ranked.values == {"order": ["shared_of_y", "c", "a", "b"], "slower": 2}
     rows = {row["layer"]: row for row in json.loads((ranked.path / "ranking.json").read_text())}
     assert rows["a"] == {"layer": "a", "harm": 0.04, "float32_us": 11.0, "int8_us": 3.0, "place": 2}
     assert rows["slow"]["place"] is None
+    assert (rows["untimed"]["int8_us"], rows["untimed"]["place"]) == (None, None)
 
 
 def test_the_reference_is_what_the_mixed_network_computes(
