@@ -96,7 +96,7 @@ class Devices:
 
     def _describe(self, device: Device) -> Described:
         arguments = {
-            "tracker": device.tracker,
+            "tracker": device.address,
             "key": device.key,
             "target": device.target,
             "threads": self._threads(device),

@@ -152,7 +152,7 @@ class Leasing:
             return self._executor.execute(located, key, draft, MEASURE_TIMEOUT, self._devices[device])
 
     def _address_of(self, device: str) -> Address:
-        return Address(tracker=self._devices[device].tracker, key=self._devices[device].key)
+        return Address(tracker=self._devices[device].address, key=self._devices[device].key)
 
 
 def _bytes(folder: Path) -> int:

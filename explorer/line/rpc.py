@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from tvm import relax, rpc
 from tvm.support import cc, tar
 
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line.channels import local, pipes, tunnel
 from explorer.line.tracker import Server, Tracker
+from explorer.space.devices import THROUGH
 from explorer.space.gpu_targets import is_gpu
 
 PATIENCE = 300.0  # seconds that a measurement waits for its turn on a device that others measure on as well
@@ -35,6 +37,8 @@ def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) ->
 
     Parameters
     ----------
+    tracker
+        A device's `explorer.space.devices.Device.address`, or the address of a server that the explorer runs here.
     patience
         Seconds to wait while the device serves others.
 
@@ -43,37 +47,60 @@ def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) ->
     DeviceError
         If the tracker does not answer, has no server of that key, or has none that is free or answers.
     """
-    connection = Tracker(tracker, key)
+    if local.is_local(tracker):
+        granted = local.granted(tracker, key, seconds, patience)
+        answer = _in_time(lambda: pipes.session(granted, "hand_over"))
+        advice = f"the server of device '{key}' at {tracker} does not answer (%s)"
+    else:
+        connection = Tracker(tracker, key)
+        try:
+            server = connection.granted(patience)
+        finally:
+            connection.close()
+        answer = _in_time(lambda: _session(server, tracker, seconds))
+        advice = (
+            f"the tracker at {tracker} names {server.host}:{server.port} as the server of device '{key}', which does "
+            "not answer (%s); start the server again, at an address that this machine reaches"
+        )
+    if isinstance(answer, Exception):
+        cause = (str(answer).strip() or type(answer).__name__).splitlines()[-1].strip()[:200]
+        raise DeviceError(advice % cause) from answer
+    return answer
+
+
+def reach(tracker: str, key: str) -> None:
+    """Raise DeviceError if no tracker answers at an address; see `connect`."""
+    (local.connected if local.is_local(tracker) else Tracker)(tracker, key).close()
+
+
+def _session(server: Server, tracker: str, seconds: int) -> Any:
+    """Return a session on a server that a tracker has granted."""
+    if not (destination := tracker.partition(THROUGH)[2]):
+        return rpc.connect(server.host, server.port, server.match, session_timeout=seconds)
+    connection = tunnel.through(destination).connection(server.host, server.port)
     try:
-        server = connection.granted(patience)
-    finally:
-        connection.close()
-    return _session(server, tracker, key, seconds)
+        pipes.greet(connection.socket, server.match, seconds)
+    except OSError as error:
+        raise ConnectionError(connection.refusal() or error) from error
+    return pipes.session(connection.socket, "relay")
 
 
-def _session(server: Server, tracker: str, key: str, seconds: int) -> Any:
-    """Return a session on a server that a tracker has granted, and which may be gone or hang."""
+def _in_time(ask: Callable[[], Any]) -> Any:
+    """Return the session that a server gives, or the error; it may be gone or hang."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def put() -> None:
         try:
-            answers.put(rpc.connect(server.host, server.port, server.match, session_timeout=seconds))
+            answers.put(ask())
         except Exception as error:  # of TVM's own kinds
             answers.put(error)
 
     # TVM waits without end for a server that hangs; a thread that does so too must not keep the process.
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=put, daemon=True).start()
     try:
-        answer = answers.get(timeout=SERVER_SECONDS)
+        return answers.get(timeout=SERVER_SECONDS)
     except queue.Empty:
-        answer = TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
-    if not isinstance(answer, Exception):
-        return answer
-    cause = (str(answer).strip() or type(answer).__name__).splitlines()[-1].strip()[:200]
-    raise DeviceError(
-        f"the tracker at {tracker} names {server.host}:{server.port} as the server of device '{key}', which does not "
-        f"answer ({cause}); start the server again, at an address that this machine reaches"
-    ) from answer
+        return TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
 
 
 def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tvm.rpc import base
 from tvm.rpc.base import TrackerCode
 
 from explorer.core.errors import DeviceError
+from explorer.line.channels import local, tunnel
+from explorer.space.devices import THROUGH
 
 ANSWER_SECONDS = 5.0  # until a tracker that says nothing is given up
 PRIORITY = 1  # as TVM's own clients have it: who asks first is served first
@@ -45,18 +48,29 @@ class Tracker:
 
     def __init__(self, address: str, key: str) -> None:
         self._address, self._key = address, key
-        host, _, port = address.rpartition(":")
-        try:
-            self._socket = socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS)
-        except OSError as error:
-            raise DeviceError(f"no RPC tracker answers at {address} ({error}); {how_to_serve(address, key)}") from error
+        self._socket, refusal = self._connected()
         try:
             self._socket.sendall(struct.pack("<i", base.RPC_TRACKER_MAGIC))
             (said,) = struct.unpack("<i", base.recvall(self._socket, 4))
         except OSError as error:
+            if why := refusal():
+                raise self._nobody(why) from error
             raise self._no_tracker(error) from error
         if said != base.RPC_TRACKER_MAGIC:
             raise self._no_tracker("it answers in another protocol")
+
+    def _connected(self) -> tuple[socket.socket, Callable[[], str]]:
+        """Return a connection to the tracker, and what says why it was closed before an answer, if that is known."""
+        place, _, destination = self._address.partition(THROUGH)
+        host, _, port = place.rpartition(":")
+        if destination:
+            connection = tunnel.through(destination).connection(host, int(port))
+            connection.socket.settimeout(ANSWER_SECONDS)
+            return connection.socket, connection.refusal
+        try:
+            return socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS), lambda: ""
+        except OSError as error:
+            raise self._nobody(error) from error
 
     def close(self) -> None:
         """End the connection, and with it a request that waits."""
@@ -86,7 +100,7 @@ class Tracker:
             _, (host, port, match) = self._answer(TrackerCode.REQUEST, self._key, "", PRIORITY)
             return Server(host, port, match)
         except TimeoutError as error:
-            raise DeviceError(self._busy(how_many)) from error
+            raise DeviceError(local.busy(self._address, self._key, how_many)) from error
         except (OSError, ValueError, TypeError) as error:
             raise self._no_tracker(error) from error
 
@@ -97,6 +111,10 @@ class Tracker:
         self._socket.sendall(struct.pack("<i", len(text)) + text)
         return base.recvjson(self._socket)
 
+    def _nobody(self, cause: object) -> DeviceError:
+        how = how_to_serve(self._address, self._key)
+        return DeviceError(f"no RPC tracker answers at {self._address} ({cause}); {how}")
+
     def _no_tracker(self, cause: object) -> DeviceError:
         self.close()
         return DeviceError(
@@ -105,21 +123,15 @@ class Tracker:
             "server"
         )
 
-    def _busy(self, how_many: int) -> str:
-        servers = "the server" if how_many == 1 else f"each of the {how_many} servers"
-        return (
-            f"{servers} of device '{self._key}' at {self._address} serves another session, and serves one at a time; "
-            "try again when the study or check that holds it has ended, or start the server again to end that"
-        )
-
 
 def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
     """Return the sentence with the commands that bring the device up."""
-    host, _, port = tracker.rpartition(":")
+    place, _, machine = tracker.partition(THROUGH)
+    host, _, port = place.rpartition(":")
     environment = f"TVM_NUM_THREADS={threads} " if threads else ""
     end = int(port) + 1  # TVM's own end of ports is 9199, and a tracker at a port above it does not start
     return (
-        f"start the tracker with 'python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {end}' and, on "
-        "the device, "
-        f"'{environment}python -m tvm.exec.rpc_server --tracker {tracker} --key {key} --port 9090 --port-end 9199'"
+        f"start the tracker{f' on {machine}' if machine else ''} with 'python -m tvm.exec.rpc_tracker --host {host} "
+        f"--port {port} --port-end {end}' and, on the device, "
+        f"'{environment}python -m tvm.exec.rpc_server --tracker {place} --key {key} --port 9090 --port-end 9199'"
     )

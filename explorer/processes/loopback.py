@@ -1,30 +1,34 @@
-"""Cores → a TVM RPC tracker and server on this machine, both in one process, gone when standard input closes.
+"""Cores → a TVM RPC server on this machine behind a Unix socket, gone when standard input closes.
 
-``python -m explorer.processes.loopback KEY 0,1`` pins itself to the cores and prints the tracker's port.
+``python -m explorer.processes.loopback FOLDER 0,1`` pins itself to the cores, listens in the folder, which its user
+alone may enter, and prints a line. No port is opened: TVM's server runs the code of whoever reaches it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import random
+import select
+import shutil
 import signal
+import socket
 import sys
-import threading
-import time
+import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import NoReturn
 
 from explorer.core.errors import DeviceError
+from explorer.line.channels import local
 from explorer.processes import child
 from explorer.processes.worker import without_torch
+from explorer.space.devices import HERE
 
-HOST = "127.0.0.1"
-PORTS = (19190, 19990)
-STARTS = 10
+SOCKET, SESSION = "socket", "session-"  # in the folder; what the folder of a session's files there begins with
+WAITING = 128  # clients that may wait for their turn
+CLIENT_SECONDS = 15.0  # until a client whose turn it is, and which says nothing, is given up
 
 
 def own_cores(topology: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ...]:
@@ -45,8 +49,15 @@ def own_cores(topology: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ..
 
 
 @contextlib.contextmanager
-def server(key: str, cores: Sequence[int], log: Path) -> Iterator[str]:
-    """Run a tracker and a server registered as `key`, pinned to `cores`; give the tracker's ``host:port``.
+def server(
+    key: str, cores: Sequence[int], log: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """Run a server for the device `key`, pinned to `cores`; give its address, as `explorer.line.rpc.connect` takes it.
+
+    Parameters
+    ----------
+    settings
+        Variables that it has beside, or in place of, those that are set here.
 
     Raises
     ------
@@ -56,74 +67,134 @@ def server(key: str, cores: Sequence[int], log: Path) -> Iterator[str]:
     # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/test_workarounds.py
     environment = {"TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"}
     environment["POCL_MAX_PTHREAD_COUNT"] = str(len(cores))  # PoCL starts a thread for every core of the machine
+    environment |= settings
     numbers = ",".join(map(str, cores))
-    process = child.start("explorer.processes.loopback", key, numbers, log=log, environment=environment)
+    folder = tempfile.mkdtemp(prefix="dlas-device-")  # that its user alone may enter
+    process = child.start("explorer.processes.loopback", folder, numbers, log=log, environment=environment)
     assert process.stdout is not None
     try:
-        port = process.stdout.readline().decode().strip()
-        if not port:
-            raise DeviceError(f"the RPC server on {HOST} for device '{key}' did not start; its log is {log}")
-        yield f"{HOST}:{port}"
+        if not process.stdout.readline():
+            raise DeviceError(f"the RPC server on this machine for device '{key}' did not start; its log is {log}")
+        yield f"{HERE}{Path(folder, SOCKET)}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def main(key: str, cores: Sequence[int]) -> None:
+def main(folder: Path, cores: Sequence[int]) -> None:
     """Serve until standard input closes, then end together with the session that is being served."""
     os.sched_setaffinity(0, cores)
     without_torch()
-    # Workaround: TVM 0.27: rpc.Tracker and rpc.Server each start a process of their own that outlives a SIGKILL of its
-    # parent; tests/test_workarounds.py
-    # These are the objects that they start there.
-    from tvm import rpc
-    from tvm.rpc.server import PopenRPCServerState
-    from tvm.rpc.tracker import PopenTrackerServerState
+    import tvm.rpc.server  # noqa: F401  each session is a fork, and has it
 
-    # Workaround: TVM 0.27: when a session dies by a signal, the listening thread dies of it and leaves the client
-    # waiting on an open socket; tests/test_workarounds.py
-    # To end everything tells the client, and the next measurement starts a new server.
-    threading.excepthook = lambda thread: _end(thread.exc_value)
-    tracker = listening(lambda: PopenTrackerServerState(HOST, *PORTS, silent=True))
-    listening(lambda: PopenRPCServerState(HOST, *PORTS, tracker_addr=(HOST, tracker.port), key=key, silent=True))
-    connection = rpc.connect_tracker(HOST, tracker.port)
-    while not connection.summary()["server_info"]:
-        time.sleep(0.01)
-    connection.close()
-    print(tracker.port, flush=True)
-    # Not sys.stdin: the server forks, and the child would wait for ever for the lock that a pending read holds.
-    while os.read(0, 1):
-        pass
-    _end(None)
+    with socket.socket(socket.AF_UNIX) as listener:
+        with local.short_path(folder / SOCKET) as path:
+            listener.bind(path)
+        listener.listen(WAITING)
+        print("listens", flush=True)
+        os.dup2(2, 1)  # whatever networks print goes to the log
+        while True:
+            _ready(listener.fileno(), folder)
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(ConnectionError):  # of a client that is gone
+                if local.is_own(connection):
+                    _serve(connection, listener, folder)
 
 
-def listening(start: Callable[[], Any]) -> Any:
-    """Call `start` until the server that it returns has a port to itself, and return that server.
+def _serve(connection: socket.socket, listener: socket.socket, folder: Path) -> None:
+    """Serve a client whose turn it is, in a process of its own."""
+    if (asked := _asked(connection)) is None:
+        return
+    seconds, read, write = asked
+    work = tempfile.mkdtemp(prefix=SESSION, dir=folder)
+    if not (session := os.fork()):
+        listener.close()  # it ends with this process, and not with its session
+        _session(read, write, work)
+    os.close(read)
+    with os.fdopen(os.pidfd_open(session), "rb") as end, os.fdopen(write, "wb", buffering=0) as answers:
+        if not _ready(end.fileno(), folder, seconds):
+            os.kill(session, signal.SIGKILL)
+            answers.write(_expired(seconds))
+        if code := os.waitstatus_to_exitcode(os.waitpid(session, 0)[1]):
+            print(f"a session ended with exit code {code}", file=sys.stderr, flush=True)
+    shutil.rmtree(work, ignore_errors=True)
 
-    Of two processes that start at once both may bind one port, and one cannot listen at it then.
-    """
-    # Workaround: TVM 0.27: it takes another port only where the first cannot be bound; tests/test_workarounds.py
-    for _ in range(STARTS):
-        try:
-            return start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            time.sleep(random.uniform(0, 0.1))
-    return start()
+
+def _asked(connection: socket.socket) -> tuple[int, int, int] | None:
+    """Return for how many seconds a client asks, and the pipes of its requests and of answers; None if it is gone."""
+    connection.sendall(local.TURN)
+    connection.settimeout(CLIENT_SECONDS)
+    try:
+        seconds = connection.recv(local.SECONDS.size)
+        _, pipes, *_ = socket.recv_fds(connection, 1, 2) if seconds else (b"", [])
+    except TimeoutError:
+        return None
+    if len(pipes) != 2:
+        return None
+    return local.SECONDS.unpack(seconds)[0], *pipes
 
 
-def _end(cause: BaseException | None) -> None:
+def _session(read: int, write: int, work: str) -> NoReturn:
+    """Answer the requests of one client until it closes its pipe."""
+    code = 1
+    try:
+        import tvm_ffi
+        from tvm.rpc import _ffi_api, server
+        from tvm.support import utils
+
+        files = utils.tempdir(f"{work}/files")
+        os.chdir(files.path)
+        server.logger.setLevel("ERROR")
+        server._server_env(None, files)
+        send = tvm_ffi.convert(lambda answer: os.write(write, answer))
+        receive = tvm_ffi.convert(lambda size: os.read(read, size))
+        _ffi_api.ServerLoop(send, receive)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _expired(seconds: int) -> bytes:
+    """Return TVM's answer that a session has taken longer than it may."""
+    from tvm.rpc import _ffi_api
+
+    ours, theirs = socket.socketpair()  # TVM answers through a socket only
+    with ours, theirs:
+        _ffi_api.ReturnException(theirs.fileno(), f"RPCSessionTimeoutError: the session's {seconds} s are over")
+        return ours.recv(1 << 16)
+
+
+def _ready(descriptor: int, folder: Path, seconds: float = 0) -> bool:
+    """Wait until a descriptor is ready, for so many seconds if any; end if standard input closes meanwhile."""
+    waiting = select.poll()
+    for each in (0, descriptor):
+        waiting.register(each, select.POLLIN)
+    ready = {each for each, _ in waiting.poll(1000 * seconds or None)}
+    # Not sys.stdin: a fork would wait for ever for the lock that a pending read holds.
+    if 0 in ready and not os.read(0, 1):
+        _end(None, folder)
+    return descriptor in ready
+
+
+def _end(cause: BaseException | None, folder: Path) -> None:
     """End this process and the session that it serves, whatever they do."""
     if cause:
         print(f"ended by {type(cause).__name__}: {cause}", file=sys.stderr, flush=True)
+    for work in folder.glob(f"{SESSION}*"):
+        shutil.rmtree(work, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (folder / SOCKET).unlink()
+        folder.rmdir()
     os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], [int(core) for core in sys.argv[2].split(",")])
-    except Exception as error:  # such as that the parent is gone; the tracker's threads would go on
+        main(Path(sys.argv[1]), [int(core) for core in sys.argv[2].split(",")])
+    except Exception as error:  # such as that the parent is gone
         traceback.print_exc()
-        _end(error)
+        _end(error, Path(sys.argv[1]))

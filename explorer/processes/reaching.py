@@ -17,7 +17,7 @@ from explorer.space.devices import Device
 def reached(device: Device, logs: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Give the tracker of a device, which is started for a loopback device, and the cores of the latter."""
     if not device.is_loopback:
-        yield device.tracker, ()
+        yield device.address, ()
         return
     cores = device.cores or loopback.own_cores()
     with loopback.server(device.key, cores, logs / f"device-{device.name}.log") as tracker:

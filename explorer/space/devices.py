@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from explorer.core.errors import DeviceError, ExplorerError, SpaceError, did_you_mean
 from explorer.space import gpu_targets, space_file
 from explorer.space.toml_file import TomlFile
 
 LOOPBACK = "loopback"
+HERE = "unix:"  # what the address of a server that the explorer runs on this machine begins with
+THROUGH = " through ssh "  # between the address of a tracker and the machine which that address holds on
+# A user and a machine as `ssh` takes them, or its URL; nothing that it would take for an option or expand.
+SSH = r"(ssh://)?([a-z0-9_][\w.+-]*@)?([a-z0-9_][\w.:-]*|\[[0-9a-f:]+\](:\d+)?)"
 TARGET_KINDS = (gpu_targets.CPU, gpu_targets.OPENCL, gpu_targets.CUDA)  # that dlas_ops schedules
 Core = Annotated[int, Field(ge=0)]
 
@@ -27,8 +31,11 @@ class Device(BaseModel):
     name
         Name of the entry, as the axis `device` uses it.
     tracker
-        ``"host:port"`` of the TVM RPC tracker that the device is registered with, or ``"loopback"``: a tracker and
-        server that the study starts on this machine.
+        ``"host:port"`` of the TVM RPC tracker that the device is registered with, or ``"loopback"``: a server that the
+        study starts on this machine, and that its user alone reaches.
+    ssh
+        ``"user@host"`` of a machine that this one reaches by SSH, where the tracker has that address; "" for a tracker
+        that is reached at its address from here.
     key
         Key under which the tracker knows the device; the device's name unless given.
     target
@@ -45,6 +52,7 @@ class Device(BaseModel):
 
     name: str
     tracker: str = LOOPBACK
+    ssh: str = ""
     key: str
     target: dict[str, Any] | Literal["native"] = "native"
     cores: tuple[Core, ...] | None = None
@@ -56,6 +64,15 @@ class Device(BaseModel):
     def _address(cls, value: str) -> str:
         if value != LOOPBACK and not is_address(value):
             raise ValueError(f"tracker '{value}' is neither 'host:port' nor 'loopback'")
+        return value
+
+    @field_validator("ssh")
+    @classmethod
+    def _destination(cls, value: str, info: ValidationInfo) -> str:
+        if value and not re.fullmatch(SSH, value, re.ASCII | re.IGNORECASE):
+            raise ValueError(f"ssh '{value}' is neither 'user@host' nor a host that ssh knows")
+        if value and info.data.get("tracker") == LOOPBACK:
+            raise ValueError('ssh needs the tracker\'s address on that machine, such as tracker = "127.0.0.1:9190"')
         return value
 
     @field_validator("target")
@@ -87,6 +104,11 @@ class Device(BaseModel):
         return self.tracker == LOOPBACK
 
     @property
+    def address(self) -> str:
+        """What `explorer.line.rpc.connect` takes: the tracker's address, and the machine where that holds if any."""
+        return f"{self.tracker}{THROUGH}{self.ssh}" if self.ssh else self.tracker
+
+    @property
     def is_gpu(self) -> bool:
         """Whether networks run on a GPU, which the device's processor sends them to."""
         return gpu_targets.is_gpu(self.target)
@@ -94,11 +116,15 @@ class Device(BaseModel):
     @property
     def is_here(self) -> bool:
         """Whether the device's server runs on this machine, so that our own work would disturb a measurement on it."""
+        if self.ssh:
+            return False
+        if self.is_loopback or self.tracker.startswith(HERE):
+            return True
         host = self.tracker.rpartition(":")[0]
-        return self.is_loopback or host in ("localhost", "::1") or host.startswith("127.")
+        return host in ("localhost", "::1") or host.startswith("127.")
 
 
-LOCAL = Device(name="local", key="local", description="this machine, over a loopback tracker")
+LOCAL = Device(name="local", key="local", description="this machine, over a server of its own")
 
 
 def is_address(text: str) -> bool:

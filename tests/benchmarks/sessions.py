@@ -33,8 +33,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, median, variance
@@ -43,7 +43,7 @@ from typing import Any
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.core.sessions import LIMITS, Readings, disturbance, usual
-from explorer.processes import child
+from explorer.processes import loopback
 from tests.benchmarks import engines, zoo
 from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.benchmarks.engines import Variant
@@ -74,18 +74,6 @@ def prepared(spec: str, folder: Path) -> Path:
     library = own / f"{own.name}.tar"
     engines.in_process(engines.compile_library, own, Variant.parse(algorithm), len(CORES), library)
     return library
-
-
-@contextmanager
-def served(settings: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Run a loopback server with other variables than the explorer's; give its tracker's address."""
-    own = {"TVM_NUM_THREADS": str(len(CORES)), "TVM_BIND_THREADS": "0", **settings}
-    process = child.start("explorer.processes.loopback", "local", ",".join(map(str, CORES)), log=log, environment=own)
-    assert process.stdout
-    try:
-        yield f"127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.communicate()  # it ends when its standard input closes
 
 
 class Load:
@@ -148,7 +136,10 @@ def moments(libraries: Mapping[str, Path], control: Path, folder: Path, given: a
     for threads in given.threads:
         for spec, library in libraries.items():
             with ExitStack() as servers:
-                trackers = [servers.enter_context(served({}, folder / f"{i}.log")) for i in range(given.loads)]
+                trackers = [
+                    servers.enter_context(loopback.server("local", CORES, folder / f"{i}.log"))
+                    for i in range(given.loads)
+                ]
                 loads = [Load(tracker, library, control, threads, pinned=True) for tracker in trackers]
                 found: list[Row] = []
                 for _ in range(given.rounds):
@@ -205,7 +196,7 @@ def _range(rows: Sequence[Row], name: str) -> str:
 def placement(libraries: Mapping[str, Path], control: Path, folder: Path, given: argparse.Namespace) -> list[Row]:
     """Return one row: how long the cores stay near each other, by what two threads take to meet."""
     looks: list[tuple[float, float]] = []
-    with served({}, folder / "placement.log") as tracker:
+    with loopback.server("local", CORES, folder / "placement.log") as tracker:
         session, own = controlled(tracker, control, len(CORES), pinned=True)
         begun = time.monotonic()
         while time.monotonic() - begun < given.seconds:
@@ -232,7 +223,10 @@ def settings(libraries: Mapping[str, Path], control: Path, folder: Path, given: 
     """Return rows of loads in turns in servers of other settings."""
     found: dict[tuple[str, int, str], list[Row]] = {}
     with ExitStack() as servers:
-        trackers = {name: servers.enter_context(served(own, folder / f"{name}.log")) for name, own in SETTINGS.items()}
+        trackers = {
+            name: servers.enter_context(loopback.server("local", CORES, folder / f"{name}.log", own))
+            for name, own in SETTINGS.items()
+        }
         for _ in range(given.rounds):
             for threads in given.threads:
                 for spec, library in libraries.items():

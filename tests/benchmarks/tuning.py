@@ -41,7 +41,7 @@ What is faster layer by layer need not be as a network. Of four small stacks on 
 disturbed). None is confirmed: all have the untuned library, whose latency is theirs.
 
 Sample: `rate` builds and measures as many candidates of one 3x3 layer of ResNet18 with our builders and runner and
-with MetaSchedule's own LocalBuilder and RPCRunner, all on 2 cores and one loopback server. The peers' workers import
+with MetaSchedule's own LocalBuilder and RPCRunner, all on 2 cores and one server of TVM. The peers' workers import
 TVM's intrinsics for every batch, 20 to 50 s, so their time-out is raised from 30 s to 600 s: without that no
 candidate is built at all. `network` tunes every algorithm on every network in a database of its own, at most --trials
 candidates and --seconds seconds each, and lets untuned and tuned libraries and ONNX Runtime take turns. `transfer`
@@ -67,7 +67,6 @@ from typing import Any
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer.processes import loopback
 from explorer.processes.pool import Worker, temporary
 from tests.benchmarks import engines, networks, tuning_caches, tuning_confirmed, zoo
 from tests.benchmarks.common import (
@@ -80,6 +79,7 @@ from tests.benchmarks.common import (
     summary,
     write_json,
 )
+from tests.boards import board
 
 NETWORKS = ("resnet18@32", "vgg16@32", "mobilenetv1@32", "mobilenetv2@32")
 ALGORITHMS = ("direct", "gemm", "spatial_pack", "winograd")
@@ -325,7 +325,7 @@ def main() -> None:
                 continue
             own = Path(tempfile.mkdtemp(dir=folder))
             with (
-                loopback.server(KEY, cores, own / "server.log") as tracker,
+                board(KEY, cores, own / "server.log") as tracker,
                 temporary("tvm", "tuning", own) as worker,
             ):
                 made = makers[kind](spec, Tuning(worker, tracker, arguments.threads, own), own, arguments)

@@ -13,7 +13,7 @@ import explorer
 from dlas_ops.control import READ
 from explorer.core.errors import DeviceError, ExplorerError
 from explorer.line.probing.answers import Answers
-from explorer.processes import loopback
+from tests.boards import board
 from tests.conftest import Once
 from tests.explorer.command import answer, dlas
 from tests.explorer.lacking import devices_file, lacking_target
@@ -108,7 +108,7 @@ def test_logs_stay_only_where_an_error_names_them(tmp_path: Path, monkeypatch: p
 
 def test_an_entry_is_added_by_what_the_device_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "devices.toml"
-    with loopback.server("mine", CORES[:1], tmp_path / "log") as tracker:
+    with board("mine", CORES[:1], tmp_path / "log") as tracker:
         options = ("devices", "--add", "here", "--tracker", tracker, "--key", "mine", "--file", file)
         (added,) = answer(capsys, *options)["devices"]
         assert (added["name"], added["tracker"], added["key"]) == ("here", tracker, "mine")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from explorer.line import rpc
-from explorer.processes import loopback
 from tests import studies
+from tests.boards import board
 from tests.explorer.command import answer, dlas
 
 SECONDS = 60  # less than either waits for a device that says nothing; workers start in it
@@ -23,7 +23,7 @@ SAID = "serves another session, and serves one at a time; try again when the stu
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A devices file whose device `board` is held by a session of ours."""
     cores, folder = sorted(os.sched_getaffinity(0)), tmp_path_factory.mktemp("held")
-    with loopback.server("key", cores[:1], folder / "log") as tracker:
+    with board("key", cores[:1], folder / "log") as tracker:
         session = rpc.connect(tracker, "key", 300)
         file = folder / "devices.toml"
         file.write_text(f'[board]\ntracker = "{tracker}"\nkey = "key"\n')

@@ -12,6 +12,7 @@ import explorer
 from explorer.line.probing.answers import Answers, Gpu
 from explorer.processes import loopback
 from tests import forks, opencl, studies
+from tests.boards import board
 from tests.explorer.command import answer, dlas
 
 TRIALS = 6
@@ -169,7 +170,7 @@ def test_a_gpu_says_what_it_is_and_can_do_at_most(tmp_path: Path) -> None:
 @opencl.needed
 def test_an_entry_for_a_gpu_is_added_by_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "devices.toml"
-    with loopback.server("mine", loopback.own_cores()[:1], tmp_path / "log") as tracker:
+    with board("mine", loopback.own_cores()[:1], tmp_path / "log") as tracker:
         options = ("devices", "--add", "gpu", "--tracker", tracker, "--key", "mine", "--file", file, "--kind")
         (added,) = answer(capsys, *options, "opencl")["devices"]
         assert added["target"]["kind"] == "opencl"

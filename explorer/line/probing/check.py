@@ -22,7 +22,6 @@ from explorer.line.control import FILL, GPU_LIBRARY, LIBRARY, Control
 from explorer.line.probing import claims, gpus, narrow_types, self_description
 from explorer.line.probing.answers import Answers, Peaks
 from explorer.line.probing.describe import PATIENCE, likely, of_processor, offered_threads, own_target
-from explorer.line.tracker import Tracker
 from explorer.space.gpu_targets import host_of, is_gpu
 
 SESSION_SECONDS = 300
@@ -46,7 +45,7 @@ def check(tracker: str, key: str, target: Mapping[str, Any] | str, device: str, 
     """
     answers = Answers(device, tracker, key)
     try:
-        Tracker(tracker, key).close()
+        rpc.reach(tracker, key)
         answers = replace(answers, tracker=True)
         session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
     except DeviceError as error:

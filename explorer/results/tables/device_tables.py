@@ -25,7 +25,7 @@ def devices_table(devices: list[Device]) -> Table:
         target = device.target if isinstance(device.target, str) else _target(device.target)
         cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
         name = readable.device(device.name, device.emulated)
-        table.add_row(*map(escape, (name, device.tracker, device.key, target, cores, device.description)))
+        table.add_row(*map(escape, (name, device.address, device.key, target, cores, device.description)))
     return table
 
 

@@ -20,8 +20,8 @@ import pytest
 import explorer
 from explorer.bundles import manifest as files
 from explorer.core.errors import DeviceError, ExplorerError
-from explorer.processes import loopback
 from tests import ROOT, forks
+from tests.boards import board
 from tests.explorer.bundles.rewritten import INT8, rewritten, spoil, without_torch
 from tests.explorer.command import dlas
 
@@ -48,7 +48,7 @@ def test_a_server_elsewhere_is_sent_the_library_and_wrong_outputs_are_exit_code_
     copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(copied)
-    with loopback.server("far", CORES[:2], tmp_path / "log") as tracker:
+    with board("far", CORES[:2], tmp_path / "log") as tracker:
         (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "{tracker}"\nkey = "far"\nemulated = true\n')
         given = ("--device", "board", "--file", tmp_path / "devices.toml", "--sessions", 1)
         assert dlas("verify", copied, *given) == 1
@@ -108,11 +108,11 @@ def test_a_device_that_goes_in_the_middle_of_a_session_is_an_error_in_one_senten
     rewritten(copied, latency=latency.model_copy(update={"warmup_ms": 600_000.0}))
 
     def go() -> None:
-        while not any(_busy(server) for server in forks.running("explorer.processes.loopback")):
+        while not any(_busy(server) for server in forks.running("tests.boards")):
             time.sleep(0.1)
-        os.killpg(next(iter(forks.running("explorer.processes.loopback"))).pid, signal.SIGKILL)
+        os.killpg(next(iter(forks.running("tests.boards"))).pid, signal.SIGKILL)
 
-    with loopback.server("far", CORES[:2], tmp_path / "log") as tracker:
+    with board("far", CORES[:2], tmp_path / "log") as tracker:
         (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "{tracker}"\nkey = "far"\n')
         going = threading.Thread(target=go)
         going.start()

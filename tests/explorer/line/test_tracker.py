@@ -21,7 +21,7 @@ from tvm.rpc.base import TrackerCode
 from explorer.core.errors import DeviceError
 from explorer.line import rpc, tracker
 from explorer.line.tracker import Tracker
-from explorer.processes import loopback
+from tests.boards import board
 
 CORES = sorted(os.sched_getaffinity(0))
 KEY = "local"
@@ -30,7 +30,7 @@ KEY = "local"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a tracker with one server."""
-    with loopback.server(KEY, CORES[:1], tmp_path_factory.mktemp("served") / "log") as address:
+    with board(KEY, CORES[:1], tmp_path_factory.mktemp("served") / "log") as address:
         yield address
 
 

@@ -53,9 +53,10 @@ def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_the_server_ends_if_its_parent_died_while_it_started(tmp_path: Path) -> None:
+    (folder := tmp_path / "device").mkdir()
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "explorer.processes.loopback", "local", "0"],
+            [sys.executable, "-m", "explorer.processes.loopback", str(folder), "0"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -64,6 +65,7 @@ def test_the_server_ends_if_its_parent_died_while_it_started(tmp_path: Path) -> 
     assert server.stdin
     assert server.stdout
     server.stdin.close()
-    server.stdout.close()  # nobody is there to be told the port
+    server.stdout.close()  # nobody is there to be told that it listens
     assert server.wait(timeout=60) == -signal.SIGKILL
     assert "ended by BrokenPipeError" in (tmp_path / "log").read_text()
+    assert not folder.exists()

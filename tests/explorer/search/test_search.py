@@ -25,7 +25,6 @@ from explorer.core.errors import DeviceError, Failure, WorkspaceError
 from explorer.core.sessions import Session
 from explorer.inputs import external
 from explorer.line import dry_run
-from explorer.processes import loopback
 from explorer.search.refinement import REPEATS
 from explorer.search.study import Study
 from explorer.space import space
@@ -33,6 +32,7 @@ from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import forks, studies
+from tests.boards import board
 from tests.conftest import Ran
 from tests.studies import Events
 
@@ -413,7 +413,7 @@ def test_a_device_behind_a_tracker_of_its_own_is_used_in_the_same_way(undisturbe
         tmp_path, name="small", models=(studies.SMALL,), algorithms=("gemm",), axes={"device": ["local", "board"]}
     )
     workspace = copied(undisturbed, tmp_path)
-    with loopback.server("key-of-board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
+    with board("key-of-board", sorted(os.sched_getaffinity(0)), tmp_path / "log") as tracker:
         (tmp_path / "devices.toml").write_text(f'[board]\ntracker = "{tracker}"\nkey = "key-of-board"\n')
         summary = studies.run(path, workspace, Events())
     assert (summary.complete, summary.failed) == (8, 0)

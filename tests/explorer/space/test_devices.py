@@ -65,7 +65,7 @@ TARGET = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
         (
             {"cores": None, "core": [2, 3]},
             {},
-            ":3: unknown key 'core' in [rpi4]; allowed: name, tracker, key, target, cores, ",
+            ":3: unknown key 'core' in [rpi4]; allowed: name, tracker, ssh, key, target, ",
         ),
         ({"emulated": "yes"}, {}, ":4: emulated = 'yes' in [rpi4] should be a valid boolean"),
         ({}, {"kind": None}, ":4: a target needs its kind, such as kind = 'llvm'"),

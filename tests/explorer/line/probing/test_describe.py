@@ -13,6 +13,7 @@ import pytest
 from explorer.core.errors import StageFailed
 from explorer.processes import loopback
 from explorer.processes.pool import Worker
+from tests.boards import board
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -41,12 +42,12 @@ def test_a_loopback_device_answers_and_offers_its_cores(worker: Worker, tmp_path
         assert isinstance(answer["target"], dict)
         assert answer["target"]["kind"] == "llvm"
         assert answer["lanes"] in (4, 8, 16)
-    with pytest.raises(StageFailed, match="no RPC tracker answers"):
+    with pytest.raises(StageFailed, match=r"the server of device .local. at unix:.* does not answer"):
         describe(worker, tracker)
 
 
 def test_too_few_threads_and_unknown_keys_are_said(worker: Worker, tmp_path: Path) -> None:
-    with loopback.server("local", CORES[:1], tmp_path / "log") as tracker:
+    with board("local", CORES[:1], tmp_path / "log") as tracker:
         with pytest.raises(StageFailed, match=r"runs 1 threads and the search space asks for 2.*TVM_NUM_THREADS=2"):
             describe(worker, tracker, threads=2)
         with pytest.raises(StageFailed, match=r"has no server for device 'rpi4'.*rpc_server"):
@@ -70,7 +71,7 @@ def test_an_unreachable_tracker_is_named_with_the_commands_to_start_one(worker: 
 def test_a_target_that_does_not_fit_is_refused_by_the_name_of_the_device(worker: Worker, tmp_path: Path) -> None:
     wrong = {"kind": "llvm", "mtriple": "riscv64-linux-gnu"}
     with (
-        loopback.server("local", CORES[:1], tmp_path / "log") as tracker,
+        board("local", CORES[:1], tmp_path / "log") as tracker,
         pytest.raises(StageFailed, match=r"device 'board' is .*, and its target is for riscv64") as caught,
     ):
         describe(worker, tracker, target=wrong)

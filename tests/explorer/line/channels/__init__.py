@@ -1,0 +1,1 @@
+"""Tests of `explorer.line.channels`."""
