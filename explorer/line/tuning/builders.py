@@ -7,6 +7,7 @@ one by one, so that one bad candidate costs no other.
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -142,9 +143,9 @@ class _Builder:
         pipe = self._pipe
         assert pipe is not None
         try:
-            pipe.send(request)
+            pipe.send_bytes(json.dumps(request).encode())
             if pipe.poll(seconds):
-                return pipe.recv()
+                return json.loads(pipe.recv_bytes())
         except (EOFError, OSError):
             self._process.join(1)
             code = self._process.exitcode

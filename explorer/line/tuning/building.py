@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from multiprocessing.connection import Connection
@@ -20,10 +21,10 @@ def serve(pipe: Connection) -> None:
     os.dup2(2, 1)  # what a library prints is not for standard output, where a worker's replies go
     while True:
         try:
-            request = pipe.recv()
+            request = json.loads(pipe.recv_bytes())  # and never `recv`, which would unpickle it
         except (EOFError, OSError):
             return
-        pipe.send(build(*request))
+        pipe.send_bytes(json.dumps(build(*request)).encode())
 
 
 def build(
