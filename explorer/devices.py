@@ -59,7 +59,12 @@ def check_device(name: str, file: Path | str | None = None) -> Answers:
 
 
 def add_device(
-    name: str, tracker: str, key: str | None = None, file: Path | str = DEVICES_FILE, kind: str = "llvm"
+    name: str,
+    tracker: str,
+    key: str | None = None,
+    file: Path | str = DEVICES_FILE,
+    kind: str = "llvm",
+    ssh: str = "",
 ) -> Device:
     """Append an entry to a devices file, with the target that the device itself says, and return it.
 
@@ -75,6 +80,8 @@ def add_device(
         The devices file, which is made if there is none.
     kind
         Of the target: ``"llvm"``, the device's processor, or ``"opencl"`` or ``"cuda"``, its first GPU of that kind.
+    ssh
+        ``"user@host"`` of the machine where the tracker has that address; "" where it is reached from here.
 
     Raises
     ------
@@ -82,17 +89,21 @@ def add_device(
         If the file has such an entry, or the device does not answer, does not say what it is, or has no such GPU.
     """
     from explorer.processes import reaching
-    from explorer.space.devices import TARGET_KINDS, append, is_address, load, refuse_taken
+    from explorer.space.devices import TARGET_KINDS, Device, append, is_address, is_destination, load, refuse_taken
 
     path = Path(file)
     if not is_address(tracker):
         raise DeviceError(f"tracker '{tracker}' is not 'host:port'")
+    if ssh and not is_destination(ssh):
+        raise DeviceError(f"ssh '{ssh}' is neither 'user@host' nor a host that ssh knows")
     if kind not in TARGET_KINDS:
         raise DeviceError(f"unknown kind '{kind}' of a target{did_you_mean(kind, TARGET_KINDS)}")
     refuse_taken(path, name)
+    asked = Device(name=name, tracker=tracker, ssh=ssh, key=key or name)
     with reaching.logs("dlas-check-") as logs:
-        target = _answer("entry:target", {"tracker": tracker, "key": key or name, "kind": kind}, logs)
-    append(path, name, {"tracker": tracker, **({"key": key} if key else {}), "target": target})
+        target = _answer("entry:target", {"tracker": asked.address, "key": asked.key, "kind": kind}, logs)
+    given = {"ssh": ssh, "key": key}
+    append(path, name, {"tracker": tracker, **{k: value for k, value in given.items() if value}, "target": target})
     return load(path)[name]
 
 

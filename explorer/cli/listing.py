@@ -57,6 +57,9 @@ def devices(
         str | None, typer.Option(help="Name of an entry to add, by default to devices.toml; with --tracker.")
     ] = None,
     tracker: Annotated[str | None, typer.Option(help="With --add: its tracker, host:port.")] = None,
+    ssh: Annotated[
+        str | None, typer.Option(help="With --add: user@host of the machine where the tracker has that address.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="With --add: its key at the tracker, the name if not given.")] = None,
     kind: Annotated[
         str | None, typer.Option(help="With --add: llvm, its processor (the default), or its GPU by opencl or cuda.")
@@ -66,13 +69,14 @@ def devices(
     """Print the devices that a search space may name, check one of them, or add one by what it says of itself."""
     from explorer.results.tables import device_tables
 
-    if (add is None) != (tracker is None) or ((key or kind) and add is None) or (add is not None and check is not None):
+    added = add is not None
+    if added != (tracker is not None) or ((ssh or key or kind) and not added) or (added and check is not None):
         both = "--add NAME and --tracker HOST:PORT go together"
-        raise ExplorerError(f"{both}, --key and --kind with both, and --check without them")
+        raise ExplorerError(f"{both}, --ssh, --key and --kind with both, and --check without them")
     if check is not None:
         return _check(check, file, as_json)
     if add is not None and tracker is not None:
-        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE, kind or "llvm")]
+        found = [explorer.add_device(add, tracker, key, file or DEVICES_FILE, kind or "llvm", ssh or "")]
     else:
         found = list(entries(file).values())
     if as_json:

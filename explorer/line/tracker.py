@@ -129,9 +129,10 @@ def how_to_serve(tracker: str, key: str, threads: int | None = None) -> str:
     place, _, machine = tracker.partition(THROUGH)
     host, _, port = place.rpartition(":")
     environment = f"TVM_NUM_THREADS={threads} " if threads else ""
+    alone = "--host 127.0.0.1 " if machine else ""  # or its server would answer the whole network
     end = int(port) + 1  # TVM's own end of ports is 9199, and a tracker at a port above it does not start
     return (
         f"start the tracker{f' on {machine}' if machine else ''} with 'python -m tvm.exec.rpc_tracker --host {host} "
         f"--port {port} --port-end {end}' and, on the device, "
-        f"'{environment}python -m tvm.exec.rpc_server --tracker {place} --key {key} --port 9090 --port-end 9199'"
+        f"'{environment}python -m tvm.exec.rpc_server {alone}--tracker {place} --key {key} --port 9090 --port-end 9199'"
     )

@@ -69,7 +69,7 @@ class Device(BaseModel):
     @field_validator("ssh")
     @classmethod
     def _destination(cls, value: str, info: ValidationInfo) -> str:
-        if value and not re.fullmatch(SSH, value, re.ASCII | re.IGNORECASE):
+        if value and not is_destination(value):
             raise ValueError(f"ssh '{value}' is neither 'user@host' nor a host that ssh knows")
         if value and info.data.get("tracker") == LOOPBACK:
             raise ValueError('ssh needs the tracker\'s address on that machine, such as tracker = "127.0.0.1:9190"')
@@ -120,11 +120,27 @@ class Device(BaseModel):
             return False
         if self.is_loopback or self.tracker.startswith(HERE):
             return True
-        host = self.tracker.rpartition(":")[0]
-        return host in ("localhost", "::1") or host.startswith("127.")
+        return _is_here(self.tracker)
+
+
+def _is_here(tracker: str) -> bool:
+    host = tracker.rpartition(":")[0]
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 LOCAL = Device(name="local", key="local", description="this machine, over a server of its own")
+
+
+def open_to(address: str) -> str:
+    """Return who may run code on the device at a `Device.address`; see `explorer.line.probing.answers.Answers`."""
+    if address.startswith(HERE):
+        return "user"
+    return "machine" if THROUGH in address or _is_here(address) else "network"
+
+
+def is_destination(text: str) -> bool:
+    """Tell whether a text is a machine as ssh takes it, ``"user@host"``, and nothing that ssh takes for an option."""
+    return re.fullmatch(SSH, text, re.ASCII | re.IGNORECASE) is not None
 
 
 def is_address(text: str) -> bool:

@@ -112,6 +112,8 @@ class Answers:
     emulated : whether its entry says so
     refusal : why it cannot be measured on, in one sentence with the next command to type; "" if it can be
     gpu : the GPU's own description, where the target is for one
+    open_to : who may run code there by TVM's RPC: this ``"user"`` alone, all users of its ``"machine"``, or the
+        ``"network"``
     """
 
     device: str
@@ -131,6 +133,7 @@ class Answers:
     emulated: bool = False
     refusal: str = ""
     gpu: Gpu | None = None
+    open_to: str = "network"
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON."""

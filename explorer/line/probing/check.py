@@ -22,6 +22,7 @@ from explorer.line.control import FILL, GPU_LIBRARY, LIBRARY, Control
 from explorer.line.probing import claims, gpus, narrow_types, self_description
 from explorer.line.probing.answers import Answers, Peaks
 from explorer.line.probing.describe import PATIENCE, likely, of_processor, offered_threads, own_target
+from explorer.space.devices import open_to
 from explorer.space.gpu_targets import host_of, is_gpu
 
 SESSION_SECONDS = 300
@@ -43,7 +44,7 @@ def check(tracker: str, key: str, target: Mapping[str, Any] | str, device: str, 
     cores
         Those that the server is pinned to; none where they are not known.
     """
-    answers = Answers(device, tracker, key)
+    answers = Answers(device, tracker, key, open_to=open_to(tracker))
     try:
         rpc.reach(tracker, key)
         answers = replace(answers, tracker=True)

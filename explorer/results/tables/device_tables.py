@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from explorer.space.devices import Device
 
 NOTHING = "-"
+RUNS = "TVM's RPC runs what it is sent"
+OPEN_TO = {
+    "user": "this user alone",
+    "machine": f"all users of its machine: {RUNS}",
+    "network": f"everybody who reaches it: {RUNS}; ssh in the entry needs no open port",
+}
 
 
 def devices_table(devices: list[Device]) -> Table:
@@ -48,6 +54,7 @@ def _reached(answers: Answers) -> dict[str, str]:
     return {
         "tracker": f"{answers.address} {'answers' if answers.tracker else 'does not answer'}",
         "server": f"key '{answers.key}' {'answers' if answers.server else 'gives no session'}",
+        "open to": OPEN_TO[answers.open_to] if answers.tracker else "",
         "target": _target(answers.target) if answers.target else "",
         "round trip": _number(answers.round_trip_ms, "ms", 3),
         "upload": _number(answers.upload_mb_s, "MB/s"),

@@ -34,6 +34,7 @@ def test_all_that_answers_is_shown() -> None:
         " board".strip(),
         "tracker lan:9190 answers",
         "server key 'board' answers",
+        "open to everybody who reaches it: TVM's RPC runs what it is sent; ssh in the entry needs no open port",
         "target kind=llvm mcpu=cortex-a72",
         "round trip 1.234 ms",
         "upload 11 MB/s",
@@ -59,8 +60,8 @@ def test_of_a_gpu_its_own_lines_come_before_the_processors() -> None:
     mali = Gpu("opencl", "Mali-G610", 1024, None, 32768, 4, 4 * 10**9, "3.0", "v1.g6p0", False, True)
     answers = replace(BOARD, target=target, gpu=mali, peaks=Peaks(402.04, None, 14.1, None, 1 << 28))
     lines = [squeezed(line) for line in shown(device_tables.answers_table(answers))]
-    assert lines[3] == "target kind=opencl device=mali host=(kind=llvm mcpu=cortex-a72)"
-    assert lines[7:18] == [
+    assert lines[4] == "target kind=opencl device=mali host=(kind=llvm mcpu=cortex-a72)"
+    assert lines[8:19] == [
         "GPU Mali-G610",
         "GPU's units 4",
         "work-group at most 1024 threads",
