@@ -52,6 +52,9 @@ NOT_RUN = {
     "python -m tvm.exec.rpc_tracker --host 0.0.0.0 --port 9190": "runs for ever; its options are checked here",
     "TVM_NUM_THREADS=4 python -m tvm.exec.rpc_server --tracker 192.168.1.10:9190 --key rpi4 --port 9090 "
     "--port-end 9199": "runs for ever; its options are checked here",
+    "python -m tvm.exec.rpc_tracker --host 127.0.0.1 --port 9190 --port-end 9191": "likewise",
+    "TVM_NUM_THREADS=4 python -m tvm.exec.rpc_server --host 127.0.0.1 --tracker 127.0.0.1:9190 --key rpi4 --port 9090 "
+    "--port-end 9199": "likewise",
     "dlas devices --add rpi4 --tracker 192.168.1.10:9190": "needs a board; test_devices adds this machine",
     "dlas weights resnet18.pt --model resnet18": "needs a checkpoint; test_networks has one",
     "dlas weights resnet18.pt --model resnet18 --width 0.5 --classes 10 --shape 3x32x32 --json": "likewise",

@@ -1,33 +1,31 @@
 """Two pipes of TVM's client and a connection → whoever is at its other end serves them, handed over or relayed.
 
-TVM's client starts this as a program, ``python -I -S carry.py HOW CONNECTION TOLD READ WRITE``; it imports nothing that
-takes long. It says its number to TOLD. It ends when its parent ends it or is gone, and not before: TVM ends it by its
-number, which another process could have by then.
+TVM's client starts this as a program, ``python -I -S carry.py HOW CONNECTION TOLD READ WRITE``. Each session waits for
+it, so it imports nothing that takes long, and Python's own ``_socket``. It says its number to TOLD. It ends when its
+parent ends it or is gone, and not before: TVM ends it by its number, which another process could have by then.
 """
 
-from __future__ import annotations
-
-import contextlib
 import os
 import select
-import socket
 import sys
 import time
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from array import array
 
 CHUNK = 1 << 18
 
 
-def hand_over(connection: socket.socket, read: int, write: int) -> None:
+def hand_over(connection: socket, read: int, write: int) -> None:
     """Pass the pipes on, and return when the other end of the connection is closed."""
-    socket.send_fds(connection, [b"pipes"], [read, write])
+    connection.sendmsg([b"p"], [(SOL_SOCKET, SCM_RIGHTS, array("i", [read, write]))])
     os.close(read)
     os.close(write)  # the client sees its server end only if nobody else has this
     end = select.poll()
-    end.register(connection, 0)  # only that it is closed
+    end.register(connection.fileno(), 0)  # only that it is closed
     end.poll()
 
 
-def relay(connection: socket.socket, read: int, write: int) -> None:
+def relay(connection: socket, read: int, write: int) -> None:
     """Pass on what comes from the pipe and from the connection, until one of them is closed."""
     ways = {read: connection.fileno(), connection.fileno(): write}
     while True:
@@ -45,8 +43,10 @@ def main(how: str, *descriptors: str) -> None:
     kept = sorted((number, read, write))
     for first, last in zip([2, *kept], [*kept, 1 << 16], strict=True):
         os.closerange(first + 1, last)  # such as the pipes of another session, which would never seem closed
-    with contextlib.suppress(OSError), socket.socket(fileno=number) as connection:
-        {"hand_over": hand_over, "relay": relay}[how](connection, read, write)
+    try:  # noqa: SIM105  contextlib takes long
+        {"hand_over": hand_over, "relay": relay}[how](socket(fileno=number), read, write)
+    except OSError:  # an end is gone
+        pass
     os.closerange(3, 1 << 16)
     while os.getppid() == parent:
         time.sleep(1)

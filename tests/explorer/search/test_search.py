@@ -226,6 +226,7 @@ class KillsServer(Events):
         super().__init__()
         self._session = session
         self.killed = threading.Event()
+        self.open: set[str] = set()  # processes of the run that listen at a port
 
     def started(self, worker: str, stage: str) -> None:
         super().started(worker, stage)
@@ -236,6 +237,10 @@ class KillsServer(Events):
 
     def _kill(self) -> None:
         (server,) = forks.running("explorer.processes.loopback")
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                connections = process.net_connections("inet")
+                self.open |= {process.name() for each in connections if each.status == psutil.CONN_LISTEN}
         if self._session:
             while not self.outcomes:  # a device that seems gone is tried once more
                 for session in filter(_has_network, server.children()):
@@ -260,6 +265,7 @@ def test_a_dead_server_is_started_again(undisturbed: Path, tmp_path: Path) -> No
     assert events.killed.is_set()
     assert (summary.complete, summary.failed) == (4, 0)
     assert [note for note in events.notes if "starting it again" in note]
+    assert events.open == set(), "a run opens no port that others of this machine reach"
 
 
 def test_a_network_that_kills_the_server_fails_alone(undisturbed: Path, tmp_path: Path) -> None:
