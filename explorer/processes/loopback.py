@@ -7,6 +7,7 @@ alone may enter, and prints a line. No port is opened: TVM's server runs the cod
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import shutil
@@ -95,6 +96,8 @@ def main(folder: Path, cores: Sequence[int]) -> None:
         listener.listen(WAITING)
         print("listens", flush=True)
         os.dup2(2, 1)  # whatever networks print goes to the log
+        gc.collect()
+        gc.freeze()  # or the collections of each session would copy every page
         while True:
             _ready(listener.fileno(), folder)
             connection, _ = listener.accept()
