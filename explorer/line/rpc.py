@@ -9,6 +9,7 @@ import re
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tvm import relax, rpc
 from tvm.support import cc, tar
 
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line.execution import current
 from explorer.line.tracker import Server, Tracker
 from explorer.space.gpu_targets import is_gpu
 
@@ -48,7 +50,29 @@ def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) ->
         server = connection.granted(patience)
     finally:
         connection.close()
-    return _session(server, tracker, key, seconds)
+    session = _session(server, tracker, key, seconds)
+    known = weakref.ref(session)  # it ends with the last name for it, and a server serves no other one before
+    current().device_is_gone = lambda: (asked := known()) is not None and not answers(asked)
+    return session
+
+
+def answers(session: Any, seconds: float = SERVER_SECONDS) -> bool:
+    """Tell whether the device at the other end of a session answers within so many seconds."""
+    answered: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            session.get_function(IDLE)("llvm")
+        except Exception:  # of TVM's own kinds
+            answered.put(False)
+        else:
+            answered.put(True)
+
+    threading.Thread(target=ask, daemon=True).start()  # a server that hangs must not keep the process
+    try:
+        return answered.get(timeout=seconds)
+    except queue.Empty:
+        return False
 
 
 def _session(server: Server, tracker: str, key: str, seconds: int) -> Any:
