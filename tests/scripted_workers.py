@@ -98,6 +98,7 @@ class ScriptedWorkers:
         self.served: list[Device] = []
         self.running = 0  # servers
         self.started = self.stopped = False
+        self.renewed = 0  # how often a worker was
 
     @contextlib.contextmanager
     def start(self) -> Iterator[None]:
@@ -141,3 +142,6 @@ class ScriptedWorker:
         if isinstance(answer, Exception):
             raise answer
         return answer(request) if callable(answer) else answer
+
+    def renew(self) -> None:
+        self._workers.renewed += 1

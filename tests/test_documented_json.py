@@ -25,6 +25,7 @@ from explorer.results.account import Coverage, Share
 from explorer.results.progress.status import Ranks
 from explorer.results.ranking import RankedLayer
 from explorer.search.search import Summary
+from explorer.search.trial_queue import Unfinished
 from explorer.workspace.records import Record
 from tests import ROOT, documents
 from tests.explorer.command import answer, dlas, document
@@ -143,17 +144,18 @@ def test_run_and_grid(
 ) -> None:
     place = shutil.copytree(on_two, tmp_path / "w")
     space = make(tmp_path, SMALL, sampler="grid").path
-    summary = Summary("drawn", complete=10, failed=2, skipped=0, added=12, exhausted=True)
+    left = [Unfinished(12, "train", "crash", "the worker was ended by SIGKILL")]
+    summary = Summary("drawn", complete=10, failed=2, skipped=0, added=12, exhausted=True, unfinished=left)
     for name in ("run", "grid"):
         monkeypatch.setattr(explorer, name, lambda *positional, **named: summary)
     every = table("## `dlas run` and `dlas grid`")
     found = Fields({name: text for name, text in every.items() if not name.startswith("ended.front")})
-    planned = answer(capsys, "grid", space, "-w", place)
+    planned = answer(capsys, "grid", space, "-w", place, code=1)
     front = planned["ended"].pop("front")
     found.check(planned)
     assert found.unseen() == set()
     assert answer(capsys, "grid", space, "-w", place, "--dry-run")["ended"] is None
-    ran = answer(capsys, "run", space, "-w", place)
+    ran = answer(capsys, "run", space, "-w", place, code=1)
     assert ran.pop("front") == front
     assert ran == planned["ended"]
     Fields(table("## `dlas front`")).check(front)

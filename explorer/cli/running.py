@@ -72,8 +72,10 @@ def run(
             observer=observer,
         )
     if as_json:
-        return print_json("run", _summary(summary, workspace))
-    return _print_summary(summary, workspace)
+        print_json("run", _summary(summary, workspace))
+    else:
+        _print_summary(summary, workspace)
+    _exit(summary)
 
 
 def grid(
@@ -113,6 +115,8 @@ def grid(
         print_json("grid", {"plan": asdict(plan), "ended": ended})
     elif summary is not None:
         _print_summary(summary, workspace)
+    if summary is not None:
+        _exit(summary)
 
 
 def measure(
@@ -155,9 +159,11 @@ def _resumable(command: str, as_json: bool) -> Iterator[Observer | None]:
 
 
 def _summary(summary: Summary, workspace: Path) -> dict[str, object]:
-    """Return how a run ended as plain values, with the fronts and the page."""
+    """Return how a run ended as plain values, with the fronts and the page, or null where nothing is on record."""
     from explorer.results import plain
 
+    if not summary.ended:
+        return {**asdict(summary), "front": None}
     with explorer.open(workspace, summary.study) as opened:
         front = plain.front(opened, opened.front_with_ties(), opened.nearest(), None, opened.figure())
     return {**asdict(summary), "front": front}
@@ -167,8 +173,16 @@ def _print_summary(summary: Summary, workspace: Path) -> None:
     from explorer.results.tables import study_tables
 
     in_workspace = "" if workspace == WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
-    with explorer.open(workspace, summary.study) as opened:
-        print_each(study_tables.summary_text(summary, opened, opened.figure(), in_workspace))
+    if summary.ended:
+        with explorer.open(workspace, summary.study) as opened:
+            print_each(study_tables.summary_text(summary, opened, opened.figure(), in_workspace))
+    print_each(study_tables.unfinished_text(summary))
+
+
+def _exit(summary: Summary) -> None:
+    """Exit with 1 where trials are left to the next run."""
+    if summary.unfinished:
+        raise typer.Exit(1)
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (run, grid, measure)  # in the help's order

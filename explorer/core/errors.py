@@ -26,6 +26,23 @@ class DeviceError(ExplorerError):
 # Kind of a failure where nothing went wrong: whatever the trial's training had reached would not have mattered.
 DOMINATED = "dominated"
 
+# Kinds of failures that lie in the surroundings of a stage. The stack has none of their causes, so that the stage may
+# well succeed when it is executed again: a bounded number of times in this run, and afresh in the next one.
+TRANSIENT = frozenset(
+    {
+        "crash",  # the worker's process ended
+        "timeout",  # it was silent for too long
+        "out_of_memory",
+        "device",  # it does not answer, or no longer
+        "connection",  # another machine or program does not answer, or no longer
+        "space",  # the disk or the quota is full
+        "storage",  # the disk or the network filesystem fails
+        "permission",  # a file or folder may not be read or written
+        "limit",  # of files or processes that one user or process may have
+        "tools",  # a program that stages need is missing
+    }
+)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -36,7 +53,8 @@ class Failure:
     stage
         Name of the stage that failed, such as ``"measure"``.
     kind
-        Short machine-readable cause, such as ``"crash"``, ``"wrong_output"`` or ``"exception"``.
+        Short machine-readable cause: one of the stack's own, such as ``"wrong_output"`` or ``"exception"``, or one of
+        `TRANSIENT`.
     message
         One sentence for the report.
     log
@@ -52,6 +70,11 @@ class Failure:
     def skipped(self) -> bool:
         """Whether the trial was left out rather than failed."""
         return self.kind == DOMINATED
+
+    @property
+    def transient(self) -> bool:
+        """Whether the cause lies in the surroundings, so that the trial is unfinished rather than failed."""
+        return self.kind in TRANSIENT
 
 
 class StageFailed(Exception):

@@ -20,6 +20,7 @@ LOOKING = ("<frozen importlib", "/importlib/", "/pkg_resources/")
 HOME = Path(__file__).parents[2]
 OURS = (HOME / "explorer", HOME / "dlas_ops")  # stages have versions for them
 INSTALLED = ("site-packages", "dist-packages")
+METADATA = (".egg-info", ".dist-info")  # endings of folders in which Python looks for entry points of packages
 WRITING = os.O_WRONLY | os.O_RDWR
 
 
@@ -131,7 +132,9 @@ def counts(file: Path, root: Path, but: Iterable[Path]) -> bool:
     """
     if not file.is_file() or any(_is_below(file, place) for place in (*but, *OURS)):
         return False
-    if any(part in INSTALLED for part in file.parts) or _is_below(file, Path(sysconfig.get_path("stdlib"))):
+    if any(part in INSTALLED or part.endswith(METADATA) for part in file.parts) or _is_below(
+        file, Path(sysconfig.get_path("stdlib"))
+    ):
         return False
     return is_inside(file, root) or (file.suffix == ".py" and not _is_below(file, Path(tempfile.gettempdir())))
 

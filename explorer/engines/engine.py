@@ -38,9 +38,9 @@ class Engine:
     def __init__(self, context: EngineContext, workers: Workers) -> None:
         self._store, self._records, self._observer = context.store, context.records, context.observer
         self._external, self._workers = context.external, workers
-        self._executor = Executor(context, workers)
-        self._devices = Devices(context, workers, self._executor)
         self._stopping = threading.Event()
+        self._executor = Executor(context, workers, self._stopping)
+        self._devices = Devices(context, workers, self._executor)
         self._measuring = Measuring(context, self._devices)
         self._artifacts = Artifacts(context, workers)
         self._leasing = Leasing(
@@ -127,7 +127,7 @@ class Engine:
         Raises
         ------
         StageFailed
-            If the execution failed, now or earlier in this study: a failed execution is not repeated for the next
+            If the execution failed, now or earlier in this run: a failed execution is not repeated for the next
             configuration that shares it.
         """
         key = stage.key
@@ -141,13 +141,17 @@ class Engine:
                 self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
             # Before the cores are taken: to build these may mean to wait for a measurement that wants the cores.
             whole: Stage = replace(stage, parents=equivalent()) if equivalent else stage
-            alone = self._executor.kind(stage) == ALONE
-            cores = self._workers.cores.alone() if alone else self._workers.cores.computing()
-            with self._store.draft() as draft, cores:
-                done = self._executor.execute(whole, key, draft)
-                if note := done.values.get("note"):
-                    self._observer.note(note)
-                return self._artifacts.publish(stage, key, draft, done)
+            return self._executor.attempted(stage.name, key, lambda: self._executed(stage, whole, key))
+
+    def _executed(self, stage: Stage[P, A, V], whole: Stage, key: str) -> Artifact[V]:
+        """Execute a stage, which is `whole` with the parents that enter no key, and publish its artifact."""
+        alone = self._executor.kind(stage) == ALONE
+        cores = self._workers.cores.alone() if alone else self._workers.cores.computing()
+        with self._store.draft() as draft, cores:
+            done = self._executor.execute(whole, key, draft)
+            if note := done.values.get("note"):
+                self._observer.note(note)
+            return self._artifacts.publish(stage, key, draft, done)
 
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Return the latency, from the records or by a first session under a lease.
@@ -158,7 +162,10 @@ class Engine:
             If the device or the network failed.
         """
         with self._devices.leased(device):
-            return self.known(stage, device) or self._session(stage, device)
+            if known := self.known(stage, device):
+                return known
+            self._executor.refuse_what_failed(stage.key)
+            return self._session(stage, device)
 
     def measure_again(self, stage: contracts.measure.Stage, device: str, patience: float = 0.0) -> Estimate:
         """Add a session under a lease; return the latency that all sessions tell. See `measure` for errors.
@@ -174,8 +181,7 @@ class Engine:
     def _session(self, stage: contracts.measure.Stage, device: str, patience: float = 0.0) -> Estimate:
         """Measure in a session of its own, and put it on record."""
         informed = self._measuring.informed(stage, device, self._control(device), patience)
-        with self._store.draft() as draft:
-            values, seconds = self._leasing.execute(device, informed, stage.key, draft)
+        values, seconds = self._leasing.session(device, informed, stage.key)
         self._measuring.record(stage, device, {**values, "parameters": self._leasing.located(stage, device)})
         self._records.add_execution(stage.name, stage.key, seconds)
         known = self.known(stage, device)

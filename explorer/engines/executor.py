@@ -1,15 +1,17 @@
-"""Stage and an empty folder → the stage's files in it and its values, by a worker, now."""
+"""Stage and an empty folder → the stage's files in it and its values, by a worker, now, or after another attempt."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from explorer.core.errors import StageFailed
+from explorer.core import surroundings
+from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import ALONE, WorkerHandle, Workers
 from explorer.line.stage import Stage
@@ -20,6 +22,10 @@ LONG_TRAINING = 1 << 26  # pixels of all epochs: from about a minute of the fast
 PASSES = 3  # training on an image takes as long as so many answers: it computes gradients of inputs and of weights, too
 CUT_OFF = ("crash", "timeout")  # kinds of failures after which an execution may go on where it was
 STOPPED = "stopped"  # the kind where the explorer itself has ended the worker, which is no failure of the stage
+# Seconds before each attempt but the first at what failed by its surroundings: some causes are gone in a moment.
+PAUSES = (0.2, 3.0)
+
+T = TypeVar("T")
 
 
 class Executed(NamedTuple):
@@ -30,10 +36,16 @@ class Executed(NamedTuple):
 
 
 class Executor:
-    """Executes stages in workers; remembers and records those that fail."""
+    """Executes stages in workers; remembers and records those that fail.
 
-    def __init__(self, context: EngineContext, workers: Workers) -> None:
-        self._context, self._workers = context, workers
+    Parameters
+    ----------
+    stopping
+        Set when the engine stops, so that nothing is attempted any more.
+    """
+
+    def __init__(self, context: EngineContext, workers: Workers, stopping: threading.Event) -> None:
+        self._context, self._workers, self._stopping = context, workers, stopping
         self._failures: dict[str, StageFailed] = {}
 
     def kind(self, stage: Stage) -> str:
@@ -45,15 +57,59 @@ class Executor:
         if key in self._failures:
             raise self._failures[key]
 
+    def attempted(
+        self,
+        stage: str,
+        key: str,
+        attempt: Callable[[], T],
+        recover: Callable[[Failure], None] = lambda failure: None,
+        progress: Callable[[], int] = lambda: 0,
+    ) -> T:
+        """Return what `attempt` returns; call it again, a bounded number of times, while only its surroundings fail.
+
+        Parameters
+        ----------
+        stage, key
+            What is attempted. The failure of the last attempt is remembered under the key.
+        recover
+            Mends, before another attempt, what made the last one fail.
+        progress
+            How much is on record. Attempts are counted from where it was larger than before.
+
+        Raises
+        ------
+        StageFailed
+            If the stack fails or, in each attempt, its surroundings.
+        """
+        attempts, reached = 0, progress()
+        failed: StageFailed | None = None
+        while True:
+            try:
+                if failed:
+                    recover(failed.failure)
+                return attempt()
+            except StageFailed as error:
+                failed = error
+            except (DeviceError, OSError) as error:  # such as a full disk, where the explorer itself writes
+                failed = _failed(stage, error)
+            if (now := progress()) > reached:
+                attempts, reached = 0, now
+            if not failed.failure.transient or attempts == len(PAUSES) or self._stopping.wait(PAUSES[attempts]):
+                if failed.failure.kind != STOPPED:
+                    self._failures[key] = failed
+                raise failed
+            attempts += 1
+            self._context.observer.note(f"{stage} is tried again, since it failed: {failed.failure.message}")
+
     def execute(
         self, stage: Stage, key: str, draft: Path, timeout: float | None = None, device: Device | None = None
     ) -> Executed:
-        """Execute the stage in a worker, which writes its files into `draft`; return its values.
+        """Execute the stage once in a worker, which writes its files into `draft`; return its values.
 
         Parameters
         ----------
         key
-            The key of the artifact to be, under which a failure and the state of a cut-off execution are kept.
+            The key of the artifact to be, under which the state of a cut-off execution is kept.
         timeout
             Seconds of silence after which the worker is ended; None waits for ever.
         device
@@ -74,7 +130,8 @@ class Executor:
                     raise
                 if failed.failure.kind not in CUT_OFF:
                     self._context.store.forget(key)
-                self._failures[key] = failed
+                if failed.failure.transient:
+                    worker.renew()
                 self._context.records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
                 raise
         return Executed(values, time.perf_counter() - start)
@@ -98,6 +155,13 @@ class Executor:
             self._context.observer.advanced(worker, **word["progress"])
         else:
             self._context.observer.note(word["note"])
+
+
+def _failed(stage: str, error: DeviceError | OSError) -> StageFailed:
+    """Return an error of this process as the failure that it is; raise it if that is not known."""
+    if kind := "device" if isinstance(error, DeviceError) else surroundings.kind_of(error):
+        return StageFailed(Failure(stage, kind, str(error)))
+    raise error
 
 
 def trains_long(stage: Stage) -> bool:

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from explorer.core.artifact import Artifact, V
-from explorer.core.errors import StageFailed
+from explorer.core.errors import Failure
 from explorer.engines import candidates
 from explorer.engines.artifacts import Artifacts
 from explorer.engines.context import EngineContext
@@ -26,6 +27,8 @@ RECONNECT_SECONDS = 60  # that a device which is gone is waited for
 BUILDS_ON_DEVICE = ("tune",)  # stages that compute here while they measure there
 
 Control = Artifact[contracts.control.Values]
+Publish = Callable[[Path, Executed], Artifact[V]]  # the folder with a stage's files, and its values → its artifact
+T = TypeVar("T")
 
 
 class Leasing:
@@ -59,20 +62,19 @@ class Leasing:
     ) -> Artifact[contracts.select.Values]:
         """Return the artifact of a stage that measures the candidates in `built`; see `Engine.select`."""
 
-        def execute(draft: Path) -> Executed:
+        def execute(publish: Publish[contracts.select.Values]) -> Artifact[contracts.select.Values]:
             known = candidates.known(stage, device, self._records)
             parents = replace(stage.parents, candidates=built)
             informed = contracts.select.Stage(replace(stage.parameters, known=known), parents)
-            if all(known):
-                with self._cores.computing():
-                    done = self._executor.execute(informed, stage.key, draft)
-            else:
-                done = self.execute(device, informed, stage.key, draft)
-            samples = done.values.pop("samples")
-            details = {**done.values, "parameters": self.located(stage, device)}
-            candidates.record(stage, device, self._records, samples, details)
-            done.values.update(problems=len(known), measured=sum(map(bool, samples)))
-            return done
+
+            def finish(draft: Path, done: Executed) -> Artifact[contracts.select.Values]:
+                samples = done.values.pop("samples")
+                details = {**done.values, "parameters": self.located(stage, device)}
+                candidates.record(stage, device, self._records, samples, details)
+                done.values.update(problems=len(known), measured=sum(map(bool, samples)))
+                return publish(draft, done)
+
+            return self._attempted(device, informed, stage.key, finish, occupies=not all(known))
 
         return self._leased(device, stage, execute)
 
@@ -85,8 +87,8 @@ class Leasing:
         located = replace(own, database=str(database), reconnect=reconnect)
         informed = contracts.tune.Stage(located, stage.parents)
 
-        def execute(draft: Path) -> Executed:
-            return self.execute(device, informed, stage.key, draft, lambda: _bytes(database))
+        def execute(publish: Publish[contracts.tune.Values]) -> Artifact[contracts.tune.Values]:
+            return self._attempted(device, informed, stage.key, publish, lambda: _bytes(database))
 
         return self._leased(device, stage, execute)
 
@@ -95,53 +97,75 @@ class Leasing:
     ) -> Artifact[contracts.confirm.Values]:
         """Return the artifact of a stage that compares two libraries; see `Engine.confirm`."""
         informed = self._measuring.comparing(stage, device, control)
-        return self._leased(device, stage, lambda draft: self._in_sessions(device, informed, stage.key, draft))
+        return self._leased(device, stage, lambda publish: self._in_sessions(device, informed, stage.key, publish))
 
     def profile(
         self, stage: contracts.profile.Stage, device: str, control: Control | None
     ) -> Artifact[contracts.profile.Values]:
         """Return the artifact of a stage that times each program of a network; see `Engine.profile`."""
         informed = self._measuring.comparing(stage, device, control)
-        return self._leased(device, stage, lambda draft: self._in_sessions(device, informed, stage.key, draft))
+        return self._leased(device, stage, lambda publish: self._in_sessions(device, informed, stage.key, publish))
 
-    def _in_sessions(self, device: str, stage: Stage[OnDevice], key: str, draft: Path) -> Executed:
+    def session(self, device: str, stage: Stage[OnDevice], key: str) -> Executed:
+        """Execute on a leased device a stage that has no artifact."""
+        return self._attempted(device, stage, key, lambda draft, done: done)
+
+    def _in_sessions(self, device: str, stage: Stage[OnDevice], key: str, publish: Publish[V]) -> Artifact[V]:
         """Execute a stage that takes several sessions, and remember if the device has no control."""
-        done = self.execute(device, stage, key, draft)
-        if why := done.values["no_control"]:
-            self._measuring.without_control(device, why)
-        return done
 
-    def execute(
-        self, device: str, stage: Stage[OnDevice], key: str, draft: Path, progress: Callable[[], int] = lambda: 0
-    ) -> Executed:
-        """Execute on a leased device; a loopback device whose server is gone is started again.
+        def finish(draft: Path, done: Executed) -> Artifact[V]:
+            if why := done.values["no_control"]:
+                self._measuring.without_control(device, why)
+            return publish(draft, done)
 
-        That is done once, and again whenever `progress`, which says how much is on record, has grown since.
+        return self._attempted(device, stage, key, finish)
+
+    def _attempted(
+        self,
+        device: str,
+        stage: Stage[OnDevice],
+        key: str,
+        finish: Callable[[Path, Executed], T],
+        progress: Callable[[], int] = lambda: 0,
+        occupies: bool = True,
+    ) -> T:
+        """Execute on a leased device; return what `finish` makes of the stage's files and values.
+
+        A loopback device whose server is gone is started again. See `Executor.attempted`.
+
+        Parameters
+        ----------
+        occupies
+            Whether the device is measured on; the stage only computes here otherwise.
         """
-        before = -1
-        while True:
-            try:
-                return self._execute_quietly(device, stage, key, draft)
-            except StageFailed as failed:
-                gone = failed.failure.kind == "device" and self._devices.is_served(device)
-                if not gone or progress() <= before:
-                    raise
-                before = progress()
-            self._devices.serve_again(device)
+
+        def attempt() -> T:
+            with self._store.draft() as draft:
+                if occupies:
+                    return finish(draft, self._execute_quietly(device, stage, key, draft))
+                with self._cores.computing():
+                    done = self._executor.execute(stage, key, draft)
+                return finish(draft, done)
+
+        def recover(failure: Failure) -> None:
+            if failure.kind == "device" and self._devices.is_served(device):
+                self._devices.serve_again(device)
+
+        return self._executor.attempted(stage.name, key, attempt, recover, progress)
 
     def located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
         """Return the stage's parameters, as its key has them, the device's address, and whether it is emulated."""
         emulated = {"emulated": True} if self._devices[device].emulated else {}
         return {**stage.parameters.keyed(), **self._address_of(device).model_dump(), **emulated}
 
-    def _leased(self, device: str, stage: Stage[P, A, V], execute: Callable[[Path], Executed]) -> Artifact[V]:
-        """Return the stage's artifact, from the store or made by `execute` in a draft while `device` is leased."""
+    def _leased(self, device: str, stage: Stage[P, A, V], execute: Callable[[Publish[V]], Artifact[V]]) -> Artifact[V]:
+        """Return the stage's artifact, from the store or made by `execute` while `device` is leased."""
         key = stage.key
-        with self._store.locked(key, self._stopping), self._devices.leased(device), self._store.draft() as draft:
+        with self._store.locked(key, self._stopping), self._devices.leased(device):
             if artifact := self._artifacts.find(stage, key):
                 return artifact
             self._executor.refuse_what_failed(key)
-            return self._artifacts.publish(stage, key, draft, execute(draft))
+            return execute(lambda draft, done: self._artifacts.publish(stage, key, draft, done))
 
     def _execute_quietly(self, device: str, stage: Stage[OnDevice], key: str, draft: Path) -> Executed:
         """Execute on a device, with this machine's cores to itself if it is one of them."""

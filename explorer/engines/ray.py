@@ -269,6 +269,9 @@ class RayWorker:
             raise StageFailed(Failure(**reply["failure"]))
         return reply["values"]
 
+    def renew(self) -> None:
+        """Do nothing: `ray_node.answer` has seen to that on the node."""
+
     def _wait(self, task: Any, subject: str, words: ray_node.Words) -> None:
         """Wait until a task has ended, and pass its words on meanwhile.
 

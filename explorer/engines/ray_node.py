@@ -62,6 +62,8 @@ def answer(place: Place, request: Request, timeout: float | None, words: str | N
         try:
             return {"values": _worker(place).request(request, timeout, hear)}
         except StageFailed as failed:
+            if failed.failure.transient:
+                _worker(place).renew()
             return {"failure": asdict(failed.failure)}
 
 

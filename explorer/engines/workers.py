@@ -28,6 +28,9 @@ class WorkerHandle(Protocol):
     ) -> Any:
         """Return the reply's values; see `explorer.processes.pool.Worker.request`."""
 
+    def renew(self) -> None:
+        """Answer the next request in a process of its own: what ails this one shall ail no other request."""
+
 
 class CoreGuard(Protocol):
     """Keeps computations from the cores that a measurement or a long training has alone."""

@@ -31,6 +31,8 @@ class Execution:
         self._tell = tell
         self._files = 0
         self._told = 0.0
+        # Whether the device that the stage has a session on answers no more; a stage without one has no device.
+        self.device_is_gone: Callable[[], bool] = lambda: False
 
     def advance(self, done: int, total: int, text: str) -> None:
         """Say that `done` of `total` steps are behind, `text` in a few words; left unsaid soon after the last."""

@@ -9,6 +9,7 @@ import re
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tvm.support import cc, tar
 
 from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.line.channels import local, pipes, tunnel
+from explorer.line.execution import current
 from explorer.line.tracker import Server, Tracker
 from explorer.space.devices import THROUGH
 from explorer.space.gpu_targets import is_gpu
@@ -50,7 +52,7 @@ def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) ->
     if local.is_local(tracker):
         granted = local.granted(tracker, key, seconds, patience)
         answer = _in_time(lambda: pipes.session(granted, "hand_over"))
-        advice = f"the server of device '{key}' at {tracker} does not answer (%s)"
+        subject, advice = f"the server of device '{key}' at {tracker} does not answer", ""
     else:
         connection = Tracker(tracker, key)
         try:
@@ -58,13 +60,14 @@ def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) ->
         finally:
             connection.close()
         answer = _in_time(lambda: _session(server, tracker, seconds))
-        advice = (
-            f"the tracker at {tracker} names {server.host}:{server.port} as the server of device '{key}', which does "
-            "not answer (%s); start the server again, at an address that this machine reaches"
-        )
+        which = f"{server.host}:{server.port} as the server of device '{key}'"
+        subject = f"the tracker at {tracker} names {which}, which does not answer"
+        advice = "; start the server again, at an address that this machine reaches"
     if isinstance(answer, Exception):
         cause = (str(answer).strip() or type(answer).__name__).splitlines()[-1].strip()[:200]
-        raise DeviceError(advice % cause) from answer
+        raise DeviceError(f"{subject} ({cause}){advice}") from answer
+    known = weakref.ref(answer)  # it ends with the last name for it, and a server serves no other one before
+    current().device_is_gone = lambda: (asked := known()) is not None and not answers(asked)
     return answer
 
 
@@ -83,6 +86,25 @@ def _session(server: Server, tracker: str, seconds: int) -> Any:
     except OSError as error:
         raise ConnectionError(connection.refusal() or error) from error
     return pipes.session(connection.socket, "relay")
+
+
+def answers(session: Any, seconds: float = SERVER_SECONDS) -> bool:
+    """Tell whether the device at the other end of a session answers within so many seconds."""
+    answered: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            session.get_function(IDLE)("llvm")
+        except Exception:  # of TVM's own kinds
+            answered.put(False)
+        else:
+            answered.put(True)
+
+    threading.Thread(target=ask, daemon=True).start()  # a server that hangs must not keep the process
+    try:
+        return answered.get(timeout=seconds)
+    except queue.Empty:
+        return False
 
 
 def _in_time(ask: Callable[[], Any]) -> Any:

@@ -82,6 +82,10 @@ class Worker:
             with self._asking:  # to close a pipe that another thread reads may close a file opened meanwhile
                 process.communicate()
 
+    def renew(self) -> None:
+        """Answer the next request in another process."""
+        self.stop()
+
     def _reply(self, request: Request, timeout: float | None, hear: Callable[[Word], None]) -> Any:
         process = self._running()
         subject = str(request.get("stage", request.get("call")))

@@ -19,11 +19,11 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import IO, Any, cast
 
-from explorer.core import own_modules, plugins
+from explorer.core import own_modules, plugins, surroundings, tools
 from explorer.core.artifact import Artifact
 from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.line import contracts, own_code
-from explorer.line.execution import Execution, executing
+from explorer.line.execution import Execution, current, executing
 
 Received = dict[str, Any]  # a request, as JSON has it
 
@@ -98,13 +98,23 @@ def _answer(request: Received) -> dict[str, object]:
         return {"failure": asdict(failed.failure)}
     except DeviceError as error:
         return {"failure": asdict(_failure(request, "device", str(error)))}
-    except MemoryError:
-        return {"failure": asdict(_failure(request, "out_of_memory", "the worker ran out of memory"))}
     except SystemExit as end:
         message = f"code of the user's own ended Python: SystemExit: {end}{own_modules.place_of(end)}"
         return {"failure": asdict(_failure(request, "exception", message))}
     except Exception as error:  # the study goes on: whatever a stage raises is the trial's failure, with its traceback
-        return {"failure": asdict(_failure(request, "exception", f"{type(error).__name__}: {error}"))}
+        return {"failure": asdict(_failure(request, *_cause(request, error)))}
+
+
+def _cause(request: Received, error: Exception) -> tuple[str, str]:
+    """Return kind and message of the failure that an exception is."""
+    message = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if current().device_is_gone():
+        return "device", f"the device went away: {message}"
+    if kind := surroundings.kind_of(error, Path(request["out"]) if "out" in request else None):
+        return kind, message
+    if missing := tools.lacking():
+        return "tools", missing
+    return "exception", message
 
 
 def _failure(request: Received, kind: str, message: str) -> Failure:

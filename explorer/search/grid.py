@@ -22,6 +22,7 @@ from explorer.search import refinement, search
 from explorer.search.jobs import Job, JobQueue, Key, Known, Lacking
 from explorer.search.search import HERE, Observer, Summary, Where
 from explorer.search.study import Study
+from explorer.search.trial_queue import Unfinished, settle
 from explorer.space.space import Space
 from explorer.workspace import holding
 from explorer.workspace.workspace import Workspace
@@ -84,16 +85,16 @@ def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = A
         found = external.find(space, workspace)
         study = Study(space, workspace, records, found.digests())
         left = [_Pending(*each) for each in study.missing(shard.configurations(space))]
-        before = sum(records.count(space.name))
+        before, unfinished = sum(records.count(space.name)), list[Unfinished]()
         observer.begin(shard.size(space) - len(left), shard.size(space))
         if left or refinement.lacks_sessions(space, records):
             start = time.monotonic()
             with search.engine_of(space, workspace, records, found, observer, where) as engine:
-                _Grid(study, engine, observer).run(left)
+                unfinished = _Grid(study, engine, observer).run(left)
                 refinement.refine(space, records, engine, observer, time.monotonic() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
-        return Summary(space.name, *ended, added=sum(ended) - before, exhausted=False)
+        return Summary(space.name, *ended, sum(ended) - before, exhausted=False, unfinished=unfinished)
 
 
 @dataclass
@@ -119,6 +120,7 @@ class _Grid:
     def __init__(self, study: Study, engine: Engine, observer: Observer) -> None:
         self._study, self._engine, self._observer = study, engine, observer
         self._known = Known(engine)
+        self._unfinished: list[Unfinished] = []
         self._waiting: dict[Key, list[_Pending]] = {}
         self._running: dict[Future[tuple[float, Failure | None]], Job] = {}
         devices = study.space.device_names
@@ -127,8 +129,8 @@ class _Grid:
         self._queues = {name: JobQueue(size) for name, size in sizes.items()}
         self._size = sum(sizes.values())
 
-    def run(self, pending: Sequence[_Pending]) -> None:
-        """Bring every one of `pending` on record."""
+    def run(self, pending: Sequence[_Pending]) -> list[Unfinished]:
+        """Bring every one of `pending` on record; return those that are left since their surroundings failed."""
         with ThreadPoolExecutor(max_workers=self._size) as executor:
             try:
                 for each in pending:
@@ -139,6 +141,7 @@ class _Grid:
             except BaseException:
                 self._engine.stop()  # threads that wait for a worker see it die, and end
                 raise
+        return self._unfinished
 
     def _advance(self, pending: _Pending) -> None:
         """Run the line as far as it goes: to its end, or to an execution to wait for."""
@@ -153,7 +156,7 @@ class _Grid:
             return
         with self._engine.computing():
             number = self._study.begin(c) if pending.number is None else pending.number
-            self._study.tell(number, c, outcome, pending.seconds)
+            self._unfinished += settle(self._study, number, c, outcome, pending.seconds)
             self._observer.ended(number, c, outcome)
 
     def _start(self, executor: ThreadPoolExecutor) -> bool:

@@ -16,6 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.core.errors import Failure
 from explorer.space.space_file import Direction
 from explorer.workspace.database import BUSY_SECONDS, tune_sqlite
 
@@ -25,6 +26,7 @@ PROPOSAL = "proposal"  # how many proposals the sampler had made before this one
 PROMOTED = "promoted"  # of a promoted trial: from which one to which rung, and why; see `Promotion`
 EARLIER = "earlier"  # of a trial of an earlier study
 TOLD = "told"  # of a trial that has ended; see `Told`
+UNFINISHED = "unfinished"  # of a running trial: stage, kind and message of what kept its latest attempt from ending
 
 # User attributes of a study.
 QUESTION = "question"  # the space, in short
@@ -109,6 +111,11 @@ class OptunaDatabase:
     def add(self, trial: FrozenTrial) -> int:
         """Put a trial into the tables and return its id there."""
         return self._storage.create_new_trial(self.study_id, trial)
+
+    def leave(self, trial_id: int, failure: Failure) -> None:
+        """Note of a running trial why it could not end, and leave it running."""
+        why = {"stage": failure.stage, "kind": failure.kind, "message": failure.message}
+        optuna.Trial(self._study, trial_id).set_user_attr(UNFINISHED, why)
 
     def tell(
         self,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
 
-from explorer.core import plugins
+from explorer.core import plugins, tools
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.engines import context
 from explorer.engines.context import EngineContext
@@ -18,7 +18,7 @@ from explorer.inputs import external
 from explorer.line import trial
 from explorer.search import refinement
 from explorer.search.study import Study
-from explorer.search.trial_queue import TrialObserver, TrialQueue
+from explorer.search.trial_queue import TrialObserver, TrialQueue, Unfinished
 from explorer.space.space import Space
 from explorer.workspace import holding
 from explorer.workspace.records import Records
@@ -35,7 +35,15 @@ class Observer(context.Observer, TrialObserver, Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: trials on record, as they ended, and how many of them this run added."""
+    """How a run ended: trials on record, as they ended, and how many of them this run added.
+
+    Parameters
+    ----------
+    exhausted
+        Whether the space has no more trials, though fewer than asked for are on record.
+    unfinished
+        Trials that are not on record, since what surrounds their stages failed; the next run takes them up again.
+    """
 
     study: str
     complete: int
@@ -43,6 +51,12 @@ class Summary:
     skipped: int
     added: int
     exhausted: bool
+    unfinished: Sequence[Unfinished] = ()
+
+    @property
+    def ended(self) -> int:
+        """How many trials are on record."""
+        return self.complete + self.failed + self.skipped
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,7 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
     with holding.opened(workspace, observer.note) as records:
         found = external.find(space, workspace)
         study = Study(space, workspace, records, found.digests())
-        before = sum(records.count(space.name))
+        before, unfinished = sum(records.count(space.name)), list[Unfinished]()
         observer.begin(before, space.trials)
         if study.warm and plugins.literal("sampler", space.sampler, "LEARNS", default=False):
             trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
@@ -111,11 +125,12 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         if wanted or refinement.lacks_sessions(space, records):
             start = time.monotonic()
             with engine_of(space, workspace, records, found, observer, where) as engine:
-                _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
+                unfinished = _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
                 refinement.refine(space, records, engine, observer, time.monotonic() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
-        return Summary(space.name, *ended, added=sum(ended) - before, exhausted=sum(ended) < space.trials)
+        exhausted = sum(ended) + len(unfinished) < space.trials
+        return Summary(space.name, *ended, sum(ended) - before, exhausted, unfinished)
 
 
 def engine_of(
@@ -138,8 +153,11 @@ def engine_of(
     ------
     SpaceError
         If some of that cannot be used.
+    ExplorerError
+        If a program that stages need is missing.
     """
     external.check(space, found, workspace)
+    tools.check()
     store = Store(workspace.artifacts)
     store.clean()
     needed = {name: space.devices[name] for name in (space.device_names if devices is None else devices)}
@@ -150,8 +168,13 @@ def engine_of(
     return Engine(given, module.build(given, where.address))
 
 
-def _evaluate(study: Study, engine: Engine, queue: TrialQueue) -> None:
-    """Evaluate configurations until there are no more, a few at a time, so that some compile while others train."""
+def _evaluate(study: Study, engine: Engine, queue: TrialQueue) -> list[Unfinished]:
+    """Evaluate configurations until there are no more, a few at a time, so that some compile while others train.
+
+    Returns
+    -------
+    The trials that are left, since their surroundings failed.
+    """
 
     def work() -> None:
         while (asked := queue.ask()) is not None:
@@ -169,3 +192,4 @@ def _evaluate(study: Study, engine: Engine, queue: TrialQueue) -> None:
             queue.stop()
             engine.stop()  # threads that wait for a worker get none, or see it die, and end
             raise
+    return queue.unfinished

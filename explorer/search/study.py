@@ -39,8 +39,9 @@ MAX_DUPLICATES = 5  # proposals in a row that are known already, before one is d
 class Study:
     """The study of one space in one workspace: Optuna's tables, the explorer's records and the sampler's mirror.
 
-    A trial exists from `ask` to `tell`. One that was cut off between the two is given out again first, with the
-    parameters it had, so nothing is lost; its outcome is recorded before Optuna is told, so nothing counts twice.
+    A trial exists from `ask` to `tell`. One that was cut off between the two, or left since its surroundings failed, is
+    given out again first by the next run, with the parameters it had, so nothing is lost; its outcome is recorded
+    before Optuna is told, so nothing counts twice.
 
     Where the space has rungs, the sampler proposes on the lowest one, and what `Ladder` promotes comes before that.
 
@@ -150,6 +151,11 @@ class Study:
             self._database.tell(trial_id, state, values, told, constraints)
             if proposal is not None:
                 self._mirror.tell(proposal, values, told, constraints)
+
+    def leave(self, number: int, failure: Failure) -> None:
+        """Leave a trial whose surroundings failed to the next run, and note why."""
+        with self._lock:
+            self._database.leave(self._ids[number][0], failure)
 
     def _claim(self, question: dict[str, object]) -> warm_start.Chosen:
         """Note in the database what the study asks; return the trials of earlier studies that it begins with.

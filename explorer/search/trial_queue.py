@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from explorer.core.configuration import Configuration
@@ -15,11 +16,32 @@ from explorer.workspace.records import Record
 Asked = tuple[int, Configuration]
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A trial that a run leaves to the next one, and what kept it from ending: see `explorer.core.errors.Failure`."""
+
+    number: int
+    stage: str
+    kind: str
+    message: str
+
+
+def settle(
+    study: Study, number: int, configuration: Configuration, outcome: Record | Failure, seconds: float
+) -> list[Unfinished]:
+    """Tell the outcome of a trial to its study or, where only its surroundings failed, leave it; return it then."""
+    if isinstance(outcome, Failure) and outcome.transient:
+        study.leave(number, outcome)
+        return [Unfinished(number, outcome.stage, outcome.kind, outcome.message)]
+    study.tell(number, configuration, outcome, seconds)
+    return []
+
+
 class TrialObserver(Protocol):
     """Hears of trials that end."""
 
     def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
-        """A trial ended."""
+        """A trial ended, or is left unfinished by a failure that is transient."""
 
 
 class TrialQueue:
@@ -31,6 +53,10 @@ class TrialQueue:
         Gives a context in which the sampler may compute.
     wanted
         How many trials are to be added.
+
+    Attributes
+    ----------
+    unfinished : trials that were handed out and left, since their surroundings failed
     """
 
     def __init__(
@@ -38,6 +64,7 @@ class TrialQueue:
     ) -> None:
         self._study, self._computing, self._observer = study, computing, observer
         self._left = wanted
+        self.unfinished: list[Unfinished] = []
         self._under_way = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -66,12 +93,13 @@ class TrialQueue:
     def tell(self, asked: Asked, outcome: Record | Failure, seconds: float) -> None:
         """Take in the outcome of a trial that was handed out, unless all is stopped.
 
-        A trial that ends after that may have failed because its workers were stopped; the next run takes it up again.
+        A trial that ends after that may have failed because its workers were stopped; the next run takes it up again,
+        as it does one whose surroundings failed.
         """
         if self._stopping.is_set():
             return
         with self._computing():
-            self._study.tell(*asked, outcome, seconds)
+            self.unfinished += settle(self._study, *asked, outcome, seconds)
             self._observer.ended(*asked, outcome)
         with self._changed:
             self._under_way -= 1

@@ -204,11 +204,7 @@ class _OnDevice:
 
     def alive(self) -> bool:
         """Tell whether the session still answers."""
-        try:
-            self._session.get_function("runtime.NumThreads")()
-        except Exception:  # a dead session raises errors of any kind
-            return False
-        return True
+        return rpc.answers(self._session)
 
 
 def numbers(task: Task) -> list[Array]:

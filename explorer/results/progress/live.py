@@ -113,10 +113,15 @@ class Progress:
         self._console.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
 
     def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
-        """Count a trial and print its outcome in one line, which fits a terminal's width and is whole elsewhere."""
+        """Count a trial and print its outcome in one line, which fits a terminal's width and is whole elsewhere.
+
+        A trial that is left to the next run is printed and not counted.
+        """
         with self._lock:
-            self._done += 1
-            self._failed += isinstance(outcome, Failure) and not outcome.skipped
+            failed = isinstance(outcome, Failure) and not outcome.skipped
+            left = isinstance(outcome, Failure) and outcome.transient
+            self._done += not left
+            self._failed += failed and not left
             place = f"[{self._done}/{self._wanted}]"
         width = self._console.width if self._live else None
         self._console.print(Text(trial_line(place, number, configuration, outcome, width)), soft_wrap=True)

@@ -112,7 +112,8 @@ def _cut(text: str, cells: int) -> str:
 def _results(outcome: Record | Failure) -> list[str]:
     """Return what came of a trial in ever fewer words."""
     if isinstance(outcome, Failure):
-        return [outcome.message if outcome.skipped else f"failed in {outcome.stage}: {outcome.message}"]
+        said = f"{'left' if outcome.transient else 'failed'} in {outcome.stage}: {outcome.message}"
+        return [outcome.message if outcome.skipped else said]
     metric = Metric.of(outcome.values)
     reached, latency, size = (each.interval(outcome.values) for each in (metric.quantity, LATENCY, SIZE))
     interval = f"[{latency.low:.3f}, {latency.high:.3f}]"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from explorer.results.ranking import RankedLayer
     from explorer.results.trial import Trial
     from explorer.search.search import Summary
+    from explorer.search.trial_queue import Unfinished
     from explorer.space.limits import Limit
 
 COSTS = ("parameters", "weights", "nonzeros", "weight_bytes", "channels", "macs")
@@ -138,12 +139,28 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
     yield fronts_table(study.front_with_ties(), study.nearest(), study.limits, study.objectives)
     failed = f", {summary.failed} failed" if summary.failed else ""
     skipped = f", {summary.skipped} not trained" if summary.skipped else ""
-    ended = summary.complete + summary.failed + summary.skipped
-    yield f"{ended} trials{failed}{skipped}; the fronts as a page: {escape(str(page))}"
+    yield f"{summary.ended} trials{failed}{skipped}; the fronts as a page: {escape(str(page))}"
     yield from map(escape, _uncovered(study, front))
     if summary.exhausted:
         yield "every configuration of the space has been tried"
     yield f"next: {escape(_next_command(front))}{escape(in_workspace)}"
+
+
+def unfinished_text(summary: Summary) -> Iterator[str]:
+    """Yield which trials a run has left to the next one, and why: a line per stage and kind of failure."""
+    groups: dict[tuple[str, str], list[Unfinished]] = {}
+    for each in sorted(summary.unfinished, key=lambda unfinished: unfinished.number):
+        groups.setdefault((each.stage, each.kind), []).append(each)
+    if not groups:
+        return
+    several = len(summary.unfinished) > 1
+    yield (
+        f"{len(summary.unfinished)} trial{'s are' if several else ' is'} unfinished, since what surrounds "
+        f"{'their' if several else 'its'} stages failed; the same command tries {'them' if several else 'it'} again"
+    )
+    for (stage, kind), trials in groups.items():
+        numbers = ", ".join(str(each.number) for each in trials)
+        yield escape(f"  {stage} ({kind}) of {numbers}: {trials[0].message}")
 
 
 def _uncovered(study: OpenStudy, front: pd.DataFrame) -> list[str]:

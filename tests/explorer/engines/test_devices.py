@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def devices_of(
     if events is not None:
         assert isinstance(context.observer, Events)
         events.append(context.observer)
-    return Devices(context, workers, Executor(context, workers))
+    return Devices(context, workers, Executor(context, workers, threading.Event()))
 
 
 def test_every_device_says_what_it_is_before_anything_is_computed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
-from explorer.core.errors import Failure, StageFailed
+from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.core.settings import AnswerSettings, Settings
+from explorer.engines import executor
 from explorer.engines.executor import Executor, trains_long
 from explorer.engines.workers import ALONE
 from explorer.line import dry_run, trial
@@ -57,8 +60,8 @@ def test_a_network_that_is_not_fine_tuned_leaves_the_cores_to_others() -> None:
 def test_a_long_training_has_all_cores_unless_the_workers_have_a_gpu_each(tmp_path: Path) -> None:
     long = training(40_000, 32, 15)
     for alone, kind in ((True, ALONE), (False, "torch")):
-        assert Executor(context_of(tmp_path), ScriptedWorkers(trains_alone=alone)).kind(long) == kind
-    assert Executor(context_of(tmp_path), ScriptedWorkers()).kind(training(1078, 8, 15)) == "torch"
+        assert Executor(context_of(tmp_path), ScriptedWorkers(trains_alone=alone), threading.Event()).kind(long) == kind
+    assert Executor(context_of(tmp_path), ScriptedWorkers(), threading.Event()).kind(training(1078, 8, 15)) == "torch"
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("crash", True), ("timeout", True), ("exception", False)])
@@ -66,28 +69,119 @@ def test_what_is_cut_off_is_kept_to_go_on_from(kind: str, kept: bool, tmp_path: 
     context = context_of(tmp_path)
     workers = ScriptedWorkers()
     workers.answers["data"] = StageFailed(Failure("data", kind, "it is gone"))
-    executor = Executor(context, workers)
+    own = Executor(context, workers, threading.Event())
     scratch = context.store.scratch("key")
     scratch.mkdir(parents=True)
     with pytest.raises(StageFailed, match="it is gone"):
-        executor.execute(data(), "key", tmp_path)
+        own.execute(data(), "key", tmp_path)
     assert scratch.exists() == kept
-    with pytest.raises(StageFailed, match="it is gone"):
-        executor.refuse_what_failed("key")
-    executor.refuse_what_failed("another key")
+    assert workers.renewed == kept, "what ails the process shall ail no other request"
     executions = context.records.executions()
     assert executions["key"].to_list() == ["key"]
     assert executions["failure"].to_list()[0]["kind"] == kind
 
 
+class Attempts:
+    """Fails in one way after another, and returns the number of its calls once it does not."""
+
+    def __init__(self, *failures: str | Exception) -> None:
+        self._failures = [
+            StageFailed(Failure("data", failure, "it failed")) if isinstance(failure, str) else failure
+            for failure in failures
+        ]
+        self.recovered: list[str] = []
+        self.calls = 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        if self._failures:
+            raise self._failures.pop(0)
+        return self.calls
+
+    def recover(self, failure: Failure) -> None:
+        self.recovered.append(failure.kind)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Executor:
+    """Return an executor that waits for nothing."""
+    monkeypatch.setattr(executor, "PAUSES", (0.0, 0.0))
+    return Executor(context_of(tmp_path), ScriptedWorkers(), threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("failures", "kinds"),
+    [
+        ((), []),
+        (("crash",), ["crash"]),
+        (("out_of_memory", OSError(errno.ENOSPC, "full")), ["out_of_memory", "space"]),
+        ((DeviceError("gone"), "timeout"), ["device", "timeout"]),
+    ],
+)
+def test_what_fails_by_its_surroundings_is_attempted_again(
+    failures: tuple[str | Exception, ...], kinds: list[str], patient: Executor
+) -> None:
+    attempts = Attempts(*failures)
+    assert patient.attempted("data", "key", attempts, attempts.recover) == 1 + len(failures)
+    assert attempts.recovered == kinds
+    patient.refuse_what_failed("key")
+
+
+@pytest.mark.parametrize(
+    ("failures", "calls", "kind"),
+    [
+        (("wrong_output", "crash"), 1, "wrong_output"),
+        (("crash", "exception"), 2, "exception"),
+        (("crash", "crash", "space", "never"), 3, "space"),
+        (("stopped",), 1, None),
+    ],
+)
+def test_what_fails_for_good_is_remembered_in_this_run(
+    failures: tuple[str, ...], calls: int, kind: str | None, patient: Executor
+) -> None:
+    attempts = Attempts(*failures)
+    with pytest.raises(StageFailed):
+        patient.attempted("data", "key", attempts)
+    assert attempts.calls == calls
+    patient.refuse_what_failed("another key")
+    if kind is None:
+        patient.refuse_what_failed("key")
+        return
+    with pytest.raises(StageFailed) as refused:
+        patient.refuse_what_failed("key")
+    assert refused.value.failure.kind == kind
+
+
+def test_attempts_are_counted_from_the_last_progress(patient: Executor) -> None:
+    attempts = Attempts(*["device"] * 7)
+    assert patient.attempted("tune", "key", attempts, progress=lambda: attempts.calls // 2) == 8
+    stuck = Attempts(*["device"] * 7)
+    with pytest.raises(StageFailed):
+        patient.attempted("tune", "key", stuck, progress=lambda: stuck.calls // 6)
+    assert stuck.calls == 3
+
+
+def test_a_defect_of_the_explorer_is_no_failure(patient: Executor) -> None:
+    with pytest.raises(FileNotFoundError):
+        patient.attempted("data", "key", Attempts(FileNotFoundError(errno.ENOENT, "a defect")))
+
+
+def test_nothing_is_attempted_any_more_once_the_engine_stops(tmp_path: Path) -> None:
+    stopping, attempts = threading.Event(), Attempts("crash")
+    stopping.set()
+    with pytest.raises(StageFailed):
+        Executor(context_of(tmp_path), ScriptedWorkers(), stopping).attempted("data", "key", attempts)
+    assert attempts.calls == 1
+
+
 def test_an_execution_that_the_explorer_ends_itself_is_no_failure(tmp_path: Path) -> None:
     context, workers = context_of(tmp_path), ScriptedWorkers()
     workers.answers["data"] = StageFailed(Failure("data", "stopped", "the explorer was stopped"))
-    executor = Executor(context, workers)
+    own = Executor(context, workers, threading.Event())
     scratch = context.store.scratch("key")
     scratch.mkdir(parents=True)
     with pytest.raises(StageFailed, match="stopped"):
-        executor.execute(data(), "key", tmp_path)
-    executor.refuse_what_failed("key")
+        own.execute(data(), "key", tmp_path)
+    own.refuse_what_failed("key")
     assert scratch.exists()
     assert context.records.executions().empty

@@ -236,17 +236,19 @@ class KillsServer(Events):
                 self.killed.wait()
 
     def _kill(self) -> None:
-        (server,) = forks.running("explorer.processes.loopback")
         for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 connections = process.net_connections("inet")
                 self.open |= {process.name() for each in connections if each.status == psutil.CONN_LISTEN}
         if self._session:
-            while not self.outcomes:  # a device that seems gone is tried once more
-                for session in filter(_has_network, server.children()):
-                    session.kill()
+            while not self.outcomes:  # a device that seems gone is tried again, with another server
+                for server in forks.running("explorer.processes.loopback"):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        for session in filter(_has_network, server.children()):
+                            session.kill()
                 time.sleep(0.001)
         else:
+            (server,) = forks.running("explorer.processes.loopback")
             server.kill()
             server.wait()
         self.killed.set()
@@ -268,13 +270,22 @@ def test_a_dead_server_is_started_again(undisturbed: Path, tmp_path: Path) -> No
     assert events.open == set(), "a run opens no port that others of this machine reach"
 
 
-def test_a_network_that_kills_the_server_fails_alone(undisturbed: Path, tmp_path: Path) -> None:
-    events = KillsServer(session=True)
-    summary = studies.run(undisturbed / "small.toml", copied(undisturbed, tmp_path), events)
+def test_a_network_whose_sessions_die_is_left_alone_and_the_next_run_takes_it_up(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    events, workspace = KillsServer(session=True), copied(undisturbed, tmp_path)
+    summary = studies.run(undisturbed / "small.toml", workspace, events)
     assert events.killed.is_set()
-    assert (summary.complete, summary.failed) == (3, 1)
-    (failure,) = (outcome for outcome in events.outcomes.values() if isinstance(outcome, Failure))
-    assert failure.stage == "measure"
+    assert (summary.complete, summary.failed, summary.exhausted) == (3, 0, False)
+    (left,) = summary.unfinished
+    assert (left.stage, left.kind) == ("measure", "device")
+    states = [trial.state for trial in study_of(workspace, "small").trials]
+    assert states.count(optuna.trial.TrialState.RUNNING) == 1
+    assert study_of(workspace, "small").trials[left.number].user_attrs["unfinished"]["kind"] == "device"
+    again = Events()
+    summary = studies.run(undisturbed / "small.toml", workspace, again)
+    assert (summary.complete, summary.added, summary.unfinished) == (4, 1, [])
+    assert list(again.outcomes) == [left.number]
 
 
 def copied(folder: Path, into: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -76,7 +77,7 @@ STACK = Configuration(
     tuning_trials=640, tuner="template", threads=2, device="rpi4",
 )  # fmt: skip
 RECORD = Record({**complete(0, 0.9733, 1.234), "build_key": "0" * 64})
-FAILURE = Failure("measure", "crash", "the worker ended with signal 9 while it measured the network on the device rpi4")
+FAILURE = Failure("measure", "run", "the worker ended with signal 9 while it measured the network on the device rpi4")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -90,6 +91,18 @@ def test_lines_on_a_terminal_fit_its_width(width: int, clock: Clock) -> None:
     assert "97.33 %  1.234 ms" in complete_line or "accuracy 0.9733  1.234 ms [1.209, 1.296]" in complete_line
     assert "failed in measure" in failed_line
     assert max(map(cell_len, (complete_line, failed_line))) <= width
+
+
+def test_a_trial_that_is_left_to_the_next_run_is_said_and_not_counted(clock: Clock) -> None:
+    output = io.StringIO()
+    shown = Progress(Console(file=output, width=400, highlight=False))
+    shown.begin(0, 2)
+    shown.ended(0, STACK, replace(FAILURE, kind="crash"))
+    shown.ended(1, STACK, RECORD)
+    left, complete_line = output.getvalue().splitlines()
+    assert left.strip().startswith("[0/2] trial 0")
+    assert "left in measure: the worker ended" in left
+    assert complete_line.strip().startswith("[1/2] trial 1")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

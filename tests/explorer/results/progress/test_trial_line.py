@@ -22,7 +22,7 @@ RECORD = Record(
         "latency_ms": 1.234, "latency_low_ms": 1.221, "latency_high_ms": 1.25, "size_bytes": 345_678,
     }
 )  # fmt: skip
-FAILURE = Failure("measure", "crash", "the worker ended with signal 9 while it measured the network on the device rpi4")
+FAILURE = Failure("measure", "run", "the worker ended with signal 9 while it measured the network on the device rpi4")
 WHOLE = (
     "  [12/36] trial 12  fashion_mnist, mobilenetv2 x0.25, channel_pruning+int8 0.75 in multiples of vector, "
     "spatial_pack dense, tuned by template for 640 trials, 2 threads, rpi4  "

@@ -25,6 +25,7 @@ from explorer.results.progress import status
 from explorer.results.tables import best_tables, study_tables
 from explorer.results.trial import LAYERS, Trial
 from explorer.search.search import Summary
+from explorer.search.trial_queue import Unfinished
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
 from explorer.workspace.records import Record
@@ -307,3 +308,16 @@ def test_a_run_in_which_nothing_fits_ends_with_its_status(tmp_path: Path) -> Non
 def test_each_stack_of_a_front_is_a_line(devices: tuple[str, ...]) -> None:
     front = pareto.front(study(devices), OBJECTIVES)
     assert len(shown(study_tables.front_table(front))) == len(front) + 2
+
+
+def test_what_a_run_leaves_is_said_by_stage_and_kind() -> None:
+    summary = Summary("drawn", complete=0, failed=0, skipped=0, added=0, exhausted=False)
+    assert list(study_tables.unfinished_text(summary)) == []
+    left = [Unfinished(4, "train", "crash", "the [torch] worker ended"), Unfinished(2, "train", "crash", "it ended")]
+    one, *_ = study_tables.unfinished_text(replace(summary, unfinished=left[:1]))
+    assert one.startswith("1 trial is unfinished")
+    assert one.endswith("the same command tries it again")
+    left.append(Unfinished(3, "measure", "device", "it is gone"))
+    head, train, measure = shown(*study_tables.unfinished_text(replace(summary, unfinished=left)))
+    assert head.startswith("3 trials are unfinished")
+    assert (train, measure) == ("  train (crash) of 2, 4: it ended", "  measure (device) of 3: it is gone")

@@ -1,0 +1,73 @@
+"""Studies whose surroundings fail: what was cut off is tried again, and what is left the next run takes up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from explorer.core.errors import Failure
+from explorer.workspace.workspace import Workspace
+from tests import forks, studies
+from tests.studies import Events
+
+pytestmark = pytest.mark.slow
+
+
+class KillsWorkers(Events):
+    """Kills the worker for torch as soon as it executes `stage`, so many times."""
+
+    def __init__(self, stage: str, times: int) -> None:
+        super().__init__()
+        self._stage, self._left = stage, times
+
+    def started(self, worker: str, stage: str) -> None:
+        super().started(worker, stage)
+        if stage == self._stage and self._left:
+            self._left -= 1
+            threading.Thread(target=self._kill).start()
+
+    @staticmethod
+    def _kill() -> None:
+        while True:
+            for process in forks.running("explorer.processes.worker"):
+                parent = process.parent()
+                if parent and "torch" in parent.cmdline():
+                    process.kill()
+                    return
+            time.sleep(0.001)
+
+
+def test_a_worker_that_is_killed_once_costs_no_trial(tmp_path: Path) -> None:
+    events = KillsWorkers("data", 1)
+    summary = studies.run(studies.write_small(tmp_path), tmp_path / "workspace", events)
+    assert (summary.complete, summary.failed, summary.unfinished) == (4, 0, [])
+    assert [note for note in events.notes if note.startswith("data is tried again, since it failed: the torch worker")]
+    assert studies.executions(tmp_path / "workspace")["data"] == 2, "both attempts are on record"
+
+
+def test_what_always_fails_is_left_to_the_next_run_with_its_reason(tmp_path: Path) -> None:
+    path, workspace = studies.write_small(tmp_path), tmp_path / "workspace"
+    events = KillsWorkers("data", 3)
+    summary = studies.run(path, workspace, events)
+    assert (summary.ended, len(summary.unfinished), summary.exhausted) == (0, 4, False)
+    assert studies.executions(workspace) == {"data": 3}, "the attempts are shared by the trials that need the stage"
+    assert {(each.stage, each.kind) for each in summary.unfinished} == {("data", "crash")}
+    assert all(isinstance(each, Failure) and "SIGKILL" in each.message for each in events.outcomes.values())
+    study = optuna.load_study(study_name="small", storage=Workspace(workspace).url)
+    assert {trial.state for trial in study.trials} == {optuna.trial.TrialState.RUNNING}
+    again = Events()
+    assert studies.run(path, workspace, again).complete == 4
+    assert sorted(again.outcomes) == sorted(each.number for each in summary.unfinished)
+
+
+def test_a_grid_leaves_and_takes_up_likewise(tmp_path: Path) -> None:
+    path, workspace = studies.write_small(tmp_path), tmp_path / "workspace"
+    summary = studies.run_grid(path, workspace, KillsWorkers("train", 3))
+    assert (summary.ended, len(summary.unfinished)) == (0, 4)
+    summary = studies.run_grid(path, workspace, Events())
+    assert (summary.complete, summary.added, summary.unfinished) == (4, 4, [])
+    assert studies.executions(workspace)["data"] == 1
