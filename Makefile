@@ -39,6 +39,7 @@ test-all: install ## run every test, the nightly ones too, on twenty times as ma
 
 lint: install ## ruff, mypy and the order of packages
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 explorer dlas_ops
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

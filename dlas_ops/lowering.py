@@ -93,13 +93,13 @@ def save(lowered: Lowered, folder: str | Path) -> None:
     """Write `lowered` into `folder`, as module.json and layers.json."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "module.json").write_text(tvm.ir.save_json(lowered.module))
+    (folder / "module.json").write_text(tvm.ir.save_json(lowered.module), encoding="utf-8")
     (folder / "layers.json").write_text(json.dumps([layer.to_json() for layer in lowered.layers], indent=1))
 
 
 def load(folder: str | Path) -> Lowered:
     """Read what `save` wrote."""
     folder = Path(folder)
-    module = tvm.ir.load_json((folder / "module.json").read_text())
+    module = tvm.ir.load_json((folder / "module.json").read_text(encoding="utf-8"))
     layers = json.loads((folder / "layers.json").read_text())
     return Lowered(module, [Layer.from_json(layer) for layer in layers])

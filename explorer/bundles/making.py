@@ -77,7 +77,7 @@ def make(opened: OpenStudy, trial: int, out: Path, protocol: MeasureSettings) ->
         samples = Samples.of(found.reference, found.taken)
         samples.save(draft)
         manifest = found.manifest(protocol, _library(found, draft), len(samples.pixels))
-        (draft / HEADER).write_text(header(manifest))
+        (draft / HEADER).write_text(header(manifest), encoding="utf-8")
         for template in sorted(TEMPLATES.iterdir()):
             if template.is_file():
                 shutil.copy(template, draft)

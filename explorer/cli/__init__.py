@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
-from explorer.cli import bundling, dashboard, figures, listing, networks, profiling, reading, reporting, running
-from explorer.cli.terminal import print_json_error
+from explorer.cli import (
+    bundling,
+    dashboard,
+    figures,
+    listing,
+    networks,
+    profiling,
+    reading,
+    reporting,
+    running,
+    streams,
+)
+from explorer.cli.terminal import help_of, of_system, print_json_error
 from explorer.core.errors import ExplorerError
+from explorer.core.names import visible
 
 app = typer.Typer(
     name="dlas",
@@ -31,8 +46,24 @@ COMMANDS = (
     *listing.COMMANDS,
     *networks.COMMANDS,
 )
+
+
+def _with_finite_numbers(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command`, which refuses infinity and NaN: Python reads them as numbers, and no option takes them."""
+
+    @functools.wraps(command)
+    def checked(**options: object) -> None:
+        for name, given in options.items():
+            for value in given if isinstance(given, list) else [given]:
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ExplorerError(f"{name.replace('_', '-')} {value} is no finite number")
+        command(**options)
+
+    return checked
+
+
 for command in COMMANDS:
-    app.command()(command)
+    app.command(help=help_of(command))(_with_finite_numbers(command))
 
 # Of wrong options and arguments; typer does not export it itself.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -43,17 +74,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     With ``--json`` it is a JSON document on standard output, too, so that there always is one.
     """
+    if arguments is None:
+        streams.in_utf8()
     given = sys.argv[1:] if arguments is None else list(arguments)
+    streams.prepare()
+    try:
+        code = _run(given)
+        streams.flush()
+    except streams.PipeClosed:
+        code = streams.PIPE_CLOSED
+    except streams.StreamError as error:
+        code = _say(str(error))
+    finally:
+        streams.give_up()
+    sys.exit(code)
+
+
+def _run(given: list[str]) -> int | str | None:
+    """Run a command and return its exit code; see `main`."""
     as_json = "--json" in given
     try:
         # Typer itself prints wrong usage, unless that shall be JSON.
-        sys.exit(app(given, standalone_mode=not as_json) or 0)
+        return app(given, standalone_mode=not as_json)  # type: ignore[no-any-return]
+    except (streams.PipeClosed, streams.StreamError):
+        raise
+    except SystemExit as end:
+        return end.code
     except ExplorerError as error:
         message = str(error)
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
+    except (OSError, UnicodeEncodeError) as error:
+        message = of_system(error)
     if as_json:
         names = [each.__name__ for each in COMMANDS]
         print_json_error(next((each for each in given if each in names), None), message)
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    return _say(message)
+
+
+def _say(message: str) -> int:
+    """Print an error and return its exit code; where nobody reads errors, that is all there is."""
+    with contextlib.suppress(streams.StreamError, streams.PipeClosed):
+        print(f"error: {visible(message)}", file=sys.stderr)
+    return 2

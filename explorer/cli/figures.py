@@ -64,8 +64,6 @@ def figure(
     as_json: AsJson = False,
 ) -> None:
     """Draw a figure as a page, or as an image for a paper; neither takes a browser or a network."""
-    from rich.markup import escape
-
     from explorer.results.figures import kinds
 
     if kind is None:
@@ -85,7 +83,7 @@ def figure(
     )
     if as_json:
         return print_json("figure", {"kind": kind, "path": str(path)})
-    return print_parts(f"the figure: {escape(str(path))}")
+    return print_parts(f"the figure: {path}")
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (menu, figure)  # in the help's order

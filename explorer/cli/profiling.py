@@ -60,19 +60,17 @@ def profile(
 def _write(profiles: Collection[Profile], title: str, figure: Path | None, overlay: Path | None) -> None:
     """Write the files that are asked for."""
     from explorer.profiles.overlay import overlay as laid_over
+    from explorer.results.export import to_text
     from explorer.results.figures.page import write
     from explorer.results.figures.profile import profile as drawn
 
     if overlay is not None and len(profiles) > 1:
         devices = ", ".join(each.device for each in profiles)
         raise ExplorerError(f"--overlay shows one device, and the trial is profiled on {devices}")
-    try:
-        if figure is not None:
-            write([drawn(each, title) for each in profiles], figure)
-        if overlay is not None:
-            overlay.write_text(json.dumps(laid_over(*profiles), indent=1))
-    except OSError as error:
-        raise ExplorerError(f"cannot write '{error.filename}': {error.strerror}") from error
+    if figure is not None:
+        write([drawn(each, title) for each in profiles], figure)
+    if overlay is not None:
+        to_text(json.dumps(laid_over(*profiles), indent=1), overlay)
 
 
 def _number(text: str) -> int:

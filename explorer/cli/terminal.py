@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import errno
+import inspect
 import json
+import os
+import resource
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from explorer.search.search import Observer
 
 SCHEMA = 1  # of the JSON documents; a field that goes or changes its meaning raises it, a new one does not
+SHOWN = 200  # characters of a text that an error shows
 PIPED_WIDTH = 200  # a table in a file or pipe shall not be folded into 80 columns
 
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the study and its artifacts.")]
@@ -31,6 +37,14 @@ WithEmulated = Annotated[bool, typer.Option("--emulated", help="Let emulated dev
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+def help_of(command: Callable[..., None]) -> str:
+    """Return the docstring of a command, from its source where PYTHONOPTIMIZE leaves docstrings out."""
+    if command.__doc__:
+        return command.__doc__
+    (function,) = ast.parse(inspect.getsource(command)).body
+    return (ast.get_docstring(function) or "") if isinstance(function, ast.FunctionDef) else ""
+
+
 def print_parts(*parts: RenderableType) -> None:
     """Print `parts`, see `print_each`."""
     print_each(parts)
@@ -38,10 +52,11 @@ def print_parts(*parts: RenderableType) -> None:
 
 def print_each(parts: Iterable[RenderableType]) -> None:
     """Print each part as soon as there is one; a line of text stays whole, however wide the terminal is."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+    from explorer.results.console import Plain
+
+    console = Plain(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str | Text))
 
@@ -69,6 +84,18 @@ def document(command: str | None, parts: Mapping[str, object]) -> str:
     return json.dumps({"schema": SCHEMA, "command": command, **parts}, indent=2, allow_nan=False) + "\n"
 
 
+def of_system(error: OSError | UnicodeEncodeError) -> str:
+    """Return in one sentence what the system says against a file, a name or one more of something."""
+    if isinstance(error, UnicodeEncodeError):
+        lacks = f"{error.object[:SHOWN]!a} has a character that the encoding {error.encoding} lacks"
+        return f"{lacks}; a name that is UTF-8 works, and so does LC_ALL=C.UTF-8 in the environment"
+    said = error.strerror or str(error)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"{said}: a process may open {allowed} files here; raise that with ulimit -n"
+    return f"'{os.fsdecode(error.filename)}': {said}" if isinstance(error.filename, str | bytes) else said
+
+
 def _error(message: str) -> dict[str, object]:
     return {"error": {"message": message}}
 
@@ -79,9 +106,8 @@ def progress(as_json: bool) -> Iterator[Observer | None]:
     if not as_json:
         yield None
         return
-    from rich.console import Console
-
+    from explorer.results.console import Plain
     from explorer.results.progress.live import Progress
 
-    with Progress(Console(stderr=True, highlight=False)) as shown:
+    with Progress(Plain(sys.stderr)) as shown:
         yield shown

@@ -35,7 +35,7 @@ def held(path: Path, stopping: threading.Event) -> Iterator[None]:
     StageFailed
         Of kind ``stopped`` if `stopping` is set meanwhile.
     """
-    with path.open("a") as handle:
+    with path.open("a", encoding="utf-8") as handle:
         pause = FIRST_PAUSE
         while not taken(handle):
             if stopping.is_set():

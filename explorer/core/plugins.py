@@ -162,7 +162,7 @@ def _body(kind: str, name: str) -> list[ast.stmt]:
 
 
 def _tree(kind: str, name: str) -> ast.Module:
-    source = (_folder(kind) / f"{name}.py").read_text()
+    source = (_folder(kind) / f"{name}.py").read_text(encoding="utf-8")
     with _PARSING:
         return ast.parse(source)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from explorer.datasets._geometry import Geometry
 
 CHANNELS = 3
 BATCH = 64  # images of one decoding pass that are in memory at once
+# Pixels of an image that is read: maps and scans have more than Pillow takes by default, which refuses twice its limit.
+LARGEST = 1 << 28
+Image.MAX_IMAGE_PIXELS = LARGEST // 2
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def read(
     sums = [None if image is None else channel_sums(image[np.newaxis])[0] for image in every]
     kept = _kept(found.place(split), classes, labels, [each is not None for each in sums])
     files = Files(root, tuple(names[i] for i in kept), labels[kept], size, np.array([sums[i] for i in kept]), geometry)
-    return files, _others(names, kept)
+    return files, _others(root, names, kept)
 
 
 def read_into_memory(found: Survey, split: str, classes: Sequence[str], size: int) -> tuple[Held, tuple[str, ...]]:
@@ -177,7 +182,7 @@ def read_into_memory(found: Survey, split: str, classes: Sequence[str], size: in
         if image is not None:
             array[index], readable[index] = image, True
     kept = _kept(found.place(split), classes, labels, readable)
-    return Held(array[kept], labels[kept]), _others(names, kept)
+    return Held(array[kept], labels[kept]), _others(found.root, names, kept)
 
 
 def _listed(found: Survey, split: str, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
@@ -197,8 +202,24 @@ def _kept(
     return kept
 
 
-def _others(names: Sequence[str], kept: Indices) -> tuple[str, ...]:
-    return tuple(shown(names[index]) for index in sorted({*range(len(names))} - {*kept.tolist()}))
+def _others(root: Path, names: Sequence[str], kept: Indices) -> tuple[str, ...]:
+    """Return the names of the files that are left out, and of those that are too large how large they are."""
+    left_out = (names[index] for index in sorted({*range(len(names))} - {*kept.tolist()}))
+    return tuple(f"{shown(name)}{_too_large(root / name)}" for name in left_out)
+
+
+def _too_large(path: Path) -> str:
+    """Return, in brackets, by how much an image has more pixels than are read; "" for any other file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.open(path).close()
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        return f" (too large: {int(pixels[1]):,} pixels, at most {LARGEST:,})" if pixels else " (too large)"
+    except Exception:  # as in `decoded`
+        return ""
+    return ""
 
 
 def _every(root: Path, names: Sequence[str], size: int, geometry: Geometry | None = None) -> Iterator[Pixels | None]:

@@ -15,6 +15,7 @@ from explorer.core.statistics import quantile
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import Devices
 from explorer.line import contracts
+from explorer.processes import temporary
 
 # Stages that sample two libraries of a network in turns.
 InTurns = TypeVar("InTurns", contracts.confirm.Stage, contracts.profile.Stage)
@@ -90,7 +91,7 @@ class Measuring:
         served, own = self._devices.is_served(device), self._devices[device]
         return {
             "usual": tuple(self._records.sessions.usual(device, threads)),
-            "linked": str(self._linked) if served else "",
+            "linked": str(self._linked) if served and temporary.loads(self._linked) else "",
             "cores": (own.cores or ()) if served and not own.is_gpu else (),
         }
 

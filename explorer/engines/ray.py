@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFaile
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import ALONE, TORCH, TVM, Served, WorkerHandle
-from explorer.processes import child
+from explorer.processes import child, temporary
 from explorer.processes.pool import Request, Word, stopped
 from explorer.space.devices import Device
 
@@ -106,6 +107,7 @@ class RayWorkers:
         try:
             if self._address not in (None, AUTO):
                 reach(str(self._address))
+            os.environ["TMPDIR"] = tempfile.tempdir = temporary.folder()  # where Ray has its sockets
             with _at_home():
                 self.ray.init(**options, log_to_driver=False, logging_level="ERROR")
         except OSError as error:

@@ -53,7 +53,9 @@ def answer(place: Place, request: Request, timeout: float | None, words: str | N
     if isinstance(out, str):  # a task that died with its node may have left something there
         shutil.rmtree(folder / out, ignore_errors=True)
         (folder / out).mkdir(parents=True)
-    with contextlib.nullcontext() if words is None else open(folder / words, "w", buffering=1) as told:
+    with (
+        contextlib.nullcontext() if words is None else open(folder / words, "w", encoding="utf-8", buffering=1) as told
+    ):
 
         def hear(word: Word) -> None:
             if told:

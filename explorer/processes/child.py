@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from explorer.processes import temporary
+
 HOME = Path(__file__).parents[2]
 # A process works in the user's folder, where a file may have the name of any module: -P keeps Python from searching it.
 # The explorer's own packages are those of this process, wherever it found them.
@@ -30,6 +32,11 @@ def start(
         Variables that it has beside those of this process.
     folder
         That it works in; this process's unless given.
+
+    Raises
+    ------
+    ExplorerError
+        If it had no folder for temporary files.
     """
     with log.open("ab") as stderr:
         return subprocess.Popen(
@@ -38,7 +45,7 @@ def start(
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, "TMPDIR": temporary.folder(), **environment},
             # Ctrl-C reaches the explorer alone, which ends its processes itself.
             start_new_session=True,
         )

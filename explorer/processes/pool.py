@@ -9,6 +9,7 @@ import queue
 import select
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
@@ -147,13 +148,18 @@ def stopped(subject: str = "") -> StageFailed:
 
 @contextlib.contextmanager
 def temporary(kind: str, name: str, logs: Path) -> Iterator[Worker]:
-    """Give a worker with one compute thread that ends with the context."""
-    logs.mkdir(parents=True, exist_ok=True)
-    worker = Worker(kind, name, logs / f"{name}.log", 1)
-    try:
-        yield worker
-    finally:
-        worker.stop()
+    """Give a worker with one compute thread that ends with the context; its log is elsewhere if `logs` is read-only."""
+    with contextlib.ExitStack() as until_then:
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+            (logs / f"{name}.log").touch()
+        except OSError:
+            logs = Path(until_then.enter_context(tempfile.TemporaryDirectory(prefix="dlas-logs-")))
+        worker = Worker(kind, name, logs / f"{name}.log", 1)
+        try:
+            yield worker
+        finally:
+            worker.stop()
 
 
 class Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -34,7 +35,7 @@ def to_csv(frame: pd.DataFrame, output: Path | TextIO) -> None:
     ExplorerError
         If the file cannot be written.
     """
-    with _writing(output):
+    with writing(output):
         frame.to_csv(output, index=False)
 
 
@@ -47,7 +48,7 @@ def to_parquet(frame: pd.DataFrame, output: Path) -> None:
         If the file cannot be written.
     """
     mixed = [axis for axis in WORDS if any(isinstance(value, str) for value in frame[axis])]
-    with _writing(output):
+    with writing(output):
         frame.astype(dict.fromkeys(mixed, "string")).to_parquet(output, index=False)
 
 
@@ -59,16 +60,26 @@ def to_text(text: str, output: Path) -> None:
     ExplorerError
         If the file cannot be written.
     """
-    with _writing(output):
+    with writing(output):
         output.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _writing(output: Path | TextIO) -> Iterator[None]:
+def writing(output: Path | TextIO) -> Iterator[None]:
+    """Make it one sentence that the file `output` cannot be written.
+
+    Raises
+    ------
+    ExplorerError
+        That sentence, which has the reason.
+    """
     try:
         yield
-    except OSError as error:
-        raise ExplorerError(f"cannot write '{output}': {error.strerror}") from error
+    except OSError as error:  # those of pandas and pyarrow have a text alone
+        reason = error.strerror or str(error)
+        if isinstance(output, Path) and error.errno in (None, errno.ENOENT) and not output.parent.is_dir():
+            reason = f"there is no folder '{output.parent}'"
+        raise ExplorerError(f"cannot write '{error.filename or output}': {reason}") from error
 
 
 def space_row(space: Space) -> dict[str, object]:

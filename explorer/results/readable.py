@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from explorer.core.quantities import QUANTITIES
 
@@ -58,10 +58,20 @@ def probability(value: float) -> str:
 
 
 def choice(value: object) -> str:
-    """Return a choice on an axis with what rich would take for markup escaped; None, where there is none, as a dash."""
+    """Return a choice on an axis; None, where there is none, as a dash."""
     if value is None:
         return "-"
-    return escape(f"{value:g}" if isinstance(value, float) else str(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def headed(head: str, rest: str) -> Text:
+    """Return a line that begins with a `head` in bold."""
+    return Text.assemble((head, "bold"), rest)
+
+
+def noted(note: str) -> Text:
+    """Return a note, its first word in yellow."""
+    return Text.assemble(("note:", "yellow"), f" {note}")
 
 
 def table(*columns: str) -> Table:

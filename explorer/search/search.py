@@ -16,6 +16,7 @@ from explorer.engines.engine import Engine
 from explorer.engines.workers import WorkersModule
 from explorer.inputs import external
 from explorer.line import trial
+from explorer.processes import temporary
 from explorer.search import refinement
 from explorer.search.study import Study
 from explorer.search.trial_queue import TrialObserver, TrialQueue, Unfinished
@@ -156,6 +157,7 @@ def engine_of(
     ExplorerError
         If a program that stages need is missing.
     """
+    temporary.folder()  # refused before the first trial
     external.check(space, found, workspace)
     tools.check()
     store = Store(workspace.artifacts)

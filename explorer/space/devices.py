@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from explorer.core import names
 from explorer.core.errors import DeviceError, ExplorerError, SpaceError, did_you_mean
 from explorer.space import gpu_targets, space_file
 from explorer.space.toml_file import TomlFile
@@ -58,6 +59,13 @@ class Device(BaseModel):
     cores: tuple[Core, ...] | None = None
     emulated: bool = False
     description: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if wrong := names.refused(value):  # logs have it
+            raise ValueError(f"device {wrong}")
+        return value
 
     @field_validator("tracker")
     @classmethod
@@ -209,9 +217,9 @@ def refuse_taken(path: Path, name: str) -> None:
 def append(path: Path, name: str, entry: Mapping[str, Any]) -> None:
     """Append an entry to the devices file at `path`, which is made if there is none; see `refuse_taken` for errors."""
     refuse_taken(path, name)
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     lines = [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write("\n" * (bool(text) + (bool(text) and not text.endswith("\n"))) + "\n".join(lines) + "\n")
 
 

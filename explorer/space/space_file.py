@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from explorer.core import names
 from explorer.core.configuration import AXES, parts
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.core.metric import Direction as Direction
@@ -61,10 +62,12 @@ def check_tables(file: TomlFile) -> None:
 
 
 def read_name(file: TomlFile) -> str:
-    """Return the space's name: the file's stem unless given."""
+    """Return the space's name, which its study has, too: the file's stem unless given."""
     name = file.content.get("name", file.path.stem)
     if not isinstance(name, str) or not name.strip():
         raise file.error(f"name is a text, not {name!r}", "name")
+    if wrong := names.refused(name):
+        raise file.error(f"study {wrong}", "name")
     return name
 
 

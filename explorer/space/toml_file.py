@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Mapping
@@ -32,13 +33,11 @@ class TomlFile:
         Raises
         ------
         SpaceError
-            If the file cannot be read or is no TOML.
+            If the file cannot be read, is no TOML, or has texts with the character 0.
         """
         try:
-            text = path.read_bytes().decode()
-            return TomlFile(path, tomllib.loads(text), key_lines(text.replace("\r\n", "\n")))
-        except UnicodeDecodeError:
-            raise SpaceError(f"{path}: the file is not UTF-8 text") from None
+            text = _decoded(path)
+            file = TomlFile(path, tomllib.loads(text), key_lines(text.replace("\r\n", "\n")))
         except OSError as error:
             raise SpaceError(f"{path}: cannot be read: {error.strerror}") from None
         except tomllib.TOMLDecodeError as error:
@@ -46,6 +45,18 @@ class TomlFile:
             if at:
                 raise SpaceError(f"{path}:{at[2]}: not valid TOML, column {at[3]}: {at[1]}") from None
             raise SpaceError(f"{path}: not valid TOML: {error}") from None
+        file._refuse_null()
+        return file
+
+    def _refuse_null(self) -> None:
+        """Refuse a text with the character 0, which no file's name, database or terminal takes."""
+        waiting: list[tuple[KeyPath, Any]] = [((), self.content)]
+        while waiting:
+            key, value = waiting.pop()
+            if isinstance(value, str) and "\0" in value:
+                raise self.error(f"{key[-1]} = {value[:40]!r} has a character 0", *key)
+            inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            waiting += [((*key, each), within) for each, within in inside]
 
     def error(self, message: str, *key: str | int) -> SpaceError:
         """Return `message` as an error about `key`, with the line of its nearest known parent."""
@@ -69,6 +80,21 @@ class TomlFile:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise self.error(_sentence(first, model, at), *at, *first["loc"]) from None
+
+
+def _decoded(path: Path) -> str:
+    """Return a file's text, which is UTF-8, with a byte-order mark or without one; see `TomlFile.read` for errors."""
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SpaceError(f"{path}: the file is UTF-16 text, not UTF-8; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise SpaceError(
+            f"{path}:{line}: the file is not UTF-8 text: it has a byte 0x{byte:02x} there; save it as UTF-8"
+        ) from None
 
 
 def _sentence(error: Any, model: type[BaseModel], at: KeyPath) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+import urllib.parse
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from explorer.core.errors import WorkspaceError
 from explorer.workspace.schema import Schema
+from explorer.workspace.urls import without_passwords
 
 BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
 POLL_SECONDS = 0.01
@@ -23,16 +27,61 @@ CREATES = LEADS + 1
 def connect(url: str) -> sa.Engine:
     """Return an engine; SQLite gets write-ahead logging, which survives a killed process and lets readers read on.
 
+    An SQLite file that this process may not write, or whose folder it may not, is opened for reading.
+
     Raises
     ------
     WorkspaceError
-        If `url` is none, its driver is not installed, or its server does not answer.
+        If `url` is none, its driver is not installed, or its server does not answer; the message hides its password.
     """
-    if not url.startswith("sqlite"):
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
+        raise _no_url(url) from None
+    if parsed.get_backend_name() != "sqlite":
         return _reached(url)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    if parsed.host or parsed.username:
+        raise _no_url(url)
+    if is_read_only(file := Path(parsed.database or "")):
+        return _read_only(parsed, file)
+    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
     tune_sqlite(engine)
     return engine
+
+
+def _no_url(url: str) -> WorkspaceError:
+    form = "such as postgresql+psycopg://user@host/name or sqlite:////folder/study.db"
+    return WorkspaceError(f"'{without_passwords(url)}' is no SQLAlchemy URL, {form}")
+
+
+def is_read_only(file: Path) -> bool:
+    """Tell whether there is a database file that SQLite cannot write: it makes others beside it to do so."""
+    return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK | os.X_OK))
+
+
+def _read_only(url: sa.URL, file: Path) -> sa.Engine:
+    engine = sa.create_engine(url, creator=lambda: _reader(file))
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1 FROM sqlite_master LIMIT 1"))
+    except sa.exc.OperationalError as error:
+        why = f"is read-only, and cannot be read there ({error.orig})"
+        raise WorkspaceError(f"'{file}' {why}; make a copy of its folder that can be written") from None
+    return engine
+
+
+def _reader(file: Path) -> sqlite3.Connection:
+    """Return a connection that reads a file where nothing can be written.
+
+    In write-ahead mode SQLite makes files beside the database even to read it, unless they are there, as a process
+    leaves them that was killed, or it is told that nobody changes the database (sqlite.org/wal.html, read-only
+    databases).
+    """
+    ahead = file.with_name(f"{file.name}-wal")
+    nobody_writes = not (ahead.is_file() and ahead.stat().st_size)
+    quoted = urllib.parse.quote(os.fsencode(file.absolute()))
+    uri = f"file:{quoted}?mode=ro{'&immutable=1' * nobody_writes}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
 
 def _reached(url: str) -> sa.Engine:
@@ -41,13 +90,14 @@ def _reached(url: str) -> sa.Engine:
         with engine.connect():
             return engine
     except sa.exc.ArgumentError:
-        raise WorkspaceError(f"'{url}' is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from None
+        raise _no_url(url) from None
     except ImportError as error:
         message = f"there is no driver for {url.partition(':')[0]}: {error}; for PostgreSQL: "
         raise WorkspaceError(f"{message}pip install 'dlas-explorer[postgresql]'") from None
     except sa.exc.OperationalError as error:
         shown = sa.make_url(url).render_as_string(hide_password=True)
-        raise WorkspaceError(f"the database {shown} does not answer: {str(error.orig).strip()}") from None
+        reason = without_passwords(str(error.orig).strip())
+        raise WorkspaceError(f"the database {without_passwords(shown)} does not answer: {reason}") from None
 
 
 def tune_sqlite(engine: sa.Engine) -> None:
@@ -86,6 +136,8 @@ def create_tables(engine: sa.Engine) -> None:
     """
     if not any(_lacking(engine)):
         return
+    if engine.dialect.name == "sqlite" and is_read_only(file := Path(engine.url.database or "")):
+        raise WorkspaceError(f"'{file}' is read-only and of an earlier version; make a copy that can be written")
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # where creation that is conditional still collides
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATES)))

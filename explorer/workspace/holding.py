@@ -17,7 +17,8 @@ from explorer.core import locks
 from explorer.workspace.database import LEADS
 from explorer.workspace.records import Records
 from explorer.workspace.store import HOST
-from explorer.workspace.workspace import Workspace, without_passwords
+from explorer.workspace.urls import without_passwords
+from explorer.workspace.workspace import Workspace
 
 POLL_SECONDS = 0.5
 
@@ -49,7 +50,7 @@ class Holder:
         The version before wrote more into that file, which is left aside.
         """
         try:
-            found = json.loads(lock.read_text())
+            found = json.loads(lock.read_text(encoding="utf-8"))
             return cls(found["process"], found["host"])
         except (ValueError, TypeError, KeyError):
             return cls()
@@ -76,7 +77,7 @@ def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
 
     The kernel frees the lock when its holder ends, however it ends, and then one of the processes that wait goes on.
     """
-    workspace.root.mkdir(parents=True, exist_ok=True)
+    workspace.make()
     known: set[str] = set()
     with workspace.lock.open("a+") as handle:
         while not locks.taken(handle):

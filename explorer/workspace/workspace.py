@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+from explorer.core import names
 from explorer.core.errors import WorkspaceError
+from explorer.workspace.urls import sqlite_url, without_passwords
 
 
 class Workspace:
@@ -23,7 +28,7 @@ class Workspace:
     @property
     def url(self) -> str:
         """The SQLAlchemy URL of the database, for Optuna and ``optuna-dashboard`` too."""
-        return self.server.read_text() if self.server.exists() else f"sqlite:///{self.database}"
+        return self.server.read_text(encoding="utf-8") if self.server.exists() else sqlite_url(self.database)
 
     def on(self, url: str | None) -> Workspace:
         """Return itself, with its studies in the database at `url` from now on; None leaves them where they are.
@@ -42,10 +47,36 @@ class Workspace:
         from explorer.workspace.database import connect
 
         connect(url).dispose()
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.make()
         self.server.touch(mode=0o600)  # a URL may have a password
-        self.server.write_text(url)
+        self.server.write_text(url, encoding="utf-8")
         return self
+
+    def make(self) -> None:
+        """Make the folder unless it is there.
+
+        Raises
+        ------
+        WorkspaceError
+            If it cannot be made, or nothing can be written into it.
+        """
+        with self._usable():
+            self.root.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise WorkspaceError(f"workspace '{self.root}' is read-only: what it has can be read, and nothing be added")
+
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Make it one sentence that the folder is none, or its name none for SQLAlchemy, TVM or the file system."""
+        try:
+            str(self.root.absolute()).encode()
+            yield
+        except UnicodeEncodeError:
+            raise WorkspaceError(f"workspace {str(self.root)!r}: its path is not UTF-8, which TVM needs") from None
+        except (FileExistsError, NotADirectoryError):
+            raise WorkspaceError(f"workspace '{self.root}' is no folder, or lies in what is none") from None
+        except OSError as error:
+            raise WorkspaceError(f"workspace '{self.root}' cannot be used: {error.strerror}") from None
 
     @property
     def has_studies(self) -> bool:
@@ -54,7 +85,7 @@ class Workspace:
 
     def figure(self, study: str) -> Path:
         """Return where the figure of a study's fronts lies."""
-        return self.root / f"{study}.html"
+        return self.root / f"{names.of_file(study)}.html"
 
     def must_exist(self) -> Workspace:
         """Return itself.
@@ -62,15 +93,15 @@ class Workspace:
         Raises
         ------
         WorkspaceError
-            If there is no study in the folder.
+            If there is no study in the folder, or it cannot be read.
         """
-        if not self.has_studies:
+        with self._usable():
+            if self.root.exists() and not self.root.is_dir():
+                raise NotADirectoryError
+            found = self.has_studies
+        if not found:
+            place = shlex.quote(str(self.root))
             raise WorkspaceError(
-                f"no study in workspace '{self.root}'; start one with 'dlas run SPACE.toml --workspace {self.root}'"
+                f"no study in workspace '{self.root}'; start one with 'dlas run SPACE.toml --workspace {place}'"
             )
         return self
-
-
-def without_passwords(text: str) -> str:
-    """Return a text without the passwords of the URLs in it."""
-    return re.sub(r"(?<=:)[^:@/\s]+(?=@)", "***", text)

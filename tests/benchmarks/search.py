@@ -153,9 +153,9 @@ def front_rows(count: int) -> list[Row]:
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from explorer.results.console import Plain
 
-    return Console(highlight=False)
+    return Plain()
 
 
 def main() -> None:

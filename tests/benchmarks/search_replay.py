@@ -122,11 +122,11 @@ def outcomes(searched: Space, workspace: Workspace, latency_first: bool) -> dict
     latency_first
         Whether to measure, too, what is measured before fine-tuning, as far as it is not on record.
     """
-    from rich.console import Console
+    from explorer.results.console import Plain
 
     records, found = Records(workspace.url), external.find(searched, workspace)
     frame = records.frame(searched.name)
-    told = live.Progress(Console(highlight=False))
+    told = live.Progress(Plain())
     with engines.engine_of(searched, workspace, records, found, told, engines.HERE) as engine:
         if latency_first:
             _measure_untrained(searched, engine)

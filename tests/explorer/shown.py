@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
+
+from explorer.results.console import Plain
 
 
 def shown(*parts: RenderableType) -> list[str]:
     """Return the lines of `parts` without the spaces at their ends."""
-    console = Console(file=io.StringIO(), width=200, highlight=False)
+    console = Plain(io.StringIO(), 200)
     for part in parts:
         console.print(part)
     assert isinstance(console.file, io.StringIO)

@@ -99,7 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the network of this bundle on its samples.")
     parser.add_argument("--runs", type=int, default=30, help="timed runs (%(default)s)")
     asked = parser.parse_args()
-    manifest = json.loads((HERE / "manifest.json").read_text())
+    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     try:
         run = loaded(manifest)
     except Missing as missing:

@@ -72,7 +72,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         raise StageFailed(
             Failure("tune", "no_valid_candidate", f"no candidate of {trials} could be measured: {causes}")
         )
-    (out / SCHEDULED).write_text(tvm.ir.save_json(tvm.IRModule(programs)))
+    (out / SCHEDULED).write_text(tvm.ir.save_json(tvm.IRModule(programs)), encoding="utf-8")
     (out / LAYERS).write_text(json.dumps(rows, indent=1))
     return {
         "trials": trials,
@@ -88,7 +88,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 
 def load_scheduled(folder: Path) -> dict[str, Any]:
     """Return the scheduled tensor programs that `run` wrote, by name."""
-    module = tvm.ir.load_json((folder / SCHEDULED).read_text())
+    module = tvm.ir.load_json((folder / SCHEDULED).read_text(encoding="utf-8"))
     return {str(variable.name_hint): function for variable, function in module.functions.items()}
 
 

@@ -39,4 +39,4 @@ def build(
 
 @lru_cache(maxsize=64)
 def _program(path: str) -> Any:
-    return tvm.ir.load_json(Path(path).read_text())
+    return tvm.ir.load_json(Path(path).read_text(encoding="utf-8"))

@@ -56,7 +56,7 @@ class Layer:
         self.log = database.log(tuner, self._known_as, task.description)
         self._search = self._tuner.search(task.function, target, seed=int(task.key, 16) % 2**31)
         self._source = folder / f"{task.key}.json"
-        self._source.write_text(tvm.ir.save_json(task.function))
+        self._source.write_text(tvm.ir.save_json(task.function), encoding="utf-8")
         self._program: Program | None = None
         self.progress = Progress(task.calls, 0.0)
 

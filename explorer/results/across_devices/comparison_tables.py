@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
-from rich.markup import escape
 
 from explorer.core.metric import Metric
 from explorer.core.quantities import LATENCY
@@ -26,13 +25,13 @@ DASH = "-"
 def comparison_text(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield each front with what its stacks cost elsewhere, what all stacks share, and the choices that change."""
     rows = export.rows(comparison.rows)
-    named = {device: readable.device(escape(device), device in comparison.emulated) for device in comparison.devices}
+    named = {device: readable.device(device, device in comparison.emulated) for device in comparison.devices}
     chosen = {axis: {row[axis] for row in rows} - {None} for axis in OTHER_AXES}
     varying = [axis for axis in OTHER_AXES if len(chosen[axis]) > 1]
     for device in comparison.fronts:
         on_front = [row for row in rows if row["front_of"] == device]
         if on_front:
-            yield f"[bold]The front of {named[device]}[/], and its stacks on the other devices:"
+            yield readable.headed(f"The front of {named[device]}", ", and its stacks on the other devices:")
             yield _front_table(on_front, varying, named, comparison.metric)
         else:
             yield f"No stack is on the front of {named[device]}."
@@ -44,7 +43,8 @@ def comparison_text(comparison: Comparison) -> Iterator[RenderableType]:
     if comparison.emulated:
         yield readable.EMULATED
     if comparison.choices:
-        yield "[bold]Choices that change with the device[/], and how many stacks of each front have them:"
+        head = "Choices that change with the device"
+        yield readable.headed(head, ", and how many stacks of each front have them:")
         yield _choices_table(comparison.choices, named)
     elif rows:
         yield "On every axis the fronts of all devices have the same choices."
@@ -113,7 +113,7 @@ def _judged(row: Row) -> tuple[str, str]:
 def _mark(home: Row, row: Row) -> str:
     """Return where the latency of a stack is disturbed: on one device, the other, or both."""
     devices = [each["device"] for each in (home, row) if each["latency_disturbed"]]
-    return f"disturbed on {escape(' and '.join(devices))}" if devices else ""
+    return f"disturbed on {' and '.join(devices)}" if devices else ""
 
 
 def _choices_table(choices: Mapping[str, Mapping[str, Chosen]], shown: Mapping[str, str]) -> Table:

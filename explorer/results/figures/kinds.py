@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from explorer.core.errors import ExplorerError, did_you_mean
+from explorer.results import export
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +171,7 @@ def save(figure: go.Figure, path: Path) -> None:
     ending = path.suffix[1:].lower()
     if ending not in FORMATS:
         raise ExplorerError(f"'{path}' does not end in a format of figures{did_you_mean(ending, FORMATS)}")
-    try:
+    with export.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if ending == PAGE:
             from explorer.results.figures import page
@@ -180,5 +181,3 @@ def save(figure: go.Figure, path: Path) -> None:
             from explorer.results.figures import static
 
             static.write(figure, path)
-    except OSError as error:
-        raise ExplorerError(f"cannot write '{path}': {error.strerror}") from error

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
+from explorer.results import readable
+from explorer.results.console import Plain
 from explorer.results.progress.trial_line import trial_line
 from explorer.workspace.records import Record
 
@@ -110,7 +111,7 @@ class Progress:
 
     def note(self, message: str) -> None:
         """Print a line that stays."""
-        self._console.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
+        self._console.print(readable.noted(message), soft_wrap=True)
 
     def ended(self, number: int, configuration: Configuration, outcome: Record | Failure) -> None:
         """Count a trial and print its outcome in one line, which fits a terminal's width and is whole elsewhere.
@@ -177,7 +178,7 @@ def observed(observer: Observer | None, title: str) -> Iterator[Observer]:
     if observer is not None:
         yield observer
         return
-    console = Console(highlight=False)
+    console = Plain()
     console.print(title)
     with Progress(console) as progress:
         yield progress

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from explorer.core.errors import ExplorerError
+from explorer.results.export import writing
 from explorer.results.figures import kinds
 from explorer.results.study_report import next_space, words
 from explorer.results.study_report.answer import Answer, Needs, Question
@@ -105,10 +105,8 @@ class Report:
         ExplorerError
             If a file cannot be written.
         """
-        try:
+        with writing(path):
             return self._written(path, as_markdown)
-        except OSError as error:
-            raise ExplorerError(f"cannot write '{error.filename or path}': {error.strerror}") from error
 
     def _written(self, path: Path, as_markdown: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from explorer.core.configuration import AXES
 from explorer.core.metric import Metric
@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 
 def best_text(best: Best) -> RenderableType:
     """Return the answer in words, with the whole stack."""
-    wanted = f"{_wanted(best.goals)} on {escape(best.device)}" + _with(best.goals)
+    wanted = f"{_wanted(best.goals)} on {best.device}" + _with(best.goals)
     tried = f"{best.considered} stacks measured, {best.failed} failed"
     if best.without_base:
         tried += f", {best.without_base} left out: no trial of their uncompressed network is on record"
     if best.stack is None:
         if best.nearest is None:
             return f"No stack is known{wanted} ({tried})."
-        nearest = f"[bold]No stack fits[/]{wanted} ({tried}). The nearest:"
+        nearest = readable.headed("No stack fits", f"{wanted} ({tried}). The nearest:")
         return Group(nearest, stack_table(best.nearest), *_beside_the_base(best))
     superlative = _best_in(best.goals.metric) if best.goals.bounds_latency else "fastest"
-    lines: list[RenderableType] = [f"[bold]The {superlative} stack[/]{wanted} ({tried}):", stack_table(best.stack)]
+    head = readable.headed(f"The {superlative} stack", f"{wanted} ({tried}):")
+    lines: list[RenderableType] = [head, stack_table(best.stack)]
     lines += _beside_the_base(best)
     if best.confidence is not None:
         on_each = " on every device" if best.stack.on_each else ""
         lines.append(f"It {_kept(best.goals)}{on_each} with {readable.probability(best.confidence)}.")
-    lines += [escape(f"{best.why[0].upper()}{best.why[1:]}.")] if best.why else []
-    lines += [f"[yellow]note:[/] {note}" for note in _notes(best, best.stack)]
+    lines += [f"{best.why[0].upper()}{best.why[1:]}."] if best.why else []
+    lines += map(readable.noted, _notes(best, best.stack))
     lines.append(_next_step(best.stack, best.next_better, best.goals))
     return Group(*lines)
 
@@ -74,7 +75,7 @@ def _kept(goals: Goals) -> str:
     return "reaches the speed-up" + (" and keeps the budget" if goals.budget_ms is not None else "")
 
 
-def _beside_the_base(best: Best) -> Iterator[str]:
+def _beside_the_base(best: Best) -> Iterator[RenderableType]:
     """Yield what the stack loses and gains against the uncompressed network, and which trials tell so."""
     if best.drop is not None:
         base, reached, drop = best.drop
@@ -83,19 +84,20 @@ def _beside_the_base(best: Best) -> Iterator[str]:
         less = f"{metric.difference(abs(drop))} {side}"
         yield f"Its {metric.name} lies {less} the uncompressed network's {metric.text(reached)}: trial {base}."
     for each in best.speed_ups:
-        on = f" on {escape(each.device)}" if len(best.speed_ups) > 1 else ""
+        on = f" on {each.device}" if len(best.speed_ups) > 1 else ""
         value, low, high = each.factor
-        times = f"[bold]{value:.2f}[/] ({low:.2f} to {high:.2f}) times as fast{on}"
-        yield (
-            f"It is {times} as the uncompressed network, whose fastest stack takes {each.base_latency.value:.3f} ms: "
-            f"trial {each.base}."
+        yield Text.assemble(
+            "It is ",
+            (f"{value:.2f}", "bold"),
+            f" ({low:.2f} to {high:.2f}) times as fast{on} as the uncompressed network, whose fastest stack takes "
+            f"{each.base_latency.value:.3f} ms: trial {each.base}.",
         )
 
 
 def _notes(best: Best, stack: Stack) -> Iterator[str]:
     """Yield what to mind of an answer."""
     if stack.disturbed:
-        yield f"its latency is disturbed: {escape(stack.disturbed)}"
+        yield f"its latency is disturbed: {stack.disturbed}"
     if stack.emulated:
         yield readable.EMULATED
     if best.crosses_budget:
@@ -135,23 +137,21 @@ def stack_table(stack: Stack) -> Table:
     table = Table.grid(padding=(0, 2))
     for layer, choices in stack.layers.items():
         text = ", ".join(f"{axis} {readable.choice(choice)}" for axis, choice in choices.items() if choice is not None)
-        table.add_row(f"  [cyan]{escape(layer)}[/]", text)
+        table.add_row(Text(f"  {layer}", "cyan"), text)
     images = f" ({stack.test_images} images)" if stack.test_images else ""
     metric = stack.metric
     test = "" if stack.test_accuracy is None else f", {metric.text(stack.test_accuracy)} test{images}"
     within = ""
     if ends := stack.accuracy_interval:
         within = f", 95 % interval {metric.text(ends.low)} to {metric.text(ends.high)}"
-    table.add_row(f"  {metric.name}", f"[bold]{metric.text(stack.accuracy)}[/] validation{within}{test}")
-    latencies = {
-        f"latency on {readable.device(escape(name), on.emulated)}": on.latency for name, on in stack.on_each.items()
-    }
+    table.add_row(f"  {metric.name}", readable.headed(metric.text(stack.accuracy), f" validation{within}{test}"))
+    latencies = {f"latency on {readable.device(name, on.emulated)}": on.latency for name, on in stack.on_each.items()}
     for name, latency in (latencies or {readable.device("latency", stack.emulated): stack.latency}).items():
         interval = f"95 % interval {latency.low:.3f} to {latency.high:.3f} ms"
-        table.add_row(f"  {name}", f"[bold]{latency.value:.3f} ms[/], {interval}")
-    table.add_row("  size", f"[bold]{readable.size(stack.size_bytes)}[/]")
+        table.add_row(f"  {name}", readable.headed(f"{latency.value:.3f} ms", f", {interval}"))
+    table.add_row("  size", readable.headed(readable.size(stack.size_bytes), ""))
     if stack.placed is not None:
         table.add_row("  as asked", f"{stack.placed} of {stack.convolutions} convolutions")
-    trials = {on.number: f"{on.number} on {escape(name)}" for name, on in stack.on_each.items()}
+    trials = {on.number: f"{on.number} on {name}" for name, on in stack.on_each.items()}
     table.add_row("  trial", ", ".join(trials.values()) if len(trials) > 1 else str(stack.number))
     return table

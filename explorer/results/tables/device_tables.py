@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from dlas_ops.processor import instruction_sets
@@ -31,7 +30,7 @@ def devices_table(devices: list[Device]) -> Table:
         target = device.target if isinstance(device.target, str) else _target(device.target)
         cores = "all" if device.cores is None else ", ".join(map(str, device.cores))
         name = readable.device(device.name, device.emulated)
-        table.add_row(*map(escape, (name, device.address, device.key, target, cores, device.description)))
+        table.add_row(name, device.address, device.key, target, cores, device.description)
     return table
 
 
@@ -42,11 +41,11 @@ def _target(target: Mapping[str, object]) -> str:
 
 def answers_table(answers: Answers) -> Table:
     """Return what of a device answers, one fact a line; a dash stands for what could not be read or measured."""
-    table = readable.table("", escape(readable.device(answers.device, answers.emulated)))
+    table = readable.table("", readable.device(answers.device, answers.emulated))
     gpu = _gpu(answers.gpu) if answers.gpu else {}
     rows = {**_reached(answers), **gpu, **_described(answers.says), **_measured(answers)}
     for name, value in rows.items():
-        table.add_row(name, escape(value or NOTHING))
+        table.add_row(name, value or NOTHING)
     return table
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 
 from explorer.core.configuration import AXES
 from explorer.core.metric import ACCURACY
@@ -32,7 +31,7 @@ def menu_table(entries: Sequence[Entry]) -> RenderableType:
     beside = ("points lost" if metric.is_accuracy else f"{metric.name} lost", "times as fast")
     table = readable.table("device", "budget (ms)", *heads, *beside, *[""] * bends)
     for entry in entries:
-        named = readable.device(escape(entry.device), entry.stack is not None and entry.stack.emulated)
+        named = readable.device(entry.device, entry.stack is not None and entry.stack.emulated)
         cells = _cells(entry.stack, varying) if entry.stack else ["no stack keeps it"]
         beside_base = (_lost(entry), _faster(entry)) if entry.stack else ()
         table.add_row(named, f"{entry.budget_ms:.3f}", *cells, *beside_base, *["knee" if entry.knee else ""] * bends)

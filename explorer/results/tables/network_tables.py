@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from explorer.results import readable
@@ -26,7 +25,7 @@ def models_table(models: Sequence[Model]) -> Table:
     table = readable.table("model", "widths", "weights", "about")
     for model in models:
         widths, weights = "any" if model.takes_width else "1", "pretrained" if model.pretrained else "from a file"
-        table.add_row(*map(escape, (model.name, widths, weights, model.about)))
+        table.add_row(model.name, widths, weights, model.about)
     return table
 
 
@@ -34,11 +33,11 @@ def comparison_parts(found: Comparison, file: Path, model: str) -> list[Renderab
     """Return the model's tensors beside the file's, and in a sentence whether a training can start from them."""
     table = readable.table("tensor of the model", "shape", "tensor of the file", "shape", "")
     for row in found.tensors:
-        table.add_row(*map(escape, (row["name"], _shape(row["shape"]), row["file_name"] or "-",
-                                    _shape(row["file_shape"]), row["state"])))  # fmt: skip
+        shapes = _shape(row["shape"]), _shape(row["file_shape"])
+        table.add_row(row["name"], shapes[0], row["file_name"] or "-", shapes[1], row["state"])
     for row in found.unknown:
-        table.add_row("-", "-", escape(row["name"]), _shape(row["shape"]), "unknown to the model")
-    return [table, *map(escape, _sentences(found, file, model))]
+        table.add_row("-", "-", row["name"], _shape(row["shape"]), "unknown to the model")
+    return [table, *_sentences(found, file, model)]
 
 
 def _sentences(found: Comparison, file: Path, model: str) -> list[str]:

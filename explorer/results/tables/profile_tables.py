@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 
 def profile_text(trial: int, profile: Profile) -> Iterator[RenderableType]:
     """Yield what a network's programs take, and what their sum leaves of its latency."""
-    from rich.markup import escape
-
     threads = f"{profile.threads} thread" + ("s" if profile.threads > 1 else "")
-    yield f"[bold]trial {trial}[/] on {escape(profile.device)}, {threads}, {_sessions(profile)}"
+    yield readable.headed(f"trial {trial}", f" on {profile.device}, {threads}, {_sessions(profile)}")
     heads = ("layer", "operator", "output", "ran", "MACs", "weights", "µs", "95 % interval", "share")
     table = readable.table(*heads, "GFLOP/s", "roofline", "bound by", "why not as asked")
     for row in profile.rows:
-        table.add_row(*map(escape, _cells(row)))
+        table.add_row(*_cells(row))
     yield table
     whole, sums, rest = profile.network_ms.value, profile.layers_ms.value, profile.rest_ms
     yield (
@@ -65,10 +63,8 @@ MOST_LAYERS = 12
 
 def explanation_text(found: Explanation) -> Iterator[RenderableType]:
     """Yield why a network takes as long as it does: the answer, the causes, the layers that matter, what to change."""
-    from rich.markup import escape
-
     held = found.versus
-    yield f"[bold]{escape(found.sentence)}[/]"
+    yield readable.headed(found.sentence, "")
     yield (
         f"{held.base.network_ms.value:.3f} to {held.own.network_ms.value:.3f} ms; expected of it: "
         f"{held.expected:.2f} by multiplications that are not by zero and the width of numbers, "
@@ -88,10 +84,10 @@ def explanation_text(found: Explanation) -> Iterator[RenderableType]:
         achieved = f"{pair.achieved.value:.2f}", f"{pair.achieved.low:.2f} to {pair.achieved.high:.2f}"
         own = by_layer.get(pair.own.name)
         told = (own.cause, own.evidence) if own else ("", "")
-        layers.add_row(*map(escape, (pair.own.name, *times, *achieved, f"{pair.bytes_ratio:.2f}", *told)))
+        layers.add_row(pair.own.name, *times, *achieved, f"{pair.bytes_ratio:.2f}", *told)
     yield layers
     if len(held.pairs) > MOST_LAYERS:
         yield f"these {MOST_LAYERS} of {len(held.pairs)} layers take longest beyond what was expected; --json has all"
     if found.advice:
-        yield escape(found.advice.text)
-        yield f"next: {escape(found.advice.command)}"
+        yield found.advice.text
+        yield f"next: {found.advice.command}"

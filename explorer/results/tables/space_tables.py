@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from explorer.core.configuration import LAYERS
@@ -27,11 +26,11 @@ def spaces_table(spaces: list[Space]) -> Table:
         devices = ", ".join(str(choice) for choice in space.axes["device"].choices)
         objectives = ", ".join(space.objectives)
         table.add_row(
-            escape(space.name),
+            space.name,
             space.size,
             space.sampler,
             str(space.trials),
-            escape(devices),
+            devices,
             objectives,
             str(space.path),
         )
@@ -43,18 +42,19 @@ def space_table(space: Space) -> RenderableType:
     table = readable.table("layer", "axis", "choices")
     for layer, axes in LAYERS.items():
         for name in axes:
-            table.add_row(escape(layer) if name == axes[0] else "", name, _choices(space.axes[name]))
-    parts: list[RenderableType] = [f"[bold]{escape(space.name)}[/], {escape(str(space.path))}", table]
+            table.add_row(layer if name == axes[0] else "", name, _choices(space.axes[name]))
+    parts: list[RenderableType] = [readable.headed(space.name, f", {space.path}"), table]
     rules = f" under {len(space.constraints)} constraints" if space.constraints else ""
     combinations = math.prod(len(axis.choices) for axis in space.axes.values())
     parts.append(f"{combinations:,} combinations, of which valid{rules}: {space.size}")
     if space.limits:
-        parts.append(f"limits: {escape(', '.join(map(str, space.limits)))}")
+        parts.append(f"limits: {', '.join(map(str, space.limits))}")
     if space.missing_devices:
-        names = escape(", ".join(space.missing_devices))
         parts.append(
-            f"[yellow]note:[/] no entry in {escape(str(space.devices_file))}, which a run needs, and counted with a "
-            f"target of its own each: {names}"
+            readable.noted(
+                f"no entry in {space.devices_file}, which a run needs, and counted with a target of its own each: "
+                + ", ".join(space.missing_devices)
+            )
         )
     return Group(*parts)
 

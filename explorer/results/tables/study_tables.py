@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -60,14 +59,14 @@ def front_table(front: pd.DataFrame, objectives: Collection[str] = ()) -> Render
         if (quantity := Quantity.parse(name)).device and quantity.name == LATENCY.name and front[name].notna().any()
     ]
     marked = emulated_devices(front)
-    on_each = [f"(ms) on {readable.device(escape(str(each.device)), each.device in marked)}" for each in several]
+    on_each = [f"(ms) on {readable.device(str(each.device), each.device in marked)}" for each in several]
     metric = stacks[0].metric
     shown = {str(quantity) for quantity in (metric.quantity, LATENCY, SIZE, *several)}
     others = [Quantity.parse(name) for name in objectives if name not in shown]
     disturbed = any(stack.disturbed for stack in stacks)
     bends = "knee" in front.columns and bool(front["knee"].any())
     judged = ["on front"] * ("front_probability" in front.columns) + [""] * bends + ["measured"] * disturbed
-    named = [escape(str(quantity)) for quantity in others]
+    named = [str(quantity) for quantity in others]
     heads = ("trial", metric.name, "test", "latency (ms)", "95 % interval", *on_each, "size", *named, *judged)
     table = readable.table(*varying, *heads)
     for stack, (_, row) in zip(stacks, front.iterrows(), strict=True):
@@ -98,10 +97,10 @@ def fronts_table(
     quantities = [*objectives, *dict.fromkeys(limit.quantity for limit in limits if limit.quantity not in objectives)]
     if nearest.empty:
         return front_table(front, quantities)
-    devices = escape(" or ".join(nearest["device"]))
-    bounds = escape(", ".join(map(str, limits)))
+    devices = " or ".join(nearest["device"])
+    bounds = ", ".join(map(str, limits))
     missed = (
-        f"[bold]No stack keeps the limits[/] on {devices} ({bounds}). The nearest:",
+        readable.headed("No stack keeps the limits", f" on {devices} ({bounds}). The nearest:"),
         front_table(nearest, quantities),
     )
     return Group(front_table(front, quantities), *missed) if len(front) else Group(*missed)
@@ -116,11 +115,11 @@ def latencies_table(rows: pd.DataFrame) -> RenderableType:
         disturbed = row.get(sessions.DISTURBED)
         table.add_row(
             str(row["number"]),
-            readable.device(escape(str(row["device"])), row.get(sessions.EMULATED) is True),
+            readable.device(str(row["device"]), row.get(sessions.EMULATED) is True),
             f"{latency.value:.3f}",
             f"{latency.low:.3f} to {latency.high:.3f}",
             f"{row[sessions.SESSIONS]:.0f}",
-            escape(disturbed) if isinstance(disturbed, str) else "",
+            disturbed if isinstance(disturbed, str) else "",
         )
     return table
 
@@ -139,11 +138,11 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
     yield fronts_table(study.front_with_ties(), study.nearest(), study.limits, study.objectives)
     failed = f", {summary.failed} failed" if summary.failed else ""
     skipped = f", {summary.skipped} not trained" if summary.skipped else ""
-    yield f"{summary.ended} trials{failed}{skipped}; the fronts as a page: {escape(str(page))}"
-    yield from map(escape, _uncovered(study, front))
+    yield f"{summary.ended} trials{failed}{skipped}; the fronts as a page: {page}"
+    yield from _uncovered(study, front)
     if summary.exhausted:
         yield "every configuration of the space has been tried"
-    yield f"next: {escape(_next_command(front))}{escape(in_workspace)}"
+    yield f"next: {_next_command(front)}{in_workspace}"
 
 
 def unfinished_text(summary: Summary) -> Iterator[str]:
@@ -160,7 +159,7 @@ def unfinished_text(summary: Summary) -> Iterator[str]:
     )
     for (stage, kind), trials in groups.items():
         numbers = ", ".join(str(each.number) for each in trials)
-        yield escape(f"  {stage} ({kind}) of {numbers}: {trials[0].message}")
+        yield f"  {stage} ({kind}) of {numbers}: {trials[0].message}"
 
 
 def _uncovered(study: OpenStudy, front: pd.DataFrame) -> list[str]:
@@ -193,11 +192,11 @@ def trial_text(trial: Trial) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 2))
     for column, value in trial.row.items():
         if value is not None:
-            table.add_row(f"[cyan]{column}[/]", f"{value:,}" if isinstance(value, int) else escape(str(value)))
+            table.add_row(Text(column, "cyan"), f"{value:,}" if isinstance(value, int) else str(value))
     yield table
     yield _costs_table(trial.row)
     if trial.why:
-        yield escape(trial.why)
+        yield trial.why
     if trial.layers:
         yield layers_table(trial.layers)
     if trial.ranking:
@@ -224,7 +223,7 @@ def _ranking_table(ranking: Sequence[RankedLayer]) -> Table:
     for row in ranking:
         times = ("-" if each is None else f"{each:,.1f}" for each in (row["float32_us"], row["int8_us"]))
         decibels = f"{-10 * math.log10(row['harm']):.1f}" if row["harm"] > 0 else "unchanged"
-        table.add_row(escape(row["layer"]), decibels, *times, row["dtype"])
+        table.add_row(row["layer"], decibels, *times, row["dtype"])
     return table
 
 
@@ -256,13 +255,13 @@ def layers_table(layers: Sequence[LayerAccount]) -> Table:
         texts = (layer["name"], layer["operator"], *shapes, *costs, layer["asked"], layer["ran"])
         # Networks that were built by an earlier version have no notes.
         remarks = "; ".join(filter(None, (layer["reason"], layer.get("note", ""))))
-        table.add_row(*map(escape, texts), escape(remarks), *([times] if any(measured) else ()))
+        table.add_row(*texts, remarks, *([times] if any(measured) else ()))
     return table
 
 
 def status_text(status: Status) -> RenderableType:
     """Return how far a study is: its trials, failures by cause, what stages have cost and what tuning changes."""
-    parts: list[RenderableType] = [f"[bold]study {escape(status.study)}[/]: {len(status.frame)} trials finished"]
+    parts: list[RenderableType] = [readable.headed(f"study {status.study}", f": {len(status.frame)} trials finished")]
     parts.append(_trials_table(status.frame, with_skipped=len(status.skipped) > 0))
     for title, causes in (("failed in", status.failures), ("skipped before", status.skipped)):
         if len(causes):
@@ -287,7 +286,7 @@ def _trials_table(frame: pd.DataFrame, with_skipped: bool) -> Table:
             reached = complete[metric.name]
             best = metric.text(reached.max() if metric.maximised else reached.min())
             fastest = f"{complete[str(LATENCY)].min():.3f}"
-        named = readable.device(escape(str(device)), str(device) in emulated)
+        named = readable.device(str(device), str(device) in emulated)
         table.add_row(named, *(str((rows["state"] == state).sum()) for state in states), best, fastest)
     return table
 
@@ -299,7 +298,7 @@ def _causes_table(title: str, causes: pd.DataFrame) -> Table:
         numbers = ", ".join(map(str, row["numbers"][:MOST_NUMBERS]))
         more = ", …" if len(row["numbers"]) > MOST_NUMBERS else ""
         cause = (row["failed_stage"], row["failure_kind"], str(row["trials"]), numbers + more)
-        table.add_row(*cause, escape(row["failure"]))
+        table.add_row(*cause, row["failure"])
     return table
 
 
@@ -319,7 +318,7 @@ def _ranks_table(ranks: Sequence[Ranks]) -> Table:
         after = f"trial {each.tuned_winner}" + ("" if each.winner_changes else ", the same stack")
         budget = f"{each.axis} {each.smaller} to {each.larger}"
         counts = str(each.stacks), str(each.pairs), share
-        table.add_row(escape(each.device), budget, *counts, f"trial {each.winner}", after)
+        table.add_row(each.device, budget, *counts, f"trial {each.winner}", after)
     return table
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from explorer.core.errors import ExplorerError
 from explorer.core.metric import Metric
@@ -22,6 +22,7 @@ from explorer.results.across_devices.joint import with_joint
 from explorer.results.answers import best_stack
 from explorer.results.answers.goals import Goals
 from explorer.results.answers.menu import menu
+from explorer.results.console import Plain
 from explorer.results.figures.fronts import fronts
 from explorer.results.study_report.evidence import Evidence
 from explorer.results.study_report.report import Report
@@ -39,7 +40,7 @@ def best(frame: pd.DataFrame, device: str, **asked: float) -> best_stack.Best:
 
 def printed(part: RenderableType) -> str:
     """Return what a terminal shows of a table."""
-    console = Console(width=300, file=io.StringIO())
+    console = Plain(io.StringIO(), 300)
     with console.capture() as shown:
         console.print(part)
     return shown.get()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from rich.text import Text
 
 from explorer.results import readable
 
@@ -17,7 +16,6 @@ def test_choices_and_shares_are_readable() -> None:
     assert readable.share(0.97333) == "97.33 %"
     assert readable.share(None) == ""
     assert [readable.choice(value) for value in (0.5, 1.0, 8, "vector", None)] == ["0.5", "1", "8", "vector", "-"]
-    assert Text.from_markup(readable.choice("nets.py:[build]")).plain == "nets.py:[build]"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from explorer.core.errors import WorkspaceError
-from explorer.workspace.workspace import Workspace, without_passwords
+from explorer.workspace.urls import without_passwords
+from explorer.workspace.workspace import Workspace
 
 
 def test_studies_are_in_a_file_unless_the_workspace_names_a_server(tmp_path: Path) -> None:

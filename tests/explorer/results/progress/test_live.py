@@ -11,6 +11,7 @@ from rich.console import Console
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
+from explorer.results.console import Plain
 from explorer.results.progress import live
 from explorer.results.progress.live import Progress
 from explorer.workspace.records import Record
@@ -49,7 +50,7 @@ def test_a_terminal_shows_how_far_a_stage_is_and_the_time_left(clock: Clock) -> 
 
 def test_elsewhere_a_long_stage_has_a_line_a_minute(clock: Clock) -> None:
     output = io.StringIO()
-    with Progress(Console(file=output, width=60)) as shown:
+    with Progress(Plain(output, 60)) as shown:
         shown.started("torch 1", "train")
         for second in range(150):
             shown.advanced("torch 1", second, 300, f"step {second} of 300")
@@ -63,7 +64,7 @@ def test_elsewhere_a_long_stage_has_a_line_a_minute(clock: Clock) -> None:
 def test_the_time_left_is_that_of_the_training_under_way(clock: Clock) -> None:
     """Pruning fine-tunes several times in one stage."""
     output = io.StringIO()
-    with Progress(Console(file=output, width=60)) as shown:
+    with Progress(Plain(output, 60)) as shown:
         shown.started("torch 1", "compress")
         for steps, seconds in ((10, 1), (50, 2)):
             for step in range(1, steps + 1):
@@ -130,7 +131,7 @@ def test_the_picture_of_what_goes_on_fits_a_terminal(width: int, clock: Clock) -
 
 def test_elsewhere_lines_are_whole_however_long() -> None:
     output = io.StringIO()
-    with Progress(Console(file=output, width=60)) as shown:
+    with Progress(Plain(output, 60)) as shown:
         shown.ended(0, STACK, RECORD)
         shown.ended(1, STACK, FAILURE)
     complete_line, failed_line = output.getvalue().splitlines()
