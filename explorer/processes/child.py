@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from explorer.core import regular
+
 HOME = Path(__file__).parents[2]
 # A process works in the user's folder, where a file may have the name of any module: -P keeps Python from searching it.
 # The explorer's own packages are those of this process, wherever it found them.
@@ -31,7 +33,7 @@ def start(
     folder
         That it works in; this process's unless given.
     """
-    with log.open("ab") as stderr:
+    with regular.appended(log) as stderr:
         return subprocess.Popen(
             [sys.executable, "-P", "-c", START, str(HOME), module, *arguments],
             stdin=subprocess.PIPE,

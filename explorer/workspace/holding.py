@@ -13,13 +13,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from explorer.core import locks
+from explorer.core import locks, regular
 from explorer.workspace.database import LEADS
 from explorer.workspace.records import Records
 from explorer.workspace.store import HOST
 from explorer.workspace.workspace import Workspace, without_passwords
 
 POLL_SECONDS = 0.5
+MOST = 1 << 20  # bytes of a lock's file, which names a process and its command
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Holder:
         The version before wrote more into that file, which is left aside.
         """
         try:
-            found = json.loads(lock.read_text())
-            return cls(found["process"], found["host"])
-        except (ValueError, TypeError, KeyError):
+            found = json.loads(regular.read(lock, MOST))
+            return cls(str(found["process"]), str(found["host"]))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return cls()
 
 
@@ -78,7 +79,7 @@ def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     known: set[str] = set()
-    with workspace.lock.open("a+") as handle:
+    with locks.opened(workspace.lock) as handle:
         while not locks.taken(handle):
             holder = Holder.read(workspace.lock)
             if holder.process not in known:
@@ -87,7 +88,7 @@ def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
             time.sleep(POLL_SECONDS)  # not a call that blocks, so that Ctrl-C ends it
         command = without_passwords(" ".join(sys.argv))
         handle.truncate(0)
-        handle.write(json.dumps(asdict(Holder(f"process {os.getpid()} ({command})", HOST))))
+        handle.write(json.dumps(asdict(Holder(f"process {os.getpid()} ({command})", HOST))).encode())
         handle.flush()
         yield
 
