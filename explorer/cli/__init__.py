@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 import typer
 
 from explorer.cli import bundling, dashboard, figures, listing, networks, profiling, reading, reporting, running
 from explorer.cli.terminal import print_json_error
-from explorer.core.errors import ExplorerError
+from explorer.core.errors import ExplorerError, LeftOut
 
 app = typer.Typer(
     name="dlas",
@@ -38,12 +39,25 @@ for command in COMMANDS:
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+def _show(others: Callable[..., None]) -> Callable[..., None]:
+    """Return what prints a warning of what is left out as a note, and leaves all others to `others`."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, LeftOut):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            others(message, category, *rest)
+
+    return show
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that the user can mend is one line and exit code 2.
 
     With ``--json`` it is a JSON document on standard output, too, so that there always is one.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    warnings.showwarning = _show(warnings.showwarning)
     as_json = "--json" in given
     try:
         # Typer itself prints wrong usage, unless that shall be JSON.

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from explorer.core.errors import WorkspaceError
+from explorer.workspace import lasting, refusals
 from explorer.workspace.schema import Schema
+from explorer.workspace.unreadable import plain
 
 BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
 POLL_SECONDS = 0.01
@@ -30,16 +32,18 @@ def connect(url: str) -> sa.Engine:
     """
     if not url.startswith("sqlite"):
         return _reached(url)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, json_deserializer=plain)
+    refusals.refuse_other_files(engine.url)
+    refusals.explain(engine)
     tune_sqlite(engine)
     return engine
 
 
 def _reached(url: str) -> sa.Engine:
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_pre_ping=True, json_deserializer=plain)
         with engine.connect():
-            return engine
+            pass
     except sa.exc.ArgumentError:
         raise WorkspaceError(f"'{url}' is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from None
     except ImportError as error:
@@ -48,6 +52,9 @@ def _reached(url: str) -> sa.Engine:
     except sa.exc.OperationalError as error:
         shown = sa.make_url(url).render_as_string(hide_password=True)
         raise WorkspaceError(f"the database {shown} does not answer: {str(error.orig).strip()}") from None
+    refusals.explain(engine)
+    lasting.wait_for_server(engine)
+    return engine
 
 
 def tune_sqlite(engine: sa.Engine) -> None:
@@ -84,6 +91,7 @@ def create_tables(engine: sa.Engine) -> None:
 
     A database of an earlier version may lack columns that are newer than it: none of those is required.
     """
+    refusals.refuse_other_tables(engine, Schema.metadata)
     if not any(_lacking(engine)):
         return
     with engine.begin() as connection:
@@ -97,6 +105,7 @@ def create_tables(engine: sa.Engine) -> None:
             connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
         for table in tables:
             connection.execute(CreateTable(table, if_not_exists=True))
+        for table in {*tables, *(column.table for column in columns)}:
             for index in table.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))
 
