@@ -10,6 +10,7 @@ import shutil
 import socket
 import sqlite3
 import stat
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +100,7 @@ def _other_kinds(path: Path) -> Iterator[Damage]:
         os.close(folder)
 
     def outside() -> None:
-        elsewhere = path.parents[len(path.parents) - 4] / f"outside-{path.name}"
+        elsewhere = path.parents[len(path.parents) - 4] / f"outside-{uuid.uuid4().hex}"
         path.rename(elsewhere)
         path.symlink_to(elsewhere)
 

@@ -11,10 +11,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from explorer.core.errors import WorkspaceError
 from explorer.workspace import lasting, refusals
+from explorer.workspace.refusals import BUSY_SECONDS
 from explorer.workspace.schema import Schema
 from explorer.workspace.unreadable import plain
 
-BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
+__all__ = ["BUSY_SECONDS", "CREATES", "LEADS", "connect", "create_tables", "tune_sqlite"]
+
 POLL_SECONDS = 0.01
 
 # Numbers of locks that PostgreSQL gives to one process at a time: for running studies, and for creating tables.

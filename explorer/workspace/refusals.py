@@ -6,6 +6,7 @@ SQLAlchemy asks here for every error of an engine, so that no caller has to expe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -14,7 +15,10 @@ import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
 
+BUSY_SECONDS = 60  # for which one process waits for another's transaction
+
 # Optuna's tables that tell its databases from those of other applications.
+OURS = "dlas_"  # begins the names of the explorer's own tables
 OPTUNAS = frozenset({"studies", "trials", "version_info"})
 
 # SQLite's code → the cause, and what to do.
@@ -75,25 +79,41 @@ def shown(url: sa.URL) -> str:
 
 
 def refuse_other_files(url: sa.URL) -> None:
-    """Raise WorkspaceError if something else lies where an SQLite file should."""
+    """Raise WorkspaceError if something else lies where an SQLite file should, such as another application's.
+
+    That is looked for before anything else is done, as to open it for writing would change it.
+    """
     path = Path(url.database) if url.database and url.database != ":memory:" else None
-    if path is None or path.is_file() or not os.path.lexists(path):
+    if path is None or not os.path.lexists(path):
+        return
+    if path.is_file():
+        tables = _tables(path, url)
+        if tables and not any(name.startswith(OURS) or name in OPTUNAS for name in tables):
+            raise WorkspaceError(
+                f"the database '{path}' is of another application: it has the table {min(tables)}; move it away"
+            )
         return
     what = "a link to nothing" if path.is_symlink() and not path.exists() else "no file"
     raise WorkspaceError(f"the database '{path}' is {what}; put the studies' database in its place, or move it away")
 
 
+def _tables(path: Path, url: sa.URL) -> list[str]:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
+            rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise WorkspaceError(refusal(error, url) or str(error)) from None
+    return [str(name) for (name,) in rows]
+
+
 def refuse_other_tables(database: sa.Engine | sa.Connection, own: sa.MetaData) -> None:
-    """Raise WorkspaceError if an SQLite file is another application's, or has a table of ours that is none.
+    """Raise WorkspaceError if a database has a table of ours that is none.
 
     Columns that a later version of the explorer has added are nullable; any other was always there.
     """
     inspector, url = sa.inspect(database), database.engine.url
     there = set(inspector.get_table_names())
     where = f"'{url.database}'" if url.drivername.startswith("sqlite") else shown(url)
-    if url.drivername.startswith("sqlite") and there and not there & {*own.tables, *OPTUNAS}:
-        named = f"it has the table {min(there)}"
-        raise WorkspaceError(f"the database {where} is of another application: {named}; move it away")
     for table in own.sorted_tables:
         if table.name in there:
             known = {column["name"] for column in inspector.get_columns(table.name)}

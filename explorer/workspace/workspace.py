@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from explorer.core import regular
 from explorer.core.errors import WorkspaceError
+
+MOST_OF_URL = 1 << 16  # bytes
 
 
 class Workspace:
@@ -23,7 +27,20 @@ class Workspace:
     @property
     def url(self) -> str:
         """The SQLAlchemy URL of the database, for Optuna and ``optuna-dashboard`` too."""
-        return self.server.read_text() if self.server.exists() else f"sqlite:///{self.database}"
+        if not os.path.lexists(self.server):
+            return f"sqlite:///{self.database}"
+        try:
+            url = regular.read(self.server, MOST_OF_URL).decode().strip()
+        except (OSError, ValueError) as error:
+            why = str(error)
+        else:
+            if url:
+                return url
+            why = "it is empty"
+        raise WorkspaceError(
+            f"'{self.server}' does not say in which database the studies are: {why}; write the URL of the database "
+            f"into it, or remove it if they are in '{self.database}'"
+        )
 
     def on(self, url: str | None) -> Workspace:
         """Return itself, with its studies in the database at `url` from now on; None leaves them where they are.

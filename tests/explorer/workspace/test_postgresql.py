@@ -298,6 +298,7 @@ def test_what_was_committed_without_an_answer_is_on_record_once(url: str) -> Non
     assert len(records.sessions.of("key", "local")) == 1
 
 
+@pytest.mark.slow
 def test_the_right_to_run_studies_outlives_a_restart_unless_another_machine_takes_it(
     own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
