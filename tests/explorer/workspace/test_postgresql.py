@@ -284,6 +284,7 @@ def test_what_was_committed_without_an_answer_is_on_record_once(url: str) -> Non
 
     def lose(connection: sa.Connection) -> None:
         if next(cut, False):  # the connection breaks when the server has done it, and nobody hears of it
+            assert connection.connection.dbapi_connection
             connection.connection.dbapi_connection.commit()
             ended = sa.text("SELECT pg_terminate_backend(pg_backend_pid())")
             connection.execute(ended)
