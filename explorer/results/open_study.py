@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.core import regular
 from explorer.core.errors import ExplorerError, LeftOut, WorkspaceError, did_you_mean
 from explorer.core.metric import Metric
 from explorer.fronts import certainty, pareto
@@ -213,6 +214,8 @@ class OpenStudy(OnRecord):
             Whether emulated devices, whose fronts the page has, stand beside real ones below.
         """
         page = self.workspace.figure(self.name) if path is None else Path(path)
+        if path is None and not page.is_file():
+            regular.clear(page)  # a pipe in its place would wait for a reader for ever
         drawn = fronts(self.frame, self.name, latency_ms, self.limits)
         beside = without_emulated(self.frame, () if emulated else self.emulated_devices)
         across = lines(beside, self.name, latency_ms, self.limits)
