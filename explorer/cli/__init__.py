@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import typer
@@ -23,7 +24,7 @@ from explorer.cli import (
     streams,
 )
 from explorer.cli.terminal import help_of, of_system, print_json_error
-from explorer.core.errors import ExplorerError
+from explorer.core.errors import ExplorerError, LeftOut
 from explorer.core.names import visible
 
 app = typer.Typer(
@@ -69,6 +70,18 @@ for command in COMMANDS:
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+def _show(others: Callable[..., None]) -> Callable[..., None]:
+    """Return what prints a warning of what is left out as a note, and leaves all others to `others`."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, LeftOut):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            others(message, category, *rest)
+
+    return show
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that the user can mend is one line and exit code 2.
 
@@ -78,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         streams.in_utf8()
     given = sys.argv[1:] if arguments is None else list(arguments)
     streams.prepare()
+    warnings.showwarning = _show(warnings.showwarning)
     try:
         code = _run(given)
         streams.flush()

@@ -23,6 +23,10 @@ class DeviceError(ExplorerError):
     """A device that is unknown or out of reach; the message names the address and the command that starts a server."""
 
 
+class LeftOut(UserWarning):
+    """What is on record and cannot be read, and so is left out; the command line prints it as a note."""
+
+
 # Kind of a failure where nothing went wrong: whatever the trial's training had reached would not have mattered.
 DOMINATED = "dominated"
 

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from explorer.core import regular
 from explorer.core.errors import Failure, StageFailed
 
 # Seconds between two looks at a lock that is taken: few at first, and then enough for a long training or a measurement
@@ -17,7 +18,12 @@ from explorer.core.errors import Failure, StageFailed
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 
 
-def taken(handle: IO[str]) -> bool:
+def opened(path: Path) -> IO[bytes]:
+    """Open the file of a lock, which is made if there is none, in place of whatever else may lie there."""
+    return regular.appended(path, "ab+")
+
+
+def taken(handle: IO[Any]) -> bool:
     """Take the lock of an open file unless another process or thread has it; tell whether it is taken now."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +41,7 @@ def held(path: Path, stopping: threading.Event) -> Iterator[None]:
     StageFailed
         Of kind ``stopped`` if `stopping` is set meanwhile.
     """
-    with path.open("a", encoding="utf-8") as handle:
+    with opened(path) as handle:
         pause = FIRST_PAUSE
         while not taken(handle):
             if stopping.is_set():

@@ -134,11 +134,9 @@ class Engine:
         if artifact := self._artifacts.find(stage, key):
             return artifact
         with self._store.locked(key, self._stopping):
-            if artifact := self._artifacts.find(stage, key):
+            if artifact := self._artifacts.sound(stage, key):
                 return artifact
             self._executor.refuse_what_failed(key)
-            if damage := self._store.damage(stage.name, key):
-                self._observer.note(f"corrupt artifact, rebuilding it: {damage}")
             # Before the cores are taken: to build these may mean to wait for a measurement that wants the cores.
             whole: Stage = replace(stage, parents=equivalent()) if equivalent else stage
             return self._executor.attempted(stage.name, key, lambda: self._executed(stage, whole, key))

@@ -162,7 +162,7 @@ class Leasing:
         """Return the stage's artifact, from the store or made by `execute` while `device` is leased."""
         key = stage.key
         with self._store.locked(key, self._stopping), self._devices.leased(device):
-            if artifact := self._artifacts.find(stage, key):
+            if artifact := self._artifacts.sound(stage, key):
                 return artifact
             self._executor.refuse_what_failed(key)
             return execute(lambda draft, done: self._artifacts.publish(stage, key, draft, done))

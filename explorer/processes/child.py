@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from explorer.core import regular
 from explorer.processes import temporary
 
 HOME = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def start(
     ExplorerError
         If it had no folder for temporary files.
     """
-    with log.open("ab") as stderr:
+    with regular.appended(log) as stderr:
         return subprocess.Popen(
             [sys.executable, "-P", "-c", START, str(HOME), module, *arguments],
             stdin=subprocess.PIPE,

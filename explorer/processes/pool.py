@@ -16,6 +16,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from explorer.core import regular
 from explorer.core.errors import Failure, StageFailed
 from explorer.processes import child
 from explorer.processes.gpus import VARIABLE
@@ -137,7 +138,7 @@ class Worker:
 
     def _gone(self, subject: str, kind: str, message: str) -> StageFailed:
         self.stop()
-        log = self.log.read_text(errors="replace")[-LOG_TAIL:] if self.log.exists() else ""
+        log = regular.end(self.log, LOG_TAIL).decode(errors="replace")
         return StageFailed(Failure(subject, kind, message, log))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from explorer.core.errors import ExplorerError, Failure, did_you_mean
+from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
 from explorer.core.metric import Metric
 from explorer.core.quantities import quantities
 from explorer.profiles.kept import Kept
@@ -73,7 +73,13 @@ class OnRecord:
     @cached_property
     def objectives(self) -> Mapping[str, Direction]:
         """Quantity → direction, as the study was started with."""
-        return dict(self._attributes["question"]["objectives"])
+        try:
+            return dict(self._attributes["question"]["objectives"])
+        except (KeyError, TypeError, ValueError):
+            raise WorkspaceError(
+                f"the database of workspace '{self.workspace.root}' does not say what study '{self.name}' asks; "
+                "put a copy of the database in its place"
+            ) from None
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:

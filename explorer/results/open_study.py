@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from explorer.core.errors import ExplorerError, WorkspaceError, did_you_mean
+from explorer.core import regular
+from explorer.core.errors import ExplorerError, LeftOut, WorkspaceError, did_you_mean
 from explorer.core.metric import Metric
 from explorer.fronts import certainty, pareto
 from explorer.fronts.knee import knees
@@ -214,6 +214,8 @@ class OpenStudy(OnRecord):
             Whether emulated devices, whose fronts the page has, stand beside real ones below.
         """
         page = self.workspace.figure(self.name) if path is None else Path(path)
+        if path is None and not page.is_file():
+            regular.clear(page)  # a pipe in its place would wait for a reader for ever
         drawn = fronts(self.frame, self.name, latency_ms, self.limits)
         beside = without_emulated(self.frame, () if emulated else self.emulated_devices)
         across = lines(beside, self.name, latency_ms, self.limits)
@@ -244,14 +246,30 @@ def open_study(root: Path, study: str | None = None) -> OpenStudy:
         If the workspace has no such study, or none with a finished trial.
     """
     workspace = Workspace(root).must_exist()
-    try:
-        records = Records(workspace.url)
-        studies = records.studies()
-    except sa.exc.DatabaseError as error:
-        raise WorkspaceError(f"'{workspace.database}' is no study's database: {error.orig}") from None
+    records = Records(workspace.url)
+    studies = records.studies()
     if studies and (study is None or study in studies):
-        return OpenStudy(workspace, records, study or studies[0])
+        return OpenStudy(workspace, records, _readable(records, study or studies[0]))
     records.close()
     if not studies:
         raise WorkspaceError(f"no trial has finished yet in workspace '{workspace.root}'")
     raise WorkspaceError(f"no study '{study}' in workspace '{workspace.root}'{did_you_mean(study, studies)}")
+
+
+def _readable(records: Records, study: str) -> str:
+    """Return the name of a study once a trial of it can be read; warn of trials that cannot.
+
+    Raises
+    ------
+    WorkspaceError
+        If none can.
+    """
+    odd = records.odd(study)
+    for number, why in odd.items():
+        warnings.warn(f"trial {number} of study '{study}' is left out: {why}", LeftOut, stacklevel=2)
+    if odd and not sum(records.count(study)):
+        number, why = next(iter(odd.items()))
+        raise WorkspaceError(
+            f"no trial of study '{study}' can be read: trial {number}: {why}; put a copy of the database there"
+        )
+    return study

@@ -6,9 +6,13 @@ This is the only file of the explorer that uses names which Optuna keeps to itse
 from __future__ import annotations
 
 import copy
+import json
+import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import TypedDict, TypeVar
 
 import optuna
 import sqlalchemy as sa
@@ -16,9 +20,11 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.core.errors import Failure
+from explorer.core.errors import Failure, WorkspaceError
 from explorer.space.space_file import Direction
+from explorer.workspace import lasting, refusals
 from explorer.workspace.database import BUSY_SECONDS, tune_sqlite
+from explorer.workspace.refusals import shown
 
 # User attributes of a trial.
 CONFIGURATION = "configuration"  # the id of what it evaluates
@@ -35,6 +41,12 @@ LIMITS = "limits"  # the limits of its latest run, as texts
 SPACE = "space"  # the file of its latest run
 TRIALS = "trials"  # how many its latest run asks for
 
+T = TypeVar("T")
+
+# What Optuna raises where a row has what it never writes, such as JSON that does not parse or an unknown state.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, sa.exc.SQLAlchemyError)
+
+MOST_PROPOSALS = 10_000_000  # of a sampler: each takes memory
 PAGE = 1000  # trials that are read from the database at once
 
 
@@ -49,6 +61,22 @@ class Told(TypedDict, total=False):
 
     seconds: float
     interval: list[list[float]]
+
+
+def why_odd(trial: FrozenTrial, number: int, objectives: int) -> str | None:
+    """Return why a trial in the tables cannot be the study's of this number, or None if it can."""
+    attributes = trial.user_attrs
+    if trial.number != number:
+        return f"trial {number} is missing before it"
+    if not isinstance(attributes.get(CONFIGURATION), str):
+        return "it does not say which configuration it evaluates"
+    proposal = attributes.get(PROPOSAL)
+    if not isinstance(proposal, int) or not 0 <= proposal <= MOST_PROPOSALS:
+        return f"it has {PROPOSAL} {proposal}"
+    values = trial.values or ()
+    if trial.state == TrialState.COMPLETE and not (len(values) == objectives and all(map(math.isfinite, values))):
+        return f"it is complete and its values are {list(values)}"
+    return None
 
 
 class OptunaDatabase:
@@ -66,25 +94,28 @@ class OptunaDatabase:
 
     def __init__(self, url: str, name: str, objectives: Mapping[str, Direction]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._storage = _storage(url)
-        self._study = optuna.create_study(
-            study_name=name, storage=self._storage, directions=list(objectives.values()), load_if_exists=True
+        self._storage, self._objectives = _storage(url), list(objectives)
+        directions = list(objectives.values())
+        self._study = self._done(
+            lambda: optuna.create_study(
+                study_name=name, storage=self._storage, directions=directions, load_if_exists=True
+            )
         )
-        self._objectives = list(objectives)
-        self.study_id = self._storage.get_study_id_from_name(name)
+        self.study_id = self._done(lambda: self._storage.get_study_id_from_name(name))
 
     @property
     def notes(self) -> dict[str, object]:
         """The user attributes of the study."""
-        return self._study.user_attrs
+        return self._done(lambda: self._study.user_attrs)
 
     def note(self, name: str, value: object) -> None:
         """Set a user attribute of the study to a `value` that JSON can hold."""
-        self._study.set_user_attr(name, value)
+        self._done(lambda: self._study.set_user_attr(name, value))
 
     def notes_of_others(self, name: str) -> dict[str, object]:
         """Return what every other study in the database has as user attribute `name`, None where it has none."""
-        studies = {study.study_name: study.user_attrs.get(name) for study in self._storage.get_all_studies()}
+        every = self._done(self._storage.get_all_studies)
+        studies = {study.study_name: study.user_attrs.get(name) for study in every}
         del studies[self._study.study_name]
         return studies
 
@@ -92,25 +123,41 @@ class OptunaDatabase:
         """Give the objectives their names, which ``optuna-dashboard`` shows, unless they have them."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            if self._study.metric_names != self._objectives:
-                self._study.set_metric_names(self._objectives)
+            if self._done(lambda: self._study.metric_names) != self._objectives:
+                self._done(lambda: self._study.set_metric_names(self._objectives))
 
     def trials(self) -> Iterator[tuple[int, FrozenTrial]]:
         """Yield the id of every trial with the trial, in the order of their numbers, and read a page at a time."""
         trials = sa.table("trials", sa.column("trial_id"), sa.column("study_id"), sa.column("number"))
         query = sa.select(trials.c.trial_id).where(trials.c.study_id == self.study_id).order_by(trials.c.number)
-        with self._storage.engine.connect() as connection:
-            ids = list(connection.execute(query).scalars())
+        ids = [trial_id for (trial_id,) in lasting.rows(self._storage.engine, query)]
         for first in range(0, len(ids), PAGE):
             own = ids[first : first + PAGE]
             # Workaround: optuna 5.0: only all trials can be read, which take 16 KiB each; tests/test_workarounds.py
-            page = self._storage._get_trials(self.study_id, None, set(own), max(ids))
+            page = self._done(partial(self._storage._get_trials, self.study_id, None, set(own), max(ids)))
             # Behind them stands what another process added meanwhile.
-            yield from zip(own, sorted(page, key=lambda trial: trial.number), strict=False)
+            yield from zip(own, self._done(partial(sorted, page, key=attrgetter("number"))), strict=False)
 
     def add(self, trial: FrozenTrial) -> int:
-        """Put a trial into the tables and return its id there."""
-        return self._storage.create_new_trial(self.study_id, trial)
+        """Put a trial into the tables and return its id there; no configuration has two."""
+
+        def add(again: bool) -> int:
+            known = self._with_configuration(trial.user_attrs[CONFIGURATION]) if again else None
+            return self._storage.create_new_trial(self.study_id, trial) if known is None else known
+
+        return lasting.done(add)
+
+    def _with_configuration(self, configuration: str) -> int | None:
+        """Return the id of the trial that evaluates the configuration of this id; None if there is none."""
+        trials = sa.table("trials", sa.column("trial_id"), sa.column("study_id"))
+        attributes = sa.table("trial_user_attributes", *map(sa.column, ("trial_id", "key", "value_json")))
+        query = sa.select(trials.c.trial_id).where(
+            trials.c.study_id == self.study_id,
+            attributes.c.trial_id == trials.c.trial_id,
+            attributes.c.key == CONFIGURATION,
+            attributes.c.value_json == json.dumps(configuration),
+        )
+        return next((int(trial_id) for (trial_id,) in lasting.rows(self._storage.engine, query)), None)
 
     def leave(self, trial_id: int, failure: Failure) -> None:
         """Note of a running trial why it could not end, and leave it running."""
@@ -126,8 +173,30 @@ class OptunaDatabase:
         constraints: Mapping[str, float],
     ) -> None:
         """End a running trial."""
-        annotate(self._study, trial_id, told, constraints)
-        self._storage.set_trial_state_values(trial_id, state, values)
+
+        def tell(again: bool) -> None:
+            if again and self._storage.get_trial(trial_id).state.is_finished():
+                return
+            annotate(self._study, trial_id, told, constraints)
+            self._storage.set_trial_state_values(trial_id, state, values)
+
+        lasting.done(tell)
+
+    def _done(self, call: Callable[[], T]) -> T:
+        """Return what a call to Optuna returns that a second time changes nothing.
+
+        Raises
+        ------
+        WorkspaceError
+            If Optuna cannot make sense of what is in its tables.
+        """
+        try:
+            return lasting.done(lambda _again: call())
+        except UNREADABLE as error:
+            raise WorkspaceError(
+                f"Optuna's tables in the database {shown(self._storage.engine.url)} have a row that cannot be read: "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}; put a copy of the database in its place"
+            ) from error
 
 
 def annotate(study: optuna.Study, trial_id: int, told: Told, constraints: Mapping[str, float]) -> None:
@@ -172,8 +241,17 @@ def _storage(url: str) -> RDBStorage:
     """Return Optuna's tables in the database at `url`."""
     in_file = url.startswith("sqlite")
     options = {"connect_args": {"timeout": BUSY_SECONDS}} if in_file else {"pool_pre_ping": True}
-    storage = RDBStorage(url, engine_kwargs=options, skip_compatibility_check=url in _FITTING)
+    try:
+        storage = RDBStorage(url, engine_kwargs=options, skip_compatibility_check=url in _FITTING)
+    except (RuntimeError, sa.exc.SQLAlchemyError, AssertionError) as error:
+        where, why = shown(sa.make_url(url)), " ".join(str(error).split())[:300]
+        raise WorkspaceError(
+            f"Optuna's tables in the database {where} are of another version, or damaged: {why}"
+        ) from error
     _FITTING.add(url)
+    refusals.explain(storage.engine)
     if in_file:
         tune_sqlite(storage.engine)
+    else:
+        lasting.wait_for_server(storage.engine)
     return storage

@@ -26,6 +26,7 @@ from explorer.search.optuna_database import (
     TRIALS,
     OptunaDatabase,
     Told,
+    why_odd,
 )
 from explorer.search.sampling import sampler_of
 from explorer.search.successive_halving import Finished, Ladder, Promotion
@@ -199,11 +200,28 @@ class Study:
             self._learn(number, configuration, record)
             constraints[number] = self._constraints(configuration, record)
         for trial_id, trial in self._database.trials():
+            self._refuse_odd(trial)
             self._mirror.reflect(trial, constraints.get(trial.number, {}))
             proposal = None if PROMOTED in trial.user_attrs else trial.user_attrs[PROPOSAL]
             self._enter(trial_id, proposal, trial.user_attrs[CONFIGURATION])
             if trial.state == TrialState.RUNNING:
                 self._cut_off.append(trial)
+
+    def _refuse_odd(self, trial: FrozenTrial) -> None:
+        """Raise WorkspaceError if the next trial in the database is none that this study has put there."""
+        why = why_odd(trial, len(self._ids), len(self.space.objectives))
+        if why is None and trial.state == TrialState.RUNNING:
+            try:
+                evaluates = self._configuration(trial).id
+            except (ValueError, LookupError, TypeError) as error:
+                why = f"its parameters are none of the space's: {error}"
+            else:
+                why = None if evaluates == trial.user_attrs[CONFIGURATION] else "its parameters are of another one"
+        if why:
+            raise WorkspaceError(
+                f"trial {trial.number} of study '{self.space.name}' cannot be used: {why}; "
+                "put a copy of the database in its place, or choose another --workspace"
+            )
 
     def _propose(self, configuration: Configuration | None = None) -> tuple[int, Configuration] | None:
         """Begin a trial of what the sampler proposes, or of `configuration`; return None if the study has it."""

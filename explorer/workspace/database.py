@@ -13,10 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from explorer.core.errors import WorkspaceError
+from explorer.workspace import lasting, refusals
+from explorer.workspace.refusals import BUSY_SECONDS
 from explorer.workspace.schema import Schema
+from explorer.workspace.unreadable import plain
 from explorer.workspace.urls import without_passwords
 
-BUSY_SECONDS = 60  # how long a writer waits for another process' transaction
+__all__ = ["BUSY_SECONDS", "CREATES", "LEADS", "connect", "create_tables", "tune_sqlite"]
+
 POLL_SECONDS = 0.01
 
 # Numbers of locks that PostgreSQL gives to one process at a time: for running studies, and for creating tables.
@@ -44,7 +48,9 @@ def connect(url: str) -> sa.Engine:
         raise _no_url(url)
     if is_read_only(file := Path(parsed.database or "")):
         return _read_only(parsed, file)
-    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+    refusals.refuse_other_files(parsed)
+    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, json_deserializer=plain)
+    refusals.explain(engine)
     tune_sqlite(engine)
     return engine
 
@@ -60,7 +66,8 @@ def is_read_only(file: Path) -> bool:
 
 
 def _read_only(url: sa.URL, file: Path) -> sa.Engine:
-    engine = sa.create_engine(url, creator=lambda: _reader(file))
+    engine = sa.create_engine(url, creator=lambda: _reader(file), json_deserializer=plain)
+    refusals.explain(engine)
     try:
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 1 FROM sqlite_master LIMIT 1"))
@@ -86,9 +93,9 @@ def _reader(file: Path) -> sqlite3.Connection:
 
 def _reached(url: str) -> sa.Engine:
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_pre_ping=True, json_deserializer=plain)
         with engine.connect():
-            return engine
+            pass
     except sa.exc.ArgumentError:
         raise _no_url(url) from None
     except ImportError as error:
@@ -98,6 +105,9 @@ def _reached(url: str) -> sa.Engine:
         shown = sa.make_url(url).render_as_string(hide_password=True)
         reason = without_passwords(str(error.orig).strip())
         raise WorkspaceError(f"the database {without_passwords(shown)} does not answer: {reason}") from None
+    refusals.explain(engine)
+    lasting.wait_for_server(engine)
+    return engine
 
 
 def tune_sqlite(engine: sa.Engine) -> None:
@@ -134,6 +144,7 @@ def create_tables(engine: sa.Engine) -> None:
 
     A database of an earlier version may lack columns that are newer than it: none of those is required.
     """
+    refusals.refuse_other_tables(engine, Schema.metadata)
     if not any(_lacking(engine)):
         return
     if engine.dialect.name == "sqlite" and is_read_only(file := Path(engine.url.database or "")):
@@ -149,6 +160,7 @@ def create_tables(engine: sa.Engine) -> None:
             connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
         for table in tables:
             connection.execute(CreateTable(table, if_not_exists=True))
+        for table in {*tables, *(column.table for column in columns)}:
             for index in table.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from explorer.core.sessions import Session
+from explorer.workspace import lasting
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, SessionRow, TrialRow
-from explorer.workspace.sessions import COLUMNS, session_of
+from explorer.workspace.sessions import COLUMNS, is_sound, session_of
+from explorer.workspace.soundness import why_odd
 
 
 class Version(NamedTuple):
@@ -58,8 +61,7 @@ def version(engine: sa.Engine, study: str) -> Version:
     trials = sa.select(sa.func.count()).select_from(TrialRow).where(TrialRow.study == study).scalar_subquery()
     execution = sa.select(sa.func.max(ExecutionRow.id)).scalar_subquery()
     session = sa.select(sa.func.max(SessionRow.measurement)).scalar_subquery()
-    with engine.connect() as connection:
-        counts = connection.execute(sa.select(trials, execution, session)).one()
+    (counts,) = lasting.rows(engine, sa.select(trials, execution, session))
     return Version(*(count or 0 for count in counts))
 
 
@@ -67,8 +69,7 @@ def ends(engine: sa.Engine, study: str, last: int) -> list[End]:
     """Return the ends of the `last` trials of a study that ended, the earliest first."""
     columns = TrialRow.number, TrialRow.seconds, TrialRow.finished
     query = sa.select(*columns).where(TrialRow.study == study).order_by(TrialRow.finished.desc()).limit(last)
-    with engine.connect() as connection:
-        rows = connection.execute(query).all()
+    rows = [row for row in lasting.rows(engine, query) if why_odd(dict(row._mapping)) is None]
     return [End(number, seconds, _utc(finished)) for number, seconds, finished in reversed(rows)]
 
 
@@ -76,9 +77,8 @@ def end(engine: sa.Engine, study: str, number: int) -> End | None:
     """Return the end of one trial; None if it has none."""
     columns = TrialRow.number, TrialRow.seconds, TrialRow.finished
     query = sa.select(*columns).where(TrialRow.study == study, TrialRow.number == number)
-    with engine.connect() as connection:
-        row = connection.execute(query).first()
-    return None if row is None else End(row[0], row[1], _utc(row[2]))
+    rows = [row for row in lasting.rows(engine, query) if why_odd(dict(row._mapping)) is None]
+    return End(rows[0][0], rows[0][1], _utc(rows[0][2])) if rows else None
 
 
 def begun(engine: sa.Engine, study: str) -> list[Begun]:
@@ -95,26 +95,28 @@ def begun(engine: sa.Engine, study: str) -> list[Begun]:
         sa.cast(trials.c.state, sa.String) == "RUNNING",
         trials.c.number.not_in(recorded),
     )
-    with engine.connect() as connection:
-        rows = connection.execute(query.order_by(trials.c.number)).all()
-    return [Begun(number, datetime.datetime.fromisoformat(start)) for number, start in rows if start]
+    found = []
+    for number, start in lasting.rows(engine, query.order_by(trials.c.number)):
+        with contextlib.suppress(ValueError, TypeError):  # of another program, or damaged
+            found.append(Begun(int(number), datetime.datetime.fromisoformat(start)))
+    return found
 
 
 def last_execution(engine: sa.Engine) -> Executed | None:
     """Return the execution of a stage that ended last in the database; None if there is none."""
     columns = ExecutionRow.stage, ExecutionRow.seconds, ExecutionRow.finished
     query = sa.select(*columns).order_by(ExecutionRow.id.desc()).limit(1)
-    with engine.connect() as connection:
-        row = connection.execute(query).first()
-    return None if row is None else Executed(row[0], row[1], _utc(row[2]))
+    rows = [row for row in lasting.rows(engine, query) if why_odd(dict(row._mapping)) is None]
+    return Executed(rows[0][0], rows[0][1], _utc(rows[0][2])) if rows else None
 
 
 def sessions(engine: sa.Engine, key: str, device: str) -> list[Taken]:
     """Return the sessions of `key` on `device`, oldest first."""
     here = SessionRow.key == key, SessionRow.device == device, MeasurementRow.id == SessionRow.measurement
     query = sa.select(MeasurementRow.taken, *COLUMNS).where(*here).order_by(SessionRow.measurement)
-    with engine.connect() as connection:
-        return [Taken(session_of(row[1:]), _utc(row[0])) for row in connection.execute(query)]
+    rows = lasting.rows(engine, query)
+    sound = [row for row in rows if isinstance(row[0], datetime.datetime) and is_sound(row[1:])]
+    return [Taken(session_of(row[1:]), _utc(row[0])) for row in sound]
 
 
 def _utc(time: datetime.datetime) -> datetime.datetime:

@@ -13,14 +13,18 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from explorer.core import locks
+from explorer.core import locks, regular
+from explorer.core.errors import WorkspaceError
+from explorer.workspace import lasting
 from explorer.workspace.database import LEADS
 from explorer.workspace.records import Records
+from explorer.workspace.refusals import ServerLost
 from explorer.workspace.store import HOST
 from explorer.workspace.urls import without_passwords
 from explorer.workspace.workspace import Workspace
 
 POLL_SECONDS = 0.5
+MOST = 1 << 20  # bytes of a lock's file, which names a process and its command
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ class Holder:
         The version before wrote more into that file, which is left aside.
         """
         try:
-            found = json.loads(lock.read_text(encoding="utf-8"))
-            return cls(found["process"], found["host"])
-        except (ValueError, TypeError, KeyError):
+            found = json.loads(regular.read(lock, MOST))
+            return cls(str(found["process"]), str(found["host"]))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return cls()
 
 
@@ -79,7 +83,7 @@ def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
     """
     workspace.make()
     known: set[str] = set()
-    with workspace.lock.open("a+") as handle:
+    with locks.opened(workspace.lock) as handle:
         while not locks.taken(handle):
             holder = Holder.read(workspace.lock)
             if holder.process not in known:
@@ -88,7 +92,7 @@ def held(workspace: Workspace, told: Callable[[str], None]) -> Iterator[None]:
             time.sleep(POLL_SECONDS)  # not a call that blocks, so that Ctrl-C ends it
         command = without_passwords(" ".join(sys.argv))
         handle.truncate(0)
-        handle.write(json.dumps(asdict(Holder(f"process {os.getpid()} ({command})", HOST))))
+        handle.write(json.dumps(asdict(Holder(f"process {os.getpid()} ({command})", HOST))).encode())
         handle.flush()
         yield
 
@@ -103,14 +107,70 @@ def alone_in_database(records: Records, told: Callable[[str], None]) -> Iterator
     if records.engine.dialect.name != "postgresql":
         yield
         return
-    with records.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        waiting = False
-        while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS))):
-            if not waiting:
-                told("another machine runs a study in the database; this one goes on with what is left then")
-            waiting = True
-            time.sleep(POLL_SECONDS)
+    lead = _Lead(records.engine)
+    waiting = False
+    while not lead.taken():
+        if not waiting:
+            told("another machine runs a study in the database; this one goes on with what is left then")
+        waiting = True
+        time.sleep(POLL_SECONDS)
+    lasting.on_return(records.engine.url, lead.keep)
+    try:
+        yield
+    finally:
+        lasting.on_return(records.engine.url, None)
+        lead.close()
+
+
+class _Lead:
+    """The right to run studies in a database: a lock of its server, which ends with the connection that took it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._connection: sa.Connection | None = None
+        self._keeping = False
+
+    def taken(self) -> bool:
+        """Take the lock unless another process has it; tell whether it is taken now."""
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return bool(self._connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS))))
+
+    def keep(self) -> None:
+        """Take the lock again if its connection broke, as when the server was restarted.
+
+        Raises
+        ------
+        WorkspaceError
+            If another machine has it meanwhile.
+        """
+        if self._keeping:  # the connection that is made here
+            return
+        self._keeping = True
         try:
-            yield
-        finally:  # a connection that goes back to its pool keeps what it has locked
-            connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))
+            if self._connection is not None and self._answers(self._connection):
+                return
+            self._connection = None
+            end = time.monotonic() + lasting.AWAY_SECONDS  # the server may take the broken connection for a whole one
+            while not lasting.done(lambda _: self.taken()):
+                if time.monotonic() > end:
+                    raise WorkspaceError(
+                        "another machine runs a study in the database since its server was restarted; "
+                        "give the same command again to go on with what is left then"
+                    )
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._keeping = False
+
+    def _answers(self, connection: sa.Connection) -> bool:
+        try:
+            return connection.scalar(sa.select(1)) == 1
+        except (ServerLost, sa.exc.PendingRollbackError):
+            connection.close()
+            return False
+
+    def close(self) -> None:
+        """Give the lock back: a connection that goes back to its pool keeps what it has locked."""
+        if self._connection is not None:
+            with contextlib.suppress(ServerLost, sa.exc.PendingRollbackError), self._connection as connection:
+                connection.scalar(sa.select(sa.func.pg_advisory_unlock(LEADS)))

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from explorer.core.configuration import AXES, Configuration
-from explorer.core.errors import DOMINATED, Failure
+from explorer.core.errors import DOMINATED, Failure, WorkspaceError
 from explorer.core.sessions import Session
+from explorer.workspace import lasting
 from explorer.workspace.database import connect, create_tables
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
 from explorer.workspace.sessions import Sessions
+from explorer.workspace.soundness import is_finite, why_odd
+from explorer.workspace.unreadable import Unreadable, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +65,8 @@ class Records:
         self.engine = connect(url)
         create_tables(self.engine)
         self.sessions = Sessions(self.engine)
+        self._odd: dict[str, dict[object, str]] = {}
+        self._objectives: dict[str, list[str]] = {}
 
     def close(self) -> None:
         """Close every connection to the database; a later question opens one again."""
@@ -82,23 +87,18 @@ class Records:
             "seconds": seconds,
             "finished": _now(),
         }
-        with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
-            connection.execute(sa.insert(TrialRow).values(**row))
+        with contextlib.suppress(sa.exc.IntegrityError):
+            self._execute(sa.insert(TrialRow).values(**row))
 
     def revise(self, study: str, number: int, record: Record) -> None:
         """Replace the values of a complete trial by those of `record`: later sessions say more of its latency."""
         here = TrialRow.study == study, TrialRow.number == number
-        with self.engine.begin() as connection:
-            connection.execute(sa.update(TrialRow).where(*here).values(values=dict(record.values)))
+        self._execute(sa.update(TrialRow).where(*here).values(values=dict(record.values)))
 
     def outcome(self, study: str, number: int) -> Record | Failure | None:
         """Return how a trial ended, or None if it has not."""
-        query = sa.select(TrialRow.values, TrialRow.failure).where(TrialRow.study == study, TrialRow.number == number)
-        with self.engine.connect() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        return Record(row[0]) if row[1] is None else Failure(**row[1])
+        rows = self._trials(study, TrialRow.values, TrialRow.failure, numbers=[number])
+        return next((_outcome(values, failure) for _, values, failure in rows), None)
 
     def complete(self, study: str, numbers: Sequence[int] | None = None) -> list[tuple[int, Configuration, Record]]:
         """Return number, configuration and record of the complete trials of a study, in the order of the numbers.
@@ -108,41 +108,92 @@ class Records:
         numbers
             The trials to return, at most some thousands; all trials unless given.
         """
-        columns = TrialRow.number, TrialRow.configuration, TrialRow.values
-        query = sa.select(*columns).where(TrialRow.study == study, TrialRow.failure.is_(None)).order_by(TrialRow.number)
-        if numbers is not None:
-            query = query.where(TrialRow.number.in_(numbers))
-        with self.engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return [(number, Configuration.from_dict(axes), Record(values)) for number, axes, values in rows]
+        rows = self._trials(study, TrialRow.configuration, TrialRow.values, TrialRow.failure, numbers=numbers)
+        return [
+            (number, Configuration.from_dict(axes), Record(values))
+            for number, axes, values, failure in rows
+            if failure is None
+        ]
 
     def configurations(self, study: str) -> list[Configuration]:
         """Return the configurations of a study that have an outcome, in the order of the trials' numbers."""
-        query = sa.select(TrialRow.configuration).where(TrialRow.study == study).order_by(TrialRow.number)
-        with self.engine.connect() as connection:
-            return [Configuration.from_dict(axes) for axes in connection.execute(query).scalars()]
+        return [Configuration.from_dict(axes) for _, axes in self._trials(study, TrialRow.configuration)]
 
     def values(self) -> Iterator[tuple[Configuration, dict[str, Any]]]:
         """Yield configuration and values of every complete trial of all studies."""
-        query = sa.select(TrialRow.configuration, TrialRow.values).where(TrialRow.failure.is_(None))
-        with self.engine.connect() as connection:
-            for axes, values in connection.execute(query):
-                yield Configuration.from_dict(axes), values
+        for study in self.studies():
+            for _, configuration, record in self.complete(study):
+                yield configuration, dict(record.values)
 
     def count(self, study: str) -> Ended:
-        """Return how many trials of a study have ended in which way."""
-        kind = TrialRow.failure["kind"].as_string()
-        skipped = sa.func.count(sa.case((kind == DOMINATED, 1)))
-        query = sa.select(sa.func.count(), sa.func.count(TrialRow.failure), skipped).where(TrialRow.study == study)
-        with self.engine.connect() as connection:
-            total, without, left_out = connection.execute(query).one()
+        """Return how many trials of a study have ended in which way; those that cannot be read are not among them."""
+        if self.odd(study):
+            failures = [failure for _, failure in self._trials(study, TrialRow.failure)]
+            kinds = [failure["kind"] for failure in failures if failure is not None]
+            total, without, left_out = len(failures), len(kinds), kinds.count(DOMINATED)
+        else:
+            kind = TrialRow.failure["kind"].as_string()
+            skipped = sa.func.count(sa.case((kind == DOMINATED, 1)))
+            query = sa.select(sa.func.count(), sa.func.count(TrialRow.failure), skipped).where(TrialRow.study == study)
+            ((total, without, left_out),) = lasting.rows(self.engine, query)
         return Ended(total - without, without - left_out, left_out)
+
+    def odd(self, study: str) -> Mapping[object, str]:
+        """Return number → what is odd about each trial of a study that cannot be read, and so is left out everywhere.
+
+        The database is looked through once; this process itself puts nothing odd on record.
+        """
+        if study not in self._odd:
+            self._odd[study] = {}
+            table = TrialRow.__table__
+            for row in lasting.rows(self.engine, sa.select(table).where(table.c.study == study)):
+                if why := why_odd(dict(row._mapping), self._needed(study)):
+                    self._odd[study][row.number] = why
+        return self._odd[study]
+
+    def _needed(self, study: str) -> Sequence[str]:
+        """Return the objectives of a study, which every complete trial has values of."""
+        if study not in self._objectives:
+            try:
+                asked = self.study_attributes(study)["question"]["objectives"]
+                self._objectives[study] = [str(name) for name, _ in asked]
+            except (WorkspaceError, KeyError, TypeError, ValueError):  # whoever needs them says what is wrong
+                self._objectives[study] = []
+        return self._objectives[study]
+
+    def _trials(self, study: str, *columns: Any, numbers: Sequence[int] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield the number and these columns of the trials of a study that can be read, in the order of the numbers."""
+        query = sa.select(TrialRow.number, *columns).where(TrialRow.study == study).order_by(TrialRow.number)
+        if numbers is not None:
+            query = query.where(TrialRow.number.in_(numbers))
+        odd = self.odd(study)
+        return (tuple(row) for row in lasting.rows(self.engine, query) if row[0] not in odd)
+
+    def _execute(self, statement: sa.Executable) -> None:
+        """Execute a statement that changes nothing when it is executed a second time."""
+
+        def write(_again: bool) -> None:
+            with self.engine.begin() as connection:
+                connection.execute(statement)
+
+        lasting.done(write)
+
+    def _enter(self, table: type[MeasurementRow | ExecutionRow], write: Callable[[sa.Connection, str], int]) -> int:
+        """Return what `write` returns: the id of a row that it enters, once, under a key of its own."""
+        entry = uuid.uuid4().hex
+
+        def enter(again: bool) -> int:
+            if again and (known := lasting.rows(self.engine, sa.select(table.id).where(table.entry == entry))):
+                return int(known[0][0])
+            with self.engine.begin() as connection:
+                return write(connection, entry)
+
+        return lasting.done(enter)
 
     def studies(self) -> list[str]:
         """Return the names of all studies with a trial, the one that finished a trial last first."""
         query = sa.select(TrialRow.study).group_by(TrialRow.study).order_by(sa.func.max(TrialRow.finished).desc())
-        with self.engine.connect() as connection:
-            return list(connection.execute(query).scalars())
+        return [name for (name,) in lasting.rows(self.engine, query) if isinstance(name, str)]
 
     def study_attributes(self, study: str) -> dict[str, Any]:
         """Return what a run notes of its space in the Optuna study; see `explorer.search.study`.
@@ -154,13 +205,18 @@ class Records:
         query = sa.select(attributes.c.key, attributes.c.value_json).where(
             attributes.c.study_id == studies.c.study_id, studies.c.study_name == study
         )
-        with self.engine.connect() as connection:
-            return {key: json.loads(text) for key, text in connection.execute(query)}
+        found = {key: plain(text) for key, text in lasting.rows(self.engine, query)}
+        for key, value in found.items():
+            if isinstance(value, Unreadable):
+                where = f"study '{study}' in the database {self.engine.url.render_as_string(hide_password=True)}"
+                raise WorkspaceError(f"{where}: its note '{key}' cannot be read: {value.why}; put a copy in its place")
+        return found
 
     def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, object]) -> int:
         """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
-        with self.engine.begin() as connection:
-            return _measurement(connection, key, device, samples_ms, details)
+        return self._enter(
+            MeasurementRow, lambda connection, entry: _measurement(connection, entry, key, device, samples_ms, details)
+        )
 
     def add_session(
         self,
@@ -172,42 +228,54 @@ class Records:
         details: Mapping[str, object],
     ) -> None:
         """Append an observation likewise, which is one session of a network's measurement."""
-        with self.engine.begin() as connection:
-            measurement = _measurement(connection, key, device, samples_ms, details)
+
+        def enter(connection: sa.Connection, entry: str) -> int:
+            measurement = _measurement(connection, entry, key, device, samples_ms, details)
             self.sessions.add(connection, measurement, key, device, threads, session)
+            return measurement
+
+        self._enter(MeasurementRow, enter)
 
     def median(self, key: str, device: str) -> float | None:
         """Return the median in ms over all samples of `key` on `device`, if any."""
         query = sa.select(MeasurementRow.samples_ms).where(MeasurementRow.key == key, MeasurementRow.device == device)
-        with self.engine.connect() as connection:
-            samples = [sample for row in connection.execute(query).scalars() for sample in row]
+        lists = [own for (own,) in lasting.rows(self.engine, query) if isinstance(own, list)]
+        samples = [sample for own in lists for sample in own if is_finite(sample)]
         return statistics.median(samples) if samples else None
 
     def measurements(self, key: str, device: str) -> list[dict[str, Any]]:
         """Return every observation of `key` on `device` with its raw samples, oldest first."""
         table = MeasurementRow.__table__
-        query = sa.select(table).where(table.c.key == key, table.c.device == device).order_by(table.c.id)
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        columns = [column for column in table.c if column.name != "entry"]
+        query = sa.select(*columns).where(table.c.key == key, table.c.device == device).order_by(table.c.id)
+        return [dict(row._mapping) for row in lasting.rows(self.engine, query)]
 
     def add_execution(self, stage: str, key: str, seconds: float, failure: Failure | None = None) -> None:
         """Count one execution of a stage."""
-        row = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
-        with self.engine.begin() as connection:
-            connection.execute(sa.insert(ExecutionRow).values(**row, failure=vars(failure) if failure else None))
+        row: dict[str, Any] = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
+        row["failure"] = vars(failure) if failure else None
+
+        def enter(connection: sa.Connection, entry: str) -> int:
+            inserted = connection.execute(sa.insert(ExecutionRow).values(**row, entry=entry)).inserted_primary_key
+            assert inserted is not None
+            return int(inserted[0])
+
+        self._enter(ExecutionRow, enter)
 
     def succeeded(self) -> list[tuple[str, str, float]]:
         """Return stage, key and seconds of every execution that did not fail."""
         columns = ExecutionRow.stage, ExecutionRow.key, ExecutionRow.seconds
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(*columns).where(ExecutionRow.failure.is_(None))).all()
-        return [(stage, key, seconds) for stage, key, seconds in rows]
+        rows = lasting.rows(self.engine, sa.select(*columns).where(ExecutionRow.failure.is_(None)))
+        return [(stage, key, seconds) for stage, key, seconds in rows if isinstance(stage, str) and is_finite(seconds)]
 
     def executions(self) -> pd.DataFrame:
         """Return one row per execution: stage, key, seconds, failure, finished."""
         import pandas as pd
 
-        return pd.read_sql(sa.select(ExecutionRow.__table__), self.engine)
+        columns = [column for column in ExecutionRow.__table__.c if column.name != "entry"]
+        rows = [row._mapping for row in lasting.rows(self.engine, sa.select(*columns))]
+        sound = [dict(row) for row in rows if isinstance(row["stage"], str) and is_finite(row["seconds"])]
+        return pd.DataFrame(sound, columns=[column.name for column in columns])
 
     def frame(self, study: str) -> pd.DataFrame:
         """Return one row per finished trial, in the order of their numbers.
@@ -220,18 +288,34 @@ class Records:
 
         table = TrialRow.__table__
         query = sa.select(table).where(table.c.study == study).order_by(table.c.number)
-        with self.engine.connect() as connection:
-            rows = [_flat(row) for row in connection.execute(query).mappings()]
+        odd, found = self.odd(study), lasting.rows(self.engine, query)
+        rows = [_flat(row._mapping) for row in found if row.number not in odd]
         return pd.DataFrame(rows)
 
 
 def _measurement(
-    connection: sa.Connection, key: str, device: str, samples_ms: list[float], details: Mapping[str, object]
+    connection: sa.Connection,
+    entry: str,
+    key: str,
+    device: str,
+    samples_ms: list[float],
+    details: Mapping[str, object],
 ) -> int:
-    row = {"key": key, "device": device, "samples_ms": samples_ms, "details": dict(details), "taken": _now()}
+    row: dict[str, Any] = {
+        "entry": entry,
+        "key": key,
+        "device": device,
+        "samples_ms": samples_ms,
+        "details": dict(details),
+        "taken": _now(),
+    }
     inserted = connection.execute(sa.insert(MeasurementRow).values(**row)).inserted_primary_key
     assert inserted is not None
     return int(inserted[0])
+
+
+def _outcome(values: dict[str, Any], failure: dict[str, Any] | None) -> Record | Failure:
+    return Record(values) if failure is None else Failure(**failure)
 
 
 def _flat(row: sa.RowMapping) -> dict[str, Any]:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from explorer.workspace.unreadable import Unreadable
+
+
+class Time(sa.TypeDecorator[datetime.datetime]):
+    """A time, or `Unreadable` for what is none, which SQLite keeps in any column."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+        """Return what makes a time of a column's value."""
+        read = super().result_processor(dialect, coltype)
+
+        def process(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (ValueError, TypeError) as error:
+                return Unreadable(str(error))
+
+        return process
 
 
 class Schema(DeclarativeBase):
     """The explorer's own tables, which stand beside Optuna's."""
 
     # Without none_as_null an absent failure would be stored as the JSON text 'null', which SQL counts as a value.
-    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[float]: sa.JSON}
+    type_annotation_map = {dict[str, Any]: sa.JSON(none_as_null=True), list[float]: sa.JSON, datetime.datetime: Time}
 
 
 class TrialRow(Schema):
@@ -36,6 +58,7 @@ class MeasurementRow(Schema):
     """One observation of a library's latency on a device; never changed afterwards."""
 
     __tablename__ = "dlas_measurements"
+    __table_args__ = (sa.Index("dlas_measurements_of_entry", "entry", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(index=True)
@@ -43,6 +66,7 @@ class MeasurementRow(Schema):
     samples_ms: Mapped[list[float]]
     details: Mapped[dict[str, Any]]
     taken: Mapped[datetime.datetime]
+    entry: Mapped[str | None]  # of one call, so that what is repeated after a lost answer is on record once
 
 
 class SessionRow(Schema):
@@ -73,6 +97,7 @@ class ExecutionRow(Schema):
     """One execution of a stage; the stages of a trial that have none here were reused."""
 
     __tablename__ = "dlas_executions"
+    __table_args__ = (sa.Index("dlas_executions_of_entry", "entry", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     stage: Mapped[str]
@@ -80,3 +105,4 @@ class ExecutionRow(Schema):
     seconds: Mapped[float]
     failure: Mapped[dict[str, Any] | None]
     finished: Mapped[datetime.datetime]
+    entry: Mapped[str | None]

@@ -22,7 +22,9 @@ from explorer.core.sessions import (
     usual,
     values_of,
 )
+from explorer.workspace import lasting
 from explorer.workspace.schema import SessionRow
+from explorer.workspace.soundness import is_finite
 
 # The columns that a session is made of, in the order that `session_of` takes them in.
 COLUMNS = (
@@ -81,8 +83,7 @@ class Sessions:
         """Return the latency of every key and device that has sessions."""
         columns = SessionRow.key, SessionRow.device, SessionRow.threads, *COLUMNS
         query = sa.select(*columns).order_by(SessionRow.key, SessionRow.device, SessionRow.measurement)
-        with self._engine.connect() as connection:
-            rows = [(*row[:3], session_of(row[3:])) for row in connection.execute(query)]
+        rows = [(*row[:3], session_of(row[3:])) for row in lasting.rows(self._engine, query) if is_sound(row[3:])]
         places: dict[tuple[str, int], list[tuple[str, Session]]] = defaultdict(list)
         for key, device, threads, session in rows:
             places[device, threads].append((key, session))
@@ -110,14 +111,22 @@ class Sessions:
     def _read(self, device: str, threads: int) -> _Known:
         here = SessionRow.device == device, SessionRow.threads == threads
         query = sa.select(SessionRow.key, *COLUMNS).where(*here).order_by(SessionRow.key, SessionRow.measurement)
-        with self._engine.connect() as connection:
-            return _told([(row[0], session_of(row[1:])) for row in connection.execute(query)])
+        rows = [row for row in lasting.rows(self._engine, query) if is_sound(row[1:])]
+        return _told([(row[0], session_of(row[1:])) for row in rows])
 
     def _rows(self, key: str, device: str) -> Sequence[tuple[int, Session]]:
         here = SessionRow.key == key, SessionRow.device == device
         query = sa.select(SessionRow.threads, *COLUMNS).where(*here).order_by(SessionRow.measurement)
-        with self._engine.connect() as connection:
-            return [(row[0], session_of(row[1:])) for row in connection.execute(query)]
+        rows = [row for row in lasting.rows(self._engine, query) if is_sound(row[1:])]
+        return [(row[0], session_of(row[1:])) for row in rows]
+
+
+def is_sound(row: Sequence[Any]) -> bool:
+    """Tell whether a row of `COLUMNS` has numbers alone, as the explorer writes them."""
+    median_ms, *others = row
+    return is_finite(median_ms) and all(
+        value is None or isinstance(value, bool) or is_finite(value) for value in others
+    )
 
 
 def session_of(row: Sequence[Any]) -> Session:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import platform
 import shutil
@@ -14,16 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from explorer.core import locks
+from explorer.core import locks, regular
 from explorer.core.artifact import Artifact
+from explorer.core.errors import WorkspaceError
+from explorer.workspace import published
+from explorer.workspace.published import META, DamagedError, Stamp, sync
 
 HOST = platform.node()  # this machine, on a filesystem that several share
-META = "meta.json"
-CHUNK = 1 << 20
 
-
-class _DamagedError(Exception):
-    """A published artifact is not what was published; the message says in what."""
+__all__ = ["HOST", "META", "Store"]
 
 
 class Store:
@@ -35,10 +32,12 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._verified: dict[Path, tuple[tuple[int, int, int], ...]] = {}
+        self._verified: dict[Path, Stamp] = {}
         self._guard = threading.Lock()
+        if os.path.lexists(root) and not root.is_dir():
+            raise WorkspaceError(f"'{root}' is no folder of artifacts, or a link to none; move it away")
         for folder in ("tmp", "locks"):
-            (root / folder).mkdir(parents=True, exist_ok=True)
+            regular.make_folder(root / folder)
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artifact of `stage` with `key` lies or would lie."""
@@ -51,8 +50,8 @@ class Store:
         artifact counts as absent; `damage` says what is wrong with it.
         """
         try:
-            meta = self._intact(self.folder(stage, key))
-        except _DamagedError:
+            meta = self._intact(stage, key)
+        except DamagedError:
             return None
         if meta is None:
             return None
@@ -61,29 +60,23 @@ class Store:
     def damage(self, stage: str, key: str) -> str | None:
         """Return what is wrong with a published artifact in one sentence, or None if it is intact or absent."""
         try:
-            self._intact(self.folder(stage, key))
-        except _DamagedError as damage:
+            self._intact(stage, key)
+        except DamagedError as damage:
             return str(damage)
         return None
 
-    def _intact(self, path: Path) -> dict[str, Any] | None:
-        """Return the metadata of the artifact at `path`, every digest checked, or None if there is none."""
-        try:
-            meta: dict[str, Any] = json.loads((path / META).read_bytes())
-            files: dict[str, str] = meta["files"]
-            stamp = tuple(_stamp(path / name) for name in (META, *sorted(files)))
-            with self._guard:
-                if self._verified.get(path) == stamp:
-                    return meta
-            if _digest_of_values(meta["values"]) != meta["values_digest"]:
-                raise _DamagedError(f"the values of {path} do not match their digest")
-            for name, digest in files.items():
-                if _digest_of_file(path / name) != digest:
-                    raise _DamagedError(f"{path / name} does not match its digest")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if not path.exists():
-                return None
-            raise _DamagedError(f"{path} cannot be read: {error}") from error
+    def clear(self, stage: str, key: str) -> None:
+        """Remove what lies in the place of an artifact; the caller holds ``locked(key)``."""
+        regular.clear(self.folder(stage, key))
+
+    def _intact(self, stage: str, key: str) -> dict[str, Any] | None:
+        """Return the metadata of an artifact, every digest checked, or None if there is none."""
+        path = self.folder(stage, key)
+        if Path(key).name != key or not os.path.lexists(path):  # a key on record that was damaged may be any text
+            return None
+        with self._guard:
+            known = self._verified.get(path)
+        meta, stamp = published.verified(path, stage, key, known)
         with self._guard:
             self._verified[path] = stamp
         return meta
@@ -112,39 +105,36 @@ class Store:
 
         The caller holds ``locked(key)``. It outlives a killed process; to remove it costs time and nothing else.
         """
-        return self.root / "scratch" / key
+        return self._kept("scratch", key)
 
     def shared(self, name: str, key: str) -> Path:
         """Return a folder, which need not exist, that executions of many keys add to; it is never removed."""
-        return self.root / name / key[:2] / key
+        return self._kept(name, key[:2], key)
+
+    def _kept(self, *names: str) -> Path:
+        """Return the folder of these names, each in the one before; what is no folder among them is removed."""
+        path = self.root
+        for name in names:
+            path = regular.keep_folder(path / name)
+        return path
 
     def forget(self, key: str) -> None:
         """Remove the scratch folder of `key`."""
-        shutil.rmtree(self.scratch(key), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            regular.clear(self.scratch(key))
 
     def publish(self, stage: str, key: str, draft: Path, values: Mapping[str, Any], seconds: float) -> Artifact:
         """Make the files in `draft` the artifact of `key`, in one rename, replacing a damaged predecessor.
 
         The caller holds ``locked(key)``.
         """
-        files = {str(file.relative_to(draft)): file for file in sorted(draft.rglob("*")) if file.is_file()}
-        for file in files.values():
-            _sync(file)
-        meta = {
-            "stage": stage,
-            "values": dict(values),
-            "values_digest": _digest_of_values(values),
-            "seconds": seconds,
-            "files": {name: _digest_of_file(file) for name, file in files.items()},
-        }
-        (draft / META).write_text(json.dumps(meta, indent=1))
-        _sync(draft / META)
+        published.describe(draft, stage, key, values, seconds)
         path = self.folder(stage, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            shutil.rmtree(path)
+        for folder in (path.parent.parent, path.parent):
+            regular.make_folder(folder)
+        regular.clear(path)
         draft.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
         self.forget(key)
         return Artifact(stage, key, path, dict(values), seconds)
 
@@ -153,34 +143,10 @@ class Store:
         for path in (self.root / "tmp").iterdir():
             process, _, rest = path.name.partition("@")
             if rest.rpartition(".")[0] in ("", HOST) and not _runs(process):
-                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    regular.clear(path)
 
 
 def _runs(process: str) -> bool:
     """Tell whether there is a process of this number."""
     return process.isdecimal() and Path("/proc", process).exists()
-
-
-def _digest_of_values(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
-
-
-def _digest_of_file(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

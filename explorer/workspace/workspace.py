@@ -8,9 +8,11 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from explorer.core import names
+from explorer.core import names, regular
 from explorer.core.errors import WorkspaceError
 from explorer.workspace.urls import sqlite_url, without_passwords
+
+MOST_OF_URL = 1 << 16  # bytes
 
 
 class Workspace:
@@ -28,7 +30,20 @@ class Workspace:
     @property
     def url(self) -> str:
         """The SQLAlchemy URL of the database, for Optuna and ``optuna-dashboard`` too."""
-        return self.server.read_text(encoding="utf-8") if self.server.exists() else sqlite_url(self.database)
+        if not os.path.lexists(self.server):
+            return sqlite_url(self.database)
+        try:
+            url = regular.read(self.server, MOST_OF_URL).decode().strip()
+        except (OSError, ValueError) as error:
+            why = str(error)
+        else:
+            if url:
+                return url
+            why = "it is empty"
+        raise WorkspaceError(
+            f"'{self.server}' does not say in which database the studies are: {why}; write the URL of the database "
+            f"into it, or remove it if they are in '{self.database}'"
+        )
 
     def on(self, url: str | None) -> Workspace:
         """Return itself, with its studies in the database at `url` from now on; None leaves them where they are.

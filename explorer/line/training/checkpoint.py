@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
+from explorer.core import regular
+
 DIGEST = hashlib.sha256().digest_size
+MOST = 1 << 36  # bytes of a state: weights, and as many numbers again as the optimizer keeps of them
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -19,6 +22,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
     torch.save(state, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
+    regular.make_way(draft)
+    regular.make_way(path)
     with draft.open("wb") as file:
         file.write(hashlib.sha256(content.getbuffer()).digest())
         file.write(content.getbuffer())
@@ -37,7 +42,10 @@ def load(path: Path) -> dict[str, Any]:
     OSError
         If it cannot be read, ``FileNotFoundError`` if there is none.
     """
-    content = path.read_bytes()
+    try:
+        content = regular.read(path, MOST)
+    except MemoryError:
+        raise ValueError(f"{path} does not fit into memory") from None
     if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
         raise ValueError(f"{path} does not match its digest")
     state: dict[str, Any] = torch.load(io.BytesIO(content[DIGEST:]), weights_only=True)

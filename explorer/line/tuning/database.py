@@ -1,14 +1,16 @@
 """Tensor program → the measurements of its candidates: one file of JSON lines, to which lines are only added.
 
 A line says one of four things; every one is written at once, so that a process that is killed loses at most the line
-that it was writing, which is dropped when the file is read::
+that it was writing, which is dropped when the file is read. A line that was damaged otherwise moves to a file beside
+this one, ``.damaged`` in place of its ending, and the tuning goes on without it::
 
     {"decision": D, "samples_ms": [...], "seconds": s}            a candidate, None as decision being the rule-based one
     {"decision": D, "failure": {"kind": ..., "message": ...}, "seconds": s}
     {"lost": [D, ...]}                                            the device went away while these were measured
     {"final": [[D, samples_ms, ...], ...], "seconds": s}          the best ones, measured in turns, session by session
 
-``seconds`` is the wall-clock time that the line cost, its share of the batch's building included.
+``seconds`` is the wall-clock time that the line cost, its share of the batch's building included. Every line ends with
+``"crc"``, the CRC-32 of all else in it; lines of before have none.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from explorer.core import regular
+from explorer.line import execution
+from explorer.line.tuning import lines_of_logs
 
 Decision = Any
 Samples = list[list[float]]  # of a decision: for each session the milliseconds of each run
@@ -67,14 +73,31 @@ class Log:
             self._take(line)
 
     def _lines(self) -> list[dict[str, Any]]:
-        """Return the lines, a last one without an end cut off from the file."""
-        if not self._path.exists():
+        """Return the lines, a last one without an end cut off from the file, and damaged ones moved out of it."""
+        try:
+            content = regular.read(self._path)
+        except FileNotFoundError:
             return []
-        content = self._path.read_bytes()
+        except (OSError, ValueError) as error:
+            execution.current().note(f"{self._path} is left out of the tuning: {error}")
+            regular.clear(self._path)
+            return []
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content:
             os.truncate(self._path, len(whole))
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = [(text, lines_of_logs.parsed(text)) for text in whole.split(b"\n")[:-1]]
+        if damaged := [text for text, line in lines if line is None]:
+            self._move_out(damaged, [text for text, line in lines if line is not None])
+        return [line for _, line in lines if line is not None]
+
+    def _move_out(self, damaged: Sequence[bytes], sound: Sequence[bytes]) -> None:
+        """Leave only `sound` lines in the file, and keep the damaged ones beside it."""
+        aside = self._path.with_suffix(".damaged")
+        count = "a damaged line" if len(damaged) == 1 else f"{len(damaged)} damaged lines"
+        execution.current().note(f"{count} of {self._path} left out of the tuning, kept in {aside.name}")
+        with regular.appended(aside) as file:
+            file.writelines(line + b"\n" for line in damaged)
+        _write(self._path, b"".join(line + b"\n" for line in sound))
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if "final" in line:
@@ -93,9 +116,8 @@ class Log:
 
     def _add(self, *lines: Mapping[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        with self._path.open("ab", buffering=0) as file:
-            file.write(text.encode())
+        with regular.appended(self._path) as file:
+            file.write(b"".join(map(lines_of_logs.written, lines)))
         for line in lines:
             self._take(line)
 
@@ -150,19 +172,37 @@ class Database:
     def log(self, tuner: str, program: str, description: Mapping[str, Any]) -> Log:
         """Return the log of `program`, the name of its file, and remember what it is."""
         folder = self._root / tuner
-        folder.mkdir(parents=True, exist_ok=True)
+        regular.make_folder(folder)
         described = folder / f"{program}.json"
-        if not described.exists():
-            draft = folder / f"{program}.json.{os.getpid()}"
-            draft.write_text(json.dumps(dict(description)))
-            draft.rename(described)
+        text = json.dumps(dict(description))
+        if _description(described) != json.loads(text):
+            _write(described, text.encode())
         return Log(folder / f"{program}.jsonl")
 
     def others(self, tuner: str, program: str) -> list[tuple[dict[str, Any], Path]]:
         """Return description and log of every other program that candidates were measured of, by name."""
         folder = self._root / tuner
         logs = sorted(path for path in folder.glob("*.jsonl") if path.stem != program)
-        return [(json.loads(path.with_suffix(".json").read_text()), path) for path in logs]
+        described = ((_description(path.with_suffix(".json")), path) for path in logs)
+        return [(own, path) for own, path in described if own is not None]
+
+
+def _description(path: Path) -> dict[str, Any] | None:
+    """Return the description of a program that the file at `path` has; None if it is damaged, or not there."""
+    try:
+        found = json.loads(regular.read(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a file of this content in place of what is at `path`; at any time one of the two is there."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    regular.make_way(draft)
+    draft.write_bytes(content)
+    regular.make_way(path)
+    draft.rename(path)
 
 
 def _key(decision: Decision) -> str:

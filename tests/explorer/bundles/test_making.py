@@ -104,6 +104,8 @@ def test_object_files_come_with_the_command_that_links_them(striped: Path, tmp_p
     (lower.path / "placement.json").write_text(json.dumps(placement))
     meta = json.loads((lower.path / "meta.json").read_text())
     meta["files"]["placement.json"] = files.digest_of(lower.path / "placement.json")
+    for name in ("sizes", "digest"):  # as artifacts of an earlier explorer lack them
+        del meta[name]
     (lower.path / "meta.json").write_text(json.dumps(meta))
     made = explorer.bundle(0, tmp_path / "bundle", workspace)
     assert made.library.file == files.OBJECTS

@@ -252,7 +252,7 @@ def test_names_in_a_workspace_are_suggested(workspace: Path, capsys: pytest.Capt
 def test_a_file_that_is_no_database_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "study.db").write_text("no database" * 100)
     assert dlas("status", "-w", tmp_path) == 2
-    assert "is no study's database" in capsys.readouterr().err
+    assert "is no SQLite database" in capsys.readouterr().err
 
 
 def test_a_workspace_without_a_finished_trial_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

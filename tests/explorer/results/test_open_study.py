@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +55,17 @@ def test_it_says_what_the_functions_say(root: Path, tmp_path: Path) -> None:
     records, name = explorer.study_records(root)
     assert (name, records.count(name).complete) == ("drawn", 10)
     records.close()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nothing")])
+def test_the_page_of_a_workspace_takes_the_place_of_what_is_none(
+    make: Callable[[Path], None], root: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "workspace"
+    shutil.copytree(root, place, ignore=shutil.ignore_patterns("*.html"))
+    make(place / "drawn.html")
+    with explorer.open(place) as study:
+        assert "<html>" in study.figure().read_text()
 
 
 def test_all_answers_are_about_the_trials_of_its_first_reading(tmp_path: Path) -> None:

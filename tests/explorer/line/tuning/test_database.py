@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from explorer.core import regular
+from explorer.line.execution import Execution, executing
 from explorer.line.tuning.database import Database, Log, Trial
+from tests.damage import damages
 
 DECISIONS = st.dictionaries(st.sampled_from("ab"), st.integers(0, 3), min_size=1) | st.lists(st.integers(), max_size=3)
 TRIALS = st.builds(
@@ -83,3 +89,41 @@ def test_a_database_names_the_others_that_were_measured(tmp_path: Path) -> None:
     database.log("generated", "three", {}).add([Trial([], (1.0,))])
     assert [found for found, _ in database.others("template", "two")] == [{"schedule": "direct/dense"}]
     assert database.others("template", "one") == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_lines_are_left_out_and_the_others_stay(seed: int, tmp_path: Path) -> None:
+    path, words = tmp_path / "place" / "tuning" / "layer.jsonl", list[Any]()
+    trials = [Trial({"tile": [index, 2]}, (1.5 + index, 2.5), seconds=0.5) for index in range(8)]
+    Log(path).add(trials)
+    whole = path.read_bytes()
+    for index in range(len(list(damages(path, random.Random(seed))))):
+        name, apply = list(damages(path, random.Random(seed)))[index]
+        apply()
+        with executing(Execution(None, words.append)):
+            left = Log(path).trials
+        assert [trial for trial in left if trial not in trials] == [], name
+        Log(path).add([trials[0]])
+        said = len(words)
+        with executing(Execution(None, words.append)):
+            assert Log(path).trials[-1] == trials[0], name
+        assert len(words) == said, "it is said once"
+        for file in path.parent.iterdir():
+            regular.clear(file)
+        path.write_bytes(whole)
+    assert any("left out of the tuning" in word["note"] for word in words)
+
+
+def test_lines_of_before_have_no_checksum(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"decision":[1],"samples_ms":[1.5],"seconds":0.5}\n')
+    assert Log(tmp_path / "log.jsonl").trials == [Trial([1], (1.5,), seconds=0.5)]
+
+
+def test_a_damaged_description_is_written_again_and_that_of_another_program_left_out(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    for name in ("own", "other"):
+        database.log("template", name, {"name": name}).lose([None])
+        (tmp_path / "template" / f"{name}.json").write_text("[" * 5000)
+    database.log("template", "own", {"name": "own"})
+    assert database.others("template", "own") == []
+    assert [own["name"] for own, _ in database.others("template", "other")] == ["own"]
