@@ -18,7 +18,7 @@ from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial
-from explorer.search import refinement, search
+from explorer.search import refinement, renewal, search
 from explorer.search.jobs import Job, JobQueue, Key, Known, Lacking
 from explorer.search.search import HERE, Observer, Summary, Where
 from explorer.search.study import Study
@@ -86,9 +86,10 @@ def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = A
         left = [_Pending(*each) for each in study.missing(shard.configurations(space))]
         before = sum(records.count(space.name))
         observer.begin(shard.size(space) - len(left), shard.size(space))
-        if left or refinement.lacks_sessions(space, records):
-            start = time.monotonic()
+        if left or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
             with search.engine_of(space, workspace, records, found, observer, where) as engine:
+                renewal.renew(space, records, engine, observer)
+                start = time.monotonic()
                 _Grid(study, engine, observer).run(left)
                 refinement.refine(space, records, engine, observer, time.monotonic() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it

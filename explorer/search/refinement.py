@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
@@ -22,6 +21,7 @@ from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
 from explorer.line import contracts, several_devices, trial
 from explorer.search.jobs import Known, Lacking
+from explorer.search.latency_first import Everything
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
 
@@ -109,20 +109,13 @@ class Again(Known):
         return known
 
 
-class _Everything:
-    """A screen that leaves nothing out: with latency first, a latency is that of a network before its fine-tuning."""
-
-    def why_not(self, configuration: Configuration, known: Mapping[str, Any]) -> str | None:
-        return None
-
-
 class Refinement:
     """Adds sessions to the complete trials of a study."""
 
     def __init__(self, space: Space, records: Records, engine: Engine, observer: Observer) -> None:
         self._space, self._records, self._observer = space, records, observer
         self._again = Again(engine)
-        self._screen = _Everything() if space.search.latency_first else None
+        self._screen = Everything() if space.search.latency_first else None
         self._stacks = [_Stack(*each) for each in records.complete(space.name)]
 
     def run(self, seconds: float) -> None:
@@ -170,7 +163,7 @@ class Refinement:
             if isinstance(outcome, Failure):
                 each.failure = outcome.message
             elif several_devices.measure_keys(each.configuration, outcome) != self._keys(each):
-                each.failure = "its library or protocol is another one today"
+                each.failure = "its library, protocol or device is another one today"
         self._observer.finished(ROUND)
 
     @staticmethod

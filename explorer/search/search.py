@@ -16,7 +16,7 @@ from explorer.engines.engine import Engine
 from explorer.engines.workers import WorkersModule
 from explorer.inputs import external
 from explorer.line import trial
-from explorer.search import refinement
+from explorer.search import refinement, renewal
 from explorer.search.study import Study
 from explorer.search.trial_queue import TrialObserver, TrialQueue
 from explorer.space.space import Space
@@ -108,9 +108,11 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
             trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
             observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
         wanted = max(0, space.trials - before) + study.untold
-        if wanted or refinement.lacks_sessions(space, records):
-            start = time.monotonic()
+        if wanted or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
             with engine_of(space, workspace, records, found, observer, where) as engine:
+                if renewal.renew(space, records, engine, observer):
+                    study = Study(space, workspace, records, found.digests())  # that goes on by today's latencies
+                start = time.monotonic()
                 _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
                 refinement.refine(space, records, engine, observer, time.monotonic() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it

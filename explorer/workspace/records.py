@@ -16,6 +16,7 @@ from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.sessions import Session
 from explorer.workspace.database import connect, create_tables
+from explorer.workspace.known_devices import KnownDevices
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
 from explorer.workspace.sessions import Sessions
 
@@ -56,12 +57,14 @@ class Records:
     Attributes
     ----------
     sessions : of the measurements of networks, and the latencies that they tell
+    devices : that have answered, by what they said that they were
     """
 
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
         create_tables(self.engine)
         self.sessions = Sessions(self.engine)
+        self.devices = KnownDevices(self.engine)
 
     def close(self) -> None:
         """Close every connection to the database; a later question opens one again."""
@@ -170,11 +173,12 @@ class Records:
         session: Session,
         samples_ms: list[float],
         details: Mapping[str, object],
+        identity: str = "",
     ) -> None:
-        """Append an observation likewise, which is one session of a network's measurement."""
+        """Append an observation likewise, which is one session of a network's measurement on a device of `identity`."""
         with self.engine.begin() as connection:
             measurement = _measurement(connection, key, device, samples_ms, details)
-            self.sessions.add(connection, measurement, key, device, threads, session)
+            self.sessions.add(connection, measurement, key, device, threads, session, identity)
 
     def median(self, key: str, device: str) -> float | None:
         """Return the median in ms over all samples of `key` on `device`, if any."""

@@ -58,7 +58,7 @@ def check(tracker: str, key: str, target: Mapping[str, Any] | str, device: str, 
 def _asked(answers: Answers, session: Any, claimed: Mapping[str, Any] | str, cores: Sequence[int]) -> Answers:
     """Ask a server that answers, until something speaks against measuring there."""
     compiled_for, threads = own_target(claimed), offered_threads(session)
-    says, failure = self_description.described(session, likely(compiled_for))
+    says, failure, _ = self_description.described(session, likely(compiled_for))
     answers = replace(
         answers,
         target=compiled_for,
