@@ -92,9 +92,10 @@ class Devices:
         log = self._context.logs / f"device-{name}.log"
         served = server.enter_context(self._workers.serve(device, log))
         if self._threads(device) > len(served.cores):
+            has = "one core" if len(served.cores) == 1 else f"{len(served.cores)} cores"
             raise DeviceError(
-                f"the search space asks for {self._threads(device)} threads and device '{name}' has "
-                f"{len(served.cores)} cores; allowed: at most {len(served.cores)}"
+                f"the search space asks for {self._threads(device)} threads and device '{name}' has {has}; allowed: at "
+                f"most {len(served.cores)}"
             )
         self._devices[name] = device.model_copy(update={"tracker": served.tracker, "cores": served.cores})
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dlas_ops.processor.usable_cores import core_count, wanted_threads
 from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFailed
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
@@ -71,6 +72,7 @@ class RayWorkers:
         self.ray, self._address = ray, address
         self._devices, self._logs = context.devices, context.logs.absolute()
         self._numbers = itertools.count(1)
+        self._most_threads = wanted_threads() or sys.maxsize  # this machine's cores say nothing of a cluster's
         self._tasks: set[Any] = set()
         self._stopped = False
 
@@ -102,7 +104,7 @@ class RayWorkers:
         options: dict[str, object] = {"address": self._address or "local"}
         if self._address is None:
             devices = {f"{RESOURCE}{name}": 1 for name in self._devices}
-            options |= {"num_cpus": os.cpu_count() or 1, "resources": devices, "include_dashboard": False}
+            options |= {"num_cpus": core_count(), "resources": devices, "include_dashboard": False}
         try:
             if self._address not in (None, AUTO):
                 reach(str(self._address))
@@ -197,7 +199,7 @@ class RayWorkers:
     def _threads_of(self, kind: str) -> int:
         """Return the compute threads of a kind of worker: as locally, on the node that has most cores."""
         cores = max(1, *map(_cores, self._nodes))
-        return {TORCH: max(1, cores // 2), ALONE: cores}.get(kind, 1)
+        return min({TORCH: max(1, cores // 2), ALONE: cores}.get(kind, 1), self._most_threads)
 
     def _resources(self, kind: str, device: Device | None) -> dict[str, object]:
         """Return the resources that a task occupies; one on a loopback device has its node to itself."""
