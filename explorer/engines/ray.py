@@ -12,12 +12,12 @@ import json
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dlas_ops.processor.usable_cores import core_count, wanted_threads
+from explorer.core import clocks
 from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFailed
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
@@ -279,12 +279,12 @@ class RayWorker:
         StageFailed
             If the last node that had the device is gone, and does not come back.
         """
-        seen = time.monotonic()
+        seen = clocks.running()
         while not self._workers.ray.wait([task], timeout=POLL_SECONDS)[0]:
             words.tell()
             if not self._device or self._workers.has(self._device.name):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > GONE_SECONDS:
+                seen = clocks.running()
+            elif clocks.running() - seen > GONE_SECONDS:
                 self._workers.ray.cancel(task, force=True)
                 lost = f"no node of the Ray cluster has the resource '{RESOURCE}{self._device.name}' any more"
                 raise StageFailed(Failure(subject, "device", f"{lost} (waited for {GONE_SECONDS} s)"))

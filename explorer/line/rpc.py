@@ -16,6 +16,7 @@ from typing import Any
 from tvm import relax, rpc
 from tvm.support import cc, tar
 
+from explorer.core import clocks
 from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.line.tracker import Server, Tracker
 from explorer.space.gpu_targets import is_gpu
@@ -63,10 +64,11 @@ def _session(server: Server, tracker: str, key: str, seconds: int) -> Any:
 
     # TVM waits without end for a server that hangs; a thread that does so too must not keep the process.
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=SERVER_SECONDS)
-    except queue.Empty:
-        answer = TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
+    answer: Any = TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
+    for wait in clocks.waits(SERVER_SECONDS):
+        with contextlib.suppress(queue.Empty):
+            answer = answers.get(timeout=wait)
+            break
     if not isinstance(answer, Exception):
         return answer
     cause = (str(answer).strip() or type(answer).__name__).splitlines()[-1].strip()[:200]

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
+from explorer.core import clocks
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.engines.engine import Engine
@@ -89,9 +90,9 @@ def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = A
         if left or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
             with search.engine_of(space, workspace, records, found, observer, where) as engine:
                 renewal.renew(space, records, engine, observer)
-                start = time.monotonic()
+                start = clocks.running()
                 _Grid(study, engine, observer).run(left)
-                refinement.refine(space, records, engine, observer, time.monotonic() - start)
+                refinement.refine(space, records, engine, observer, clocks.running() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
         return Summary(space.name, *ended, added=sum(ended) - before, exhausted=False)

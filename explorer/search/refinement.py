@@ -7,10 +7,10 @@ front of their device, and then to those whose interval is wide, a session each 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from explorer.core import clocks
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
 from explorer.core.quantities import LATENCY
@@ -101,10 +101,10 @@ class Again(Known):
 
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Add a session; return the latency that all sessions tell."""
-        start = time.monotonic()
+        start = clocks.running()
         known = self._engine.measure_again(stage, device, self.patience)
         # A session itself takes little beside the time for which a device is disturbed.
-        waited = min(self.patience, max(0.0, time.monotonic() - start - SESSION_SECONDS))
+        waited = min(self.patience, max(0.0, clocks.running() - start - SESSION_SECONDS))
         self.patience, self.waited = self.patience - waited, self.waited + waited
         return known
 
@@ -123,9 +123,9 @@ class Refinement:
         self._again.patience = max(seconds, LEAST_PATIENCE) if seconds else 0.0
         while due := self._due():
             self._measure(due)
-        end = time.monotonic() + seconds - self._again.waited
+        end = clocks.running() + seconds - self._again.waited
         self.revise()
-        while time.monotonic() < end and (chosen := self._open() or self._wide()):
+        while clocks.running() < end and (chosen := self._open() or self._wide()):
             self._measure(chosen, end)
             self.revise()
 
@@ -152,7 +152,7 @@ class Refinement:
         stacks = list({frozenset(self._keys(each).items()): each for each in stacks}.values())
         self._observer.started(ROUND, ROUND)
         for done, each in enumerate(stacks):
-            if end is not None and time.monotonic() >= end:
+            if end is not None and clocks.running() >= end:
                 break
             self._observer.advanced(ROUND, done, len(stacks), f"{done} of {len(stacks)} stacks measured again")
             try:

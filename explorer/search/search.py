@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
 
-from explorer.core import plugins
+from explorer.core import clocks, plugins
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.engines import context
 from explorer.engines.context import EngineContext
@@ -112,9 +112,9 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 if renewal.renew(space, records, engine, observer):
                     study = Study(space, workspace, records, found.digests())  # that goes on by today's latencies
-                start = time.monotonic()
+                start = clocks.running()
                 _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
-                refinement.refine(space, records, engine, observer, time.monotonic() - start)
+                refinement.refine(space, records, engine, observer, clocks.running() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
         return Summary(space.name, *ended, added=sum(ended) - before, exhausted=sum(ended) < space.trials)

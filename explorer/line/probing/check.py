@@ -110,7 +110,7 @@ def _controlled(answers: Answers, probe: Probe, cores: Sequence[int]) -> Answers
         state: dict[str, object] = {**read, **control.state(), "peak memory": control.peak_bytes()}
     except Exception as error:  # a device raises what it likes
         return replace(answers, control=self_description.last_line(error))
-    del state["time"]  # is this machine's
+    del state["time"], state["running_s"]  # are this machine's
     return replace(answers, control="", readings=tuple(name for name, value in state.items() if value is not None))
 
 
