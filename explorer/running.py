@@ -185,7 +185,7 @@ def measure(
     from explorer.inputs import external
     from explorer.reading import open as opened
     from explorer.results.progress.live import observed
-    from explorer.search import refinement, search
+    from explorer.search import refinement, renewal, search
     from explorer.space.space import load
     from explorer.workspace import holding
     from explorer.workspace.workspace import Workspace
@@ -205,6 +205,7 @@ def measure(
         holding.opened(place, told.note) as records,
         search.engine_of(searched, place, records, external.find(searched, place), told, where) as running,
     ):
+        renewal.renew(searched, records, running, told, trials)
         refinement.add_sessions(searched, records, running, told, trials, sessions)
         rows = records.frame(name)
     return rows[rows["number"].isin(list(trials))]

@@ -89,7 +89,7 @@ class ScriptedWorkers:
         self.trains_alone = trains_alone
         self.cores = WatchedCores()
         self.answers: dict[str, Any] = {
-            "explorer.line.probing.describe:describe": {"target": NATIVE, "lanes": 8, "threads": 2},
+            "explorer.line.probing.describe:describe": {"target": NATIVE, "lanes": 8, "threads": 2, "facts": {}},
             "dlas_ops.processor.targets:native_target": NATIVE,
             "control": {},
         }

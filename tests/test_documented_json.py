@@ -22,6 +22,7 @@ from explorer.core.statistics import Interval
 from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.profiles.explanation import Advice, explanation
 from explorer.results.account import Coverage, Share
+from explorer.results.measured_on import MeasuredOn
 from explorer.results.progress.status import Ranks
 from explorer.results.ranking import RankedLayer
 from explorer.search.search import Summary
@@ -221,12 +222,15 @@ def test_export(on_two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_status_and_show(on_two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = Fields(table("## Other commands", "status: "))
     status.check(answer(capsys, "status", "-w", on_two))
+    measured = MeasuredOn("board", "AMD EPYC", [3], latest=False, differences="cores is 1, not 0").as_dict()
+    status.check({"devices": [measured]})  # no session tells here what a device was
     assert status.unseen() == set()
     assert {f"tuning.{each.name}" for each in fields(Ranks)} <= set(status.documented)
     show = Fields(table("## Other commands", "show: "))
     failed = answer(capsys, "show", 4, "-w", on_two)
-    assert failed.keys() - COLUMN_NAMES == {"coverage", "layers", "log", "ranking", "why"}
-    show.check({key: failed[key] for key in ("coverage", "layers", "log", "ranking", "why")})
+    beside = {"coverage", "devices", "layers", "log", "ranking", "why"}
+    assert failed.keys() - COLUMN_NAMES == beside
+    show.check({key: failed[key] for key in sorted(beside)} | {"devices": [measured]})
     ranked = RankedLayer(layer="a", harm=0.1, float32_us=2.0, int8_us=1.0, place=0, dtype="int8")
     show.check({"ranking": [ranked]})
     show.check({"coverage": Coverage(9, 3, *[Share(0.5, 0.5)] * 5).as_dict()})  # no library lies there to be told of

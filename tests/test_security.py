@@ -26,7 +26,8 @@ CALLS = {
     "eval": "eval", "exec": "eval", "__import__": "import_module",
     "importlib.import_module": "import_module", "import_module": "import_module", "torch.load": "torch.load",
     "np.load": "np.load", "numpy.load": "np.load", "load_module": "load_module", "os.system": "os.system",
-    "os.popen": "os.system", "os.execve": "os.execve", "os.fork": "os.fork", "torchvision.datasets": "torchvision.datasets",
+    "os.popen": "os.system", "os.execve": "os.execve",
+    "os.fork": "os.fork", "torchvision.datasets": "torchvision.datasets",
 }  # fmt: skip
 FORBIDDEN = (r"allow_pickle\s*=\s*True", r"weights_only\s*=\s*False", r"shell\s*=\s*True", r"#\s*noqa:.*\bS\d{3}")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, TypeAlias
 
 from dlas_ops._types import Device, Target
 from dlas_ops.processor.cpus import Cpu, describe_cpu
 from dlas_ops.processor.gpus import Gpu, describe_gpu
+from dlas_ops.processor.usable_cores import core_count
 
 # What a definition is laid out for, and a schedule made for.
 Processor: TypeAlias = Cpu | Gpu
@@ -22,8 +22,7 @@ def native_target() -> dict[str, Any]:
     """Return the TVM target of this machine: its LLVM processor name and the cores this process may use."""
     from dlas_ops._tvm import tvm
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu(), "num-cores": cores}
+    return {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu(), "num-cores": core_count()}
 
 
 def device_here(target: Target) -> Device:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from dlas_ops.passes.pipeline import PIPELINE
 from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.dot import stored
 from dlas_ops.processor.targets import Processor, describe
+from dlas_ops.processor.usable_cores import core_count
 
 te, topi = tvm.te, tvm.topi
 
@@ -212,7 +212,7 @@ def build(problems: Sequence[Problem], target: Target) -> Candidates:
 def time_here(built: Candidates, evicted: int, device: Device) -> list[dict[str, float]]:
     """Return for each problem the median seconds of every candidate on a `device` of this machine; see `sample`."""
     # Workaround: TVM 0.27: to ask for its number of threads binds this one to a core; tests/test_workarounds.py
-    eviction = Eviction(evicted, os.cpu_count() or 1, device, tvm.get_global_func(FILL))
+    eviction = Eviction(evicted, core_count(), device, tvm.get_global_func(FILL))
     library = built.library.jit()
     samples = [sample(library, eviction, own, built.weights) for own in built.functions]
     return [{name: statistics.median(times) for name, times in own.items()} for own in samples]

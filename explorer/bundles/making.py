@@ -35,7 +35,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError
 from explorer.core.metric import Metric
 from explorer.core.quantities import LATENCY, MEMORY, SIZE
-from explorer.core.sessions import DISTURBED, EMULATED, SESSIONS
+from explorer.core.sessions import DISTURBED, EMULATED, SESSIONS, Readings
 from explorer.core.settings import MeasureSettings
 from explorer.line.checking.reference import Reference
 from explorer.line.prepared import scale_of
@@ -168,7 +168,7 @@ class _Found:
 
     def _latency(self, protocol: MeasureSettings) -> LatencyPart:
         c, values, sessions = self.configuration, self.values, self.opened.records.sessions
-        interval = LATENCY.interval(values)
+        interval, place = LATENCY.interval(values), sessions.place(values["measure_key"], c.device)
         return LatencyPart(
             median_ms=interval.value,
             low_ms=interval.low,
@@ -178,7 +178,7 @@ class _Found:
             samples=protocol.samples,
             sample_ms=protocol.sample_ms,
             warmup_ms=protocol.warmup_ms,
-            usual=sessions.usual(c.device, c.threads)._asdict(),
+            usual=(sessions.usual(*place) if place else Readings())._asdict(),
         )
 
 

@@ -85,6 +85,7 @@ def front(
     """Print the stacks that no other on the same device dominates, and those that intervals cannot tell apart."""
     from explorer.results import plain
     from explorer.results.across_devices import comparison_tables
+    from explorer.results.measured_on import warnings
     from explorer.results.tables import study_tables
 
     with explorer.open(workspace, study) as opened:
@@ -99,6 +100,7 @@ def front(
             print_each(comparison_tables.comparison_text(compared))
         else:
             print_parts(study_tables.fronts_table(rows, nearest, opened.limits, opened.objectives))
+            print_each(warnings(opened.devices))
 
 
 def status(workspace: InWorkspace = WORKSPACE, study: OfStudy = None, as_json: AsJson = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dlas_ops.processor.usable_cores import core_count, wanted_threads
 from explorer.core.errors import StageFailed
 from explorer.datasets import Held, Indices, Pixels, channel_sums, unusable
 from explorer.datasets._colours import coloured
@@ -256,5 +256,5 @@ def decoded(path: Path, size: int, geometry: Geometry | None = None) -> Pixels |
 @cache
 def _decoders() -> ThreadPoolExecutor:
     # Pillow decodes without Python's lock. As many threads as the engine gives the worker that this is.
-    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or max(1, (os.cpu_count() or 1) // 2)
+    threads = wanted_threads() or max(1, core_count() // 2)
     return ThreadPoolExecutor(threads, thread_name_prefix="decode")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from explorer.core.errors import DeviceError, StageFailed
+from explorer.core.identity import CORES, TARGET, Identity
 from explorer.engines.context import EngineContext
 from explorer.engines.executor import Executor
 from explorer.engines.workers import TVM, Workers
@@ -19,10 +20,11 @@ Target = Mapping[str, object]
 
 
 class Described(NamedTuple):
-    """The TVM target that a device compiles for, and how many float32 a vector register of it holds."""
+    """The TVM target that a device compiles for, how many float32 a vector register of it holds, and what it is."""
 
     target: Target
     lanes: int
+    identity: Identity
 
 
 class Devices:
@@ -50,6 +52,8 @@ class Devices:
                     self._servers[name] = servers.enter_context(contextlib.ExitStack())
                     self._serve(name)
                 self._described[name] = self._describe(self._devices[name])
+            for name in self._described:
+                self._remember(name)
             yield
 
     def __getitem__(self, name: str) -> Device:
@@ -63,6 +67,10 @@ class Devices:
     def lanes(self, name: str) -> int:
         """Return how many float32 a vector register of a device holds."""
         return self._described[name].lanes
+
+    def identity(self, name: str) -> Identity:
+        """Return what a device has said that it is, when it was reached."""
+        return self._described[name].identity
 
     def leased(self, name: str) -> threading.Lock:
         """Return the lock whose holder has a device alone."""
@@ -84,9 +92,10 @@ class Devices:
         log = self._context.logs / f"device-{name}.log"
         served = server.enter_context(self._workers.serve(device, log))
         if self._threads(device) > len(served.cores):
+            has = "one core" if len(served.cores) == 1 else f"{len(served.cores)} cores"
             raise DeviceError(
-                f"the search space asks for {self._threads(device)} threads and device '{name}' has "
-                f"{len(served.cores)} cores; allowed: at most {len(served.cores)}"
+                f"the search space asks for {self._threads(device)} threads and device '{name}' has {has}; allowed: at "
+                f"most {len(served.cores)}"
             )
         self._devices[name] = device.model_copy(update={"tracker": served.tracker, "cores": served.cores})
 
@@ -109,4 +118,19 @@ class Devices:
                 answer = worker.request(request, PROBE_TIMEOUT)
         except StageFailed as failed:
             raise DeviceError(failed.failure.message) from failed
-        return Described(answer["target"], answer["lanes"])
+        # The entry's own: another core may be a faster one, and threads are bound to those of the entry in their order.
+        entry = self._context.devices[device.name]
+        cores = {CORES: list(entry.cores)} if entry.is_loopback and entry.cores and not entry.is_gpu else {}
+        identity = Identity({TARGET: answer["target"], **cores, **answer["facts"]})
+        return Described(answer["target"], answer["lanes"], identity)
+
+    def _remember(self, name: str) -> None:
+        """Put on record what a device is, and tell the user if it was another one the last time."""
+        known, now = self._context.records.devices, self.identity(name)
+        before = known.last(name)
+        known.add(name, now)
+        if before and before.key != now.key:
+            self._context.observer.note(
+                f"device '{name}' is another one than the last time: {now.differences(before)}; it is measured anew, "
+                "and what was measured before stays on record"
+            )

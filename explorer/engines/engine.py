@@ -103,6 +103,10 @@ class Engine:
         """Return how many float32 a vector register of `device` holds."""
         return self._devices.lanes(device)
 
+    def identity(self, device: str) -> str:
+        """Return the key of what `device` says that it is."""
+        return self._devices.identity(device).key
+
     @property
     def host(self) -> Target:
         """The TVM target of this machine, whose workers run the stages."""

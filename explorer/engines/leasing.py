@@ -81,7 +81,9 @@ class Leasing:
     def tune(self, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         """Return the artifact of a stage that builds candidates and measures them; see `Engine.tune`."""
         own = stage.parameters
-        database = self._store.shared("tuning", contracts.tune.database_key(own.target, own.threads, own.device))
+        database = self._store.shared(
+            "tuning", contracts.tune.database_key(own.target, own.threads, own.device, own.identity)
+        )
         # A loopback server does not come back by itself: it is started again when the stage gives up.
         reconnect = 0 if self._devices.is_served(device) else RECONNECT_SECONDS
         located = replace(own, database=str(database), reconnect=reconnect)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlas_ops.processor.usable_cores import core_count, thread_limit
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import ALONE, TORCH, TVM, Served, WorkerHandle
 from explorer.processes import gpus, loopback
@@ -21,7 +21,7 @@ TAKES_JOBS = True
 
 def build(context: EngineContext, address: str | None) -> LocalWorkers:
     """Return the workers; there is no address to this machine."""
-    return LocalWorkers(context, os.cpu_count() or 1, gpus.visible())
+    return LocalWorkers(context, core_count(), gpus.visible())
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,17 @@ class Share:
     threads: int
 
     @classmethod
-    def of(cls, jobs: int | None, cores: int, gpus: int) -> Share:
+    def of(cls, jobs: int | None, cores: int, gpus: int, threads: int | None = None) -> Share:
         """Return the share for `jobs`; by default a training on each GPU, or one, and a compilation on each core.
 
         Trainings have half of the cores between them, and compilations one each. OpenMP's threads wait for one another
         at every operator: with a busy process on one of two cores, training a small network on both took 3 times as
-        long as on one (torch 2.15), and 15 times with two busy processes.
+        long as on one (torch 2.15), and 15 times with two busy processes. `threads` is the most that a training gets,
+        if given.
         """
         trainings = jobs or max(1, gpus)
-        return cls(trainings, jobs or cores, max(1, cores // 2 // trainings))
+        share = max(1, cores // 2 // trainings)
+        return cls(trainings, jobs or cores, min(share, threads or share))
 
 
 class LocalWorkers:
@@ -61,7 +63,7 @@ class LocalWorkers:
     Parameters
     ----------
     cores
-        How many this machine has.
+        How many this process may use.
     gpus
         The names under which CUDA knows those of this machine.
     """
@@ -69,11 +71,12 @@ class LocalWorkers:
     def __init__(self, context: EngineContext, cores: int, gpus: tuple[str, ...]) -> None:
         self.cores = Cores()
         self.trains_alone = len(gpus) < 2
-        self._share = share = Share.of(context.jobs, cores, len(gpus))
+        threads = min(cores, thread_limit())
+        self._share = share = Share.of(context.jobs, cores, len(gpus), threads)
         own = () if self.trains_alone else gpus
         self._pools = {
             TORCH: Pool(TORCH, share.trainings, context.logs, share.threads, gpus=own),
-            ALONE: Pool(TORCH, 1, context.logs, cores, ALONE),
+            ALONE: Pool(TORCH, 1, context.logs, threads, ALONE),
             TVM: Pool(TVM, share.compilations, context.logs, 1),
         }
 
@@ -107,6 +110,6 @@ class LocalWorkers:
     @contextlib.contextmanager
     def serve(self, device: Device, log: Path) -> Iterator[Served]:
         """Run the tracker and server of a loopback device; see `explorer.processes.loopback.server` for errors."""
-        cores = device.cores or loopback.own_cores()
+        cores = loopback.cores_of(device.name, device.cores)
         with loopback.server(device.key, cores, log) as tracker:
             yield Served(tracker, cores)

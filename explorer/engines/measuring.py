@@ -74,7 +74,8 @@ class Measuring:
         if details["no_control"]:
             self.without_control(device, details["no_control"])
         session = session_of(values, self._devices[device].emulated)
-        self._records.add_session(stage.key, device, stage.parameters.threads, session, samples, details)
+        threads, identity = stage.parameters.threads, self._devices.identity(device).key
+        self._records.add_session(stage.key, device, threads, session, samples, details, identity)
 
     def controls(self, device: str) -> bool:
         """Tell whether a device runs the control, as far as is known."""
@@ -90,7 +91,7 @@ class Measuring:
         """Return the parameters of any session on a device that tell of it."""
         served, own = self._devices.is_served(device), self._devices[device]
         return {
-            "usual": tuple(self._records.sessions.usual(device, threads)),
+            "usual": tuple(self._records.sessions.usual(device, threads, self._devices.identity(device).key)),
             "linked": str(self._linked) if served and temporary.loads(self._linked) else "",
             "cores": (own.cores or ()) if served and not own.is_gpu else (),
         }

@@ -13,11 +13,12 @@ import os
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dlas_ops.processor.usable_cores import core_count, wanted_threads
+from explorer.core import clocks
 from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFailed
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
@@ -72,6 +73,7 @@ class RayWorkers:
         self.ray, self._address = ray, address
         self._devices, self._logs = context.devices, context.logs.absolute()
         self._numbers = itertools.count(1)
+        self._most_threads = wanted_threads() or sys.maxsize  # this machine's cores say nothing of a cluster's
         self._tasks: set[Any] = set()
         self._stopped = False
 
@@ -103,7 +105,7 @@ class RayWorkers:
         options: dict[str, object] = {"address": self._address or "local"}
         if self._address is None:
             devices = {f"{RESOURCE}{name}": 1 for name in self._devices}
-            options |= {"num_cpus": os.cpu_count() or 1, "resources": devices, "include_dashboard": False}
+            options |= {"num_cpus": core_count(), "resources": devices, "include_dashboard": False}
         try:
             if self._address not in (None, AUTO):
                 reach(str(self._address))
@@ -199,7 +201,7 @@ class RayWorkers:
     def _threads_of(self, kind: str) -> int:
         """Return the compute threads of a kind of worker: as locally, on the node that has most cores."""
         cores = max(1, *map(_cores, self._nodes))
-        return {TORCH: max(1, cores // 2), ALONE: cores}.get(kind, 1)
+        return min({TORCH: max(1, cores // 2), ALONE: cores}.get(kind, 1), self._most_threads)
 
     def _resources(self, kind: str, device: Device | None) -> dict[str, object]:
         """Return the resources that a task occupies; one on a loopback device has its node to itself."""
@@ -282,12 +284,12 @@ class RayWorker:
         StageFailed
             If the last node that had the device is gone, and does not come back.
         """
-        seen = time.monotonic()
+        seen = clocks.running()
         while not self._workers.ray.wait([task], timeout=POLL_SECONDS)[0]:
             words.tell()
             if not self._device or self._workers.has(self._device.name):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > GONE_SECONDS:
+                seen = clocks.running()
+            elif clocks.running() - seen > GONE_SECONDS:
                 self._workers.ray.cancel(task, force=True)
                 lost = f"no node of the Ray cluster has the resource '{RESOURCE}{self._device.name}' any more"
                 raise StageFailed(Failure(subject, "device", f"{lost} (waited for {GONE_SECONDS} s)"))

@@ -101,6 +101,6 @@ class Loopback:
 
     def serve(self, key: str, cores: Sequence[int] | None, log: str) -> Served:
         """Start them; by default they have all cores of the node."""
-        own = tuple(cores or loopback.own_cores())
+        own = loopback.cores_of(key, cores)
         self._stack = contextlib.ExitStack()
         return Served(self._stack.enter_context(loopback.server(key, own, Path(log))), own)

@@ -14,6 +14,7 @@ import numpy as np
 import tvm
 
 from dlas_ops import control, gpu_peaks
+from explorer.core import clocks
 from explorer.line.contracts.measure import DeviceState
 
 LIBRARY, GPU_LIBRARY = "control.tar", "gpu_control.tar"
@@ -103,6 +104,7 @@ class Control:
         files = {name: self._first(path, units) for name, (path, units) in FILES.items()}
         return {
             "time": time.time(),
+            "running_s": clocks.running(),
             "load": self._first("/proc/loadavg"),
             "busy_s": (sum(cores[:3]) + sum(cores[5:7])) / TICKS if len(cores) > 7 else None,
             "steal_s": cores[7] / TICKS if len(cores) > 7 else None,
@@ -159,7 +161,7 @@ def taken(before: DeviceState, after: DeviceState, threads: int) -> float | None
     TVM's threads spin between their tasks: undisturbed, each has a core's whole time. Another process on a core that
     they do not need takes nothing.
     """
-    seconds = after["time"] - before["time"]
+    seconds = after["running_s"] - before["running_s"]  # the date may be set meanwhile
     own, busy, stolen = (_passed(before[name], after[name]) for name in ("own_s", "busy_s", "steal_s"))
     unknown = not after["own_s"]  # who counts none of a session's time, such as an emulator, tells nothing
     if own is None or busy is None or stolen is None or unknown or not seconds:

@@ -48,6 +48,9 @@ class Engine(Protocol):
     def target(self, device: str) -> Target:
         """Return the TVM target that `device` compiles for."""
 
+    def identity(self, device: str) -> str | None:
+        """Return the key of what `device` says that it is; None where no device is asked."""
+
     @property
     def host(self) -> Target:
         """The TVM target of the machine that stages run on."""

@@ -17,6 +17,7 @@ from typing import Any
 from tvm import relax, rpc
 from tvm.support import cc, tar
 
+from explorer.core import clocks
 from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.line.channels import local, pipes, tunnel
 from explorer.line.execution import current
@@ -119,10 +120,10 @@ def _in_time(ask: Callable[[], Any]) -> Any:
 
     # TVM waits without end for a server that hangs; a thread that does so too must not keep the process.
     threading.Thread(target=put, daemon=True).start()
-    try:
-        return answers.get(timeout=SERVER_SECONDS)
-    except queue.Empty:
-        return TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
+    for wait in clocks.waits(SERVER_SECONDS):
+        with contextlib.suppress(queue.Empty):
+            return answers.get(timeout=wait)
+    return TimeoutError(f"no answer for {SERVER_SECONDS:g} s")
 
 
 def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:

@@ -119,7 +119,9 @@ class Steps:
         if planned is None:
             return None
         c = self.c
-        parameters = contracts.select.Parameters(c.algorithm, c.format, c.dtype, self._target, c.threads, c.device)
+        parameters = contracts.select.Parameters(
+            c.algorithm, c.format, c.dtype, self._target, c.threads, c.device, identity=self._identity
+        )
         return self.engine.select(contracts.select.Stage(parameters, contracts.select.Parents(planned)), c.device)
 
     def lower(self, network: Network, selected: Selected | None) -> Lowered:
@@ -133,7 +135,7 @@ class Steps:
             return None
         assert c.tuner is not None, "a configuration with a budget has a tuner"
         parameters = contracts.tune.Parameters(
-            c.tuner, c.tuning_trials, c.tuning_seconds, self._target, c.threads, c.device
+            c.tuner, c.tuning_trials, c.tuning_seconds, self._target, c.threads, c.device, identity=self._identity
         )
         return self.engine.tune(contracts.tune.Stage(parameters, contracts.tune.Parents(lowered)), c.device)
 
@@ -153,7 +155,7 @@ class Steps:
             return None
         c, protocol = self.c, self.settings.measure
         parameters = contracts.confirm.Parameters(
-            c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, c.device
+            c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, c.device, identity=self._identity
         )
         stage = contracts.confirm.Stage(parameters, contracts.confirm.Parents(network, lowered, untuned, tuned))
         return self.engine.confirm(stage, c.device)
@@ -197,9 +199,8 @@ class Steps:
     def measure(self, network: Network, lowered: Lowered, built: Built) -> Latency:
         """Measure the library on the device."""
         protocol = self.settings.measure
-        parameters = contracts.measure.Parameters(
-            self.c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, self._tolerance
-        )
+        sampling = self.c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms
+        parameters = contracts.measure.Parameters(*sampling, self._tolerance, identity=self._identity)
         stage = contracts.measure.Stage(parameters, contracts.measure.Parents(network, lowered, built))
         found = self.engine.measure(stage, self.c.device)
         return Latency(stage.key, found.as_columns(self.c.batch))
@@ -211,10 +212,9 @@ class Steps:
         c, protocol = self.c, self.settings.measure
         parents = contracts.instrument.Parents(network, lowered, schedules)
         ticking = self.engine.run(contracts.instrument.Stage(contracts.instrument.Parameters(self._target), parents))
-        sampling = contracts.profile.Parameters(
-            c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, sessions, c.device
-        )
-        stage = contracts.profile.Stage(sampling, contracts.profile.Parents(network, lowered, built, ticking))
+        sampling = c.threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms
+        parameters = contracts.profile.Parameters(*sampling, sessions, c.device, identity=self._identity)
+        stage = contracts.profile.Stage(parameters, contracts.profile.Parents(network, lowered, built, ticking))
         return self.engine.profile(stage, c.device)
 
     def timed(self, network: Network) -> Profile:
@@ -250,6 +250,10 @@ class Steps:
     @property
     def _target(self) -> Target:
         return dict(self.engine.target(self.c.device))
+
+    @property
+    def _identity(self) -> str | None:
+        return self.engine.identity(self.c.device)
 
     @property
     def _host(self) -> Target:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
 
+from dlas_ops.processor.usable_cores import core_count, usable_cores
 from explorer.core.errors import DeviceError
 from explorer.line.channels import local
 from explorer.processes import child
@@ -35,9 +36,10 @@ CLIENT_SECONDS = 15.0  # until a client whose turn it is, and which says nothing
 def own_cores(topology: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ...]:
     """Return the cores that this process may use: first one of each physical core, then their siblings.
 
-    Threads are given cores in this order, and two that share a physical core would compute half as fast.
+    Threads are given cores in this order, and two that share a physical core would compute half as fast. Where its
+    quota of processor time is less than all of them, they are as many as that.
     """
-    cores, seen = sorted(os.sched_getaffinity(0)), set[str]()
+    cores, seen = usable_cores(), set[str]()
     first = []
     for core in cores:
         with contextlib.suppress(OSError):
@@ -46,7 +48,30 @@ def own_cores(topology: Path = Path("/sys/devices/system/cpu")) -> tuple[int, ..
                 continue
             seen.add(siblings)
         first.append(core)
-    return (*first, *(core for core in cores if core not in first))
+    return (*first, *(core for core in cores if core not in first))[: core_count()]
+
+
+def cores_of(device: str, cores: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the cores of a loopback device, by default `own_cores`.
+
+    Parameters
+    ----------
+    cores
+        Those that its entry names, if it names some.
+
+    Raises
+    ------
+    DeviceError
+        If this process may not use one of them.
+    """
+    usable = usable_cores()
+    if cores and (outside := sorted({*cores} - {*usable})):
+        named, allowed = (", ".join(map(str, numbers)) for numbers in (outside, usable))
+        raise DeviceError(
+            f"device '{device}' has core {named} in its entry, and this process may use {allowed}: change the entry's "
+            "cores, or start dlas where it has them"
+        )
+    return tuple(cores or own_cores())
 
 
 @contextlib.contextmanager

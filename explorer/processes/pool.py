@@ -12,11 +12,11 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
 
-from explorer.core import regular
+from explorer.core import clocks, regular
 from explorer.core.errors import Failure, StageFailed
 from explorer.processes import child
 from explorer.processes.gpus import VARIABLE
@@ -127,7 +127,8 @@ class Worker:
         """Return the next line, or nothing if the process has closed its end."""
         assert process.stdout is not None
         while b"\n" not in self._unread:  # read without a buffer, whose lines `select` would not see
-            if not select.select([process.stdout], [], [], timeout)[0]:
+            waits = repeat(None) if timeout is None else clocks.waits(timeout)
+            if not any(select.select([process.stdout], [], [], seconds)[0] for seconds in waits):
                 raise TimeoutError
             chunk = os.read(process.stdout.fileno(), CHUNK)
             if not chunk:

@@ -19,7 +19,7 @@ def reached(device: Device, logs: Path) -> Iterator[tuple[str, tuple[int, ...]]]
     if not device.is_loopback:
         yield device.address, ()
         return
-    cores = device.cores or loopback.own_cores()
+    cores = loopback.cores_of(device.name, device.cores)
     with loopback.server(device.key, cores, logs / f"device-{device.name}.log") as tracker:
         yield tracker, cores
 

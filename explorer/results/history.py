@@ -56,15 +56,14 @@ def history_of(opened: OpenStudy, number: int) -> TrialHistory:
     row = found.iloc[0]
     devices = parts(str(row["device"]))
     keys = {name: row.get(on_device("measure_key", name if len(devices) > 1 else None)) for name in devices}
-    threads = int(row["threads"])
     return TrialHistory(
-        end, {device: _sessions(opened, key, device, threads) for device, key in keys.items() if isinstance(key, str)}
+        end, {device: _sessions(opened, key, device) for device, key in keys.items() if isinstance(key, str)}
     )
 
 
-def _sessions(opened: OpenStudy, key: str, device: str, threads: int) -> list[Measured]:
-    taken = history.sessions(opened.records.engine, key, device)
-    if not taken:
+def _sessions(opened: OpenStudy, key: str, device: str) -> list[Measured]:
+    taken, place = history.sessions(opened.records.engine, key, device), opened.records.sessions.place(key, device)
+    if not taken or not place:
         return []
-    usual = opened.records.sessions.usual(device, threads)
+    usual = opened.records.sessions.usual(*place)
     return [Measured(each.taken, each.session.median_ms, disturbance(each.session.readings, usual)) for each in taken]

@@ -17,6 +17,7 @@ from explorer.profiles.profile import Profile
 from explorer.results import export
 from explorer.results.account import Coverage, LayerAccount, coverage_of
 from explorer.results.emulated import emulated_devices
+from explorer.results.measured_on import MeasuredOn, measured_on
 from explorer.results.progress.status import Status, status_of
 from explorer.results.ranking import ranking_of
 from explorer.results.trial import LAYERS, Trial
@@ -116,6 +117,11 @@ class OnRecord:
         """The notes of a run on its space, which are in the Optuna study; see `explorer.search.study`."""
         return self.records.study_attributes(self.name)
 
+    @cached_property
+    def devices(self) -> list[MeasuredOn]:
+        """The devices that trials of the study were measured on, of which several may have had one name."""
+        return measured_on(self.name, self.records)
+
     def on(self, device: str | None) -> pd.DataFrame:
         """Return the rows of the trials on `device`, or all rows for None.
 
@@ -161,7 +167,8 @@ class OnRecord:
         layers, key = self.layers(number), row.get("rank_key")
         ranked = Store(self.workspace.artifacts).find("rank", key) if isinstance(key, str) else None
         ranking = ranking_of(ranked.path, layers) if ranked else []
-        return Trial(row, layers, log, self.why(number), ranking)
+        devices = [] if log else measured_on(self.name, self.records, [number])
+        return Trial(row, layers, log, self.why(number), ranking, devices)
 
     def _row(self, number: int) -> dict[str, Any]:
         """Return column → plain value of a finished trial; see `trial` for errors."""

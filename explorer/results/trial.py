@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from explorer.results.account import LayerAccount, coverage_of
+from explorer.results.measured_on import MeasuredOn
 from explorer.results.ranking import RankedLayer
 
 LAYERS = "layers.json"  # in a build artifact; explorer.line.stages.build, which writes it, imports TVM
@@ -27,6 +28,8 @@ class Trial:
         In one sentence how its latency compares with that of the same stack uncompressed; "" where nothing tells.
     ranking
         Of a network that mixes dtypes, its layers in the order to quantize in; empty for any other.
+    devices
+        That it was measured on.
     """
 
     row: Mapping[str, object]
@@ -34,11 +37,12 @@ class Trial:
     log: str
     why: str = ""
     ranking: Sequence[RankedLayer] = ()
+    devices: Sequence[MeasuredOn] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it as plain values for JSON."""
         covered = coverage_of(self.layers)
         return {
             **self.row, "layers": self.layers, "coverage": covered and covered.as_dict(), "log": self.log,
-            "why": self.why, "ranking": list(self.ranking),
+            "why": self.why, "ranking": list(self.ranking), "devices": [each.as_dict() for each in self.devices],
         }  # fmt: skip

@@ -13,12 +13,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
+from explorer.core import clocks
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial
-from explorer.search import refinement, search
+from explorer.search import refinement, renewal, search
 from explorer.search.jobs import Job, JobQueue, Key, Known, Lacking
 from explorer.search.search import HERE, Observer, Summary, Where
 from explorer.search.study import Study
@@ -87,11 +88,12 @@ def run(space: Space, workspace: Workspace, observer: Observer, shard: Shard = A
         left = [_Pending(*each) for each in study.missing(shard.configurations(space))]
         before, unfinished = sum(records.count(space.name)), list[Unfinished]()
         observer.begin(shard.size(space) - len(left), shard.size(space))
-        if left or refinement.lacks_sessions(space, records):
-            start = time.monotonic()
+        if left or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
             with search.engine_of(space, workspace, records, found, observer, where) as engine:
+                renewal.renew(space, records, engine, observer)
+                start = clocks.running()
                 unfinished = _Grid(study, engine, observer).run(left)
-                refinement.refine(space, records, engine, observer, time.monotonic() - start)
+                refinement.refine(space, records, engine, observer, clocks.running() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
         return Summary(space.name, *ended, sum(ended) - before, exhausted=False, unfinished=unfinished)

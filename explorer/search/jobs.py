@@ -51,7 +51,8 @@ class Known:
         self._engine = engine
         self._artifacts: dict[str, Artifact] = {}
         self.failures: dict[Key, Failure] = {}
-        self.outside, self.lanes, self.target = engine.outside, engine.lanes, engine.target
+        self.outside, self.lanes = engine.outside, engine.lanes
+        self.target, self.identity = engine.target, engine.identity
 
     @property
     def host(self) -> Target:

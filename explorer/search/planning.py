@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dlas_ops.processor.usable_cores import core_count
 from explorer.core import plugins
 from explorer.core.configuration import Configuration, parts
 from explorer.engines import local
@@ -167,7 +167,7 @@ def _elapsed(space: Space, left: Mapping[Kind, int], means: Means, jobs: int | N
     """Return the seconds until all executions left have ended, without those that no time is known of."""
     by_worker: dict[str, float] = defaultdict(float)
     by_device: dict[str, float] = defaultdict(float)
-    cores, visible = os.cpu_count() or 1, len(gpus.visible())
+    cores, visible = core_count(), len(gpus.visible())
     alone = 0.0
     for kind, number in left.items():
         stage, device = kind[0], kind[-1]

@@ -7,11 +7,10 @@ front of their device, and then to those whose interval is wide, a session each 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from explorer.core import clocks
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
 from explorer.core.quantities import LATENCY
@@ -22,6 +21,7 @@ from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
 from explorer.line import contracts, several_devices, trial
 from explorer.search.jobs import Known, Lacking
+from explorer.search.latency_first import Everything
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
 
@@ -101,19 +101,12 @@ class Again(Known):
 
     def measure(self, stage: contracts.measure.Stage, device: str) -> Estimate:
         """Add a session; return the latency that all sessions tell."""
-        start = time.monotonic()
+        start = clocks.running()
         known = self._engine.measure_again(stage, device, self.patience)
         # A session itself takes little beside the time for which a device is disturbed.
-        waited = min(self.patience, max(0.0, time.monotonic() - start - SESSION_SECONDS))
+        waited = min(self.patience, max(0.0, clocks.running() - start - SESSION_SECONDS))
         self.patience, self.waited = self.patience - waited, self.waited + waited
         return known
-
-
-class _Everything:
-    """A screen that leaves nothing out: with latency first, a latency is that of a network before its fine-tuning."""
-
-    def why_not(self, configuration: Configuration, known: Mapping[str, Any]) -> str | None:
-        return None
 
 
 class Refinement:
@@ -122,7 +115,7 @@ class Refinement:
     def __init__(self, space: Space, records: Records, engine: Engine, observer: Observer) -> None:
         self._space, self._records, self._observer = space, records, observer
         self._again = Again(engine)
-        self._screen = _Everything() if space.search.latency_first else None
+        self._screen = Everything() if space.search.latency_first else None
         self._stacks = [_Stack(*each) for each in records.complete(space.name)]
 
     def run(self, seconds: float) -> None:
@@ -130,9 +123,9 @@ class Refinement:
         self._again.patience = max(seconds, LEAST_PATIENCE) if seconds else 0.0
         while due := self._due():
             self._measure(due)
-        end = time.monotonic() + seconds - self._again.waited
+        end = clocks.running() + seconds - self._again.waited
         self.revise()
-        while time.monotonic() < end and (chosen := self._open() or self._wide()):
+        while clocks.running() < end and (chosen := self._open() or self._wide()):
             self._measure(chosen, end)
             self.revise()
 
@@ -159,7 +152,7 @@ class Refinement:
         stacks = list({frozenset(self._keys(each).items()): each for each in stacks}.values())
         self._observer.started(ROUND, ROUND)
         for done, each in enumerate(stacks):
-            if end is not None and time.monotonic() >= end:
+            if end is not None and clocks.running() >= end:
                 break
             self._observer.advanced(ROUND, done, len(stacks), f"{done} of {len(stacks)} stacks measured again")
             try:
@@ -170,7 +163,7 @@ class Refinement:
             if isinstance(outcome, Failure):
                 each.failure = outcome.message
             elif several_devices.measure_keys(each.configuration, outcome) != self._keys(each):
-                each.failure = "its library or protocol is another one today"
+                each.failure = "its library, protocol or device is another one today"
         self._observer.finished(ROUND)
 
     @staticmethod

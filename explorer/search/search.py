@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
 
-from explorer.core import plugins, tools
+from explorer.core import clocks, plugins, tools
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.engines import context
 from explorer.engines.context import EngineContext
@@ -17,7 +17,7 @@ from explorer.engines.workers import WorkersModule
 from explorer.inputs import external
 from explorer.line import trial
 from explorer.processes import temporary
-from explorer.search import refinement
+from explorer.search import refinement, renewal
 from explorer.search.study import Study
 from explorer.search.trial_queue import TrialObserver, TrialQueue, Unfinished
 from explorer.space.space import Space
@@ -123,11 +123,13 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
             trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
             observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
         wanted = max(0, space.trials - before) + study.untold
-        if wanted or refinement.lacks_sessions(space, records):
-            start = time.monotonic()
+        if wanted or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
             with engine_of(space, workspace, records, found, observer, where) as engine:
+                if renewal.renew(space, records, engine, observer):
+                    study = Study(space, workspace, records, found.digests())  # that goes on by today's latencies
+                start = clocks.running()
                 unfinished = _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
-                refinement.refine(space, records, engine, observer, time.monotonic() - start)
+                refinement.refine(space, records, engine, observer, clocks.running() - start)
         refinement.revise(space, records)  # a run that was killed may not have come to it
         ended = records.count(space.name)
         exhausted = sum(ended) + len(unfinished) < space.trials

@@ -17,6 +17,7 @@ from explorer.core.errors import DOMINATED, Failure, WorkspaceError
 from explorer.core.sessions import Session
 from explorer.workspace import lasting
 from explorer.workspace.database import connect, create_tables
+from explorer.workspace.known_devices import KnownDevices
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
 from explorer.workspace.sessions import Sessions
 from explorer.workspace.soundness import is_finite, why_odd
@@ -59,12 +60,14 @@ class Records:
     Attributes
     ----------
     sessions : of the measurements of networks, and the latencies that they tell
+    devices : that have answered, by what they said that they were
     """
 
     def __init__(self, url: str) -> None:
         self.engine = connect(url)
         create_tables(self.engine)
         self.sessions = Sessions(self.engine)
+        self.devices = KnownDevices(self.engine)
         self._odd: dict[str, dict[object, str]] = {}
         self._objectives: dict[str, list[str]] = {}
 
@@ -226,12 +229,13 @@ class Records:
         session: Session,
         samples_ms: list[float],
         details: Mapping[str, object],
+        identity: str = "",
     ) -> None:
-        """Append an observation likewise, which is one session of a network's measurement."""
+        """Append an observation likewise, which is one session of a network's measurement on a device of `identity`."""
 
         def enter(connection: sa.Connection, entry: str) -> int:
             measurement = _measurement(connection, entry, key, device, samples_ms, details)
-            self.sessions.add(connection, measurement, key, device, threads, session)
+            self.sessions.add(connection, measurement, key, device, threads, session, identity)
             return measurement
 
         self._enter(MeasurementRow, enter)

@@ -91,6 +91,18 @@ class SessionRow(Schema):
     load_ms: Mapped[float | None]
     server_peak_bytes: Mapped[int | None] = mapped_column(sa.BigInteger)
     emulated: Mapped[bool | None]
+    identity: Mapped[str | None]
+
+
+class DeviceRow(Schema):
+    """A device that has answered under a name, as what it said that it was; see `explorer.core.identity.Identity`."""
+
+    __tablename__ = "dlas_devices"
+
+    device: Mapped[str] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(primary_key=True)
+    facts: Mapped[dict[str, Any]]
+    answered: Mapped[datetime.datetime]
 
 
 class ExecutionRow(Schema):

@@ -117,6 +117,10 @@ class FreshWorkers:
         """Refuse: nothing here mixes dtypes."""
         raise NotImplementedError
 
+    def identity(self, device: str) -> str | None:
+        """Return None: no device is asked."""
+        return None
+
     def lanes(self, device: str) -> int:
         """Refuse: nothing here keeps channels in multiples."""
         raise NotImplementedError

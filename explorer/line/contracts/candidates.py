@@ -38,13 +38,21 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     name = "candidates"
 
 
-def latency_key(problem: Problem, candidate: str, target: stage.Target, threads: int, evicted_bytes: int) -> str:
-    """Return the key that the latency of a problem's candidate is on record under, on every device."""
+def latency_key(
+    problem: Problem,
+    candidate: str,
+    target: stage.Target,
+    threads: int,
+    evicted_bytes: int,
+    identity: str | None = None,
+) -> str:
+    """Return the key that the latency of a problem's candidate is on record under, on every device of an identity."""
     parameters = {
         "problem": problem,
         "candidate": candidate,
         "target": target,
         "threads": threads,
         "evicted_bytes": evicted_bytes,
+        **({"identity": identity} if identity else {}),
     }
     return stage.content_key("candidates", parameters, {})

@@ -21,6 +21,7 @@ class DeviceState(TypedDict):
     Attributes
     ----------
     time : of this machine, in seconds since 1970
+    running_s : that the process on this machine has been running for; differences count
     load : processes that run or wait to, the average of a minute
     busy_s, steal_s : seconds of all cores since the start: at work for anybody, and taken away by a host
     own_s : seconds of all cores that the session's process has had
@@ -29,6 +30,7 @@ class DeviceState(TypedDict):
     """
 
     time: float
+    running_s: float
     load: float | None
     busy_s: float | None
     steal_s: float | None
@@ -61,6 +63,7 @@ class Values(TypedDict):
     typical : the control's typical readings beside the quiet samples, in the order of `Readings`
     relative_error : how far outputs lie from the reference at most, as a share of its range; None where not compared
     waited_s : until the control was quiet
+    taken_again : samples that a process or machine stood still in, which are not among these
     no_control : why there is no control; empty if there is one
     """
 
@@ -74,6 +77,7 @@ class Values(TypedDict):
     typical: list[float | None]
     relative_error: float | None
     waited_s: float
+    taken_again: int
     no_control: str
     state: State
 

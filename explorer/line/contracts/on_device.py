@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict
 
 from explorer.core.sessions import Readings
-from explorer.line.stage import OUTSIDE_KEY, Parameters
+from explorer.line.stage import LEFT_OUT_IF_NONE, OUTSIDE_KEY, Parameters
 
 
 class Address(BaseModel):
@@ -31,8 +31,11 @@ class OnDevice(Parameters):
     ----------
     address
         Of the leased device.
+    identity
+        Key of the device's `explorer.core.identity.Identity`; None where no device is asked.
     """
 
+    identity: str | None = field(default=None, kw_only=True, metadata=LEFT_OUT_IF_NONE)
     address: Address = field(default=NOWHERE, kw_only=True, metadata=OUTSIDE_KEY)
 
 

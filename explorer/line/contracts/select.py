@@ -67,8 +67,9 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
 def latency_keys(asked: Stage) -> list[dict[str, str]]:
     """Return for every problem of the plan: candidate → the key under which its latency is on record."""
     planned = asked.parents.plan.values
-    shared = asked.parameters.target, asked.parameters.threads, planned["evicted_bytes"]
+    own = asked.parameters
+    shared = own.target, own.threads, planned["evicted_bytes"], own.identity
     return [
-        {name: candidates.latency_key(own["problem"], name, *shared) for name in own["candidates"]}
-        for own in planned["problems"]
+        {name: candidates.latency_key(each["problem"], name, *shared) for name in each["candidates"]}
+        for each in planned["problems"]
     ]

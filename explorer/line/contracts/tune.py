@@ -73,6 +73,7 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
     name = "tune"
 
 
-def database_key(target: stage.Target, threads: int, device: str) -> str:
+def database_key(target: stage.Target, threads: int, device: str, identity: str | None = None) -> str:
     """Return the key of the candidates on record for a device, which any network, tuner and budget share."""
-    return stage.content_key("tune", {"target": target, "threads": threads, "device": device}, {})
+    known_as = {"identity": identity} if identity else {}
+    return stage.content_key("tune", {"target": target, "threads": threads, "device": device, **known_as}, {})

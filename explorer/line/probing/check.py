@@ -58,7 +58,7 @@ def check(tracker: str, key: str, target: Mapping[str, Any] | str, device: str, 
 def _asked(answers: Answers, session: Any, claimed: Mapping[str, Any] | str, cores: Sequence[int]) -> Answers:
     """Ask a server that answers, until something speaks against measuring there."""
     compiled_for, threads = own_target(claimed), offered_threads(session)
-    says, failure = self_description.described(session, likely(compiled_for))
+    says, failure, _ = self_description.described(session, likely(compiled_for))
     answers = replace(
         answers,
         target=compiled_for,
@@ -110,7 +110,7 @@ def _controlled(answers: Answers, probe: Probe, cores: Sequence[int]) -> Answers
         state: dict[str, object] = {**read, **control.state(), "peak memory": control.peak_bytes()}
     except Exception as error:  # a device raises what it likes
         return replace(answers, control=self_description.last_line(error))
-    del state["time"]  # is this machine's
+    del state["time"], state["running_s"]  # are this machine's
     return replace(answers, control="", readings=tuple(name for name, value in state.items() if value is not None))
 
 

@@ -11,7 +11,7 @@ import tvm
 from dlas_ops.processor import instruction_sets, targets
 from explorer.core.errors import DeviceError
 from explorer.line import rpc
-from explorer.line.probing import claims, gpus, narrow_types, self_description
+from explorer.line.probing import claims, gpus, identity, narrow_types, self_description
 from explorer.line.probing.narrow_types import Asked
 from explorer.line.tracker import how_to_serve
 from explorer.space.gpu_targets import HOST, host_of, is_gpu
@@ -28,9 +28,10 @@ def describe(
     device: str,
     asked: Asked = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return ``{"target": {...}, "threads": n, "lanes": m}`` of a device that answers.
+    """Return ``{"target": {...}, "threads": n, "lanes": m, "facts": {...}}`` of a device that answers.
 
-    Its thread pool offers n threads, and a vector register of the target holds m float32.
+    Its thread pool offers n threads, and a vector register of the target holds m float32; the facts are those of
+    `explorer.line.probing.identity`.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def describe(
             f"{how_to_serve(tracker, key, threads)}"
         )
     compiled_for = own_target(target)
-    says = self_description.described(session, likely(compiled_for)).says
+    says, _, core_kinds = self_description.described(session, likely(compiled_for))
     refused = claims.refusal(device, of_processor(target), host_of(compiled_for), says)
     gpu = None
     if not refused and is_gpu(target):
@@ -67,7 +68,8 @@ def describe(
     if refused := refused or narrow_types.refusal(device, asked, compiled_for, gpu):
         raise DeviceError(refused)
     lanes = targets.describe(tvm.target.Target(compiled_for)).lanes()
-    return {"target": compiled_for, "threads": offered, "lanes": lanes}
+    facts = identity.facts(says, gpu, core_kinds)
+    return {"target": compiled_for, "threads": offered, "lanes": lanes, "facts": facts}
 
 
 def offered_threads(session: Any) -> int:

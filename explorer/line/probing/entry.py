@@ -24,7 +24,7 @@ def target(tracker: str, key: str, kind: str) -> dict[str, Any]:
         If the device does not answer, does not say what it is, or has no GPU of that kind.
     """
     session = rpc.connect(tracker, key, SESSION_SECONDS, PATIENCE)
-    says, failure = self_description.described(session, "")
+    says, failure, _ = self_description.described(session, "")
     if says.architecture not in instruction_sets.BASELINES:
         cause = f"device '{key}' at {tracker} does not say what it is ({failure})"
         raise DeviceError(f"{cause}; write its entry by hand, as docs/devices.md shows")

@@ -38,13 +38,25 @@ PARTS: Mapping[str, str] = {
     "0xd80": "cortex-a520", "0xd81": "cortex-a720",
 }  # fmt: skip
 ARM = "0x41"
+# Files of a core that say how fast it can be, beside the other cores of a system and in kHz.
+KINDS = ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
+MOST_CORES = 64  # that are asked: each file takes a call
 
 
 class Reached(NamedTuple):
-    """The description of a device, and why no library can be linked and loaded there; "" if one was."""
+    """The description of a device.
+
+    Parameters
+    ----------
+    failure
+        Why no library can be linked and loaded there; "" if one was.
+    core_kinds
+        How the cores differ that its server may use, as far as its system says: one kind where all are alike.
+    """
 
     says: Description
     failure: str
+    core_kinds: tuple[str, ...] = ()
 
 
 def described(session: Any, likely: str) -> Reached:
@@ -61,7 +73,8 @@ def described(session: Any, likely: str) -> Reached:
     for architecture in (known,) if known else sorted(BASELINES, key=lambda name: name != likely):
         if architecture in BASELINES:
             try:
-                return Reached(parsed(_reader(session, architecture), architecture, mcpu), "")
+                read = _reader(session, architecture)
+                return Reached(parsed(read, architecture, mcpu), "", core_kinds(read))
             except Exception as error:  # a device raises what it likes
                 failure = last_line(error)
     return Reached(Description(architecture=known, mcpu=mcpu), failure)
@@ -92,6 +105,15 @@ def parsed(read: Read, architecture: str, mcpu: str | None = None) -> Descriptio
         temperature_c=_number(read(path), units),
         kernel=read("/proc/sys/kernel/osrelease").strip() or None,
     )
+
+
+def core_kinds(read: Read) -> tuple[str, ...]:
+    """Return the kinds of the cores that the process which reads may use, by their capacity and highest clock."""
+    kinds = set()
+    for core in _numbers(_field(read("/proc/self/status"), "Cpus_allowed_list"))[:MOST_CORES]:
+        said = (read(f"/sys/devices/system/cpu/cpu{core}/{name}").strip() for name in KINDS)
+        kinds.add(" ".join(filter(None, said)))
+    return tuple(sorted(kinds - {""}))
 
 
 def last_line(error: Exception) -> str:
@@ -140,7 +162,12 @@ def _number(text: str, units: float) -> float | None:
 
 def _count(ranges: str) -> int | None:
     """Return how many there are in a list such as ``0-3,6``."""
+    return len(_numbers(ranges)) or None
+
+
+def _numbers(ranges: str) -> list[int]:
+    """Return the numbers in a list such as ``0-3,6``; none if it is no such list."""
     with suppress(ValueError):
         ends = [part.split("-") for part in ranges.strip().split(",")]
-        return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)
-    return None
+        return [number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)]
+    return []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import onnx
 
 from dlas_ops.onnx.folding import fold_batch_norms
+from dlas_ops.processor.usable_cores import core_count
 from explorer.core.errors import ExplorerError, Failure, StageFailed
 from explorer.line.adopting import answers, check, costs, fitting, reading
 from explorer.line.contracts.adopt import Parameters, Parents, Values
@@ -39,7 +39,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     values: Values = {
         "parameters": costs.parameters(network),
         "seconds": time.perf_counter() - start,
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": core_count(),
     }
     if splits.task.classifies:
         values["validation_accuracy"] = answers.accuracies(out, splits)["validation"]

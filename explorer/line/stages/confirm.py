@@ -6,6 +6,7 @@ Tuning compares layer by layer, in a part of the network's surroundings; what is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import tvm
 
 from explorer.core.sessions import Readings, disturbances, estimate, quiet_samples
+from explorer.core.standstills import Unbroken
 from explorer.core.statistics import Interval
 from explorer.line import rpc
 from explorer.line.checking.batches import filled
@@ -112,16 +114,21 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     }
     waited = until_quiet(control, parameters) if control else 0.0
     timers: dict[str, Any] = {}
+    unbroken: dict[str, Unbroken] = {}
     clock = session.cpu()
     for name, network in networks.items():
         number = runs_per_sample(network, clock, inputs, parameters)
         timers[name] = network.time_evaluator("main", clock, number=number, repeat=1)
+        unbroken[name] = Unbroken(number)
     pairs: list[dict[str, float]] = []
+
+    def timed(name: str) -> list[float]:
+        return [1e3 * float(timers[name](inputs).mean)]
 
     def ratio() -> float:
         """Take a sample of each library, of every other pair in the other order; return their ratio."""
         order = sorted(timers, reverse=len(pairs) % 2 == 1)
-        pairs.append({name: 1e3 * float(timers[name](inputs).mean) for name in order})
+        pairs.append({name: unbroken[name].take(partial(timed, name))[0] for name in order})
         return pairs[-1]["tuned"] / pairs[-1]["untuned"]
 
     before = control.state() if control else None

@@ -21,6 +21,7 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
+from dlas_ops.processor.usable_cores import core_count
 from explorer.core.errors import Failure, StageFailed
 from explorer.core.statistics import share_interval
 from explorer.line.checking.batches import in_batches
@@ -151,7 +152,7 @@ def _machines(library: Path) -> list[Any]:
     """Return a virtual machine of a library for this machine for each core."""
     with tempfile.TemporaryDirectory() as folder:  # it is linked beside where it lies
         module = tvm.runtime.load_module(shutil.copy(library, folder))
-        return [relax.VirtualMachine(module, tvm.cpu()) for _ in os.sched_getaffinity(0)]
+        return [relax.VirtualMachine(module, tvm.cpu()) for _ in range(core_count())]
 
 
 class Kept(NamedTuple):

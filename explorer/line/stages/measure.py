@@ -6,7 +6,6 @@ The one stage without an artifact: what it returns is an observation, which the 
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +14,9 @@ from typing import Any
 import numpy as np
 import tvm
 
+from explorer.core import clocks
 from explorer.core.sessions import Readings, quiet_samples
+from explorer.core.standstills import Unbroken
 from explorer.core.statistics import spread
 from explorer.line import rpc
 from explorer.line.checking.batches import filled, in_batches
@@ -62,9 +63,10 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     number = runs_per_sample(network, clock, inputs, parameters)
     timer = network.time_evaluator("main", clock, number=1, repeat=number)
     runs: list[list[float]] = []
+    unbroken = Unbroken()
 
     def sample() -> float:
-        runs.append([round(1e3 * seconds, 6) for seconds in timer(inputs).results])
+        runs.append(unbroken.take(lambda: [round(1e3 * seconds, 6) for seconds in timer(inputs).results]))
         return fmean(runs[-1])
 
     before = control.state() if control else None
@@ -88,6 +90,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "typical": list(typical),
         "relative_error": error,
         "waited_s": waited,
+        "taken_again": unbroken.again,
         "no_control": no_control,
         "state": {"before": before, "after": after, "tvm": tvm.__version__},
     }
@@ -96,13 +99,13 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 def _started(session: Any, library: str, target: Mapping[str, Any], inputs: Any) -> tuple[Any, float, float]:
     """Return the network on the device, the ms that it took to load, and those of its first inference."""
     trip = rpc.round_trip(session)
-    start = time.perf_counter()
+    start = clocks.running()
     network = rpc.machine(session, library, target)
-    ready = time.perf_counter()
+    ready = clocks.running()
     main = network["main"]
-    before = time.perf_counter()
+    before = clocks.running()
     main(inputs)
-    taken = time.perf_counter() - before
+    taken = clocks.running() - before
     return network, 1e3 * (ready - start), 1e3 * (taken - trip if taken > trip else taken)
 
 

@@ -19,6 +19,7 @@ from dlas_ops.passes.ticking import elapsed_ns, notes_size
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import describe
 from explorer.core.sessions import Readings, disturbances, quiet_samples
+from explorer.core.standstills import Unbroken
 from explorer.line import rpc
 from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
@@ -172,7 +173,7 @@ class _Pair:
     def _time(self, network: Any, *arguments: Any) -> float:
         """Return the median of the runs of a sample: some of them wait for other processes, whatever they compute."""
         timer = network.time_evaluator("main", self._clock, number=1, repeat=self._number)
-        return 1e3 * median(float(seconds) for seconds in timer(*arguments).results)
+        return median(Unbroken().take(lambda: [1e3 * float(seconds) for seconds in timer(*arguments).results]))
 
 
 def _peaks(session: Any, parameters: Parameters, parents: Parents, placement: Placement) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import tvm
 from dlas_ops.passes.eviction import Eviction
 from dlas_ops.placement.graph import Graph, Problem
 from dlas_ops.selection import candidates, selection
+from explorer.core.standstills import unbroken
 from explorer.line import rpc
 from explorer.line.contracts.select import Parameters, Parents, Values
 from explorer.line.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
@@ -62,7 +63,7 @@ def _measure(
     found = {}
     for problem in problems:
         samples = candidates.sample(loaded, eviction, functions[problem], weights)
-        found[problem] = {name: [1e3 * seconds for seconds in times] for name, times in samples.items()}
+        found[problem] = {name: unbroken([1e3 * seconds for seconds in times]) for name, times in samples.items()}
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import dlas_ops
 from dlas_ops.passes.eviction import evicted_bytes
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import task_extraction, tuners
+from explorer.core import clocks
 from explorer.core.errors import Failure, StageFailed
 from explorer.line.contracts.tune import Parameters, Parents, Values
 from explorer.line.execution import current
@@ -97,7 +97,7 @@ def _spend(layers: Sequence[Layer], most: int, limit: float) -> tuple[int, float
 
     A candidate on record counts as if it were measured now, so that a budget means the same in any order of tunings.
     """
-    trials, seconds, start = 0, 0.0, time.monotonic()
+    trials, seconds, start = 0, 0.0, clocks.running()
     for number, layer in enumerate(layers):
         layer.begin()
         current().advance(number, len(layers), f"the rules' schedules, {number + 1} of {len(layers)} layers")
@@ -111,7 +111,7 @@ def _spend(layers: Sequence[Layer], most: int, limit: float) -> tuple[int, float
         trials += len(taken)
         seconds += sum(trial.seconds for trial in taken)
         spent = max(trials / most if most else 0.0, seconds / limit if limit else 0.0)
-        left = (time.monotonic() - start) * (1 - spent) / spent if spent else 0.0
+        left = (clocks.running() - start) * (1 - spent) / spent if spent else 0.0
         total = sum(other.task.calls * other.progress.best_ms for other in layers)
         current().advance(
             round(1000 * min(spent, 1.0)), 1000,

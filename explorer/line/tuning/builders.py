@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from dlas_ops.processor.usable_cores import core_count
 
 SECONDS_PER_CANDIDATE = 20.0
 START_SECONDS = 60.0  # the first builder waits until its parent has imported TVM
@@ -52,7 +53,7 @@ class Builders:
         self._target, self._tuner = target, tuner
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["explorer.line.tuning.building"])
-        self._builders = [_Builder(self._context) for _ in range(count or len(os.sched_getaffinity(0)))]
+        self._builders = [_Builder(self._context) for _ in range(count or core_count())]
         self._numbers = itertools.count()
 
     def __enter__(self) -> Builders:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -16,6 +15,7 @@ import tvm
 
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.task_extraction import Task
+from explorer.core import clocks
 from explorer.core.errors import DeviceError
 from explorer.core.statistics import median_interval
 from explorer.line.tuning.allocation import Progress
@@ -74,7 +74,7 @@ class Layer:
         taken = self.log.trials[known : known + count]
         self._learn(taken)
         if len(taken) < count:
-            start = time.perf_counter()
+            start = clocks.running()
             self._measured(self._fresh(count - len(taken)), start)
             new = self.log.trials[known + len(taken) : known + count]
             self._learn(new)
@@ -119,13 +119,13 @@ class Layer:
         if len(decisions) == 1:
             return None, self.progress.rule_ms, self.progress.rule_ms
         if self.log.finals(decisions) is None:
-            start = time.perf_counter()
+            start = clocks.running()
             sessions = self._in_turns(decisions)
             samples = [
                 [own if isinstance(own := results[index], list) else [] for results in sessions]
                 for index in range(len(decisions))
             ]
-            self.log.add_finals(decisions, samples, time.perf_counter() - start)
+            self.log.add_finals(decisions, samples, clocks.running() - start)
         found = self.log.finals(decisions)
         assert found is not None
         return fastest(decisions, found[0])
@@ -140,7 +140,7 @@ class Layer:
         together = [decision for decision in decisions if not self.log.losses(decision)]
         groups = [together, *([decision] for decision in decisions if self.log.losses(decision))]
         for group in groups:
-            self._group(group, start or time.perf_counter())
+            self._group(group, start or clocks.running())
             start = None
 
     def _group(self, group: Sequence[Decision | None], start: float) -> None:
@@ -156,11 +156,11 @@ class Layer:
             for index in missing:
                 if self.log.losses(group[index]) >= MOST_LOSSES:
                     results[index] = ("crash", "the device went away whenever it was measured")
-        share = (time.perf_counter() - start) / len(group)
+        share = (clocks.running() - start) / len(group)
         self.log.add([_trial(group[index], results[index], share) for index in sorted(results)])
         for index in missing:
             if index not in results:
-                self._group([group[index]], time.perf_counter())
+                self._group([group[index]], clocks.running())
 
     def _run(self, decisions: Sequence[Decision | None]) -> dict[int, Any]:
         """Return for the index of each decision what it takes or why it has failed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dlas_ops.selection.candidates import FILL
 from dlas_ops.tuning import task_extraction
 from dlas_ops.tuning.task_extraction import Task
 from explorer.core.errors import DeviceError
+from explorer.core.standstills import Unbroken
 from explorer.line import rpc
 from explorer.line.tuning.builders import Library
 
@@ -117,9 +119,14 @@ class Runner:
                 else:
                     timers[index] = on_device.timer(function, RUNS)
             samples: dict[int, list[float]] = {index: [] for index in timers}
+            unbroken = {index: Unbroken() for index in timers}
+
+            def timed(timer: Callable[[Sequence[Any]], list[float]]) -> list[float]:
+                return [1e3 * taken for taken in timer(on_device.arrays)]
+
             for _ in range(rounds):
                 for index, timer in timers.items():
-                    samples[index] += [1e3 * taken for taken in timer(on_device.arrays)]
+                    samples[index] += unbroken[index].take(partial(timed, timer))
         except Exception as error:
             raise LostError(results, error) from error
         return results | samples

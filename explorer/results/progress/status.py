@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from explorer.core.quantities import LATENCY
 from explorer.results import export
+from explorer.results.measured_on import MeasuredOn, measured_on
 from explorer.search import successive_halving
 from explorer.search.successive_halving import Finished
 from explorer.space.space_file import RUNGS
@@ -37,6 +38,8 @@ class Status:
         One row per execution of a stage in the workspace.
     ranks
         One per device and pair of tuning budgets.
+    devices
+        That trials were measured on.
     """
 
     study: str
@@ -46,6 +49,7 @@ class Status:
     skipped: pd.DataFrame
     executions: pd.DataFrame
     ranks: Sequence[Ranks]
+    devices: Sequence[MeasuredOn] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain values for JSON, trials and executions as totals."""
@@ -56,6 +60,7 @@ class Status:
             "failures": export.rows(self.failures),
             "stages": stages,
             "tuning": [asdict(each) for each in self.ranks],
+            "devices": [each.as_dict() for each in self.devices],
         }
 
 
@@ -70,6 +75,7 @@ def status_of(study: str, records: Records, frame: pd.DataFrame) -> Status:
         failures(frame, "skipped"),
         records.executions(),
         ranks(finished),
+        measured_on(study, records),
     )
 
 

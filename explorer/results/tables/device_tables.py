@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.table import Table
 
 from dlas_ops.processor import instruction_sets
 from explorer.results import readable
+from explorer.results.measured_on import MeasuredOn, warnings
 
 if TYPE_CHECKING:
     from explorer.line.probing.answers import Answers, Description, Gpu
@@ -116,3 +118,13 @@ def _both(on_all: float, on_one: float | None, unit: str, threads: str) -> str:
 
 def _number(value: float | None, unit: str = "", digits: int = 0) -> str:
     return "" if value is None else f"{value:.{digits}f} {unit}".strip()
+
+
+def measured_on_text(devices: Sequence[MeasuredOn]) -> Iterator[RenderableType]:
+    """Yield what each device was when trials were measured on it, and which of them do not compare."""
+    if devices:
+        table = readable.table("device", "measured on", "trials")
+        for each in devices:
+            table.add_row(each.device, each.identity, str(len(each.trials)))
+        yield table
+    yield from warnings(devices)

@@ -18,7 +18,9 @@ from explorer.core.quantities import LATENCY, SIZE, Quantity
 from explorer.results import readable
 from explorer.results.account import coverage_of
 from explorer.results.emulated import emulated_devices, without_emulated
+from explorer.results.measured_on import warnings
 from explorer.results.stack import stack_of
+from explorer.results.tables.device_tables import measured_on_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,6 +138,7 @@ def summary_text(summary: Summary, study: OpenStudy, page: Path, in_workspace: s
     """
     front = study.front()
     yield fronts_table(study.front_with_ties(), study.nearest(), study.limits, study.objectives)
+    yield from warnings(study.devices)
     failed = f", {summary.failed} failed" if summary.failed else ""
     skipped = f", {summary.skipped} not trained" if summary.skipped else ""
     yield f"{summary.ended} trials{failed}{skipped}; the fronts as a page: {page}"
@@ -195,6 +198,7 @@ def trial_text(trial: Trial) -> Iterator[RenderableType]:
             table.add_row(Text(column, "cyan"), f"{value:,}" if isinstance(value, int) else str(value))
     yield table
     yield _costs_table(trial.row)
+    yield from measured_on_text(trial.devices)
     if trial.why:
         yield trial.why
     if trial.layers:
@@ -263,6 +267,7 @@ def status_text(status: Status) -> RenderableType:
     """Return how far a study is: its trials, failures by cause, what stages have cost and what tuning changes."""
     parts: list[RenderableType] = [readable.headed(f"study {status.study}", f": {len(status.frame)} trials finished")]
     parts.append(_trials_table(status.frame, with_skipped=len(status.skipped) > 0))
+    parts += measured_on_text(status.devices)
     for title, causes in (("failed in", status.failures), ("skipped before", status.skipped)):
         if len(causes):
             parts.append(_causes_table(title, causes))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import pytest
 
 import explorer
+from dlas_ops.processor.usable_cores import thread_limit
 from explorer import cli
 from explorer.core.artifact import Artifact
 from explorer.core.errors import ExplorerError
@@ -55,7 +55,7 @@ def test_a_long_training_runs_on_all_cores(tmp_path: Path, monkeypatch: pytest.M
         engine.stop()
     assert [span.worker for span in events.spans] == ["torch 1", ALONE]
     assert events.told[0].startswith("epoch 1 of 1, loss ")
-    assert trained.values["threads"] == os.cpu_count()
+    assert trained.values["threads"] == thread_limit()
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_a_system_without_proc_has_only_the_time(here: Control, monkeypatch: pyt
     monkeypatch.setattr(here, "_numbers", lambda path, after="": numbers(f"/nowhere{path}", after))
     state: dict[str, Any] = {**here.state()}
     assert state.pop("time") <= time.time()
+    assert state.pop("running_s") > 0
     assert set(state.values()) == {None}
 
 
@@ -165,7 +166,8 @@ def test_a_thread_is_pinned_for_real(here: Control) -> None:
 
 def state(time: float, busy: float | None, own: float, steal: float = 0.0) -> DeviceState:
     return {
-        "time": time,
+        "time": 0.0,  # the date may be any
+        "running_s": time,
         "load": None,
         "busy_s": busy,
         "steal_s": steal,

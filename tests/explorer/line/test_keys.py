@@ -71,6 +71,9 @@ class Asked:
     def target(self, device: str) -> Target:
         return {"kind": "llvm", "mcpu": "cortex-a72"}
 
+    def identity(self, device: str) -> str | None:
+        return f"what {device} says that it is"
+
     @property
     def host(self) -> Target:
         return {"kind": "llvm", "mcpu": "native"}
@@ -133,7 +136,7 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "lower": ["4797e703bc04b413", "0824b9bddc1a54fd"],
             "build": ["3993b68da622f2a1", "07e5e4de7863ecde"],
             "evaluate": ["6de8494e24c4490b"],
-            "measure": ["a8055e440aa06c5e"],
+            "measure": ["ec7da42ee883dc12"],
         },
     ),
     (
@@ -144,13 +147,13 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "compress": ["5171c03f87db9ae2"],
             "quantize": ["98a520f91d651d29"],
             "plan": ["bbb8a703813b5dc3"],
-            "select": ["502e12e56373bfe4"],
-            "lower": ["65f5dfa353462400", "5640475fb1cab59c"],
-            "tune": ["efcb56fd28cc48eb"],
-            "build": ["5c375185c26d123d", "5e83d0354e9fdedf", "d6640649ab343748"],
-            "confirm": ["70869fce1276489e"],
+            "select": ["1a120fe0b61f27b4"],
+            "lower": ["c0da9a12c394d874", "e2f2526d4d5fdf14"],
+            "tune": ["e5a92d3ca4773626"],
+            "build": ["30ddd0ac7b68c385", "60a05c30bfcb0190", "e7c046b26b8f6ddc"],
+            "confirm": ["4492da7e78e1ea82"],
             "evaluate": ["5221ac6d5044dcfb"],
-            "measure": ["2a4406ecdcc42e5a"],
+            "measure": ["2c3c29b1d40be7fd"],
         },
     ),
     (
@@ -160,11 +163,11 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "train": ["2ae027101eea3990"],
             "compress": ["12a3d43801673b0d"],
             "lower": ["c41f701fb235b620", "0f2417c7c68163b6"],
-            "tune": ["4b69936f68cf3475", "6fca838a116914cf"],
-            "build": ["8e41709c7bcb6da7", "ef118fa6b4b1a0be", "f86cb4cb54c0ed6f", "6b46c1730c98cd85"],
-            "confirm": ["e75231cb843ef857", "fe72067596a56750"],
+            "tune": ["90563da000a4f48e", "b39a2c5650c8d397"],
+            "build": ["8e41709c7bcb6da7", "f3931ce596e8d1ea", "f86cb4cb54c0ed6f", "c7d177a334fa32f4"],
+            "confirm": ["50c58c7c9d0d12df", "3d6160fe4c2a841b"],
             "evaluate": ["dd70f8b141bd2125"],
-            "measure": ["6aeedb801a6c35a5", "45fc1e5f9cfac734"],
+            "measure": ["0873ea219d46b0c4", "246295b4743729a8"],
         },
     ),
 ]

@@ -62,7 +62,8 @@ def test_it_is_waited_until_the_control_takes_its_usual_time(monkeypatch: pytest
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(session, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(session, "clocks", SimpleNamespace(running=lambda: now[0]))
     for script, patience, waited, read in (
         ([0.3], 9.0, 0.0, 1),
         ([0.6, 0.6, 0.3], 9.0, 2 * session.POLL_SECONDS, 3),

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from explorer.core.errors import DeviceError
 from explorer.processes import loopback
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -30,6 +31,14 @@ def test_siblings_of_a_physical_core_come_last(tmp_path: Path, monkeypatch: pyte
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(f"{siblings}\n")
     assert loopback.own_cores(tmp_path) == (0, 2, 5, 1, 3), "core 5 says nothing of siblings"
+
+
+def test_a_core_that_this_process_may_not_use_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    assert loopback.cores_of("half", [1]) == (1,)
+    assert sorted(loopback.cores_of("half", None)) == [0, 1]
+    with pytest.raises(DeviceError, match=r"device 'half' has core 2, 5 in its entry, and this process may use 0, 1: "):
+        loopback.cores_of("half", [5, 1, 2])
 
 
 PARENT = """

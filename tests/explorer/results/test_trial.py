@@ -15,7 +15,7 @@ def test_a_trial_is_plain_values() -> None:
     values = Trial({"number": 3, "ratio": None}, [layer], "it died", "it takes long").as_dict()
     assert values == {
         "number": 3, "ratio": None, "layers": [layer], "coverage": None, "log": "it died", "why": "it takes long",
-        "ranking": [],
+        "ranking": [], "devices": [],
     }  # fmt: skip
     assert json.loads(json.dumps(values)) == values
     assert layer.keys() == LayerAccount.__required_keys__

@@ -55,7 +55,7 @@ def test_the_times_of_a_plan_are_those_of_such_executions(tmp_path: Path) -> Non
 def test_trainings_go_on_beside_one_another_as_jobs_say_until_all_cores_are_busy(
     jobs: int | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     searched = make(tmp_path, SMALL)
     workspace = Workspace(tmp_path / "w")
@@ -68,7 +68,7 @@ def test_trainings_go_on_beside_one_another_as_jobs_say_until_all_cores_are_busy
 def test_a_long_training_is_planned_alone_unless_there_are_several_gpus(
     visible: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     searched = make(tmp_path, SMALL)
     workspace = Workspace(tmp_path / "w")

@@ -45,7 +45,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which sessions are added."""
     clock = Clock()
-    monkeypatch.setattr(refinement, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(refinement, "clocks", SimpleNamespace(running=clock.monotonic))
     return clock
 
 

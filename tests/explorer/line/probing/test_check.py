@@ -39,7 +39,9 @@ def test_a_device_with_all_of_it_is_not_refused(session: Any) -> None:
 def test_a_device_without_a_compiler_is_refused_with_what_to_type(
     session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_description, "described", lambda *_: (Description("x86_64"), "cc is missing"))
+    monkeypatch.setattr(
+        self_description, "described", lambda *_: self_description.Reached(Description("x86_64"), "cc is missing")
+    )
     found = asked(session)
     assert (found.compiler, found.control, found.peaks) == (False, None, None)
     assert found.refusal == (

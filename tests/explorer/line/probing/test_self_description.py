@@ -99,7 +99,7 @@ class Session:
 
 
 def test_this_machine_says_what_it_is() -> None:
-    says, failure = self_description.described(Session(), "")
+    says, failure, _ = self_description.described(Session(), "")
     assert failure == ""
     assert says.architecture == platform.machine()
     assert says.kernel == platform.release()
@@ -114,7 +114,7 @@ def test_this_machine_says_what_it_is() -> None:
 @pytest.mark.parametrize("likely", ["x86_64", "aarch64"])
 def test_a_server_without_the_compiler_has_the_architecture_whose_program_it_links(likely: str) -> None:
     session = Session(self_description.TRIPLE, self_description.CPU)
-    says, failure = self_description.described(session, likely)
+    says, failure, _ = self_description.described(session, likely)
     assert (says.architecture, says.kernel, failure) == (platform.machine(), platform.release(), "")
 
 
@@ -123,15 +123,29 @@ def test_a_server_that_cannot_link_has_its_architecture_and_says_why(monkeypatch
         raise RuntimeError("Traceback …\nCannot find a C compiler")
 
     monkeypatch.setattr(rpc, "place", place)
-    says, failure = self_description.described(Session(), "")
+    says, failure, _ = self_description.described(Session(), "")
     assert failure == "Cannot find a C compiler"
     assert says == Description(architecture=platform.machine(), mcpu=says.mcpu)
     unknown = self_description.described(Session(self_description.TRIPLE, self_description.CPU), "x86_64")
-    assert unknown == (Description(), failure)
+    assert unknown == (Description(), failure, ())
 
 
 def test_of_other_architectures_no_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_description, "_said", lambda session, function: "riscv64-unknown-linux-gnu")
-    says, failure = self_description.described(Session(), "")
+    says, failure, _ = self_description.described(Session(), "")
     assert (says.architecture, says.instruction_sets) == ("riscv64", None)
     assert failure == "there is no program that reads files on riscv64"
+
+
+def test_cores_are_of_as_many_kinds_as_their_system_says() -> None:
+    files = {
+        "/proc/self/status": "Name:\tx\nCpus_allowed_list:\t0-1,4\nMems_allowed:\t1\n",
+        "/sys/devices/system/cpu/cpu0/cpu_capacity": "381\n",
+        "/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1800000\n",
+        "/sys/devices/system/cpu/cpu1/cpu_capacity": "381\n",
+        "/sys/devices/system/cpu/cpu1/cpufreq/cpuinfo_max_freq": "1800000\n",
+        "/sys/devices/system/cpu/cpu2/cpu_capacity": "600\n",
+        "/sys/devices/system/cpu/cpu4/cpu_capacity": "1024\n",
+    }
+    assert self_description.core_kinds(lambda path: files.get(path, "")) == ("1024", "381 1800000")
+    assert self_description.core_kinds(lambda path: "") == (), "a system that does not say"

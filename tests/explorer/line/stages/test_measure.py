@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -20,8 +23,11 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents
 from explorer.line.contracts.on_device import Address
 from explorer.line.stages import measure
-from tests import torch_stages
+from explorer.processes import loopback
+from tests import forks, torch_stages
 
+STOPPED = 2.0  # seconds
+CORE = min(os.sched_getaffinity(0))
 UNREAD = Readings()[:-1]  # of a device without a control
 ADDRESS = Address(tracker="10.0.0.1:9190", key="board")
 PARAMETERS = Parameters(1, samples=10, sample_ms=0.2, warmup_ms=0.1, tolerance=1e-3, address=ADDRESS)
@@ -153,3 +159,22 @@ def test_a_device_that_refuses_the_control_is_measured(
     assert values["quiet"] == list(range(10))
     assert (values["readings"], values["typical"][:-1], values["waited_s"]) == ({}, [*UNREAD], 0.0)
     assert leased
+
+
+@pytest.mark.slow
+def test_runs_that_the_server_stood_still_in_are_taken_again(
+    small: Artifact, lowered: Artifact, built: Artifact, tmp_path: Path
+) -> None:
+    with loopback.server("local", [CORE], tmp_path / "log") as tracker, ThreadPoolExecutor(1) as executor:
+        server = os.getpgid(forks.running("explorer.processes.loopback")[-1].pid)  # with its sessions
+        protocol = replace(PARAMETERS, samples=100, sample_ms=8.0, address=Address(tracker=tracker, key="local"))
+        measured = executor.submit(measure.run, protocol, Parents(small, lowered, built), tmp_path)
+        while not measured.done():
+            time.sleep(0.7)
+            os.killpg(server, signal.SIGSTOP)
+            time.sleep(STOPPED)
+            os.killpg(server, signal.SIGCONT)
+        values = measured.result()
+    assert len(values["samples_ms"]) == 100
+    assert max(run for runs in values["runs_ms"] for run in runs) < 1e3 * STOPPED / 2
+    assert values["taken_again"] >= 1
