@@ -9,10 +9,11 @@ from typing import cast
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from explorer.core.configuration import Configuration, digest
-from explorer.core.errors import Failure, WorkspaceError
+from explorer.core.configuration import Configuration
+from explorer.core.errors import Failure
 from explorer.core.quantities import Quantity
 from explorer.search import warm_start
+from explorer.search.continuing import refuse_other_parameters, refuse_other_question
 from explorer.search.latency_first import Screen
 from explorer.search.mirror import Mirror
 from explorer.search.optuna_database import (
@@ -67,7 +68,7 @@ class Study:
     Raises
     ------
     WorkspaceError
-        If the database has a study of this name over another space.
+        If the database has a study of this name over another space, or over the same with axes of another form.
     SpaceError
         If the sampler cannot propose in such a space.
     """
@@ -166,12 +167,8 @@ class Study:
                 others = self._database.notes_of_others(QUESTION)
                 notes[CHOSEN] = warm_start.choose(self.space.lowest, question, others, self._records)
                 self._database.note(CHOSEN, notes[CHOSEN])
-        elif digest(known) != digest(question):
-            changed = sorted(key for key in {*known, *question} if known.get(key) != question.get(key))
-            raise WorkspaceError(
-                f"the workspace's study '{self.space.name}' was made with other {' and '.join(changed)}; "
-                "choose another --workspace, or give the space another name"
-            )
+        else:
+            refuse_other_question(self.space.name, known, question)
         self._database.note(LIMITS, [str(limit) for limit in self.space.limits])
         self._database.note(SPACE, str(self.space.path.absolute()))
         self._database.note(TRIALS, self.space.trials)
@@ -192,12 +189,21 @@ class Study:
         for number, configuration, record in self._records.complete(self.space.name) if reads else ():
             self._learn(number, configuration, record)
             constraints[number] = self._constraints(configuration, record)
+        kinds: set[str] = set()  # parameters that are known to be as they were
         for trial_id, trial in self._database.trials():
+            if not trial.distributions.keys() <= kinds:
+                self._refuse_other_parameters(trial)
+                kinds.update(trial.distributions)
             self._mirror.reflect(trial, constraints.get(trial.number, {}))
             proposal = None if PROMOTED in trial.user_attrs else trial.user_attrs[PROPOSAL]
             self._enter(trial_id, proposal, trial.user_attrs[CONFIGURATION])
             if trial.state == TrialState.RUNNING:
                 self._cut_off.append(trial)
+
+    def _refuse_other_parameters(self, trial: FrozenTrial) -> None:
+        space = self.space if PROMOTED in trial.user_attrs else self.space.lowest
+        now = space.distributions(self._configuration(trial))
+        refuse_other_parameters(self.space.name, trial.distributions, now)
 
     def _propose(self, configuration: Configuration | None = None) -> tuple[int, Configuration] | None:
         """Begin a trial of what the sampler proposes, or of `configuration`; return None if the study has it."""
