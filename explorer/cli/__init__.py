@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 import typer
 
-from explorer.cli import bundling, dashboard, figures, listing, networks, profiling, reading, reporting, running
+from explorer.cli import (
+    bundling,
+    dashboard,
+    figures,
+    listing,
+    networks,
+    profiling,
+    reading,
+    refusals,
+    reporting,
+    running,
+)
 from explorer.cli.terminal import print_json_error
 from explorer.core.errors import ExplorerError
 
@@ -31,6 +42,7 @@ COMMANDS = (
     *listing.COMMANDS,
     *networks.COMMANDS,
 )
+refusals.install()
 for command in COMMANDS:
     app.command()(command)
 
