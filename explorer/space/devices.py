@@ -16,7 +16,8 @@ from explorer.space.toml_file import TomlFile
 
 LOOPBACK = "loopback"
 TARGET_KINDS = (gpu_targets.CPU, gpu_targets.OPENCL, gpu_targets.CUDA)  # that dlas_ops schedules
-Core = Annotated[int, Field(ge=0)]
+LONGEST_NAME = 100
+Core = Annotated[int, Field(ge=0, lt=4096)]
 
 
 class Device(BaseModel):
@@ -68,6 +69,8 @@ class Device(BaseModel):
                 f"there are no schedules for targets of kind '{value['kind']}'"
                 f"{did_you_mean(value['kind'], TARGET_KINDS)}"
             )
+        if isinstance(value, dict) and (wrong := _odd_number(value)):
+            raise ValueError(wrong)
         if gpu_targets.is_gpu(value) and (wrong := gpu_targets.wrong(value)):
             raise ValueError(wrong)
         return value
@@ -101,10 +104,30 @@ class Device(BaseModel):
 LOCAL = Device(name="local", key="local", description="this machine, over a loopback tracker")
 
 
+def why_no_name(name: str) -> str | None:
+    """Return why no device can have this `name`, which choices join by ``+`` and columns end in; None if one can."""
+    if not name or name != name.strip():
+        return "has blanks around it, or nothing in it"
+    if "+" in name or not name.isprintable():
+        return "has a + or an unprintable letter in it"
+    return f"has more than {LONGEST_NAME} letters" if len(name) > LONGEST_NAME else None
+
+
+def _odd_number(target: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a number in a target, None if nothing is: TVM takes 32 bits of whole numbers."""
+    for name, value in target.items():
+        if isinstance(value, Mapping) and (wrong := _odd_number(value)):
+            return wrong
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, float) or (isinstance(each, int) and not -(2**31) <= each < 2**31):
+                return f"{name} = {each!r} in a target is no whole number of 32 bits"
+    return None
+
+
 def is_address(text: str) -> bool:
     """Tell whether a text is the address of a tracker, ``"host:port"``."""
     match = re.fullmatch(r"[^\s:]+:(\d+)", text)
-    return match is not None and 0 < int(match[1]) < 65536
+    return match is not None and len(match[1]) < 6 and 0 < int(match[1]) < 65536
 
 
 def load(path: Path) -> dict[str, Device]:
@@ -124,6 +147,8 @@ def load(path: Path) -> dict[str, Device]:
     for name, entry in file.content.items():
         if not isinstance(entry, dict):
             raise file.error(f"'{name}' is no table; a device starts with a line [{name}]", name)
+        if why := why_no_name(name):
+            raise file.error(f"'{name}' is no name for a device: it {why}", name)
         devices[name] = file.validate(Device, {"key": name, **entry, "name": name}, (name,))
     return devices
 

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.space.toml_lines import KeyPath, key_lines
 
+MOST_BYTES = 2_000_000
+DEEPEST = 20  # tables and lists in each other
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -35,8 +37,16 @@ class TomlFile:
             If the file cannot be read or is no TOML.
         """
         try:
-            text = path.read_bytes().decode()
-            return TomlFile(path, tomllib.loads(text), key_lines(text.replace("\r\n", "\n")))
+            content = path.read_bytes()
+            if len(content) > MOST_BYTES:
+                raise SpaceError(f"{path}: has {len(content):,} bytes, more than {MOST_BYTES:,}")
+            text = content.decode()
+            parsed = tomllib.loads(text)
+            if _is_deeper(parsed, DEEPEST):
+                raise RecursionError
+            return TomlFile(path, parsed, key_lines(text.replace("\r\n", "\n")))
+        except RecursionError:
+            raise SpaceError(f"{path}: tables and lists are nested more than {DEEPEST} deep") from None
         except UnicodeDecodeError:
             raise SpaceError(f"{path}: the file is not UTF-8 text") from None
         except OSError as error:
@@ -45,6 +55,8 @@ class TomlFile:
             at = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error), re.DOTALL)
             if at:
                 raise SpaceError(f"{path}:{at[2]}: not valid TOML, column {at[3]}: {at[1]}") from None
+            raise SpaceError(f"{path}: not valid TOML: {error}") from None
+        except ValueError as error:  # of a number of thousands of digits
             raise SpaceError(f"{path}: not valid TOML: {error}") from None
 
     def error(self, message: str, *key: str | int) -> SpaceError:
@@ -69,6 +81,17 @@ class TomlFile:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise self.error(_sentence(first, model, at), *at, *first["loc"]) from None
+
+
+def _is_deeper(content: object, levels: int) -> bool:
+    """Tell whether tables and lists are in one another more than `levels` deep; no deeper ones are looked at."""
+    inside: list[object] = [content]
+    for _ in range(levels + 1):
+        tables = [each.values() if isinstance(each, dict) else each for each in inside if isinstance(each, dict | list)]
+        if not tables:
+            return False
+        inside = [each for values in tables for each in values]
+    return True
 
 
 def _sentence(error: Any, model: type[BaseModel], at: KeyPath) -> str:
