@@ -59,7 +59,7 @@ def shown(value: object) -> list[str]:
     if isinstance(value, list | dict):
         inside = [part for pair in value.items() for part in pair] if isinstance(value, dict) else value
         return [text for each in inside[:6] if not isinstance(each, list | dict) for text in shown(each)]
-    texts = [repr(value), str(value).strip()]
+    texts = [repr(value), str(value).strip(), " ".join(str(value).splitlines())]
     if isinstance(value, float | int) and not isinstance(value, bool):
         texts += [f"{value:g}" if abs(value) < 1e300 else str(value), f"{value:,}"]
     return [text[:LONGEST] for text in texts]
