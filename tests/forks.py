@@ -136,6 +136,11 @@ def start(
     return cast("subprocess.Popen[bytes]", forked)
 
 
+def warm(library: str) -> None:
+    """Return once the process that forks for `library` has imported it."""
+    _connected(library).close()
+
+
 def imported(path: Path) -> subprocess.CompletedProcess[str]:
     """Import a network into TVM as `explorer.line.training.checks.imported` does, in a forked process."""
     with tempfile.TemporaryDirectory() as folder:

@@ -53,6 +53,23 @@ def test_optuna_still_computes_steps_in_binary() -> None:
     assert not drawn <= {0.2, 0.4, 0.6, 0.8, 1.0}
 
 
+def test_typer_still_leaves_the_value_out_of_what_it_says_of_an_option() -> None:
+    """`explorer.cli.refusals` appends it."""
+    script = """
+import typer
+app = typer.Typer()
+@app.command()
+def main(count: int) -> None: ...
+try:
+    app(["xyzzy"], standalone_mode=False)
+except typer.BadParameter as error:
+    print(error.format_message())
+"""
+    ended = run(script)
+    assert "valid integer" in ended.stdout, ended.stderr
+    assert "xyzzy" not in ended.stdout
+
+
 def test_torchvision_still_renames_the_layers_of_its_densenets_weights() -> None:
     """`explorer.line.training.initial.weight_files` does so, too."""
     from torchvision.models import densenet

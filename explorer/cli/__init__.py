@@ -19,6 +19,7 @@ from explorer.cli import (
     networks,
     profiling,
     reading,
+    refusals,
     reporting,
     running,
     streams,
@@ -63,6 +64,7 @@ def _with_finite_numbers(command: Callable[..., None]) -> Callable[..., None]:
     return checked
 
 
+refusals.install()
 for command in COMMANDS:
     app.command(help=help_of(command))(_with_finite_numbers(command))
 
@@ -120,6 +122,8 @@ def _run(given: list[str]) -> int | str | None:
         message = error.format_message()  # type: ignore[attr-defined]
     except (OSError, UnicodeEncodeError) as error:
         message = of_system(error)
+    except MemoryError:
+        message = "there is not enough memory; the same command goes on with what is left, or starts again"
     if as_json:
         names = [each.__name__ for each in COMMANDS]
         print_json_error(next((each for each in given if each in names), None), message)

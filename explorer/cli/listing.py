@@ -19,6 +19,8 @@ from explorer.devices import devices as entries
 if TYPE_CHECKING:
     from explorer.line.dry_run import StageCount
 
+MOST_COUNTED = 20_000  # configurations whose stages are counted, in 5 s; of a million that would take minutes
+
 
 def spaces(
     space: Annotated[
@@ -41,7 +43,7 @@ def spaces(
     found = load(Path(space), to_run=False)
 
     def stages() -> Sequence[StageCount] | None:
-        return None if found.continuous else dry_run.count(found)
+        return None if found.continuous or found.count > MOST_COUNTED else dry_run.count(found)
 
     if as_json:
         return print_json("spaces", {"space": export.whole_space(found, stages())})

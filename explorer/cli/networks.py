@@ -13,7 +13,7 @@ import typer
 
 import explorer
 from explorer.cli.terminal import AsJson, print_json, print_parts
-from explorer.core.errors import ExplorerError
+from explorer.core.errors import ExplorerError, one_sentence
 
 # Tables are imported where they are used: `dlas --help` answers at once.
 
@@ -50,7 +50,7 @@ def weights(
     if classes is not None and classes < 2:
         raise ExplorerError(f"--classes {classes} is below 2")
     found = explorer.check_weights(file, model, width, classes, None if shape is None else _shape(shape))
-    why_not = "" if found.fits else f"{file.name} does not fit the model: {found.why_not}"
+    why_not = "" if found.fits else one_sentence(f"{file.name} does not fit the model: {found.why_not}")
     if as_json:
         print_json("weights", {"comparison": asdict(found)}, why_not)
     else:

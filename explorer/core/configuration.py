@@ -307,6 +307,19 @@ RULES: tuple[Callable[[Configuration], str | None], ...] = (
 )
 
 
+# Axis → what the rules see of the choice on it; of one that is not here they see nothing.
+SEEN: Mapping[str, Callable[[Any], object]] = {
+    "model": str,
+    "width": lambda width: width == 1,
+    "compression": str,
+    **dict.fromkeys(("ratio", "channel_multiple", "max_drop", "tuner"), lambda choice: choice is None),
+    "algorithm": str,
+    "format": str,
+    **dict.fromkeys(("tuning_trials", "tuning_seconds"), lambda budget: budget > 0),
+    "device": str,
+}
+
+
 def why_invalid(configuration: Configuration) -> str | None:
     """Return the first reason why `configuration` makes no sense on the stack, or None where it does."""
     return next((reason for rule in RULES if (reason := rule(configuration))), None)

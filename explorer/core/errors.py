@@ -6,9 +6,19 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LONGEST = 1_000  # letters of a sentence, of which the middle is left out where there are more
+MOST_NAMED = 40  # names that are listed as allowed
+MOST_COMPARED = 1_000  # names, and letters of each, among which the nearest is looked for
+
 
 class ExplorerError(Exception):
-    """Root of every error whose message is meant for the user: one sentence, shown without a traceback, exit code 2."""
+    """Root of every error whose message is meant for the user: one sentence, shown without a traceback, exit code 2.
+
+    It is on one line, and short, whatever values of files and command lines it has in it.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_sentence(message))
 
 
 class SpaceError(ExplorerError):
@@ -92,6 +102,16 @@ class StageFailed(Exception):
 def did_you_mean(value: object, allowed: Iterable[object]) -> str:
     """Return ``"; allowed: a, b; did you mean 'b'?"`` for an unknown `value`, the suggestion only where one is near."""
     names = [str(name) for name in allowed]
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    compared = [name for name in names[:MOST_COMPARED] if len(name) <= MOST_COMPARED]
+    near = difflib.get_close_matches(str(value)[:MOST_COMPARED], compared, n=1, cutoff=0.5)
     suggestion = f"; did you mean '{near[0]}'?" if near else ""
-    return f"; allowed: {', '.join(names) or 'none'}{suggestion}"
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"; allowed: {', '.join(names[:MOST_NAMED]) or 'none'}{more}{suggestion}"
+
+
+def one_sentence(text: str) -> str:
+    """Return `text` on one line, without its middle where it is long."""
+    line = " ".join(text.splitlines())
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[: LONGEST * 2 // 3]} … {line[-LONGEST // 3 :]}"

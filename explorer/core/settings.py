@@ -11,9 +11,21 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from explorer.core.errors import did_you_mean
 from explorer.core.metric import Direction, Metric
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+# Every number has bounds, generous ones: what lies beyond is a slip, and would fail or never end.
+MOST_SEED = 2**31 - 1  # that every library takes
+MOST_EPOCHS = 100_000
+MOST_IMAGES = 100_000_000
+MOST_SESSIONS = 10_000
+MOST_MILLISECONDS = 3_600_000.0
+MOST_SIDE = 8192  # of an image in pixels
+Fraction = Annotated[float, Field(ge=1e-4, le=1 - 1e-4)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Epochs = Annotated[int, Field(ge=0, le=MOST_EPOCHS)]
+BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
+LearningRate = Annotated[float, Field(gt=0, le=1000)]
+WeightDecay = Annotated[float, Field(ge=0, le=1000)]
+Tolerance = Annotated[float, Field(gt=0, le=1000)]
+Sessions = Annotated[int, Field(ge=1, le=MOST_SESSIONS, exclude=True)]
 Augmentation = Literal["crop", "flip", "resized_crop", "shift"]
 LOSSES = ("cross_entropy", "mse", "l1", "smooth_l1", "bce")  # see `explorer.line.training.losses`
 OWN_FUNCTION = re.compile(r"[\w.]+:[A-Za-z_]\w*")  # module:function
@@ -55,11 +67,11 @@ def _is_none(value: object) -> bool:
 
 LeftOut = Field(exclude_if=_is_none)  # a setting that is in no key where it is not given
 Levels = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)]
-Spreads = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+Spreads = Annotated[tuple[Annotated[float, Field(ge=1e-6, le=1)], ...], Field(min_length=1)]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSettings(_Settings):
@@ -68,7 +80,9 @@ class DataSettings(_Settings):
     validation: Fraction = 0.2  # share of the training images that the search's accuracy is taken on
     test: Fraction = 0.25  # share held back for the front's accuracy where the data set has no test split
     seed: Seed = 0
-    image_size: Annotated[int, Field(ge=8)] = 224  # side in pixels that image_folder's images are brought to
+    image_size: Annotated[int, Field(ge=8, le=MOST_SIDE)] = (
+        224  # side in pixels that image_folder's images are brought to
+    )
     # How training images are varied, () for not at all; as the data set has it where it is not given, and not in keys.
     augment: Annotated[
         tuple[Augmentation, ...] | None, BeforeValidator(_named), Field(exclude_if=lambda names: names is None)
@@ -79,8 +93,8 @@ class DataSettings(_Settings):
     mean: Annotated[Levels | None, BeforeValidator(_by_channel), LeftOut] = None
     std: Annotated[Spreads | None, BeforeValidator(_by_channel), LeftOut] = None
     # How images are scaled and cut: the shorter side in pixels after scaling, and the share of it that is kept.
-    resize: Annotated[int | None, Field(ge=1), LeftOut] = None
-    crop: Annotated[float | None, Field(gt=0, le=1), LeftOut] = None
+    resize: Annotated[int | None, Field(ge=1, le=MOST_SIDE), LeftOut] = None
+    crop: Annotated[float | None, Field(ge=1e-3, le=1), LeftOut] = None
     interpolation: Annotated[Interpolation | None, LeftOut] = None
     # A folder does not change its files' contents: keys have the files' digest in place of both fields.
     folder: Annotated[str, Field(exclude=True)] = ""  # of data sets; DLAS_DATA or else ./data where it is not given
@@ -104,10 +118,10 @@ class TrainSettings(_Settings):
     # Initial weights: a checkpoint, in whose name {dataset}, {model} and {width} stand for the configuration's, or
     # "pretrained", torchvision's for ImageNet. Keys have the file's digest in its place.
     weights: Annotated[str, Field(exclude=True)] = ""
-    epochs: Annotated[int, Field(ge=0)] = 15  # 0: the initial weights, or the ONNX files, as they are
-    batch_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    epochs: Epochs = 15  # 0: the initial weights, or the ONNX files, as they are
+    batch_size: BatchSize = 64
+    learning_rate: LearningRate = 0.1
+    weight_decay: WeightDecay = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Seed = 0
     # One of LOSSES or module:function, for fine-tuning too. Where none is given, and in no key then: cross_entropy of
@@ -124,13 +138,15 @@ class LossSettings(_Settings):
 class CompressSettings(_Settings):
     """``[compress]``: how weights or channels are chosen for removal, and the fine-tuning afterwards."""
 
-    steps: Positive = 1  # that weights or channels are removed in; epochs between steps are not left for the last
+    steps: Annotated[int, Field(ge=1, le=1000)] = (
+        1  # that weights or channels are removed in; epochs between steps are not left for the last
+    )
     scores: Literal["l1", "lamp"] = "l1"  # by which weights are ranked
     norm: Literal["l1", "l2"] = "l2"  # of the weights that write and read a channel
-    epochs: Annotated[int, Field(ge=0)] = 4
-    batch_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    epochs: Epochs = 4
+    batch_size: BatchSize = 64
+    learning_rate: LearningRate = 0.05
+    weight_decay: WeightDecay = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Seed = 0
 
@@ -138,7 +154,7 @@ class CompressSettings(_Settings):
 class QuantizeSettings(_Settings):
     """``[quantize]``: the training images that the scales of int8 are taken from."""
 
-    images: Positive = 128
+    images: Annotated[int, Field(ge=1, le=MOST_IMAGES)] = 128
     # Which of an activation's values its scale covers: so many, or those with which its mean squared error is least.
     calibration: Annotated[Literal["percentile", "mse"], Field(exclude_if=lambda name: name == "percentile")] = (
         "percentile"  # in no key: stores of before there were two have none
@@ -157,7 +173,7 @@ class EvaluateSettings(_Settings):
     """``[evaluate]``: the images that the compiled network is judged on, and what it is judged by."""
 
     # Of the validation images, and as many of the test images, of every class about the same share; 0 takes all.
-    images: Annotated[int, Field(ge=0)] = 0
+    images: Annotated[int, Field(ge=0, le=MOST_IMAGES)] = 0
     seed: Seed = 0
     # module:function that judges predictions, and which way it is better; the accuracy, and in no key, without one.
     metric: Annotated[str, AfterValidator(_function("metric")), Field(exclude_if=lambda name: not name)] = ""
@@ -178,27 +194,29 @@ class EvaluateSettings(_Settings):
 class AnswerSettings(_Settings):
     """The images that torch answers in a study that trains nothing: those of ``[evaluate]`` where it names some."""
 
-    answered_images: Positive
+    answered_images: Annotated[int, Field(ge=1, le=MOST_IMAGES)]
     answered_seed: Seed
 
 
 class MeasureSettings(_Settings):
     """``[measure]``: the latency protocol, and how far compiled outputs may lie from the reference."""
 
-    samples: Annotated[int, Field(ge=10)] = 12  # of a session
-    sample_ms: Annotated[float, Field(gt=0)] = 5.0  # each sample is the mean over as many runs as fill this time
-    warmup_ms: Annotated[float, Field(ge=0)] = 50.0
+    samples: Annotated[int, Field(ge=10, le=10_000)] = 12  # of a session
+    sample_ms: Annotated[float, Field(gt=0, le=60_000)] = (
+        5.0  # each sample is the mean over as many runs as fill this time
+    )
+    warmup_ms: Annotated[float, Field(ge=0, le=MOST_MILLISECONDS)] = 50.0
     # More sessions add to what is on record and change no key: how many every stack gets, how many at most, and which
     # share of the time that a run has taken is spent on those beyond the first number.
-    sessions: Annotated[int, Field(ge=1, exclude=True)] = 2
-    most_sessions: Annotated[int, Field(ge=1, exclude=True)] = 8
-    extra_time: Annotated[float, Field(ge=0, exclude=True)] = 0.1
+    sessions: Sessions = 2
+    most_sessions: Sessions = 8
+    extra_time: Annotated[float, Field(ge=0, le=1000, exclude=True)] = 0.1
     # Largest |compiled - reference| over largest |reference|, on the test images compared, for a latency or an accuracy
     # to be taken at all. The reference is torch or, of int8, the quantized network in NumPy.
-    tolerance: Annotated[float, Field(gt=0)] = 1e-3
+    tolerance: Tolerance = 1e-3
     # The same of float16 and int8. A value between two of 8 bits may fall to either, which adds up over the layers: to
     # 0.09 in an untrained DenseNet-161, to less than 0.03 in shallower networks; float16 deviates by up to 0.05.
-    narrow_tolerance: Annotated[float, Field(gt=0)] = 0.2
+    narrow_tolerance: Tolerance = 0.2
 
     def allowed(self, dtype: str) -> float:
         """Return the tolerance for networks that are stored in `dtype`."""

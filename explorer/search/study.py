@@ -9,10 +9,11 @@ from typing import cast
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from explorer.core.configuration import Configuration, digest
+from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, WorkspaceError
 from explorer.core.quantities import Quantity
 from explorer.search import warm_start
+from explorer.search.continuing import refuse_other_parameters, refuse_other_question
 from explorer.search.latency_first import Screen
 from explorer.search.mirror import Mirror
 from explorer.search.optuna_database import (
@@ -69,7 +70,7 @@ class Study:
     Raises
     ------
     WorkspaceError
-        If the database has a study of this name over another space.
+        If the database has a study of this name over another space, or over the same with axes of another form.
     SpaceError
         If the sampler cannot propose in such a space.
     """
@@ -173,12 +174,8 @@ class Study:
                 others = self._database.notes_of_others(QUESTION)
                 notes[CHOSEN] = warm_start.choose(self.space.lowest, question, others, self._records)
                 self._database.note(CHOSEN, notes[CHOSEN])
-        elif digest(known) != digest(question):
-            changed = sorted(key for key in {*known, *question} if known.get(key) != question.get(key))
-            raise WorkspaceError(
-                f"the workspace's study '{self.space.name}' was made with other {' and '.join(changed)}; "
-                "choose another --workspace, or give the space another name"
-            )
+        else:
+            refuse_other_question(self.space.name, known, question)
         self._database.note(LIMITS, [str(limit) for limit in self.space.limits])
         self._database.note(SPACE, str(self.space.path.absolute()))
         self._database.note(TRIALS, self.space.trials)
@@ -199,13 +196,32 @@ class Study:
         for number, configuration, record in self._records.complete(self.space.name) if reads else ():
             self._learn(number, configuration, record)
             constraints[number] = self._constraints(configuration, record)
+        kinds: set[str] = set()  # parameters that are known to be as they were
         for trial_id, trial in self._database.trials():
+            if not trial.distributions.keys() <= kinds and self._has_these_parameters(trial):
+                kinds.update(trial.distributions)
             self._refuse_odd(trial)
             self._mirror.reflect(trial, constraints.get(trial.number, {}))
             proposal = None if PROMOTED in trial.user_attrs else trial.user_attrs[PROPOSAL]
             self._enter(trial_id, proposal, trial.user_attrs[CONFIGURATION])
             if trial.state == TrialState.RUNNING:
                 self._cut_off.append(trial)
+
+    def _has_these_parameters(self, trial: FrozenTrial) -> bool:
+        """Tell whether a trial's parameters are the space's; those of an odd trial are none.
+
+        Raises
+        ------
+        WorkspaceError
+            If they are the space's as it was before a change.
+        """
+        space = self.space if PROMOTED in trial.user_attrs else self.space.lowest
+        try:
+            now = space.distributions(self._configuration(trial))
+        except (ValueError, LookupError, TypeError):
+            return False
+        refuse_other_parameters(self.space.name, trial.distributions, now)
+        return True
 
     def _refuse_odd(self, trial: FrozenTrial) -> None:
         """Raise WorkspaceError if the next trial in the database is none that this study has put there."""

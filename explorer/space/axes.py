@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 from explorer.core import plugins
 from explorer.core.configuration import AXES, EXISTS, FORMATS, VECTOR, Configuration, parts
 from explorer.core.errors import did_you_mean
+from explorer.space.devices import why_no_name
 from explorer.space.toml_file import TomlFile
 from explorer.space.toml_lines import KeyPath
 
-# Axis → smallest value that makes sense.
-INTEGERS: Mapping[str, int] = {
-    "channel_multiple": 1, "batch": 1, "tuning_trials": 0, "tuning_seconds": 0, "threads": 1
+# Axis → smallest and largest value that makes sense.
+INTEGERS: Mapping[str, tuple[int, int]] = {
+    "channel_multiple": (1, 65_536), "batch": (1, 65_536), "tuning_trials": (0, 10_000_000),
+    "tuning_seconds": (0, 10_000_000), "threads": (1, 4096),
 }  # fmt: skip
-FLOATS: tuple[str, ...] = ("width", "ratio", "max_drop")
-MOST_STEPS = 10_000  # every step is a node of the space's tree
+# Likewise, and what the value is.
+FLOATS: Mapping[str, tuple[float, float, str]] = {
+    "width": (1e-3, 1000.0, "a multiplier"), "ratio": (1e-6, 1 - 1e-6, "a share"), "max_drop": (0.0, 1e9, "a loss"),
+}  # fmt: skip
+MOST_CHOICES = 10_000  # every one is a node of the space's tree
 WORDS: Mapping[str, tuple[str, ...]] = {"channel_multiple": (VECTOR,)}  # that stand for a number
 CUSTOM: tuple[str, ...] = ("dataset", "model", "compression")  # axes that take the user's own module:function
 
@@ -61,6 +68,12 @@ class Axis:
     name: str
     choices: tuple[Choice, ...]
     range: Range | None = None
+
+    @cached_property
+    def spellings(self) -> frozenset[tuple[type, Choice]]:
+        """The choices with their types, a whole float as an integer too: width 1 is width 1.0."""
+        whole = [int(choice) for choice in self.choices if isinstance(choice, float) and choice.is_integer()]
+        return frozenset((type(choice), choice) for choice in (*self.choices, *whole))
 
     @property
     def continuous(self) -> bool:
@@ -129,13 +142,16 @@ class _Reader:
         items = value if isinstance(value, list) else [value]
         if not items:
             raise self._file.error(f"axis {self._name} lists no choice", *at)
-        choices: list[Choice] = []
+        if len(items) > MOST_CHOICES:
+            listed = f"lists {len(items):,} choices"
+            raise self._file.error(f"axis {self._name} {listed}, more than {MOST_CHOICES:,}", *at)
+        choices: dict[Choice, None] = {}  # a list in which each is found at once
         for index, item in enumerate(items):
             where = (*at, index) if isinstance(value, list) else at
             choice = self._choice(item, where)
             if choice in choices:
                 raise self._file.error(f"axis {self._name} lists {item!r} twice", *where)
-            choices.append(choice)
+            choices[choice] = None
         return Axis(self._name, tuple(choices))
 
     @property
@@ -143,7 +159,7 @@ class _Reader:
         return self._name in FLOATS or self._name in INTEGERS
 
     def _choice(self, item: Any, at: KeyPath) -> Choice:
-        if item in WORDS.get(self._name, ()):
+        if isinstance(item, str) and item in WORDS.get(self._name, ()):
             return str(item)
         return self._number(item, at) if self._numeric else self._word(item, at)
 
@@ -151,6 +167,9 @@ class _Reader:
         if not isinstance(item, str):
             raise self._file.error(f"axis {self._name} takes names, not {item!r}", *at)
         known = known_choices(self._name, self._devices)
+        for part in parts(item) if self._name == "device" else ():
+            if why := why_no_name(part):
+                raise self._file.error(f"device {item!r} on axis device: '{part}' {why}", *at)
         for part in parts(item) if self._name == "compression" else (item,):
             if part not in known and not _is_named_elsewhere(self._name, part):
                 if item == "all":
@@ -169,14 +188,14 @@ class _Reader:
         if isinstance(item, bool) or not isinstance(item, int if integer else int | float):
             kinds = ("integers" if integer else "numbers", *(f"'{word}'" for word in WORDS.get(name, ())))
             raise self._file.error(f"axis {name} takes {' or '.join(kinds)}, not {item!r}", *at)
-        if integer and item < INTEGERS[name]:
-            raise self._file.error(f"{name} {item} is below {INTEGERS[name]}", *at)
-        if name == "ratio" and not 0 < item < 1:
-            raise self._file.error(f"ratio {item} is outside (0, 1)", *at)
-        if name == "max_drop" and not 0 <= item < float("inf"):
-            raise self._file.error(f"max_drop {item} is not a loss of 0 or more", *at)
-        if name == "width" and not 0 < item < float("inf"):
-            raise self._file.error(f"width {item} is not positive", *at)
+        if integer and item < INTEGERS[name][0]:
+            raise self._file.error(f"{name} {item} is below {INTEGERS[name][0]}", *at)
+        if integer and item > INTEGERS[name][1]:
+            raise self._file.error(f"{name} {item} is above {INTEGERS[name][1]:,}", *at)
+        if not integer:
+            low, high, what = FLOATS[name]
+            if not low <= item <= high:
+                raise self._file.error(f"{name} {item} is not {what} from {low:g} to {high:.10g}", *at)
         return int(item) if integer else float(item)
 
     def _range_axis(self, table: Mapping[str, Any]) -> Axis:
@@ -188,8 +207,8 @@ class _Reader:
             return Axis(self._name, (parsed.low,))
         if parsed.step is None:
             return Axis(self._name, (parsed,), parsed)
-        if (parsed.high - parsed.low) / parsed.step >= MOST_STEPS:
-            raise self._file.error(f"axis {self._name} has more than {MOST_STEPS} steps; use a larger step", *at)
+        if (parsed.high - parsed.low) / parsed.step >= MOST_CHOICES:
+            raise self._file.error(f"axis {self._name} has more than {MOST_CHOICES} steps; use a larger step", *at)
         choices = _steps(parsed, integer=self._name in INTEGERS)
         return Axis(self._name, choices, Range(choices[0], choices[-1], parsed.step, parsed.log))
 
@@ -220,7 +239,7 @@ class _Reader:
         step = table.get("step", 1 if integer else None)
         if step is None:
             return None
-        if isinstance(step, bool) or not isinstance(step, int if integer else int | float) or not step > 0:
+        if isinstance(step, bool) or not isinstance(step, int if integer else int | float) or not 0 < step < math.inf:
             kind = "integer" if integer else "number"
             raise self._file.error(f"axis {self._name}: step is a positive {kind}, not {step!r}", *at, "step")
         return step

@@ -12,6 +12,7 @@ from explorer.space.axes import Axis, Choice, Range
 from explorer.space.toml_file import TomlFile
 from explorer.space.toml_lines import KeyPath
 
+MOST_CONSTRAINTS = 1_000
 Allowed = tuple[Choice, ...] | Range
 Conditions = Mapping[str, Allowed]
 
@@ -67,6 +68,8 @@ def read_constraints(file: TomlFile, axes: Mapping[str, Axis]) -> tuple[Constrai
     tables = file.content.get("constraints", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise file.error("constraints are tables that start with a line [[constraints]]", "constraints")
+    if len(tables) > MOST_CONSTRAINTS:
+        raise file.error(f"there are {len(tables):,} constraints, more than {MOST_CONSTRAINTS:,}", "constraints")
     return tuple(_constraint(file, axes, table, index) for index, table in enumerate(tables))
 
 
@@ -107,16 +110,10 @@ def _allowed(file: TomlFile, axis: Axis, value: Any, at: KeyPath) -> Allowed:
     if not items:
         raise file.error(f"a constraint lists no {axis.name}", *at)
     for index, item in enumerate(items):
-        if not any(type(item) is type(choice) and item == choice for choice in _spellings(axis)):
+        if not isinstance(item, str | int | float) or (type(item), item) not in axis.spellings:
             where = (*at, index) if isinstance(value, list) else at
             raise file.error(f"the space has no {axis.name} {item!r}{did_you_mean(item, axis.choices)}", *where)
     return tuple(items)
-
-
-def _spellings(axis: Axis) -> list[Choice]:
-    """Return the choices, a whole float as an integer too: width 1 is width 1.0."""
-    whole = [int(choice) for choice in axis.choices if isinstance(choice, float) and choice.is_integer()]
-    return [*axis.choices, *whole]
 
 
 def _is_number(value: object) -> bool:

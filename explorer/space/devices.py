@@ -21,7 +21,8 @@ THROUGH = " through ssh "  # between the address of a tracker and the machine wh
 # A user and a machine as `ssh` takes them, or its URL; nothing that it would take for an option or expand.
 SSH = r"(ssh://)?([a-z0-9_][\w.+-]*@)?([a-z0-9_][\w.:-]*|\[[0-9a-f:]+\](:\d+)?)"
 TARGET_KINDS = (gpu_targets.CPU, gpu_targets.OPENCL, gpu_targets.CUDA)  # that dlas_ops schedules
-Core = Annotated[int, Field(ge=0)]
+LONGEST_NAME = 100
+Core = Annotated[int, Field(ge=0, lt=4096)]
 
 
 class Device(BaseModel):
@@ -93,6 +94,8 @@ class Device(BaseModel):
                 f"there are no schedules for targets of kind '{value['kind']}'"
                 f"{did_you_mean(value['kind'], TARGET_KINDS)}"
             )
+        if isinstance(value, dict) and (wrong := _odd_number(value)):
+            raise ValueError(wrong)
         if gpu_targets.is_gpu(value) and (wrong := gpu_targets.wrong(value)):
             raise ValueError(wrong)
         return value
@@ -151,10 +154,30 @@ def is_destination(text: str) -> bool:
     return re.fullmatch(SSH, text, re.ASCII | re.IGNORECASE) is not None
 
 
+def why_no_name(name: str) -> str | None:
+    """Return why no device can have this `name`, which choices join by ``+`` and columns end in; None if one can."""
+    if not name or name != name.strip():
+        return "has blanks around it, or nothing in it"
+    if "+" in name or not name.isprintable():
+        return "has a + or an unprintable letter in it"
+    return f"has more than {LONGEST_NAME} letters" if len(name) > LONGEST_NAME else None
+
+
+def _odd_number(target: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a number in a target, None if nothing is: TVM takes 32 bits of whole numbers."""
+    for name, value in target.items():
+        if isinstance(value, Mapping) and (wrong := _odd_number(value)):
+            return wrong
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, float) or (isinstance(each, int) and not -(2**31) <= each < 2**31):
+                return f"{name} = {each!r} in a target is no whole number of 32 bits"
+    return None
+
+
 def is_address(text: str) -> bool:
     """Tell whether a text is the address of a tracker, ``"host:port"``."""
     match = re.fullmatch(r"[^\s:]+:(\d+)", text)
-    return match is not None and 0 < int(match[1]) < 65536
+    return match is not None and len(match[1]) < 6 and 0 < int(match[1]) < 65536
 
 
 def load(path: Path) -> dict[str, Device]:
@@ -174,6 +197,8 @@ def load(path: Path) -> dict[str, Device]:
     for name, entry in file.content.items():
         if not isinstance(entry, dict):
             raise file.error(f"'{name}' is no table; a device starts with a line [{name}]", name)
+        if why := why_no_name(name):
+            raise file.error(f"'{name}' is no name for a device: it {why}", name)
         devices[name] = file.validate(Device, {"key": name, **entry, "name": name}, (name,))
     return devices
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from explorer.space.toml_file import TomlFile
 
 ALIKE = tuple(name for name in QUANTITIES if name not in PER_DEVICE)  # on all devices of a stack
 BOUNDED = "quantities"  # in a validation's context: those that limits may bound
+LEAST, MOST = 1e-12, 1e15  # of a bound: shares of it are added up
 COMPARISONS = ("<=", ">=")
 _LIMIT = re.compile(r"\s*([^\s<>=!]+)\s*([<>=!]+)\s*(.*?)(?:\s+on\s+(.+?))?\s*")
 _FORM = "QUANTITY <= NUMBER or QUANTITY >= NUMBER, or either with ' on DEVICE' behind it"
@@ -145,6 +145,6 @@ def _number(text: str, limit: str) -> float:
         number = float(text)
     except ValueError:
         raise ValueError(f"'{text}' in limit {limit!r} is no number") from None
-    if not 0 < number < math.inf:
-        raise ValueError(f"limit {limit!r} needs a number above 0, not {text}")
+    if not LEAST <= number <= MOST:
+        raise ValueError(f"limit {limit!r} needs a number from {LEAST:g} to {MOST:g}, not {text}")
     return number

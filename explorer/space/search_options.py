@@ -11,10 +11,13 @@ from explorer.core import plugins
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.core.metric import Metric
 from explorer.core.quantities import quantities
+from explorer.core.settings import MOST_SEED
 from explorer.space.axes import Axis
 from explorer.space.limits import BOUNDED, Limit, check_limits
 from explorer.space.space_file import RUNGS
 from explorer.space.toml_file import TomlFile
+
+MOST_TRIALS = 10_000_000
 
 
 class Search(BaseModel):
@@ -42,13 +45,13 @@ class Search(BaseModel):
         those that would stay dominated are not trained; see `explorer.search.latency_first`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     sampler: str = "auto"
-    trials: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
     rungs: str | None = None
-    reduction: Annotated[int, Field(ge=2)] = 3
+    reduction: Annotated[int, Field(ge=2, le=MOST_TRIALS)] = 3
     limits: list[Annotated[Limit, BeforeValidator(Limit.from_text)]] = []
     warm_start: bool = True
     latency_first: bool = False
@@ -59,14 +62,18 @@ class Search(BaseModel):
         Raises
         ------
         SpaceError
-            For an unknown sampler, a number of trials below 1 or a negative seed.
+            For an unknown sampler, and a number of trials or a seed out of bounds.
         """
         if sampler is not None and (unknown := _unknown_sampler(sampler)):
             raise SpaceError(unknown)
         if trials is not None and trials < 1:
             raise SpaceError(f"trials {trials} is below 1")
+        if trials is not None and trials > MOST_TRIALS:
+            raise SpaceError(f"trials {trials} is above {MOST_TRIALS:,}")
         if seed is not None and seed < 0:
             raise SpaceError(f"seed {seed} is negative")
+        if seed is not None and seed > MOST_SEED:
+            raise SpaceError(f"seed {seed} is above {MOST_SEED:,}")
         given = {"sampler": sampler, "trials": trials, "seed": seed}
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 

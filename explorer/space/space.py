@@ -218,7 +218,7 @@ class Space:
         Raises
         ------
         SpaceError
-            For an unknown sampler, a number of trials below 1 or a negative seed.
+            For an unknown sampler, and a number of trials or a seed out of bounds.
         """
         return dataclasses.replace(self, search=self.search.overridden(sampler, trials, seed))
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.space.toml_lines import KeyPath, key_lines
 
+MOST_BYTES = 2_000_000
+DEEPEST = 20  # tables and lists in each other
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -37,13 +39,20 @@ class TomlFile:
         """
         try:
             text = _decoded(path)
-            file = TomlFile(path, tomllib.loads(text), key_lines(text.replace("\r\n", "\n")))
+            parsed = tomllib.loads(text)
+            if _is_deeper(parsed, DEEPEST):
+                raise RecursionError
+            file = TomlFile(path, parsed, key_lines(text.replace("\r\n", "\n")))
+        except RecursionError:
+            raise SpaceError(f"{path}: tables and lists are nested more than {DEEPEST} deep") from None
         except OSError as error:
             raise SpaceError(f"{path}: cannot be read: {error.strerror}") from None
         except tomllib.TOMLDecodeError as error:
             at = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error), re.DOTALL)
             if at:
                 raise SpaceError(f"{path}:{at[2]}: not valid TOML, column {at[3]}: {at[1]}") from None
+            raise SpaceError(f"{path}: not valid TOML: {error}") from None
+        except ValueError as error:  # of a number of thousands of digits
             raise SpaceError(f"{path}: not valid TOML: {error}") from None
         file._refuse_null()
         return file
@@ -85,6 +94,8 @@ class TomlFile:
 def _decoded(path: Path) -> str:
     """Return a file's text, which is UTF-8, with a byte-order mark or without one; see `TomlFile.read` for errors."""
     content = path.read_bytes()
+    if len(content) > MOST_BYTES:
+        raise SpaceError(f"{path}: has {len(content):,} bytes, more than {MOST_BYTES:,}")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SpaceError(f"{path}: the file is UTF-16 text, not UTF-8; save it as UTF-8")
     try:
@@ -95,6 +106,17 @@ def _decoded(path: Path) -> str:
         raise SpaceError(
             f"{path}:{line}: the file is not UTF-8 text: it has a byte 0x{byte:02x} there; save it as UTF-8"
         ) from None
+
+
+def _is_deeper(content: object, levels: int) -> bool:
+    """Tell whether tables and lists are in one another more than `levels` deep; no deeper ones are looked at."""
+    inside: list[object] = [content]
+    for _ in range(levels + 1):
+        tables = [each.values() if isinstance(each, dict) else each for each in inside if isinstance(each, dict | list)]
+        if not tables:
+            return False
+        inside = [each for values in tables for each in values]
+    return True
 
 
 def _sentence(error: Any, model: type[BaseModel], at: KeyPath) -> str:

@@ -44,6 +44,7 @@ class _Scanner:
                 self._tokens.append((match[0], line))
         self._position = 0
         self._lines: dict[KeyPath, int] = {}
+        self._tables: dict[KeyPath, int] = {}  # the index of the last of each list of tables
 
     def scan(self) -> Mapping[KeyPath, int]:
         table: KeyPath = ()
@@ -82,9 +83,7 @@ class _Scanner:
         while self._peek() == "]":
             self._next()
         if is_list:
-            index = 0
-            while (*path, index) in self._lines:
-                index += 1
+            self._tables[path] = index = self._tables.get(path, -1) + 1
             path = (*path, index)
         end, self._position = self._position, start
         self._mark(path)

@@ -65,13 +65,15 @@ def space_text(space: Space, stages: Callable[[], Sequence[StageCount] | None]) 
     Parameters
     ----------
     stages
-        Counts them, which takes a while for a large grid; it returns None for a space with a continuous axis.
+        Counts them, which takes a while for a large grid; it returns None for a continuous or huge space.
     """
     yield space_table(space)
     counted = stages()
-    if counted is None:
+    if counted is None and space.continuous:
         axis = space.continuous[0]
         yield f"stages are not counted: axis {axis} is continuous; give its range a step to count them"
+    elif counted is None:
+        yield f"stages are not counted: {space.count:,} configurations are too many"
     else:
         yield stages_table(counted)
 

@@ -21,6 +21,20 @@ def test_an_unknown_name_is_answered_with_those_there_are(value: object, allowed
     assert did_you_mean(value, allowed) == said
 
 
+def test_an_error_is_one_short_line_whatever_is_in_it() -> None:
+    assert str(ExplorerError("unknown 'a\nb'\r\nhere")) == "unknown 'a b' here"
+    long = str(errors.SpaceError(f"x.toml:3: unknown name '{'x' * 100_000}'; allowed: gemm"))
+    assert len(long) <= errors.LONGEST + len(" … ")
+    assert long.startswith("x.toml:3: unknown name 'xxx")
+    assert long.endswith("xxx'; allowed: gemm")
+
+
+def test_of_many_names_some_are_listed_and_the_nearest_is_found() -> None:
+    said = did_you_mean("name77", [f"name{index}" for index in range(200)])
+    assert said.endswith("name39 and 160 more; did you mean 'name77'?")
+    assert did_you_mean("x" * 100_000, ["gemm"]) == "; allowed: gemm"
+
+
 def test_every_error_that_a_user_can_mend_has_one_root() -> None:
     mendable = [errors.SpaceError, errors.WorkspaceError, errors.DeviceError]
     assert all(issubclass(kind, ExplorerError) for kind in mendable)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import Any, get_args
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from explorer.core.settings import DataSettings, MeasureSettings, Settings, TrainSettings
+from explorer.space.search_options import Search
 
 
 def test_an_absent_table_means_the_defaults() -> None:
@@ -51,6 +56,56 @@ def test_settings_cannot_be_changed() -> None:
         Settings().train.epochs = 3
 
 
+def numbers(model: type[BaseModel], context: tuple[str, ...] = ()) -> Iterator[tuple[str, list[Any]]]:
+    """Yield every number that a model takes, in tables inside too, with what bounds it."""
+    for name, field in model.model_fields.items():
+        annotation, path = field.annotation, (*context, name)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from numbers(annotation, path)
+        else:
+            yield from _bounds(".".join(path), annotation, list(field.metadata))
+
+
+def _bounds(name: str, annotation: Any, metadata: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    if annotation in (int, float):
+        yield name, metadata
+    elif hasattr(annotation, "__metadata__"):
+        yield from _bounds(name, annotation.__origin__, [*metadata, *annotation.__metadata__])
+    else:
+        for part in get_args(annotation):
+            yield from _bounds(name, part, metadata)
+
+
+@pytest.mark.parametrize("model", [Settings, Search])
+def test_every_number_has_finite_bounds(model: type[BaseModel]) -> None:
+    found = dict(numbers(model))
+    assert len(found) >= 2
+    assert ("train.learning_rate" in found) == (model is Settings)
+    for name, metadata in found.items():
+        said = [each for field in metadata for each in getattr(field, "metadata", [field])]
+        limits = {end: getattr(each, end) for each in said for end in ("ge", "gt", "le", "lt") if hasattr(each, end)}
+        assert {"ge", "gt"} & limits.keys(), f"{name} has no least value"
+        assert {"le", "lt"} & limits.keys(), f"{name} has no largest value"
+        assert all(math.isfinite(limit) for limit in limits.values()), name
+
+
+@pytest.mark.parametrize(
+    ("table", "setting", "value"),
+    [
+        ("train", "learning_rate", math.inf), ("train", "weight_decay", math.nan), ("train", "epochs", 10**12),
+        ("train", "batch_size", 2**63), ("train", "seed", 2**31), ("data", "validation", 1e-9),
+        ("data", "image_size", 2**31), ("measure", "warmup_ms", math.inf), ("measure", "samples", 10**12),
+        ("measure", "tolerance", math.inf), ("measure", "extra_time", math.inf), ("quantize", "percentile", math.nan),
+    ],
+)  # fmt: skip
+def test_a_number_out_of_bounds_is_refused(table: str, setting: str, value: float) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({table: {setting: value}}, strict=True)
+    (error,) = caught.value.errors()
+    assert error["loc"] == (table, setting)
+    assert error["input"] is value
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -59,7 +114,7 @@ def test_settings_cannot_be_changed() -> None:
         ({"mean": [0.5], "std": [0.5, 0.5]}, r"has 1 numbers and std 2; both need as many"),
         ({"mean": 0.5, "std": 0.5, "normalise": "half"}, "take the place of normalise; give one of the two"),
         ({"mean": 123.7, "std": 58.4}, "less than or equal to 1"),
-        ({"mean": 0.5, "std": 0}, "greater than 0"),
+        ({"mean": 0.5, "std": 0}, "greater than or equal to 0.000001"),
     ],
 )
 def test_a_normalisation_is_whole_and_said_once(given: dict[str, object], message: str) -> None:

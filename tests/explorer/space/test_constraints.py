@@ -12,6 +12,11 @@ from explorer.space.constraints import Constraint
 from tests.explorer.spaces import Raw, refusal
 
 
+def test_more_constraints_than_anyone_writes_are_refused(tmp_path: Path) -> None:
+    many = [{"when": {"threads": 1}, "forbid": {"model": "resnet18"}}] * 20_000
+    assert refusal(tmp_path, {}, many).endswith(": there are 20,000 constraints, more than 1,000")
+
+
 @pytest.mark.parametrize(
     ("constraint", "message"),
     [

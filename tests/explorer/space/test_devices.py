@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from explorer.core.errors import SpaceError
 from explorer.space import devices, space_file
-from tests.explorer.spaces import render
+from tests.explorer.spaces import Raw, render
 
 RPI = """\
 [rpi4]
@@ -75,6 +76,10 @@ TARGET = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
             ":4: there are no schedules for targets of kind 'open_cl'; allowed: llvm, opencl, cuda; did you mean "
             "'opencl'?",
         ),
+        ({}, {"num-cores": Raw("inf")}, ":4: num-cores = inf in a target is no whole number of 32 bits"),
+        ({}, {"num-cores": 2**63}, ":4: num-cores = 9223372036854775808 in a target is no whole number of 32 bits"),
+        ({"cores": [2**63]}, {}, ":3: "),
+        ({"tracker": f"lan:{'9' * 5000}"}, {}, ":2: tracker 'lan:999"),
         ({}, {"kind": "cuda"}, ":4: a target of kind 'cuda' takes no mtriple; it belongs into the target's host"),
     ],
 )
@@ -136,6 +141,12 @@ def test_an_entry_is_appended_and_the_rest_stays(tmp_path: Path, before: str) ->
     with pytest.raises(SpaceError, match="there is a device 'rpi-4' already, which stays as it is"):
         devices.append(path, "rpi-4", {"tracker": "other:9190"})
     assert path.read_text() == written
+
+
+@pytest.mark.parametrize("name", ["a+b", " a", "", "a\n", "x" * 101])
+def test_a_name_that_no_choice_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SpaceError, match="is no name for a device: it has"):
+        devices.load(write(tmp_path, f'[{json.dumps(name)}]\ntracker = "lan:9190"\n'))
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a.b", "ä"])

@@ -108,6 +108,21 @@ def test_a_large_grid_is_counted_and_drawn_from_quickly(tmp_path: Path) -> None:
     assert space.unseen(drawn, (), 0) in set(itertools.islice(drawn.configurations(), drawn.count))
 
 
+def test_what_leaves_the_same_open_is_one_node(tmp_path: Path) -> None:
+    axes = {**SMALL, "batch": {"low": 1, "high": 40}, "threads": {"low": 1, "high": 40}}
+    constraints = [{"when": {"batch": [index]}, "forbid": {"threads": [index]}} for index in range(1, 41)]
+    drawn = make(tmp_path, axes, constraints)
+    assert drawn.count == 2 * (1 + 2 * 2) * 2 * (40 * 40 - 40)
+    nodes, waiting = set(), [drawn.tree]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in nodes:
+            nodes.add(id(node))
+            waiting += node.children.values()
+    assert len(nodes) < 4_000
+    assert 7 not in {c.threads for c in itertools.islice(drawn.configurations(), 40 * 7) if c.batch == 7}
+
+
 def test_a_space_too_large_to_count_is_refused(tmp_path: Path) -> None:
-    many = {"threads": {"low": 1, "high": 5000}, "ratio": {"low": 0.1, "high": 0.9, "step": 0.01}}
+    many = {"batch": {"low": 1, "high": 5000}, "ratio": {"low": 0.1, "high": 0.9, "step": 0.01}}
     assert "combinations, more than 1,000,000" in refusal(tmp_path, many)

@@ -29,6 +29,37 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         TomlFile.read(tmp_path / "x.toml")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a = {'[' * 2000}{']' * 2000}",
+        f"a = {'{b=' * 2000}1{'}' * 2000}",
+        f"{'.'.join('a' * 2000)} = 1",
+        f"[{'.'.join('a' * 2000)}]",
+        f"a = {'[' * 20}{']' * 20}",
+    ],
+)
+def test_what_is_nested_deep_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(SpaceError, match=r"x\.toml: tables and lists are nested more than 20 deep"):
+        TomlFile.read(tmp_path / "x.toml")
+
+
+def test_what_is_nested_a_little_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(f"a = {'[' * 19}3{']' * 19}")
+    assert str(TomlFile.read(tmp_path / "x.toml").content["a"]).strip("[]") == "3"
+
+
+def test_a_large_file_and_a_number_of_thousands_of_digits_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f"a = '{'x' * 2_000_000}'")
+    with pytest.raises(SpaceError, match=r"x\.toml: has 2,000,006 bytes, more than 2,000,000"):
+        TomlFile.read(path)
+    path.write_text(f"a = {'9' * 5000}")
+    with pytest.raises(SpaceError, match=r"x\.toml: not valid TOML: "):
+        TomlFile.read(path)
+
+
 def listed(given: object) -> object:
     return tuple(given) if isinstance(given, list) else given
 

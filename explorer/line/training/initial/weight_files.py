@@ -23,6 +23,7 @@ PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile, wh
 # Workaround: torchvision 0.28: its ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1;
 # tests/test_workarounds.py
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+DEEPEST = 10  # keys of a state dict in one another; a dict that holds itself has no end
 SAFETENSORS = ".safetensors"
 
 
@@ -60,12 +61,17 @@ def contents(path: Path) -> Contents:
     under: list[str] = []
     others: list[str] = []
     while key := next((key for key in NESTED if isinstance(content.get(key), Mapping)), None):
+        if len(under) == DEEPEST:
+            raise ExplorerError(f"{path} has its weights more than {DEEPEST} keys deep, in {'.'.join(under)}")
         others += [".".join((*under, other)) for other in NESTED if other != key and _has_tensors(content.get(other))]
         under.append(key)
         content = content[key]
     tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise ExplorerError(f"{path} holds no state dict, which torch.save(model.state_dict(), ...) writes")
+    for name, tensor in tensors.items():
+        if why := _why_not_plain(tensor):
+            raise ExplorerError(f"{path}: tensor '{name}' {why}; allowed: dense tensors of numbers")
     while prefix := next((each for each in PREFIXES if all(name.startswith(each) for name in tensors)), None):
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     tensors = {OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
@@ -82,6 +88,21 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     except Exception as error:  # for a file that is no checkpoint both libraries raise errors of any kind
         raise ExplorerError(f"{path} {_why_unreadable(path, str(error))}") from error
     return content if isinstance(content, Mapping) else {}
+
+
+def _why_not_plain(tensor: Tensor) -> str | None:
+    """Return why nothing can be computed with a tensor, None if it is as networks have theirs."""
+    if tensor.is_quantized:
+        return "is quantized"
+    if tensor.layout != torch.strided:
+        return f"has the layout {tensor.layout}"
+    if tensor.is_meta:
+        return "has no numbers, as it is on device meta"
+    if tensor.is_complex():
+        return "has complex numbers"
+    if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), 1):
+        return f"says that it has {tensor.numel():,} numbers, and the file holds fewer"
+    return None
 
 
 def _has_tensors(value: object) -> bool:
