@@ -67,8 +67,11 @@ class Forked:
 
     def poll(self) -> int | None:
         with self._reading:
-            if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
-                self._read()
+            if self.returncode is None:
+                waiting = select.poll()  # `select.select` takes no descriptor above 1023
+                waiting.register(self._connection, select.POLLIN)
+                if waiting.poll(0):
+                    self._read()
             return self.returncode
 
     def wait(self) -> int:

@@ -42,7 +42,7 @@ def wanted_threads() -> int | None:
 def _quotas(groups: Path, mounted: Path) -> Iterator[float]:
     """Yield the cores that each cgroup above this process may use the time of, as far as they are limited."""
     with contextlib.suppress(OSError, ValueError):
-        for line in groups.read_text().splitlines():
+        for line in groups.read_text(encoding="utf-8").splitlines():
             number, controllers, path = line.split(":", 2)
             if number == "0":  # of cgroup 2, which may be mounted below 1
                 for root in (mounted, mounted / "unified"):

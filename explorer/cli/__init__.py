@@ -111,7 +111,7 @@ def _run(given: list[str]) -> int | str | None:
     as_json = "--json" in given
     try:
         # Typer itself prints wrong usage, unless that shall be JSON.
-        return app(given, standalone_mode=not as_json)  # type: ignore[no-any-return]
+        return app(given, standalone_mode=not as_json) or 0
     except (streams.PipeClosed, streams.StreamError):
         raise
     except SystemExit as end:

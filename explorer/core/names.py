@@ -15,9 +15,14 @@ def refused(name: str) -> str:
     """Return in one sentence why `name` is none for a study or a device, whose files have it; "" if it is one."""
     if is_name(name):
         return ""
-    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
+    return f"{shown(name)} is no name: {RULE}"
+
+
+def shown(name: str) -> str:
+    """Return a name in quotes and on one line, its beginning and its size where it is a long one."""
+    beginning = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
     size = f" of {len(encoded):,} bytes" if len(encoded := _encoded(name)) > MOST_BYTES else ""
-    return f"{shown!r}{size} is no name: {RULE}"
+    return f"{beginning!r}{size}"
 
 
 def is_name(name: str) -> bool:

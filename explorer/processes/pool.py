@@ -128,7 +128,7 @@ class Worker:
         assert process.stdout is not None
         while b"\n" not in self._unread:  # read without a buffer, whose lines `select` would not see
             waits = repeat(None) if timeout is None else clocks.waits(timeout)
-            if not any(select.select([process.stdout], [], [], seconds)[0] for seconds in waits):
+            if not any(_has_something(process.stdout.fileno(), seconds) for seconds in waits):
                 raise TimeoutError
             chunk = os.read(process.stdout.fileno(), CHUNK)
             if not chunk:
@@ -141,6 +141,13 @@ class Worker:
         self.stop()
         log = regular.end(self.log, LOG_TAIL).decode(errors="replace")
         return StageFailed(Failure(subject, kind, message, log))
+
+
+def _has_something(descriptor: int, seconds: float | None) -> bool:
+    """Wait for so many seconds until there is something to read, or the other end is closed; tell whether there is."""
+    waiting = select.poll()  # `select.select` takes no descriptor above 1023
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(None if seconds is None else 1e3 * seconds))
 
 
 def stopped(subject: str = "") -> StageFailed:

@@ -169,7 +169,7 @@ class _Reader:
         known = known_choices(self._name, self._devices)
         for part in parts(item) if self._name == "device" else ():
             if why := why_no_name(part):
-                raise self._file.error(f"device {item!r} on axis device: '{part}' {why}", *at)
+                raise self._file.error(f"device {item!r} on axis device: '{part}' is no name: {why}", *at)
         for part in parts(item) if self._name == "compression" else (item,):
             if part not in known and not _is_named_elsewhere(self._name, part):
                 if item == "all":

@@ -21,7 +21,6 @@ THROUGH = " through ssh "  # between the address of a tracker and the machine wh
 # A user and a machine as `ssh` takes them, or its URL; nothing that it would take for an option or expand.
 SSH = r"(ssh://)?([a-z0-9_][\w.+-]*@)?([a-z0-9_][\w.:-]*|\[[0-9a-f:]+\](:\d+)?)"
 TARGET_KINDS = (gpu_targets.CPU, gpu_targets.OPENCL, gpu_targets.CUDA)  # that dlas_ops schedules
-LONGEST_NAME = 100
 Core = Annotated[int, Field(ge=0, lt=4096)]
 
 
@@ -157,10 +156,10 @@ def is_destination(text: str) -> bool:
 def why_no_name(name: str) -> str | None:
     """Return why no device can have this `name`, which choices join by ``+`` and columns end in; None if one can."""
     if not name or name != name.strip():
-        return "has blanks around it, or nothing in it"
-    if "+" in name or not name.isprintable():
-        return "has a + or an unprintable letter in it"
-    return f"has more than {LONGEST_NAME} letters" if len(name) > LONGEST_NAME else None
+        return "it has blanks around it, or nothing in it"
+    if "+" in name:
+        return "it has a + in it"
+    return None if names.is_name(name) else names.RULE
 
 
 def _odd_number(target: Mapping[str, Any]) -> str | None:
@@ -198,7 +197,7 @@ def load(path: Path) -> dict[str, Device]:
         if not isinstance(entry, dict):
             raise file.error(f"'{name}' is no table; a device starts with a line [{name}]", name)
         if why := why_no_name(name):
-            raise file.error(f"'{name}' is no name for a device: it {why}", name)
+            raise file.error(f"{names.shown(name)} is no name for a device: {why}", name)
         devices[name] = file.validate(Device, {"key": name, **entry, "name": name}, (name,))
     return devices
 

@@ -69,10 +69,12 @@ def opened(workspace: Workspace, told: Callable[[str], None]) -> Iterator[Record
     told
         Takes one sentence about each process that is waited for.
     """
-    with held(workspace, told):
-        records = Records(workspace.url)
-        with alone_in_database(records, told):
-            yield records
+    with (
+        held(workspace, told),
+        contextlib.closing(Records(workspace.url)) as records,
+        alone_in_database(records, told),
+    ):
+        yield records
 
 
 @contextlib.contextmanager

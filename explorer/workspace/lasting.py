@@ -35,6 +35,7 @@ def wait_for_server(engine: sa.Engine) -> None:
     if engine in _waiting:
         return
     _waiting.add(engine)
+    url = engine.url
 
     @sa.event.listens_for(engine, "do_connect")
     def _(dialect: sa.Dialect, _record: object, arguments: list[Any], named: dict[str, Any]) -> Any:
@@ -47,7 +48,7 @@ def wait_for_server(engine: sa.Engine) -> None:
                 if time.monotonic() > end:
                     why = (str(error).strip().splitlines() or ["no reason given"])[-1].strip()
                     raise WorkspaceError(
-                        f"the database {shown(engine.url)} has not answered for {AWAY_SECONDS:g} s: {why}; "
+                        f"the database {shown(url)} has not answered for {AWAY_SECONDS:g} s: {why}; "
                         "give the same command again when it does"
                     ) from None
                 time.sleep(POLL_SECONDS)
@@ -56,7 +57,7 @@ def wait_for_server(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _(_connection: object, _record: object) -> None:
         with _lock:
-            if regain := _regained.get(str(engine.url)):
+            if regain := _regained.get(str(url)):
                 regain()
 
 

@@ -44,14 +44,15 @@ class ServerLost(WorkspaceError):
 
 def explain(engine: sa.Engine) -> None:
     """Turn the errors of an engine that the user can mend into a `WorkspaceError`, and broken connections into one."""
+    url = engine.url  # an engine that its own listener knew would keep its connections open for long
 
     @sa.event.listens_for(engine, "handle_error")
     def _(context: sa.engine.ExceptionContext) -> None:
         if context.is_pre_ping or not isinstance(context.original_exception, Exception):
             return
         if context.is_disconnect:
-            raise ServerLost(f"the connection to the database {shown(engine.url)} broke; the same command goes on")
-        if sentence := refusal(context.original_exception, engine.url):
+            raise ServerLost(f"the connection to the database {shown(url)} broke; the same command goes on")
+        if sentence := refusal(context.original_exception, url):
             raise WorkspaceError(sentence)
 
 

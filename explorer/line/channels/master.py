@@ -31,7 +31,7 @@ def main(command: list[str]) -> None:
         if ssh.returncode is None:
             print(f"folder {folder}", flush=True)
         else:
-            with open(f"{folder}/log", errors="replace") as said:
+            with open(f"{folder}/log", encoding="utf-8", errors="replace") as said:
                 print("refused", (said.read().strip().splitlines() or ["it says nothing"])[-1], flush=True)
         while ssh.poll() is None and not _told_to_end(1.0):
             pass

@@ -43,7 +43,7 @@ def test_what_is_no_name_is_refused_with_the_rule(name: str, tmp_path: Path) -> 
         space.load(tmp_path / "x.toml")
     escaped = "".join(f"\\U{ord(character):08x}" for character in name)
     (tmp_path / "devices.toml").write_text(f'["{escaped}"]\ncores = [0]\n')
-    with pytest.raises(SpaceError, match=r"devices\.toml.*: device .* is no name"):
+    with pytest.raises(SpaceError, match=r"devices\.toml.* is no name for a device: a name has at most 200 bytes"):
         devices.load(tmp_path / "devices.toml")
 
 

@@ -312,7 +312,7 @@ def test_a_study_killed_between_its_record_and_optuna_ends_with_all_its_trials(
 
 
 def test_a_failing_stage_fails_its_trials_and_the_study_goes_on(tmp_path: Path) -> None:
-    path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("gemm",), train={"learning_rate": 1e30})
+    path = studies.write_space(tmp_path, models=(studies.SMALL,), algorithms=("gemm",), train={"learning_rate": 1e3})
     events = Events()
     summary = studies.run(path, tmp_path / "workspace", events)
     assert (summary.complete, summary.failed) == (0, 4)

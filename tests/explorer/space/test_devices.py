@@ -143,9 +143,9 @@ def test_an_entry_is_appended_and_the_rest_stays(tmp_path: Path, before: str) ->
     assert path.read_text() == written
 
 
-@pytest.mark.parametrize("name", ["a+b", " a", "", "a\n", "x" * 101])
+@pytest.mark.parametrize("name", ["a+b", " a", "", "a\n", "x" * 201])
 def test_a_name_that_no_choice_can_have_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SpaceError, match="is no name for a device: it has"):
+    with pytest.raises(SpaceError, match="is no name for a device: "):
         devices.load(write(tmp_path, f'[{json.dumps(name)}]\ntracker = "lan:9190"\n'))
 
 

@@ -98,7 +98,7 @@ def test_a_database_is_read_where_nothing_can_be_written(
     monkeypatch.setattr(database, "is_read_only", lambda file: True)  # whoever tests may be root, who writes anywhere
     records = Records(sqlite_url(place / "study.db"))
     assert records.executions()["seconds"].tolist() == [2.5]
-    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+    with pytest.raises(WorkspaceError, match="readonly"):
         records.add_execution("train", "l", 1.0)
     records.close()
     assert {file: (stat.S_IMODE(file.stat().st_mode), file.stat().st_size) for file in place.iterdir()} == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -42,24 +43,31 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine,
         tunnel._TUNNELS.clear()
 
 
+def ports() -> set[tuple[int, int]]:
+    """Return the processes of this test, but those of the board, with the ports that they listen at."""
+    alive = {psutil.Process(), *psutil.Process().children(recursive=True)}
+    for far in forks.running("tests.boards"):
+        alive -= {far, *far.children(recursive=True)}
+    found = set()
+    for each in alive:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            listening = (c for c in each.net_connections() if c.status == psutil.CONN_LISTEN)
+            found |= {(each.pid, c.laddr.port) for c in listening}
+    return found
+
+
 def test_a_device_is_reached_without_a_port_here(reached: tuple[Machine, str]) -> None:
     there, tracker = reached
     address = f"{tracker}{THROUGH}{there.name}"
+    before = ports()
     for _ in range(2):
         session = rpc.connect(address, KEY, 60, patience=20)
         assert int(session.get_function("runtime.NumThreads")()) == 1
         sent = os.urandom(3_000_000)
         session.upload(bytearray(sent), "file")
         assert bytes(session.download("file")) == sent
-        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        alive = {each for each in processes if each.status() != psutil.STATUS_ZOMBIE}
-        assert [each for each in alive if each.name() == "ssh"]
-        for far in forks.running("tests.boards"):
-            alive -= {far, *far.children(recursive=True)}
-        listening = {
-            each.name() for each in alive if any(c.status == psutil.CONN_LISTEN for c in each.net_connections())
-        }
-        assert listening == {"sshd"}
+        assert [each for each in psutil.Process().children(recursive=True) if each.name() == "ssh"]
+        assert ports() <= before
         session.get_function("CloseRPCConnection")()
         del session
     assert len(tunnel._TUNNELS) == 1

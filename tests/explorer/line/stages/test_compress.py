@@ -123,7 +123,7 @@ torch_stages.compress(Path({str(tmp_path / "b")!r}), data, trained, "channel_pru
 
 def test_fine_tuning_that_diverges_is_a_failure(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match="the loss became") as failed:
-        torch_stages.compress(tmp_path, digits, trained, "weight_pruning", 0.5, learning_rate=1e30)
+        torch_stages.compress(tmp_path, digits, trained, "weight_pruning", 0.5, learning_rate=1e3)
     assert failed.value.failure.stage == "compress"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sys
@@ -88,11 +89,11 @@ def test_what_builds_nothing_is_no_library(scripted: list[Scripted], tmp_path: P
 def serve(pipe: Connection) -> None:
     """Answer a request by this process's number, after so many seconds, or end with an exit code."""
     while True:
-        seconds, code = pipe.recv()
+        seconds, code = json.loads(pipe.recv_bytes())
         time.sleep(seconds)
         if code:
             os._exit(code)
-        pipe.send(os.getpid())
+        pipe.send_bytes(json.dumps(os.getpid()).encode())
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import tarfile
 import threading
@@ -48,8 +49,8 @@ def test_requests_are_answered_until_the_other_end_closes(monkeypatch: pytest.Mo
     serving = threading.Thread(target=building.serve, args=(theirs,))
     serving.start()
     for request in (("a", [1]), ("b", [2])):
-        ours.send(request)
-        assert ours.recv() == request
+        ours.send_bytes(json.dumps(request).encode())
+        assert json.loads(ours.recv_bytes()) == list(request)
     ours.close()
     serving.join(10)
     assert not serving.is_alive()

@@ -99,7 +99,7 @@ def test_options_are_heeded(on_two: Path) -> None:
         (("front", "--trial", 3), "figure front takes no --trial; it takes: --device, --latency-ms"),
         (("front", "-o", "x.gif"), "'x.gif' does not end in a format of figures; allowed: html, png, svg, pdf"),
         (("front", "-o", "x"), "'x' does not end in a format"),
-        (("front", "-o", "/proc/none/x.png"), "cannot write '/proc/none/x.png'"),
+        (("front", "-o", "/proc/none/x.png"), "cannot write '/proc/none': there is no folder '/proc/none'"),
         (("front", "--device", "lokal"), "did you mean 'local'?"),
     ],
 )
