@@ -14,7 +14,9 @@ wrong: trials with other values than in the undisturbed run; of stacks that timi
 depend on the choice. tracebacks: runs that showed one. hangs: runs that took over 60 s more than the undisturbed one.
 runs: commands after the first until one ended with 0, of the fault that took most.
 
-As root, disks are mounted and folders are made immutable; without, those kinds are left out.
+Files are damaged after a kill, three at once, each of another folder of the workspace and of every kind but the study's
+database, which only a copy mends: tests/explorer/workspace holds what is said of it. As root, disks are mounted and
+folders are made immutable; without, those kinds are left out.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.faults import board, spaces, strikes
 from tests.faults.board import Proxy
 from tests.faults.commands import HANG_SECONDS, Ended, Strike, run
-from tests.faults.judging import judged
+from tests.faults.judging import Judged, judged
 
 ON_DEVICE = ("select", "tune", "confirm", "measure")
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "stopped": signal.SIGSTOP}
@@ -56,6 +58,8 @@ class Fault:
         That is struck, or ``"disk"``, ``"temporary folder"``, ``"tracker"`` or ``"files"``.
     delay
         Seconds after the stage has begun.
+    seed
+        By which files are damaged.
     """
 
     stage: str
@@ -63,6 +67,7 @@ class Fault:
     kind: str
     engine: str = "local"
     delay: float = 0.0
+    seed: int = 0
 
 
 @dataclass
@@ -96,6 +101,7 @@ def kinds() -> Iterator[Fault]:
             for process in ("disk", "temporary folder"):
                 yield from (Fault(stage, process, kind) for kind in ("full", "full for a moment"))
             yield Fault(stage, "disk", "read-only")
+        yield Fault(stage, "files", "damaged")
     yield from (Fault("tune", "builder", kind) for kind in SIGNALS)
     yield from (Fault("measure", "tracker", way) for way in board.WAYS)
     for stage in RAY_STAGES:
@@ -108,7 +114,10 @@ def drawn(count: int, seed: int) -> list[Fault]:
     while len(faults) < count:
         faults += sorted(kinds(), key=lambda fault: generator.random())
     longest = (LONGEST_DELAY.get(fault.stage, 0.3) for fault in faults[:count])
-    return [replace(fault, delay=generator.uniform(0, most)) for fault, most in zip(faults, longest, strict=False)]
+    return [
+        replace(fault, delay=generator.uniform(0, most), seed=number)
+        for number, (fault, most) in enumerate(zip(faults, longest, strict=False))
+    ]
 
 
 class Bench:
@@ -141,7 +150,8 @@ class Bench:
             spaces.before(fault.stage, whole, workspace)
             file = self._space(folder, space, device)
             struck = strikes.Struck()
-            strike, mend = self._strike(fault, workspace, temporary, struck)
+            damager = strikes.Damager(workspace, fault.seed, struck)
+            strike, mend = self._strike(fault, workspace, temporary, struck, damager)
             command = ["run", str(file), "--workspace", str(workspace), "--engine", fault.engine]
             limit = HANG_SECONDS + seconds * (1 if fault.engine == "local" else 4)
             given = {"TMPDIR": str(temporary)} if fault.process == "temporary folder" else {}
@@ -149,12 +159,14 @@ class Bench:
             mend()
             while ended[-1].code and len(ended) <= MOST_RUNS:
                 ended.append(run(command, folder, limit, environment=given))
-            return _outcome(fault, struck, ended, workspace, whole, space)
+            return _outcome(fault, struck, ended, judged(workspace, whole, space, damager.keys))
 
     def _strike(
-        self, fault: Fault, workspace: Path, temporary: Path, struck: strikes.Struck
+        self, fault: Fault, workspace: Path, temporary: Path, struck: strikes.Struck, damager: strikes.Damager
     ) -> tuple[Strike, Callable[[], None]]:
         """Return what strikes, and what mends it before the command is given again."""
+        if fault.process == "files":
+            return damager.kill, damager.damage
         if fault.process == "tracker":
             assert self._proxy is not None
             return self._proxy.misbehave(fault.kind, struck), self._proxy.mend
@@ -189,11 +201,8 @@ class Bench:
         return spaces.write(folder, space, device)
 
 
-def _outcome(
-    fault: Fault, struck: strikes.Struck, ended: list[Ended], workspace: Path, whole: Path, space: str
-) -> Outcome:
+def _outcome(fault: Fault, struck: strikes.Struck, ended: list[Ended], left: Judged) -> Outcome:
     tracebacks, hangs = sum(each.has_traceback for each in ended), sum(each.hung for each in ended)
-    left = judged(workspace, whole, space)
     printed = "\n--- again ---\n".join(each.printed for each in ended)
     return Outcome(fault, struck.hit, left.lost, left.twice, left.wrong, tracebacks, hangs, len(ended) - 1, printed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -11,9 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.damage import damages
 from tests.faults.commands import Running, Strike
 
 STOPPED_SECONDS = 2.0
+DAMAGED = 3  # files at once
+SOCKET_PATH = 100  # characters that the path of a socket has at most
+KEY_LETTERS = 64
 SPARE_BYTES = 1 << 22  # that a process whose memory is limited still gets
 DISK_BYTES = 256 << 20
 PIECE = 1 << 16
@@ -99,6 +104,42 @@ def immutable(folders: Iterator[Path] | list[Path], struck: Struck) -> tuple[Str
             subprocess.run(["chattr", "-i", str(folder)], check=True)
 
     return strike, mend
+
+
+class Damager:
+    """Damages files of a workspace whose run was killed when a stage began.
+
+    Attributes
+    ----------
+    keys : of the artifacts that were damaged, which are made again
+    """
+
+    def __init__(self, workspace: Path, seed: int, struck: Struck) -> None:
+        self._workspace, self._struck = workspace, struck
+        self._random = random.Random(seed)
+        self.keys: list[str] = []
+
+    def kill(self, running: Running) -> None:
+        """Kill the command's main process."""
+        for process in running.find("main"):
+            process.kill()
+
+    def damage(self) -> None:
+        """Damage some files, each of another folder of the workspace."""
+        folders: dict[str, list[Path]] = {}
+        for file in sorted(self._workspace.rglob("*")):
+            if file.is_file() and not file.name.startswith("study.db"):  # which nothing but a copy mends
+                folders.setdefault("/".join(file.relative_to(self._workspace).parts[:2]), []).append(file)
+        for name in self._random.sample(sorted(folders), min(DAMAGED, len(folders))):
+            file = self._random.choice(folders[name])
+            ways = [
+                each
+                for each in damages(file, self._random)
+                if len(str(file)) < SOCKET_PATH or "socket" not in each.name
+            ]
+            self._random.choice(ways).apply()
+            self.keys += [part for part in file.parts if len(part) == KEY_LETTERS]
+            self._struck.hit = True
 
 
 def root() -> bool:

@@ -85,8 +85,14 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         ({"tuning_trials": {"low": 0, "high": 10**12}}, "8: tuning_trials 1000000000000 is above 10,000,000"),
         ({"width": {"low": 0.5, "high": 1, "step": Raw("inf")}}, "8: axis width: step is a positive number, not inf"),
         ({"batch": list(range(1, 10_002))}, "8: axis batch lists 10,001 choices, more than 10,000"),
-        ({"device": "local+"}, "8: device 'local+' on axis device: '' has blanks around it, or nothing in it"),
-        ({"device": ["local", " local"]}, "8: device ' local' on axis device: ' local' has blanks around it"),
+        (
+            {"device": "local+"},
+            "8: device 'local+' on axis device: '' is no name: it has blanks around it, or nothing in it",
+        ),
+        (
+            {"device": ["local", " local"]},
+            "8: device ' local' on axis device: ' local' is no name: it has blanks around it",
+        ),
         ({"dataset": None}, "1: axis 'dataset' is missing"),
     ],
 )
