@@ -87,11 +87,11 @@ def test_channels_are_kept_in_multiples_of_8_unless_others_are_listed(
         ({"batch": list(range(1, 10_002))}, "8: axis batch lists 10,001 choices, more than 10,000"),
         (
             {"device": "local+"},
-            "8: device 'local+' on axis device: '' is no name: it has blanks around it, or nothing in it",
+            "8: device 'local+' on axis device: '' is no name: it has blanks around it",
         ),
         (
             {"device": ["local", " local"]},
-            "8: device ' local' on axis device: ' local' is no name: it has blanks around it",
+            "8: device ' local' on axis device: ' local' is no name: it has blanks",
         ),
         ({"dataset": None}, "1: axis 'dataset' is missing"),
     ],
