@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ SAID = {os.strerror(number): kind for number, kind in KINDS.items()} | {
 }
 WORDS = re.compile("|".join(map(re.escape, SAID)), re.IGNORECASE)
 LEAST_SPACE = 1 << 20  # bytes; torch says of a full disk no more than that it could not write
+LEAST_MEMORY = 1 << 26  # bytes
 
 
 def kind_of(error: BaseException, folder: Path | None = None) -> str | None:
@@ -41,12 +43,24 @@ def kind_of(error: BaseException, folder: Path | None = None) -> str | None:
     Parameters
     ----------
     folder
-        That was written into, where anything was: a disk that is full explains any error.
+        That was written into, where anything was. A disk that is full explains any error, and so does a process that
+        gets no more memory.
     """
     for each in _chain(error):
         if kind := _kind_of(each):
             return kind
+    if is_starved():
+        return "out_of_memory"
     return "space" if is_full(folder) or is_full(Path(tempfile.gettempdir())) else None
+
+
+def is_starved() -> bool:
+    """Tell whether this process gets no more memory: libraries say of that what they like, or fail to be loaded."""
+    try:
+        mmap.mmap(-1, LEAST_MEMORY).close()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def is_full(folder: Path | None) -> bool:

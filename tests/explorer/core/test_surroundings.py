@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,16 @@ def test_any_error_on_a_full_disk_is_one_of_space(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(surroundings, "LEAST_SPACE", 1 << 62)
     assert surroundings.kind_of(error, tmp_path) == "space"
     assert not surroundings.is_full(tmp_path / "nowhere")
+
+
+def test_any_error_in_a_process_that_gets_no_more_memory_is_one_of_memory() -> None:
+    program = (
+        "import resource; from explorer.core import surroundings\n"
+        "error = ImportError('x.so: failed to map segment from shared object')\n"
+        "print(surroundings.kind_of(error))\n"
+        "have = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (have + (1 << 22), -1))\n"
+        "print(surroundings.kind_of(error))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "out_of_memory"]
