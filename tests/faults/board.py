@@ -6,13 +6,12 @@ import contextlib
 import os
 import select
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import boards
 from tests.faults.commands import Running, Strike
 from tests.faults.strikes import Struck
 
@@ -80,35 +79,7 @@ class Proxy:
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[Proxy]:
-    """Give the proxy of a board's tracker; the board has one thread."""
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context((folder / "board.log").open("ab"))
-        port = _free_port()
-        _start(stack, log, "rpc_tracker", f"--port={port}", f"--port-end={port + 1}")
-        _await(port)
-        _start(stack, log, "rpc_server", f"--tracker={HOST}:{port}", f"--key={KEY}", "--port=19300", "--port-end=19399")
-        yield Proxy(port)
-
-
-def _start(stack: contextlib.ExitStack, log: object, module: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", f"tvm.exec.{module}", f"--host={HOST}", *arguments]
-    environment = {**os.environ, "TVM_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)  # type: ignore[call-overload]
-    stack.callback(process.wait)
-    stack.callback(lambda: os.killpg(process.pid, 9))
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _await(port: int, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            socket.create_connection((HOST, port)).close()
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"no tracker at port {port}")
+    """Give the proxy of a board's tracker; the board has one core."""
+    core = sorted(os.sched_getaffinity(0))[:1]
+    with boards.board(KEY, core, folder / "board.log") as address:
+        yield Proxy(int(address.rpartition(":")[2]))

@@ -24,10 +24,12 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
     "tvm": ("explorer.processes.worker", "tvm"),
     "server": ("explorer.processes.loopback",),
     "session": ("explorer.processes.loopback",),
-    "builder": ("tvm.exec.popen_worker",),
+    "builder": ("multiprocessing.forkserver",),
     "ray worker": ("ray::",),
     "ray node": ("raylet",),
 }
+
+FORKED = ("session", "builder")
 
 Strike = Callable[["Running"], None]
 
@@ -72,13 +74,13 @@ class Running:
 
 
 def _is(process: psutil.Process, name: str) -> bool:
-    """Tell whether a process is of that name; a session is forked by its server and has the same command line."""
+    """Tell whether a process is of that name; what is forked has the command line of what it was forked from."""
     with contextlib.suppress(psutil.Error):
         line, parent = " ".join(process.cmdline()), process.parent()
         if not all(word in line for word in PROCESSES[name]):
             return False
         is_forked = parent is not None and " ".join(parent.cmdline()) == line
-        return name not in ("server", "session") or is_forked == (name == "session")
+        return is_forked == (name in FORKED) if name in (*FORKED, "server") else True
     return False
 
 

@@ -65,9 +65,17 @@ def shown(value: object) -> list[str]:
     return [text[:LONGEST] for text in texts]
 
 
+def _short(value: object) -> str:
+    """Return the beginning of a value, which may be nested too deep for Python to write."""
+    try:
+        return str(value)[:60]
+    except RecursionError:
+        return "nested deep"
+
+
 def _odd_value(node: Any, key: Any, drawn: random.Random) -> Change:
     before, node[key] = node[key], copy.deepcopy(drawn.choice(ODD))
-    return Change(f"{key} = {str(node[key])[:60]!r}", [*_named(key), *shown(node[key]), *shown(before)])
+    return Change(f"{key} = {_short(node[key])!r}", [*_named(key), *shown(node[key]), *shown(before)])
 
 
 def _near_value(node: Any, key: Any, drawn: random.Random) -> Change:
@@ -81,7 +89,7 @@ def _near_value(node: Any, key: Any, drawn: random.Random) -> Change:
         )
     elif isinstance(before, str):
         node[key] = drawn.choice(("int8", "gemm", "gp", "l2", "minimize", "resnet18", "digits", "csr", "auto", "bce"))
-    return Change(f"{key} = {str(node[key])[:60]!r}", [*_named(key), *shown(node[key]), *shown(before)])
+    return Change(f"{key} = {_short(node[key])!r}", [*_named(key), *shown(node[key]), *shown(before)])
 
 
 def _remove(node: Any, key: Any, drawn: random.Random) -> Change:
@@ -90,7 +98,7 @@ def _remove(node: Any, key: Any, drawn: random.Random) -> Change:
 
 def _misspell(node: Any, key: Any, drawn: random.Random) -> Change:
     """Spell a key, or a text in a list, otherwise."""
-    text = str(key) if isinstance(node, MutableMapping) else str(node[key])
+    text = str(key) if isinstance(node, MutableMapping) else _short(node[key])
     where = drawn.randrange(len(text) + 1)
     typo = drawn.choice((text[:where] + "q" + text[where:], text[1:], text + text[-1:], text.upper()))
     if isinstance(node, MutableMapping):
