@@ -223,6 +223,7 @@ def _litter_file(root: Path, drawn: random.Random) -> str:
     file = drawn.choice(files) if files else root / "none.png"
     if drawn.random() < 0.5:
         name, content = drawn.choice(list(prepared.odd_images().items()))
+        file.parent.mkdir(parents=True, exist_ok=True)  # which an earlier change may have taken away
         (file.parent / name).write_bytes(content)
         return f"{name} in {file.parent.name}"
     if file.exists():

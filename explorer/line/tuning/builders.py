@@ -90,16 +90,23 @@ class Builders:
         return libraries, {index: error for _, errors in built for index, error in errors.items()}
 
     def _share(
-        self, program: Path, decisions: Sequence[Decision | None], out: Path, builder: _Builder, share: Sequence[int]
+        self,
+        program: Path,
+        decisions: Sequence[Decision | None],
+        out: Path,
+        builder: _Builder,
+        share: Sequence[int],
+        again: bool = False,
     ) -> tuple[list[Library], dict[int, Error]]:
         path = out / f"candidates-{next(self._numbers)}.tar"
         request = (str(program), self._target, self._tuner, [decisions[index] for index in share], str(path))
         try:
             symbols, errors = builder.request(request, SECONDS_PER_CANDIDATE * len(share))
         except _GoneError as gone:
-            if len(share) == 1:
+            if len(share) == 1 and (again or not gone.by_signal):
                 return [], {share[0]: gone.error}
-            singles = [self._share(program, decisions, out, builder, [index]) for index in share]
+            again = len(share) == 1  # a signal may come from others, and says little of a candidate the first time
+            singles = [self._share(program, decisions, out, builder, [index], again) for index in share]
             libraries = [library for own, _ in singles for library in own]
             return libraries, {index: error for _, errors in singles for index, error in errors.items()}
         functions = [(index, symbol) for index, symbol in zip(share, symbols, strict=True) if symbol]
@@ -108,11 +115,12 @@ class Builders:
 
 
 class _GoneError(Exception):
-    """A builder died or was ended; `error` is kind and message."""
+    """A builder died or was ended; `error` is kind and message, and `by_signal` whether a signal ended it."""
 
-    def __init__(self, *error: str) -> None:
+    def __init__(self, *error: str, by_signal: bool = False) -> None:
         super().__init__(": ".join(error))
         self.error: Error = (error[0], error[1])
+        self.by_signal = by_signal
 
 
 class _Builder:
@@ -151,7 +159,8 @@ class _Builder:
             self._process.join(1)
             code = self._process.exitcode
             self.stop()
-            raise _GoneError("build crash", f"the builder ended with exit code {code}") from None
+            by_signal = code is not None and code < 0
+            raise _GoneError("build crash", f"the builder ended with exit code {code}", by_signal=by_signal) from None
         self.stop()  # or its late reply would be taken for the next request's
         raise _GoneError("build timeout", f"not built within {seconds:g} s")
 

@@ -16,7 +16,7 @@ import tvm
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.task_extraction import Task
 from explorer.core import clocks
-from explorer.core.errors import DeviceError
+from explorer.core.errors import DeviceError, Failure, StageFailed
 from explorer.core.statistics import median_interval
 from explorer.line.tuning.allocation import Progress
 from explorer.line.tuning.builders import Builders, Library
@@ -195,7 +195,10 @@ class Layer:
     def _prepared(self) -> Program:
         libraries, errors = self._builders.build(self._source, [None], self._folder)
         if errors:
-            raise RuntimeError(f"the rule-based schedule cannot be built: {errors[0][1]}")
+            kind, why = errors[0]
+            gone = {"build crash": "crash", "build timeout": "timeout"}.get(kind)  # which tell nothing of the schedule
+            message = f"the rule-based schedule cannot be built: {why}"
+            raise StageFailed(Failure("tune", gone, message)) if gone else RuntimeError(message)
         return self._kept_up(lambda: self._runner.prepare(self.task, libraries[0]))
 
     def _kept_up(self, measure: Callable[[], T]) -> T:

@@ -22,14 +22,21 @@ PROGRAM = Path("program.json")
 
 
 class Scripted:
-    """Builds every decision but ``bad``, at which it is gone, and ``wrong``, which does not fit the program."""
+    """Builds every decision but ``bad``, at which it is gone, and ``wrong``, which does not fit the program.
+
+    At ``killed`` a signal ends it, as often as ``kills`` says.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[list[Any], float]] = []
+        self.kills = 0
 
     def request(self, request: tuple[Any, ...], seconds: float) -> Any:
         decisions = request[3]
         self.asked.append((decisions, seconds))
+        if "killed" in decisions and self.kills:
+            self.kills -= 1
+            raise module._GoneError("build crash", "the builder ended with exit code -9", by_signal=True)
         if "bad" in decisions:
             raise module._GoneError("build crash", "the builder ended with exit code 1")
         symbols = [None if each == "wrong" else f"candidate_{number}" for number, each in enumerate(decisions)]
@@ -78,6 +85,17 @@ def test_one_bad_candidate_costs_no_other(scripted: list[Scripted], tmp_path: Pa
     assert [library.functions for library in libraries] == [[(0, "candidate_0")], [(2, "candidate_0")]]
     assert errors == {1: ("build crash", "the builder ended with exit code 1")}
     assert [decisions for decisions, _ in scripted[0].asked] == [[None, "bad", "a"], [None], ["bad"], ["a"]]
+
+
+@pytest.mark.parametrize(("kills", "asked"), [(1, 2), (2, 2)])
+def test_a_candidate_is_built_again_where_a_signal_ended_its_builder(
+    kills: int, asked: int, scripted: list[Scripted], tmp_path: Path
+) -> None:
+    with Builders({}, "template", 1) as builders:
+        scripted[0].kills = kills
+        libraries, errors = builders.build(PROGRAM, ["killed"], tmp_path)
+    assert (len(libraries), sorted(errors)) == ((1, []) if kills == 1 else (0, [0]))
+    assert len(scripted[0].asked) == asked
 
 
 def test_what_builds_nothing_is_no_library(scripted: list[Scripted], tmp_path: Path) -> None:
