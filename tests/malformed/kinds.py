@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -210,7 +211,10 @@ def images(folder: Path, bases: Path, drawn: random.Random) -> Case:
     """Return a folder of images with odd files, names and folders."""
     root = folder / "images"
     shutil.copytree(bases / "images", root)
-    about = [drawn.choice(LITTER)(root, drawn) for _ in range(drawn.choice((1, 1, 2, 4)))]
+    about = []
+    for _ in range(drawn.choice((1, 1, 2, 4))):
+        with contextlib.suppress(OSError):  # an earlier change has left nothing to change there
+            about.append(drawn.choice(LITTER)(root, drawn))
     axes = {"dataset": "image_folder", "model": "resnet18", "width": 0.125, "algorithm": "gemm"}
     data = {"image_folder": str(root), "image_size": 8}
     command = _run(folder, {"name": "i", "axes": axes, "data": data, **SHORT})
