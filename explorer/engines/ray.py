@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ class RayWorkers:
 
     def _threads_of(self, kind: str) -> int:
         """Return the compute threads of a kind of worker: as locally, on the node that has most cores."""
-        cores = max(1, *map(_cores, self._nodes))
+        cores = most_cores(self._nodes)
         return min({TORCH: max(1, cores // 2), ALONE: cores}.get(kind, 1), self._most_threads)
 
     def _resources(self, kind: str, device: Device | None) -> dict[str, object]:
@@ -224,6 +224,11 @@ def _at_home() -> Iterator[None]:
             yield
     finally:
         sys.argv = arguments
+
+
+def most_cores(nodes: Sequence[Node]) -> int:
+    """Return how many cores the node with most of them has; 1 of a cluster whose last node has died."""
+    return max([1, *map(_cores, nodes)])
 
 
 def _cores(node: Node) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,16 +20,15 @@ from tests import ROOT
 
 HANG_SECONDS = 60.0  # beyond what a run without a fault takes
 # Process of the explorer → what its command line has.
-PROCESSES: Mapping[str, tuple[str, ...]] = {
-    "torch": ("explorer.processes.worker", "torch"),
-    "tvm": ("explorer.processes.worker", "tvm"),
-    "server": ("explorer.processes.loopback",),
-    "session": ("explorer.processes.loopback",),
-    "builder": ("multiprocessing.forkserver",),
-    "ray worker": ("ray::",),
-    "ray node": ("raylet",),
+PROCESSES: Mapping[str, str] = {
+    "torch": r"explorer\.processes\.worker torch",
+    "tvm": r"explorer\.processes\.worker tvm",
+    "server": r"explorer\.processes\.loopback",
+    "session": r"explorer\.processes\.loopback",
+    "builder": r"multiprocessing\.forkserver",
+    "ray worker": r"^ray::",
+    "ray node": r"^\S*raylet ",
 }
-
 FORKED = ("session", "builder")
 
 Strike = Callable[["Running"], None]
@@ -77,7 +77,7 @@ def _is(process: psutil.Process, name: str) -> bool:
     """Tell whether a process is of that name; what is forked has the command line of what it was forked from."""
     with contextlib.suppress(psutil.Error):
         line, parent = " ".join(process.cmdline()), process.parent()
-        if not all(word in line for word in PROCESSES[name]):
+        if not re.search(PROCESSES[name], line):
             return False
         is_forked = parent is not None and " ".join(parent.cmdline()) == line
         return is_forked == (name in FORKED) if name in (*FORKED, "server") else True

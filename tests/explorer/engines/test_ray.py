@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import DeviceError, ExplorerError
+from explorer.engines.ray import most_cores
 from explorer.search import grid, search
 from explorer.search.search import Where
 from explorer.space import space
@@ -104,3 +105,9 @@ def test_what_is_no_engine_is_refused() -> None:
         Where("rya")
     with pytest.raises(ExplorerError, match="engine local takes no address, and 'head:6379' is one: add --engine ray"):
         Where("local", "head:6379")
+
+
+def test_a_cluster_without_a_node_has_one_core() -> None:
+    """So that what is asked of it fails as what it is, a cluster that is gone."""
+    assert most_cores([]) == 1
+    assert most_cores([{"Resources": {"CPU": 4.0}}, {"Resources": {}}]) == 4
