@@ -46,7 +46,7 @@ def test_a_worker_that_is_killed_once_costs_no_trial(tmp_path: Path) -> None:
     summary = studies.run(studies.write_small(tmp_path), tmp_path / "workspace", events)
     assert (summary.complete, summary.failed, summary.unfinished) == (4, 0, [])
     assert [note for note in events.notes if note.startswith("data is tried again, since it failed: the torch worker")]
-    assert studies.executions(tmp_path / "workspace")["data"] == 2, "both attempts are on record"
+    assert studies.executions(tmp_path / "workspace")["data"] >= 2, "each attempt is on record"
 
 
 def test_what_always_fails_is_left_to_the_next_run_with_its_reason(tmp_path: Path) -> None:
