@@ -1,4 +1,4 @@
-"""What typer refuses an option or argument for → the same sentence with the value that was given."""
+"""Sentence of typer's about a wrong option or argument → the same sentence with the value that was given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def install() -> None:
-    """Have typer's sentences end in the value: of numbers it says that "Input should be a valid integer" alone."""
+    """Make typer's sentences end in the value; about a number it says "Input should be a valid integer" alone."""
     with contextlib.suppress(ImportError):  # of versions that leave this to click, whose sentences have the value
         coercion: Any = importlib.import_module("typer._coercion")
         # Workaround: typer 0.29: what it refuses is not in its sentence; tests/test_workarounds.py

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 
-MOST_BYTES = 200  # a file's name has 255 at most, of which an ending takes some
+MOST_BYTES = 200  # a file's name has 255 at most, and its ending takes some
 RULE = f"a name has at most {MOST_BYTES} bytes of characters that can be printed, none of them a /, and is not . or .."
 SHOWN = 40  # characters of a refused name
 # Characters that move a terminal's cursor, colour it or do other things there → their escapes in Python.
