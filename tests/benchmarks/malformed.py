@@ -11,8 +11,9 @@ live on, their workers are forked. What is accepted has to work: ONNX files and 
 spaces. A command that computes is interrupted after 10 s, and has accepted its input if it had begun.
 
 A row's `refused` are those with exit code 2 and one sentence that has the value; `unclear` lack one of these.
-`tracebacks` are trials too that failed by an exception. `hangs` are those that did not answer within 10 s. The first
-failing case of each is kept with its seed; ``--only KIND:INDEX`` runs it again.
+`tracebacks` are trials too that failed by an exception. `hangs` are those that did not answer within 10 s. `untried`
+are those that the benchmark itself failed at. The first failing case of each is kept with its seed;
+``--only KIND:INDEX`` runs it again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +47,7 @@ KINDS: dict[str, Callable[..., kinds.Case]] = {
     "onnx": kinds.network,
     "images": kinds.images,
 }
-FAULTS = {"traceback": "tracebacks", "hang": "hangs", "unclear": "unclear"}
+FAULTS = {"traceback": "tracebacks", "hang": "hangs", "unclear": "unclear", "untried": "untried"}
 Told = Callable[[str, int, kinds.Case, Verdict], None]
 
 
@@ -71,8 +73,12 @@ def measure(
             for kind, index in rest:
                 place = folder / f"{kind}{index}"
                 place.mkdir()
-                case = KINDS[kind](place, bases, random.Random(f"{seed} {kind} {index}"))
-                verdict = judged(case, place, taker)
+                case = kinds.Case("not made", [])
+                try:
+                    case = KINDS[kind](place, bases, random.Random(f"{seed} {kind} {index}"))
+                    verdict = judged(case, place, taker)
+                except Exception:  # of this benchmark's own, which costs one case and no other
+                    verdict = Verdict("untried", traceback.format_exc(), 0.0)
                 found.append((kind, index, case, verdict))
                 if told:
                     told(kind, index, case, verdict)
@@ -91,7 +97,8 @@ def measure(
 def _row(kind: str, found: list[tuple[int, kinds.Case, Verdict]]) -> Row:
     """Return the counts of a kind, and the first failing case of each fault."""
     counts = Counter(verdict.name for _, _, verdict in found)
-    row: Row = {"kind": kind, "tried": len(found), "accepted": counts["accepted"], "refused": counts["refused"]}
+    row: Row = {"kind": kind, "tried": len(found) - counts["untried"]}
+    row |= {name: counts[name] for name in ("accepted", "refused")}
     row |= {plural: counts[name] for name, plural in FAULTS.items()}
     row["slowest_s"] = round(max(verdict.seconds for _, _, verdict in found), 1)
     for name in FAULTS:
