@@ -44,7 +44,7 @@ def bundle(
     from explorer.space.space import load
 
     with opened(workspace, study) as found:
-        searched = load(Path(space) if space else found.space_file, to_run=False)
+        searched = load(space or found.space_file, to_run=False)
         if searched.name != found.name:
             raise ExplorerError(f"{searched.path} is the space of study '{searched.name}', not of '{found.name}'")
         return make(found, trial, Path(out), searched.settings.measure)

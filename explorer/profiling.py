@@ -61,7 +61,7 @@ def profile(
         taking.refuse(row)
         if known := found.kept.profiles(trial, sessions):
             return known
-        path = Path(space) if space else found.space_file
+        path = space or found.space_file
     where, place, searched = search.Where(engine, address), Workspace(Path(workspace)), load(path)
     if searched.name != name:
         raise ExplorerError(f"{searched.path} is the space of study '{searched.name}', not of '{name}'")

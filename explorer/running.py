@@ -62,7 +62,7 @@ def run(
     from explorer.workspace.workspace import Workspace
 
     where = search.Where(engine, address, jobs)
-    searched = load(Path(space)).searched(sampler, trials, seed)
+    searched = load(space).searched(sampler, trials, seed)
     with observed(
         observer, f"{searched.name}: {searched.size}; {searched.trials} trials, sampler {searched.sampler}"
     ) as told:
@@ -100,7 +100,7 @@ def grid(
     from explorer.workspace.workspace import Workspace
 
     where = search.Where(engine, address, jobs)
-    whole, part = load(Path(space)).whole, grid.Shard.parse(shard)
+    whole, part = load(space).whole, grid.Shard.parse(shard)
     with observed(observer, f"{whole.name}: {part.size(whole):,} of {whole.size}") as told:
         return grid.run(whole, Workspace(Path(workspace)).on(database), told, part, where)
 
@@ -140,7 +140,7 @@ def evaluate(
     from explorer.workspace import holding
     from explorer.workspace.workspace import Workspace
 
-    where, place, searched = search.Where(engine, address, jobs), Workspace(Path(workspace)), load(Path(space))
+    where, place, searched = search.Where(engine, address, jobs), Workspace(Path(workspace)), load(space)
     wanted = searched.configuration(configuration)
     with (
         observed(observer, f"{searched.name}: one configuration") as told,
@@ -193,7 +193,7 @@ def measure(
     if sessions < 1:
         raise ExplorerError(f"sessions {sessions} is below 1")
     with opened(workspace, study) as found:
-        name, path = found.name, Path(space) if space else found.space_file
+        name, path = found.name, space or found.space_file
         for trial in trials:
             if (state := found.trial(trial).row["state"]) != "complete":
                 raise ExplorerError(f"trial {trial} is {state} and has no latency to measure again")

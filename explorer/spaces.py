@@ -34,7 +34,7 @@ def plan(
     from explorer.workspace.records import Records
     from explorer.workspace.workspace import Workspace
 
-    whole, place = load(Path(space), to_run=False).whole, Workspace(Path(workspace))
+    whole, place = load(space, to_run=False).whole, Workspace(Path(workspace))
     records = Records(place.url) if place.has_studies else None
     configurations = grid.Shard.parse(shard).configurations(whole)
     return planning.plan(whole, configurations, records, Where(jobs=jobs).jobs)
@@ -51,7 +51,7 @@ def count(space: Path | str) -> tuple[StageCount, ...]:
     from explorer.line import dry_run
     from explorer.space.space import load
 
-    return dry_run.count(load(Path(space), to_run=False))
+    return dry_run.count(load(space, to_run=False))
 
 
 def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
@@ -64,7 +64,7 @@ def tune_space(space: Path | str) -> Callable[[BaseTrial], dict[str, Any]]:
     """
     from explorer.space.space import load
 
-    return partial(_suggested, load(Path(space), to_run=False))  # Ray can pickle it
+    return partial(_suggested, load(space, to_run=False))  # Ray can pickle it
 
 
 def _suggested(space: Space, trial: BaseTrial) -> dict[str, Any]:

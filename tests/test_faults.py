@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def test_a_row_counts_what_was_hit() -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
 def test_a_study_survives_faults(tmp_path: Path) -> None:
-    with closing(Bench(tmp_path)) as bench:
-        outcomes = [bench.struck(fault) for fault in drawn(NIGHTLY, 0)]
+    bench = Bench(tmp_path)
+    outcomes = [bench.struck(fault) for fault in drawn(NIGHTLY, 0)]
     assert [each for each in outcomes if not each.survived] == []
     assert sum(each.hit for each in outcomes) > NIGHTLY / 2

@@ -40,7 +40,7 @@ def spaces(
         if as_json:
             return print_json("spaces", {"spaces": [export.space_row(each) for each in bundled]})
         return print_parts(space_tables.spaces_table(bundled))
-    found = load(Path(space), to_run=False)
+    found = load(space, to_run=False)
 
     def stages() -> Sequence[StageCount] | None:
         return None if found.continuous or found.count > MOST_COUNTED else dry_run.count(found)

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from explorer.core.errors import one_sentence
+
 
 def install() -> None:
     """Make typer's sentences end in the value; about a number it says "Input should be a valid integer" alone."""
@@ -19,6 +21,6 @@ def install() -> None:
 def _with_value(said: Callable[[Any], str]) -> Callable[[Any], str]:
     def sentence(error: Any) -> str:
         text, given = said(error), error.errors()[0].get("input")
-        return text if str(given) in text else f"{text}: {given!r}"
+        return one_sentence(text if str(given) in text else f"{text}: {given!r}")
 
     return sentence

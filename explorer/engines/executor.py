@@ -64,6 +64,7 @@ class Executor:
         attempt: Callable[[], T],
         recover: Callable[[Failure], None] = lambda failure: None,
         progress: Callable[[], int] = lambda: 0,
+        once: bool = False,
     ) -> T:
         """Return what `attempt` returns; call it again, a bounded number of times, while only its surroundings fail.
 
@@ -75,6 +76,8 @@ class Executor:
             Mends, before another attempt, what made the last one fail.
         progress
             How much is on record. Attempts are counted from where it was larger than before.
+        once
+            Whether there is one attempt only.
 
         Raises
         ------
@@ -94,7 +97,8 @@ class Executor:
                 failed = _failed(stage, error)
             if (now := progress()) > reached:
                 attempts, reached = 0, now
-            if not failed.failure.transient or attempts == len(PAUSES) or self._stopping.wait(PAUSES[attempts]):
+            is_last = once or attempts == len(PAUSES)
+            if not failed.failure.transient or is_last or self._stopping.wait(PAUSES[attempts]):
                 if failed.failure.kind != STOPPED:
                     self._failures[key] = failed
                 raise failed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from explorer.core.artifact import Artifact, V
-from explorer.core.errors import Failure
+from explorer.core.errors import Failure, StageFailed
 from explorer.engines import candidates
 from explorer.engines.artifacts import Artifacts
 from explorer.engines.context import EngineContext
@@ -53,6 +53,7 @@ class Leasing:
         self._store, self._records = context.store, context.records
         self._cores, self._executor, self._devices = workers.cores, executor, devices
         self._artifacts, self._measuring, self._stopping = artifacts, measuring, stopping
+        self._gone = set[str]()  # devices that did not answer in any attempt of the last stage
 
     def select(
         self,
@@ -133,7 +134,8 @@ class Leasing:
     ) -> T:
         """Execute on a leased device; return what `finish` makes of the stage's files and values.
 
-        A loopback device whose server is gone is started again. See `Executor.attempted`.
+        A loopback device whose server is gone is started again. Any other that is gone may come back, and each stage
+        looks whether it has; but only the first one waits for that. See `Executor.attempted`.
 
         Parameters
         ----------
@@ -153,7 +155,14 @@ class Leasing:
             if failure.kind == "device" and self._devices.is_served(device):
                 self._devices.serve_again(device)
 
-        return self._executor.attempted(stage.name, key, attempt, recover, progress)
+        try:
+            result = self._executor.attempted(stage.name, key, attempt, recover, progress, device in self._gone)
+        except StageFailed as failed:
+            if failed.failure.kind == "device" and not self._devices.is_served(device):
+                self._gone.add(device)
+            raise
+        self._gone.discard(device)
+        return result
 
     def located(self, stage: Stage[OnDevice], device: str) -> dict[str, object]:
         """Return the stage's parameters, as its key has them, the device's address, and whether it is emulated."""

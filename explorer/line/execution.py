@@ -22,11 +22,17 @@ class Execution:
         it is removed once the stage has answered. None where nothing is kept.
     tell
         Takes ``{"progress": {"done": ..., "total": ..., "text": ...}}`` and ``{"note": ...}``.
+    give_up
+        Ends the execution from any thread, and does not return: its device is gone, for the reason that it takes.
     """
 
     def __init__(
-        self, scratch: Path | None = None, tell: Callable[[Mapping[str, Any]], None] = lambda word: None
+        self,
+        scratch: Path | None = None,
+        tell: Callable[[Mapping[str, Any]], None] = lambda word: None,
+        give_up: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        self.give_up = give_up
         self._scratch = scratch
         self._tell = tell
         self._files = 0

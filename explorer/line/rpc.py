@@ -19,6 +19,7 @@ from tvm.support import cc, tar
 
 from explorer.core import clocks
 from explorer.core.errors import DeviceError, Failure, StageFailed
+from explorer.line import silence
 from explorer.line.channels import local, pipes, tunnel
 from explorer.line.execution import current
 from explorer.line.tracker import Server, Tracker
@@ -27,6 +28,8 @@ from explorer.space.gpu_targets import is_gpu
 
 PATIENCE = 300.0  # seconds that a measurement waits for its turn on a device that others measure on as well
 SERVER_SECONDS = 15.0  # until a server that says nothing is given up; it starts a process for the session
+# That a server of the explorer's own is waited for: it serves nobody else, and ends a session whose client is gone.
+OWN_PATIENCE = 15.0
 ROUND_TRIPS = 5
 UNCOMPILED = "CL_BUILD_PROGRAM_FAILURE"
 DRIVER_ERROR = r'\berror: (?:\S+:\d+:\d+: )?"?(.{0,200}?)"?\s*$'  # a line of its compiler, without the file's name
@@ -51,7 +54,7 @@ def connect(tracker: str, key: str, seconds: int, patience: float = PATIENCE) ->
         If the tracker does not answer, has no server of that key, or has none that is free or answers.
     """
     if local.is_local(tracker):
-        granted = local.granted(tracker, key, seconds, patience)
+        granted = local.granted(tracker, key, seconds, min(patience, OWN_PATIENCE))
         answer = _in_time(lambda: pipes.session(granted, "hand_over"))
         subject, advice = f"the server of device '{key}' at {tracker} does not answer", ""
     else:
@@ -142,11 +145,13 @@ def place(session: Any, library: Path, linked: str = "", name: str = "") -> str:
     is_shared = library.suffix == ".so"
     if not linked:
         uploaded = name or library.name
-        session.upload(str(library), uploaded)
-        if is_shared:
-            return uploaded
-        # A server's only function that links and does not load, which is to be timed alone; it also sends the result.
-        session.get_function("tvm.rpc.server.download_linked_module")(uploaded)
+        with silence.at_most(silence.of_bytes(library.stat().st_size)):
+            session.upload(str(library), uploaded)
+            if is_shared:
+                return uploaded
+            # A server's only function that links and does not load, which is to be timed alone; it also sends the
+            # result.
+            session.get_function("tvm.rpc.server.download_linked_module")(uploaded)
         return f"{uploaded}.so"
     shared = library if is_shared else Path(linked)
     if not shared.exists():
@@ -228,7 +233,9 @@ def set_threads(session: Any, threads: int, stage: str, key: str) -> None:
     StageFailed
         If device `key` has fewer.
     """
-    session.get_function("runtime.config_threadpool")(1, threads)
-    if (offered := int(session.get_function("runtime.NumThreads")())) != threads:
+    with silence.at_most(silence.LEAST):
+        session.get_function("runtime.config_threadpool")(1, threads)
+        offered = int(session.get_function("runtime.NumThreads")())
+    if offered != threads:
         message = f"device '{key}' runs {offered} threads where {threads} are asked for: raise its TVM_NUM_THREADS"
         raise StageFailed(Failure(stage, "too_few_threads", message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from explorer.core import clocks
 from explorer.core.artifact import Artifact
 from explorer.core.sessions import Readings, disturbance, quiet_samples
 from explorer.core.standstills import LONGER_MS
-from explorer.line import rpc
+from explorer.line import rpc, silence
 from explorer.line.contracts.on_device import InSessions
 from explorer.line.control import GPU_LIBRARY, LIBRARY, Control
 from explorer.space.gpu_targets import is_gpu
@@ -23,6 +24,8 @@ from explorer.space.gpu_targets import is_gpu
 MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends
 POLL_SECONDS = 0.25  # between two looks at whether a device is quiet
 PATIENCE = 3  # times as many samples as asked for are taken at most, until half as many are quiet
+CONTROL_SECONDS = 60.0  # that a device is given to prepare and run the control's programs for the first time
+COMPILING_SECONDS = 300.0  # that a GPU's driver is given to compile a network's kernels, at its first run
 
 
 def control_in(
@@ -32,11 +35,12 @@ def control_in(
     if control is None:
         return None, ""
     try:
-        running = Control(session, loaded(session, control, LIBRARY, parameters), parameters.threads)
-        running.pin(parameters.cores)
-        if is_gpu(target):
-            programs, gpu = loaded(session, control, GPU_LIBRARY, parameters), rpc.device(session, target)
-            running.on_gpu(programs, gpu, gpu_peaks.arithmetic(tvm.target.Target(dict(target))))
+        with silence.at_most(CONTROL_SECONDS):
+            running = Control(session, loaded(session, control, LIBRARY, parameters), parameters.threads)
+            running.pin(parameters.cores)
+            if is_gpu(target):
+                programs, gpu = loaded(session, control, GPU_LIBRARY, parameters), rpc.device(session, target)
+                running.on_gpu(programs, gpu, gpu_peaks.arithmetic(tvm.target.Target(dict(target))))
     except Exception as error:  # a device raises what it likes, and is measured all the same
         said = str(error).strip() or type(error).__name__
         return None, said.splitlines()[-1].strip()[:200]
@@ -54,13 +58,20 @@ def placed(session: Any, artifact: Artifact, library: str, parameters: InSession
     return rpc.place(session, artifact.path / library, linked, f"{artifact.key}-{library}")
 
 
+def first_run_seconds(account: Path, target: Mapping[str, Any]) -> float:
+    """Return the seconds that a device is given for the first run of a network with this file of layers."""
+    layers = json.loads(account.read_text())
+    return silence.of_run(sum(layer["macs"] for layer in layers)) + (COMPILING_SECONDS if is_gpu(target) else 0.0)
+
+
 def until_quiet(control: Control, parameters: InSessions) -> float:
     """Wait until the control takes its usual time, or patience ends; return the seconds."""
     usual = Readings(*parameters.usual)
     start = clocks.running()
     while True:
-        wake = control.wake_us() if parameters.threads > 1 else None
-        quiet = not disturbance(Readings(control.arithmetic_ms(), wake), usual)
+        with silence.at_most(silence.LEAST):
+            wake = control.wake_us() if parameters.threads > 1 else None
+            quiet = not disturbance(Readings(control.arithmetic_ms(), wake), usual)
         waited = clocks.running() - start
         if quiet or waited >= parameters.patience:
             return waited
@@ -68,17 +79,26 @@ def until_quiet(control: Control, parameters: InSessions) -> float:
 
 
 def sampled(
-    sample: Callable[[], float], control: Control | None, parameters: InSessions
+    sample: Callable[[], float], control: Control | None, parameters: InSessions, seconds: float
 ) -> tuple[list[float], dict[str, list[float]]]:
-    """Take samples, and the control's readings around each, until enough samples are quiet or patience ends."""
+    """Take samples, and the control's readings around each, until enough samples are quiet or patience ends.
+
+    Parameters
+    ----------
+    seconds
+        That the device is given for the first sample.
+    """
+    sample = silence.limited(sample, seconds + 1e-3 * parameters.sample_ms)
     if control is None:
         return [sample() for _ in range(parameters.samples)], {}
-    readings: dict[str, list[float]] = {"arithmetic_ms": [], "wake_us": [], "memory_ms": [control.memory_ms()]}
+    memory_ms = silence.limited(control.memory_ms, CONTROL_SECONDS)
+    readings: dict[str, list[float]] = {"arithmetic_ms": [], "wake_us": [], "memory_ms": [memory_ms()]}
 
     def read() -> None:
-        readings["arithmetic_ms"].append(control.arithmetic_ms())
-        if parameters.threads > 1:
-            readings["wake_us"].append(control.wake_us())
+        with silence.at_most(silence.LEAST):
+            readings["arithmetic_ms"].append(control.arithmetic_ms())
+            if parameters.threads > 1:
+                readings["wake_us"].append(control.wake_us())
 
     sample()  # reading memory has moved the network's weights out of the caches
     read()
@@ -91,15 +111,22 @@ def sampled(
         quiet = len(quiet_samples(len(samples), readings, usual)[0])
         if not quiet or quiet >= parameters.samples / 2:  # what has lasted all the time will go on
             break
-    readings["memory_ms"].append(control.memory_ms())
+    readings["memory_ms"].append(memory_ms())
     return samples, readings
 
 
-def runs_per_sample(network: Any, clock: Any, image: Any, parameters: InSessions) -> int:
-    """Warm up for the time asked for and return how many runs fill one sample, by the clock of a device."""
+def runs_per_sample(network: Any, clock: Any, image: Any, parameters: InSessions, limit: float) -> int:
+    """Warm up for the time asked for and return how many runs fill one sample, by the clock of a device.
+
+    Parameters
+    ----------
+    limit
+        Seconds that the device is given for the first run.
+    """
     number, spent, least, first = 1, 0.0, math.inf, True
     while True:
-        seconds = network.time_evaluator("main", clock, number=number, repeat=1)(image).mean
+        with silence.at_most(limit if first else silence.of_known(number * least)):
+            seconds = network.time_evaluator("main", clock, number=number, repeat=1)(image).mean
         spent += 1e3 * seconds * number
         least = min(least, seconds)
         number = min(MAX_RUNS, max(1, round(parameters.sample_ms / (1e3 * least)))) if least else MAX_RUNS

@@ -108,6 +108,8 @@ class Worker:
         if not line:
             raise self._gone(subject, "crash", f"the {self.kind} worker {cause_of_end(process, request)}")
         reply = json.loads(line)
+        if reply.get("ends"):
+            self.stop()
         if "failure" in reply:
             raise StageFailed(Failure(**reply["failure"]))
         return reply["values"]

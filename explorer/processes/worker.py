@@ -33,7 +33,8 @@ def serve(kind: str) -> None:
 
     Requests are ``{"stage": name, "parameters": {...}, "parents": {name: artifact}, "out": folder}`` or
     ``{"call": "module:function", "arguments": {...}}``; replies ``{"values": ...}`` or ``{"failure": {...}}``. Before
-    its reply, a request that takes long may be followed by lines ``{"progress": {...}}`` and ``{"note": "..."}``.
+    its reply, a request that takes long may be followed by lines ``{"progress": {...}}`` and ``{"note": "..."}``. A
+    reply with ``"ends": true`` is the last of its process.
     """
     requested, replies = _private_pipes()
     if kind == "tvm":
@@ -48,7 +49,12 @@ def serve(kind: str) -> None:
     while True:
         request = requests.get()
         scratch = Path(request["scratch"]).absolute() if "scratch" in request else None
-        with executing(Execution(scratch, write)):
+
+        def give_up(reason: str, request: Received = request) -> None:
+            write({"failure": asdict(Failure(_subject(request), "device", reason)), "ends": True})
+            os._exit(1)
+
+        with executing(Execution(scratch, write, give_up)):
             reply = _answer(request)
         write(reply)
 
@@ -118,7 +124,11 @@ def _cause(request: Received, error: Exception) -> tuple[str, str]:
 
 
 def _failure(request: Received, kind: str, message: str) -> Failure:
-    return Failure(request.get("stage") or request["call"], kind, message, traceback.format_exc())
+    return Failure(_subject(request), kind, message, traceback.format_exc())
+
+
+def _subject(request: Received) -> str:
+    return str(request.get("stage") or request["call"])
 
 
 def _run_stage(request: Received) -> Mapping[str, object]:

@@ -24,8 +24,8 @@ class Mirror:
     database. A trial that was promoted is such a one, too: a stack is not better than its neighbours for having been
     tuned. One that was skipped failed likewise: it has no values.
 
-    Trials that were told with limits of an earlier run have the constraints of the present limits here; Optuna lets
-    nobody change a finished trial in the database.
+    Trials have the values here that are on record now, and the constraints of the present limits; Optuna lets nobody
+    change a finished trial in the database.
 
     Parameters
     ----------
@@ -91,8 +91,18 @@ class Mirror:
         )
         self._add(trial)
 
-    def reflect(self, stored: FrozenTrial, constraints: Mapping[str, float]) -> None:
-        """Add a trial from the database with its present `constraints`, under the number that its proposal had here."""
+    def reflect(
+        self, stored: FrozenTrial, constraints: Mapping[str, float], values: Sequence[float] | None, told: Told
+    ) -> None:
+        """Add a trial from the database with its present constraints, under the number that its proposal had here.
+
+        Parameters
+        ----------
+        values
+            What is on record of it now, by later sessions or on another device; None where it is not complete.
+        told
+            The same in place of what it was told.
+        """
         while self._size < stored.user_attrs[PROPOSAL]:
             self._add(create_trial(state=TrialState.FAIL))
         if PROMOTED in stored.user_attrs:
@@ -101,6 +111,9 @@ class Mirror:
         trial = with_constraints(stored, constraints)
         if trial.state == TrialState.PRUNED:
             trial.state = TrialState.FAIL
+        if trial.state == TrialState.COMPLETE and values is not None:
+            trial.values = list(values)
+            trial.user_attrs = {**trial.user_attrs, TOLD: {**trial.user_attrs.get(TOLD, {}), **told}}
         self._add(trial)
 
     def tell(self, number: int, values: Sequence[float] | None, told: Told, constraints: Mapping[str, float]) -> None:

@@ -43,6 +43,12 @@ def edited(space: Space, records: Records) -> bool:
     return any(identity is not None and _is_edited(entry, identity) for entry, identity in known)
 
 
+def identities(space: Space, records: Records) -> dict[str, str | None]:
+    """Return for each device of a space the key of the identity under which it has answered last; None if never."""
+    last = {name: records.devices.last(name) for name in space.devices}
+    return {name: identity.key if identity else None for name, identity in last.items()}
+
+
 def renew(
     space: Space, records: Records, engine: Engine, observer: Observer, numbers: Sequence[int] | None = None
 ) -> int:

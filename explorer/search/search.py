@@ -124,8 +124,9 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
             observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
         wanted = max(0, space.trials - before) + study.untold
         if wanted or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
+            last = renewal.identities(space, records)
             with engine_of(space, workspace, records, found, observer, where) as engine:
-                if renewal.renew(space, records, engine, observer):
+                if renewal.renew(space, records, engine, observer) or renewal.identities(space, records) != last:
                     study = Study(space, workspace, records, found.digests())  # that goes on by today's latencies
                 start = clocks.running()
                 unfinished = _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))

@@ -192,16 +192,18 @@ class Study:
     def _resume(self) -> None:
         """Go on after the trials that are in the database and on record."""
         constraints: dict[int, Mapping[str, float]] = {}
-        reads = self._ladder or self.screen or self.space.limits
-        for number, configuration, record in self._records.complete(self.space.name) if reads else ():
+        complete: dict[int, Record] = {}
+        for number, configuration, record in self._records.complete(self.space.name):
             self._learn(number, configuration, record)
-            constraints[number] = self._constraints(configuration, record)
+            constraints[number], complete[number] = self._constraints(configuration, record), record
         kinds: set[str] = set()  # parameters that are known to be as they were
         for trial_id, trial in self._database.trials():
             if not trial.distributions.keys() <= kinds and self._has_these_parameters(trial):
                 kinds.update(trial.distributions)
             self._refuse_odd(trial)
-            self._mirror.reflect(trial, constraints.get(trial.number, {}))
+            now = complete.get(trial.number)
+            told: Told = {"interval": self._interval(now)} if now else {}
+            self._mirror.reflect(trial, constraints.get(trial.number, {}), self._values(now) if now else None, told)
             proposal = None if PROMOTED in trial.user_attrs else trial.user_attrs[PROPOSAL]
             self._enter(trial_id, proposal, trial.user_attrs[CONFIGURATION])
             if trial.state == TrialState.RUNNING:

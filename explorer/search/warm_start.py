@@ -7,6 +7,7 @@ from typing import cast
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
+from explorer.line import several_devices
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 from explorer.workspace.records import Record, Records
@@ -39,10 +40,18 @@ def choose(space: Space, question: Question, studies: Mapping[str, object], reco
 
 
 def trials(space: Space, chosen: Chosen, records: Records) -> Iterator[tuple[Configuration, Parameters, Record]]:
-    """Yield configuration, parameters in `space` and record of every trial that was chosen for it."""
+    """Yield configuration, parameters in `space` and record of every trial that was chosen for it.
+
+    Those that were measured on a device as it was before it became another one are left out.
+    """
+    identities = records.sessions.identities() if chosen else {}
+    today = {name: known.key for name in space.devices if (known := records.devices.last(name))}
     for name, numbers in chosen.items():
         for _, (configuration, parameters), record in _within(space, records.complete(name, numbers)):
-            yield configuration, parameters, record
+            keys = several_devices.measure_keys(configuration, record)
+            places = [(device, identities.get((key, device))) for device, key in keys.items()]
+            if all(identity in (None, today.get(device)) for device, identity in places):
+                yield configuration, parameters, record
 
 
 def _is_comparable(question: Question, other: Question) -> bool:

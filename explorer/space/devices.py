@@ -230,10 +230,12 @@ def refuse_taken(path: Path, name: str) -> None:
     Raises
     ------
     SpaceError
-        If it has such an entry, or the name would need quotes in TOML.
+        If it has such an entry, the name would need quotes in TOML, or there is no such folder.
     """
     if not re.fullmatch(r"[\w-]+", name, re.ASCII):
         raise SpaceError(f"'{name}' is no name for a device: letters, digits, - and _ are")
+    if not path.parent.is_dir():
+        raise SpaceError(f"{path}: no such folder")
     if path.exists() and name in TomlFile.read(path).content:
         raise SpaceError(f"{path}: there is a device '{name}' already, which stays as it is; choose another name")
 

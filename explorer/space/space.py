@@ -223,8 +223,8 @@ class Space:
         return dataclasses.replace(self, search=self.search.overridden(sampler, trials, seed))
 
 
-def load(path: Path, devices_file: Path | None = None, *, to_run: bool = True) -> Space:
-    """Return the search space of the file at `path`.
+def load(path: Path | str, devices_file: Path | None = None, *, to_run: bool = True) -> Space:
+    """Return the search space of the file at `path`, or of a bundled one by its name.
 
     Parameters
     ----------

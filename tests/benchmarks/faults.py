@@ -59,7 +59,7 @@ class Fault:
     Parameters
     ----------
     process
-        That is struck, or ``"disk"``, ``"temporary folder"``, ``"tracker"`` or ``"files"``.
+        That is struck, or ``"disk"``, ``"temporary folder"``, ``"files"``, or a board's ``"tracker"`` or ``"board"``.
     delay
         Seconds after the stage has begun.
     seed
@@ -107,7 +107,8 @@ def kinds() -> Iterator[Fault]:
             yield Fault(stage, "disk", "read-only")
         yield Fault(stage, "files", "damaged")
     yield from (Fault("tune", "builder", kind) for kind in SIGNALS)
-    yield from (Fault("measure", "tracker", way) for way in board.WAYS)
+    yield from (Fault(stage, process, "frozen") for stage in ON_DEVICE for process in ("server", "session"))
+    yield from (Fault("measure", process, way) for way in board.WAYS for process in ("tracker", "board"))
     for stage in RAY_STAGES:
         yield from (Fault(stage, process, "killed", "ray") for process in ("main", "ray worker", "ray node"))
 
@@ -130,17 +131,11 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._undisturbed: dict[tuple[str, str], tuple[Path, float]] = {}
-        self._stack = ExitStack()
-        self._proxy: Proxy | None = None
-
-    def close(self) -> None:
-        """End the board."""
-        self._stack.close()
 
     def struck(self, fault: Fault) -> Outcome:
         """Run a study with the fault, and then until it ends well."""
         space = "plain" if fault.stage in spaces.STAGES["plain"] else "chosen"
-        device = board.KEY if fault.process == "tracker" else "local"
+        device = board.KEY if fault.process in ("tracker", "board") else "local"
         whole, seconds = self._whole(space, device)
         with tempfile.TemporaryDirectory(dir=self._folder) as name, ExitStack() as stack:
             folder = Path(name)
@@ -152,10 +147,10 @@ class Bench:
                 stack.enter_context(strikes.disk(temporary))
             workspace = place / "workspace"
             spaces.before(fault.stage, whole, workspace)
-            file = self._space(folder, space, device)
+            file, proxies = self._space(folder, space, device, stack)
             struck = strikes.Struck()
             damager = strikes.Damager(workspace, fault.seed, struck)
-            strike, mend = self._strike(fault, workspace, temporary, struck, damager)
+            strike, mend = _strike(fault, workspace, temporary, struck, damager, proxies)
             command = ["run", str(file), "--workspace", str(workspace), "--engine", fault.engine]
             limit = HANG_SECONDS + seconds * (1 if fault.engine == "local" else 4)
             given = {"TMPDIR": str(temporary)} if fault.process == "temporary folder" else {}
@@ -165,44 +160,54 @@ class Bench:
                 ended.append(run(command, folder, limit, environment=given))
             return _outcome(fault, struck, ended, judged(workspace, whole, space, damager.keys))
 
-    def _strike(
-        self, fault: Fault, workspace: Path, temporary: Path, struck: strikes.Struck, damager: strikes.Damager
-    ) -> tuple[Strike, Callable[[], None]]:
-        """Return what strikes, and what mends it before the command is given again."""
-        if fault.process == "files":
-            return damager.kill, damager.damage
-        if fault.process == "tracker":
-            assert self._proxy is not None
-            return self._proxy.misbehave(fault.kind, struck), self._proxy.mend
-        if fault.process in ("disk", "temporary folder"):
-            if fault.kind == "read-only":
-                artifacts = workspace / "artifacts"
-                folders = [artifacts / name for name in (fault.stage, "tmp", "scratch", "locks")]
-                return strikes.immutable(folders, struck)
-            seconds = FULL_SECONDS if fault.kind == "full for a moment" else None
-            return strikes.filled(workspace if fault.process == "disk" else temporary, struck, seconds)
-        if fault.kind == "starved":
-            return strikes.starved(fault.process, struck), lambda: None
-        return strikes.signalled(fault.process, SIGNALS[fault.kind], struck), lambda: None
-
     def _whole(self, space: str, device: str) -> tuple[Path, float]:
         """Return the workspace of an undisturbed run, and the seconds that it took."""
         if (space, device) not in self._undisturbed:
             folder = self._folder / f"{space}-{device}"
             folder.mkdir()
-            ended = run(["run", str(self._space(folder, space, device)), "-w", str(folder / "w")], folder, 600)
+            with ExitStack() as stack:
+                file, _ = self._space(folder, space, device, stack)
+                ended = run(["run", str(file), "-w", str(folder / "w")], folder, 600)
             if ended.code:
                 raise SystemExit(f"the undisturbed run failed:\n{ended.printed}")
             self._undisturbed[space, device] = folder / "w", ended.seconds
         return self._undisturbed[space, device]
 
-    def _space(self, folder: Path, space: str, device: str) -> Path:
-        """Write the space, and the devices file beside it, into a folder."""
-        if device == board.KEY:
-            self._proxy = self._proxy or self._stack.enter_context(board.served(self._folder))
-            address = f"{board.HOST}:{self._proxy.port}"
+    def _space(self, folder: Path, space: str, device: str, stack: ExitStack) -> tuple[Path, board.Board | None]:
+        """Write the space into a folder; where it is for a board, serve that and write the devices file."""
+        proxies = stack.enter_context(board.served(folder)) if device == board.KEY else None
+        if proxies:
+            address = f"{board.HOST}:{proxies.tracker.port}"
             (folder / "devices.toml").write_text(f'[{board.KEY}]\ntracker = "{address}"\n')
-        return spaces.write(folder, space, device)
+        return spaces.write(folder, space, device), proxies
+
+
+def _strike(
+    fault: Fault,
+    workspace: Path,
+    temporary: Path,
+    struck: strikes.Struck,
+    damager: strikes.Damager,
+    proxies: board.Board | None,
+) -> tuple[Strike, Callable[[], None]]:
+    """Return what strikes, and what mends it before the command is given again."""
+    if fault.process == "files":
+        return damager.kill, damager.damage
+    if proxies:
+        proxy: Proxy = getattr(proxies, "server" if fault.process == "board" else "tracker")
+        return proxy.misbehave(fault.kind, struck), proxy.mend
+    if fault.process in ("disk", "temporary folder"):
+        if fault.kind == "read-only":
+            artifacts = workspace / "artifacts"
+            folders = [artifacts / name for name in (fault.stage, "tmp", "scratch", "locks")]
+            return strikes.immutable(folders, struck)
+        seconds = FULL_SECONDS if fault.kind == "full for a moment" else None
+        return strikes.filled(workspace if fault.process == "disk" else temporary, struck, seconds)
+    if fault.kind == "frozen":
+        return strikes.signalled(fault.process, signal.SIGSTOP, struck, goes_on=False), lambda: None
+    if fault.kind == "starved":
+        return strikes.starved(fault.process, struck), lambda: None
+    return strikes.signalled(fault.process, SIGNALS[fault.kind], struck), lambda: None
 
 
 def _outcome(fault: Fault, struck: strikes.Struck, ended: list[Ended], left: Judged) -> Outcome:
@@ -254,16 +259,13 @@ def main() -> None:
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="dlas-faults-") as folder:
         bench = Bench(Path(folder))
-        try:
-            for number, fault in enumerate(faults):
-                outcomes.append(outcome := bench.struck(fault))
-                state = "survived" if outcome.survived else "NOT SURVIVED"
-                print(f"{number} {asdict(fault)}: {state if outcome.hit else 'missed'}", file=sys.stderr, flush=True)
-                if given.keep and not outcome.survived:
-                    given.keep.mkdir(parents=True, exist_ok=True)
-                    (given.keep / f"{number}.txt").write_text(f"{outcome}\n\n{outcome.printed}")
-        finally:
-            bench.close()
+        for number, fault in enumerate(faults):
+            outcomes.append(outcome := bench.struck(fault))
+            state = "survived" if outcome.survived else "NOT SURVIVED"
+            print(f"{number} {asdict(fault)}: {state if outcome.hit else 'missed'}", file=sys.stderr, flush=True)
+            if given.keep and not outcome.survived:
+                given.keep.mkdir(parents=True, exist_ok=True)
+                (given.keep / f"{number}.txt").write_text(f"{outcome}\n\n{outcome.printed}")
     rows = rows_of(outcomes)
     print_table(rows)
     if given.json:

@@ -31,14 +31,14 @@ class Struck:
         self.hit = False
 
 
-def signalled(name: str, number: signal.Signals, struck: Struck) -> Strike:
-    """Return what sends a signal to one process of that name, and lets a stopped one go on after a while."""
+def signalled(name: str, number: signal.Signals, struck: Struck, goes_on: bool = True) -> Strike:
+    """Return what sends a signal to one process of that name, and lets a stopped one go on after a while, or never."""
 
     def strike(running: Running) -> None:
         for process in running.find(name)[:1]:
             process.send_signal(number)
             struck.hit = True
-            if number == signal.SIGSTOP:
+            if number == signal.SIGSTOP and goes_on:
                 time.sleep(STOPPED_SECONDS)
                 process.send_signal(signal.SIGCONT)
 

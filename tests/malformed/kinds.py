@@ -240,7 +240,7 @@ def _litter_folder(root: Path, drawn: random.Random) -> str:
     folders = [root, *(each for each in sorted(root.rglob("*")) if each.is_dir() and not each.is_symlink())]
     folder = drawn.choice(folders)
     name = drawn.choice(
-        ("x", "Train", "validation", "a" * 250, "ä 漢字", "[/x]", "a\nb", ".hidden", "x.png", "CAT", " ", "-")
+        ("x", "Train", "validation", "a" * 250, "ä 漢字", "[x]", "a\nb", ".hidden", "x.png", "CAT", " ", "-")
     )
     match drawn.randrange(6):
         case 0:

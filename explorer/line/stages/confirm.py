@@ -23,8 +23,8 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.confirm import Parameters, Parents, Session, Values
 from explorer.line.control import taken
 from explorer.line.execution import current
-from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
-from explorer.line.stages.build import LIBRARY
+from explorer.line.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
+from explorer.line.stages.build import LAYERS, LIBRARY
 from explorer.space.gpu_targets import is_gpu
 
 VERSION = 1
@@ -113,11 +113,12 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
         for name in sorted(libraries, reverse=not tuned_first)
     }
     waited = until_quiet(control, parameters) if control else 0.0
+    first_run = first_run_seconds(parents.untuned.path / LAYERS, placement.target)
     timers: dict[str, Any] = {}
     unbroken: dict[str, Unbroken] = {}
     clock = session.cpu()
     for name, network in networks.items():
-        number = runs_per_sample(network, clock, inputs, parameters)
+        number = runs_per_sample(network, clock, inputs, parameters, first_run)
         timers[name] = network.time_evaluator("main", clock, number=number, repeat=1)
         unbroken[name] = Unbroken(number)
     pairs: list[dict[str, float]] = []
@@ -132,7 +133,7 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
         return pairs[-1]["tuned"] / pairs[-1]["untuned"]
 
     before = control.state() if control else None
-    ratios, readings = sampled(ratio, control, parameters)
+    ratios, readings = sampled(ratio, control, parameters, 2 * first_run)
     after = control.state() if control else None
     quiet, typical = quiet_samples(len(ratios), readings, Readings(*parameters.usual))
     if before and after and not is_gpu(placement.target):  # a thread that waits for a GPU leaves its core to others

@@ -18,14 +18,14 @@ from explorer.core import clocks
 from explorer.core.sessions import Readings, quiet_samples
 from explorer.core.standstills import Unbroken
 from explorer.core.statistics import spread
-from explorer.line import rpc
+from explorer.line import rpc, silence
 from explorer.line.checking.batches import filled, in_batches
 from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents, Values
 from explorer.line.control import taken
-from explorer.line.session import control_in, placed, runs_per_sample, sampled, until_quiet
-from explorer.line.stages.build import library_in
+from explorer.line.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
+from explorer.line.stages.build import LAYERS, library_in
 from explorer.space.gpu_targets import is_gpu
 
 VERSION = 4
@@ -54,13 +54,14 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     batch = placement.batch
     images = Reference.load(parents.network.path).images[: max(CHECKED_IMAGES, batch)]
     inputs = tvm.runtime.tensor(filled(images, batch), rpc.device(session, placement.target))
-    with rpc.compiling("measure", address.key):
+    first_run = first_run_seconds(parents.build.path / LAYERS, placement.target)
+    with rpc.compiling("measure", address.key), silence.at_most(first_run):
         network, load_ms, first_ms = _started(session, library, placement.target, inputs)
     error = _compared(session, network, images, placement, parameters, parents, out) if parameters.compares else None
 
     waited = until_quiet(control, parameters) if control else 0.0
     clock = session.cpu()
-    number = runs_per_sample(network, clock, inputs, parameters)
+    number = runs_per_sample(network, clock, inputs, parameters, first_run)
     timer = network.time_evaluator("main", clock, number=1, repeat=number)
     runs: list[list[float]] = []
     unbroken = Unbroken()
@@ -70,7 +71,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         return fmean(runs[-1])
 
     before = control.state() if control else None
-    samples, readings = sampled(sample, control, parameters)
+    samples, readings = sampled(sample, control, parameters, first_run)
     after = control.state() if control else None
     quiet, typical = quiet_samples(len(samples), readings, Readings(*parameters.usual))
     runs = runs[-len(samples) :]
@@ -121,18 +122,31 @@ def _compared(
     """Return how far the outputs of the network on the device lie from the reference at most; see `run` for errors."""
     numbers = itertools.count()
     device, batch = rpc.device(session, placement.target), placement.batch
+    first_run = first_run_seconds(parents.build.path / LAYERS, placement.target)
 
     def run_part(library: Any, images: np.ndarray) -> np.ndarray:
         part = out / f"part{next(numbers)}.tar"  # a name of its own: the server has linked and loaded the others
         library.export_library(str(part))
         part_of_it = rpc.machine(session, rpc.place(session, part), placement.target)
         part.unlink()
-        return _outputs(part_of_it, device, images, batch)
+        return _outputs(part_of_it, device, images, batch, first_run)
 
-    outputs = _outputs(network, device, images, batch)
+    outputs = _outputs(network, device, images, batch, first_run)
     return Checked(parents.network, parents.lower, parameters.tolerance, run_part).compare("measure", outputs)
 
 
-def _outputs(network: Any, device: Any, images: np.ndarray, batch: int) -> np.ndarray:
-    """Return what the network on the device, of `batch` images at once, makes of images (N, C, H, W): (N, …)."""
-    return in_batches(lambda several: network["main"](tvm.runtime.tensor(several, device)).numpy(), images, batch)
+def _outputs(network: Any, device: Any, images: np.ndarray, batch: int, seconds: float) -> np.ndarray:
+    """Return what the network on the device, of `batch` images at once, makes of images (N, C, H, W): (N, …).
+
+    Parameters
+    ----------
+    seconds
+        That the device is given for each batch.
+    """
+
+    def run(several: np.ndarray) -> np.ndarray:
+        with silence.at_most(seconds):
+            outputs: np.ndarray = network["main"](tvm.runtime.tensor(several, device)).numpy()
+            return outputs
+
+    return in_batches(run, images, batch)

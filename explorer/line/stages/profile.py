@@ -20,14 +20,23 @@ from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import describe
 from explorer.core.sessions import Readings, disturbances, quiet_samples
 from explorer.core.standstills import Unbroken
-from explorer.line import rpc
+from explorer.line import rpc, silence
 from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.profile import Parameters, Parents, Session, Values
 from explorer.line.control import FILL, taken
 from explorer.line.execution import current
-from explorer.line.session import control_in, loaded, placed, runs_per_sample, sampled, until_quiet
+from explorer.line.session import (
+    CONTROL_SECONDS,
+    control_in,
+    first_run_seconds,
+    loaded,
+    placed,
+    runs_per_sample,
+    sampled,
+    until_quiet,
+)
 from explorer.line.stages import instrument
 from explorer.line.stages.build import LAYERS, LIBRARY
 
@@ -109,12 +118,14 @@ def _session(parameters: Parameters, parents: Parents) -> tuple[Session, str]:
     rpc.set_threads(session, parameters.threads, "profile", address.key)
     placement = Placement.load(parents.lower.path)
     control, no_control = control_in(session, parents.control, parameters, placement.target)
-    gflop_s, gb_s = _peaks(session, parameters, parents, placement)
+    with silence.at_most(CONTROL_SECONDS):
+        gflop_s, gb_s = _peaks(session, parameters, parents, placement)
     pair = _Pair(session, parameters, parents, placement)
     waited = until_quiet(control, parameters) if control else 0.0
-    pair.warm_up(parameters)
+    first_run = first_run_seconds(parents.build.path / LAYERS, placement.target)
+    pair.warm_up(parameters, first_run)
     before = control.state() if control else None
-    ratios, readings = sampled(pair.sample, control, parameters)
+    ratios, readings = sampled(pair.sample, control, parameters, 2 * first_run)
     after = control.state() if control else None
     quiet, typical = quiet_samples(len(ratios), readings, Readings(*parameters.usual))
     typical = typical._replace(taken=taken(before, after, parameters.threads) if before and after else None)
@@ -153,10 +164,17 @@ class _Pair:
         self.ticking_ms: list[float] = []
         self.calls_us: list[list[float]] = []
 
-    def warm_up(self, parameters: Parameters) -> None:
-        """Run both for a while, and find out how many runs fill one sample."""
-        self._number = runs_per_sample(self._network, self._clock, self._inputs, parameters)
-        self._time(self._ticking, self._inputs, self._notes)
+    def warm_up(self, parameters: Parameters, seconds: float) -> None:
+        """Run both for a while, and find out how many runs fill one sample.
+
+        Parameters
+        ----------
+        seconds
+            That the device is given for the first run of each.
+        """
+        self._number = runs_per_sample(self._network, self._clock, self._inputs, parameters, seconds)
+        with silence.at_most(seconds + 1e-3 * parameters.sample_ms):
+            self._time(self._ticking, self._inputs, self._notes)
 
     def sample(self) -> float:
         """Take a sample of each, of every other pair in the other order; return the second one's ratio to the first."""

@@ -15,7 +15,7 @@ from dlas_ops.passes.eviction import Eviction
 from dlas_ops.placement.graph import Graph, Problem
 from dlas_ops.selection import candidates, selection
 from explorer.core.standstills import unbroken
-from explorer.line import rpc
+from explorer.line import rpc, silence
 from explorer.line.contracts.select import Parameters, Parents, Values
 from explorer.line.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
 from explorer.line.stages.plan import GRAPH
@@ -56,13 +56,17 @@ def _measure(
     functions = {Problem.from_json(fields): own for fields, own in json.loads((built / FUNCTIONS).read_text())}
     session = rpc.connect(address.tracker, address.key, SESSION_SECONDS)
     rpc.set_threads(session, parameters.threads, "select", address.key)
-    session.upload(str(built / LIBRARY))
-    loaded, weights = session.load_module(LIBRARY), _weights(built)
+    with silence.at_most(silence.of_bytes((built / LIBRARY).stat().st_size)):
+        session.upload(str(built / LIBRARY))
+        loaded = session.load_module(LIBRARY)
+    weights = _weights(built)
     device = rpc.device(session, parameters.target)
     eviction = Eviction(evicted, parameters.threads, device, session.get_function(candidates.FILL))
     found = {}
     for problem in problems:
-        samples = candidates.sample(loaded, eviction, functions[problem], weights)
+        runs = len(functions[problem]) * candidates.ROUNDS * candidates.RUNS
+        with silence.at_most(silence.of_run(problem.conv.macs, runs)):
+            samples = candidates.sample(loaded, eviction, functions[problem], weights)
         found[problem] = {name: unbroken([1e3 * seconds for seconds in times]) for name, times in samples.items()}
     return found
 

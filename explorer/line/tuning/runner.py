@@ -19,7 +19,7 @@ from dlas_ops.tuning import task_extraction
 from dlas_ops.tuning.task_extraction import Task
 from explorer.core.errors import DeviceError
 from explorer.core.standstills import Unbroken
-from explorer.line import rpc
+from explorer.line import rpc, silence
 from explorer.line.tuning.builders import Library
 
 # Candidates have so many turns of so many runs. Before each run the caches are evicted as a network would.
@@ -37,6 +37,7 @@ SESSION_SECONDS = 60
 POLL_SECONDS = 1.0
 
 Array = NDArray[Any]
+Timer = Callable[[Sequence[Any]], list[float]]  # a program's arguments → seconds of each run
 
 
 class LostError(Exception):
@@ -89,9 +90,10 @@ class Runner:
         inputs = numbers(task)
         session = self._connect(SESSION_SECONDS)
         try:
-            on_device = self._on_device(session, inputs, task)
-            [(_, function)] = on_device.load([rule])
-            outputs, milliseconds = on_device.run(function)
+            with silence.at_most(SESSION_SECONDS + silence.LEAST):
+                on_device = self._on_device(session, inputs, task)
+                [(_, function)] = on_device.load([rule])
+                outputs, milliseconds = on_device.run(function)
         except Exception as error:  # TVM raises what the server raised, under many names
             raise LostError({}, error) from error
         return Program(task, inputs, outputs, milliseconds)
@@ -104,32 +106,32 @@ class Runner:
         seconds = SESSION_SECONDS + 2 * sum(len(library.functions) for library in libraries)
         session = self._connect(seconds)
         results: dict[int, Any] = {}
-        timers: dict[int, Any] = {}
         try:
-            on_device = self._on_device(session, program.inputs, program.task)
-            for index, function in on_device.load(libraries):
-                limit = max(LONG_MS, HOPELESS * program.rule_ms)
-                error, milliseconds = self._checked(on_device, function, program)
-                if not error and milliseconds > limit:  # a first run may wait for pages and threads
-                    _, milliseconds = on_device.run(function)
-                if error:
-                    results[index] = error
-                elif milliseconds > limit:
-                    results[index] = [milliseconds]
-                else:
-                    timers[index] = on_device.timer(function, RUNS)
-            samples: dict[int, list[float]] = {index: [] for index in timers}
-            unbroken = {index: Unbroken() for index in timers}
-
-            def timed(timer: Callable[[Sequence[Any]], list[float]]) -> list[float]:
-                return [1e3 * taken for taken in timer(on_device.arrays)]
-
-            for _ in range(rounds):
-                for index, timer in timers.items():
-                    samples[index] += unbroken[index].take(partial(timed, timer))
+            # A candidate that does not end is the server's to end, and is lost then.
+            with silence.at_most(seconds + silence.LEAST):
+                on_device = self._on_device(session, program.inputs, program.task)
+                timers = self._tried(on_device, program, libraries, results)
+                return results | _sampled(on_device, timers, rounds)
         except Exception as error:
             raise LostError(results, error) from error
-        return results | samples
+
+    def _tried(
+        self, on_device: _OnDevice, program: Program, libraries: Sequence[Library], results: dict[int, Any]
+    ) -> dict[int, Timer]:
+        """Run each candidate; return the timers of those that are right and fast, and put the others into `results`."""
+        timers: dict[int, Timer] = {}
+        limit = max(LONG_MS, HOPELESS * program.rule_ms)
+        for index, function in on_device.load(libraries):
+            error, milliseconds = self._checked(on_device, function, program)
+            if not error and milliseconds > limit:  # a first run may wait for pages and threads
+                _, milliseconds = on_device.run(function)
+            if error:
+                results[index] = error
+            elif milliseconds > limit:
+                results[index] = [milliseconds]
+            else:
+                timers[index] = on_device.timer(function, RUNS)
+        return timers
 
     def _checked(self, on_device: _OnDevice, function: Any, program: Program) -> tuple[tuple[str, str] | None, float]:
         """Return why a candidate is no good, if it is not, and the milliseconds of one run."""
@@ -205,13 +207,27 @@ class _OnDevice:
         milliseconds = 1e3 * (time.perf_counter() - start)
         return [result.numpy() for result in self._results], milliseconds
 
-    def timer(self, function: tuple[Any, str], runs: int) -> Callable[[Sequence[Any]], list[float]]:
+    def timer(self, function: tuple[Any, str], runs: int) -> Timer:
         """Return what takes the program's arguments and returns the seconds of `runs` runs."""
         return self._eviction.timer(*function, runs)
 
     def alive(self) -> bool:
         """Tell whether the session still answers."""
         return rpc.answers(self._session)
+
+
+def _sampled(on_device: _OnDevice, timers: Mapping[int, Timer], rounds: int) -> dict[int, list[float]]:
+    """Return for the index of every timer the ms of its runs, in so many turns with the others."""
+    samples: dict[int, list[float]] = {index: [] for index in timers}
+    unbroken = {index: Unbroken() for index in timers}
+
+    def timed(timer: Timer) -> list[float]:
+        return [1e3 * taken for taken in timer(on_device.arrays)]
+
+    for _ in range(rounds):
+        for index, timer in timers.items():
+            samples[index] += unbroken[index].take(partial(timed, timer))
+    return samples
 
 
 def numbers(task: Task) -> list[Array]:

@@ -50,7 +50,7 @@ def test_as_many_samples_are_taken_as_it_needs_for_half_of_them_to_be_quiet(
     samples = iter(range(1000))
     protocol = replace(PARAMETERS, usual=Readings(0.3, 0.8, 2.0))
     scripted = cast(Control, ScriptedControl(*arithmetic))
-    found, readings = session.sampled(lambda: float(next(samples)), scripted, protocol)
+    found, readings = session.sampled(lambda: float(next(samples)), scripted, protocol, 60.0)
     assert found == [float(number) for number in range(1, 1 + taken)], "the first one warms the caches"
     assert len(readings["arithmetic_ms"]) == taken + 1
     assert readings["memory_ms"] == [2.0, 2.0]
@@ -96,11 +96,11 @@ class Network:
 )
 def test_as_many_runs_fill_a_sample_as_its_time_takes(seconds: float, expected: int) -> None:
     protocol = InSessions(1, samples=10, sample_ms=5.0, warmup_ms=0.0)
-    assert session.runs_per_sample(Network(seconds), None, None, protocol) == expected
+    assert session.runs_per_sample(Network(seconds), None, None, protocol, 60.0) == expected
 
 
 def test_a_network_runs_until_it_is_warm() -> None:
     network = Network(1e-3)
     protocol = InSessions(1, samples=10, sample_ms=5.0, warmup_ms=30.0)
-    assert session.runs_per_sample(network, None, None, protocol) == 5
+    assert session.runs_per_sample(network, None, None, protocol, 60.0) == 5
     assert network.runs == 1 + 6 * 5, "30 ms and what the first run takes"

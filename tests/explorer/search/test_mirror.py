@@ -99,21 +99,29 @@ def stored(proposal: int, state: TrialState = TrialState.COMPLETE, **attributes:
 
 
 def test_stored_trials_stand_where_their_proposals_did_with_failed_ones_between(mirror: Mirror, space: Space) -> None:
-    mirror.reflect(stored(0), {})
-    mirror.reflect(stored(3), {})
+    mirror.reflect(stored(0), {}, None, {})
+    mirror.reflect(stored(3), {}, None, {})
     expected = [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE]
     assert states(mirror) == expected
     assert mirror.propose(space)[0] == len(mirror) - 1 == 4
 
 
 def test_a_stored_trial_has_the_constraints_of_now(mirror: Mirror) -> None:
-    mirror.reflect(stored(0), {"size_bytes <= 5": 0.5})
+    mirror.reflect(stored(0), {"size_bytes <= 5": 0.5}, None, {})
     assert seen(mirror)[0].constraints == {"size_bytes <= 5": 0.5}
 
 
+def test_a_stored_trial_has_the_values_that_are_on_record_now(mirror: Mirror) -> None:
+    mirror.reflect(
+        stored(0, told={"seconds": 3.0, "interval": [[0.9, 0.9], [0.8, 1.2]]}), {}, [0.9, 2.0], {"interval": []}
+    )
+    assert seen(mirror)[0].values == [0.9, 2.0]
+    assert seen(mirror)[0].user_attrs["told"] == {"seconds": 3.0, "interval": []}
+
+
 def test_the_sampler_learns_nothing_of_what_was_promoted_or_skipped(mirror: Mirror) -> None:
-    mirror.reflect(stored(0, promoted={"from": 0}), {})
-    mirror.reflect(stored(1, TrialState.PRUNED), {})
-    mirror.reflect(stored(2, TrialState.RUNNING), {})
+    mirror.reflect(stored(0, promoted={"from": 0}), {}, None, {})
+    mirror.reflect(stored(1, TrialState.PRUNED), {}, None, {})
+    mirror.reflect(stored(2, TrialState.RUNNING), {}, None, {})
     assert states(mirror) == [TrialState.FAIL, TrialState.FAIL, TrialState.RUNNING]
     assert not seen(mirror)[0].params

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import explorer
 from explorer.core.identity import Identity
 from explorer.results import measured_on
-from explorer.search import renewal
+from explorer.search import renewal, warm_start
 from explorer.space import space
 from explorer.workspace.records import Record, Records
 from explorer.workspace.schema import DeviceRow, MeasurementRow, SessionRow
@@ -81,12 +81,15 @@ def test_a_device_that_says_that_it_is_another_one_is_said_and_measured_anew(tmp
     workspace = tmp_path / "workspace"
     run(path, workspace)
     before = studies.executions(workspace)
-    processor = moved(Records(Workspace(workspace).url))
+    records, earlier = Records(Workspace(workspace).url), {"one": [0]}
+    assert len(list(warm_start.trials(space.load(path), earlier, records))) == 1
+    processor = moved(records)
     assert not renewal.edited(space.load(path), Records(Workspace(workspace).url)), "that nobody can tell unasked"
     assert not run(path, workspace).notes, "a study that is complete asks no device"
 
     path.write_text(path.read_text().replace('"gemm"', '"gemm", "direct"').replace('name = "one"', 'name = "two"'))
     events = run(path, workspace)
+    assert not list(warm_start.trials(space.load(path), earlier, records)), "they were measured on another device"
     assert events.notes[0] == (
         f"device 'local' is another one than the last time: processor is {processor}, not a far machine; it is "
         "measured anew, and what was measured before stays on record"

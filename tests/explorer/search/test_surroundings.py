@@ -42,6 +42,30 @@ class KillsWorkers(Events):
             time.sleep(0.001)
 
 
+class SilencesDevice(Events):
+    """Stops the process of the first session that a stage has on the local device, for good."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self._stage, self._done = stage, False
+
+    def started(self, worker: str, stage: str) -> None:
+        super().started(worker, stage)
+        if stage == self._stage and not self._done:
+            self._done = True
+            threading.Thread(target=self._stop).start()
+
+    @staticmethod
+    def _stop() -> None:
+        while True:
+            for server in forks.running("explorer.processes.loopback"):
+                for session in server.children():
+                    time.sleep(0.2)
+                    session.suspend()
+                    return
+            time.sleep(0.001)
+
+
 def test_a_worker_that_is_killed_once_costs_no_trial(tmp_path: Path) -> None:
     events = KillsWorkers("data", 1)
     summary = studies.run(studies.write_small(tmp_path), tmp_path / "workspace", events)
@@ -51,6 +75,14 @@ def test_a_worker_that_is_killed_once_costs_no_trial(tmp_path: Path) -> None:
     data = executed[executed["stage"] == "data"]
     assert data["failure"].notna().any(), "each attempt is on record"
     assert data["failure"].isna().sum() == 1, "what is published is not executed again"
+
+
+def test_a_device_that_goes_silent_costs_no_trial(tmp_path: Path) -> None:
+    events = SilencesDevice("measure")
+    summary = studies.run(studies.write_small(tmp_path), tmp_path / "workspace", events)
+    assert (summary.complete, summary.failed, summary.unfinished) == (4, 0, [])
+    [again] = [note for note in events.notes if note.startswith("measure is tried again")]
+    assert "the device has said nothing for 15 s" in again or "does not answer (no answer for 15 s)" in again
 
 
 def test_what_always_fails_is_left_to_the_next_run_with_its_reason(tmp_path: Path) -> None:
