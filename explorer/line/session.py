@@ -24,7 +24,7 @@ from explorer.space.gpu_targets import is_gpu
 MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends
 POLL_SECONDS = 0.25  # between two looks at whether a device is quiet
 PATIENCE = 3  # times as many samples as asked for are taken at most, until half as many are quiet
-CONTROL_SECONDS = 60.0  # that a device is given to prepare and run the control's programs for the first time
+CONTROL_SECONDS = 30.0  # that a device is given to prepare and run the control's programs for the first time
 COMPILING_SECONDS = 300.0  # that a GPU's driver is given to compile a network's kernels, at its first run
 
 
