@@ -6,6 +6,7 @@ TVM's own client of a tracker waits a minute where nothing listens, and for ever
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from tvm.rpc.base import TrackerCode
 
 from explorer.core.errors import DeviceError
 from explorer.line.channels import local, tunnel
+from explorer.line.execution import current
 from explorer.space.devices import THROUGH
 
 ANSWER_SECONDS = 5.0  # until a tracker that says nothing is given up
+QUIET_SECONDS = 10.0  # that a device's turn is waited for before the user is told
 PRIORITY = 1  # as TVM's own clients have it: who asks first is served first
 
 
@@ -97,7 +100,10 @@ class Tracker:
             raise DeviceError(f"{what}; {how_to_serve(self._address, self._key)}")
         self._socket.settimeout(seconds)
         try:
-            _, (host, port, match) = self._answer(TrackerCode.REQUEST, self._key, "", PRIORITY)
+            self._ask(TrackerCode.REQUEST, self._key, "", PRIORITY)
+            if seconds > QUIET_SECONDS and not self._has_answered(QUIET_SECONDS):
+                current().note(f"device '{self._key}' serves another session; waiting for it, {seconds:.0f} s at most")
+            _, (host, port, match) = base.recvjson(self._socket)
             return Server(host, port, match)
         except TimeoutError as error:
             raise DeviceError(local.busy(self._address, self._key, how_many)) from error
@@ -105,11 +111,20 @@ class Tracker:
             raise self._no_tracker(error) from error
 
     def _answer(self, *message: object) -> Any:
+        self._ask(*message)
+        return base.recvjson(self._socket)
+
+    def _has_answered(self, seconds: float) -> bool:
+        """Wait for so many seconds until the tracker answers; tell whether it has."""
+        waiting = select.poll()  # `select.select` takes no descriptor above 1023
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(1e3 * seconds))
+
+    def _ask(self, *message: object) -> None:
         # Workaround: TVM 0.27: its own function sends the length by itself, and the system then holds the message back
         # until the length is acknowledged, for 40 ms; tests/test_workarounds.py
         text = json.dumps(message).encode()
         self._socket.sendall(struct.pack("<i", len(text)) + text)
-        return base.recvjson(self._socket)
 
     def _nobody(self, cause: object) -> DeviceError:
         how = how_to_serve(self._address, self._key)

@@ -175,7 +175,7 @@ class Bench:
 
     def _space(self, folder: Path, space: str, device: str, stack: ExitStack) -> tuple[Path, board.Board | None]:
         """Write the space into a folder; where it is for a board, serve that and write the devices file."""
-        proxies = stack.enter_context(board.served(folder)) if device == board.KEY else None
+        proxies = board.Board(folder, stack) if device == board.KEY else None
         if proxies:
             address = f"{board.HOST}:{proxies.tracker.port}"
             (folder / "devices.toml").write_text(f'[{board.KEY}]\ntracker = "{address}"\n')
@@ -195,7 +195,7 @@ def _strike(
         return damager.kill, damager.damage
     if proxies:
         proxy: Proxy = getattr(proxies, "server" if fault.process == "board" else "tracker")
-        return proxy.misbehave(fault.kind, struck), proxy.mend
+        return proxy.misbehave(fault.kind, struck), proxies.mend
     if fault.process in ("disk", "temporary folder"):
         if fault.kind == "read-only":
             artifacts = workspace / "artifacts"

@@ -9,9 +9,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from tests import boards
 from tests.faults.commands import Running, Strike
@@ -21,7 +19,7 @@ HOST = "127.0.0.1"
 KEY = "board"
 WAYS = ("hangs", "refuses", "answers late", "cuts off")  # of a tracker or a server
 PORTS = range(20000, 64000)  # of five digits each, so that one takes the place of another in a message
-LATE_SECONDS = 3.0
+HANG_SECONDS = 20.0  # longer than the explorer waits for an answer
 CHUNK = 1 << 16
 
 
@@ -32,12 +30,16 @@ class Proxy:
     ----------
     to
         The other port.
-    named
-        A port that is named in what is passed on → one that is named in its place.
+    late
+        Seconds by which each message is late, where messages are.
+
+    Attributes
+    ----------
+    named : a port that is named in what is passed on → one that is named in its place
     """
 
-    def __init__(self, to: int, named: Mapping[int, int] | None = None) -> None:
-        self._to, self._named = to, named or {}
+    def __init__(self, to: int, late: float) -> None:
+        self.to, self._late, self.named = to, late, dict[int, int]()
         self.way = ""
         self._listening = _listening()
         self.port = self._listening.getsockname()[1]
@@ -50,6 +52,9 @@ class Proxy:
         def strike(running: Running) -> None:
             del running
             self.way, struck.hit = way, True
+            if way == "hangs":
+                time.sleep(HANG_SECONDS)
+                self.mend()
             if way in ("refuses", "cuts off"):
                 for connection in self._connections:
                     with contextlib.suppress(OSError):
@@ -70,7 +75,7 @@ class Proxy:
         if self.way == "refuses":
             client.close()
             return
-        with client, socket.create_connection((HOST, self._to)) as other, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), client, socket.create_connection((HOST, self.to)) as other:
             self._connections += [client, other]
             passed = 0
             while True:
@@ -78,10 +83,10 @@ class Proxy:
                     chunk = ready.recv(CHUNK)
                     if not chunk:
                         return
-                    for port, instead in self._named.items():
+                    for port, instead in self.named.items():
                         chunk = chunk.replace(str(port).encode(), str(instead).encode())
                     if self.way == "answers late":
-                        time.sleep(LATE_SECONDS)
+                        time.sleep(self._late)
                     while self.way == "hangs":
                         time.sleep(0.05)
                     (other if ready is client else client).sendall(chunk)
@@ -90,11 +95,28 @@ class Proxy:
                         return
 
 
-class Board(NamedTuple):
-    """The proxies of a board's tracker and server."""
+class Board:
+    """A board of one core, with proxies of its tracker and of its server; it lasts as long as `stack`."""
 
-    tracker: Proxy
-    server: Proxy
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._log, self._stack = folder / "board.log", stack
+        self.tracker, self.server = Proxy(0, late=3.0), Proxy(0, late=0.01)
+        self._start()
+
+    def mend(self) -> None:
+        """Pass everything on again, and start the server if it has ended: TVM's does so where a session is cut off."""
+        self.tracker.mend()
+        self.server.mend()
+        try:
+            socket.create_connection((HOST, self.tracker.to)).close()
+        except ConnectionRefusedError:
+            self._start()
+
+    def _start(self) -> None:
+        core = sorted(os.sched_getaffinity(0))[:1]
+        address = self._stack.enter_context(boards.board(KEY, core, self._log))
+        self.tracker.to, self.server.to = int(address.rpartition(":")[2]), _server(address)
+        self.tracker.named = {self.server.to: self.server.port}
 
 
 def _listening() -> socket.socket:
@@ -111,12 +133,3 @@ def _server(tracker: str) -> int:
     host, _, port = tracker.rpartition(":")
     [server] = rpc.connect_tracker(host, int(port)).summary()["server_info"]
     return int(server["addr"][1])
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[Board]:
-    """Give the proxies of a board, which has one core."""
-    core = sorted(os.sched_getaffinity(0))[:1]
-    with boards.board(KEY, core, folder / "board.log") as address:
-        server = Proxy(port := _server(address))
-        yield Board(Proxy(int(address.rpartition(":")[2]), {port: server.port}), server)

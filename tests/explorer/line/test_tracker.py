@@ -11,7 +11,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from tvm import rpc as tvm_rpc
@@ -20,6 +21,7 @@ from tvm.rpc.base import TrackerCode
 
 from explorer.core.errors import DeviceError
 from explorer.line import rpc, tracker
+from explorer.line.execution import Execution, executing
 from explorer.line.tracker import Tracker
 from tests.boards import board
 
@@ -74,6 +76,17 @@ def test_a_server_that_serves_another_session_is_said_and_served_again_afterward
     )
     threading.Timer(0.3, session.get_function("CloseRPCConnection")).start()
     assert rpc.round_trip(rpc.connect(served, KEY, 60, patience=20)) > 0, "it waits for its turn"
+
+
+def test_who_waits_for_a_device_is_told(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker, "QUIET_SECONDS", 0.1)
+    told: list[Mapping[str, Any]] = []
+    with registered(served, "one", 9), executing(Execution(tell=told.append)):
+        holder = Tracker(served, "one")
+        holder.granted(1)
+        with pytest.raises(DeviceError, match="serves another session"):
+            Tracker(served, "one").granted(0.3)
+    assert told == [{"note": "device 'one' serves another session; waiting for it, 0 s at most"}]
 
 
 def test_servers_that_all_serve_others_are_counted(served: str) -> None:
