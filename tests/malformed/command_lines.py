@@ -69,7 +69,11 @@ def _odd(words: list[str], drawn: random.Random) -> tuple[str, list[str]]:
         return _surplus(words, drawn)
     index = drawn.choice(values)
     name, before, words[index] = words[index - 1], words[index], drawn.choice(ODD)
-    return f"{name} {words[index][:30]!r}", [*trees.shown(words[index].strip()), name, before[:40]]
+    given = words[index]
+    # What begins with a dash is taken for letters of options; any name will do for a file to be written, and then no
+    # tracker answers.
+    hints = [given[:2]] if given.startswith("-") else ["no RPC tracker"] if name == "--file" else []
+    return f"{name} {given[:30]!r}", [*trees.shown(given.strip()), name, before[:40], *hints]
 
 
 def _leave_out(words: list[str], drawn: random.Random) -> tuple[str, list[str]]:
@@ -105,5 +109,5 @@ def _surplus(words: list[str], drawn: random.Random) -> tuple[str, list[str]]:
         value[:2],
         repr(value)[:40],
         "unexpected extra argument",
-        *words[1:3],
+        *words[1:],  # which all stand elsewhere now
     ]

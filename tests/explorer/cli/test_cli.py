@@ -31,10 +31,15 @@ def test_the_papers_devices_are_missing_when_it_is_run(capsys: pytest.CaptureFix
             ("spaces", "dlas_papr"),
             "error: unknown search space 'dlas_papr'; allowed: cifar10, dlas_paper, fashion_mnist, quickstart",
         ),
+        (("spaces", "sqlite://x"), "error: unknown search space 'sqlite://x'; allowed: cifar10, dlas_paper, "),
         (("run", "quickstart", "--sampler", "tp"), "error: unknown sampler 'tp'; allowed: auto, gp, grid, nsga2, "),
         (("run", "quickstart", "--trials", "0"), "error: trials 0 is below 1"),
         (("front", "--workspace", "/nowhere"), "error: no study in workspace '/nowhere'; start one with"),
         (("devices", "--file", "/nowhere.toml"), "error: /nowhere.toml: no such file"),
+        (
+            ("devices", "--add", "pi", "--tracker", "127.0.0.1:9", "--file", "/nowhere/devices.toml"),
+            "error: /nowhere/devices.toml: no such folder",
+        ),
         (("export", "--format", "parquet"), "error: parquet needs a file: --output trials.parquet"),
     ],
 )
@@ -54,6 +59,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert dlas(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_long_value_is_said_without_its_middle(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dlas("show", 5000 * "x") == 2
+    error = capsys.readouterr().err
+    assert "…" in error
+    assert len(error) < 2000
 
 
 def test_after_a_run_its_study_is_opened_once_for_the_summary(
