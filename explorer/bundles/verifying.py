@@ -23,7 +23,7 @@ from explorer.engines.measuring import session_of
 from explorer.line import contracts
 from explorer.line.contracts.on_device import Address
 from explorer.line.stage import Stage
-from explorer.processes import pool, reaching
+from explorer.processes import pool, reaching, temporary
 from explorer.space.devices import LOCAL, Device
 
 PATIENCE = 10.0  # seconds for which a session waits until the device is quiet
@@ -52,7 +52,7 @@ def verify(folder: Path, device: Device | None, sessions: int) -> Verdict:
     with (
         reaching.logs("dlas-verify-") as logs,
         reaching.reached(own, logs) as (tracker, cores),
-        tempfile.TemporaryDirectory() as work,
+        tempfile.TemporaryDirectory(dir=temporary.folder()) as work,
         pool.temporary("tvm", "verify", logs) as worker,
     ):
         asked = _Asked(manifest, folder, own, tracker, cores, Path(work), worker)

@@ -31,6 +31,7 @@ SAID = {os.strerror(number): kind for number, kind in KINDS.items()} | {
     "can't allocate memory": "out_of_memory",  # torch
     "bad_alloc": "out_of_memory",
     "out of memory": "out_of_memory",
+    "failed to map segment": "permission",  # the loader, of a library on a disk that is mounted noexec
 }
 WORDS = re.compile("|".join(map(re.escape, SAID)), re.IGNORECASE)
 LEAST_SPACE = 1 << 20  # bytes; torch says of a full disk no more than that it could not write

@@ -25,6 +25,7 @@ MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends
 POLL_SECONDS = 0.25  # between two looks at whether a device is quiet
 PATIENCE = 3  # times as many samples as asked for are taken at most, until half as many are quiet
 CONTROL_SECONDS = 30.0  # that a device is given to prepare and run the control's programs for the first time
+UNKNOWN_SECONDS = 300.0  # that a device is given for the first run of a network of any size
 COMPILING_SECONDS = 300.0  # that a GPU's driver is given to compile a network's kernels, at its first run
 
 
@@ -59,7 +60,12 @@ def placed(session: Any, artifact: Artifact, library: str, parameters: InSession
 
 
 def first_run_seconds(account: Path, target: Mapping[str, Any]) -> float:
-    """Return the seconds that a device is given for the first run of a network with this file of layers."""
+    """Return the seconds that a device is given for the first run of a network with this file of layers, if it has one.
+
+    A bundle has none.
+    """
+    if not account.exists():
+        return UNKNOWN_SECONDS
     layers = json.loads(account.read_text())
     return silence.of_run(sum(layer["macs"] for layer in layers)) + (COMPILING_SECONDS if is_gpu(target) else 0.0)
 

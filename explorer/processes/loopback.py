@@ -24,7 +24,7 @@ from typing import NoReturn
 from dlas_ops.processor.usable_cores import core_count, usable_cores
 from explorer.core.errors import DeviceError
 from explorer.line.channels import local
-from explorer.processes import child
+from explorer.processes import child, temporary
 from explorer.processes.worker import without_torch
 from explorer.space.devices import HERE
 
@@ -95,7 +95,7 @@ def server(
     environment["POCL_MAX_PTHREAD_COUNT"] = str(len(cores))  # PoCL starts a thread for every core of the machine
     environment |= settings
     numbers = ",".join(map(str, cores))
-    folder = tempfile.mkdtemp(prefix="dlas-device-")  # that its user alone may enter
+    folder = tempfile.mkdtemp(prefix="dlas-device-", dir=temporary.folder())  # that its user alone may enter
     process = child.start("explorer.processes.loopback", folder, numbers, log=log, environment=environment)
     assert process.stdout is not None
     try:

@@ -33,6 +33,7 @@ def raised(error: Exception, behind: Exception) -> Exception:
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
         (RuntimeError("std::bad_alloc"), "out_of_memory"),
         (RuntimeError("Tar error:\ntar: a.o: Cannot write: No space left on device"), "space"),
+        (RuntimeError("a.so: failed to map segment from shared object"), "permission"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "connection"),
         (TimeoutError("too late"), "timeout"),
         (raised(RuntimeError("cannot save"), OSError(errno.EDQUOT, "Disk quota exceeded")), "space"),

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from explorer.core.errors import DeviceError
-from explorer.processes import loopback
+from explorer.processes import loopback, temporary
+from explorer.space.devices import HERE
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -22,6 +23,12 @@ def test_the_server_is_pinned(tmp_path: Path) -> None:
     with loopback.server("local", CORES[:1], tmp_path / "log"):
         (server,) = (child for child in psutil.Process().children() if child.pid not in before)
         assert server.cpu_affinity() == CORES[:1]
+
+
+def test_its_sessions_have_their_files_where_libraries_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary, "folder", lambda: str(tmp_path))
+    with loopback.server("local", CORES[:1], tmp_path / "log") as address:
+        assert address.startswith(f"{HERE}{tmp_path}/dlas-device-")
 
 
 def test_siblings_of_a_physical_core_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
