@@ -31,7 +31,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -248,6 +248,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="stage, process or kind to which faults are restricted", nargs="*", default=[])
+    parser.add_argument("--part", default="1/1", metavar="K/N", help="the K-th of N parts of them alone, and its rows")
     parser.add_argument("--keep", type=Path, help="folder for what was printed where a fault was not survived")
     parser.add_argument("--json", type=Path, help="write environment and rows to this file")
     given = parser.parse_args()
@@ -256,16 +257,18 @@ def main() -> None:
         for each in drawn(given.count if not given.only else 10**4, given.seed)
         if set(given.only) <= {each.stage, each.process, each.kind, each.engine}
     ][: given.count]
+    part, parts = map(int, given.part.split("/"))
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="dlas-faults-") as folder:
         bench = Bench(Path(folder))
-        for number, fault in enumerate(faults):
-            outcomes.append(outcome := bench.struck(fault))
-            state = "survived" if outcome.survived else "NOT SURVIVED"
-            print(f"{number} {asdict(fault)}: {state if outcome.hit else 'missed'}", file=sys.stderr, flush=True)
-            if given.keep and not outcome.survived:
-                given.keep.mkdir(parents=True, exist_ok=True)
-                (given.keep / f"{number}.txt").write_text(f"{outcome}\n\n{outcome.printed}")
+        with suppress(KeyboardInterrupt):  # the rows are of what was tried until then
+            for number, fault in list(enumerate(faults))[part - 1 :: parts]:
+                outcomes.append(outcome := bench.struck(fault))
+                state = "survived" if outcome.survived else "NOT SURVIVED"
+                print(f"{number} {asdict(fault)}: {state if outcome.hit else 'missed'}", file=sys.stderr, flush=True)
+                if given.keep and not outcome.survived:
+                    given.keep.mkdir(parents=True, exist_ok=True)
+                    (given.keep / f"{number}.txt").write_text(f"{outcome}\n\n{outcome.printed}")
     rows = rows_of(outcomes)
     print_table(rows)
     if given.json:
