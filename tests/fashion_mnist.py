@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.core.configuration import LATER, dtype_of
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from tests import ROOT
 from tests.explorer.results.study_report.expected import (
     BUDGET,

@@ -46,7 +46,7 @@ IMPORTED: Mapping[str, tuple[str, ...]] = {
         "tvm.rpc.server",
         "tvm.rpc.tracker",
         "tvm.relax.frontend.onnx",
-        "explorer.line.rpc",
+        "explorer.line.device.rpc",
         "dlas_ops.compiler",
     ),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from explorer.core.sessions import Readings
+from explorer.core.measurement.sessions import Readings
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import Served, WorkerHandle
 from explorer.inputs.external import ExternalInputs

@@ -18,8 +18,8 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.core.quantities import MEASURED, Quantity
-from explorer.core.sessions import DISTURBED, SERVER_PEAK, SESSIONS
+from explorer.core.measurement.quantities import MEASURED, Quantity
+from explorer.core.measurement.sessions import DISTURBED, SERVER_PEAK, SESSIONS
 from explorer.search import grid, search
 from explorer.space import space
 from explorer.workspace.records import Record, Records

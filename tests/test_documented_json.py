@@ -18,7 +18,7 @@ import explorer
 from explorer.bundles.verdict import Verdict
 from explorer.cli.terminal import SCHEMA
 from explorer.core.configuration import Configuration
-from explorer.core.statistics import Interval
+from explorer.core.measurement.statistics import Interval
 from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.profiles.explanation import Advice, explanation
 from explorer.results.account import Coverage, Share

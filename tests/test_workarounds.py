@@ -119,7 +119,7 @@ sys.exit(child.status() != psutil.STATUS_ZOMBIE)
 
 
 def test_tvm_still_sends_the_length_of_a_message_by_itself() -> None:
-    """`explorer/line/tracker.py` sends both at once."""
+    """`explorer/line/device/tracker.py` sends both at once."""
     from tvm.rpc import base
 
     socket = Mock()

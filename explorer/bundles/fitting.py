@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing import claims, gpus, self_description
 from explorer.line.probing.describe import PATIENCE, SESSION_SECONDS, likely, of_processor
 from explorer.space.gpu_targets import host_of, is_gpu

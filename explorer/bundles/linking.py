@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm.support import cc
 
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing.describe import likely
 
 

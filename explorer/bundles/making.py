@@ -33,9 +33,9 @@ from explorer.core import plugins
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, MEMORY, SIZE
-from explorer.core.sessions import DISTURBED, EMULATED, SESSIONS, Readings
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, MEMORY, SIZE
+from explorer.core.measurement.sessions import DISTURBED, EMULATED, SESSIONS, Readings
 from explorer.core.settings import MeasureSettings
 from explorer.line.checking.reference import Reference
 from explorer.line.prepared import scale_of

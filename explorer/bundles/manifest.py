@@ -123,7 +123,8 @@ class LatencyPart(_Part):
     sessions : that count
     disturbed : why none of them was quiet; empty for a good latency
     samples, sample_ms, warmup_ms : the protocol of a session; see `explorer.core.settings.MeasureSettings`
-    usual : the control's readings that sessions on the device are held against; see `explorer.core.sessions.Readings`
+    usual : the control's readings that sessions on the device are held against; see
+        `explorer.core.measurement.sessions.Readings`
     """
 
     median_ms: float

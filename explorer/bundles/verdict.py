@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from explorer.core.statistics import Interval
+from explorer.core.measurement.statistics import Interval
 
 
 @dataclass(frozen=True)

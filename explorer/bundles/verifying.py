@@ -16,8 +16,8 @@ from explorer.bundles.samples import Samples
 from explorer.bundles.verdict import Verdict
 from explorer.core.artifact import Artifact
 from explorer.core.errors import DeviceError, ExplorerError, StageFailed
-from explorer.core.sessions import Readings, Session, latency
-from explorer.core.statistics import Interval
+from explorer.core.measurement.sessions import Readings, Session, latency
+from explorer.core.measurement.statistics import Interval
 from explorer.engines.leasing import MEASURE_TIMEOUT
 from explorer.engines.measuring import session_of
 from explorer.line import contracts

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from explorer.core.errors import did_you_mean
-from explorer.core.metric import Direction, Metric
+from explorer.core.measurement.metric import Direction, Metric
 
 # Every number has bounds, generous ones: what lies beyond is a slip, and would fail or never end.
 MOST_SEED = 2**31 - 1  # that every library takes

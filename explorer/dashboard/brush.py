@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 
 if TYPE_CHECKING:
     import pandas as pd

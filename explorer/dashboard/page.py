@@ -8,7 +8,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from explorer.core.metric import ACCURACY
+from explorer.core.measurement.metric import ACCURACY
 from explorer.dashboard.brush import axes
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views import answer, brushes, progress, stacks

@@ -13,7 +13,7 @@ from typing import Self
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
 from explorer.engines import candidates
 from explorer.engines.artifacts import Artifacts
 from explorer.engines.context import EngineContext

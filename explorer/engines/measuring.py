@@ -10,8 +10,8 @@ from statistics import median
 from typing import Any, TypeVar
 
 from explorer.core.artifact import Artifact
-from explorer.core.sessions import Readings, Session
-from explorer.core.statistics import quantile
+from explorer.core.measurement.sessions import Readings, Session
+from explorer.core.measurement.statistics import quantile
 from explorer.engines.context import EngineContext
 from explorer.engines.devices import Devices
 from explorer.line import contracts

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from dlas_ops.processor.usable_cores import core_count, wanted_threads
-from explorer.core import clocks
 from explorer.core.errors import DeviceError, ExplorerError, Failure, StageFailed
+from explorer.core.measurement import clocks
 from explorer.engines import ray_node
 from explorer.engines.context import EngineContext
 from explorer.engines.workers import ALONE, TORCH, TVM, Served, WorkerHandle

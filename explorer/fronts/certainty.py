@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from explorer.core.quantities import HIGHER_IS_BETTER, Quantity, on_device
-from explorer.core.statistics import Interval
+from explorer.core.measurement.quantities import HIGHER_IS_BETTER, Quantity, on_device
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts import pareto
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction

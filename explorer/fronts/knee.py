@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.fronts.pareto import on_front
 from explorer.space.space_file import Direction
 

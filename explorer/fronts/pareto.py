@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from explorer.core.quantities import Quantity
+from explorer.core.measurement.quantities import Quantity
 from explorer.space.limits import Limit, violation
 from explorer.space.space_file import Direction
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.digests import digest_of_files
 from explorer.core.errors import SpaceError, StageFailed
+from explorer.core.files.digests import digest_of_files
 from explorer.core.settings import DataSettings
 from explorer.datasets._folders import survey
 from explorer.processes.pool import temporary

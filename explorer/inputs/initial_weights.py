@@ -8,8 +8,8 @@ from pathlib import Path
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.digests import digest_of_file
 from explorer.core.errors import SpaceError, StageFailed
+from explorer.core.files.digests import digest_of_file
 from explorer.processes.pool import temporary
 from explorer.space.axes import Choice, Range
 from explorer.space.space import Space

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from explorer.core import plugins
 from explorer.core.artifact import Artifact
-from explorer.core.digests import digest_of_file, digest_of_files
 from explorer.core.errors import ExplorerError, SpaceError, StageFailed
+from explorer.core.files.digests import digest_of_file, digest_of_files
 from explorer.datasets._folders import survey
 from explorer.inputs.own_code import Looks
 from explorer.processes.pool import temporary

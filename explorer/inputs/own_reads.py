@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.core import reads
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import digest
+from explorer.core.files import reads
 from explorer.inputs.user_code import Located
 from explorer.workspace.workspace import Workspace
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import digest
-from explorer.core.digests import digest_of_files
 from explorer.core.errors import SpaceError
+from explorer.core.files.digests import digest_of_files
 
 VERSIONED = ("explorer", "dlas_ops")
 
@@ -52,7 +52,7 @@ class Located:
         stated
             Files that the space names.
         cache
-            File of known digests; see `explorer.core.digests`.
+            File of known digests; see `explorer.core.files.digests`.
         """
         names = {self._name(path) for path in (*self.files, *more)}
         found: list[object] = [self.installed, digest_of_files(self.root, sorted(names), cache)]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, cast
 from explorer.core import plugins
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
+from explorer.core.measurement.statistics import Interval
 from explorer.core.settings import Settings
-from explorer.core.statistics import Interval
 from explorer.line import contracts, trial
 from explorer.line.mixing import MOST_STEPS
 from explorer.line.stage import A, P, Stage, Target, content_key

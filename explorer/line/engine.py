@@ -7,7 +7,7 @@ from typing import Protocol
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
 from explorer.line import contracts
 from explorer.line.stage import A, P, Stage, Target
 

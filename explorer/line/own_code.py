@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.core import own_modules, plugins, reads
+from explorer.core import own_modules, plugins
 from explorer.core.artifact import Artifact
+from explorer.core.files import reads
 from explorer.line.execution import current
 
 

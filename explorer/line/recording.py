@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from explorer.core.configuration import Configuration
-from explorer.core.metric import ACCURACY, Metric
-from explorer.core.quantities import MEMORY, SIZE
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import ACCURACY, Metric
+from explorer.core.measurement.quantities import MEMORY, SIZE
+from explorer.core.measurement.statistics import Interval
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
 from explorer.line.steps import Built, Compressed, Confirmed, Data, Evaluated, Latency, Lowered, Ranked, Scored, Trained

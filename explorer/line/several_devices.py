@@ -9,9 +9,9 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.core.metric import Metric
-from explorer.core.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, Quantity, on_device, quantities
-from explorer.core.sessions import DISTURBED, EMULATED, Estimate
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, Quantity, on_device, quantities
+from explorer.core.measurement.sessions import DISTURBED, EMULATED, Estimate
 from explorer.workspace.records import Record
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from explorer.core import regular
+from explorer.core.files import regular
 from explorer.processes import temporary
 
 HOME = Path(__file__).parents[2]

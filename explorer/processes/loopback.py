@@ -78,7 +78,7 @@ def cores_of(device: str, cores: Sequence[int] | None) -> tuple[int, ...]:
 def server(
     key: str, cores: Sequence[int], log: Path, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
-    """Run a server for the device `key`, pinned to `cores`; give its address, as `explorer.line.rpc.connect` takes it.
+    """Run a server for the device `key`, pinned to `cores`; give its address for `explorer.line.device.rpc.connect`.
 
     Parameters
     ----------

@@ -16,8 +16,9 @@ from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
 
-from explorer.core import clocks, regular
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.files import regular
+from explorer.core.measurement import clocks
 from explorer.processes import child
 from explorer.processes.gpus import VARIABLE
 

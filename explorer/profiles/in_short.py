@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import LATENCY
-from explorer.core.statistics import ratio_interval
+from explorer.core.measurement.quantities import LATENCY
+from explorer.core.measurement.statistics import ratio_interval
 from explorer.profiles.neighbours import base_of
 from explorer.profiles.versus import WIDTHS
 

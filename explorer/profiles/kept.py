@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import on_device
+from explorer.core.measurement.quantities import on_device
 from explorer.profiles.explanation import Explanation, advised, explanation
 from explorer.profiles.in_short import in_short
 from explorer.profiles.neighbours import base_of

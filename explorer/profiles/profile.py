@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from explorer.core.sessions import SPREAD, estimate
-from explorer.core.statistics import Interval
+from explorer.core.measurement.sessions import SPREAD, estimate
+from explorer.core.measurement.statistics import Interval
 from explorer.profiles.rooflines import Bounds, Machine
 
 VERSION = 1  # of the stage whose profiles can be read

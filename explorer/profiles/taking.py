@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from explorer.core.errors import ExplorerError, StageFailed
-from explorer.core.quantities import on_device
+from explorer.core.measurement.quantities import on_device
 from explorer.engines.engine import Engine
 from explorer.line.profiled import profiled
 from explorer.space.devices import Device

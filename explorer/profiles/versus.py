@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.profiles.profile import Profile, Row
 
 # Time that a dtype lets expect, as a share of float32's: so many fewer bytes it has.

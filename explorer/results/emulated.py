@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from explorer.core.configuration import parts
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import Quantity
-from explorer.core.sessions import EMULATED
+from explorer.core.measurement.quantities import Quantity
+from explorer.core.measurement.sessions import EMULATED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import parts
-from explorer.core.quantities import on_device
-from explorer.core.sessions import disturbance
+from explorer.core.measurement.quantities import on_device
+from explorer.core.measurement.sessions import disturbance
 from explorer.workspace import history
 from explorer.workspace.history import End
 

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from explorer.core.errors import ExplorerError, Failure, WorkspaceError, did_you_mean
-from explorer.core.metric import Metric
-from explorer.core.quantities import quantities
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import quantities
 from explorer.profiles.kept import Kept
 from explorer.profiles.profile import Profile
 from explorer.results import export

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.core import regular
 from explorer.core.errors import ExplorerError, LeftOut, WorkspaceError, did_you_mean
-from explorer.core.metric import Metric
+from explorer.core.files import regular
+from explorer.core.measurement.metric import Metric
 from explorer.fronts import certainty, pareto
 from explorer.fronts.knee import knees
 from explorer.results.across_devices.comparison import Comparison, compare

@@ -7,7 +7,7 @@ import math
 from rich.table import Table
 from rich.text import Text
 
-from explorer.core.quantities import QUANTITIES
+from explorer.core.measurement.quantities import QUANTITIES
 
 DISTURBED = "disturbed: no session that measured this latency was quiet; dlas show, with the trial's number, says why."
 EMULATED = "emulated: no real device was measured; such a latency says nothing of one."
@@ -27,7 +27,7 @@ def size(number_of_bytes: int) -> str:
 
 
 def quantity(name: str, value: float) -> str:
-    """Return a quantity's value for people; `name` is that of `explorer.core.quantities`."""
+    """Return a quantity's value for people; `name` is that of `explorer.core.measurement.quantities`."""
     if math.isnan(value):
         return ""
     if name.endswith("_bytes"):

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from explorer.core.configuration import LAYERS, parts
-from explorer.core.metric import ACCURACY, Metric
-from explorer.core.quantities import LATENCY, Quantity, on_device
-from explorer.core.sessions import DISTURBED, EMULATED
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import ACCURACY, Metric
+from explorer.core.measurement.quantities import LATENCY, Quantity, on_device
+from explorer.core.measurement.sessions import DISTURBED, EMULATED
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty
 
 if TYPE_CHECKING:

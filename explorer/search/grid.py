@@ -13,9 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
-from explorer.core import clocks
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, StageFailed
+from explorer.core.measurement import clocks
 from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial

@@ -9,7 +9,7 @@ from itertools import count
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
 from explorer.engines.engine import Engine
 from explorer.line import contracts
 from explorer.line.stage import A, P, Stage, Target

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.core.configuration import Configuration, parts
-from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
+from explorer.core.measurement.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.space.limits import Limit, violation
 from explorer.space.space_file import Direction
 

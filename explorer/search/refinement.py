@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from explorer.core import clocks
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
-from explorer.core.quantities import LATENCY
-from explorer.core.sessions import DISTURBED, Estimate
+from explorer.core.measurement import clocks
+from explorer.core.measurement.quantities import LATENCY
+from explorer.core.measurement.sessions import DISTURBED, Estimate
 from explorer.core.settings import MeasureSettings
 from explorer.engines.context import Observer
 from explorer.engines.engine import Engine

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Protocol
 
-from explorer.core import clocks, plugins, tools
+from explorer.core import plugins, tools
 from explorer.core.errors import ExplorerError, did_you_mean
+from explorer.core.measurement import clocks
 from explorer.engines import context
 from explorer.engines.context import EngineContext
 from explorer.engines.engine import Engine

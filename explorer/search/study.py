@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, WorkspaceError
-from explorer.core.quantities import Quantity
+from explorer.core.measurement.quantities import Quantity
 from explorer.search import warm_start
 from explorer.search.continuing import refuse_other_parameters, refuse_other_question
 from explorer.search.latency_first import Screen

@@ -14,7 +14,7 @@ from typing import Any
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
-from explorer.core.quantities import LATENCY
+from explorer.core.measurement.quantities import LATENCY
 from explorer.space.limits import Limit, violation
 from explorer.space.space import Space
 from explorer.space.space_file import Direction

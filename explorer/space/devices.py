@@ -115,7 +115,7 @@ class Device(BaseModel):
 
     @property
     def address(self) -> str:
-        """What `explorer.line.rpc.connect` takes: the tracker's address, and the machine where that holds if any."""
+        """The tracker's address, and the machine where that holds if any, for `explorer.line.device.rpc.connect`."""
         return f"{self.tracker}{THROUGH}{self.ssh}" if self.ssh else self.tracker
 
     @property

@@ -11,7 +11,7 @@ from pydantic import ValidationInfo
 
 from explorer.core.configuration import parts
 from explorer.core.errors import did_you_mean
-from explorer.core.quantities import PER_DEVICE, QUANTITIES, Quantity
+from explorer.core.measurement.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.space.axes import Axis
 from explorer.space.toml_file import TomlFile
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from explorer.core import plugins
 from explorer.core.errors import SpaceError, did_you_mean
-from explorer.core.metric import Metric
-from explorer.core.quantities import quantities
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import quantities
 from explorer.core.settings import MOST_SEED
 from explorer.space.axes import Axis
 from explorer.space.limits import BOUNDED, Limit, check_limits

@@ -9,9 +9,9 @@ from pathlib import Path
 from explorer.core import names
 from explorer.core.configuration import AXES, parts
 from explorer.core.errors import SpaceError, did_you_mean
-from explorer.core.metric import Direction as Direction
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, QUANTITIES, SIZE, Quantity, quantities
+from explorer.core.measurement.metric import Direction as Direction
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, QUANTITIES, SIZE, Quantity, quantities
 from explorer.core.settings import Settings
 from explorer.space.toml_file import TomlFile
 

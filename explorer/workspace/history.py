@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from explorer.core.sessions import Session
+from explorer.core.measurement.sessions import Session
 from explorer.workspace import lasting
 from explorer.workspace.schema import ExecutionRow, MeasurementRow, SessionRow, TrialRow
 from explorer.workspace.sessions import COLUMNS, is_sound, session_of

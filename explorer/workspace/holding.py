@@ -13,8 +13,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from explorer.core import locks, regular
 from explorer.core.errors import WorkspaceError
+from explorer.core.files import locks, regular
 from explorer.workspace import lasting
 from explorer.workspace.database import LEADS
 from explorer.workspace.records import Records

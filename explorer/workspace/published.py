@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from explorer.core import regular
+from explorer.core.files import regular
 
 META = "meta.json"
 MOST = 1 << 26  # bytes of metadata: values are a few numbers, or the problems of a network

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import DOMINATED, Failure, WorkspaceError
-from explorer.core.sessions import Session
+from explorer.core.measurement.sessions import Session
 from explorer.workspace import lasting
 from explorer.workspace.database import connect, create_tables
 from explorer.workspace.known_devices import KnownDevices

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from explorer.core.quantities import BESIDE
-from explorer.core.sessions import (
+from explorer.core.measurement.quantities import BESIDE
+from explorer.core.measurement.sessions import (
     Estimate,
     Readings,
     Session,

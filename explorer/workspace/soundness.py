@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import Failure
-from explorer.core.quantities import QUANTITIES
+from explorer.core.measurement.quantities import QUANTITIES
 from explorer.workspace.unreadable import Unreadable
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from explorer.core import locks, regular
 from explorer.core.artifact import Artifact
 from explorer.core.errors import WorkspaceError
+from explorer.core.files import locks, regular
 from explorer.workspace import published
 from explorer.workspace.published import META, DamagedError, Stamp, sync
 

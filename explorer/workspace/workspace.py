@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from explorer.core import names, regular
+from explorer.core import names
 from explorer.core.errors import WorkspaceError
+from explorer.core.files import regular
 from explorer.workspace.urls import sqlite_url, without_passwords
 
 MOST_OF_URL = 1 << 16  # bytes

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from explorer.core.statistics import median_interval
+from explorer.core.measurement.statistics import median_interval
 
 Row = dict[str, Any]
 PEERS = ("apache-tvm", "apache-tvm-ffi", "torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "numpy")

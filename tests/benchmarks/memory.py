@@ -33,9 +33,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
+from explorer.core.measurement.statistics import Interval
 from explorer.core.settings import DataSettings, Settings, TrainSettings
-from explorer.core.statistics import Interval
 from explorer.inputs.dataset_files import source
 from explorer.line import trial
 from explorer.line.contracts import measure

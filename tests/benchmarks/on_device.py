@@ -41,7 +41,7 @@ class Place:
 
     def session(self, threads: int, seconds: int = SESSION_SECONDS) -> Any:
         """Return a session that computes on so many threads."""
-        from explorer.line import rpc
+        from explorer.line.device import rpc
 
         session = rpc.connect(self.tracker, self.key, seconds)
         rpc.set_threads(session, threads, "measure", self.key)
@@ -76,7 +76,7 @@ def reached(name: str, file: Path | None, threads: int) -> Iterator[Place]:
 
 def _asked(tracker: str, key: str, target: Any, threads: int, name: str) -> tuple[dict[str, Any], str]:
     """Return a device's target and what it says that it is, after all that a study asks at its start."""
-    from explorer.line import rpc
+    from explorer.line.device import rpc
     from explorer.line.probing.describe import SESSION_SECONDS, describe, likely
     from explorer.line.probing.self_description import described
 
@@ -87,7 +87,7 @@ def _asked(tracker: str, key: str, target: Any, threads: int, name: str) -> tupl
 def dlas(spec: str, threads: int, libraries: dict[str, Path], place: Place) -> Engine:
     """Run libraries of object files in TVM's virtual machine on a device, in one session."""
     from dlas_ops._tvm import tvm
-    from explorer.line import rpc
+    from explorer.line.device import rpc
 
     session = place.session(threads)
     data = tvm.runtime.tensor(image(spec), rpc.device(session, place.target))

@@ -6,7 +6,7 @@ overlap, 90 and 100 % of the second latencies lie in the first interval, Kendall
 pairs that either run tells apart; every point of either front is on the other one or tied with it. The intervals are 6
 % wide. Beside a busy process at most 4.4 and 7.0 % lie between the latencies.
 
-Intervals are by the formula of `explorer.core.sessions`; its `DRIFT` was chosen on four earlier runs.
+Intervals are by the formula of `explorer.core.measurement.sessions`; its `DRIFT` was chosen on four earlier runs.
 
 Every run has a database of its own, and finds the libraries that a first run has trained and compiled: nothing but
 measuring is done again. ``--kind grid`` is of four networks at full width on images of 32 x 32, ``quickstart`` of the
@@ -49,9 +49,9 @@ from PIL import Image
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import explorer
-from explorer.core.quantities import LATENCY
-from explorer.core.sessions import disturbance
-from explorer.core.statistics import Interval
+from explorer.core.measurement.quantities import LATENCY
+from explorer.core.measurement.sessions import disturbance
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts.certainty import front_with_ties
 from explorer.workspace.records import Records
 from explorer.workspace.schema import SessionRow

@@ -20,7 +20,7 @@ import numpy as np
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
 from explorer.engines.engine import Engine
 from explorer.inputs import external
 from explorer.line import trial

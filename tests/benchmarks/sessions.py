@@ -17,12 +17,12 @@ A turn that begins while the threads of the one before still spin takes 3.8 time
 ``--kind moments`` keeps several loads of each library open in servers of their own, measures them in turns, each time
 between two runs of the control, and parts the variance of the logarithms into that within and between loads; what the
 mean of a load's measurements leaves open is "unresolved". "quiet" is without the measurements that the control tells to
-be disturbed (`explorer.core.sessions`), "disturbed" has those. ``--kind placement`` looks at where the cores are, and
-``--kind settings`` loads each library anew, again and again, in servers with other settings. The figures are of
-``--loads 4 --rounds 8 --wait 0.2``; of ``--kind placement --seconds 180``; of ``--kind settings --rounds 8 --threads
-2`` with MobileNetV1 and MobileNetV2; and of ``--threads 2 --rounds 5 --wait 0`` with MobileNetV1 (7.4 ms, and 1.96
-without ``--wait 0``). What the networks take while the cores are apart
-was read off single sessions, by the control's readings beside them; no command prints it.
+be disturbed (`explorer.core.measurement.sessions`), "disturbed" has those. ``--kind placement`` looks at where the
+cores are, and ``--kind settings`` loads each library anew, again and again, in servers with other settings. The figures
+are of ``--loads 4 --rounds 8 --wait 0.2``; of ``--kind placement --seconds 180``; of ``--kind settings --rounds 8
+--threads 2`` with MobileNetV1 and MobileNetV2; and of ``--threads 2 --rounds 5 --wait 0`` with MobileNetV1 (7.4 ms, and
+1.96 without ``--wait 0``). What the networks take while the cores are apart was read off single sessions, by the
+control's readings beside them; no command prints it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from typing import Any
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from explorer.core.sessions import LIMITS, Readings, disturbance, usual
+from explorer.core.measurement.sessions import LIMITS, Readings, disturbance, usual
 from explorer.processes import loopback
 from tests.benchmarks import engines, zoo
 from tests.benchmarks.common import Row, environment, print_table, write_json
@@ -81,7 +81,7 @@ class Load:
 
     def __init__(self, tracker: str, library: Path, control: Path, threads: int, pinned: bool) -> None:
         from dlas_ops._tvm import tvm
-        from explorer.line import rpc
+        from explorer.line.device import rpc
         from tests.benchmarks import session_cores
 
         session, self.control = controlled(tracker, control, threads, pinned)
@@ -114,8 +114,8 @@ class Load:
 
 def controlled(tracker: str, control: Path, threads: int, pinned: bool) -> tuple[Any, Any]:
     """Return a session on the device and the control in it."""
-    from explorer.line import rpc
-    from explorer.line.control import Control
+    from explorer.line.device import rpc
+    from explorer.line.device.control import Control
 
     session = rpc.connect(tracker, "local", 600)
     rpc.set_threads(session, threads, "measure", "local")
@@ -273,7 +273,7 @@ def _control(folder: Path) -> Path:
     from dlas_ops import control
     from dlas_ops._tvm import tvm
     from dlas_ops.processor.targets import native_target
-    from explorer.line.control import LIBRARY
+    from explorer.line.device.control import LIBRARY
     from tests.benchmarks import session_cores
 
     session_cores.build(folder)

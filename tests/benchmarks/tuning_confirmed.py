@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import explorer
-from explorer.core.quantities import LATENCY
+from explorer.core.measurement.quantities import LATENCY
 from explorer.workspace.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace

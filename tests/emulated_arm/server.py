@@ -125,7 +125,7 @@ def _scripts(system: System, cpu: str, folder: Path) -> Path:
 
 def _await(process: subprocess.Popen[bytes], tracker: str, key: str, log: Path) -> None:
     """Return once the tracker knows the server."""
-    from explorer.line.tracker import Tracker  # TVM, which only a server needs
+    from explorer.line.device.tracker import Tracker  # TVM, which only a server needs
 
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:

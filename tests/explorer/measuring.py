@@ -10,7 +10,7 @@ from typing import Any, cast
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
-from explorer.core.sessions import Estimate, Session
+from explorer.core.measurement.sessions import Estimate, Session
 from explorer.engines.engine import Engine
 from explorer.line import contracts, trial
 from explorer.line.stage import A, P, Stage

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
-from explorer.core.sessions import Estimate
-from explorer.core.statistics import Interval
+from explorer.core.measurement.sessions import Estimate
+from explorer.core.measurement.statistics import Interval
 from explorer.line import contracts
 from explorer.line.dry_run import CountingEngine
 from explorer.line.stage import A, P, Parents, Stage

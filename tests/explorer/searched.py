@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.core.errors import Failure
-from explorer.core.quantities import LATENCY
+from explorer.core.measurement.quantities import LATENCY
 from explorer.search.study import Study
 from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace

@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from explorer.core.sessions import Estimate, Readings, Session, quiet_samples
+from explorer.core.measurement.sessions import Estimate, Readings, Session, quiet_samples
 from explorer.search.refinement import REPEATS
 from explorer.workspace.records import Records
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.line import rpc
+from explorer.line.device import rpc
 from tests import studies
 from tests.boards import board
 from tests.explorer.command import answer, dlas

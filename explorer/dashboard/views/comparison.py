@@ -9,7 +9,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.dashboard.brush import text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import Shown, note, open_button, table

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.dashboard.brush import Brush, inside
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.theme import Theme

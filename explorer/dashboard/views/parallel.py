@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.dashboard.brush import GAP, Axis, Brush, Part, axes, inside, text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.theme import Theme

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 
 from explorer.core.configuration import LAYERS
 from explorer.core.errors import ExplorerError
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.dashboard.brush import text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import duration, facts, fault, moment, note, table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.dashboard.brush import Brush, inside, text
 from explorer.dashboard.brush import axes as axes_of
 from explorer.dashboard.state import Snapshot

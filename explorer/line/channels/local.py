@@ -48,7 +48,7 @@ def connected(address: str, key: str) -> socket.socket:
 
 
 def granted(address: str, key: str, seconds: int, patience: float) -> socket.socket:
-    """Return a connection that has its turn, for which others may have to be waited; see `explorer.line.rpc.connect`.
+    """Return a connection that has its turn, for which others may have to be waited; see `device.rpc.connect`.
 
     Raises
     ------

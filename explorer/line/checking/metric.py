@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explorer.core import plugins
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.statistics import Interval
+from explorer.core.measurement.statistics import Interval
 
 Array = NDArray[Any]
 Function = Callable[[Array, Array], object]

@@ -59,7 +59,8 @@ class Values(TypedDict):
     load_ms : until the linked library, which the system has in its file cache, can run
     first_ms : the first inference after that
     server_peak_bytes : the most memory that the session's process has held; None where it cannot be read
-    readings : of the control, in ms and microseconds, beside the samples; see `explorer.core.sessions.quiet_samples`
+    readings : of the control, in ms and microseconds, beside the samples; see
+        `explorer.core.measurement.sessions.quiet_samples`
     typical : the control's typical readings beside the quiet samples, in the order of `Readings`
     relative_error : how far outputs lie from the reference at most, as a share of its range; None where not compared
     waited_s : until the control was quiet

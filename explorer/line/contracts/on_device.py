@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from explorer.core.sessions import Readings
+from explorer.core.measurement.sessions import Readings
 from explorer.line.stage import LEFT_OUT_IF_NONE, OUTSIDE_KEY, Parameters
 
 
@@ -46,7 +46,7 @@ class InSessions(OnDevice):
     Parameters
     ----------
     usual
-        What is known of the control on the device; see `explorer.core.sessions.usual`.
+        What is known of the control on the device; see `explorer.core.measurement.sessions.usual`.
     patience
         Seconds for which to wait until the control is quiet, before the first sample.
     linked

@@ -17,8 +17,8 @@ from dlas_ops import control as programs
 from dlas_ops import gpu_peaks, peaks
 from dlas_ops._types import Library, Target
 from explorer.core.errors import DeviceError
-from explorer.line import rpc
-from explorer.line.control import FILL, GPU_LIBRARY, LIBRARY, Control
+from explorer.line.device import rpc
+from explorer.line.device.control import FILL, GPU_LIBRARY, LIBRARY, Control
 from explorer.line.probing import claims, gpus, narrow_types, self_description
 from explorer.line.probing.answers import Answers, Peaks
 from explorer.line.probing.describe import PATIENCE, likely, of_processor, offered_threads, own_target
@@ -99,7 +99,7 @@ def _without_compiler(answers: Answers, failure: str) -> str:
 
 
 def _controlled(answers: Answers, probe: Probe, cores: Sequence[int]) -> Answers:
-    """Run the control, which a device may lack; see `explorer.line.control`."""
+    """Run the control, which a device may lack; see `explorer.line.device.control`."""
     try:
         control = Control(probe.session, probe.loaded(programs.build(probe.host), LIBRARY), probe.threads)
         control.pin(cores)

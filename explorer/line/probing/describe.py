@@ -10,10 +10,10 @@ import tvm
 
 from dlas_ops.processor import instruction_sets, targets
 from explorer.core.errors import DeviceError
-from explorer.line import rpc
+from explorer.line.device import rpc
+from explorer.line.device.tracker import how_to_serve
 from explorer.line.probing import claims, gpus, identity, narrow_types, self_description
 from explorer.line.probing.narrow_types import Asked
-from explorer.line.tracker import how_to_serve
 from explorer.space.gpu_targets import HOST, host_of, is_gpu
 
 SESSION_SECONDS = 60

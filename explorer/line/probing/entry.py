@@ -8,7 +8,7 @@ import tvm
 
 from dlas_ops.processor import instruction_sets
 from explorer.core.errors import DeviceError
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing import claims, gpus, narrow_types, self_description
 from explorer.line.probing.answers import Description
 from explorer.line.probing.describe import PATIENCE, SESSION_SECONDS, offered_threads

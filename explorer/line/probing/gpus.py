@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tvm
 
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing.answers import Gpu
 from explorer.space.gpu_targets import CUDA, OPENCL
 

@@ -24,7 +24,7 @@ from dlas_ops.processor.gpus import Gpu as Known
 from dlas_ops.processor.gpus import describe_gpu
 from dlas_ops.processor.targets import describe
 from dlas_ops.selection import candidates
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing.answers import Gpu
 from explorer.space.gpu_targets import OPENCL
 

@@ -17,8 +17,8 @@ import tvm
 
 from dlas_ops import control
 from dlas_ops.processor.instruction_sets import BASELINES, architecture_of
-from explorer.line import rpc
-from explorer.line.control import FILES, contents
+from explorer.line.device import rpc
+from explorer.line.device.control import FILES, contents
 from explorer.line.probing.answers import Description
 
 Read = Callable[[str], str]  # a file's name → its beginning; nothing if it cannot be read

@@ -13,17 +13,17 @@ from typing import Any
 
 import tvm
 
-from explorer.core.sessions import Readings, disturbances, estimate, quiet_samples
-from explorer.core.standstills import Unbroken
-from explorer.core.statistics import Interval
-from explorer.line import rpc
+from explorer.core.measurement.sessions import Readings, disturbances, estimate, quiet_samples
+from explorer.core.measurement.standstills import Unbroken
+from explorer.core.measurement.statistics import Interval
 from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.confirm import Parameters, Parents, Session, Values
-from explorer.line.control import taken
+from explorer.line.device import rpc
+from explorer.line.device.control import taken
+from explorer.line.device.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.execution import current
-from explorer.line.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LAYERS, LIBRARY
 from explorer.space.gpu_targets import is_gpu
 

@@ -8,7 +8,7 @@ import tvm
 
 from dlas_ops import control, gpu_peaks
 from explorer.line.contracts.control import Parameters, Parents, Values
-from explorer.line.control import GPU_LIBRARY, LIBRARY
+from explorer.line.device.control import GPU_LIBRARY, LIBRARY
 from explorer.space.gpu_targets import is_gpu
 
 VERSION = 2

@@ -23,7 +23,7 @@ from tvm import relax
 
 from dlas_ops.processor.usable_cores import core_count
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.statistics import share_interval
+from explorer.core.measurement.statistics import share_interval
 from explorer.line.checking.batches import in_batches
 from explorer.line.checking.drawing import draw
 from explorer.line.checking.first_wrong_layer import Checked, Placement

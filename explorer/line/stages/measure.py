@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import tvm
 
-from explorer.core import clocks
-from explorer.core.sessions import Readings, quiet_samples
-from explorer.core.standstills import Unbroken
-from explorer.core.statistics import spread
-from explorer.line import rpc, silence
+from explorer.core.measurement import clocks
+from explorer.core.measurement.sessions import Readings, quiet_samples
+from explorer.core.measurement.standstills import Unbroken
+from explorer.core.measurement.statistics import spread
 from explorer.line.checking.batches import filled, in_batches
 from explorer.line.checking.first_wrong_layer import Checked, Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents, Values
-from explorer.line.control import taken
-from explorer.line.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
+from explorer.line.device import rpc, silence
+from explorer.line.device.control import taken
+from explorer.line.device.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.stages.build import LAYERS, library_in
 from explorer.space.gpu_targets import is_gpu
 

@@ -18,16 +18,15 @@ from dlas_ops import peaks
 from dlas_ops.passes.ticking import elapsed_ns, notes_size
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import describe
-from explorer.core.sessions import Readings, disturbances, quiet_samples
-from explorer.core.standstills import Unbroken
-from explorer.line import rpc, silence
+from explorer.core.measurement.sessions import Readings, disturbances, quiet_samples
+from explorer.core.measurement.standstills import Unbroken
 from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.profile import Parameters, Parents, Session, Values
-from explorer.line.control import FILL, taken
-from explorer.line.execution import current
-from explorer.line.session import (
+from explorer.line.device import rpc, silence
+from explorer.line.device.control import FILL, taken
+from explorer.line.device.session import (
     CONTROL_SECONDS,
     control_in,
     first_run_seconds,
@@ -37,6 +36,7 @@ from explorer.line.session import (
     sampled,
     until_quiet,
 )
+from explorer.line.execution import current
 from explorer.line.stages import instrument
 from explorer.line.stages.build import LAYERS, LIBRARY
 

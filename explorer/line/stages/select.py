@@ -14,9 +14,9 @@ import tvm
 from dlas_ops.passes.eviction import Eviction
 from dlas_ops.placement.graph import Graph, Problem
 from dlas_ops.selection import candidates, selection
-from explorer.core.standstills import unbroken
-from explorer.line import rpc, silence
+from explorer.core.measurement.standstills import unbroken
 from explorer.line.contracts.select import Parameters, Parents, Values
+from explorer.line.device import rpc, silence
 from explorer.line.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
 from explorer.line.stages.plan import GRAPH
 

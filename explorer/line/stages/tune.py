@@ -19,8 +19,8 @@ import dlas_ops
 from dlas_ops.passes.eviction import evicted_bytes
 from dlas_ops.processor.targets import describe
 from dlas_ops.tuning import task_extraction, tuners
-from explorer.core import clocks
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.measurement import clocks
 from explorer.line.contracts.tune import Parameters, Parents, Values
 from explorer.line.execution import current
 from explorer.line.tuning.allocation import following

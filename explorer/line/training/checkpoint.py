@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from explorer.core import regular
+from explorer.core.files import regular
 
 DIGEST = hashlib.sha256().digest_size
 MOST = 1 << 36  # bytes of a state: weights, and as many numbers again as the optimizer keeps of them

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from explorer.compression import compressor
-from explorer.core import own_modules, plugins, reads
+from explorer.core import own_modules, plugins
+from explorer.core.files import reads
 from explorer.datasets import Options, loader
 from explorer.line.checking import targets
 from explorer.line.checking.metric import Judge

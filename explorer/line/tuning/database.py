@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.core import regular
+from explorer.core.files import regular
 from explorer.line import execution
 from explorer.line.tuning import lines_of_logs
 

@@ -15,9 +15,9 @@ import tvm
 
 from dlas_ops.tuning import tuners
 from dlas_ops.tuning.task_extraction import Task
-from explorer.core import clocks
 from explorer.core.errors import DeviceError, Failure, StageFailed
-from explorer.core.statistics import median_interval
+from explorer.core.measurement import clocks
+from explorer.core.measurement.statistics import median_interval
 from explorer.line.tuning.allocation import Progress
 from explorer.line.tuning.builders import Builders, Library
 from explorer.line.tuning.database import Database, Decision, Log, Trial

@@ -18,8 +18,8 @@ from dlas_ops.selection.candidates import FILL
 from dlas_ops.tuning import task_extraction
 from dlas_ops.tuning.task_extraction import Task
 from explorer.core.errors import DeviceError
-from explorer.core.standstills import Unbroken
-from explorer.line import rpc, silence
+from explorer.core.measurement.standstills import Unbroken
+from explorer.line.device import rpc, silence
 from explorer.line.tuning.builders import Library
 
 # Candidates have so many turns of so many runs. Before each run the caches are evicted as a network would.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.core.errors import ExplorerError
-from explorer.core.metric import ACCURACY, Metric
-from explorer.core.quantities import LATENCY
-from explorer.core.sessions import DISTURBED, EMULATED
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.metric import ACCURACY, Metric
+from explorer.core.measurement.quantities import LATENCY
+from explorer.core.measurement.sessions import DISTURBED, EMULATED
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.fronts.pareto import violations
 from explorer.results import export
 from explorer.results.across_devices.same_stack import OTHER_AXES, one_each

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY
 from explorer.results import export, readable
 from explorer.results.across_devices.comparison import TIED
 from explorer.results.across_devices.same_stack import OTHER_AXES

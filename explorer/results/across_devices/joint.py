@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.core.configuration import parts
 from explorer.core.errors import ExplorerError, did_you_mean
-from explorer.core.quantities import on_device
-from explorer.core.sessions import DISTURBED
+from explorer.core.measurement.quantities import on_device
+from explorer.core.measurement.sessions import DISTURBED
 from explorer.line import several_devices
 from explorer.results.across_devices.same_stack import OTHER_AXES, one_each
 from explorer.workspace.records import Record

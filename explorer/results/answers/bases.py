@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from explorer.core.configuration import parts
 from explorer.core.errors import ExplorerError
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, Quantity, on_device
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, Quantity, on_device
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.results.answers.goals import Drop, Goals, Row, SpeedUp
 
 if TYPE_CHECKING:

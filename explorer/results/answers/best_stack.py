@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.core.errors import ExplorerError, did_you_mean
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.results.answers.bases import judge
 from explorer.results.answers.goals import Drop, Goals, SpeedUp
 from explorer.results.stack import Choice, OnDevice, Stack, stack_of

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from explorer.core.errors import ExplorerError
-from explorer.core.metric import ACCURACY, Metric
-from explorer.core.quantities import LATENCY
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import ACCURACY, Metric
+from explorer.core.measurement.quantities import LATENCY
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty
 
 ROUNDING = 1e-9  # by which the difference of two shares may miss what it is in decimals: 0.97 - 0.96 > 0.01

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.fronts import certainty
 from explorer.fronts.knee import axes, knees
 from explorer.fronts.pareto import on_front, violations

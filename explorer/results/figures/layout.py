@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.fronts.knee import knees
 from explorer.fronts.pareto import violations
 from explorer.space.limits import Limit

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from explorer.core.quantities import LATENCY
+from explorer.core.measurement.quantities import LATENCY
 from explorer.results import export
 from explorer.results.measured_on import MeasuredOn, measured_on
 from explorer.search import successive_halving

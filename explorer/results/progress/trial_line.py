@@ -9,9 +9,9 @@ from rich.cells import cell_len, chop_cells
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, SIZE
-from explorer.core.sessions import EMULATED
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, SIZE
+from explorer.core.measurement.sessions import EMULATED
 from explorer.results import readable
 from explorer.workspace.records import Record
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from explorer.core.statistics import Interval
+from explorer.core.measurement.statistics import Interval
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, SIZE
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, SIZE
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.study_report.pairs import axis_codes
 from explorer.space.limits import Limit

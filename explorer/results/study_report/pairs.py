@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, Quantity
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, Quantity
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from explorer.core.metric import ACCURACY, Metric
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import ACCURACY, Metric
+from explorer.core.measurement.statistics import Interval
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.results import readable
 
 if TYPE_CHECKING:

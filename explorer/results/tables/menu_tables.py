@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import ACCURACY
+from explorer.core.measurement.metric import ACCURACY
 from explorer.results import readable
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from explorer.core import sessions
 from explorer.core.configuration import AXES
-from explorer.core.metric import Metric
-from explorer.core.quantities import LATENCY, SIZE, Quantity
+from explorer.core.measurement import sessions
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.quantities import LATENCY, SIZE, Quantity
 from explorer.results import readable
 from explorer.results.account import coverage_of
 from explorer.results.emulated import emulated_devices, without_emulated

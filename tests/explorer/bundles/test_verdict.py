@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.bundles.verdict import Verdict
-from explorer.core.statistics import Interval
+from explorer.core.measurement.statistics import Interval
 
 Times = st.floats(0.01, 1e4)
 Intervals = st.tuples(Times, Times, Times).map(lambda ends: Interval(*(sorted(ends)[i] for i in (1, 0, 2))))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.sessions import Readings
+from explorer.core.measurement.sessions import Readings
 from explorer.engines import executor
 from explorer.engines.context import EngineContext
 from explorer.engines.engine import Engine

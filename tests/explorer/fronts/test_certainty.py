@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.core.quantities import LATENCY, THROUGHPUT, Quantity, on_device
-from explorer.core.statistics import Interval
+from explorer.core.measurement.quantities import LATENCY, THROUGHPUT, Quantity, on_device
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty, pareto
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction

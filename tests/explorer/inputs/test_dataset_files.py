@@ -9,8 +9,8 @@ import pytest
 
 from explorer.core import plugins
 from explorer.core.configuration import digest
-from explorer.core.digests import digest_of_files
 from explorer.core.errors import Failure, SpaceError, StageFailed
+from explorer.core.files.digests import digest_of_files
 from explorer.core.settings import DataSettings
 from explorer.inputs import dataset_files
 from explorer.processes import pool

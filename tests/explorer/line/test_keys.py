@@ -11,9 +11,9 @@ import pytest
 
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
+from explorer.core.measurement.statistics import Interval
 from explorer.core.settings import Settings
-from explorer.core.statistics import Interval
 from explorer.line import contracts, stage, trial
 from explorer.line.stage import A, P, Stage, Target
 from explorer.workspace.records import Record

@@ -6,8 +6,8 @@ import pytest
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.sessions import Estimate
-from explorer.core.statistics import Interval
+from explorer.core.measurement.sessions import Estimate
+from explorer.core.measurement.statistics import Interval
 from explorer.line.several_devices import naming, revised, together
 from explorer.workspace.records import Record
 from tests.explorer.frames import recorded

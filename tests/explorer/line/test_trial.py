@@ -9,7 +9,7 @@ import pytest
 from explorer.core.artifact import Artifact, V
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, StageFailed
-from explorer.core.sessions import Estimate
+from explorer.core.measurement.sessions import Estimate
 from explorer.core.settings import Settings
 from explorer.line import contracts, trial
 from explorer.line.stage import A, P, Stage

@@ -23,8 +23,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.onnx import quantization
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
-from explorer.line import rpc
 from explorer.line.checking.reference import Reference
+from explorer.line.device import rpc
 from explorer.profiles import causes
 from explorer.profiles.causes import Finding, break_even, findings
 from explorer.profiles.profile import Profile, load

@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from explorer.core.sessions import Readings, Session
+from explorer.core.measurement.sessions import Readings, Session
 from explorer.results.history import history_of
 from explorer.results.open_study import open_study
 from explorer.results.progress.watch import Watch

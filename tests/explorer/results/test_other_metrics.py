@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import RenderableType
 
 from explorer.core.errors import ExplorerError
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.fronts import certainty, pareto
 from explorer.fronts.knee import axes, knees
 from explorer.results.across_devices.comparison import compare

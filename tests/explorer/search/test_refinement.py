@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from explorer.core.errors import ExplorerError, Failure, StageFailed
-from explorer.core.quantities import LATENCY
-from explorer.core.sessions import Readings, Session
+from explorer.core.measurement.quantities import LATENCY
+from explorer.core.measurement.sessions import Readings, Session
 from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
 from explorer.line import dry_run

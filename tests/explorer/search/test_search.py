@@ -22,7 +22,7 @@ import pytest
 import explorer
 from explorer.core import plugins
 from explorer.core.errors import DeviceError, Failure, WorkspaceError
-from explorer.core.sessions import Session
+from explorer.core.measurement.sessions import Session
 from explorer.inputs import external
 from explorer.line import dry_run
 from explorer.search.refinement import REPEATS

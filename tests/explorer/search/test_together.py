@@ -14,7 +14,7 @@ from explorer import cli
 from explorer.core import configuration
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
-from explorer.core.quantities import PER_DEVICE
+from explorer.core.measurement.quantities import PER_DEVICE
 from explorer.fronts import pareto
 from explorer.line import dry_run, several_devices
 from explorer.search import planning

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.core.quantities import QUANTITIES, Quantity
+from explorer.core.measurement.quantities import QUANTITIES, Quantity
 from explorer.space.limits import COMPARISONS, Limit, violation
 
 LIMITS = st.builds(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.core.errors import SpaceError
-from explorer.core.metric import ACCURACY, Metric
+from explorer.core.measurement.metric import ACCURACY, Metric
 from explorer.space import space_file
 from explorer.space.space import Space, load
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import SpaceError
-from explorer.core.quantities import QUANTITIES
+from explorer.core.measurement.quantities import QUANTITIES
 from explorer.space.limits import Limit
 from explorer.space.search_options import Search
 from tests.explorer.spaces import VALID, Raw, make, refusal

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import SpaceError
-from explorer.core.quantities import QUANTITIES
+from explorer.core.measurement.quantities import QUANTITIES
 from explorer.space import space
 from explorer.space.space_file import bundled, find
 from tests.explorer.spaces import VALID, refusal, refused, render

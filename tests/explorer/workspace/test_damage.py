@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.core import locks, regular
 from explorer.core.configuration import Configuration
-from explorer.core.digests import digest_of_file
 from explorer.core.errors import WorkspaceError
+from explorer.core.files import locks, regular
+from explorer.core.files.digests import digest_of_file
 from explorer.workspace.holding import Holder
 from explorer.workspace.records import Record, Records
 from explorer.workspace.store import META, Store

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
-from explorer.core.sessions import Readings, Session
+from explorer.core.measurement.sessions import Readings, Session
 from explorer.workspace.database import _write_ahead, connect, create_tables
 from explorer.workspace.records import Records
 from explorer.workspace.schema import Schema, SessionRow

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from explorer.core import locks
+from explorer.core.files import locks
 from explorer.workspace import holding
 from explorer.workspace.holding import Holder
 from explorer.workspace.records import Records

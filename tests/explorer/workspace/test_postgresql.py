@@ -23,7 +23,7 @@ import sqlalchemy as sa
 import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, WorkspaceError
-from explorer.core.sessions import Session
+from explorer.core.measurement.sessions import Session
 from explorer.workspace import lasting
 from explorer.workspace.database import LEADS, connect
 from explorer.workspace.holding import alone_in_database

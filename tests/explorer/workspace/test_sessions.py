@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 import sqlalchemy as sa
 
-from explorer.core.sessions import SPREAD, Estimate, Readings, Session, estimate, pooled_spread
+from explorer.core.measurement.sessions import SPREAD, Estimate, Readings, Session, estimate, pooled_spread
 from explorer.workspace.records import Records
 from tests.explorer.simulated_device import Measured, SimulatedDevice
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from explorer.core import plugins
 from explorer.core.configuration import parts
-from explorer.core.quantities import LATENCY
+from explorer.core.measurement.quantities import LATENCY
 from explorer.results.figures.winners import winners as draw
 from explorer.results.study_report import words
 from explorer.results.study_report.answer import Answer, Question, lacking, said

@@ -6,8 +6,8 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from explorer.core.metric import Metric
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.statistics import Interval
 from explorer.results.figures.correlations import correlations as draw
 from explorer.results.study_report import estimates, words
 from explorer.results.study_report.answer import Answer, Question, lacking, said

@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from explorer.core.configuration import AXES
-from explorer.core.metric import DIRECTION, NAME, Metric
-from explorer.core.quantities import Quantity
-from explorer.core.sessions import DISTURBED, EMULATED
+from explorer.core.measurement.metric import DIRECTION, NAME, Metric
+from explorer.core.measurement.quantities import Quantity
+from explorer.core.measurement.sessions import DISTURBED, EMULATED
 from explorer.results.across_devices.comparison import BEYOND, OFF, ON, TIED, compare
 from explorer.results.study_report import words
 from explorer.results.study_report.answer import Answer, Question, lacking, said

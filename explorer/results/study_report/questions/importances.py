@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.core.metric import Metric
+from explorer.core.measurement.metric import Metric
 from explorer.results.figures.importances import importances as draw
 from explorer.results.study_report import words
 from explorer.results.study_report.answer import Answer, Question, lacking

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from explorer.core.metric import Metric
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import Metric
+from explorer.core.measurement.statistics import Interval
 from explorer.results.figures.speed_up import speed_up as draw
 from explorer.results.study_report import estimates, words
 from explorer.results.study_report.answer import Answer, Question, lacking, said

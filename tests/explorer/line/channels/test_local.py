@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from explorer.core.errors import DeviceError
-from explorer.line import rpc
 from explorer.line.channels import local, pipes
+from explorer.line.device import rpc
 from explorer.processes import loopback
 from explorer.space.devices import HERE
 

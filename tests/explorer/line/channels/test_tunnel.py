@@ -16,8 +16,8 @@ import pytest
 
 import explorer
 from explorer.core.errors import DeviceError
-from explorer.line import rpc
 from explorer.line.channels import tunnel
+from explorer.line.device import rpc
 from explorer.space.devices import THROUGH
 from tests import ROOT, forks
 from tests.boards import board

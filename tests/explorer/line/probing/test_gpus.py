@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing import gpus
 from explorer.line.probing.answers import Gpu
 from explorer.space import gpu_targets

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tvm import rpc as tvm_rpc
 
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.probing import self_description
 from explorer.line.probing.answers import Description
 from explorer.line.probing.self_description import parsed

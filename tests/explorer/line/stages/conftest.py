@@ -13,8 +13,8 @@ from tvm import rpc as tvm_rpc
 
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
-from explorer.line import rpc
 from explorer.line.checking.reference import Reference
+from explorer.line.device import rpc
 from explorer.line.prepared import Prepared
 from tests import torch_stages
 from tests.conftest import Once

@@ -19,7 +19,7 @@ import dlas_ops
 from dlas_ops.processor.targets import native_target
 from dlas_ops.tuning import task_extraction
 from explorer.core.artifact import Artifact
-from explorer.core.sessions import Readings
+from explorer.core.measurement.sessions import Readings
 from explorer.engines.engine import Engine
 from explorer.line import contracts
 from explorer.line.contracts.confirm import Parameters, Parents, Session

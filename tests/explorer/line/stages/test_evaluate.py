@@ -15,8 +15,8 @@ from dlas_ops.kernels.algorithms import gemm
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
+from explorer.core.measurement.statistics import share_interval
 from explorer.core.settings import EvaluateSettings, MeasureSettings, QuantizeSettings
-from explorer.core.statistics import share_interval
 from explorer.line.prepared import Prepared
 from tests import torch_stages
 from tests.conftest import Compress

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from dlas_ops.processor.targets import native_target
-from explorer.core import statistics
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
-from explorer.core.sessions import Readings, quiet_samples
-from explorer.line import rpc
+from explorer.core.measurement import statistics
+from explorer.core.measurement.sessions import Readings, quiet_samples
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.measure import Parameters, Parents
 from explorer.line.contracts.on_device import Address
+from explorer.line.device import rpc
 from explorer.line.stages import measure
 from explorer.processes import loopback
 from tests import forks, torch_stages

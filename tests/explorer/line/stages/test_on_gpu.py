@@ -14,12 +14,12 @@ from dlas_ops import gpu_peaks
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
-from explorer.line import rpc
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts import confirm as confirming
 from explorer.line.contracts import measure as measuring
 from explorer.line.contracts.on_device import Address
-from explorer.line.control import GPU_LIBRARY, LIBRARY, Control
+from explorer.line.device import rpc
+from explorer.line.device.control import GPU_LIBRARY, LIBRARY, Control
 from explorer.line.stages import confirm, measure
 from tests import opencl, torch_stages
 from tests.conftest import Once

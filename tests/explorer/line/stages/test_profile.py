@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from explorer.core.artifact import Artifact
-from explorer.core.sessions import Readings
+from explorer.core.measurement.sessions import Readings
 from explorer.line.contracts.on_device import Address
 from explorer.line.contracts.profile import Parameters, Parents, Session
 from explorer.line.stages import profile

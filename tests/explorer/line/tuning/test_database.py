@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.core import regular
+from explorer.core.files import regular
 from explorer.line.execution import Execution, executing
 from explorer.line.tuning.database import Database, Log, Trial
 from tests.damage import damages

@@ -12,7 +12,7 @@ import pytest
 from dlas_ops._tvm import tvm
 from dlas_ops.tuning.task_extraction import Task
 from explorer.core.errors import DeviceError
-from explorer.line import rpc
+from explorer.line.device import rpc
 from explorer.line.tuning import runner as module
 from explorer.line.tuning.builders import Library
 from explorer.line.tuning.runner import HOPELESS, LONG_MS, ROUNDS, RUNS, LostError, Program, Runner, numbers

@@ -11,8 +11,8 @@ import pytest
 
 import explorer
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import on_device
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.quantities import on_device
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.results.across_devices.joint import with_joint
 from explorer.results.answers import bases, best_stack
 from explorer.results.answers.goals import Goals

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.core.errors import ExplorerError
-from explorer.core.quantities import LATENCY, Quantity
-from explorer.core.statistics import Interval
+from explorer.core.measurement.quantities import LATENCY, Quantity
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty
 from explorer.results.answers import best_stack
 from explorer.results.answers.goals import Goals

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.core.errors import ExplorerError
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.results.answers.goals import Drop, Goals, SpeedUp
 
 

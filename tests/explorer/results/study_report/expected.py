@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from explorer.core.configuration import AXES, Configuration
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.results import readable
 
 Row = Mapping[str, Any]

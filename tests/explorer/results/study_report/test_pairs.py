@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from explorer.core.statistics import Interval, ratio_interval
+from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.results.study_report.pairs import TUNING, alike, axis_codes, pairs
 from tests.explorer.frames import complete, frame_of
 from tests.explorer.results.study_report.expected import counterpart, key, rows_of

@@ -14,8 +14,8 @@ from rich.console import RenderableType
 
 import explorer
 from explorer.core.configuration import Configuration
-from explorer.core.quantities import Quantity
-from explorer.core.statistics import Interval
+from explorer.core.measurement.quantities import Quantity
+from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty, pareto
 from explorer.results import readable
 from explorer.results.account import LayerAccount

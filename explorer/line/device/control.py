@@ -14,7 +14,7 @@ import numpy as np
 import tvm
 
 from dlas_ops import control, gpu_peaks
-from explorer.core import clocks
+from explorer.core.measurement import clocks
 from explorer.line.contracts.measure import DeviceState
 
 LIBRARY, GPU_LIBRARY = "control.tar", "gpu_control.tar"

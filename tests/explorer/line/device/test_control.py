@@ -14,9 +14,9 @@ from tvm import rpc as tvm_rpc
 
 from dlas_ops import control as programs
 from dlas_ops.processor.targets import native_target
-from explorer.line import control, rpc
 from explorer.line.contracts.measure import DeviceState
-from explorer.line.control import LIBRARY, TICKS, Control, taken
+from explorer.line.device import control, rpc
+from explorer.line.device.control import LIBRARY, TICKS, Control, taken
 from tests.conftest import Once
 
 CORES = sorted(os.sched_getaffinity(0))

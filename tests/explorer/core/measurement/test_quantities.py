@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.core import quantities
-from explorer.core.quantities import ACCURACY, LATENCY, SIZE, Quantity
-from explorer.core.statistics import Interval
+from explorer.core.measurement import quantities
+from explorer.core.measurement.quantities import ACCURACY, LATENCY, SIZE, Quantity
+from explorer.core.measurement.statistics import Interval
 
 NAMES = st.sampled_from(quantities.QUANTITIES)
 DEVICES = st.none() | st.sampled_from(["local", "rpi4", "a board on a shelf"])

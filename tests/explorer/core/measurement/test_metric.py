@@ -6,9 +6,9 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.core.metric import ACCURACY, Direction, Metric
-from explorer.core.quantities import quantities
-from explorer.core.statistics import Interval
+from explorer.core.measurement.metric import ACCURACY, Direction, Metric
+from explorer.core.measurement.quantities import quantities
+from explorer.core.measurement.statistics import Interval
 
 MAE = Metric("mae", "minimize")
 VALUES = st.floats(-1e6, 1e6)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from explorer.core import regular
 from explorer.core.errors import Failure, StageFailed
+from explorer.core.files import regular
 
 # Seconds between two looks at a lock that is taken: few at first, and then enough for a long training or a measurement
 # not to notice. A call that blocks would not end with the explorer.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from explorer.core.quantities import BESIDE, LATENCY, THROUGHPUT, Quantity
-from explorer.core.statistics import Interval
+from explorer.core.measurement.quantities import BESIDE, LATENCY, THROUGHPUT, Quantity
+from explorer.core.measurement.statistics import Interval
 
 # Columns of a record: how many sessions its latency is of, what disturbed them, where none was quiet, whether their
 # device is emulated, and the most memory that its server has held in one of them.
@@ -81,7 +81,7 @@ class Session(NamedTuple):
     readings
         Typical ones of the control.
     beside
-        Quantity of `explorer.core.quantities.BESIDE` → its value in the session.
+        Quantity of `explorer.core.measurement.quantities.BESIDE` → its value in the session.
     server_peak_bytes
         The most memory that the process of the session has held; None where it cannot be read.
     emulated
@@ -111,7 +111,7 @@ class Estimate:
     taken
         How many sessions are on record, those that were disturbed too.
     beside
-        Quantity of `explorer.core.quantities.BESIDE` → the median over the sessions with its 95 % interval.
+        Quantity of `explorer.core.measurement.quantities.BESIDE` → the median over the sessions with its 95 % interval.
     server_peak_bytes
         The most memory that the process of a session has held; None where it cannot be read.
     emulated

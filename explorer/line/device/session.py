@@ -12,13 +12,13 @@ from typing import Any
 import tvm
 
 from dlas_ops import gpu_peaks
-from explorer.core import clocks
 from explorer.core.artifact import Artifact
-from explorer.core.sessions import Readings, disturbance, quiet_samples
-from explorer.core.standstills import LONGER_MS
-from explorer.line import rpc, silence
+from explorer.core.measurement import clocks
+from explorer.core.measurement.sessions import Readings, disturbance, quiet_samples
+from explorer.core.measurement.standstills import LONGER_MS
 from explorer.line.contracts.on_device import InSessions
-from explorer.line.control import GPU_LIBRARY, LIBRARY, Control
+from explorer.line.device import rpc, silence
+from explorer.line.device.control import GPU_LIBRARY, LIBRARY, Control
 from explorer.space.gpu_targets import is_gpu
 
 MAX_RUNS = 10_000  # per sample, so that a clock that stands still ends

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
-from explorer.core import clocks
+from explorer.core.measurement import clocks
 from explorer.line.execution import Execution, current
 
 LEAST = 15.0  # seconds of silence that no device is given up for, however little it has to do

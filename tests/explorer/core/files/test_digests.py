@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.core.digests import digest_of_file, digest_of_files
+from explorer.core.files.digests import digest_of_file, digest_of_files
 
 
 @pytest.fixture

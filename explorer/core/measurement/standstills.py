@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from explorer.core import clocks
+from explorer.core.measurement import clocks
 
 # A run is no measurement that takes so many times as long as its neighbours, and so many ms longer: no process that
 # competes for a core holds one for so long.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.core.statistics import Interval
+from explorer.core.measurement.statistics import Interval
 
 # Those that sessions on a device measure beside the median latency, one value a session.
 BESIDE = ("latency_p90_ms", "latency_p99_ms", "first_ms", "load_ms")

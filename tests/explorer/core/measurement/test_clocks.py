@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from explorer.core import clocks
+from explorer.core.measurement import clocks
 from tests import ROOT
 
 STOPPED = 3.0  # seconds
@@ -32,7 +32,7 @@ from explorer.processes.pool import Worker
 worker = Worker("torch", "torch 1", Path(sys.argv[1]), 1)
 worker.request({"call": "os:getpid", "arguments": {}}, 60)
 print("waits", flush=True)
-print(worker.request({"call": "tests.explorer.core.test_clocks:slow", "arguments": {}}, 2.5))
+print(worker.request({"call": "tests.explorer.core.measurement.test_clocks:slow", "arguments": {}}, 2.5))
 worker.stop()
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.core import reads
+from explorer.core.files import reads
 
 
 def test_what_python_looks_through_for_packages_does_not_count(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from explorer.core import sessions
-from explorer.core.sessions import DRIFT, LEAST_QUIET, LIMITS, SPREAD, WEIGHT, Estimate, Readings, Session
-from explorer.core.statistics import Interval
+from explorer.core.measurement import sessions
+from explorer.core.measurement.sessions import DRIFT, LEAST_QUIET, LIMITS, SPREAD, WEIGHT, Estimate, Readings, Session
+from explorer.core.measurement.statistics import Interval
 
 NEAR, FAR = Readings(0.30, 0.8, 2.0), Readings(0.30, 1.7, 1.6)  # placements: cores that share a cache, and not
 USUAL = NEAR

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from explorer.core import clocks
 from explorer.core.errors import StageFailed
-from explorer.line import silence
+from explorer.core.measurement import clocks
+from explorer.line.device import silence
 from explorer.processes.pool import Worker
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from explorer.core.quantities import Quantity
+from explorer.core.measurement.quantities import Quantity
 
 if TYPE_CHECKING:
     import pandas as pd

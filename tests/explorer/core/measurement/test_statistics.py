@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.core import statistics
-from explorer.core.statistics import Interval, median_interval, ratio_interval, share_interval
+from explorer.core.measurement import statistics
+from explorer.core.measurement.statistics import Interval, median_interval, ratio_interval, share_interval
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from tvm.rpc import base
 from tvm.rpc.base import TrackerCode
 
 from explorer.core.errors import DeviceError
-from explorer.line import rpc, tracker
+from explorer.line.device import rpc, tracker
+from explorer.line.device.tracker import Tracker
 from explorer.line.execution import Execution, executing
-from explorer.line.tracker import Tracker
 from tests.boards import board
 
 CORES = sorted(os.sched_getaffinity(0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.core import clocks, standstills
-from explorer.core.standstills import Unbroken, broken, unbroken
+from explorer.core.measurement import clocks, standstills
+from explorer.core.measurement.standstills import Unbroken, broken, unbroken
 
 
 def test_a_run_of_seconds_among_short_ones_is_none() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.core import locks
 from explorer.core.errors import StageFailed
+from explorer.core.files import locks
 
 
 def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tvm.support import cc, tar
 
 from explorer.core.errors import Failure, StageFailed
-from explorer.line import rpc
+from explorer.line.device import rpc
 
 
 class Device:

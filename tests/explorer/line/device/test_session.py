@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from explorer.core.sessions import Readings
-from explorer.line import session
+from explorer.core.measurement.sessions import Readings
 from explorer.line.contracts.on_device import InSessions
-from explorer.line.control import Control
+from explorer.line.device import session
+from explorer.line.device.control import Control
 
 PARAMETERS = InSessions(1, samples=10, sample_ms=0.2, warmup_ms=0.1)
 

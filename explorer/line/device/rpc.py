@@ -17,12 +17,12 @@ from typing import Any
 from tvm import relax, rpc
 from tvm.support import cc, tar
 
-from explorer.core import clocks
 from explorer.core.errors import DeviceError, Failure, StageFailed
-from explorer.line import silence
+from explorer.core.measurement import clocks
 from explorer.line.channels import local, pipes, tunnel
+from explorer.line.device import silence
+from explorer.line.device.tracker import Server, Tracker
 from explorer.line.execution import current
-from explorer.line.tracker import Server, Tracker
 from explorer.space.devices import THROUGH
 from explorer.space.gpu_targets import is_gpu
 
