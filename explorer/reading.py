@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from explorer.results.open_study import OpenStudy
     from explorer.space.limits import Limit
     from explorer.space.space_file import Direction
-    from explorer.workspace.records import Records
+    from explorer.workspace.database.records import Records
 
 DEFAULT_WORKSPACE = "workspace"
 

@@ -31,7 +31,7 @@ def plan(
     from explorer.search import grid, planning
     from explorer.search.search import Where
     from explorer.space.space import load
-    from explorer.workspace.records import Records
+    from explorer.workspace.database.records import Records
     from explorer.workspace.workspace import Workspace
 
     whole, place = load(space, to_run=False).whole, Workspace(Path(workspace))

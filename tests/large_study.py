@@ -16,8 +16,8 @@ from explorer.core.measurement.sessions import Readings, Session
 from explorer.search.study import Study
 from explorer.space import space
 from explorer.space.space import Space
-from explorer.workspace.records import Records
-from explorer.workspace.schema import TrialRow
+from explorer.workspace.database.records import Records
+from explorer.workspace.database.schema import TrialRow
 from explorer.workspace.workspace import Workspace
 
 SPACE = """

@@ -14,7 +14,7 @@ from explorer.inputs.external import ExternalInputs
 from explorer.processes.cores import Cores
 from explorer.processes.pool import Request, Word
 from explorer.space.devices import Device
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests.studies import Events

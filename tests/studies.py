@@ -22,7 +22,7 @@ from explorer.core.measurement.quantities import MEASURED, Quantity
 from explorer.core.measurement.sessions import DISTURBED, SERVER_PEAK, SESSIONS
 from explorer.search import grid, search
 from explorer.space import space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import forks
 from tests.explorer import spaces

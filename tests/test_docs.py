@@ -23,7 +23,7 @@ from explorer.core.settings import Settings
 from explorer.space import devices, space
 from explorer.space.search_options import Search
 from explorer.space.space import Space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import ROOT, documents
 from tests.conftest import Ran

@@ -27,7 +27,7 @@ from explorer.results.progress.status import Ranks
 from explorer.results.ranking import RankedLayer
 from explorer.search.search import Summary
 from explorer.search.trial_queue import Unfinished
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests import ROOT, documents
 from tests.explorer.command import answer, dlas, document
 from tests.explorer.frames import complete, frame_of

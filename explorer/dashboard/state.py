@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.results.open_study import OpenStudy
-    from explorer.workspace.history import Version
+    from explorer.workspace.database.history import Version
 
 # A share of the time that reading may take at most: a study with many trials is looked at less often.
 READING_SHARE = 0.1

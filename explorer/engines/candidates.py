@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from explorer.line import contracts
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 
 
 def known(stage: contracts.select.Stage, device: str, records: Records) -> list[dict[str, float]]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from explorer.inputs.external import ExternalInputs
 from explorer.space.devices import Device
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 
 

@@ -13,7 +13,7 @@ from explorer.line.engine import Engine
 from explorer.line.recording import known_of, reached_before
 from explorer.line.several_devices import naming, together
 from explorer.line.steps import Confirmed, Latency, Steps, faster
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 
 class Known(NamedTuple):

@@ -12,7 +12,7 @@ from explorer.core.measurement.statistics import Interval
 from explorer.line import contracts
 from explorer.line.contracts.compress import Network
 from explorer.line.steps import Built, Compressed, Confirmed, Data, Evaluated, Latency, Lowered, Ranked, Scored, Trained
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 # Values of stage ``confirm`` that a record has, each after ``tuned_``.
 RATIO: Sequence[Literal["ratio", "ratio_low", "ratio_high"]] = ("ratio", "ratio_low", "ratio_high")

@@ -12,7 +12,7 @@ from explorer.core.errors import StageFailed
 from explorer.core.measurement.metric import Metric
 from explorer.core.measurement.quantities import HIGHER_IS_BETTER, LATENCY, MEASURED, Quantity, on_device, quantities
 from explorer.core.measurement.sessions import DISTURBED, EMULATED, Estimate
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 
 @contextlib.contextmanager

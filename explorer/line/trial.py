@@ -21,7 +21,7 @@ from explorer.line.mixing import mixed
 from explorer.line.recording import record_of
 from explorer.line.several_devices import naming, together
 from explorer.line.steps import Steps, faster
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 
 def run(c: Configuration, settings: Settings, engine: Engine, screen: Screen | None = None) -> Record | Failure:

@@ -10,7 +10,7 @@ from explorer.engines.engine import Engine
 from explorer.line.profiled import profiled
 from explorer.space.devices import Device
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 
 PROFILE_KEY = "profile_key"  # column of a record, and of one on several devices with each device's name
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from explorer.core.configuration import parts
 from explorer.core.measurement.quantities import on_device
 from explorer.core.measurement.sessions import disturbance
-from explorer.workspace import history
-from explorer.workspace.history import End
+from explorer.workspace.database import history
+from explorer.workspace.database.history import End
 
 if TYPE_CHECKING:
     from explorer.results.open_study import OpenStudy

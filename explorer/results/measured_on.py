@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from explorer.line.several_devices import measure_keys
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 
 UNKNOWN = "not on record"
 

@@ -23,7 +23,7 @@ from explorer.results.ranking import ranking_of
 from explorer.results.trial import LAYERS, Trial
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 

@@ -30,7 +30,7 @@ from explorer.results.figures.page import write
 from explorer.results.on_record import OnRecord
 from explorer.results.study_report.evidence import Evidence
 from explorer.results.study_report.report import Report
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 
 if TYPE_CHECKING:

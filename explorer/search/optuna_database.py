@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.core.errors import Failure, WorkspaceError
 from explorer.space.space_file import Direction
-from explorer.workspace import lasting, refusals
-from explorer.workspace.database import BUSY_SECONDS, tune_sqlite
-from explorer.workspace.refusals import shown
+from explorer.workspace.database import lasting, refusals
+from explorer.workspace.database.connection import BUSY_SECONDS, tune_sqlite
+from explorer.workspace.database.refusals import shown
 
 # User attributes of a trial.
 CONFIGURATION = "configuration"  # the id of what it evaluates

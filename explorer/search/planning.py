@@ -14,7 +14,7 @@ from explorer.engines.workers import TORCH, TVM
 from explorer.line.dry_run import CountingEngine
 from explorer.processes import gpus
 from explorer.space.space import Space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 
 # Stage, data set, model and device: what decides most about how long an execution takes.
 Kind = tuple[str, str, str, str]

@@ -23,7 +23,7 @@ from explorer.line import contracts, several_devices, trial
 from explorer.search.jobs import Known, Lacking
 from explorer.search.latency_first import Everything
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 
 # A session that was disturbed is repeated at most so often; then the latency is on record as a disturbed one.
 REPEATS = 3

@@ -20,7 +20,7 @@ from explorer.line import several_devices, trial
 from explorer.search.latency_first import Everything
 from explorer.space.devices import Device
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 
 RENEWAL = "renewal"  # the name under which an observer hears of it
 

@@ -23,7 +23,7 @@ from explorer.search.study import Study
 from explorer.search.trial_queue import TrialObserver, TrialQueue, Unfinished
 from explorer.space.space import Space
 from explorer.workspace import holding
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 

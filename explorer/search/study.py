@@ -32,7 +32,7 @@ from explorer.search.optuna_database import (
 from explorer.search.sampling import sampler_of
 from explorer.search.successive_halving import Finished, Ladder, Promotion
 from explorer.space.space import Space, unseen
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 
 MAX_DUPLICATES = 5  # proposals in a row that are known already, before one is drawn that is not

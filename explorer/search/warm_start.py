@@ -10,7 +10,7 @@ from explorer.core.errors import SpaceError
 from explorer.line import several_devices
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 
 # The last ones of the studies that began last: a sampler that learns takes longer for each.
 MOST_TRIALS = 1000

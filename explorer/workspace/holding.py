@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
 from explorer.core.files import locks, regular
-from explorer.workspace import lasting
-from explorer.workspace.database import LEADS
-from explorer.workspace.records import Records
-from explorer.workspace.refusals import ServerLost
+from explorer.workspace.database import lasting
+from explorer.workspace.database.connection import LEADS
+from explorer.workspace.database.records import Records
+from explorer.workspace.database.refusals import ServerLost
+from explorer.workspace.database.urls import without_passwords
 from explorer.workspace.store import HOST
-from explorer.workspace.urls import without_passwords
 from explorer.workspace.workspace import Workspace
 
 POLL_SECONDS = 0.5

@@ -11,7 +11,7 @@ from pathlib import Path
 from explorer.core import names
 from explorer.core.errors import WorkspaceError
 from explorer.core.files import regular
-from explorer.workspace.urls import sqlite_url, without_passwords
+from explorer.workspace.database.urls import sqlite_url, without_passwords
 
 MOST_OF_URL = 1 << 16  # bytes
 
@@ -60,7 +60,7 @@ class Workspace:
             raise WorkspaceError(
                 f"the studies of workspace '{self.root}' are in another database, {without_passwords(self.url)}"
             )
-        from explorer.workspace.database import connect
+        from explorer.workspace.database.connection import connect
 
         connect(url).dispose()
         self.make()

@@ -53,9 +53,9 @@ from explorer.core.measurement.quantities import LATENCY
 from explorer.core.measurement.sessions import disturbance
 from explorer.core.measurement.statistics import Interval
 from explorer.fronts.certainty import front_with_ties
-from explorer.workspace.records import Records
-from explorer.workspace.schema import SessionRow
-from explorer.workspace.sessions import COLUMNS, session_of
+from explorer.workspace.database.records import Records
+from explorer.workspace.database.schema import SessionRow
+from explorer.workspace.database.sessions import COLUMNS, session_of
 from tests.benchmarks.common import Row, environment, print_table, write_json
 
 GRID = """

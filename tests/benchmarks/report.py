@@ -32,8 +32,8 @@ import explorer
 from explorer.core.configuration import Configuration, why_invalid
 from explorer.search.study import Study
 from explorer.space import space
-from explorer.workspace import schema
-from explorer.workspace.records import Records
+from explorer.workspace.database import schema
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.benchmarks.search_overhead import ROWS

@@ -25,8 +25,8 @@ from explorer.search.samplers._genetic import GENERATION
 from explorer.search.study import Study
 from explorer.space import space
 from explorer.space.space import Space
-from explorer.workspace import schema
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database import schema
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row
 

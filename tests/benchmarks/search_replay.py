@@ -32,7 +32,7 @@ from explorer.search import search as engines
 from explorer.search.latency_first import Screen
 from explorer.search.study import Study
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row, print_table
 

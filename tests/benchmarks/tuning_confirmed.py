@@ -8,7 +8,7 @@ from typing import Any
 
 import explorer
 from explorer.core.measurement.quantities import LATENCY
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests.benchmarks.common import Row, print_table

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.core.configuration import Configuration
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 
 def complete(number: int, accuracy: float, latency_ms: float, size_bytes: int = 1000, **axes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from explorer.line.stage import A, P, Stage
 from explorer.search.refinement import Refinement
 from explorer.space import space
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from tests.explorer import spaces
 from tests.explorer.noting import NotingEngine
 from tests.studies import OBJECTIVES, Events

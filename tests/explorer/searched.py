@@ -8,7 +8,7 @@ from pathlib import Path
 from explorer.core.errors import Failure
 from explorer.core.measurement.quantities import LATENCY
 from explorer.search.study import Study
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.frames import complete
 from tests.explorer.spaces import SMALL, make

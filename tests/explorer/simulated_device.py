@@ -12,7 +12,7 @@ import numpy as np
 
 from explorer.core.measurement.sessions import Estimate, Readings, Session, quiet_samples
 from explorer.search.refinement import REPEATS
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 
 HOURS = 48
 WAKE = {"near": 0.8, "far": 1.7}  # microseconds that threads take to meet, by placement

@@ -17,7 +17,7 @@ from explorer.datasets import Options
 from explorer.models import builder
 from explorer.search import search
 from explorer.space import space
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from explorer.workspace.workspace import Workspace
 from tests.explorer import spaces
 from tests.studies import QUICK, Events

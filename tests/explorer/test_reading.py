@@ -9,7 +9,7 @@ import pytest
 
 import explorer
 from explorer.results.open_study import OpenStudy
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from tests.explorer.searched import searched_on_two
 
 

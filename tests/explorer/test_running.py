@@ -15,7 +15,7 @@ import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, SpaceError
 from explorer.space import space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests.studies import VARYING
 

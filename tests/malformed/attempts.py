@@ -188,7 +188,7 @@ def _failed_trial(command: list[str], folder: Path) -> str:
     """Return the fault that a trial failed by which no setting explains, "" for none."""
     if command[0] not in ("run", "grid") or not (folder / "w").exists():
         return ""
-    from explorer.workspace.records import Records
+    from explorer.workspace.database.records import Records
     from explorer.workspace.workspace import Workspace
 
     records = Records(Workspace(folder / "w").url)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.explorer.command import dlas

@@ -23,7 +23,7 @@ from explorer.line.tuning.database import Log
 from explorer.processes import loopback
 from explorer.processes.pool import Worker
 from explorer.space.devices import Device
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import forks, studies

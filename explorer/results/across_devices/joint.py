@@ -11,7 +11,7 @@ from explorer.core.measurement.quantities import on_device
 from explorer.core.measurement.sessions import DISTURBED
 from explorer.line import several_devices
 from explorer.results.across_devices.same_stack import OTHER_AXES, one_each
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from explorer.core.errors import Failure
 from explorer.results import readable
 from explorer.results.console import Plain
 from explorer.results.progress.trial_line import trial_line
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 if TYPE_CHECKING:
     from explorer.search.search import Observer

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from explorer.workspace import history
-from explorer.workspace.history import Begun, End, Executed
+from explorer.workspace.database import history
+from explorer.workspace.database.history import Begun, End, Executed
 
 if TYPE_CHECKING:
-    from explorer.workspace.records import Records
+    from explorer.workspace.database.records import Records
 
 RECENT = 20  # ended trials whose pace the rest is expected to keep
 

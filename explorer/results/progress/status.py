@@ -17,7 +17,7 @@ from explorer.space.space_file import RUNGS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from explorer.workspace.records import Ended, Records
+    from explorer.workspace.database.records import Ended, Records
 
 
 @dataclass(frozen=True)

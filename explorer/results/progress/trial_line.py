@@ -13,7 +13,7 @@ from explorer.core.measurement.metric import Metric
 from explorer.core.measurement.quantities import LATENCY, SIZE
 from explorer.core.measurement.sessions import EMULATED
 from explorer.results import readable
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 READABLE, LEAST = 8, 4  # cells of a name that is cut: beside other choices, and where there is room for none
 DEFAULTS = {field.name: field.default for field in fields(Configuration)}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.workspace import history
-from explorer.workspace.history import Version
-from explorer.workspace.records import Records
+from explorer.workspace.database import history
+from explorer.workspace.database.history import Version
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 
 

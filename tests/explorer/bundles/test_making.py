@@ -14,7 +14,7 @@ from explorer.bundles import manifest as files
 from explorer.bundles.samples import Samples, normalised
 from explorer.core.errors import ExplorerError
 from explorer.line.checking.reference import Reference
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from explorer.workspace.store import Store
 from tests.explorer.bundles.rewritten import INT8
 from tests.explorer.command import answer, dlas

@@ -11,7 +11,7 @@ import pytest
 import explorer
 from explorer.core.configuration import Configuration
 from explorer.search.study import Study
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.command import answer, dlas
 from tests.explorer.searched import searched, searched_on_two

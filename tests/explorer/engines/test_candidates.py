@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from explorer.engines import candidates
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from tests.typed_stages import selection
 
 

@@ -21,7 +21,7 @@ from explorer.engines.workers import ALONE
 from explorer.inputs.external import ExternalInputs
 from explorer.line import contracts
 from explorer.processes.gpus import VARIABLE
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies

@@ -14,7 +14,7 @@ from explorer.search import search
 from explorer.search.search import Where
 from explorer.space import space_file
 from explorer.space.space import load
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from explorer.workspace.workspace import Workspace
 from tests import forks
 from tests.explorer import spaces

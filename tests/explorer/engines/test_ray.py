@@ -14,7 +14,7 @@ from explorer.engines.ray import most_cores
 from explorer.search import grid, search
 from explorer.search.search import Where
 from explorer.space import space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 

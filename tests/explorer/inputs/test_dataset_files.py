@@ -16,7 +16,7 @@ from explorer.inputs import dataset_files
 from explorer.processes import pool
 from explorer.search import search
 from explorer.space import space, space_file
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from explorer.workspace.workspace import Workspace
 from tests import data_sets
 from tests.studies import Events

@@ -22,7 +22,7 @@ from explorer.search.study import Study
 from explorer.space import space_file
 from explorer.space.axes import CUSTOM
 from explorer.space.space import Space, load
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import data_sets
 from tests.explorer import spaces

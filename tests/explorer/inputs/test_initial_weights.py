@@ -16,7 +16,7 @@ from explorer.search import search
 from explorer.search.study import Study
 from explorer.space import space_file
 from explorer.space.space import Space, load
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer import spaces
 from tests.studies import Events

@@ -16,7 +16,7 @@ from explorer.core.measurement.statistics import Interval
 from explorer.core.settings import Settings
 from explorer.line import contracts, stage, trial
 from explorer.line.stage import A, P, Stage, Target
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 VERSIONS = {"torch": "torch 2.0", "tvm": "apache-tvm 0.20"}
 VALUES: Mapping[str, Mapping[str, object]] = {

@@ -12,7 +12,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.core.settings import CompressSettings, Settings
 from explorer.line import contracts, dry_run, trial
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.noting import NotingEngine
 
 PRUNED = Configuration("digits", "resnet18", compression="channel_pruning", ratio=0.5, channel_multiple=8)

@@ -12,7 +12,7 @@ from explorer.core.errors import Failure
 from explorer.core.settings import EvaluateSettings, Settings
 from explorer.line import contracts, trial
 from explorer.line.stage import Stage
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.noting import NotingEngine
 
 MIXED = Configuration("digits", "resnet18", compression="int8_mixed", max_drop=0.01)

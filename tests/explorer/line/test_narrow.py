@@ -22,7 +22,7 @@ from explorer.line.contracts.on_device import Address
 from explorer.line.stages import measure
 from explorer.processes import loopback
 from explorer.space import space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies

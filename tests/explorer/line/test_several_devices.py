@@ -9,7 +9,7 @@ from explorer.core.errors import Failure, StageFailed
 from explorer.core.measurement.sessions import Estimate
 from explorer.core.measurement.statistics import Interval
 from explorer.line.several_devices import naming, revised, together
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.frames import recorded
 
 

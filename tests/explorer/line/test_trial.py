@@ -13,7 +13,7 @@ from explorer.core.measurement.sessions import Estimate
 from explorer.core.settings import Settings
 from explorer.line import contracts, trial
 from explorer.line.stage import A, P, Stage
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.noting import NotingEngine
 
 PLAIN = Configuration("digits", "resnet18")

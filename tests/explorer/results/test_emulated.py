@@ -12,7 +12,7 @@ from explorer.core.errors import ExplorerError
 from explorer.results.emulated import emulated_devices, only_one, refuse_comparison, refuse_mixed, without_emulated
 from explorer.results.tables import study_tables
 from explorer.search.search import Summary
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.command import answer, dlas
 from tests.explorer.frames import complete, emulated, frame_of, study
 from tests.explorer.searched import searched_on_two

@@ -7,7 +7,7 @@ from explorer.core.measurement.sessions import Readings, Session
 from explorer.results.history import history_of
 from explorer.results.open_study import open_study
 from explorer.results.progress.watch import Watch
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.searched import searched
 
 

@@ -17,7 +17,7 @@ from explorer.core.errors import ExplorerError, WorkspaceError
 from explorer.results.open_study import open_study
 from explorer.results.trial import LAYERS
 from explorer.space.limits import Limit
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from explorer.workspace.store import Store
 from tests.explorer.searched import searched
 

@@ -19,7 +19,7 @@ from explorer.core.errors import Failure, SpaceError
 from explorer.line import dry_run
 from explorer.search.grid import Shard
 from explorer.space import space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Once, Ran

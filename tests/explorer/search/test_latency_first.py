@@ -22,7 +22,7 @@ from explorer.search.latency_first import Screen
 from explorer.space import space
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Once, Ran

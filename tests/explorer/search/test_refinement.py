@@ -21,7 +21,7 @@ from explorer.fronts.certainty import front_probabilities
 from explorer.line import dry_run
 from explorer.search import refinement
 from explorer.search.refinement import LEAST_PATIENCE, OPEN, REPEATS, SESSION_SECONDS, WIDE
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.measuring import MeasuredStudy
 from tests.explorer.simulated_device import SimulatedDevice, Stack
 

@@ -12,8 +12,8 @@ from explorer.core.identity import Identity
 from explorer.results import measured_on
 from explorer.search import renewal, warm_start
 from explorer.space import space
-from explorer.workspace.records import Record, Records
-from explorer.workspace.schema import DeviceRow, MeasurementRow, SessionRow
+from explorer.workspace.database.records import Record, Records
+from explorer.workspace.database.schema import DeviceRow, MeasurementRow, SessionRow
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.studies import Events

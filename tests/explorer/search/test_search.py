@@ -28,7 +28,7 @@ from explorer.line import dry_run
 from explorer.search.refinement import REPEATS
 from explorer.search.study import Study
 from explorer.space import space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import forks, studies

@@ -16,7 +16,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure, WorkspaceError
 from explorer.search.study import Study
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.spaces import FEW_SAMPLERS, SMALL, make
 

@@ -21,7 +21,7 @@ from explorer.search.successive_halving import Finished, Inversions, Ladder, inv
 from explorer.space import space
 from explorer.space.limits import Limit
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer import spaces
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from explorer.core.errors import Failure
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import forks, studies
 from tests.studies import Events

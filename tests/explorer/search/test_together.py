@@ -20,7 +20,7 @@ from explorer.line import dry_run, several_devices
 from explorer.search import planning
 from explorer.space import space
 from explorer.space.limits import Limit, violation
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Once, Ran

@@ -13,7 +13,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
 from explorer.search.study import Study
 from explorer.search.trial_queue import Asked, TrialQueue
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.spaces import make
 from tests.studies import Events

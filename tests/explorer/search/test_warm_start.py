@@ -15,7 +15,7 @@ from explorer.core.errors import Failure
 from explorer.core.settings import Settings, TrainSettings
 from explorer.search.study import Study
 from explorer.space.space import Space
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.spaces import FEW_SAMPLERS, SMALL, make
 

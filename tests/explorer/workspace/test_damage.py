@@ -18,8 +18,8 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import WorkspaceError
 from explorer.core.files import locks, regular
 from explorer.core.files.digests import digest_of_file
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.holding import Holder
-from explorer.workspace.records import Record, Records
 from explorer.workspace.store import META, Store
 from explorer.workspace.workspace import Workspace
 from tests.damage import Damage, damages

@@ -17,8 +17,8 @@ import pytest
 
 from explorer.core.files import locks
 from explorer.workspace import holding
+from explorer.workspace.database.records import Records
 from explorer.workspace.holding import Holder
-from explorer.workspace.records import Records
 from explorer.workspace.store import HOST
 from explorer.workspace.workspace import Workspace
 from tests import studies

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.core.errors import WorkspaceError
-from explorer.workspace import database
-from explorer.workspace.database import connect
-from explorer.workspace.records import Records
-from explorer.workspace.urls import sqlite_url, without_passwords
+from explorer.workspace.database import connection
+from explorer.workspace.database.connection import connect
+from explorer.workspace.database.records import Records
+from explorer.workspace.database.urls import sqlite_url, without_passwords
 from explorer.workspace.workspace import Workspace
 
 # Names of folders, rich in what means something in a URL, a shell or a format.
@@ -95,7 +95,7 @@ def test_a_database_is_read_where_nothing_can_be_written(
         shutil.copytree(tmp_path / "first", place)
     before = {file: (stat.S_IMODE(file.stat().st_mode), file.stat().st_size) for file in place.iterdir()}
     assert ("study.db-wal" in {file.name for file in before}) == killed
-    monkeypatch.setattr(database, "is_read_only", lambda file: True)  # whoever tests may be root, who writes anywhere
+    monkeypatch.setattr(connection, "is_read_only", lambda file: True)  # whoever tests may be root, who writes anywhere
     records = Records(sqlite_url(place / "study.db"))
     assert records.executions()["seconds"].tolist() == [2.5]
     with pytest.raises(WorkspaceError, match="readonly"):
@@ -108,7 +108,7 @@ def test_a_database_of_an_earlier_version_that_is_read_only_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sqlite3.connect(tmp_path / "study.db").execute("CREATE TABLE trials (number INTEGER)").connection.close()
-    monkeypatch.setattr(database, "is_read_only", lambda file: True)
+    monkeypatch.setattr(connection, "is_read_only", lambda file: True)
     with pytest.raises(WorkspaceError, match="is read-only and of an earlier version"):
         Records(sqlite_url(tmp_path / "study.db"))
 

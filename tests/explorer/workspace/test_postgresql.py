@@ -24,10 +24,10 @@ import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, WorkspaceError
 from explorer.core.measurement.sessions import Session
-from explorer.workspace import lasting
-from explorer.workspace.database import LEADS, connect
+from explorer.workspace.database import lasting
+from explorer.workspace.database.connection import LEADS, connect
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.holding import alone_in_database
-from explorer.workspace.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests import studies
 from tests.conftest import Ran
@@ -155,7 +155,7 @@ def test_another_machine_waits_until_the_one_that_runs_studies_ends(url: str) ->
     lead = f"""
 import time
 from explorer.workspace.holding import alone_in_database
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 with alone_in_database(Records('{url}'), print): print(), time.sleep(99)
 """
     first = subprocess.Popen([sys.executable, "-u", "-c", lead], stdout=subprocess.PIPE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.core.errors import WorkspaceError
-from explorer.workspace.urls import without_passwords
+from explorer.workspace.database.urls import without_passwords
 from explorer.workspace.workspace import Workspace
 
 

@@ -27,7 +27,7 @@ from explorer.line.contracts.on_device import Address
 from explorer.line.stages import confirm
 from explorer.line.stages.tune import SCHEDULED
 from explorer.space import space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies, torch_stages

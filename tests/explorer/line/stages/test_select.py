@@ -17,7 +17,7 @@ import explorer
 from explorer.core import configuration
 from explorer.core.configuration import Configuration
 from explorer.results.tables import study_tables
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies

@@ -16,7 +16,7 @@ from explorer.line.contracts.tune import Parameters, Parents
 from explorer.line.stages import tune
 from explorer.results.progress.trial_line import brief
 from explorer.space import space
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace
 from tests import studies

@@ -14,7 +14,7 @@ from explorer.core.errors import Failure
 from explorer.results.console import Plain
 from explorer.results.progress import live
 from explorer.results.progress.live import Progress
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from tests.explorer.frames import complete
 
 

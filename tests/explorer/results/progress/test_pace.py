@@ -11,8 +11,8 @@ from explorer.results.open_study import open_study
 from explorer.results.progress.pace import Pace, pace_of, seconds_each
 from explorer.search.study import Study
 from explorer.space import space
-from explorer.workspace.history import End
-from explorer.workspace.records import Records
+from explorer.workspace.database.history import End
+from explorer.workspace.database.records import Records
 from tests.explorer.searched import searched
 
 NOON = datetime.datetime(2026, 1, 5, 12, tzinfo=datetime.UTC)

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure
 from explorer.results.progress.trial_line import brief, trial_line
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 
 STACK = Configuration(
     "fashion_mnist", "mobilenetv2", 0.25, "channel_pruning+int8", 0.75, "vector", None, "spatial_pack",

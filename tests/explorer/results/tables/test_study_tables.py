@@ -28,7 +28,7 @@ from explorer.search.search import Summary
 from explorer.search.trial_queue import Unfinished
 from explorer.space.limits import Limit
 from explorer.space.space_file import Direction
-from explorer.workspace.records import Record
+from explorer.workspace.database.records import Record
 from explorer.workspace.store import Store
 from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of, study
 from tests.explorer.searched import searched

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from explorer.workspace.unreadable import Unreadable
+from explorer.workspace.database.unreadable import Unreadable
 
 
 class Time(sa.TypeDecorator[datetime.datetime]):

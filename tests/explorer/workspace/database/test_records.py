@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.workspace.records import Record, Records
+from explorer.workspace.database.records import Record, Records
 
 CONFIGURATION = Configuration("digits", "resnet18")
 

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from explorer.core.errors import WorkspaceError
-from explorer.workspace import lasting, refusals
-from explorer.workspace.refusals import BUSY_SECONDS
-from explorer.workspace.schema import Schema
-from explorer.workspace.unreadable import plain
-from explorer.workspace.urls import without_passwords
+from explorer.workspace.database import lasting, refusals
+from explorer.workspace.database.refusals import BUSY_SECONDS
+from explorer.workspace.database.schema import Schema
+from explorer.workspace.database.unreadable import plain
+from explorer.workspace.database.urls import without_passwords
 
 __all__ = ["BUSY_SECONDS", "CREATES", "LEADS", "connect", "create_tables", "tune_sqlite"]
 

@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import DOMINATED, Failure, WorkspaceError
 from explorer.core.measurement.sessions import Session
-from explorer.workspace import lasting
-from explorer.workspace.database import connect, create_tables
-from explorer.workspace.known_devices import KnownDevices
-from explorer.workspace.schema import ExecutionRow, MeasurementRow, TrialRow
-from explorer.workspace.sessions import Sessions
-from explorer.workspace.soundness import is_finite, why_odd
-from explorer.workspace.unreadable import Unreadable, plain
+from explorer.workspace.database import lasting
+from explorer.workspace.database.connection import connect, create_tables
+from explorer.workspace.database.known_devices import KnownDevices
+from explorer.workspace.database.schema import ExecutionRow, MeasurementRow, TrialRow
+from explorer.workspace.database.sessions import Sessions
+from explorer.workspace.database.soundness import is_finite, why_odd
+from explorer.workspace.database.unreadable import Unreadable, plain
 
 if TYPE_CHECKING:
     import pandas as pd

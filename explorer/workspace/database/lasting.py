@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
-from explorer.workspace.refusals import ServerLost, shown
+from explorer.workspace.database.refusals import ServerLost, shown
 
 AWAY_SECONDS = 120.0  # for which a server may be away, as when it is restarted
 POLL_SECONDS = 0.2

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from explorer.core.measurement.sessions import Session
-from explorer.workspace import lasting
-from explorer.workspace.schema import ExecutionRow, MeasurementRow, SessionRow, TrialRow
-from explorer.workspace.sessions import COLUMNS, is_sound, session_of
-from explorer.workspace.soundness import why_odd
+from explorer.workspace.database import lasting
+from explorer.workspace.database.schema import ExecutionRow, MeasurementRow, SessionRow, TrialRow
+from explorer.workspace.database.sessions import COLUMNS, is_sound, session_of
+from explorer.workspace.database.soundness import why_odd
 
 
 class Version(NamedTuple):

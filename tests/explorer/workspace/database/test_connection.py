@@ -13,14 +13,14 @@ import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
 from explorer.core.measurement.sessions import Readings, Session
-from explorer.workspace.database import _write_ahead, connect, create_tables
-from explorer.workspace.records import Records
-from explorer.workspace.schema import Schema, SessionRow
+from explorer.workspace.database.connection import _write_ahead, connect, create_tables
+from explorer.workspace.database.records import Records
+from explorer.workspace.database.schema import Schema, SessionRow
 
 # Creates the tables of each database in turn when a line says so.
 OPENER = """
 import sys
-from explorer.workspace.database import connect, create_tables
+from explorer.workspace.database.connection import connect, create_tables
 print(flush=True)
 for url in sys.stdin:
     create_tables(connect(url.strip()))
@@ -54,7 +54,7 @@ def test_processes_that_create_the_tables_at_once_do_not_disturb_one_another(tmp
 def test_a_file_that_cannot_be_written_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as connection:
         connection.execute("CREATE TABLE anything (number)")
-    monkeypatch.setattr("explorer.workspace.database.time.sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr("explorer.workspace.database.connection.time.sleep", lambda seconds: pytest.fail("it waits"))
     reader = sqlite3.connect(f"file:{tmp_path}/study.db?mode=ro", uri=True)
     with contextlib.closing(reader), pytest.raises(sqlite3.OperationalError, match="readonly"):
         _write_ahead(reader)

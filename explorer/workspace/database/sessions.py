@@ -22,9 +22,9 @@ from explorer.core.measurement.sessions import (
     usual,
     values_of,
 )
-from explorer.workspace import lasting
-from explorer.workspace.schema import SessionRow
-from explorer.workspace.soundness import is_finite
+from explorer.workspace.database import lasting
+from explorer.workspace.database.schema import SessionRow
+from explorer.workspace.database.soundness import is_finite
 
 # The columns that a session is made of, in the order that `session_of` takes them in.
 COLUMNS = (

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import Failure
 from explorer.core.measurement.quantities import QUANTITIES
-from explorer.workspace.unreadable import Unreadable
+from explorer.workspace.database.unreadable import Unreadable
 
 
 def why_odd(row: Mapping[str, Any], needed: Collection[str] = ()) -> str | None:

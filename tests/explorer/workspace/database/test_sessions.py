@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from explorer.core.measurement.sessions import SPREAD, Estimate, Readings, Session, estimate, pooled_spread
-from explorer.workspace.records import Records
+from explorer.workspace.database.records import Records
 from tests.explorer.simulated_device import Measured, SimulatedDevice
 
 NEAR, FAR = Readings(0.3, 0.8, 2.0), Readings(0.3, 1.7, 2.0)

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from explorer.core.identity import Identity
-from explorer.workspace import lasting
-from explorer.workspace.schema import DeviceRow
+from explorer.workspace.database import lasting
+from explorer.workspace.database.schema import DeviceRow
 
 
 class KnownDevices:
