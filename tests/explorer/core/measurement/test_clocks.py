@@ -18,7 +18,7 @@ from tests import ROOT
 STOPPED = 3.0  # seconds
 WAITING = """
 import time
-from explorer.core import clocks
+from explorer.core.measurement import clocks
 start, begun = clocks.running(), time.monotonic()
 print("waits", flush=True)
 for seconds in clocks.waits(2.5):
