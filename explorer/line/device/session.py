@@ -36,7 +36,7 @@ def control_in(
     if control is None:
         return None, ""
     try:
-        with silence.at_most(CONTROL_SECONDS):
+        with silence.at_most(CONTROL_SECONDS + compiling_seconds(target)):
             running = Control(session, loaded(session, control, LIBRARY, parameters), parameters.threads)
             running.pin(parameters.cores)
             if is_gpu(target):
@@ -67,7 +67,12 @@ def first_run_seconds(account: Path, target: Mapping[str, Any]) -> float:
     if not account.exists():
         return UNKNOWN_SECONDS
     layers = json.loads(account.read_text())
-    return silence.of_run(sum(layer["macs"] for layer in layers)) + (COMPILING_SECONDS if is_gpu(target) else 0.0)
+    return silence.of_run(sum(layer["macs"] for layer in layers)) + compiling_seconds(target)
+
+
+def compiling_seconds(target: Mapping[str, Any]) -> float:
+    """Return the seconds that a device is given to compile kernels, at their first run."""
+    return COMPILING_SECONDS if is_gpu(target) else 0.0
 
 
 def until_quiet(control: Control, parameters: InSessions) -> float:

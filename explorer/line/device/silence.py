@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 class _Call(NamedTuple):
     execution: Execution
+    begun: float
     end: float
     seconds: float
 
@@ -45,9 +46,13 @@ class _Watch:
                 self._thread = threading.Thread(target=self._watch, daemon=True, name="silence")
                 self._thread.start()
 
-    def end(self) -> None:
+    def end(self, now: float) -> None:
+        """Forget the innermost call; its time is none of the call's that it lies within."""
         with self._lock:
-            self._calls.pop()
+            ended = self._calls.pop()
+            if self._calls:
+                outer = self._calls[-1]
+                self._calls[-1] = outer._replace(end=outer.end + now - ended.begun)
 
     def _watch(self) -> None:
         while True:
@@ -63,12 +68,13 @@ _WATCH = _Watch()
 
 @contextlib.contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Give a device so many seconds for what is called within; for so long as is called within that, that counts."""
-    _WATCH.begin(_Call(current(), clocks.running() + seconds, seconds))
+    """Give a device so many seconds for what is called within, beside what has a limit of its own there."""
+    begun = clocks.running()
+    _WATCH.begin(_Call(current(), begun, begun + seconds, seconds))
     try:
         yield
     finally:
-        _WATCH.end()
+        _WATCH.end(clocks.running())
 
 
 def limited(call: Callable[[], T], first: float) -> Callable[[], T]:

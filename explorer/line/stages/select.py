@@ -17,6 +17,7 @@ from dlas_ops.selection import candidates, selection
 from explorer.core.measurement.standstills import unbroken
 from explorer.line.contracts.select import Parameters, Parents, Values
 from explorer.line.device import rpc, silence
+from explorer.line.device.session import compiling_seconds
 from explorer.line.stages.candidates import FUNCTIONS, LIBRARY, WEIGHTS
 from explorer.line.stages.plan import GRAPH
 
@@ -65,7 +66,7 @@ def _measure(
     found = {}
     for problem in problems:
         runs = len(functions[problem]) * candidates.ROUNDS * candidates.RUNS
-        with silence.at_most(silence.of_run(problem.conv.macs, runs)):
+        with silence.at_most(silence.of_run(problem.conv.macs, runs) + compiling_seconds(parameters.target)):
             samples = candidates.sample(loaded, eviction, functions[problem], weights)
         found[problem] = {name: unbroken([1e3 * seconds for seconds in times]) for name, times in samples.items()}
     return found
