@@ -32,6 +32,11 @@ SAID = {os.strerror(number): kind for number, kind in KINDS.items()} | {
     "bad_alloc": "out_of_memory",
     "out of memory": "out_of_memory",
     "failed to map segment": "permission",  # the loader, of a library on a disk that is mounted noexec
+    # What TVM writes to a device whose disk is full is cut off without a word.
+    "does not look like a tar archive": "storage",
+    "unexpected eof in archive": "storage",
+    "file too short": "storage",
+    "invalid elf header": "storage",
 }
 WORDS = re.compile("|".join(map(re.escape, SAID)), re.IGNORECASE)
 LEAST_SPACE = 1 << 20  # bytes; torch says of a full disk no more than that it could not write

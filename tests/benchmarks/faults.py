@@ -31,7 +31,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="stage, process or kind to which faults are restricted", nargs="*", default=[])
     parser.add_argument("--part", default="1/1", metavar="K/N", help="the K-th of N parts of them alone, and its rows")
+    parser.add_argument("--begin", type=int, default=0, help="the number of the first one")
     parser.add_argument("--keep", type=Path, help="folder for what was printed where a fault was not survived")
     parser.add_argument("--json", type=Path, help="write environment and rows to this file")
     given = parser.parse_args()
@@ -261,18 +262,18 @@ def main() -> None:
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="dlas-faults-") as folder:
         bench = Bench(Path(folder))
-        with suppress(KeyboardInterrupt):  # the rows are of what was tried until then
-            for number, fault in list(enumerate(faults))[part - 1 :: parts]:
-                outcomes.append(outcome := bench.struck(fault))
-                state = "survived" if outcome.survived else "NOT SURVIVED"
-                print(f"{number} {asdict(fault)}: {state if outcome.hit else 'missed'}", file=sys.stderr, flush=True)
-                if given.keep and not outcome.survived:
-                    given.keep.mkdir(parents=True, exist_ok=True)
-                    (given.keep / f"{number}.txt").write_text(f"{outcome}\n\n{outcome.printed}")
-    rows = rows_of(outcomes)
-    print_table(rows)
-    if given.json:
-        write_json(given.json, environment(), rows)
+        for number, fault in list(enumerate(faults))[part - 1 :: parts]:
+            if number < given.begin:
+                continue
+            outcomes.append(outcome := bench.struck(fault))
+            state = "survived" if outcome.survived else "NOT SURVIVED"
+            print(f"{number} {asdict(fault)}: {state if outcome.hit else 'missed'}", file=sys.stderr, flush=True)
+            if given.keep and not outcome.survived:
+                given.keep.mkdir(parents=True, exist_ok=True)
+                (given.keep / f"{number}.txt").write_text(f"{outcome}\n\n{outcome.printed}")
+            if given.json:  # now: a run of hours may be ended
+                write_json(given.json, environment(), rows_of(outcomes))
+    print_table(rows_of(outcomes))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ def raised(error: Exception, behind: Exception) -> Exception:
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
         (RuntimeError("std::bad_alloc"), "out_of_memory"),
         (RuntimeError("Tar error:\ntar: a.o: Cannot write: No space left on device"), "space"),
+        (RuntimeError("Tar error:\ntar: This does not look like a tar archive"), "storage"),
+        (OSError("/tmp/a.so: file too short"), "storage"),
         (RuntimeError("a.so: failed to map segment from shared object"), "permission"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "connection"),
         (TimeoutError("too late"), "timeout"),
