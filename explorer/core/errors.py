@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-LONGEST = 1_000  # letters of a sentence, of which the middle is left out where there are more
+LONGEST = 1_000  # letters of a sentence; where there are more, its middle is left out
 MOST_NAMED = 40  # names that are listed as allowed
 MOST_COMPARED = 1_000  # names, and letters of each, among which the nearest is looked for
 

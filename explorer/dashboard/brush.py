@@ -19,7 +19,7 @@ GAP = "-"  # stands for a choice on an axis that a stack does not have
 
 
 class Part(TypedDict, total=False):
-    """The brush on one axis: choices that are in it, or the ends of a range, either of which may be open."""
+    """The brush on one axis: choices that are in it, or the ends of a range; either may be open."""
 
     choices: list[str]
     least: float

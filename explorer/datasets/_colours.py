@@ -36,7 +36,7 @@ def coloured(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         image = _in_8_bits(image)
     key = image.info.get("transparency")
-    if isinstance(key, tuple) and max(key) > WHITE:  # of 16 bits for each colour, of which Pillow reads the upper ones
+    if isinstance(key, tuple) and max(key) > WHITE:  # of 16 bits for each colour; Pillow reads the upper ones
         image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -45,7 +45,7 @@ def coloured(image: Image.Image) -> Image.Image:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Return a grey image of wider values, of which the one that is transparent becomes white, in 8 bits."""
+    """Return a grey image of wider values in 8 bits; the value that is transparent becomes white."""
     values: NDArray[Any] = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     if image.mode == "F":

@@ -25,7 +25,7 @@ class Geometry:
     resize
         Length in pixels that the shorter side is scaled to before; at least `size`.
     interpolation
-        Name of one of Pillow's filters, all of which average over what a pixel of a smaller image covers.
+        Name of one of Pillow's filters; all average over what a pixel of a smaller image covers.
     """
 
     size: int

@@ -4,8 +4,8 @@ A data set's module says in literals where its files lie, and is not imported fo
 
     FOLDERS = ("cifar-10-batches-py",)        # tried in turn, below [data] folder unless absolute
     FOLDER_SETTING = "image_folder"           # or: the setting of [data] that names the folder itself
-    FILES = ("data_batch_[1-5]", "test_batch")  # patterns below the folder, each of which has to match something
-    IMAGES = ("train",)                       # instead of FILES: splits of class folders, each of which has to be there
+    FILES = ("data_batch_[1-5]", "test_batch")  # patterns below the folder; each has to match something
+    IMAGES = ("train",)                       # instead of FILES: splits of class folders; each has to be there
     OPTIONAL_IMAGES = ("val", "test")         # splits that need not
     DOWNLOADS = True                          # it has a function download(folder) that fetches them into [data] folder
 """

@@ -96,8 +96,8 @@ def _longest(
         fitting, beyond = (middle, beyond) if lost(middle) <= allowed + ROUNDING else (fitting, middle)
     if not fitting:
         message = (
-            f"max_drop {allowed:g} allows no layer in 8 bits: with {beyond} quantized, of which {order[0]} does least "
-            f"harm for the time that it saves, the network loses {metric.difference(lost(beyond))}"
+            f"max_drop {allowed:g} allows no layer in 8 bits: with {beyond} quantized, beginning with {order[0]}, "
+            f"which does least harm for the time that it saves, the network loses {metric.difference(lost(beyond))}"
         )
         raise StageFailed(Failure("mix", "not_applicable", message))
     return beginning(fitting)

@@ -57,7 +57,7 @@ class Steps:
         kind = made.values.get("task")
         if kind and not self.settings.evaluate.metric:
             message = (
-                f"the targets of data set {self.c.dataset} are {kind}, of which there is no accuracy: name a function "
+                f"the targets of data set {self.c.dataset} are {kind}, which have no accuracy: name a function "
                 'that judges predictions, [evaluate] metric = "module:function"'
             )
             raise StageFailed(Failure("data", "unusable", message))

@@ -119,7 +119,7 @@ class OnRecord:
 
     @cached_property
     def devices(self) -> list[MeasuredOn]:
-        """The devices that trials of the study were measured on, of which several may have had one name."""
+        """The devices that trials of the study were measured on; several may have had one name."""
         return measured_on(self.name, self.records)
 
     def on(self, device: str | None) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def read_objectives(file: TomlFile, devices: Sequence[str], metric: Metric) -> d
     devices
         The choices on the axis `device`.
     metric
-        What networks are judged by, in place of which no accuracy is known.
+        What networks are judged by.
     """
     unless_given = {metric.name: metric.direction, str(LATENCY): "minimize", str(SIZE): "minimize"}
     table = file.content.get("objectives", unless_given)

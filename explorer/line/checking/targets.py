@@ -121,7 +121,7 @@ def _check_numbers(name: str, split: str, splits: Splits, numbers: NDArray[Any])
     if splits.classes and len(splits.classes) != numbers.shape[1]:
         raise unusable(
             f"data set {name} names {len(splits.classes)} classes and has {split} labels of dtype {numbers.dtype} and "
-            f"shape {numbers.shape}; {ALLOWED}, of which classes may name each"
+            f"shape {numbers.shape}; {ALLOWED}; classes may name each label"
         )
 
 

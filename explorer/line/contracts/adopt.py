@@ -9,7 +9,7 @@ from explorer.core.settings import AnswerSettings
 from explorer.line import stage
 from explorer.line.contracts import data, train
 
-Values = train.Values  # of which the seconds are those that its answers took
+Values = train.Values  # its seconds are those that the answers took
 
 
 @dataclass(frozen=True)

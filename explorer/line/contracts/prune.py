@@ -9,7 +9,7 @@ from explorer.core.settings import AnswerSettings
 from explorer.line import stage
 from explorer.line.contracts import compress, data, train
 
-Values = compress.Values  # of which torch's accuracies are those of the float32 network, compiled for this machine
+Values = compress.Values  # torch's accuracies in it are those of the float32 network, compiled for this machine
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _answer(
 
 
 def _sample(model: nn.Module, splits: Prepared, loss: Loss, answered: Mapping[str, Indices], out: Path) -> Reached:
-    """Do the same for another task than classes, of which some values of each output are written."""
+    """Do the same for another task than classes; some values of each output are written."""
     images: dict[str, Inputs] = {split: getattr(splits, split) for split in answered}
     some = {split: (indices, predictions.samples(model, images[split], indices)) for split, indices in answered.items()}
     predictions.save_samples(out / ANSWERS, some)

@@ -35,7 +35,7 @@ def export(model: nn.Module, example: Tensor, path: Path, *, stage: str = "compr
     _describe_operators_once()
     plain = model.eval()
     if fold:
-        # Folding first halves the exporter's time, most of which goes into decomposing batch norms. A model that fx
+        # Folding first halves the exporter's time, which mostly goes into decomposing batch norms. A model that fx
         # cannot trace, which shows in all kinds of exceptions, is folded by the exporter's own optimizer.
         with contextlib.suppress(Exception):
             plain = folded(model, example)
@@ -45,7 +45,7 @@ def export(model: nn.Module, example: Tensor, path: Path, *, stage: str = "compr
         except Exception:
             if plain is model:
                 raise
-            program = _exported(model, example)  # of which an error knows the line
+            program = _exported(model, example)  # an error of it knows the line
     except Exception as error:  # the exporter has no base for what it raises
         message = f"torch cannot export the network to ONNX: {places.reason(error)}{places.of_error(error, model)}"
         raise StageFailed(Failure(stage, "unsupported", message, str(error))) from error

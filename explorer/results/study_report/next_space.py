@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Choices = Mapping[str, Sequence[Any]]
 EXTENDED = ("algorithm", "compression", "model")  # axes whose choices come with the explorer and need nothing else
 MOST_CHOICES = 4  # of numbers that the stacks on the fronts have on an axis; of more, those spread over their order
-MOST_IN_GRID = 200  # configurations of which all are run
+MOST_IN_GRID = 200  # configurations that are all run
 HEAD = """# The next space after study {study}: the choices of the stacks on its fronts and tied with them, and what its
 # report lacks. `dlas spaces` counts it, `dlas run` runs it.
 """

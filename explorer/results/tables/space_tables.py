@@ -46,7 +46,7 @@ def space_table(space: Space) -> RenderableType:
     parts: list[RenderableType] = [readable.headed(space.name, f", {space.path}"), table]
     rules = f" under {len(space.constraints)} constraints" if space.constraints else ""
     combinations = math.prod(len(axis.choices) for axis in space.axes.values())
-    parts.append(f"{combinations:,} combinations, of which valid{rules}: {space.size}")
+    parts.append(f"{combinations:,} combinations, valid{rules}: {space.size}")
     if space.limits:
         parts.append(f"limits: {', '.join(map(str, space.limits))}")
     if space.missing_devices:

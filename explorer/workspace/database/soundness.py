@@ -21,7 +21,7 @@ from explorer.workspace.database.unreadable import Unreadable
 
 
 def why_odd(row: Mapping[str, Any], needed: Collection[str] = ()) -> str | None:
-    """Return what is odd about a row of trials, of which any columns may be given.
+    """Return what is odd about a row of trials; it may have some of their columns only.
 
     Parameters
     ----------

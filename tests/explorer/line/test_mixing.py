@@ -80,8 +80,8 @@ def test_a_network_that_loses_nothing_anywhere_is_the_one_of_int8() -> None:
         (
             Losing(9, 0.02),
             "mix",
-            "max_drop 0.01 allows no layer in 8 bits: with 1 quantized, of which layer00 does least harm for the time "
-            "that it saves, the network loses 2.00 points",
+            "max_drop 0.01 allows no layer in 8 bits: with 1 quantized, beginning with layer00, which does least harm "
+            "for the time that it saves, the network loses 2.00 points",
         ),
         (
             Losing(0, 0.0, 9),

@@ -23,7 +23,7 @@ def test_a_space_is_shown_before_its_stages_are_counted(tmp_path: Path) -> None:
     first = shown(next(parts))
     assert counted == []
     assert any(squeezed(line) == "Algorithms & Data Formats algorithm direct, gemm" for line in first)
-    assert "48 combinations, of which valid: 40 configurations" in first
+    assert "48 combinations, valid: 40 configurations" in first
     assert "limits: latency_ms <= 5" in first
     title, _, *lines = shown(*parts)
     assert title == "executions of stages, if nothing fails:"
