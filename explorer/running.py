@@ -95,7 +95,8 @@ def grid(
         If the space, the shard, the workspace or a device cannot be used.
     """
     from explorer.results.progress.live import observed
-    from explorer.search import grid, search
+    from explorer.search import search
+    from explorer.search.grids import grid
     from explorer.space.space import load
     from explorer.workspace.workspace import Workspace
 

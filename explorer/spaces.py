@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
     from explorer.line.dry_run import StageCount
-    from explorer.search.planning import Plan
+    from explorer.search.grids.planning import Plan
     from explorer.space.space import Space
 
 
@@ -28,7 +28,7 @@ def plan(
     ExplorerError
         If the space, the shard or the jobs cannot be used; devices need no entry.
     """
-    from explorer.search import grid, planning
+    from explorer.search.grids import grid, planning
     from explorer.search.search import Where
     from explorer.space.space import load
     from explorer.workspace.database.records import Records

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
 from explorer.core.measurement.sessions import Readings, Session
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space import space
 from explorer.space.space import Space
 from explorer.workspace.database.records import Records

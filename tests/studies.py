@@ -20,7 +20,8 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
 from explorer.core.measurement.quantities import MEASURED, Quantity
 from explorer.core.measurement.sessions import DISTURBED, SERVER_PEAK, SESSIONS
-from explorer.search import grid, search
+from explorer.search import search
+from explorer.search.grids import grid
 from explorer.space import space
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace

@@ -114,7 +114,7 @@ class OnRecord:
 
     @cached_property
     def _attributes(self) -> Mapping[str, Any]:
-        """The notes of a run on its space, which are in the Optuna study; see `explorer.search.study`."""
+        """The notes of a run on its space, which are in the Optuna study; see `explorer.search.optuna_study.study`."""
         return self.records.study_attributes(self.name)
 
     @cached_property

@@ -19,7 +19,7 @@ from explorer.inputs import external
 from explorer.line import trial
 from explorer.processes import temporary
 from explorer.search import refinement, renewal
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.search.trial_queue import TrialObserver, TrialQueue, Unfinished
 from explorer.space.space import Space
 from explorer.workspace import holding

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.workspace.database.records import Record
 
 Asked = tuple[int, Configuration]

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import explorer
 from explorer.core.configuration import Configuration, why_invalid
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space import space
 from explorer.workspace.database import schema
 from explorer.workspace.database.records import Records

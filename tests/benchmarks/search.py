@@ -42,8 +42,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from explorer.core import plugins
 from explorer.core.errors import Failure
 from explorer.results.progress import live
-from explorer.search import grid
 from explorer.search import search as engines
+from explorer.search.grids import grid
 from explorer.space import space
 from explorer.space.space import Space
 from explorer.workspace.workspace import Workspace

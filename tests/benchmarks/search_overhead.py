@@ -20,9 +20,9 @@ from optuna.trial import TrialState
 
 from explorer.core.configuration import Configuration
 from explorer.line.dry_run import CountingEngine
-from explorer.search.optuna_database import CONFIGURATION, PROPOSAL
+from explorer.search.optuna_study.optuna_database import CONFIGURATION, PROPOSAL
+from explorer.search.optuna_study.study import Study
 from explorer.search.samplers._genetic import GENERATION
-from explorer.search.study import Study
 from explorer.space import space
 from explorer.space.space import Space
 from explorer.workspace.database import schema

@@ -30,7 +30,7 @@ from explorer.results.progress import live
 from explorer.search import jobs
 from explorer.search import search as engines
 from explorer.search.latency_first import Screen
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space.space import Space
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace

@@ -14,8 +14,8 @@ import optuna
 import pytest
 
 from explorer.core import plugins
+from explorer.search.optuna_study.sampling import SamplerPlugin
 from explorer.search.samplers import auto, gp, grid, nsga2, nsga3, qmc, random, tpe
-from explorer.search.sampling import SamplerPlugin
 from explorer.space.limits import violation
 from explorer.space.space import Space
 from tests.explorer.simulated import CONSTRAINTS, ask, measured, search, study_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from explorer.core.errors import Failure
 from explorer.core.measurement.quantities import LATENCY
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.frames import complete

@@ -8,7 +8,7 @@ import optuna
 
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
-from explorer.search.optuna_database import CONFIGURATION
+from explorer.search.optuna_study.optuna_database import CONFIGURATION
 from explorer.space.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

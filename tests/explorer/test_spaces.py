@@ -1,4 +1,4 @@
-"""The space as Ray Tune's searcher takes it; `tests/explorer/search/test_planning.py` has plans and counts."""
+"""The space as Ray Tune's searcher takes it; `tests/explorer/search/grids/test_planning.py` has plans and counts."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from explorer.results import readable
 
 if TYPE_CHECKING:
     from explorer.line.dry_run import StageCount
-    from explorer.search.planning import Plan
+    from explorer.search.grids.planning import Plan
     from explorer.space.axes import Axis
     from explorer.space.space import Space
 

@@ -13,8 +13,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.search.optuna_database import EARLIER, storage_of, trials_of
-from explorer.search.sampling import PerTrialSeed
+from explorer.search.optuna_study.optuna_database import EARLIER, storage_of, trials_of
+from explorer.search.optuna_study.sampling import PerTrialSeed
 from explorer.space.space import Space
 
 CROSSOVER = 0.9  # Deb et al., IEEE TEC 2002

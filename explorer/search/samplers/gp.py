@@ -23,9 +23,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from explorer.core.configuration import AXES, Configuration
-from explorer.search.expected_seconds import Costs
-from explorer.search.optuna_database import EARLIER
-from explorer.search.sampling import PerTrialSeed, interval, seconds
+from explorer.search.grids.expected_seconds import Costs
+from explorer.search.optuna_study.optuna_database import EARLIER
+from explorer.search.optuna_study.sampling import PerTrialSeed, interval, seconds
 from explorer.space.axes import Axis
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space

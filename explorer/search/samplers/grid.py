@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from explorer.core.configuration import Configuration
-from explorer.search.sampling import PerTrialSeed, Seen
+from explorer.search.optuna_study.sampling import PerTrialSeed, Seen
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.samplers import BaseSampler, RandomSampler
 
-from explorer.search.sampling import PerTrialSeed
+from explorer.search.optuna_study.sampling import PerTrialSeed
 from explorer.space.space import Space
 
 

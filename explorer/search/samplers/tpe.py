@@ -7,7 +7,7 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, TPESampler
 
-from explorer.search.sampling import PerTrialSeed
+from explorer.search.optuna_study.sampling import PerTrialSeed
 from explorer.space.space import Space
 
 LEARNS = True

@@ -199,7 +199,7 @@ class Records:
         return [name for (name,) in lasting.rows(self.engine, query) if isinstance(name, str)]
 
     def study_attributes(self, study: str) -> dict[str, Any]:
-        """Return what a run notes of its space in the Optuna study; see `explorer.search.study`.
+        """Return what a run notes of its space in the Optuna study; see `explorer.search.optuna_study.study`.
 
         Optuna's own way to read it opens another connection and imports Optuna, which takes longer than all else.
         """

@@ -10,7 +10,7 @@ import pytest
 
 import explorer
 from explorer.core.configuration import Configuration
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.command import answer, dlas

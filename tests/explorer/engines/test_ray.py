@@ -11,7 +11,8 @@ import pytest
 
 from explorer.core.errors import DeviceError, ExplorerError
 from explorer.engines.ray import most_cores
-from explorer.search import grid, search
+from explorer.search import search
+from explorer.search.grids import grid
 from explorer.search.search import Where
 from explorer.space import space
 from explorer.workspace.database.records import Records

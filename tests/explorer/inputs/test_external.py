@@ -18,7 +18,7 @@ from explorer.core.errors import SpaceError, WorkspaceError
 from explorer.inputs import external, own_code
 from explorer.line import contracts
 from explorer.search import search
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space import space_file
 from explorer.space.axes import CUSTOM
 from explorer.space.space import Space, load

@@ -13,7 +13,7 @@ from explorer.core.errors import Failure, SpaceError, StageFailed, WorkspaceErro
 from explorer.inputs import external, initial_weights
 from explorer.processes import pool
 from explorer.search import search
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space import space_file
 from explorer.space.space import Space, load
 from explorer.workspace.database.records import Records

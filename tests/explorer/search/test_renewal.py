@@ -10,7 +10,8 @@ import sqlalchemy as sa
 import explorer
 from explorer.core.identity import Identity
 from explorer.results import measured_on
-from explorer.search import renewal, warm_start
+from explorer.search import renewal
+from explorer.search.optuna_study import warm_start
 from explorer.space import space
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.database.schema import DeviceRow, MeasurementRow, SessionRow

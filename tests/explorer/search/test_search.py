@@ -25,8 +25,8 @@ from explorer.core.errors import DeviceError, Failure, WorkspaceError
 from explorer.core.measurement.sessions import Session
 from explorer.inputs import external
 from explorer.line import dry_run
+from explorer.search.optuna_study.study import Study
 from explorer.search.refinement import REPEATS
-from explorer.search.study import Study
 from explorer.space import space
 from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, SpaceError, WorkspaceError
-from explorer.search.optuna_database import PROMOTED
-from explorer.search.study import Study
+from explorer.search.optuna_study.optuna_database import PROMOTED
+from explorer.search.optuna_study.study import Study
 from explorer.search.successive_halving import Finished, Inversions, Ladder, inversions, ranked, share_kept
 from explorer.space import space
 from explorer.space.limits import Limit

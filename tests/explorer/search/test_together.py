@@ -17,7 +17,7 @@ from explorer.core.errors import SpaceError
 from explorer.core.measurement.quantities import PER_DEVICE
 from explorer.fronts import pareto
 from explorer.line import dry_run, several_devices
-from explorer.search import planning
+from explorer.search.grids import planning
 from explorer.space import space
 from explorer.space.limits import Limit, violation
 from explorer.workspace.database.records import Records

@@ -11,7 +11,7 @@ import pytest
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.search.trial_queue import Asked, TrialQueue
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace

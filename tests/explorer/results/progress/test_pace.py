@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from explorer.results.open_study import open_study
 from explorer.results.progress.pace import Pace, pace_of, seconds_each
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space import space
 from explorer.workspace.database.history import End
 from explorer.workspace.database.records import Records

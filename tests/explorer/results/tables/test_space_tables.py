@@ -4,7 +4,7 @@ from pathlib import Path
 
 from explorer.line.dry_run import StageCount
 from explorer.results.tables import space_tables
-from explorer.search.planning import Plan, StagePlan
+from explorer.search.grids.planning import Plan, StagePlan
 from tests.explorer.shown import shown, squeezed
 from tests.explorer.spaces import SMALL, make
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.search.optuna_database import storage_of
+from explorer.search.optuna_study.optuna_database import storage_of
 from tests.explorer.simulated import CONSTRAINTS, search, study_of
 from tests.explorer.spaces import SMALL, make
 

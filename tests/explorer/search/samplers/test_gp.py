@@ -10,7 +10,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from explorer.core.configuration import Configuration
-from explorer.search.optuna_database import TOLD
+from explorer.search.optuna_study.optuna_database import TOLD
 from explorer.search.samplers import gp
 from tests.explorer.simulated import ask, measured, study_of
 from tests.explorer.spaces import SMALL, make

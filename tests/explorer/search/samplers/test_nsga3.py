@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 from optuna.study import StudyDirection
 
-from explorer.search.optuna_database import storage_of
+from explorer.search.optuna_study.optuna_database import storage_of
 from explorer.search.samplers import nsga3
 from explorer.search.samplers._genetic import GENERATION, PARENTS, _dominates
 from tests.explorer.simulated import ask, measured

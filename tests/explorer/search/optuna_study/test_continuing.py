@@ -11,7 +11,7 @@ import pytest
 from explorer.core.errors import WorkspaceError
 from explorer.space import space
 from explorer.workspace.workspace import Workspace
-from tests.explorer.search.test_study import opened, step
+from tests.explorer.search.optuna_study.test_study import opened, step
 from tests.explorer.spaces import FEW_SAMPLERS, make
 
 AXES: Mapping[str, Any] = {

@@ -14,7 +14,7 @@ import explorer
 from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import DOMINATED, Failure, WorkspaceError
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space.space import Space
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
@@ -75,7 +75,7 @@ def searched_count(folder: Path) -> int:
 def test_a_study_opened_anew_for_each_trial_proposes_the_same(
     sampler: str, limits: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explorer.search.optuna_database.PAGE", 3)  # trials are read in several parts
+    monkeypatch.setattr("explorer.search.optuna_study.optuna_database.PAGE", 3)  # trials are read in several parts
     searched = space(tmp_path, sampler, limits=limits)
     places = []
     for name in ("undisturbed", "resumed"):

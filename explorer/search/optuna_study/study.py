@@ -12,11 +12,11 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure, WorkspaceError
 from explorer.core.measurement.quantities import Quantity
-from explorer.search import warm_start
-from explorer.search.continuing import refuse_other_parameters, refuse_other_question
 from explorer.search.latency_first import Screen
-from explorer.search.mirror import Mirror
-from explorer.search.optuna_database import (
+from explorer.search.optuna_study import warm_start
+from explorer.search.optuna_study.continuing import refuse_other_parameters, refuse_other_question
+from explorer.search.optuna_study.mirror import Mirror
+from explorer.search.optuna_study.optuna_database import (
     CHOSEN,
     CONFIGURATION,
     LIMITS,
@@ -29,7 +29,7 @@ from explorer.search.optuna_database import (
     Told,
     why_odd,
 )
-from explorer.search.sampling import sampler_of
+from explorer.search.optuna_study.sampling import sampler_of
 from explorer.search.successive_halving import Finished, Ladder, Promotion
 from explorer.space.space import Space, unseen
 from explorer.workspace.database.records import Record, Records

@@ -21,8 +21,8 @@ from explorer.inputs import external
 from explorer.line import trial
 from explorer.search import refinement, renewal, search
 from explorer.search.jobs import Job, JobQueue, Key, Known, Lacking
+from explorer.search.optuna_study.study import Study
 from explorer.search.search import HERE, Observer, Summary, Where
-from explorer.search.study import Study
 from explorer.search.trial_queue import Unfinished, settle
 from explorer.space.space import Space
 from explorer.workspace import holding

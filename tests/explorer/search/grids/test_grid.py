@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import explorer
 from explorer.core.errors import Failure, SpaceError
 from explorer.line import dry_run
-from explorer.search.grid import Shard
+from explorer.search.grids.grid import Shard
 from explorer.space import space
 from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace

@@ -10,7 +10,7 @@ import pytest
 
 from explorer.core.configuration import Configuration
 from explorer.line import dry_run
-from explorer.search.expected_seconds import LEAST, Costs
+from explorer.search.grids.expected_seconds import LEAST, Costs
 from explorer.space.space import Space
 from tests.explorer.spaces import SMALL, make
 

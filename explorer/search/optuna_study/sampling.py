@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.core import plugins
 from explorer.core.configuration import digest
-from explorer.search.optuna_database import CONFIGURATION, TOLD, trials_of
+from explorer.search.optuna_study.optuna_database import CONFIGURATION, TOLD, trials_of
 from explorer.space.space import Space
 
 

@@ -10,8 +10,8 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from explorer.core.configuration import Configuration
-from explorer.search.mirror import Mirror
-from explorer.search.optuna_database import EARLIER, PROMOTED, PROPOSAL, TOLD
+from explorer.search.optuna_study.mirror import Mirror
+from explorer.search.optuna_study.optuna_database import EARLIER, PROMOTED, PROPOSAL, TOLD
 from explorer.space.space import Space
 from tests.explorer.spaces import make
 

@@ -10,8 +10,8 @@ from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 
 from explorer.core.errors import ExplorerError
-from explorer.search.optuna_database import CONFIGURATION, TOLD
-from explorer.search.sampling import PerTrialSeed, Seen, interval, sampler_of, seconds
+from explorer.search.optuna_study.optuna_database import CONFIGURATION, TOLD
+from explorer.search.optuna_study.sampling import PerTrialSeed, Seen, interval, sampler_of, seconds
 from tests.explorer.spaces import SMALL, make
 
 

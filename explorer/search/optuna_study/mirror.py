@@ -10,7 +10,15 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from explorer.core.configuration import Configuration
-from explorer.search.optuna_database import EARLIER, PROMOTED, PROPOSAL, TOLD, Told, annotate, with_constraints
+from explorer.search.optuna_study.optuna_database import (
+    EARLIER,
+    PROMOTED,
+    PROPOSAL,
+    TOLD,
+    Told,
+    annotate,
+    with_constraints,
+)
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 from explorer.space.space_file import Direction

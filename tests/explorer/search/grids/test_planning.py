@@ -9,7 +9,7 @@ import pytest
 import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, Failure
-from explorer.search import planning
+from explorer.search.grids import planning
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer.spaces import SMALL, make

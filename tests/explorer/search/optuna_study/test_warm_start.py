@@ -13,7 +13,7 @@ from explorer.core import plugins
 from explorer.core.configuration import Configuration
 from explorer.core.errors import Failure
 from explorer.core.settings import Settings, TrainSettings
-from explorer.search.study import Study
+from explorer.search.optuna_study.study import Study
 from explorer.space.space import Space
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.workspace import Workspace
@@ -134,7 +134,7 @@ def test_with_rungs_the_lowest_one_counts(tmp_path: Path, workspace: Workspace) 
 def test_the_latest_trials_are_chosen_where_there_are_many(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explorer.search.warm_start.MOST_TRIALS", 5)
+    monkeypatch.setattr("explorer.search.optuna_study.warm_start.MOST_TRIALS", 5)
     for name in ("first", "second"):
         searched(opened(space(tmp_path, name, warm_start=False), workspace), 4)
     study = opened(space(tmp_path, "new"), workspace)

@@ -17,7 +17,7 @@ MOST_TRIALS = 1000
 
 # A study's name → numbers of its trials.
 Chosen = Mapping[str, list[int]]
-# Everything that the trials of a study depend on; see `explorer.search.study.question_of`.
+# Everything that the trials of a study depend on; see `explorer.search.optuna_study.study.question_of`.
 Question = Mapping[str, object]
 
 

@@ -8,8 +8,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from explorer.search import optuna_database
-from explorer.search.optuna_database import CONFIGURATION, TOLD, OptunaDatabase, trials_of, with_constraints
+from explorer.search.optuna_study import optuna_database
+from explorer.search.optuna_study.optuna_database import (
+    CONFIGURATION,
+    TOLD,
+    OptunaDatabase,
+    trials_of,
+    with_constraints,
+)
 from explorer.space.space_file import Direction
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
