@@ -320,6 +320,26 @@ def test_a_device_that_is_not_served_here_is_not_started_again(
     assert len(workers.served) == 1
 
 
+def test_a_device_that_is_gone_is_tried_once_by_each_further_stage_until_it_answers(
+    engine: Engine, workers: ScriptedWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "PAUSES", (0.0, 0.0))
+    gone = StageFailed(Failure("measure", "device", "gone"))
+
+    def attempts(threads: int, *answers: object) -> int:
+        workers.asked.clear()
+        workers.answers["measure"] = list(answers)
+        engine.measure(measurement(threads=threads), "board")
+        return [what for what, *_ in workers.asked].count("measure")
+
+    for threads in (1, 2):
+        with pytest.raises(StageFailed, match="gone"):
+            attempts(threads, gone, gone, gone)
+        assert [what for what, *_ in workers.asked].count("measure") == (3 if threads == 1 else 1)
+    assert attempts(3, measured) == 1
+    assert attempts(4, gone, measured) == 2, "it has answered since"
+
+
 def test_a_tuning_goes_on_as_long_as_it_gets_further(engine: Engine, workers: ScriptedWorkers) -> None:
     gone = StageFailed(Failure("tune", "device", "gone"))
 
