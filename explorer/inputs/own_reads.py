@@ -5,17 +5,18 @@ What was found is kept: code is tried again only when something that it read has
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from explorer.core.artifact import Artifact
 from explorer.core.configuration import digest
-from explorer.core.files import reads
+from explorer.core.files import cached, reads
+from explorer.core.files.cached import checksum
 from explorer.inputs.user_code import Located
 from explorer.workspace.workspace import Workspace
 
@@ -61,8 +62,8 @@ def found(
         return located.artifact((), stated, workspace.digests), {}
     named = digest([asked.arguments, str(located.root.absolute())])
     with _known(workspace.digests) as known:
-        row = known.execute("SELECT code, answer FROM reads WHERE asked = ?", (named,)).fetchone()
-    if row:
+        row = known.execute("SELECT code, answer, sum FROM reads WHERE asked = ?", (named,)).fetchone()
+    if row and row[2] == checksum(named, *row[:2]):
         answer = json.loads(row[1])
         code = located.artifact(_files(answer, located.root), (), workspace.digests)
         if code.key == row[0]:
@@ -70,8 +71,9 @@ def found(
     answer = _own(try_(asked), located.root, workspace.root)
     files = _files(answer, located.root)
     code = located.artifact(files, (), workspace.digests)
+    row = (named, code.key, json.dumps(answer))
     with _known(workspace.digests) as known:
-        known.execute("INSERT OR REPLACE INTO reads VALUES (?, ?, ?)", (named, code.key, json.dumps(answer)))
+        known.execute("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?)", (*row, checksum(*row)))
     return located.artifact(files, stated, workspace.digests), answer
 
 
@@ -95,10 +97,6 @@ def _files(answer: Answer, root: Path) -> list[Path]:
     return sorted(path for path in files if path.is_file())
 
 
-@contextlib.contextmanager
-def _known(cache: Path) -> Iterator[sqlite3.Connection]:
+def _known(cache: Path) -> AbstractContextManager[sqlite3.Connection]:
     """Give the table of what earlier tries found, in the file of known digests."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(cache)) as database, database:
-        database.execute("CREATE TABLE IF NOT EXISTS reads (asked PRIMARY KEY, code, answer)")
-        yield database
+    return cached.opened(cache, "reads", ("asked", "code", "answer", "sum"))

@@ -18,6 +18,8 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import WorkspaceError
 from explorer.core.files import locks, regular
 from explorer.core.files.digests import digest_of_file
+from explorer.inputs import own_reads, user_code
+from explorer.inputs.own_reads import Asked
 from explorer.workspace.database.records import Record, Records
 from explorer.workspace.holding import Holder
 from explorer.workspace.store import META, Store
@@ -111,6 +113,25 @@ def test_a_damaged_cache_of_digests_is_made_anew(tmp_path: Path) -> None:
             assert digest_of_file(file, cache) == expected, damage.name
             regular.clear(cache)
             cache.write_bytes(whole)
+
+
+def test_what_is_known_of_code_is_found_anew_where_that_is_damaged(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "workspace")
+    (tmp_path / "nets.py").write_text("SIZE = 3\n")
+    (tmp_path / "sizes.txt").write_text("3")
+    answer = {"files": [str(tmp_path / "sizes.txt")], "folders": [], "targets": 7}
+    asked, located = Asked("model", "nets:build", [str(tmp_path)], [{}]), user_code.locate("nets:build", [tmp_path])
+    expected = own_reads.found(asked, located, (), place, lambda asked: answer)
+    assert own_reads.found(asked, located, (), place, lambda asked: pytest.fail("it is known")) == expected
+    whole = place.digests.read_bytes()
+    for seed in range(3):
+        for index in range(len(each(place.digests, seed))):
+            damage = each(place.digests, seed)[index]
+            with contextlib.suppress(sqlite3.Error):  # some damage does not fit this database
+                damage.apply()
+            assert own_reads.found(asked, located, (), place, lambda asked: answer) == expected, damage.name
+            regular.clear(place.digests)
+            place.digests.write_bytes(whole)
 
 
 def test_a_database_of_another_kind_is_refused_in_one_sentence_and_left_alone(tmp_path: Path) -> None:
