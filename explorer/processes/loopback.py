@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,9 @@ from explorer.processes import child, temporary
 from explorer.processes.worker import without_torch
 from explorer.space.devices import HERE
 
+PREFIX = "dlas-device-"  # of the folder's name
 SOCKET, SESSION = "socket", "session-"  # in the folder; what the folder of a session's files there begins with
+STARTING_SECONDS = 60.0  # in which a server that has its socket comes to listen
 WAITING = 128  # clients that may wait for their turn
 CLIENT_SECONDS = 15.0  # until a client whose turn it is, and which says nothing, is given up
 
@@ -95,7 +98,10 @@ def server(
     environment["POCL_MAX_PTHREAD_COUNT"] = str(len(cores))  # PoCL starts a thread for every core of the machine
     environment |= settings
     numbers = ",".join(map(str, cores))
-    folder = tempfile.mkdtemp(prefix="dlas-device-", dir=temporary.folder())  # that its user alone may enter
+    place = temporary.folder()
+    for left in abandoned(Path(place)):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=place)  # that its user alone may enter
     process = child.start("explorer.processes.loopback", folder, numbers, log=log, environment=environment)
     assert process.stdout is not None
     try:
@@ -107,6 +113,24 @@ def server(
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def abandoned(place: Path) -> Iterator[Path]:
+    """Yield this user's folders of servers that nobody listens for any more.
+
+    A server removes its own when its explorer ends, however that ends, unless both are killed at once, as batch systems
+    do; libraries of sessions lie there.
+    """
+    for folder in place.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            status = folder.stat()
+            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > STARTING_SECONDS:
+                try:
+                    with local.short_path(folder / SOCKET) as path:
+                        client.connect(path)
+                except ConnectionRefusedError:
+                    yield folder
 
 
 def main(folder: Path, cores: Sequence[int]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +31,26 @@ def test_its_sessions_have_their_files_where_libraries_load(tmp_path: Path, monk
     monkeypatch.setattr(temporary, "folder", lambda: str(tmp_path))
     with loopback.server("local", CORES[:1], tmp_path / "log") as address:
         assert address.startswith(f"{HERE}{tmp_path}/dlas-device-")
+
+
+def test_what_a_server_has_left_that_was_killed_with_its_explorer_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "folder", lambda: str(tmp_path))
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(loopback.server("local", CORES[:1], tmp_path / "log"))
+        alive = Path(address.removeprefix(HERE)).parent
+        assert list(loopback.abandoned(tmp_path)) == []
+        left = tmp_path / f"{loopback.PREFIX}left"
+        (left / "session-1").mkdir(parents=True)
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+            listener.bind(str(left / loopback.SOCKET))
+            listener.listen()
+        assert list(loopback.abandoned(tmp_path)) == [], "it may be about to listen"
+        os.utime(left, (0, 0))
+        stack.enter_context(loopback.server("other", CORES[:1], tmp_path / "log"))
+        assert alive.exists()
+        assert not left.exists()
 
 
 def test_siblings_of_a_physical_core_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
