@@ -30,7 +30,7 @@ def test_it_shows_the_figure_and_leads_to_every_page() -> None:
 
 def test_versions_of_python_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["requires-python"] == ">=3.11"
+    assert project["requires-python"] == ">=3.11.1"
     assert "Python 3.11 or newer" in README.read_text()
 
 

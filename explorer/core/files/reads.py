@@ -17,7 +17,7 @@ from typing import Any
 LISTINGS = ("os.listdir", "os.scandir")
 # Files of these modules list folders to find modules and packages, not to read what is in there.
 LOOKING = ("<frozen importlib", "/importlib/", "/pkg_resources/")
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[3]
 OURS = (HOME / "explorer", HOME / "dlas_ops")  # stages have versions for them
 INSTALLED = ("site-packages", "dist-packages")
 METADATA = (".egg-info", ".dist-info")  # endings of folders in which Python looks for entry points of packages

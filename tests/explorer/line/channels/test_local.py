@@ -20,7 +20,7 @@ import pytest
 from explorer.core.errors import DeviceError
 from explorer.line.channels import local, pipes
 from explorer.line.device import rpc
-from explorer.processes import loopback
+from explorer.processes import loopback, temporary
 from explorer.space.devices import HERE
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -66,7 +66,7 @@ def threads_of(session: Any) -> int:
 
 def test_the_folder_is_its_users_alone_and_gone_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / LONG).mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / LONG))
+    monkeypatch.setattr(temporary, "folder", lambda: str(tmp_path / LONG))
     with loopback.server("local", CORES[:1], tmp_path / "log") as address:
         folder = Path(address.removeprefix(HERE)).parent
         assert folder.parent == tmp_path / LONG
