@@ -66,7 +66,7 @@ def first_run_seconds(account: Path, target: Mapping[str, Any]) -> float:
     """
     if not account.exists():
         return UNKNOWN_SECONDS
-    layers = json.loads(account.read_text())
+    layers = json.loads(account.read_text(encoding="utf-8"))
     return silence.of_run(sum(layer["macs"] for layer in layers)) + compiling_seconds(target)
 
 
