@@ -120,15 +120,13 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         study = Study(space, workspace, records, found.digests())
         before, unfinished = sum(records.count(space.name)), list[Unfinished]()
         observer.begin(before, space.trials)
-        if study.warm and plugins.literal("sampler", space.sampler, "LEARNS", default=False):
-            trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
-            observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
         wanted = max(0, space.trials - before) + study.untold
         if wanted or refinement.lacks_sessions(space, records) or renewal.edited(space, records):
             last = renewal.identities(space, records)
             with engine_of(space, workspace, records, found, observer, where) as engine:
                 if renewal.renew(space, records, engine, observer) or renewal.identities(space, records) != last:
                     study = Study(space, workspace, records, found.digests())  # that goes on by today's latencies
+                _note_beginning(study, observer)
                 start = clocks.running()
                 unfinished = _evaluate(study, engine, TrialQueue(study, engine.computing, observer, wanted))
                 refinement.refine(space, records, engine, observer, clocks.running() - start)
@@ -136,6 +134,13 @@ def run(space: Space, workspace: Workspace, observer: Observer, where: Where = H
         ended = records.count(space.name)
         exhausted = sum(ended) + len(unfinished) < space.trials
         return Summary(space.name, *ended, sum(ended) - before, exhausted, unfinished)
+
+
+def _note_beginning(study: Study, observer: Observer) -> None:
+    """Tell the user where a sampler that learns begins with trials of earlier studies."""
+    if study.warm and plugins.literal("sampler", study.space.sampler, "LEARNS", default=False):
+        trials = f"{study.warm} trial{'s' if study.warm > 1 else ''}"
+        observer.note(f"the sampler begins with {trials} of earlier studies in the workspace")
 
 
 def engine_of(
