@@ -1,7 +1,7 @@
 """Affinity, cgroups and environment → the cores and threads that this process may compute with, the only place for it.
 
 ``taskset``, a cpuset and a batch system narrow a process's affinity; ``docker --cpus`` and systemd give it a quota of
-processor time, of which more threads than whole cores would wait for one another.
+processor time, where more threads than whole cores would wait for one another.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is measured of a stack: quantities with their intervals, and the sessions, samples and clocks behind them."""
+"""Measurements of a stack: quantities with their intervals, and the sessions, samples and clocks behind them."""

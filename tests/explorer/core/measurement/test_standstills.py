@@ -17,7 +17,7 @@ def test_a_run_of_seconds_among_short_ones_is_none() -> None:
     assert broken([2000.0, 0.5]) == [0]
     assert broken([2000.0]) == [], "nothing tells"
     assert broken([2000.0], [0.5]) == [0]
-    assert broken([20.5], [0.5], runs=100) == [0], "the mean of runs of which one took two seconds"
+    assert broken([20.5], [0.5], runs=100) == [0], "the mean of runs; one of them took two seconds"
     assert broken([]) == []
 
 
