@@ -75,22 +75,21 @@ def is_regular(path: Path) -> bool:
 
 def make_way(path: Path) -> None:
     """Remove whatever lies at `path` but a regular file, so that one can be written there."""
-    if not is_regular(path):
+    # Where nothing lies, another thread may put a file there right now, such as a lock that it then holds.
+    if os.path.lexists(path) and not is_regular(path):
         clear(path)
 
 
 def keep_folder(path: Path) -> Path:
     """Return `path` once a folder is there, or nothing."""
-    if not path.is_dir():
+    if os.path.lexists(path) and not path.is_dir():  # likewise, such as one with an artifact in it
         clear(path)
     return path
 
 
 def make_folder(path: Path) -> Path:
     """Return the folder at `path`, made where it is missing; a file or a link to nowhere in its place is removed."""
-    if not path.is_dir():
-        clear(path)
-        path.mkdir(parents=True, exist_ok=True)
+    keep_folder(path).mkdir(parents=True, exist_ok=True)
     return path
 
 
