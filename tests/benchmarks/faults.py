@@ -213,7 +213,10 @@ def _strike(
 def _outcome(fault: Fault, struck: strikes.Struck, ended: list[Ended], left: Judged) -> Outcome:
     tracebacks, hangs = sum(each.has_traceback for each in ended), sum(each.hung for each in ended)
     printed = "\n--- again ---\n".join(each.printed for each in ended)
-    return Outcome(fault, struck.hit, left.lost, left.twice, left.wrong, tracebacks, hangs, len(ended) - 1, printed)
+    if left.twice:
+        printed += f"\nexecuted again: {', '.join(left.twice)}"
+    counts = left.lost, len(left.twice), left.wrong, tracebacks, hangs, len(ended) - 1
+    return Outcome(fault, struck.hit, *counts, printed)
 
 
 def rows_of(outcomes: list[Outcome]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,13 @@ class Judged:
     lost
         Trials that are not complete.
     twice
-        Stages that were executed again after their artifact was published.
+        Stages that were executed again after their artifact was published, by name, each as often as it was.
     wrong
         Trials with other values.
     """
 
     lost: int
-    twice: int
+    twice: list[str]
     wrong: int
 
 
@@ -69,11 +70,10 @@ def _row(frame: pd.DataFrame, configuration: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in ("number", "seconds", *VARYING)}
 
 
-def _twice(workspace: Path, again: Sequence[str]) -> int:
+def _twice(workspace: Path, again: Sequence[str]) -> list[str]:
     records = Records(Workspace(workspace).url)
     try:
-        done = pd.Series([key for stage, key, _ in records.succeeded() if stage not in OBSERVED])
+        done = [(stage, key) for stage, key, _ in records.succeeded() if stage not in OBSERVED and key not in again]
     finally:
         records.close()
-    counts = done[~done.isin(list(again))].value_counts()
-    return int((counts - 1).sum())
+    return [stage for (stage, _), times in Counter(done).items() for _ in range(times - 1)]
