@@ -16,6 +16,7 @@ import tvm
 from dlas_ops import control, gpu_peaks
 from explorer.core.measurement import clocks
 from explorer.line.contracts.measure import DeviceState
+from explorer.line.device import silence
 
 LIBRARY, GPU_LIBRARY = "control.tar", "gpu_control.tar"
 FILL = "tvm.contrib.random.random_fill"
@@ -137,7 +138,8 @@ class Control:
         return numbers
 
     def _contents(self, path: str) -> str:
-        return contents(self._programs, self._device, path)
+        with silence.at_most(silence.LEAST):
+            return contents(self._programs, self._device, path)
 
 
 def contents(programs: Any, device: Any, path: str) -> str:
