@@ -12,7 +12,7 @@ from dlas_ops._types import IRModule, PrimFunc, SBlock, Schedule, Target
 from dlas_ops.kernels.operators import attention, depthwise, general, grouped, layout, phases, pooling, product
 from dlas_ops.kernels.registry import Asked
 from dlas_ops.kernels.sparse import tasks, thread_sums
-from dlas_ops.passes import bfloat_products, permutation, vector_math
+from dlas_ops.passes import bfloat_products, matrix_products, permutation, vector_math
 from dlas_ops.passes.lanes import LANES
 from dlas_ops.passes.work_groups import excess
 from dlas_ops.processor.cpus import Cpu
@@ -135,7 +135,8 @@ def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) 
             return permutation.marked(sch.mod["main"]).with_attr(LANES, processor.lanes())
     if isinstance(processor, Gpu) and is_sparse(function):
         return thread_sums.simplified(sch.mod)["main"]
-    return bfloat_products.marked(permutation.marked(sch.mod["main"]))
+    made = bfloat_products.marked(permutation.marked(sch.mod["main"]))
+    return matrix_products.marked(made) if isinstance(processor, Cpu) and processor.matrix else made
 
 
 def space(function: PrimFunc, processor: Processor) -> Space:

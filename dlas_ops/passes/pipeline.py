@@ -8,6 +8,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import IRModule, Pass, PassContext, PrimFunc, Stmt
 from dlas_ops.passes.bfloat_products import with_products
 from dlas_ops.passes.lanes import LANES, in_lanes
+from dlas_ops.passes.matrix_products import MARKED, multiplied
 from dlas_ops.passes.permutation import permuted
 from dlas_ops.passes.prefetching import prefetched
 from dlas_ops.passes.vector_math import vectorized
@@ -77,19 +78,23 @@ def _early() -> Pass:
     )
 
 
-def _loops_in_lanes(module: IRModule, _context: PassContext) -> IRModule:
-    """Return `module` with the programs that ask for it lowered to loops, and these in vectors."""
-    asking = {var: function for var, function in module.functions.items() if LANES in (function.attrs or {})}
+def _loops_replaced(module: IRModule, _context: PassContext) -> IRModule:
+    """Return `module` with the programs that ask for it lowered to loops, and these in vectors or in matrices."""
+    asking = {
+        var: function
+        for var, function in module.functions.items()
+        if any(mark in (function.attrs or {}) for mark in (LANES, MARKED))
+    }
     if not asking:
         return module
-    made = tvm.transform.Sequential([_early(), _for_functions(in_lanes)])(tvm.IRModule(asking))
+    made = tvm.transform.Sequential([_early(), *map(_for_functions, (in_lanes, multiplied))])(tvm.IRModule(asking))
     return tvm.IRModule({**dict(module.functions.items()), **dict(made.functions.items())}, attrs=module.attrs)
 
 
 def _pipeline() -> tuple[Pass, Callable[[], Pass], Callable[[], Pass]]:
     lower_blocks, finalize_host, finalize_device = tvm.tirx.get_tir_pipeline("s_tir")
-    loops_in_lanes = tvm.transform.module_pass(_loops_in_lanes, opt_level=0, name="loops_in_lanes")
-    lower = tvm.transform.Sequential([loops_in_lanes, lower_blocks])
+    loops_replaced = tvm.transform.module_pass(_loops_replaced, opt_level=0, name="loops_replaced")
+    lower = tvm.transform.Sequential([loops_replaced, lower_blocks])
 
     def finalize() -> Pass:
         own = [_for_functions(rewrite) for rewrite in (sums_on_stack, prefetched, permuted, vectorized, with_products)]

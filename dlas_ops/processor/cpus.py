@@ -26,6 +26,7 @@ class Cpu:
     half : whether vectors of float16 can be computed with
     half_loads : whether vectors of float16 can be converted to float32 by an instruction
     bfloat : the instruction that multiplies bfloat16 and adds neighbouring products to float32 sums; "": there is none
+    matrix : whether instructions multiply matrices of 8-bit integers, and of bfloat16
     permutes_bytes : whether an instruction gathers bytes from two vector registers, by the bytes of a third
     cores : that the network may run on
     wake_cycles : what it costs to hand work to another core
@@ -44,6 +45,7 @@ class Cpu:
     half: bool
     half_loads: bool
     bfloat: str = ""
+    matrix: bool = False
     permutes_bytes: bool = False
     cores: int = 1
     wake_cycles: int = 2048
@@ -104,7 +106,9 @@ def describe_cpu(target: Target) -> Cpu:
     wide = row.vector_bits == 512
     permutes, pairs = "avx512vbmi" in offered and wide, {"avx512bf16", "avx512vl"} <= offered and wide
     bfloat = "vdpbf16ps" if pairs else "bfdot" if {"aarch64", "neon", "bf16"} <= offered else ""
-    return replace(row, permutes_bytes=permutes, bfloat=bfloat, cores=int(target.attrs.get("num-cores", 1)))
+    matrix = {"amx-tile", "amx-int8", "amx-bf16"} <= offered
+    cores = int(target.attrs.get("num-cores", 1))
+    return replace(row, permutes_bytes=permutes, bfloat=bfloat, matrix=matrix, cores=cores)
 
 
 @cache

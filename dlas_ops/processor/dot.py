@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from dlas_ops._types import Buffer, PrimFunc, ScriptBuilder
-from dlas_ops.processor import bfloat
+from dlas_ops.processor import bfloat, matrix
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.half import PAIR
 from dlas_ops.processor.targets import Processor
@@ -55,6 +55,21 @@ def dot_of(dtype: str, processor: Processor, half: bool = False) -> Dot:
     if dtype == "float16" and half and processor.half:
         return _HALF
     return Dot() if "float" in dtype else _INT8[processor.dot]
+
+
+def multiplies_matrices(dot: Dot, processor: Processor) -> bool:
+    """Tell whether `processor` has an instruction that multiplies matrices as `dot` does vectors."""
+    if not isinstance(processor, Cpu) or processor.lanes() != matrix.LANES:
+        return False
+    return processor.matrix and matrix.is_known(dot.instruction)
+
+
+def products_per_float(dtype: str, processor: Processor) -> int:
+    """Return how many products of `dtype` a processor computes at best in the time of one of float32."""
+    dot = dot_of(dtype, processor)
+    if isinstance(processor, Cpu) and multiplies_matrices(dot, processor):
+        return int(matrix.ROWS * matrix.LANES * dot.values / (processor.multiply_adds * processor.lanes()))
+    return dot.values
 
 
 def stored(processor: Processor) -> str:

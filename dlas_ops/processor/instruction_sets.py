@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from dlas_ops._types import Target
@@ -83,6 +85,22 @@ def attributes(target: Target, offered: Collection[str]) -> list[str]:
     """Return as ``mattr`` what of the instruction sets `offered`, by Linux' names, code for `target` does not use."""
     more = set(offered) - needed(target)
     return sorted(f"+{llvm}" for llvm, linux in _NAMES.get(architecture(target), {}).items() if linux in more)
+
+
+def without(target: Target, offered: Collection[str]) -> list[str]:
+    """Return the ``mattr`` without which code for `target` uses nothing but what is `offered`, by Linux' names."""
+    missing = needed(target) - set(offered)
+    return sorted(f"-{llvm}" for llvm, linux in _NAMES.get(architecture(target), {}).items() if linux in missing)
+
+
+def offered_here(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
+    """Return the instruction sets of this machine's first core; None where Linux does not say them."""
+    with suppress(OSError), cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            field, _, words = line.partition(":")
+            if field.strip() in ("flags", "Features"):
+                return frozenset(words.split())
+    return None
 
 
 def without_attributes(target: Target) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from dlas_ops._types import Device, Target
+from dlas_ops.processor import instruction_sets, matrix
 from dlas_ops.processor.cpus import Cpu, describe_cpu
 from dlas_ops.processor.gpus import Gpu, describe_gpu
 from dlas_ops.processor.usable_cores import core_count
@@ -19,10 +20,19 @@ def describe(target: Target) -> Processor:
 
 
 def native_target() -> dict[str, Any]:
-    """Return the TVM target of this machine: its LLVM processor name and the cores this process may use."""
+    """Return the TVM target of this machine: its LLVM processor name and the cores this process may use.
+
+    What that processor has and this machine hides, as virtual machines and sandboxes do, is taken off.
+    """
     from dlas_ops._tvm import tvm
 
-    return {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu(), "num-cores": core_count()}
+    target = {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu()}
+    offered = instruction_sets.offered_here()
+    of_matrices = {name for name in offered or () if name.startswith(matrix.FAMILY)}
+    if offered and of_matrices and not matrix.is_allowed():
+        offered -= of_matrices
+    hidden = [] if offered is None else instruction_sets.without(tvm.target.Target(target), offered)
+    return {**target, **({"mattr": hidden} if hidden else {}), "num-cores": core_count()}
 
 
 def device_here(target: Target) -> Device:

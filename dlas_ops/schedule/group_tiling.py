@@ -10,6 +10,7 @@ from math import ceil, prod
 
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
+from dlas_ops.schedule.matrix_tiling import Reduction, matrix_tile
 from dlas_ops.schedule.steps import divisors
 from dlas_ops.schedule.tiling import Tile, register_tile
 
@@ -41,11 +42,17 @@ class GroupTile(Tile):
         return self.height, self.width, self.vectors
 
 
-def output_tile(height: int, width: int, vectors: int, batch: int, processor: Processor) -> Tile:
-    """Return the tile that a convolution is laid out in: on a CPU of its registers, on a GPU of a work-group."""
+def output_tile(
+    height: int, width: int, vectors: int, batch: int, processor: Processor, reduction: Reduction | None = None
+) -> Tile:
+    """Return the tile that a convolution is laid out in: on a CPU of its registers, on a GPU of a work-group.
+
+    Only of a known `reduction` can it be one of matrices, where the CPU multiplies these faster.
+    """
     if isinstance(processor, Gpu):
         return group_tile(height, width, vectors, batch, processor)
-    return register_tile(height, width, vectors, batch, processor)
+    in_matrices = reduction and matrix_tile(height, width, vectors, batch, reduction, processor)
+    return in_matrices or register_tile(height, width, vectors, batch, processor)
 
 
 @cache

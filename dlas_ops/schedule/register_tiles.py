@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import product
 from math import prod
 
@@ -13,6 +14,7 @@ from dlas_ops.processor import half
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_over, tensorized
 from dlas_ops.processor.half import PARTIAL
+from dlas_ops.schedule.matrix_tiles import is_marked, matrix_choices, matrix_tiled, rule_of
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
     BLOCK,
@@ -52,7 +54,8 @@ def sources(sch: Schedule, block: SBlock) -> list[SBlock]:
 def tiled_space(sch: Schedule, block: SBlock, spatial: Sequence[int], reduction: Sequence[int], cpu: Cpu) -> Space:
     """Return the tunables of `register_tiled` for loops over `block` of these extents.
 
-    ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out;
+    ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out; a
+    fourth number says that the sums are matrices (see `matrix_tiles`), which have no other tunable than ``outer``;
     ``outer`` says what the parallel loop runs over and hence what is read once: points (the input) or channels
     (the weights); ``unroll`` is how many steps of the reduction are unrolled; ``prefetch`` is how many KiB ahead the
     weights are asked for, or `BLOCK`.
@@ -70,8 +73,10 @@ def tiled_space(sch: Schedule, block: SBlock, spatial: Sequence[int], reduction:
     # and those of a map of few tiles, are read once, a few output channels at a time, and the input anew.
     fit = weight_bytes(sch, partial or block) <= WEIGHTS_OF_L2 * cpu.l2_bytes
     resident = fit and images * rows * columns // tile.points >= TILES_PER_CORE * cpu.cores
+    own = (tile.height, tile.width, tile.vectors)
+    matrices = rule_of(sch, block)
     return {
-        "tile": rule_first((tile.height, tile.width, tile.vectors), tiles),
+        "tile": [*matrix_choices(matrices, rows, columns, vectors), *tiles] if matrices else rule_first(own, tiles),
         "outer": ["points", "channels"] if resident else ["channels", "points"],
         "unroll": unrollable(reduction),
         "prefetch": [*AHEAD_KIB, BLOCK],
@@ -113,8 +118,10 @@ def register_tiled(
     The parallel loop and, if it is one over tiles of points, the loop over channel vectors in it.
     """
     epilogue = epilogue or Epilogue(sch, block)
-    tile = Tile(*choice["tile"])
     points_outside = choice["outer"] == "points"
+    if len(choice["tile"]) > len(fields(Tile)):
+        return matrix_tiled(sch, block, spatial, reduction, value[0], cpu, choice["tile"], points_outside, epilogue)
+    tile = Tile(*choice["tile"])
     n, o, h, w, v = spatial
     vectors, rows, columns, lanes = (int(sch.get(loop).extent) for loop in (o, h, w, v))
     oo, oi = sch.split(o, [None, tile.vectors])
@@ -177,8 +184,12 @@ def _zero_partial(sch: Schedule, partial: SBlock, inside: Loop) -> None:
 def sum_values(sch: Schedule, block: SBlock, lane: Loop, value: Sequence[Loop], cpu: Cpu) -> None:
     """Replace the loops over `lane` and the `value` in it, if there is one, by the processor's instruction.
 
+    Loops of matrices are replaced when the program is lowered.
+
     Nothing can be moved to the block afterwards.
     """
+    if is_marked(sch, lane):
+        return
     lanes = int(sch.get(lane).extent)
     if partial := partial_sums(sch, block):
         sch.tensorize(sch.get_loops(partial)[-2], half.multiplied(lanes))

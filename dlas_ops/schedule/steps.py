@@ -37,6 +37,12 @@ BLOCK_AHEAD = "dlas.prefetch_block"
 TILES = "dlas.tiles"
 
 
+# On a block whose sums are matrices: how many groups one instruction adds, and whether rows of points are joined.
+MATRIX = "dlas.matrix"
+# On a loop of a tile of such sums: what it is; see `dlas_ops.passes.matrix_products`.
+MATRIX_LOOP = "dlas.matrix_loop"
+
+
 def extents(sch: Schedule, block: SBlock) -> list[int]:
     """Return the extents of the loops over `block`, outermost first."""
     return [int(sch.get(loop).extent) for loop in sch.get_loops(block)]
@@ -162,10 +168,11 @@ class Epilogue:
         if self.looped:
             self.sch.set_scope(self.blocks[0], 0, "local")
 
-    def vectorize(self, depth: int, lanes: int) -> None:
-        """Vectorise the loops below the `depth` outer ones."""
+    def vectorize(self, depth: int, lanes: int, unroll: bool = True) -> None:
+        """Vectorise the loops below the `depth` outer ones; `unroll` those of the tile, whose sums are in registers."""
         for index, block in enumerate(self.blocks):
-            vectorize_inner(self.sch, block, self.sch.get_loops(block)[depth:], lanes, unroll=index == 0)
+            inside = self.sch.get_loops(block)[depth:]
+            vectorize_inner(self.sch, block, inside, lanes, unroll=unroll and index == 0)
 
 
 def _chain(sch: Schedule, block: SBlock) -> list[SBlock]:

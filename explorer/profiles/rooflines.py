@@ -60,11 +60,12 @@ class Machine(NamedTuple):
     lanes
         Numbers of float32 in a vector.
     dot, dot_values
-        The instruction that multiplies 8-bit integers, "" for none, and how many products it adds into one sum.
+        The instruction that multiplies 8-bit integers, "" for none, and how many products take the time of one of
+        float32.
     half
         Whether it multiplies vectors of float16.
     bfloat16_values
-        How many products of bfloat16 an instruction adds into one sum; 1 where there is none.
+        How many products of bfloat16 take the time of one of float32; 1 where no instruction multiplies them.
     """
 
     gflop_s: float
@@ -88,7 +89,7 @@ class Machine(NamedTuple):
         )
 
     def peak(self, arithmetic: str) -> float:
-        """Return the GFLOP/s of a dtype: float32's, times the products that one instruction adds into a sum.
+        """Return the GFLOP/s of a dtype: float32's, times the products that take the time of one of float32.
 
         Parameters
         ----------

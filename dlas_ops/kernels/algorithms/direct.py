@@ -14,6 +14,7 @@ from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
+from dlas_ops.schedule.matrix_tiling import Reduction
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import copy_stage, extents
 from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
@@ -55,7 +56,8 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, bord
 
     dot, lanes = dot_of(str(data.dtype), processor, HALF), processor.lanes()
     out_blocks, kh, kw, depth, *_ = (int(size) for size in weight.shape)
-    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor)
+    reduced = Reduction(dot, depth, kh * kw, joined=conv.is_pointwise)
+    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor, reduced)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
     channels = int(data.shape[4]) if len(data.shape) == 5 else depth * dot.values
     source = padded(data, conv, rows, columns, channels, border, dot.data)

@@ -18,6 +18,7 @@ from dlas_ops.processor.dot import Dot, dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
+from dlas_ops.schedule.matrix_tiling import MatrixTile, Reduction
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import copy_stage, extents, vectorize_last
 from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
@@ -32,6 +33,9 @@ DTYPES = ("float32", "float16", "bfloat16", "int8")
 
 # Multiplies float16 in float16 where the processor can.
 HALF = True
+
+# On the block that gathers a matrix whose columns are counted through: rows and columns of the kernel, and channels.
+COLUMNS = "dlas.columns"
 
 
 def supports(conv: Conv, target: Target) -> str | None:
@@ -62,9 +66,11 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, bord
 
     dot, lanes = dot_of(str(data.dtype), processor, HALF), processor.lanes()
     out_blocks, depth = int(weight.shape[0]), int(weight.shape[1])
-    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor)
+    reduced = Reduction(dot, depth, 1, joined=True)
+    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor, reduced)
     rows, columns = tile.covers(conv.out_height, conv.out_width)
-    matrix = _im2col(conv, data, rows, columns, dot, border)
+    flat = isinstance(tile, MatrixTile)
+    matrix = _im2col(conv, data, rows, columns, dot, border, flat)
     channels = out_blocks * lanes
 
     # A work-group reads a box of the matrix only if its columns are counted by what they stand for.
@@ -103,19 +109,28 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu, choice, value)
     for producer in gathered:
         if channels is None:
+            _split_columns(sch, producer)
             copy_stage(sch, producer, cpu)
         else:
             # The rows of the matrix that one tile needs stay in the L1 cache while all panels of weights pass by.
             sch.compute_at(producer, points)
+            _split_columns(sch, producer)
             vectorize_last(sch, producer, cpu)
     sum_values(sch, block, v, value, cpu)
 
 
-def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border: int) -> Reader:
+def _split_columns(sch: Schedule, gathered: SBlock) -> None:
+    """Make of the loop over the columns of a flat matrix those over what they stand for."""
+    if COLUMNS in sch.get(gathered).annotations:
+        sch.split(sch.get_loops(gathered)[-1], [int(size) for size in sch.get(gathered).annotations[COLUMNS]])
+
+
+def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border: int, flat: bool = False) -> Reader:
     """Return a reader of the im2col matrix: row (image, height, width), column (kernel row, kernel column, channel).
 
     It takes a column as row and column of the kernel and the group of channels that are summed at once and, if there
-    are several, which of them.
+    are several, which of them. One that is `flat` counts its columns through, so that an instruction may take several
+    that stand for different points.
     """
     from dlas_ops._tvm import tvm
     from dlas_ops.kernels.shared.blocks import copied, read_channel
@@ -136,10 +151,20 @@ def _im2col(conv: Conv, data: Tensor, rows: int, columns: int, dot: Dot, border:
     channels = conv.in_channels if len(data.shape) == 4 else int(data.shape[4])
     groups = -(-conv.in_channels // dot.values)
     depth = groups * dot.values
-    matrix = tvm.te.compute((conv.batch, rows, columns, height, width, depth), element, name="im2col")
+
+    def counted(n: Expr, h: Expr, w: Expr, k: Expr) -> Expr:
+        return element(n, h, w, k // (width * depth), k // depth % width, k % depth)
+
+    if flat:
+        shape, attributes = (conv.batch, rows, columns, height * width * depth), {COLUMNS: [height, width, depth]}
+        flattened = tvm.te.compute(shape, counted, name="im2col", attrs=attributes)
+    else:
+        matrix = tvm.te.compute((conv.batch, rows, columns, height, width, depth), element, name="im2col")
 
     def read(n: Expr, h: Expr, w: Expr, column: Sequence[Expr], value: Sequence[Expr]) -> Expr:
         kh, kw, group = column
+        if flat:
+            return flattened[n, h, w, sum(value, ((kh * width + kw) * groups + group) * dot.values)]
         return matrix[n, h, w, kh, kw, sum(value, group * dot.values)]
 
     return read

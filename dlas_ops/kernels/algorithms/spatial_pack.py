@@ -6,6 +6,7 @@ Source: Liu et al., "Optimizing CNN Model Inference on CPUs", USENIX ATC 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
+from dlas_ops.schedule.matrix_tiling import Reduction
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import copy_stage, extents
 from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
@@ -62,11 +64,13 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, processor: Processor, bord
 
     dot, lanes = dot_of(str(data.dtype), processor, HALF), processor.lanes()
     out_blocks, in_blocks, kh, kw, inner, *_ = (int(size) for size in weight.shape)
-    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor)
-    rows, columns = tile.covers(conv.out_height, conv.out_width)
     # The network's input has few channels and needs no whole vector of them.
     data_block = int(data.shape[4]) if len(data.shape) == 5 else min(inner * dot.values, lanes)
     groups = data_block // dot.values
+    together = gcd(inner, groups)
+    reduced = Reduction(dot, together, in_blocks * kh * kw * (inner // together), joined=conv.is_pointwise)
+    tile = output_tile(conv.out_height, conv.out_width, out_blocks, conv.batch, processor, reduced)
+    rows, columns = tile.covers(conv.out_height, conv.out_width)
     source = padded(data, conv, rows, columns, data_block, border, dot.data)
 
     def operands(index: Sequence[Expr], step: Sequence[Expr], value: Sequence[Expr]) -> tuple[Expr, Expr]:

@@ -15,6 +15,7 @@ from dlas_ops.processor.dot import Dot
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
+from dlas_ops.schedule.matrix_tiling import Reduction
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
 from dlas_ops.schedule.steps import Epilogue, extents, inline_rest, parallel, vectorize_last
 from dlas_ops.schedule.thread_tiles import parts_of, sum_together, thread_space, thread_tiled
@@ -52,7 +53,8 @@ class Panels(NamedTuple):
 def sums(data: Rows, panels: Panels, dot: Dot, processor: Processor) -> Tensor:
     """Return the sums (image, 1, 1, row, column), rows padded to whole tiles and columns to whole vectors."""
     lanes = processor.lanes()
-    tile = output_tile(1, data.rows, panels.blocks, data.images, processor)
+    reduced = Reduction(dot, panels.groups, 1, joined=True)
+    tile = output_tile(1, data.rows, panels.blocks, data.images, processor, reduced)
     _, rows = tile.covers(1, data.rows)
     depth = panels.groups * dot.values
     element = data.element

@@ -11,6 +11,8 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.kernels.shared.dimensions import Slices
 from dlas_ops.processor.dot import Dot, as_kept
 from dlas_ops.schedule.group_tiling import GroupTile
+from dlas_ops.schedule.matrix_tiling import MatrixTile
+from dlas_ops.schedule.steps import MATRIX
 from dlas_ops.schedule.tiling import Tile
 
 te = tvm.te
@@ -36,6 +38,8 @@ def annotation(kind: str, tile: Tile | None = None) -> Annotations:
     attributes: dict[str, str | int | list[int]] = {"dlas.schedule": kind}
     if tile:
         attributes["dlas.tile"] = [tile.height, tile.width, tile.vectors]
+    if isinstance(tile, MatrixTile):
+        attributes[MATRIX] = [tile.groups, int(tile.joined)]
     if isinstance(tile, GroupTile):
         attributes["dlas.threads"] = [*tile.threads]
     return attributes

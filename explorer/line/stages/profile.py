@@ -16,7 +16,7 @@ import tvm
 
 from dlas_ops import peaks
 from dlas_ops.passes.ticking import elapsed_ns, notes_size
-from dlas_ops.processor.dot import dot_of
+from dlas_ops.processor.dot import dot_of, products_per_float
 from dlas_ops.processor.targets import describe
 from explorer.core.measurement.sessions import Readings, disturbances, quiet_samples
 from explorer.core.measurement.standstills import Unbroken
@@ -85,13 +85,15 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
 
 
 def _processor(target: dict[str, Any]) -> dict[str, Any]:
-    """Return what the rooflines of dtypes need: lanes of float32, products that instructions add into one, half."""
+    """Return what the rooflines of dtypes need: lanes of float32, products in the time of one of float32, half."""
     processor = describe(tvm.target.Target(target))
-    dot, products = dot_of("int8", processor), dot_of("bfloat16", processor).values
     return {
-        "lanes": processor.lanes(), "dot": dot.instruction, "dot_values": dot.values, "half": processor.half,
-        "bfloat16_values": products,
-    }  # fmt: skip
+        "lanes": processor.lanes(),
+        "dot": dot_of("int8", processor).instruction,
+        "dot_values": products_per_float("int8", processor),
+        "half": processor.half,
+        "bfloat16_values": products_per_float("bfloat16", processor),
+    }
 
 
 def counting(sessions: list[Session], quiet: bool = False) -> list[Session]:

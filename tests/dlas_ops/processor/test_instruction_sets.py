@@ -97,3 +97,28 @@ def test_what_is_offered_beyond_the_needs_of_a_target_as_attributes() -> None:
         "+fullfp16",
     ]
     assert instruction_sets.attributes(target(**X86, mcpu="znver3"), ("avx2", "fma")) == []
+
+
+def test_what_a_target_is_without() -> None:
+    sapphire = target(**X86, mcpu="sapphirerapids")
+    everything = instruction_sets.needed(sapphire)
+    assert instruction_sets.without(sapphire, everything) == []
+    hidden = instruction_sets.without(sapphire, everything - {"amx_tile", "amx_int8", "amx_bf16"})
+    assert hidden == ["-amx-bf16", "-amx-int8", "-amx-tile"]
+    assert instruction_sets.needed(target(**X86, mcpu="sapphirerapids", mattr=hidden)) == everything - {
+        "amx_tile", "amx_int8", "amx_bf16",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nflags\t\t: fpu\n", {"fpu", "avx2"}),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", {"fp", "asimd"}),
+        ("processor\t: 0\n", None),
+    ],
+)
+def test_linux_says_what_this_machine_offers(content: str, expected: set[str] | None, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(content)
+    assert instruction_sets.offered_here(tmp_path / "cpuinfo") == expected
+    assert instruction_sets.offered_here(tmp_path / "none") is None
