@@ -58,8 +58,8 @@ def in_matrices(height: int, width: int, joined: bool) -> tuple[int, int] | None
 def matrix_tile(height: int, width: int, vectors: int, batch: int, reduction: Reduction, cpu: Cpu) -> MatrixTile | None:
     """Return the tile that computes `height` x `width` points by `vectors` channel vectors in the fewest cycles.
 
-    None where vectors take hardly more. The model counts the longest of the products, the loads and the latency of a tile,
-    and the stores of its sums.
+    None where vectors take hardly more. The model counts the longest of a tile's products, loads and latency, and the
+    stores of its sums.
     """
     if not multiplies_matrices(reduction.dot, cpu):
         return None
