@@ -94,12 +94,13 @@ class _Tile:
         [self.weights] = [_Operand(load.source, load.indices[0]) for load in read if uses(load.indices[0], lane)]
         height, self.width = self._extent(ROWS), self._extent(COLUMNS)
         joined = all(self._step(each, ROWS) == self.width * self._point(each) for each in (self.data, self.sums))
-        held = in_matrices(height, self.width, joined)
-        if held is None or not matrix.fits(held[0], self._extent(VECTORS)):
-            raise ValueError(f"no matrices hold {height} x {self.width} points by {self._extent(VECTORS)} vectors")
-        self.sizes = matrix.Sizes(
-            str(self.weights.buffer.dtype), held[0], self._extent(VECTORS), held[1], self._extent(GROUPS)
-        )
+        vectors, groups = self._extent(VECTORS), self._extent(GROUPS)
+        # Rows that follow each other may still fill matrices of the same size only one by one.
+        ways = [in_matrices(height, self.width, together) for together in ((True, False) if joined else (False,))]
+        held = next((way for way in ways if way and matrix.fits(way[0], vectors)), None)
+        if held is None:
+            raise ValueError(f"no matrices hold {height} x {self.width} points by {vectors} vectors")
+        self.sizes = matrix.Sizes(str(self.weights.buffer.dtype), held[0], vectors, held[1], groups)
         self._check()
 
     def call(self, step: str, *arguments: Expr) -> Stmt:

@@ -29,6 +29,7 @@ CONVS = {
     "one output channel, a map of one column": Conv(2, 32, 7, 1, 1, (1, 1)),
     "a map of one point": Conv(1, 96, 5, 5, 1, (5, 5)),
     "no whole vectors of channels": Conv(1, 19, 9, 11, 40, (3, 3), padding=(1, 1, 1, 1)),
+    "rows of a tile gathered one after the other": Conv(1, 32, 8, 29, 1, (1, 1), (1, 2), (0, 1, 2, 3)),
     "the network's input": Conv(1, 3, 17, 17, 32, (7, 7), (2, 2), (3, 3, 3, 3)),
 }
 
