@@ -20,16 +20,19 @@ Engine = dict[str, Timed]
 
 
 DLIGHT = "dlight"  # stands in a variant for TVM's own rules for GPUs
+VECTORS = "vectors"  # ends a variant that does without instructions that multiply matrices
+MATRICES = ("amx-bf16", "amx-int8", "amx-tile")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to compile a network with this engine, written algorithm[:dtype][:csr@sparsity]."""
+    """One way to compile a network with this engine, written algorithm[:dtype][:csr@sparsity][:vectors]."""
 
     algorithm: str
     dtype: str = "float32"
     format: str = "dense"
     sparsity: float = 0.0
+    vectors: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -42,13 +45,16 @@ class Variant:
                 fields["dtype"] = name
             elif name in ("dense", "csr"):
                 fields |= {"format": name, "sparsity": float(sparsity or 0)}
+            elif name == VECTORS:
+                fields["vectors"] = True
             else:
-                raise ValueError(f"'{part}' in '{text}' is no dtype and no format@sparsity")
+                raise ValueError(f"'{part}' in '{text}' is no dtype, no format@sparsity and not {VECTORS}")
         return cls(algorithm, **fields)
 
     def __str__(self) -> str:
         sparse = f"@{self.sparsity}" if self.sparsity else ""
         parts = [self.dtype if self.dtype != "float32" else "", self.format + sparse if self.format != "dense" else ""]
+        parts += [VECTORS] if self.vectors else []
         return ":".join([self.algorithm, *filter(None, parts)])
 
 
@@ -131,10 +137,17 @@ def compile_library(
 
     import dlas_ops
     from dlas_ops._tvm import tvm
-    from dlas_ops.processor.targets import native_target
+    from dlas_ops.processor.cpus import Cpu
+    from dlas_ops.processor.targets import describe, native_target
 
     model = onnx.load(zoo.onnx_path(folder, variant.sparsity, variant.dtype))
-    made_for = tvm.target.Target(_on_cores(target or native_target(), threads))
+    given = _on_cores(target or native_target(), threads)
+    if variant.vectors:
+        processor = describe(tvm.target.Target(given))
+        if not (isinstance(processor, Cpu) and processor.matrix):
+            return {"refused": "the processor multiplies no matrices"}
+        given["mattr"] = [*given.get("mattr", []), *(f"-{name}" for name in MATRICES)]
+    made_for = tvm.target.Target(given)
     options: dict[str, Any] = {"algorithm": variant.algorithm, "format": variant.format, "dtype": variant.dtype}
     start = time.process_time()
     try:

@@ -21,7 +21,8 @@ auto direct:int8 spatial_pack:int8 direct:float16, and for ResNet18 direct:csr@0
 engine; all but the one whose turn it is are stopped. zoo.py says what the networks are. Every int8 engine runs one and
 the same quantised ONNX model; a sparse variant runs the network with that share of the weights of every convolution
 but the first pruned by magnitude. Each library is compiled in a process of its own, whose peak memory is `compile_mib`.
-A variant is written algorithm[:dtype][:csr@sparsity]; one that this version refuses is skipped with the reason.
+A variant is written algorithm[:dtype][:csr@sparsity][:vectors]; one that this version refuses is skipped with the
+reason. On a processor that multiplies matrices (AMX), "vectors" does without: direct:int8 against direct:int8:vectors.
 
 With --device, libraries are compiled for a device of a devices file, checked as at the start of a study, and timed
 there over RPC. Where that is another machine, the other engines and torch take no part. Where it is this machine's
@@ -225,7 +226,7 @@ def argument_parser(
     """Return the arguments that both benchmarks take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=specs, metavar="NAME@SIZE[:BATCH]", help="see zoo.py")
-    parser.add_argument("--variants", nargs="*", default=variants, metavar="ALGORITHM[:DTYPE][:csr@SPARSITY]")
+    parser.add_argument("--variants", nargs="*", default=variants, metavar="ALGORITHM[:DTYPE][:csr@SPARSITY][:vectors]")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--models", type=Path, metavar="FOLDER", help="keep the ONNX files here, and take them from here"
