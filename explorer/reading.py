@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from explorer.results.account import LayerAccount
     from explorer.results.across_devices.comparison import Comparison
     from explorer.results.answers.best_stack import Best
     from explorer.results.answers.menu import Entry
     from explorer.results.open_study import OpenStudy
+    from explorer.results.trials.account import LayerAccount
     from explorer.space.limits import Limit
-    from explorer.space.space_file import Direction
+    from explorer.space.toml.space_file import Direction
     from explorer.workspace.database.records import Records
 
 DEFAULT_WORKSPACE = "workspace"

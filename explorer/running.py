@@ -134,7 +134,7 @@ def evaluate(
         If the configuration is not in the space, a stage fails, or anything cannot be used.
     """
     from explorer.inputs import external
-    from explorer.line import trial
+    from explorer.line.trials import trial
     from explorer.results.progress.live import observed
     from explorer.search import search
     from explorer.space.space import load

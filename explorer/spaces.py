@@ -13,7 +13,7 @@ from explorer.reading import DEFAULT_WORKSPACE
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from explorer.line.dry_run import StageCount
+    from explorer.line.trials.dry_run import StageCount
     from explorer.search.grids.planning import Plan
     from explorer.space.space import Space
 
@@ -48,7 +48,7 @@ def count(space: Path | str) -> tuple[StageCount, ...]:
     SpaceError
         If the space cannot be used, or has a continuous axis; devices need no entry.
     """
-    from explorer.line import dry_run
+    from explorer.line.trials import dry_run
     from explorer.space.space import load
 
     return dry_run.count(load(space, to_run=False))

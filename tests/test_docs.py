@@ -454,7 +454,7 @@ def test_the_files_it_names_exist(page: Path) -> None:
 
 
 def test_pages_name_files() -> None:
-    assert "explorer/line/trial.py" in HOUSE.read_text(), "the place to start reading"
+    assert "explorer/line/trials/trial.py" in HOUSE.read_text(), "the place to start reading"
     assert "tests/benchmarks" in README.read_text()
 
 

@@ -21,10 +21,10 @@ from explorer.core.configuration import Configuration
 from explorer.core.measurement.statistics import Interval
 from explorer.line.probing.answers import Answers, Description, Gpu, Peaks
 from explorer.profiles.explanation import Advice, explanation
-from explorer.results.account import Coverage, Share
 from explorer.results.measured_on import MeasuredOn
 from explorer.results.progress.status import Ranks
-from explorer.results.ranking import RankedLayer
+from explorer.results.trials.account import Coverage, Share
+from explorer.results.trials.ranking import RankedLayer
 from explorer.search.search import Summary
 from explorer.search.trial_queue import Unfinished
 from explorer.workspace.database.records import Record

@@ -17,7 +17,7 @@ from explorer.devices import devices as entries
 
 # Tables, pandas and all else that takes long to import is imported where it is used: `dlas --help` answers at once.
 if TYPE_CHECKING:
-    from explorer.line.dry_run import StageCount
+    from explorer.line.trials.dry_run import StageCount
 
 MOST_COUNTED = 20_000  # configurations whose stages are counted, in 5 s; of a million that would take minutes
 
@@ -29,11 +29,11 @@ def spaces(
     as_json: AsJson = False,
 ) -> None:
     """Print the bundled search spaces; or of one space its axes, its size and how often each stage is executed."""
-    from explorer.line import dry_run
+    from explorer.line.trials import dry_run
     from explorer.results import export
     from explorer.results.tables import space_tables
-    from explorer.space import space_file
     from explorer.space.space import load
+    from explorer.space.toml import space_file
 
     if space is None:
         bundled = [load(path, to_run=False) for path in space_file.bundled()]

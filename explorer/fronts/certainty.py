@@ -12,7 +12,7 @@ from explorer.core.measurement.quantities import HIGHER_IS_BETTER, Quantity, on_
 from explorer.core.measurement.statistics import Interval
 from explorer.fronts import pareto
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 if TYPE_CHECKING:
     import numpy as np

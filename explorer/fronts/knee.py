@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from explorer.core.measurement.metric import Metric
 from explorer.fronts.pareto import on_front
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from explorer.core.measurement.quantities import Quantity
 from explorer.space.limits import Limit, violation
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd

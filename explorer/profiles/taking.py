@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from explorer.core.errors import ExplorerError, StageFailed
 from explorer.core.measurement.quantities import on_device
 from explorer.engines.engine import Engine
-from explorer.line.profiled import profiled
+from explorer.line.trials.profiled import profiled
 from explorer.space.devices import Device
 from explorer.space.space import Space
 from explorer.workspace.database.records import Record, Records

@@ -16,7 +16,7 @@ from explorer.space.axes import WORDS, Choice
 if TYPE_CHECKING:
     import pandas as pd
 
-    from explorer.line.dry_run import StageCount
+    from explorer.line.trials.dry_run import StageCount
     from explorer.space.space import Space
 
 

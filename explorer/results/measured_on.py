@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from explorer.line.several_devices import measure_keys
+from explorer.line.trials.several_devices import measure_keys
 from explorer.workspace.database.records import Records
 
 UNKNOWN = "not on record"

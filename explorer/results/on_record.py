@@ -15,14 +15,14 @@ from explorer.core.measurement.quantities import quantities
 from explorer.profiles.kept import Kept
 from explorer.profiles.profile import Profile
 from explorer.results import export
-from explorer.results.account import Coverage, LayerAccount, coverage_of
 from explorer.results.emulated import emulated_devices
 from explorer.results.measured_on import MeasuredOn, measured_on
 from explorer.results.progress.status import Status, status_of
-from explorer.results.ranking import ranking_of
-from explorer.results.trial import LAYERS, Trial
+from explorer.results.trials.account import Coverage, LayerAccount, coverage_of
+from explorer.results.trials.ranking import ranking_of
+from explorer.results.trials.trial import LAYERS, Trial
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from explorer.workspace.database.records import Records
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace

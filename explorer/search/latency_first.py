@@ -14,7 +14,7 @@ from typing import Any
 from explorer.core.configuration import Configuration, parts
 from explorer.core.measurement.quantities import ACCURACY, LATENCY, SIZE, Quantity
 from explorer.space.limits import Limit, violation
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 # Fine-tuned networks before it is known what fine-tuning mends. If they are alike, the next one mends more than all of
 # them in one of 21 cases; it is left out wrongly only if it also is among the best.

@@ -19,7 +19,8 @@ from explorer.core.settings import MeasureSettings
 from explorer.engines.context import Observer
 from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
-from explorer.line import contracts, several_devices, trial
+from explorer.line import contracts
+from explorer.line.trials import several_devices, trial
 from explorer.search.jobs import Known, Lacking
 from explorer.search.latency_first import Everything
 from explorer.space.space import Space

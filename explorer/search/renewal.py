@@ -16,7 +16,7 @@ from explorer.core.errors import Failure
 from explorer.core.identity import CORES, TARGET, Identity
 from explorer.engines.context import Observer
 from explorer.engines.engine import Engine
-from explorer.line import several_devices, trial
+from explorer.line.trials import several_devices, trial
 from explorer.search.latency_first import Everything
 from explorer.space.devices import Device
 from explorer.space.space import Space

@@ -16,7 +16,7 @@ from explorer.engines.context import EngineContext
 from explorer.engines.engine import Engine
 from explorer.engines.workers import WorkersModule
 from explorer.inputs import external
-from explorer.line import trial
+from explorer.line.trials import trial
 from explorer.processes import temporary
 from explorer.search import refinement, renewal
 from explorer.search.optuna_study.study import Study

@@ -17,7 +17,7 @@ from explorer.core.errors import SpaceError
 from explorer.core.measurement.quantities import LATENCY
 from explorer.space.limits import Limit, violation
 from explorer.space.space import Space
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 # Pairs that count as compared and in order before the first pair is compared: one inversion alone says little.
 PRIOR_PAIRS = 4

@@ -15,8 +15,8 @@ from explorer.core import plugins
 from explorer.core.configuration import AXES, EXISTS, FORMATS, VECTOR, Configuration, parts
 from explorer.core.errors import did_you_mean
 from explorer.space.devices import why_no_name
-from explorer.space.toml_file import TomlFile
-from explorer.space.toml_lines import KeyPath
+from explorer.space.toml.toml_file import TomlFile
+from explorer.space.toml.toml_lines import KeyPath
 
 # Axis → smallest and largest value that makes sense.
 INTEGERS: Mapping[str, tuple[int, int]] = {

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from explorer.core import names
 from explorer.core.errors import DeviceError, ExplorerError, SpaceError, did_you_mean
-from explorer.space import gpu_targets, space_file
-from explorer.space.toml_file import TomlFile
+from explorer.space import gpu_targets
+from explorer.space.toml import space_file
+from explorer.space.toml.toml_file import TomlFile
 
 LOOPBACK = "loopback"
 HERE = "unix:"  # what the address of a server that the explorer runs on this machine begins with

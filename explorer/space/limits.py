@@ -13,7 +13,7 @@ from explorer.core.configuration import parts
 from explorer.core.errors import did_you_mean
 from explorer.core.measurement.quantities import PER_DEVICE, QUANTITIES, Quantity
 from explorer.space.axes import Axis
-from explorer.space.toml_file import TomlFile
+from explorer.space.toml.toml_file import TomlFile
 
 ALIKE = tuple(name for name in QUANTITIES if name not in PER_DEVICE)  # on all devices of a stack
 BOUNDED = "quantities"  # in a validation's context: those that limits may bound

@@ -15,7 +15,7 @@ from explorer.space.axes import Axis, Choice, Range
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from explorer.space.prefix_tree import Node
+    from explorer.space.rules.prefix_tree import Node
 
 # Name → distribution and value.
 Parameters = Mapping[str, tuple[BaseDistribution, Any]]

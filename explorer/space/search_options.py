@@ -14,8 +14,8 @@ from explorer.core.measurement.quantities import quantities
 from explorer.core.settings import MOST_SEED
 from explorer.space.axes import Axis
 from explorer.space.limits import BOUNDED, Limit, check_limits
-from explorer.space.space_file import RUNGS
-from explorer.space.toml_file import TomlFile
+from explorer.space.toml.space_file import RUNGS
+from explorer.space.toml.toml_file import TomlFile
 
 MOST_TRIALS = 10_000_000
 

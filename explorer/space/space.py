@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 from explorer.core.configuration import AXES, Configuration, dtype_of, parts
 from explorer.core.errors import SpaceError, did_you_mean
 from explorer.core.settings import Settings
-from explorer.space import checks, devices, space_file
+from explorer.space import devices
 from explorer.space.axes import Axis, Choice, Range, read_axes
-from explorer.space.constraints import Constraint, read_constraints
 from explorer.space.devices import Device
-from explorer.space.gpu_rules import gpu_rules
 from explorer.space.limits import Limit
-from explorer.space.onnx_rules import check_training
-from explorer.space.prefix_tree import Node, grow
+from explorer.space.rules import checks
+from explorer.space.rules.constraints import Constraint, read_constraints
+from explorer.space.rules.gpu_rules import gpu_rules
+from explorer.space.rules.onnx_rules import check_training
+from explorer.space.rules.prefix_tree import Node, grow
 from explorer.space.search_options import Search, read_search
-from explorer.space.space_file import Direction, find
-from explorer.space.toml_file import TomlFile
+from explorer.space.toml import space_file
+from explorer.space.toml.space_file import Direction, find
+from explorer.space.toml.toml_file import TomlFile
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -37,9 +37,9 @@ from explorer.core.measurement.sessions import Estimate
 from explorer.core.measurement.statistics import Interval
 from explorer.core.settings import DataSettings, Settings, TrainSettings
 from explorer.inputs.dataset_files import source
-from explorer.line import trial
 from explorer.line.contracts import measure
 from explorer.line.stage import A, P, Stage
+from explorer.line.trials import trial
 from explorer.processes.pool import Worker, temporary
 from explorer.workspace.store import Store
 from explorer.workspace.workspace import Workspace

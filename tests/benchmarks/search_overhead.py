@@ -19,7 +19,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from explorer.core.configuration import Configuration
-from explorer.line.dry_run import CountingEngine
+from explorer.line.trials.dry_run import CountingEngine
 from explorer.search.optuna_study.optuna_database import CONFIGURATION, PROPOSAL
 from explorer.search.optuna_study.study import Study
 from explorer.search.samplers._genetic import GENERATION

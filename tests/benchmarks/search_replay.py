@@ -23,9 +23,9 @@ from explorer.core.errors import DOMINATED, Failure
 from explorer.core.measurement.sessions import Estimate
 from explorer.engines.engine import Engine
 from explorer.inputs import external
-from explorer.line import trial
 from explorer.line.contracts import measure
 from explorer.line.stage import A, P, Stage
+from explorer.line.trials import trial
 from explorer.results.progress import live
 from explorer.search import jobs
 from explorer.search import search as engines

@@ -15,7 +15,7 @@ from explorer.core import plugins
 from explorer.line import costs
 from explorer.line.training import accounting
 from explorer.processes.pool import Worker
-from explorer.results.account import coverage_of
+from explorer.results.trials.account import coverage_of
 from tests.contract.networks import DEEP, SHAPES, compiled_outputs, error_of, exported, model_of, settle
 from tests.torch_stages import onnx_outputs
 

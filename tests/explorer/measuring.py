@@ -12,8 +12,9 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import StageFailed
 from explorer.core.measurement.sessions import Estimate, Session
 from explorer.engines.engine import Engine
-from explorer.line import contracts, trial
+from explorer.line import contracts
 from explorer.line.stage import A, P, Stage
+from explorer.line.trials import trial
 from explorer.search.refinement import Refinement
 from explorer.space import space
 from explorer.space.space import Space

@@ -10,8 +10,8 @@ from explorer.core.configuration import Configuration
 from explorer.core.measurement.sessions import Estimate
 from explorer.core.measurement.statistics import Interval
 from explorer.line import contracts
-from explorer.line.dry_run import CountingEngine
 from explorer.line.stage import A, P, Parents, Stage
+from explorer.line.trials.dry_run import CountingEngine
 from explorer.space.devices import Device
 
 BOARD = Device(name="board", tracker="10.0.0.1:9190", key="board", target={"kind": "llvm", "mcpu": "cortex-a72"})

@@ -14,7 +14,7 @@ from explorer.dashboard.brush import text
 from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import Shown, note, open_button, table
 from explorer.dashboard.views.stack import quantities, shown
-from explorer.results.trial import Trial
+from explorer.results.trials.trial import Trial
 
 
 def comparison(snapshot: Snapshot, first: int, second: int) -> list[Component]:

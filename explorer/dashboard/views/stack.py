@@ -17,9 +17,9 @@ from explorer.dashboard.state import Snapshot
 from explorer.dashboard.views.elements import duration, facts, fault, moment, note, table
 from explorer.profiles.profile import Profile
 from explorer.results import readable
-from explorer.results.account import LayerAccount
 from explorer.results.history import history_of
-from explorer.results.trial import Trial
+from explorer.results.trials.account import LayerAccount
+from explorer.results.trials.trial import Trial
 
 QUANTITIES: Mapping[str, str] = {  # column → what it is called; those that a trial lacks are left out
     "latency_ms": "latency",

@@ -9,7 +9,7 @@ from explorer.core.configuration import parts
 from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.core.measurement.quantities import on_device
 from explorer.core.measurement.sessions import DISTURBED
-from explorer.line import several_devices
+from explorer.line.trials import several_devices
 from explorer.results.across_devices.same_stack import OTHER_AXES, one_each
 from explorer.workspace.database.records import Record
 

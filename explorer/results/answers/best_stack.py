@@ -9,7 +9,7 @@ from explorer.core.errors import ExplorerError, did_you_mean
 from explorer.core.measurement.metric import Metric
 from explorer.results.answers.bases import judge
 from explorer.results.answers.goals import Drop, Goals, SpeedUp
-from explorer.results.stack import Choice, OnDevice, Stack, stack_of
+from explorer.results.trials.stack import Choice, OnDevice, Stack, stack_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from explorer.fronts.pareto import on_front
 from explorer.results.answers.bases import drops, speed_ups
 from explorer.results.answers.best_stack import by_accuracy
 from explorer.results.answers.goals import Drop, SpeedUp
-from explorer.results.stack import Stack, stack_of
+from explorer.results.trials.stack import Stack, stack_of
 from explorer.space.limits import Limit
 
 if TYPE_CHECKING:

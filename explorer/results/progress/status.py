@@ -12,7 +12,7 @@ from explorer.results import export
 from explorer.results.measured_on import MeasuredOn, measured_on
 from explorer.search import successive_halving
 from explorer.search.successive_halving import Finished
-from explorer.space.space_file import RUNGS
+from explorer.space.toml.space_file import RUNGS
 
 if TYPE_CHECKING:
     import pandas as pd

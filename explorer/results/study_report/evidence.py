@@ -13,7 +13,7 @@ from explorer.core.measurement.quantities import LATENCY, SIZE
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.study_report.pairs import axis_codes
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 if TYPE_CHECKING:
     import pandas as pd

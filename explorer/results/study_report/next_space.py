@@ -15,13 +15,14 @@ from explorer.core.configuration import AXES, takes_channel_multiple, takes_max_
 from explorer.core.errors import SpaceError
 from explorer.results.study_report.answer import Needs
 from explorer.results.study_report.evidence import Evidence
-from explorer.space import devices, space_file
+from explorer.space import devices
 from explorer.space.axes import INTEGERS, read_axes
-from explorer.space.constraints import read_constraints
-from explorer.space.prefix_tree import grow
+from explorer.space.rules.constraints import read_constraints
+from explorer.space.rules.prefix_tree import grow
 from explorer.space.space import load
-from explorer.space.space_file import DEVICES_FILE, SETTINGS
-from explorer.space.toml_file import TomlFile
+from explorer.space.toml import space_file
+from explorer.space.toml.space_file import DEVICES_FILE, SETTINGS
+from explorer.space.toml.toml_file import TomlFile
 
 if TYPE_CHECKING:
     import pandas as pd

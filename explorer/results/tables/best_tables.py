@@ -16,7 +16,7 @@ from explorer.results import readable
 if TYPE_CHECKING:
     from explorer.results.answers.best_stack import Best
     from explorer.results.answers.goals import Goals
-    from explorer.results.stack import Stack
+    from explorer.results.trials.stack import Stack
 
 
 def best_text(best: Best) -> RenderableType:

@@ -13,7 +13,7 @@ from explorer.results import readable
 
 if TYPE_CHECKING:
     from explorer.results.answers.menu import Entry
-    from explorer.results.stack import Stack
+    from explorer.results.trials.stack import Stack
 
 UNKNOWN = "-"  # no uncompressed trial is on record
 

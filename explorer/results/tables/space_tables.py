@@ -13,7 +13,7 @@ from explorer.core.configuration import LAYERS
 from explorer.results import readable
 
 if TYPE_CHECKING:
-    from explorer.line.dry_run import StageCount
+    from explorer.line.trials.dry_run import StageCount
     from explorer.search.grids.planning import Plan
     from explorer.space.axes import Axis
     from explorer.space.space import Space

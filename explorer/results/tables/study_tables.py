@@ -16,20 +16,20 @@ from explorer.core.measurement import sessions
 from explorer.core.measurement.metric import Metric
 from explorer.core.measurement.quantities import LATENCY, SIZE, Quantity
 from explorer.results import readable
-from explorer.results.account import coverage_of
 from explorer.results.emulated import emulated_devices, without_emulated
 from explorer.results.measured_on import warnings
-from explorer.results.stack import stack_of
 from explorer.results.tables.device_tables import measured_on_text
+from explorer.results.trials.account import coverage_of
+from explorer.results.trials.stack import stack_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from explorer.results.account import Coverage, LayerAccount
     from explorer.results.open_study import OpenStudy
     from explorer.results.progress.status import Ranks, Status
-    from explorer.results.ranking import RankedLayer
-    from explorer.results.trial import Trial
+    from explorer.results.trials.account import Coverage, LayerAccount
+    from explorer.results.trials.ranking import RankedLayer
+    from explorer.results.trials.trial import Trial
     from explorer.search.search import Summary
     from explorer.search.trial_queue import Unfinished
     from explorer.space.limits import Limit

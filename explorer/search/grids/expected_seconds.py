@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.core.configuration import Configuration
-from explorer.line import trial
-from explorer.line.dry_run import CountingEngine
+from explorer.line.trials import trial
+from explorer.line.trials.dry_run import CountingEngine
 from explorer.space.devices import Device
 from explorer.space.space import Space
 

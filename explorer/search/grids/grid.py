@@ -18,7 +18,7 @@ from explorer.core.errors import Failure, SpaceError, StageFailed
 from explorer.core.measurement import clocks
 from explorer.engines.engine import Engine
 from explorer.inputs import external
-from explorer.line import trial
+from explorer.line.trials import trial
 from explorer.search import refinement, renewal, search
 from explorer.search.jobs import Job, JobQueue, Key, Known, Lacking
 from explorer.search.optuna_study.study import Study

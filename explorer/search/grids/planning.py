@@ -11,7 +11,7 @@ from explorer.core import plugins
 from explorer.core.configuration import Configuration, parts
 from explorer.engines import local
 from explorer.engines.workers import TORCH, TVM
-from explorer.line.dry_run import CountingEngine
+from explorer.line.trials.dry_run import CountingEngine
 from explorer.processes import gpus
 from explorer.space.space import Space
 from explorer.workspace.database.records import Records

@@ -21,7 +21,7 @@ from explorer.search.optuna_study.optuna_database import (
 )
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 
 class Mirror:

@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.core.errors import Failure, WorkspaceError
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from explorer.workspace.database import lasting, refusals
 from explorer.workspace.database.connection import BUSY_SECONDS, tune_sqlite
 from explorer.workspace.database.refusals import shown

@@ -7,7 +7,7 @@ from typing import cast
 
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
-from explorer.line import several_devices
+from explorer.line.trials import several_devices
 from explorer.space.optuna_parameters import Parameters
 from explorer.space.space import Space
 from explorer.workspace.database.records import Record, Records

@@ -18,8 +18,8 @@ from explorer.core.settings import AnswerSettings, Settings
 from explorer.engines import executor
 from explorer.engines.executor import Executor, trains_long
 from explorer.engines.workers import ALONE
-from explorer.line import dry_run, trial
 from explorer.line.stage import A, P, Stage
+from explorer.line.trials import dry_run, trial
 from tests.scripted_workers import ScriptedWorkers, context_of
 from tests.typed_stages import data, training
 

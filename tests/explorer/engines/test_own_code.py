@@ -12,8 +12,8 @@ import pytest
 from explorer.processes import child
 from explorer.search import search
 from explorer.search.search import Where
-from explorer.space import space_file
 from explorer.space.space import load
+from explorer.space.toml import space_file
 from explorer.workspace.database.records import Record
 from explorer.workspace.workspace import Workspace
 from tests import forks

@@ -19,7 +19,7 @@ from explorer.core.measurement.quantities import LATENCY, THROUGHPUT, Quantity, 
 from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty, pareto
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of
 
 TWO: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from explorer.fronts import pareto
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of, study
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize", "size_bytes": "minimize"}

@@ -15,7 +15,8 @@ from explorer.core.settings import DataSettings
 from explorer.inputs import dataset_files
 from explorer.processes import pool
 from explorer.search import search
-from explorer.space import space, space_file
+from explorer.space import space
+from explorer.space.toml import space_file
 from explorer.workspace.database.records import Record
 from explorer.workspace.workspace import Workspace
 from tests import data_sets

@@ -19,9 +19,9 @@ from explorer.inputs import external, own_code
 from explorer.line import contracts
 from explorer.search import search
 from explorer.search.optuna_study.study import Study
-from explorer.space import space_file
 from explorer.space.axes import CUSTOM
 from explorer.space.space import Space, load
+from explorer.space.toml import space_file
 from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import data_sets

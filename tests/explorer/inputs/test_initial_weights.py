@@ -14,8 +14,8 @@ from explorer.inputs import external, initial_weights
 from explorer.processes import pool
 from explorer.search import search
 from explorer.search.optuna_study.study import Study
-from explorer.space import space_file
 from explorer.space.space import Space, load
+from explorer.space.toml import space_file
 from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests.explorer import spaces

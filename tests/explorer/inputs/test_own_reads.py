@@ -15,8 +15,8 @@ import torch
 from explorer.core.errors import SpaceError
 from explorer.inputs import external, user_code
 from explorer.inputs.external import ExternalInputs
-from explorer.space import space_file
 from explorer.space.space import Space, load
+from explorer.space.toml import space_file
 from explorer.workspace.workspace import Workspace
 from tests.explorer import spaces
 

@@ -13,8 +13,8 @@ from explorer.core.artifact import Artifact
 from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
 from explorer.inputs import external, wanted_images
-from explorer.space import space_file
 from explorer.space.space import Space, load
+from explorer.space.toml import space_file
 from explorer.workspace.workspace import Workspace
 from tests import data_sets
 from tests.explorer import spaces

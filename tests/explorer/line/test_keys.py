@@ -14,8 +14,9 @@ from explorer.core.configuration import Configuration
 from explorer.core.measurement.sessions import Estimate
 from explorer.core.measurement.statistics import Interval
 from explorer.core.settings import Settings
-from explorer.line import contracts, stage, trial
+from explorer.line import contracts, stage
 from explorer.line.stage import A, P, Stage, Target
+from explorer.line.trials import trial
 from explorer.workspace.database.records import Record
 
 VERSIONS = {"torch": "torch 2.0", "tvm": "apache-tvm 0.20"}

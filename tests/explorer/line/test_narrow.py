@@ -17,9 +17,10 @@ from dlas_ops.processor.targets import describe, native_target
 from explorer.core.artifact import Artifact
 from explorer.core.errors import StageFailed
 from explorer.core.settings import MeasureSettings
-from explorer.line import contracts, dry_run
+from explorer.line import contracts
 from explorer.line.contracts.on_device import Address
 from explorer.line.stages import measure
+from explorer.line.trials import dry_run
 from explorer.processes import loopback
 from explorer.space import space
 from explorer.workspace.database.records import Records

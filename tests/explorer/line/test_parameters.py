@@ -12,7 +12,7 @@ from explorer.core.settings import Settings, TrainSettings
 from explorer.line import contracts
 from explorer.line.contracts import train, tune
 from explorer.line.contracts.on_device import Address
-from explorer.line.steps import Steps
+from explorer.line.trials.steps import Steps
 from tests.explorer.noting import NotingEngine
 
 

@@ -15,7 +15,7 @@ import explorer
 from explorer.core.configuration import Configuration
 from explorer.core.errors import ExplorerError, WorkspaceError
 from explorer.results.open_study import open_study
-from explorer.results.trial import LAYERS
+from explorer.results.trials.trial import LAYERS
 from explorer.space.limits import Limit
 from explorer.workspace.database.records import Record
 from explorer.workspace.store import Store

@@ -21,7 +21,7 @@ from explorer.search import latency_first
 from explorer.search.latency_first import Screen
 from explorer.space import space
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from explorer.workspace.database.records import Records
 from explorer.workspace.workspace import Workspace
 from tests import studies

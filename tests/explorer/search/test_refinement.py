@@ -18,7 +18,7 @@ from explorer.core.measurement.quantities import LATENCY
 from explorer.core.measurement.sessions import Readings, Session
 from explorer.engines.engine import Engine
 from explorer.fronts.certainty import front_probabilities
-from explorer.line import dry_run
+from explorer.line.trials import dry_run
 from explorer.search import refinement
 from explorer.search.refinement import LEAST_PATIENCE, OPEN, REPEATS, SESSION_SECONDS, WIDE
 from explorer.workspace.database.records import Record

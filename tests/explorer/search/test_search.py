@@ -24,7 +24,7 @@ from explorer.core import plugins
 from explorer.core.errors import DeviceError, Failure, WorkspaceError
 from explorer.core.measurement.sessions import Session
 from explorer.inputs import external
-from explorer.line import dry_run
+from explorer.line.trials import dry_run
 from explorer.search.optuna_study.study import Study
 from explorer.search.refinement import REPEATS
 from explorer.space import space

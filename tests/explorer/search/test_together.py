@@ -16,7 +16,7 @@ from explorer.core.configuration import Configuration
 from explorer.core.errors import SpaceError
 from explorer.core.measurement.quantities import PER_DEVICE
 from explorer.fronts import pareto
-from explorer.line import dry_run, several_devices
+from explorer.line.trials import dry_run, several_devices
 from explorer.search.grids import planning
 from explorer.space import space
 from explorer.space.limits import Limit, violation

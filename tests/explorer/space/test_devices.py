@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from explorer.core.errors import SpaceError
-from explorer.space import devices, space_file
+from explorer.space import devices
+from explorer.space.toml import space_file
 from tests.explorer.spaces import Raw, render
 
 RPI = """\

@@ -8,8 +8,8 @@ import pytest
 
 from explorer.core.errors import SpaceError
 from explorer.core.measurement.metric import ACCURACY, Metric
-from explorer.space import space_file
 from explorer.space.space import Space, load
+from explorer.space.toml import space_file
 
 AXES = '[axes]\ndataset = "digits"\nmodel = "resnet18"\n'
 OWN = '[evaluate]\nmetric = "own:miou"\n'

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from hypothesis import strategies as st
 
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from explorer.fronts import certainty
 from explorer.results.study_report.evidence import Evidence
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from tests.explorer.frames import complete, failed, frame_of
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.line.dry_run import StageCount
+from explorer.line.trials.dry_run import StageCount
 from explorer.results.tables import space_tables
 from explorer.search.grids.planning import Plan, StagePlan
 from tests.explorer.shown import shown, squeezed

@@ -18,16 +18,16 @@ from explorer.core.measurement.quantities import Quantity
 from explorer.core.measurement.statistics import Interval
 from explorer.fronts import certainty, pareto
 from explorer.results import readable
-from explorer.results.account import LayerAccount
 from explorer.results.answers import best_stack
 from explorer.results.answers.goals import Goals
 from explorer.results.progress import status
 from explorer.results.tables import best_tables, study_tables
-from explorer.results.trial import LAYERS, Trial
+from explorer.results.trials.account import LayerAccount
+from explorer.results.trials.trial import LAYERS, Trial
 from explorer.search.search import Summary
 from explorer.search.trial_queue import Unfinished
 from explorer.space.limits import Limit
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 from explorer.workspace.database.records import Record
 from explorer.workspace.store import Store
 from tests.explorer.frames import complete, disturbed, emulated, failed, frame_of, study

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from explorer.core.configuration import Configuration
-from explorer.line import dry_run
+from explorer.line.trials import dry_run
 from explorer.search.grids.expected_seconds import LEAST, Costs
 from explorer.space.space import Space
 from tests.explorer.spaces import SMALL, make

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import explorer
 from explorer.core.errors import Failure, SpaceError
-from explorer.line import dry_run
+from explorer.line.trials import dry_run
 from explorer.search.grids.grid import Shard
 from explorer.space import space
 from explorer.workspace.database.records import Records

@@ -16,7 +16,7 @@ from explorer.search.optuna_study.optuna_database import (
     trials_of,
     with_constraints,
 )
-from explorer.space.space_file import Direction
+from explorer.space.toml.space_file import Direction
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "latency_ms": "minimize"}
 
