@@ -1,4 +1,4 @@
-"""The README is short, and what it says of Python and make is so; `test_docs` runs its commands with the pages'."""
+"""The README is short, and what it says of Python and make is so; `tests.docs` runs its commands with the pages'."""
 
 from __future__ import annotations
 
