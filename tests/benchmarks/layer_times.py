@@ -19,6 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from explorer.core.artifact import Artifact
+from explorer.line.contracts import build, control, instrument, lower, profile
+from explorer.line.contracts.on_device import Address
+from explorer.line.stage import Stage
 from tests.benchmarks import zoo
 from tests.benchmarks.common import Row, environment, print_table, write_json
 from tests.benchmarks.engines import in_process
@@ -90,43 +94,39 @@ def _profile(model: Path, folder: Path, algorithm: str, format: str, threads: in
     import onnx
 
     from dlas_ops.processor.targets import native_target
-    from explorer.core.artifact import Artifact
     from explorer.core.settings import MeasureSettings
     from explorer.line.checking.reference import Reference
     from explorer.profiles.profile import load
 
     folder.mkdir(parents=True)
-    network = onnx.load(model)
-    onnx.save(network, folder / "network.onnx")
-    shape = [size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim]
+    read = onnx.load(model)
+    onnx.save(read, folder / "network.onnx")
+    shape = [size.dim_value for size in read.graph.input[0].type.tensor_type.shape.dim]
     images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     Reference(images, np.zeros((len(images), 10), np.float32)).save(folder)
-    parents: dict[str, Artifact] = {"network": Artifact("compress", "network", folder)}
-    target = {"target": native_target()}
-    asked = {"algorithm": algorithm, "format": format, "dtype": "float32", **target}
-    parents["lower"] = _execute("lower", folder, asked, network=parents["network"])
-    parents["build"] = _execute("build", folder, target, lower=parents["lower"])
-    parents["instrument"] = _execute("instrument", folder, target, network=parents["network"], lower=parents["lower"])
-    parents["control"] = _execute("control", folder, target)
-    protocol = MeasureSettings()
-    sampling = {
-        "threads": threads, "samples": protocol.samples, "sample_ms": protocol.sample_ms,
-        "warmup_ms": protocol.warmup_ms, "sessions": sessions, "device": "local",
-        "tracker": tracker, "key": "profile",
-    }  # fmt: skip
-    return load(_execute("profile", folder, sampling, **parents).path, "local")
+    network, target, protocol = Artifact("compress", "network", folder), native_target(), MeasureSettings()
+    asked = lower.Parameters(algorithm, format, "float32", target)
+    lowered = _execute(lower.Stage(asked, lower.Parents(network)), folder)
+    built = _execute(build.Stage(build.Parameters(target), build.Parents(lowered)), folder)
+    noting = instrument.Stage(instrument.Parameters(target), instrument.Parents(network, lowered))
+    programs = _execute(control.Stage(control.Parameters(target), control.Parents()), folder)
+    sampling = profile.Parameters(
+        threads, protocol.samples, protocol.sample_ms, protocol.warmup_ms, sessions, "local",
+        address=Address(tracker=tracker, key="profile"),
+    )  # fmt: skip
+    parents = profile.Parents(network, lowered, built, _execute(noting, folder), programs)
+    return load(_execute(profile.Stage(sampling, parents), folder).path, "local")
 
 
-def _execute(stage: str, folder: Path, parameters: dict[str, Any], **parents: Any) -> Any:
+def _execute(stage: Stage, folder: Path) -> Artifact:
     """Run one stage as a worker does."""
     from explorer.core import plugins
-    from explorer.core.artifact import Artifact
-    from explorer.line import contracts
 
-    out = folder / stage
+    out = folder / stage.name
     out.mkdir()
-    values = plugins.load("stage", stage).run(*contracts.parse(stage, parameters, parents), out)
-    return Artifact(stage, stage, out, values)
+    return Artifact(
+        stage.name, stage.name, out, plugins.load("stage", stage.name).run(stage.parameters, stage.parents, out)
+    )
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ from typing import Any
 
 # A script's own folder is on the path, the repository that holds the package of tests is not.
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from explorer.core.artifact import Artifact
+from explorer.line import contracts
+from explorer.line.contracts.on_device import Address
+from explorer.line.stage import Stage
 from explorer.processes.pool import Worker, temporary
 from tests.benchmarks import engines, networks, tuning_caches, tuning_confirmed, zoo
 from tests.benchmarks.common import (
@@ -107,34 +111,31 @@ class Tuning:
 
     def lower(self, network: Path, algorithm: str) -> Path:
         """Return the folder of the lowered network whose network.onnx lies in the folder `network`."""
-        parameters = {"algorithm": algorithm, "format": "dense", "dtype": "float32", "target": self.target}
-        return self._run("lower", parameters, {"network": network})[1]
+        asked = contracts.lower.Parameters(algorithm, "dense", "float32", self.target)
+        parents = contracts.lower.Parents(Artifact("network", "", network))
+        return self._run(contracts.lower.Stage(asked, parents))[1]
 
     def tune(
         self, lowered: Path, tuner: str, trials: int, seconds: int, database: Path
     ) -> tuple[Mapping[str, Any], Path]:
         """Return what the stage `tune` says of itself, and its folder."""
-        parameters = {
-            "tuner": tuner, "tuning_trials": trials, "tuning_seconds": seconds, "target": self.target,
-            "threads": self._threads, "tracker": self.tracker, "key": KEY, "database": str(database), "reconnect": 0,
-        }  # fmt: skip
-        return self._run("tune", parameters, {"lower": lowered})
+        asked = contracts.tune.Parameters(
+            tuner, trials, seconds, self.target, self._threads, KEY, str(database),
+            address=Address(tracker=self.tracker, key=KEY),
+        )  # fmt: skip
+        return self._run(contracts.tune.Stage(asked, contracts.tune.Parents(Artifact("lower", "", lowered))))
 
     def build(self, lowered: Path, tuned: Path | None = None) -> Path:
         """Return the library."""
-        parents = {"lower": lowered, **({"tune": tuned} if tuned else {})}
-        return self._run("build", {"target": self.target}, parents)[1] / "network.tar"
+        parents = contracts.build.Parents(
+            Artifact("lower", "", lowered), Artifact("tune", "", tuned) if tuned else None
+        )
+        stage = contracts.build.Stage(contracts.build.Parameters(self.target), parents)
+        return self._run(stage)[1] / "network.tar"
 
-    def _run(
-        self, stage: str, parameters: Mapping[str, Any], parents: Mapping[str, Path]
-    ) -> tuple[Mapping[str, Any], Path]:
-        out = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=self._folder))
-        artifacts = {
-            name: {"stage": name, "key": "", "path": str(path), "values": {}, "seconds": 0.0}
-            for name, path in parents.items()
-        }
-        request = {"stage": stage, "parameters": parameters, "parents": artifacts, "out": str(out)}
-        return self._worker.request(request), out
+    def _run(self, stage: Stage) -> tuple[Mapping[str, Any], Path]:
+        out = Path(tempfile.mkdtemp(prefix=f"{stage.name}-", dir=self._folder))
+        return self._worker.request({**stage.as_json(), "out": str(out)}), out
 
 
 def rate(spec: str, tuning: Tuning, folder: Path, arguments: argparse.Namespace) -> list[Row]:
