@@ -44,7 +44,7 @@ def test_every_benchmark_is_tried_or_has_a_reason() -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", SMALL)
 def test_it_runs_and_writes_rows(script: str, tmp_path: Path) -> None:
-    command = [sys.executable, FOLDER / script, *SMALL[script].split(), "--json", tmp_path / "found.json"]
+    command = [sys.executable, str(FOLDER / script), *SMALL[script].split(), "--json", str(tmp_path / "found.json")]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     found = json.loads((tmp_path / "found.json").read_text())
