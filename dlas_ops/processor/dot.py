@@ -68,6 +68,7 @@ def products_per_float(dtype: str, processor: Processor) -> int:
     """Return how many products of `dtype` a processor computes at best in the time of one of float32."""
     dot = dot_of(dtype, processor)
     if isinstance(processor, Cpu) and multiplies_matrices(dot, processor):
+        # An instruction takes as many cycles as it adds groups to each sum.
         return int(matrix.ROWS * matrix.LANES * dot.values / (processor.multiply_adds * processor.lanes()))
     return dot.values
 

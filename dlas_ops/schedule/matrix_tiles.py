@@ -40,6 +40,11 @@ def matrix_choices(rule: MatrixTile, rows: int, columns: int, vectors: int) -> l
     return [own, *(choice for choice in chosen if choice != own)]
 
 
+def is_of_matrices(tile: Sequence[int]) -> bool:
+    """Tell whether a value of the tunable ``tile`` is a `MatrixChoice`."""
+    return len(tile) == 4
+
+
 def is_marked(sch: Schedule, loop: Loop) -> bool:
     """Tell whether `matrix_tiled` has made `loop` one of a tile."""
     return MATRIX_LOOP in sch.get(loop).annotations

@@ -78,9 +78,8 @@ def matrix_tile(height: int, width: int, vectors: int, batch: int, reduction: Re
 def matrix_tiles(height: int, width: int, vectors: int, groups: int, joined: bool) -> Iterator[MatrixTile]:
     """Yield the tiles of at most `height` x `width` points and of a divisor of `vectors` that the registers hold."""
     most = matrix.REGISTERS * matrix.ROWS
-    for h, w, v in product(range(1, height + 1), range(1, width + 1), divisors(vectors)):
-        if h * w > most or v > matrix.REGISTERS:
-            continue
+    shapes = [(h, w) for h in range(1, min(height, most) + 1) for w in range(1, min(width, most // h) + 1)]
+    for (h, w), v in product(shapes, divisors(vectors)):
         # Only whole rows of points follow each other.
         together = joined and (h == 1 or w == width)
         held = in_matrices(h, w, together)

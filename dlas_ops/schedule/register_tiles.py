@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import product
 from math import prod
 
@@ -14,7 +13,7 @@ from dlas_ops.processor import half
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_over, tensorized
 from dlas_ops.processor.half import PARTIAL
-from dlas_ops.schedule.matrix_tiles import is_marked, matrix_choices, matrix_tiled, rule_of
+from dlas_ops.schedule.matrix_tiles import is_marked, is_of_matrices, matrix_choices, matrix_tiled, rule_of
 from dlas_ops.schedule.steps import (
     AHEAD_KIB,
     BLOCK,
@@ -119,7 +118,7 @@ def register_tiled(
     """
     epilogue = epilogue or Epilogue(sch, block)
     points_outside = choice["outer"] == "points"
-    if len(choice["tile"]) > len(fields(Tile)):
+    if is_of_matrices(choice["tile"]):
         return matrix_tiled(sch, block, spatial, reduction, value[0], cpu, choice["tile"], points_outside, epilogue)
     tile = Tile(*choice["tile"])
     n, o, h, w, v = spatial
