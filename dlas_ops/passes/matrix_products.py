@@ -71,7 +71,7 @@ def _configured(statement: Stmt, tile: _Tile) -> Stmt:
 
 
 class _Operand(NamedTuple):
-    """What the elements of a tile are read from or added to: a flat buffer, and the index by the loops' variables."""
+    """A flat buffer that a tile reads or adds to, and the index into it by the variables of the loops."""
 
     buffer: Buffer
     index: Expr
@@ -128,7 +128,8 @@ class _Tile:
 
     def _operands(self, operand: _Operand, row: int, places: Sequence[int]) -> list[Expr]:
         """Return the arguments for matrices of `operand` at these places of the tile: memory, row by row, offsets."""
-        inside = [(loop.loop_var, tirx.const(0, loop.loop_var.ty.dtype)) for loop in self._tile_loops()]
+        variables = [self.loops[role].loop_var for role in matrix_tiles.ROLES]
+        inside = [(variable, tirx.const(0, variable.ty.dtype)) for variable in variables]
         begin = tvm.sym.Analyzer().simplify(substituted(operand.index, inside))
         offsets = [operand.in_bytes(begin + place) for place in places]
         return [operand.buffer.data, operand.in_bytes(tirx.const(row, "int64")), *offsets]
@@ -152,9 +153,6 @@ class _Tile:
         if step is None:
             raise ValueError(f"{operand.index} does not grow evenly along the {role} of a tile")
         return step
-
-    def _tile_loops(self) -> list[For]:
-        return [self.loops[role] for role in matrix_tiles.ROLES]
 
     def _check(self) -> None:
         """Compare the layouts with what the instructions read: rows of 64 bytes, groups of values that lie together."""

@@ -36,6 +36,9 @@ _AARCH64 = {
 }  # fmt: skip
 _NAMES: Mapping[str, Mapping[str, str]] = {"x86_64": _X86, "aarch64": _AARCH64}
 
+# Architecture → the field of /proc/cpuinfo that names instruction sets.
+FIELDS = {"x86_64": "flags", "aarch64": "Features"}
+
 # The first Linux that names an instruction set; those without an entry are named by every kernel that TVM runs on.
 SINCE: Mapping[str, tuple[int, int]] = {
     "avx512_bf16": (5, 3), "avx512_vp2intersect": (5, 9), "avx_vnni": (5, 12), "avx512_fp16": (5, 14),
@@ -87,10 +90,23 @@ def attributes(target: Target, offered: Collection[str]) -> list[str]:
     return sorted(f"+{llvm}" for llvm, linux in _NAMES.get(architecture(target), {}).items() if linux in more)
 
 
-def without(target: Target, offered: Collection[str]) -> list[str]:
-    """Return the ``mattr`` without which code for `target` uses nothing but what is `offered`, by Linux' names."""
-    missing = needed(target) - set(offered)
-    return sorted(f"-{llvm}" for llvm, linux in _NAMES.get(architecture(target), {}).items() if linux in missing)
+def lacking(needed: Collection[str], offered: Collection[str], kernel: str | None) -> set[str]:
+    """Return what of the instruction sets `needed` is not among those `offered`, though Linux of that release names it.
+
+    Of an unknown `kernel`, each is taken to be named.
+    """
+    release = _release(kernel)
+    return {each for each in needed if release is None or release >= SINCE.get(each, (0, 0))} - set(offered)
+
+
+def _release(kernel: str | None) -> tuple[int, int] | None:
+    numbers = (kernel or "").split(".")[:2]
+    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 and all(map(str.isdecimal, numbers)) else None
+
+
+def without(target: Target, sets: Collection[str]) -> list[str]:
+    """Return the ``mattr`` that takes instruction sets, by Linux' names, off `target`."""
+    return sorted(f"-{llvm}" for llvm, linux in _NAMES.get(architecture(target), {}).items() if linux in sets)
 
 
 def offered_here(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
@@ -98,7 +114,7 @@ def offered_here(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None
     with suppress(OSError), cpuinfo.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             field, _, words = line.partition(":")
-            if field.strip() in ("flags", "Features"):
+            if field.strip() in FIELDS.values():
                 return frozenset(words.split())
     return None
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
-# What the names of these instruction sets begin with, in /proc/cpuinfo.
+# The beginning of these instruction sets' names in /proc/cpuinfo.
 FAMILY = "amx_"
 
 REGISTERS, ROWS, ROW_BYTES = 8, 16, 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any, TypeAlias
 
 from dlas_ops._types import Device, Target
@@ -27,12 +28,18 @@ def native_target() -> dict[str, Any]:
     from dlas_ops._tvm import tvm
 
     target = {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu()}
-    offered = instruction_sets.offered_here()
-    of_matrices = {name for name in offered or () if name.startswith(matrix.FAMILY)}
-    if offered and of_matrices and not matrix.is_allowed():
-        offered -= of_matrices
-    hidden = [] if offered is None else instruction_sets.without(tvm.target.Target(target), offered)
+    hidden = _hidden(tvm.target.Target(target))
     return {**target, **({"mattr": hidden} if hidden else {}), "num-cores": core_count()}
+
+
+def _hidden(target: Target) -> list[str]:
+    """Return as ``mattr`` what is to be taken off `target`, this machine's processor."""
+    needed, offered = instruction_sets.needed(target), instruction_sets.offered_here()
+    missing = set() if offered is None else instruction_sets.lacking(needed, offered, platform.release())
+    of_matrices = {name for name in needed if name.startswith(matrix.FAMILY)}
+    if of_matrices and not matrix.is_allowed():  # an old Linux does not name them either
+        missing |= of_matrices
+    return instruction_sets.without(target, missing)
 
 
 def device_here(target: Target) -> Device:

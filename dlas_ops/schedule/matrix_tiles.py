@@ -8,14 +8,15 @@ from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.schedule.matrix_tiling import MatrixTile, matrix_tiles
 from dlas_ops.schedule.steps import MATRIX, MATRIX_LOOP, Epilogue, divisors, parallel, tile_of
+from dlas_ops.schedule.tunables import rule_first
 
-# What the loops of a tile are, outermost first; `dlas_ops.passes.matrix_products` replaces them.
+# Roles of the loops of a tile, outermost first; `dlas_ops.passes.matrix_products` replaces them.
 ROLES = ROWS, COLUMNS, VECTORS, LANES, GROUPS, VALUES = "rows", "columns", "vectors", "lanes", "groups", "values"
 
 # The loop that sets the sums to zero, and the outermost one of the reduction.
 ZERO, SUMS = "zero", "sums"
 
-# What a tuner says of a tile: rows, columns, channel vectors, and the groups that one instruction adds.
+# A value of the tunable ``tile``: rows, columns, channel vectors, and the groups that one instruction adds.
 MatrixChoice = tuple[int, int, int, int]
 
 
@@ -30,14 +31,12 @@ def rule_of(sch: Schedule, block: SBlock) -> MatrixTile | None:
 
 def matrix_choices(rule: MatrixTile, rows: int, columns: int, vectors: int) -> list[MatrixChoice]:
     """Return the tiles that divide so many rows, columns and channel vectors, that of the rule first."""
-    found = [
-        tile
+    chosen = [
+        (tile.height, tile.width, tile.vectors, tile.groups)
         for tile in matrix_tiles(rows, columns, vectors, rule.groups, rule.joined)
         if rows % tile.height == 0 and columns % tile.width == 0
     ]
-    chosen = [(tile.height, tile.width, tile.vectors, tile.groups) for tile in found]
-    own = rule.height, rule.width, rule.vectors, rule.groups
-    return [own, *(choice for choice in chosen if choice != own)]
+    return rule_first((rule.height, rule.width, rule.vectors, rule.groups), chosen)
 
 
 def is_of_matrices(tile: Sequence[int]) -> bool:

@@ -24,7 +24,7 @@ WORTH = 0.8
 
 
 class Reduction(NamedTuple):
-    """What a convolution sums over: `groups` of `dot.values` products, `times` over.
+    """The products of one sum: `groups` of `dot.values`, so many `times`.
 
     `joined` says that the rows of points that a tile reads follow each other in memory.
     """

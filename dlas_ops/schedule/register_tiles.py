@@ -54,7 +54,8 @@ def tiled_space(sch: Schedule, block: SBlock, spatial: Sequence[int], reduction:
     """Return the tunables of `register_tiled` for loops over `block` of these extents.
 
     ``tile`` is (rows, columns, channel vectors) of sums in registers, which divide the points and vectors laid out; a
-    fourth number says that the sums are matrices (see `matrix_tiles`), which have no other tunable than ``outer``;
+    fourth number says that the sums are matrices (see `matrix_tiles`). Where these are the rule, there are no more
+    tunables than ``outer`` beside it, for they are the only ones that matrices have;
     ``outer`` says what the parallel loop runs over and hence what is read once: points (the input) or channels
     (the weights); ``unroll`` is how many steps of the reduction are unrolled; ``prefetch`` is how many KiB ahead the
     weights are asked for, or `BLOCK`.
@@ -74,9 +75,12 @@ def tiled_space(sch: Schedule, block: SBlock, spatial: Sequence[int], reduction:
     resident = fit and images * rows * columns // tile.points >= TILES_PER_CORE * cpu.cores
     own = (tile.height, tile.width, tile.vectors)
     matrices = rule_of(sch, block)
+    outer = ["points", "channels"] if resident else ["channels", "points"]
+    if matrices:
+        return {"tile": [*matrix_choices(matrices, rows, columns, vectors), *tiles], "outer": outer}
     return {
-        "tile": [*matrix_choices(matrices, rows, columns, vectors), *tiles] if matrices else rule_first(own, tiles),
-        "outer": ["points", "channels"] if resident else ["channels", "points"],
+        "tile": rule_first(own, tiles),
+        "outer": outer,
         "unroll": unrollable(reduction),
         "prefetch": [*AHEAD_KIB, BLOCK],
     }
@@ -145,12 +149,13 @@ def register_tiled(
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
     if partial is not None:
         _zero_partial(sch, partial, inside[0])
-    innermost = unrolled(sch, inside, choice["unroll"])
-    if choice["prefetch"] == BLOCK:
+    innermost = unrolled(sch, inside, choice.get("unroll", 1))
+    ahead = choice.get("prefetch", AHEAD_KIB[0])
+    if ahead == BLOCK:
         sch.annotate(innermost, BLOCK_AHEAD, [tile.vectors, tile.vectors * _weights(sch, partial or block) // vectors])
         sch.annotate(*((oo, TILES, 1) if points_outside else (outer, TILES, rows * columns // tile.points)))
     else:
-        fetch_ahead(sch, innermost, choice["prefetch"])
+        fetch_ahead(sch, innermost, ahead)
     return outer, oo if points_outside else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from dlas_ops.kernels.shared.convolution import Conv
 from dlas_ops.processor.targets import describe
 from tests.dlas_ops import assembly, matrices, test_bfloat16, test_int8
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.conftest import NETWORKS
 from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
@@ -73,6 +75,7 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
     tried = set()
     for program, space in spaces(lowered.module, target).items():
         # Tiles of matrices come first, the rule's before all; then those of vectors.
+        assert set(space) == {"tile", "outer"}
         kinds = [len(tile) for tile in space["tile"]]
         assert kinds == sorted(kinds, reverse=True)
         assert set(kinds) == {3, 4}
@@ -142,6 +145,19 @@ def test_vectors_and_matrices_agree_to_the_bit() -> None:
     case = Case(Conv(1, 128, 14, 14, 128, (3, 3), padding=(1, 1, 1, 1)))
     by_matrices, by_vectors = (
         networks.run(dlas_ops.compile(case.model, each, algorithm="gemm", dtype="int8"), case.data)
+        for each in (target, named("cascadelake"))
+    )
+    np.testing.assert_array_equal(by_matrices, by_vectors)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_whole_networks_agree_to_the_bit(algorithm: str, name: str, exported: dict[str, onnx.ModelProto]) -> None:
+    images = networks.random((8, 3, 32, 32))
+    target, model = matrices.target_with("int8"), dlas_ops.quantize(exported[name], images)
+    by_matrices, by_vectors = (
+        networks.run(dlas_ops.compile(model, each, algorithm=algorithm, dtype="int8"), images[:1])
         for each in (target, named("cascadelake"))
     )
     np.testing.assert_array_equal(by_matrices, by_vectors)

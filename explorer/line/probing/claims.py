@@ -86,14 +86,7 @@ def lacked(needed: Collection[str], says: Description) -> list[str]:
     """Return the instruction sets that a device does not name, though its kernel would; none if it names none."""
     if says.instruction_sets is None:
         return []
-    kernel = _version(says.kernel)
-    named = (each for each in needed if kernel is None or kernel >= instruction_sets.SINCE.get(each, (0, 0)))
-    return sorted(set(named) - set(says.instruction_sets))
-
-
-def _version(kernel: str | None) -> tuple[int, int] | None:
-    numbers = (kernel or "").split(".")[:2]
-    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 and all(map(str.isdecimal, numbers)) else None
+    return sorted(instruction_sets.lacking(needed, says.instruction_sets, says.kernel))
 
 
 def _quoted(target: Target) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import tvm
 
 from dlas_ops import control
-from dlas_ops.processor.instruction_sets import BASELINES, architecture_of
+from dlas_ops.processor.instruction_sets import BASELINES, FIELDS, architecture_of
 from explorer.line.device import rpc
 from explorer.line.device.control import FILES, contents
 from explorer.line.probing.answers import Description
@@ -25,8 +25,6 @@ Read = Callable[[str], str]  # a file's name → its beginning; nothing if it ca
 
 # Functions of a server that has TVM's compiler.
 TRIPLE, CPU = "target.llvm_get_system_triple", "target.llvm_get_system_cpu"
-# The line of /proc/cpuinfo that names instruction sets.
-FLAGS = {"x86_64": "flags", "aarch64": "Features"}
 # Where a board says its name.
 BOARD = "/proc/device-tree/model"
 # The numbers in /proc/cpuinfo of cores that ARM itself designed → LLVM's names of them.
@@ -91,7 +89,7 @@ def parsed(read: Read, architecture: str, mcpu: str | None = None) -> Descriptio
     cpuinfo, memory = read("/proc/cpuinfo"), read("/proc/meminfo")
     parts = [PARTS[part] for part in _parts(cpuinfo) if part in PARTS]
     names = read(BOARD).strip("\0\n "), _field(cpuinfo, "model name") or ", ".join(parts)
-    sets = _field(cpuinfo, FLAGS[architecture])
+    sets = _field(cpuinfo, FIELDS[architecture])
     path, units = FILES["temperature_c"]
     return Description(
         architecture=architecture,

@@ -1,4 +1,4 @@
-"""What studies that ran leave on record, to be compared; and a workspace with artifacts alone."""
+"""Records of studies that ran, to be compared; and a workspace that has artifacts and no records."""
 
 from __future__ import annotations
 
