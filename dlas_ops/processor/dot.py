@@ -64,6 +64,11 @@ def multiplies_matrices(dot: Dot, processor: Processor) -> bool:
     return processor.matrix and matrix.is_known(dot.instruction)
 
 
+def of_products(dot: Dot, cpu: Cpu) -> Cpu:
+    """Return `cpu` as one that multiplies and adds as many vectors per cycle as it does of `dot`."""
+    return replace(cpu, multiply_adds=cpu.bfloat_multiply_adds) if dot.weight == "bfloat16" else cpu
+
+
 def products_per_float(dtype: str, processor: Processor) -> int:
     """Return how many products of `dtype` a processor computes at best in the time of one of float32."""
     dot = dot_of(dtype, processor)

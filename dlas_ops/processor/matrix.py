@@ -111,10 +111,10 @@ def definitions(sizes: Sizes) -> str:
         begin=function(BEGIN, sizes), sizes=_escaped(_configuration(shapes)), arch_prctl=_ARCH_PRCTL,
         request=_ARCH_REQ_XCOMP_PERM, tiles=_XFEATURE_XTILEDATA,
     )  # fmt: skip
-    multiply = [f"tileloadd [w{number}+w], {register}" for number, register in enumerate(weights)]
-    for row, held in enumerate(data):
-        multiply.append(f"tileloadd [d{row}+d], {held}")
-        for column, weight in enumerate(weights):
+    multiply = [f"tileloadd [d{number}+d], {register}" for number, register in enumerate(data)]
+    for column, weight in enumerate(weights):
+        multiply.append(f"tileloadd [w{column}+w], {weight}")
+        for row, held in enumerate(data):
             multiply.append(f"{_INSTRUCTIONS[sizes.dtype]} {weight}, {held}, {sums[row * sizes.vectors + column]}")
     store = [f"tilestored {register}, [s{number}+s]" for number, register in enumerate(sums)]
     functions = (

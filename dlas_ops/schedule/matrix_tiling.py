@@ -10,14 +10,17 @@ from typing import NamedTuple
 
 from dlas_ops.processor import matrix
 from dlas_ops.processor.cpus import Cpu
-from dlas_ops.processor.dot import Dot, multiplies_matrices
+from dlas_ops.processor.dot import Dot, multiplies_matrices, of_products
 from dlas_ops.schedule.steps import divisors
 from dlas_ops.schedule.tiling import Tile, cycles
 
-# Cycles until a sum can be added to again; what one row takes to load and to store, from and to the L1 cache; what a
-# tile costs beyond its rows. Source: Intel 64 and IA-32 Architectures Optimization Reference Manual, chapter on AMX:
-# throughput 16, 8 and 16 cycles for the 16 rows of a product, a load and a store, latency 52.
-LATENCY, LOAD, STORE, BEGIN = 52, 0.5, 1.0, 64
+# Cycles, measured on Emerald Rapids. Those of a product and of LOAD are in Intel's optimization manual, too.
+PRODUCT = 16  # whatever the number of its rows
+AGAIN = 9  # at least, by the weights of the product before it: then it takes one for each of its rows
+LOAD = 0.5  # a row of points, from the L1 cache
+LOAD_WEIGHTS = 1.2  # a row of weights, from the L2 cache
+SUMS = 12  # what a row of sums takes longer than in vectors: it goes through memory, and no product runs beside its use
+BEGIN = 216  # to begin with matrices and to end with them
 
 # Matrices have to take no more than this part of what vectors take by the model, whose sums need no way through memory.
 WORTH = 0.8
@@ -58,18 +61,21 @@ def in_matrices(height: int, width: int, joined: bool) -> tuple[int, int] | None
 def matrix_tile(height: int, width: int, vectors: int, batch: int, reduction: Reduction, cpu: Cpu) -> MatrixTile | None:
     """Return the tile that computes `height` x `width` points by `vectors` channel vectors in the fewest cycles.
 
-    None where vectors take hardly more. The model counts the longest of a tile's products, loads and latency, and the
-    stores of its sums.
+    None where vectors take hardly more. The model counts a tile's products or loads, whichever take longer, and its
+    sums. Of equals the tile counts that loads least.
     """
     if not multiplies_matrices(reduction.dot, cpu):
         return None
     best: MatrixTile | None = None
-    best_cost = WORTH * cycles(height, width, vectors, batch, cpu) * reduction.groups * reduction.times
+    in_vectors = cycles(height, width, vectors, batch, of_products(reduction.dot, cpu))
+    best_cost = WORTH * in_vectors * reduction.groups * reduction.times, 0.0
     for tile in matrix_tiles(height, width, vectors, reduction.step, reduction.joined):
         rows, columns = tile.covers(height, width)
         tiles = batch * (rows // tile.height) * (columns // tile.width) * (vectors // tile.vectors)
         steps = reduction.groups // tile.groups * reduction.times
-        cost = ceil(tiles / cpu.cores) * _cycles(tile, steps)
+        share = ceil(tiles / cpu.cores)
+        products, loads, sums = _cycles(tile)
+        cost = BEGIN + share * (steps * max(products, loads) + sums), share * steps * loads
         if cost < best_cost:
             best, best_cost = tile, cost
     return best
@@ -87,10 +93,11 @@ def matrix_tiles(height: int, width: int, vectors: int, groups: int, joined: boo
             yield MatrixTile(h, w, v, groups, together)
 
 
-def _cycles(tile: MatrixTile, steps: int) -> float:
+def _cycles(tile: MatrixTile) -> tuple[float, float, float]:
+    """Return what the products and the loads of one step of the reduction take, and the sums of the whole tile."""
     held = in_matrices(tile.height, tile.width, tile.joined)
     assert held is not None
     count, rows = held
-    sums = count * tile.vectors * rows
-    loads = LOAD * (count * rows + tile.vectors * tile.groups)
-    return steps * max(sums, loads, LATENCY) + STORE * sums + BEGIN
+    products = tile.vectors * (PRODUCT + (count - 1) * max(rows, AGAIN))
+    loads = LOAD * count * rows + LOAD_WEIGHTS * tile.vectors * tile.groups
+    return products, loads, SUMS * count * rows * tile.vectors

@@ -63,6 +63,16 @@ def test_knows_small_arithmetic(fields: dict[str, str], dot: str, half: bool, ha
     assert (cpu.dot, cpu.half, cpu.half_loads) == (dot, half, half_loads)
 
 
+def test_products_of_bfloat16_are_taken_where_they_are_faster() -> None:
+    """Intel's vectors of them are slower than those of float32, its matrices are not."""
+    hidden = {"mcpu": "sapphirerapids", "mattr": ["-amx-bf16", "-amx-int8", "-amx-tile"]}
+    taken = [
+        describe_cpu(tvm.target.Target({"kind": "llvm", **fields})).bfloat
+        for fields in ({"mcpu": "sapphirerapids"}, hidden, {"mcpu": "znver4"})
+    ]
+    assert taken == ["vdpbf16ps", "", "vdpbf16ps"]
+
+
 @pytest.mark.parametrize(("algorithm", "mcpu"), crossed(ALGORITHMS, ["x86-64-v3", "x86-64-v2"]))
 def test_narrower_vectors_are_right(mcpu: str, algorithm: str) -> None:
     if networks.NEEDED[mcpu] not in networks.x86_flags():

@@ -56,6 +56,15 @@ def test_most_layers_are_faster_in_two_matrices_by_two(dot: Dot) -> None:
     assert (tile.height, tile.width, tile.vectors, tile.groups) == (4, 8, 2, 16)
 
 
+def test_vectors_of_bfloat16_are_slower_than_those_of_integers() -> None:
+    """Which half as wide matrices are not."""
+    held = {
+        dot.weight: matrix_tile(4, 4, 32, 1, Reduction(dot, 4, 144, joined=False), CPU) is not None
+        for dot in (INT8, BFLOAT16)
+    }
+    assert held == {"int8": False, "bfloat16": True}
+
+
 def test_a_step_is_the_largest_part_of_the_groups() -> None:
     assert [Reduction(INT8, groups, 1, joined=True).step for groups in (1, 6, 16, 24, 36, 29)] == [1, 6, 16, 12, 12, 1]
 
@@ -66,6 +75,7 @@ def test_a_step_is_the_largest_part_of_the_groups() -> None:
         (Reduction(INT8, 256, 1, joined=True), "znver4"),  # it has no matrices
         (Reduction(FLOAT32, 256, 1, joined=True), "sapphirerapids"),  # they hold no floats of 32 bits
         (Reduction(INT8, 1, 9, joined=False), "sapphirerapids"),  # one group fills a 16th of a matrix
+        (Reduction(INT8, 16, 1, joined=True), "sapphirerapids"),  # the sums of one step are not worth their way
     ],
 )
 def test_vectors_are_taken_where_matrices_are_not_faster(reduction: Reduction, mcpu: str) -> None:

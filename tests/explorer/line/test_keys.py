@@ -134,10 +134,10 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "data": ["3a548602cf2704ec"],
             "train": ["02d3c2336925568e"],
             "compress": ["6dbad7db94237663"],
-            "lower": ["863569ecc044384d", "04076e428bbcce7e"],
-            "build": ["28ce2dbd11d87d34", "968d770c0fba188d"],
+            "lower": ["894fc4c22d1305bd", "6e0664cc87caa050"],
+            "build": ["0132125c3678e90e", "72bc960e56f358b9"],
             "evaluate": ["6de8494e24c4490b"],
-            "measure": ["d1f4036f9c798188"],
+            "measure": ["22ab0ff22bcd9d80"],
         },
     ),
     (
@@ -149,12 +149,12 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "quantize": ["98a520f91d651d29"],
             "plan": ["bbb8a703813b5dc3"],
             "select": ["1a120fe0b61f27b4"],
-            "lower": ["be84d6b9f2695ec6", "d940e80fb1653920"],
-            "tune": ["4d8978e0b108381f"],
-            "build": ["a0a851b9ba53861c", "fca56358a278c886", "3cf9a6d577b15dd9"],
-            "confirm": ["3a3ff092a1d81811"],
+            "lower": ["fc17745c006347ce", "a3208ea07d64110c"],
+            "tune": ["f528dba94b701208"],
+            "build": ["a7f545d7f55d0d80", "68c830291dd64362", "d8ae5e62f206bafc"],
+            "confirm": ["f68684bbd68d3a04"],
             "evaluate": ["5221ac6d5044dcfb"],
-            "measure": ["4a61da8675e6f944"],
+            "measure": ["93bc7ceff6b3ffae"],
         },
     ),
     (
@@ -163,12 +163,12 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "data": ["3a548602cf2704ec"],
             "train": ["2ae027101eea3990"],
             "compress": ["12a3d43801673b0d"],
-            "lower": ["7e156beedc304489", "c2cb011d1a5b5c92"],
-            "tune": ["d38be3b6687d3c63", "55a64475eacca282"],
-            "build": ["c1e6a41508298c32", "bb67ce3cf693ea5a", "352b6ddc331ed5a9", "b398b2a81ef531b0"],
-            "confirm": ["1dc19971bb065130", "dd92c1b65596ff74"],
+            "lower": ["f5f1c9fd0265769e", "d1d69307ee21b6a5"],
+            "tune": ["44ea9966ba03f2f0", "ede03348e388763d"],
+            "build": ["5ebfeef106e72b91", "4d6506d669117205", "ec557183e49d082d", "08288bc7283b8c6d"],
+            "confirm": ["7b1e5cdd309a188e", "f5fa41868ac96e95"],
             "evaluate": ["dd70f8b141bd2125"],
-            "measure": ["fbf40ced6e7087ce", "dd946ef9dc037d68"],
+            "measure": ["ee3cbe02f65c01d1", "455ac8c366e2f54f"],
         },
     ),
 ]
@@ -199,10 +199,10 @@ def test_images_that_are_evaluated_are_in_the_keys_of_networks_where_nothing_is_
 def test_keys_of_records_are_those_of_existing_databases() -> None:
     target: Target = {"kind": "llvm"}
     latency = contracts.candidates.latency_key({"a": 1}, "direct", target, threads=2, evicted_bytes=5)
-    assert latency == "4f72b0f97e3f02c7e14f3ad6d8bfe3f9af0d1993e36357ce82a67939da8c70f3"
+    assert latency == "de8508ce3f8a5ac23c6a82cf411d7d7d1fdd0519c844f6967f18e9124f7d9b87"
     database = contracts.tune.database_key(target, threads=2, device="local")
     assert database == "a1271e9f089afdedfe4ba3af7e33fc783a5844727a856c3eb2e8ac1010ba5ef2"
     built = contracts.candidates.Stage(
         contracts.candidates.Parameters([{"a": 1}], target), contracts.candidates.Parents()
     )
-    assert built.key == "d7643d16c2990cca8884a4a437dc173d2ab94eae0b0f6094bb718d5841b9ab9f"
+    assert built.key == "d48a1521c0ff6e109ce8228de4e22670a74bae3f18834201bc3d20b5ba8c35ff"
