@@ -202,6 +202,18 @@ def test_tvm_still_takes_the_sums_of_a_tile_from_a_heap() -> None:
     assert ["BackendAllocWorkspace" in text for text in texts] == [True, False]
 
 
+def test_tvm_still_stores_no_vector_of_bfloat16_whose_numbers_are_the_same() -> None:
+    """`dlas_ops.passes.lanes` leaves such a loop as it is."""
+    from dlas_ops._tvm import tvm
+
+    held = tvm.te.placeholder((16,), "bfloat16")
+    filled = tvm.te.compute((16,), lambda _: held[0], name="filled")
+    schedule = tvm.s_tir.Schedule(tvm.te.create_prim_func([held, filled]))
+    schedule.vectorize(*schedule.get_loops(schedule.get_sblock("filled")))
+    with pytest.raises(TypeError, match="dtype mismatch on BufferStore"):
+        tvm.compile(schedule.mod, "llvm")
+
+
 def test_tvm_still_packs_gathered_bytes_in_opencl_as_in_cuda() -> None:
     """`dlas_ops.schedule.threads._gathers_bytes`: TVM 0.27 joins them by shifts, to one int."""
     from dlas_ops._tvm import tvm

@@ -19,7 +19,7 @@ PRODUCT = 16  # whatever the number of its rows
 AGAIN = 9  # at least, by the weights of the product before it: then it takes one for each of its rows
 LOAD = 0.5  # a row of points, from the L1 cache
 LOAD_WEIGHTS = 1.2  # a row of weights, from the L2 cache
-SUMS = 12  # what a row of sums takes longer than in vectors: it goes through memory, and no product runs beside its use
+SUMS = 7  # what a row of sums takes longer than in vectors: it goes through memory, and no product runs beside its use
 BEGIN = 216  # to begin with matrices and to end with them
 
 # Matrices have to take no more than this part of what vectors take by the model, whose sums need no way through memory.

@@ -53,6 +53,14 @@ def test_agrees_with_onnxruntime(channels: tuple[int, int], independent: bool, a
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_floats_grow_behind_zeros(dtype: str) -> None:
+    """The last places of the tensor that holds all parts are zero at first, in whole vectors."""
+    model, data = dense_block(64, 32, 4), networks.random((1, 3, 5, 5))
+    compiled = dlas_ops.compile(model, networks.target(), algorithm="direct", dtype=dtype)
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data), 0.02)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_several_images_grow_each_on_its_own(algorithm: str) -> None:
     """The parts of one image lie between those of the next one's."""
