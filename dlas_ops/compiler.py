@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dlas_ops import lowering
 from dlas_ops._tvm import tvm
-from dlas_ops._types import Library, PrimFunc, Target
+from dlas_ops._types import IRModule, Library, PrimFunc, Target
 from dlas_ops.kernels.registry import Asked, Choices, Selection, implemented, selects
-from dlas_ops.kernels.scheduling import note_of, schedule
+from dlas_ops.kernels.scheduling import note_of, schedule, sums_in_matrices
 from dlas_ops.lowering import Lowered
 from dlas_ops.onnx import mixing, quantization
 from dlas_ops.onnx.calibration import Method
@@ -28,6 +28,7 @@ from dlas_ops.passes.ticking import Call, ticking
 from dlas_ops.placement.account import Layer, run_by
 from dlas_ops.placement.graph import Graph
 from dlas_ops.processor.gpus import Gpu
+from dlas_ops.processor.matrix import IN_MATRICES
 from dlas_ops.processor.targets import describe, native_target
 from dlas_ops.selection.candidates import names
 from dlas_ops.selection.selection import Measure, choose, here
@@ -202,12 +203,19 @@ def _built(
     config = {"tirx.disable_assert": True}
     with tvm.transform.PassContext(opt_level=3, config=config, instruments=instruments), target:
         module = schedule(lowered.module, target, scheduled)
-        layers = [
-            replace(layer, note=note_of(module[layer.program])) if layer.program else layer for layer in lowered.layers
-        ]
+        layers = [_as_built(layer, module) for layer in lowered.layers]
         if isinstance(describe(target), Gpu):
             module = output_on_host(module)
         return Compiled(tvm.relax.build(module, target, relax_pipeline=relax, tir_pipeline=PIPELINE), layers)
+
+
+def _as_built(layer: Layer, scheduled: IRModule) -> Layer:
+    """Return a line of the account with what the schedule of its program decides."""
+    if not layer.program:
+        return layer
+    function = scheduled[layer.program]
+    where = IN_MATRICES if sums_in_matrices(function) else ""
+    return replace(layer, note=note_of(function), arithmetic=layer.arithmetic + where)
 
 
 def compile(

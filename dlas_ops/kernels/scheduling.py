@@ -120,6 +120,11 @@ def note_of(function: PrimFunc) -> str:
     return str((function.attrs or {}).get(NOTE, ""))
 
 
+def sums_in_matrices(function: PrimFunc) -> bool:
+    """Tell whether a scheduled program holds its sums in the processor's matrices."""
+    return matrix_products.MARKED in (function.attrs or {})
+
+
 def _scheduled(function: PrimFunc, processor: Processor, choice: Choice | None) -> PrimFunc:
     function = vector_math.marked(function)
     sch = tvm.s_tir.Schedule(tvm.IRModule({"main": function}))

@@ -54,7 +54,7 @@ class Layer:
     asked, ran : "algorithm/format"; the same where no algorithm can be asked for, as of a depthwise convolution
     dtype : dtype of the weights and the input as stored
     arithmetic : dtype of the products, with the dtype of their sums where it differs, and the reason where it is not
-        `dtype`
+        `dtype`; where a schedule has them in matrices, that too, once the layer is built
     reason : why `ran` differs from `asked`, or ""
     measured : "algorithm/format" → seconds, if measurements selected `ran`
     program, call : name of the tensor program that computes a layer with weights, and the position of its call among

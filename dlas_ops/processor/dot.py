@@ -69,13 +69,23 @@ def of_products(dot: Dot, cpu: Cpu) -> Cpu:
     return replace(cpu, multiply_adds=cpu.bfloat_multiply_adds) if dot.weight == "bfloat16" else cpu
 
 
-def products_per_float(dtype: str, processor: Processor) -> int:
-    """Return how many products of `dtype` a processor computes at best in the time of one of float32."""
+def products_per_float(dtype: str, processor: Processor) -> float:
+    """Return how many products of `dtype` a processor's vectors compute at best in the time of one of float32."""
     dot = dot_of(dtype, processor)
-    if isinstance(processor, Cpu) and multiplies_matrices(dot, processor):
+    if not isinstance(processor, Cpu):
+        return dot.values
+    return dot.values * of_products(dot, processor).multiply_adds / processor.multiply_adds
+
+
+def matrix_products_per_float(processor: Processor) -> dict[str, float]:
+    """Return the same of matrices: dtype → products, of those that an instruction multiplies matrices of."""
+    dots = {dtype: dot_of(dtype, processor) for dtype in ("int8", "bfloat16")}
+    return {
         # An instruction takes as many cycles as it adds groups to each sum.
-        return int(matrix.ROWS * matrix.LANES * dot.values / (processor.multiply_adds * processor.lanes()))
-    return dot.values
+        dtype: matrix.ROWS * matrix.LANES * dot.values / (processor.multiply_adds * processor.lanes())
+        for dtype, dot in dots.items()
+        if isinstance(processor, Cpu) and multiplies_matrices(dot, processor)
+    }
 
 
 def stored(processor: Processor) -> str:

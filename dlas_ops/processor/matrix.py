@@ -19,6 +19,9 @@ from typing import NamedTuple
 # The beginning of these instruction sets' names in /proc/cpuinfo.
 FAMILY = "amx_"
 
+# What the account adds to the arithmetic of a layer that is summed in matrices.
+IN_MATRICES = ", in matrices"
+
 REGISTERS, ROWS, ROW_BYTES = 8, 16, 64
 LANES = 16
 

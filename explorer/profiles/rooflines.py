@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
+from dlas_ops.processor.matrix import IN_MATRICES
+
 ARITHMETIC, WEIGHTS, THREADS, KERNEL = "arithmetic", "reading weights", "waking threads", "its kernel"
 # Share of a program's time from which what bounds it is named; below, it is the kernel that is far from all bounds.
 BOUND_FROM = 0.4
@@ -66,6 +68,8 @@ class Machine(NamedTuple):
         Whether it multiplies vectors of float16.
     bfloat16_values
         How many products of bfloat16 take the time of one of float32; 1 where no instruction multiplies them.
+    matrices
+        The same of matrices: dtype → products, of those that an instruction multiplies matrices of.
     """
 
     gflop_s: float
@@ -73,9 +77,10 @@ class Machine(NamedTuple):
     wake_us: float | None
     lanes: int
     dot: str
-    dot_values: int
+    dot_values: float
     half: bool
-    bfloat16_values: int = 1  # records of before there was any lack it
+    bfloat16_values: float = 1  # records of before there was any lack it, and the next
+    matrices: Mapping[str, float] = {}
 
     @staticmethod
     def of(written: Mapping[str, Any], sessions: Sequence[Mapping[str, Any]]) -> Machine:
@@ -97,7 +102,9 @@ class Machine(NamedTuple):
             As the account of layers has it, such as ``"int8"`` or ``"float32 (the processor has no …)"``. That of
             8-bit integers which an instruction takes as wider ones is ``"int16"``.
         """
-        dtype = arithmetic.split(" ")[0]
+        dtype = arithmetic.split(" ")[0].removesuffix(",")
+        if arithmetic.endswith(IN_MATRICES):
+            return self.gflop_s * self.matrices[dtype]
         if dtype in ("int8", "int16"):
             return self.gflop_s * self.dot_values
         if dtype == "bfloat16":

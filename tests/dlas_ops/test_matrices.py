@@ -148,6 +148,26 @@ def text_of(algorithm: str, dtype: str) -> str:
     return assembly.text_of(dlas_ops.compile(network, target, algorithm=algorithm, dtype=dtype).library)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "words"), [("int8", "int8, in matrices"), ("bfloat16", "bfloat16 (sums in float32), in matrices")]
+)
+def test_the_account_says_what_is_summed_in_them(dtype: str, words: str) -> None:
+    """So it is where the schedule takes their tiles, by the rule or as tuned."""
+    conv = CONVS["3x3 on a small map"]
+    model = Case(conv).model if dtype == "int8" else test_bfloat16.network_of(conv)
+    for mcpu, expected in (("sapphirerapids", words), ("znver4", words.removesuffix(", in matrices"))):
+        target = named(mcpu)
+        lowered = dlas_ops.lower(model, target, algorithm="direct", dtype=dtype)
+        program = lowered.layers[0].program
+        assert dlas_ops.build(lowered, target).layers[0].arithmetic == expected
+    lowered = dlas_ops.lower(model, named("sapphirerapids"), algorithm="direct", dtype=dtype)
+    space = spaces(lowered.module, named("sapphirerapids"))[program]
+    choice = {name: values[-1] for name, values in space.items()}
+    tuned = schedule_function(lowered.module[program], describe(named("sapphirerapids")), choice)
+    built = dlas_ops.build(lowered, named("sapphirerapids"), {program: tuned})
+    assert built.layers[0].arithmetic == words.removesuffix(", in matrices")
+
+
 def test_a_processor_without_them_has_none() -> None:
     compiled = dlas_ops.compile(Case(CONVS["1x1, 49 points"]).model, named("znver4"), algorithm="gemm", dtype="int8")
     assert "tmm" not in assembly.text_of(compiled.library)

@@ -16,7 +16,7 @@ import tvm
 
 from dlas_ops import peaks
 from dlas_ops.passes.ticking import elapsed_ns, notes_size
-from dlas_ops.processor.dot import dot_of, products_per_float
+from dlas_ops.processor.dot import dot_of, matrix_products_per_float, products_per_float
 from dlas_ops.processor.targets import describe
 from explorer.core.measurement.sessions import Readings, disturbances, quiet_samples
 from explorer.core.measurement.standstills import Unbroken
@@ -93,6 +93,7 @@ def _processor(target: dict[str, Any]) -> dict[str, Any]:
         "dot_values": products_per_float("int8", processor),
         "half": processor.half,
         "bfloat16_values": products_per_float("bfloat16", processor),
+        "matrices": matrix_products_per_float(processor),
     }
 
 

@@ -7,7 +7,15 @@ import pytest
 from explorer.profiles.rooflines import ARITHMETIC, KERNEL, THREADS, WEIGHTS, Bounds, Machine
 
 MACHINE = Machine(
-    gflop_s=100.0, gb_s=10.0, wake_us=2.0, lanes=8, dot="vpmaddwd", dot_values=2, half=True, bfloat16_values=2
+    gflop_s=100.0,
+    gb_s=10.0,
+    wake_us=2.0,
+    lanes=8,
+    dot="vpmaddwd",
+    dot_values=2,
+    half=True,
+    bfloat16_values=2,
+    matrices={"int8": 32.0},
 )
 
 
@@ -19,6 +27,7 @@ MACHINE = Machine(
         ("float16 (sums of 64 products in float16, then float32)", 200.0),
         ("float32 (the processor has no arithmetic in float16)", 100.0),
         ("bfloat16 (sums in float32)", 200.0),
+        ("int8, in matrices", 3200.0),
         ("int16", 200.0),
         ("int32", 100.0),
     ],
