@@ -15,6 +15,12 @@ of Conv1d 0.96, a U-Net 1.05. In int8 MobileViT takes 0.56 of our float32 and Vi
 of it (4 rounds, one load, --variants direct spatial_pack direct:int8 spatial_pack:int8 direct:bfloat16, openvino
 2026.4.1, on 2 cores of AMD Zen 4 with AVX512-BF16).
 
+On a processor that multiplies matrices (AMX), int8 takes 0.76 of its time without them, by the faster of direct and
+gemm, from 0.57 (ResNet50) to 0.96; 0.50 of ONNX Runtime's int8 time, 0.59 of the better of ONNX Runtime's and
+OpenVINO's, and 0.27 of direct's float32. bfloat16 takes 0.43 of direct's float32 (geometric means of the eight; 4
+rounds, one load, --variants direct direct:int8 direct:int8:vectors gemm:int8 gemm:int8:vectors direct:bfloat16
+gemm:bfloat16, openvino 2026.4.1, on 2 virtual cores of Emerald Rapids that at times were threads of one core).
+
 Sample: by default 20 rounds in which every engine takes a turn of 0.15 s of untimed and 3 timed runs; batch 1, 2
 threads. The figures above are of 6 rounds (ResNet18: 10, MobileNetV1: 8) with --variants direct spatial_pack winograd
 auto direct:int8 spatial_pack:int8 direct:float16, and for ResNet18 direct:csr@0.9 direct:csr@0.95. One process per
