@@ -20,7 +20,7 @@ from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.checking.reference import Reference
 from explorer.line.contracts.confirm import Parameters, Parents, Session, Values
-from explorer.line.device import rpc
+from explorer.line.device import rpc, silence
 from explorer.line.device.control import taken
 from explorer.line.device.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.execution import current
@@ -108,12 +108,13 @@ def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tup
     images = Reference.load(parents.network.path).images
     inputs = tvm.runtime.tensor(filled(images, placement.batch), rpc.device(session, placement.target))
     libraries = {"tuned": parents.tuned, "untuned": parents.untuned}
-    networks = {
-        name: rpc.machine(session, placed(session, libraries[name], LIBRARY, parameters), placement.target)
-        for name in sorted(libraries, reverse=not tuned_first)
-    }
-    waited = until_quiet(control, parameters) if control else 0.0
     first_run = first_run_seconds(parents.untuned.path / LAYERS, placement.target)
+    with silence.at_most(2 * first_run):
+        networks = {
+            name: rpc.machine(session, placed(session, libraries[name], LIBRARY, parameters), placement.target)
+            for name in sorted(libraries, reverse=not tuned_first)
+        }
+    waited = until_quiet(control, parameters) if control else 0.0
     timers: dict[str, Any] = {}
     unbroken: dict[str, Unbroken] = {}
     clock = session.cpu()

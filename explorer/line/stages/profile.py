@@ -123,9 +123,10 @@ def _session(parameters: Parameters, parents: Parents) -> tuple[Session, str]:
     control, no_control = control_in(session, parents.control, parameters, placement.target)
     with silence.at_most(CONTROL_SECONDS):
         gflop_s, gb_s = _peaks(session, parameters, parents, placement)
-    pair = _Pair(session, parameters, parents, placement)
-    waited = until_quiet(control, parameters) if control else 0.0
     first_run = first_run_seconds(parents.build.path / LAYERS, placement.target)
+    with silence.at_most(2 * first_run):
+        pair = _Pair(session, parameters, parents, placement)
+    waited = until_quiet(control, parameters) if control else 0.0
     pair.warm_up(parameters, first_run)
     before = control.state() if control else None
     ratios, readings = sampled(pair.sample, control, parameters, 2 * first_run)

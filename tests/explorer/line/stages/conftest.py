@@ -14,7 +14,7 @@ from tvm import rpc as tvm_rpc
 from dlas_ops.processor.targets import native_target
 from explorer.core.artifact import Artifact
 from explorer.line.checking.reference import Reference
-from explorer.line.device import rpc
+from explorer.line.device import rpc, silence
 from explorer.line.prepared import Prepared
 from tests import torch_stages
 from tests.conftest import Once
@@ -77,3 +77,17 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     monkeypatch.setattr(rpc, "connect", connect)
     monkeypatch.setattr(rpc, "set_threads", lambda session, *arguments: calls.append(arguments))
     return calls
+
+
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The networks that a device loaded while nothing limited how long it may say nothing."""
+    load, found = rpc.machine, list[str]()
+
+    def machine(session: Any, library: str, target: Any) -> Any:
+        if not silence._WATCH._calls:
+            found.append(library)
+        return load(session, library, target)
+
+    monkeypatch.setattr(rpc, "machine", machine)
+    return found

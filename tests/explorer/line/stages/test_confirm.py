@@ -69,6 +69,7 @@ def test_what_is_faster_is_confirmed_and_what_is_slower_is_not(
     slow: Artifact,
     control: Artifact,
     leased: list[tuple[object, ...]],
+    unlimited: list[str],
     tmp_path: Path,
 ) -> None:
     faster = confirm.run(PARAMETERS, Parents(small, lowered, untuned=slow, tuned=built, control=control), tmp_path)
@@ -92,6 +93,7 @@ def test_what_is_faster_is_confirmed_and_what_is_slower_is_not(
     assert not slower["faster"]
     assert slower["ratio_high"] > 1
     assert list(tmp_path.iterdir()) == []
+    assert unlimited == []
 
 
 def test_without_a_control_every_session_counts(

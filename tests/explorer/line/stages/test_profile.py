@@ -28,6 +28,7 @@ def test_it_times_every_call_beside_the_network(
     ticking: Artifact,
     control: Artifact,
     leased: list[tuple[object, ...]],
+    unlimited: list[str],
     tmp_path: Path,
 ) -> None:
     values = profile.run(PARAMETERS, Parents(small, lowered, built, ticking, control), tmp_path)
@@ -51,6 +52,7 @@ def test_it_times_every_call_beside_the_network(
     for layer in layers:
         assert (rows[layer["name"]].macs, rows[layer["name"]].ran) == (layer["macs"], layer["ran"])
     assert found.machine.lanes >= 4
+    assert unlimited == []
 
 
 def scripted(disturbed: list[bool], parents: Parents, out: Path) -> list[dict[str, Any]]:
