@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-# Workaround: apache-tvm-ffi 0.1.14: it imports torch wherever it is installed, 4 s; tests/test_workarounds.py
+# Workaround: apache-tvm-ffi 0.1.14: it imports torch wherever it is installed, 4 s; tests/workarounds
 _hidden = "torch" not in sys.modules
 if _hidden:
     sys.modules["torch"] = None  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 # Shape and hash of the values.
 Key: TypeAlias = tuple[tuple[int, ...], int]
 
-# Workaround: TVM 0.27: its ONNX front end drops the names of weights; tests/test_workarounds.py
+# Workaround: TVM 0.27: its ONNX front end drops the names of weights; tests/workarounds
 OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 

@@ -176,7 +176,7 @@ def _vectors(variable: Var, begin: int, end: int, store: Stmt, lanes: int) -> St
         return reduced(variable, end - begin, shifted, operand, lanes) if contiguous else plain
     if step_of(shifted.indices[-1], variable) != 1 or uses_buffer(shifted.value, shifted.buffer):
         return plain
-    # Workaround: TVM 0.27: it stores no vector of bfloat16 whose numbers are all the same; tests/test_workarounds.py
+    # Workaround: TVM 0.27: it stores no vector of bfloat16 whose numbers are all the same; tests/workarounds
     if str(shifted.buffer.dtype) == "bfloat16" and not uses(shifted.value, variable):
         return plain
     lane = tirx.Var("lane", variable.ty)

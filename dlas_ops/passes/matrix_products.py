@@ -64,8 +64,14 @@ def _configured(statement: Stmt, tile: _Tile) -> Stmt:
         case tirx.AttrStmt():
             inside = _configured(statement.body, tile)
             return tirx.AttrStmt(statement.node, statement.attr_key, statement.value, inside)
+        case tirx.IfThenElse():  # of a program that evicts the caches in turns
+            other = statement.else_case
+            inside = _configured(statement.then_case, tile)
+            return tirx.IfThenElse(statement.condition, inside, None if other is None else _configured(other, tile))
         case tirx.For() if _is_marked(statement):
             return with_body(statement, tirx.SeqStmt([tile.call(matrix.BEGIN), statement.body, tile.call(matrix.END)]))
+        case _ if _is_marked(statement):
+            raise ValueError(f"a statement of kind {type(statement).__name__} is around a tile of matrices")
         case _:
             return statement
 

@@ -24,7 +24,7 @@ def _on_stack(statement: Stmt) -> Stmt:
     TVM takes buffers of 1 KiB and more from a heap; LLVM can then not keep the sums of a tile in registers.
     """
     match statement:
-        # Workaround: TVM 0.27: it takes buffers of 1 KiB and more from a heap; tests/test_workarounds.py
+        # Workaround: TVM 0.27: it takes buffers of 1 KiB and more from a heap; tests/workarounds
         case tirx.AllocBuffer() if statement.buffer.scope() == "local":
             annotations = {**dict(statement.annotations), "disable_lower_builtin": tirx.IntImm("int32", 1)}
             return tirx.AllocBuffer(statement.buffer, annotations)

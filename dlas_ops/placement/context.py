@@ -305,7 +305,7 @@ class Context:
             stated |= {"name": self.name(operator)}
         if self.narrow and "dtype" not in fields:
             has = self.cpu.half if self.narrow == "float16" else self.multiplies_bfloat16
-            lacks = f"the {'layer' if has else 'processor'} has no arithmetic in {self.narrow}"
+            lacks = f"the {'layer' if has else 'processor'} has no fast arithmetic in {self.narrow}"
             stated |= {"dtype": self.narrow, "arithmetic": f"float32 ({lacks})"}
         stored_bytes = sum(constant.value.numpy().nbytes for constant in self._packed)
         self.layer_of |= dict.fromkeys(self._packed, len(self.layers))

@@ -74,7 +74,7 @@ def vectorize_copy(sch: Schedule, block: SBlock, vector: Loop) -> None:
 
 def _gathers_bytes(sch: Schedule, block: SBlock) -> bool:
     """Tell whether neighbours that `block` computes are bytes, and read bytes that are no neighbours."""
-    # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/test_workarounds.py
+    # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/workarounds
     from dlas_ops._tvm import tvm
 
     held = sch.get(block)

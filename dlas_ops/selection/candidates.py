@@ -211,7 +211,7 @@ def build(problems: Sequence[Problem], target: Target) -> Candidates:
 
 def time_here(built: Candidates, evicted: int, device: Device) -> list[dict[str, float]]:
     """Return for each problem the median seconds of every candidate on a `device` of this machine; see `sample`."""
-    # Workaround: TVM 0.27: to ask for its number of threads binds this one to a core; tests/test_workarounds.py
+    # Workaround: TVM 0.27: to ask for its number of threads binds this one to a core; tests/workarounds
     eviction = Eviction(evicted, core_count(), device, tvm.get_global_func(FILL))
     library = built.library.jit()
     samples = [sample(library, eviction, own, built.weights) for own in built.functions]

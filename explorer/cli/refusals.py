@@ -14,7 +14,7 @@ def install() -> None:
     """Make typer's sentences end in the value; about a number it says "Input should be a valid integer" alone."""
     with contextlib.suppress(ImportError):  # of versions that leave this to click, whose sentences have the value
         coercion: Any = importlib.import_module("typer._coercion")
-        # Workaround: typer 0.29: what it refuses is not in its sentence; tests/test_workarounds.py
+        # Workaround: typer 0.29: what it refuses is not in its sentence; tests/workarounds
         coercion.get_error_msg = _with_value(coercion.get_error_msg)
 
 

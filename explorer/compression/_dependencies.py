@@ -95,7 +95,7 @@ class Dependencies:
 class _Graph(tp.DependencyGraph):  # type: ignore[misc]
     """One in which a map of one channel that is multiplied with all channels of another shares none with it."""
 
-    # Workaround: torch-pruning 1.6.1: it takes the two for maps of the same channels; tests/test_workarounds.py
+    # Workaround: torch-pruning 1.6.1: it takes the two for maps of the same channels; tests/workarounds
     def _trace(self, *arguments: Any, **named: Any) -> Any:
         nodes = super()._trace(*arguments, **named)
         for node in nodes.values():
@@ -124,7 +124,7 @@ def _is_broadcast(given: tuple[int, ...], result: tuple[int, ...]) -> bool:
 def _norms() -> dict[type[nn.Module], Any]:
     """Return how channels are removed from the norms that torch-pruning does not know, or not all parts of."""
     # Workaround: torch-pruning 1.6.1: it takes an RMSNorm for a parameter alone, and leaves the statistics of an
-    # InstanceNorm as they are; tests/test_workarounds.py
+    # InstanceNorm as they are; tests/workarounds
     kinds = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
     return {nn.RMSNorm: _RootMeanSquares(), **{kind: tp.pruner.function.BatchnormPruner() for kind in kinds}}
 

@@ -117,7 +117,7 @@ def kept(width: int, ratio: float, multiple: int) -> int:
 def _least(importance: Tensor, count: int, parts: int) -> list[int]:
     """Return the `count` least important channels, at the same places in each of `parts` equal parts of them."""
     # Workaround: torch-pruning 1.6.1: it removes from every group of a grouped convolution the inputs that it removes
-    # from the first; tests/test_workarounds.py
+    # from the first; tests/workarounds
     size = len(importance) // parts
     places = importance.view(parts, size).sum(0).argsort(stable=True)[: count // parts]
     return [part * size + int(place) for part in range(parts) for place in places]

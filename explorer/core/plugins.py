@@ -49,7 +49,7 @@ LIBRARIES = ("timm", "torchvision")
 ONNX = "onnx:"  # what the name of a model begins with that is an ONNX file
 
 # Workaround: CPython 3.11: it counts the depth of syntax trees for all threads together, so that two threads that parse
-# at once raise SystemError; tests/test_workarounds.py
+# at once raise SystemError; tests/workarounds
 _PARSING = threading.Lock()
 
 

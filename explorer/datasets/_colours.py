@@ -56,7 +56,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     else:
         values, low, high = _whole(values, tags)
     # Workaround: Pillow 13: it turns negatives of 8 bits into positives, and none of 16 and 32;
-    # tests/test_workarounds.py
+    # tests/workarounds
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         values = low + high - values.astype(np.float64)
     scaled = np.rint((values - float(low)) * (WHITE / (high - low))).astype(np.uint8)

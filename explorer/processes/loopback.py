@@ -93,7 +93,7 @@ def server(
     DeviceError
         If the server does not come up; the message names its log.
     """
-    # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/test_workarounds.py
+    # Workaround: TVM 0.27: by default it takes half the cores that it sees; tests/workarounds
     environment = {"TVM_NUM_THREADS": str(len(cores)), "TVM_BIND_THREADS": "0"}
     environment["POCL_MAX_PTHREAD_COUNT"] = str(len(cores))  # PoCL starts a thread for every core of the machine
     environment |= settings

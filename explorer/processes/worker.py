@@ -71,7 +71,7 @@ def without_torch() -> None:
     None as the module would do so, too, but scikit-learn 1.9 takes any module of that name for torch.
     """
     # Workaround: apache-tvm-ffi 0.1.14: it imports torch wherever that is installed, which makes ``import tvm`` five
-    # times as slow and loads two OpenMP run times into one process; tests/test_workarounds.py
+    # times as slow and loads two OpenMP run times into one process; tests/workarounds
     if "torch" not in sys.modules:
         sys.meta_path.insert(0, _WithoutTorch())
 

@@ -97,7 +97,7 @@ def _ask(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Any:
 def _choice(node: Node, value: Any) -> Choice:
     """Return the node's choice that stands for `value`."""
     # Workaround: Optuna 5.0: it computes a step as low + n * step in binary, where 0.6000000000000001 stands for 0.6;
-    # tests/test_workarounds.py
+    # tests/workarounds
     return min(node.children, key=lambda choice: _distance(choice, value))
 
 

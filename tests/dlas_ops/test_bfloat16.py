@@ -31,7 +31,7 @@ CONV = Conv(1, 19, 13, 11, 40, (3, 3), padding=(1, 1, 1, 1))
 DEPTHWISE = Conv(1, 24, 13, 11, 24, (3, 3), padding=(1, 1, 1, 1), groups=24)
 GROUPED = Conv(2, 24, 9, 7, 36, (3, 3), stride=(2, 1), padding=(1, 1, 1, 1), groups=4)
 POINTWISE = Conv(1, 32, 6, 7, 48, (1, 1))
-WIDENED = "float32 (the {} has no arithmetic in bfloat16)"
+WIDENED = "float32 (the {} has no fast arithmetic in bfloat16)"
 
 
 def rounded(array: Array) -> Array:

@@ -155,7 +155,7 @@ def test_the_account_says_how_it_computes(algorithm: str) -> None:
         return layer
 
     layer = account(CONV, WITHOUT)
-    lacks = "float32 (the {} has no arithmetic in float16)"
+    lacks = "float32 (the {} has no fast arithmetic in float16)"
     assert (layer.ran, layer.arithmetic, layer.reason) == (f"{algorithm}/dense", lacks.format("processor"), "")
     for mcpu in WITH:
         layer = account(CONV, mcpu)

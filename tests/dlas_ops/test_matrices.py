@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dlas_ops
+from dlas_ops._tvm import tvm
 from dlas_ops.kernels.scheduling import schedule_function, spaces
 from dlas_ops.kernels.shared.convolution import Conv
+from dlas_ops.placement.graph import Problem
 from dlas_ops.processor.targets import describe
 from dlas_ops.schedule import matrix_tiling
+from dlas_ops.selection import candidates
 from tests.dlas_ops import assembly, matrices, test_bfloat16, test_int8
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.conftest import NETWORKS
@@ -99,6 +102,16 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
                 )
                 tried.add(len(tile))
     assert tried == {3, 4}
+
+
+@pytest.mark.parametrize("dtype", INSTRUCTIONS)
+def test_candidates_are_timed_with_evicted_caches(dtype: str) -> None:
+    """There a program is one of two branches, and begins in its own."""
+    conv = Conv(2, 20, 9, 11, 20, (3, 3), (2, 1), (1, 0, 1, 2))
+    built = candidates.build([Problem("conv2d", conv, False, dtype, "dense", 1.0)], matrices.target_with(dtype))
+    [timed] = candidates.time_here(built, 1 << 20, tvm.cpu())
+    assert list(timed) == [f"{algorithm}/dense" for algorithm in ALGORITHMS]
+    assert all(seconds > 0 for seconds in timed.values())
 
 
 @pytest.mark.skipif(matrices.are_real(), reason="only instructions that are computed in software are counted")

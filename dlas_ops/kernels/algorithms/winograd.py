@@ -258,7 +258,7 @@ def _multiply_derived(sch: Schedule, block: SBlock, loop: Loop, tile: Tile, cpu:
     unrolled(sch, reduction, choice["unroll"])
     sch.compute_at(kernels, step, preserve_unit_loops=True)
     vectors, a, b, channel, lane = sch.get_loops(kernels)[3:]
-    # Workaround: LLVM 22: a loop over single channels becomes calls of memcpy; tests/test_workarounds.py
+    # Workaround: LLVM 22: a loop over single channels becomes calls of memcpy; tests/workarounds
     channel, pair = sch.split(channel, [None, 2])
     sch.reorder(vectors, channel, pair, a, b, lane)
     sch.vectorize(lane)

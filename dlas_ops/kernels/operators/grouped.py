@@ -109,7 +109,7 @@ def _dot(dtype: str, processor: Processor) -> Dot:
     dot = dot_of(dtype, processor)
     if not isinstance(processor, Gpu) or dot.sums != "int32":
         return dot
-    # Workaround: TVM 0.27: its CUDA C makes a vector of one byte only if that is constant; tests/test_workarounds.py
+    # Workaround: TVM 0.27: its CUDA C makes a vector of one byte only if that is constant; tests/workarounds
     return replace(dot, values=1, data="int32", instruction="")
 
 

@@ -199,7 +199,7 @@ def _one_row(sch: Schedule, copy: SBlock) -> bool:
     They are filled before all sums then, and not within the task that reads them.
     """
     # Workaround: TVM 0.27: lowering fails on a block with axes of 64 bits in loops of 32, which a loop of one step
-    # leaves alone in a condition; tests/test_workarounds.py
+    # leaves alone in a condition; tests/workarounds
     body = sch.get(copy).body
     first = body.seq[0] if isinstance(body, tvm.tirx.SeqStmt) else body
     return int(first.extent) == 1

@@ -156,7 +156,7 @@ def _bind(sch: Schedule, block: SBlock, gpu: Gpu) -> None:
     if not sch.get_loops(block):
         sch.add_unit_loop(block)
     # Workaround: TVM 0.27: a split below a copied root changes the program that the schedule was made of; to fuse the
-    # outermost loop copies it; tests/test_workarounds.py
+    # outermost loop copies it; tests/workarounds
     sch.fuse(sch.get_loops(block)[0])
     loops = sch.get_loops(block)
     outer = _outer(sch, block, loops) or [sch.add_unit_loop(loops[0])]
@@ -201,7 +201,7 @@ def _powers(least: int, most: int) -> list[int]:
 
 def _reads_bytes(function: PrimFunc) -> bool:
     """Tell whether sums of `function` read bytes, which TVM packs wrongly where they are gathered."""
-    # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/test_workarounds.py
+    # Workaround: TVM 0.27: its OpenCL C packs gathered bytes as CUDA's int; tests/workarounds
     return any(_bits(parameter.ty) == BYTE for parameter in function.params)
 
 

@@ -52,7 +52,7 @@ def without_intrinsics() -> Iterator[None]:
 
     `TuneContext` of TVM 0.27 imports those of every processor, each parsed from its source: 20 to 50 s in a process.
     """
-    # Workaround: TVM 0.27: a tuning context imports intrinsics that nobody asked for; tests/test_workarounds.py
+    # Workaround: TVM 0.27: a tuning context imports intrinsics that nobody asked for; tests/workarounds
     missing = UNUSED not in sys.modules
     if missing:
         sys.modules[UNUSED] = ModuleType(UNUSED)

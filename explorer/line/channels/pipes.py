@@ -64,7 +64,7 @@ def greet(connection: socket.socket, match: str, seconds: int) -> None:
 
 def _bury() -> None:
     """Take note of the ends of the programs whose sessions are closed."""
-    # Workaround: TVM 0.27: it never does, and the system keeps each on its list; tests/test_workarounds.py
+    # Workaround: TVM 0.27: it never does, and the system keeps each on its list; tests/workarounds
     for number in list(_CARRIERS):
         with contextlib.suppress(ChildProcessError):
             if os.waitpid(number, os.WNOHANG) == (0, 0):

@@ -19,7 +19,7 @@ class ConvTranspose(OfOneGroup):
     """A transposed convolution, computed group by group."""
 
     # Workaround: onnx 1.23: its own takes each group the wrong weights, and all groups the bias of the first;
-    # tests/test_workarounds.py
+    # tests/workarounds
     op_domain = ""
 
     def _run(

@@ -122,7 +122,7 @@ class Tracker:
 
     def _ask(self, *message: object) -> None:
         # Workaround: TVM 0.27: its own function sends the length by itself, and the system then holds the message back
-        # until the length is acknowledged, for 40 ms; tests/test_workarounds.py
+        # until the length is acknowledged, for 40 ms; tests/workarounds
         text = json.dumps(message).encode()
         self._socket.sendall(struct.pack("<i", len(text)) + text)
 

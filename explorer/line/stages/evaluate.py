@@ -198,7 +198,7 @@ def _alone() -> None:
     """Make the calling thread run networks by itself; TVM's threads belong to the one that calls."""
     cores = os.sched_getaffinity(0)
     tvm.get_global_func("runtime.config_threadpool")(1, 1)
-    # Workaround: TVM 0.27: it has bound the thread to the first core, and so every other one; tests/test_workarounds.py
+    # Workaround: TVM 0.27: it has bound the thread to the first core, and so every other one; tests/workarounds
     os.sched_setaffinity(0, cores)
 
 

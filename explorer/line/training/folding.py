@@ -33,7 +33,7 @@ def folded(model: nn.Module, example: Tensor) -> fx.GraphModule:
         Of any kind, if fx cannot trace the model.
     """
     # Workaround: torch 2.14: torch.fx.experimental.optimization.fuse folds once for each call of a pair, and also into
-    # layers that are read without the norm elsewhere; tests/test_workarounds.py
+    # layers that are read without the norm elsewhere; tests/workarounds
     network = fx.symbolic_trace(copy.deepcopy(model))
     ShapeProp(network).propagate(example)
     modules = dict(network.named_modules())

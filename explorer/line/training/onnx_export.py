@@ -66,7 +66,7 @@ def _exported(model: nn.Module, example: Tensor) -> torch.onnx.ONNXProgram:
 def _describe_operators_once() -> None:
     """Make all exports of this process share the exporter's table of operators."""
     # Workaround: torch 2.14: each export makes that table anew, which takes longer than all else of a small network's;
-    # tests/test_workarounds.py
+    # tests/workarounds
     with contextlib.suppress(ImportError, AttributeError):  # private: a release without it exports at its own pace
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 

@@ -133,7 +133,7 @@ class OptunaDatabase:
         ids = [trial_id for (trial_id,) in lasting.rows(self._storage.engine, query)]
         for first in range(0, len(ids), PAGE):
             own = ids[first : first + PAGE]
-            # Workaround: optuna 5.0: only all trials can be read, which take 16 KiB each; tests/test_workarounds.py
+            # Workaround: optuna 5.0: only all trials can be read, which take 16 KiB each; tests/workarounds
             page = self._done(partial(self._storage._get_trials, self.study_id, None, set(own), max(ids)))
             # Behind them stands what another process added meanwhile.
             yield from zip(own, self._done(partial(sorted, page, key=attrgetter("number"))), strict=False)
@@ -212,7 +212,7 @@ def annotate(study: optuna.Study, trial_id: int, told: Told, constraints: Mappin
 def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTrial:
     """Return a copy of a finished trial that has these `constraints` in place of its own."""
     changed = copy.copy(trial)
-    # Workaround: optuna 5.0: a constraint that was set can be neither changed nor removed; tests/test_workarounds.py
+    # Workaround: optuna 5.0: a constraint that was set can be neither changed nor removed; tests/workarounds
     # Optuna keeps constraints among the system attributes, where samplers note other things.
     attributes = trial.system_attrs.items()
     changed.system_attrs = {name: value for name, value in attributes if not name.startswith("constraints:")}
@@ -223,7 +223,7 @@ def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> Fr
 
 def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
     """Return where the trials of a study that samplers are given are kept, and the study's id there."""
-    # Workaround: optuna 5.0: a study gives nothing but a copy of the list of all trials; tests/test_workarounds.py
+    # Workaround: optuna 5.0: a study gives nothing but a copy of the list of all trials; tests/workarounds
     return study._storage, study._study_id
 
 

@@ -44,7 +44,7 @@ class _Sobol(BaseSampler):
     ) -> Any:
         """Return the value at the point's coordinate on the parameter's axis."""
         sequence = qmc.Sobol(len(AXES), scramble=True, rng=self._seed)
-        # Workaround: scipy 1.17: fast_forward(0) raises OverflowError; tests/test_workarounds.py
+        # Workaround: scipy 1.17: fast_forward(0) raises OverflowError; tests/workarounds
         if trial.number:
             sequence.fast_forward(trial.number)
         # Part of an axis' choices are a parameter of their own; see `explorer.space.optuna_parameters.parameter`.

@@ -109,7 +109,7 @@ def test_weights_are_counted_until_their_layer_is_accounted_for() -> None:
     context.account("max_pool2d", (1, 4), (), (1, 4), ran="window", asked="other", reason="why")
     first, second = context.layers
     assert (first.name, first.stored_bytes, first.asked) == ("dense_0", 4 * 4 * 2 + 4 * 4, "dense")
-    assert (first.dtype, first.arithmetic) == ("float16", "float32 (the processor has no arithmetic in float16)")
+    assert (first.dtype, first.arithmetic) == ("float16", "float32 (the processor has no fast arithmetic in float16)")
     assert (second.name, second.stored_bytes, second.asked, second.reason) == ("max_pool2d_0", 0, "other", "why")
 
 

@@ -25,7 +25,7 @@ MACHINE = Machine(
         ("float32", 100.0),
         ("int8", 200.0),
         ("float16 (sums of 64 products in float16, then float32)", 200.0),
-        ("float32 (the processor has no arithmetic in float16)", 100.0),
+        ("float32 (the processor has no fast arithmetic in float16)", 100.0),
         ("bfloat16 (sums in float32)", 200.0),
         ("int8, in matrices", 3200.0),
         ("int16", 200.0),

@@ -21,7 +21,7 @@ NESTED = (
 )  # fmt: skip
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile, which no network's own names begin with
 # Workaround: torchvision 0.28: its ImageNet weights of DenseNet are of 2017 and say norm.1 where its layers say norm1;
-# tests/test_workarounds.py
+# tests/workarounds
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 DEEPEST = 10  # keys of a state dict in one another; a dict that holds itself has no end
 SAFETENSORS = ".safetensors"
