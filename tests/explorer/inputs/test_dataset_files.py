@@ -184,7 +184,7 @@ def test_a_study_over_a_folder_goes_on_when_the_folder_moved_and_anew_when_an_im
     (root / "train" / "cat" / "[bold].jpg").write_text("no image")
     note = "1 of 37 files of data set image_folder is no image that can be read and is left out: train/cat/[bold].jpg"
     stages, values = run(root, "first")
-    assert notes == [note]
+    assert [each for each in notes if "disturbed sessions" not in each] == [note]
     assert {"data", "train", "compress", "build", "measure"} <= set(stages)
     assert values["test_images"] == 12
     root = root.rename(tmp_path / "b")

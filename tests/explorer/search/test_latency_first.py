@@ -153,13 +153,13 @@ def write(folder: Path, name: str) -> Path:
     axes = {
         "dataset": "digits",
         "model": [studies.SMALL, BLIND],
-        "width": [0.25, 2],
+        "width": [0.25, 6],
         "compression": ["none", "weight_pruning", "channel_pruning"],
         "ratio": 0.5,
     }
     constraints = [
         {"when": {"model": studies.SMALL}, "require": {"width": [0.25]}},
-        {"when": {"model": BLIND}, "require": {"width": [2]}},
+        {"when": {"model": BLIND}, "require": {"width": [6]}},
     ]
     tables: dict[str, dict[str, Any]] = {
         "search": {"sampler": "grid", "latency_first": True},
