@@ -62,7 +62,7 @@ def matrix_tile(height: int, width: int, vectors: int, batch: int, reduction: Re
     """Return the tile that computes `height` x `width` points by `vectors` channel vectors in the fewest cycles.
 
     None where vectors take hardly more. The model counts a tile's products or loads, whichever take longer, and its
-    sums. Of equals the tile counts that loads least.
+    sums. Of equal tiles it returns the one that loads least.
     """
     if not multiplies_matrices(reduction.dot, cpu):
         return None

@@ -22,7 +22,7 @@ def test_torchvision_still_renames_the_layers_of_its_densenets_weights() -> None
 
 @pytest.mark.nightly
 def test_torch_pruning_still_removes_the_first_groups_inputs_from_every_group() -> None:
-    """`explorer.compression._narrowing`: torch-pruning 1.6.1, of which grouped convolutions lose equal places."""
+    """`explorer.compression._narrowing`: torch-pruning 1.6.1 takes the same places from every group."""
     script = """
 import sys, torch, torch_pruning
 layer = torch.nn.Conv2d(8, 8, 1, groups=2)
@@ -35,7 +35,7 @@ sys.exit(torch.equal(layer.weight, expected))
 
 
 def test_onnx_still_computes_other_transposed_convolutions_of_several_groups() -> None:
-    """`explorer.line.checking.onnx_reference`: onnx 1.23, of which it evaluates each group alone."""
+    """`explorer.line.checking.onnx_reference`: onnx 1.23 is wrong, so it evaluates each group alone."""
     script = """
 import sys, numpy, onnx, torch
 from onnx.reference import ReferenceEvaluator

@@ -41,7 +41,7 @@ QUIET = 1.1  # the ends of an interval of sessions that are alike: SPREAD alone 
 
 
 def undisturbed(test: Callable[[Profiles], None]) -> Callable[[Profiles], None]:
-    """Let a test measure anew where it fails, and skip it where the machine was never quiet meanwhile.
+    """Return `test` with several attempts; it is skipped if it failed and the machine was hardly ever quiet.
 
     Two cores that are one of the host's take up to twice their time by turns; no cause is said of such times.
     """
