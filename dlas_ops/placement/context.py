@@ -23,6 +23,7 @@ from dlas_ops.placement.operators import name_of
 from dlas_ops.placement.value import Value, dtype_of, shape_of
 from dlas_ops.processor import bfloat
 from dlas_ops.processor.cpus import Cpu
+from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.targets import Processor, describe
 
 relax = tvm.relax
@@ -287,9 +288,12 @@ class Context:
         """Whether the processor has an instruction for products of bfloat16."""
         return isinstance(self.cpu, Cpu) and bool(self.cpu.bfloat)
 
-    def of_products(self, dtype: str) -> Precision:
-        """Return dtype and arithmetic of a layer that multiplies by the processor's instruction, if floats have one."""
-        in_pairs = dtype == "bfloat16" and self.multiplies_bfloat16
+    def of_products(self, dtype: str, matrices: bool = True) -> Precision:
+        """Return dtype and arithmetic of a layer that multiplies by the processor's instruction, if floats have one.
+
+        `matrices` says whether the layer can be computed in matrices: see `dot_of`.
+        """
+        in_pairs = dtype == "bfloat16" and bool(dot_of(dtype, self.cpu, matrices=matrices).instruction)
         return {"dtype": dtype, "arithmetic": bfloat.ARITHMETIC} if in_pairs else {}
 
     def name(self, operator: str, weight: Array | None = None) -> str:

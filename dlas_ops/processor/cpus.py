@@ -27,7 +27,7 @@ class Cpu:
     half : whether vectors of float16 can be computed with
     half_loads : whether vectors of float16 can be converted to float32 by an instruction
     bfloat : the instruction that multiplies bfloat16 and adds neighbouring products to float32 sums; "": there is none,
-        or vectors of float32 are faster
+        or vectors of float32 are faster and there are no matrices of bfloat16
     bfloat_multiply_adds : vectors of bfloat16 multiplied and added per cycle
     matrix : whether instructions multiply matrices of 8-bit integers, and of bfloat16
     permutes_bytes : whether an instruction gathers bytes from two vector registers, by the bytes of a third
@@ -57,6 +57,11 @@ class Cpu:
     def lanes(self, dtype_bits: int = 32) -> int:
         """Elements of `dtype_bits` in one vector register."""
         return self.vector_bits // dtype_bits
+
+    @property
+    def bfloat_in_vectors(self) -> str:
+        """`bfloat` where vectors of it are faster than those of float32; "" where only its matrices are."""
+        return self.bfloat if bfloat.PAIR * self.bfloat_multiply_adds > self.multiply_adds else ""
 
     @property
     def tile_registers(self) -> int:
@@ -113,12 +118,12 @@ def describe_cpu(target: Target) -> Cpu:
     # Emerald Rapids): vectors of float32 are faster there, and matrices of bfloat16 faster still.
     pace = 0.5 if row.half and wide else row.multiply_adds
     matrix = {"amx-tile", "amx-int8", "amx-bf16"} <= offered
-    pays = matrix or bfloat.PAIR * pace > row.multiply_adds
-    instruction = "vdpbf16ps" if pairs and pays else "bfdot" if {"aarch64", "neon", "bf16"} <= offered else ""
+    instruction = "vdpbf16ps" if pairs else "bfdot" if {"aarch64", "neon", "bf16"} <= offered else ""
     cores = int(target.attrs.get("num-cores", 1))
-    return replace(
+    cpu = replace(
         row, permutes_bytes=permutes, bfloat=instruction, bfloat_multiply_adds=pace, matrix=matrix, cores=cores
     )
+    return cpu if matrix else replace(cpu, bfloat=cpu.bfloat_in_vectors)
 
 
 @cache

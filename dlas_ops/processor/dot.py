@@ -48,10 +48,17 @@ _INT8 = {
 _HALF = Dot(PAIR, "float16", "float16", "float16")
 
 
-def dot_of(dtype: str, processor: Processor, half: bool = False) -> Dot:
-    """Return how `processor` multiplies activations stored in `dtype`; with `half`, float16 in float16 where it can."""
-    if dtype == "bfloat16" and isinstance(processor, Cpu) and processor.bfloat:
-        return Dot(bfloat.PAIR, "bfloat16", "bfloat16", "float32", processor.bfloat)
+def dot_of(dtype: str, processor: Processor, half: bool = False, matrices: bool = True) -> Dot:
+    """Return how `processor` multiplies activations stored in `dtype`.
+
+    Parameters
+    ----------
+    half : whether float16 is multiplied and added in float16, where the processor can
+    matrices : whether a layer of these products can be computed in matrices, where the processor can
+    """
+    if dtype == "bfloat16" and isinstance(processor, Cpu):
+        instruction = processor.bfloat if matrices else processor.bfloat_in_vectors
+        return Dot(bfloat.PAIR, "bfloat16", "bfloat16", "float32", instruction) if instruction else Dot()
     if dtype == "float16" and half and processor.half:
         return _HALF
     return Dot() if "float" in dtype else _INT8[processor.dot]

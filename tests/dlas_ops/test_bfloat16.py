@@ -113,6 +113,9 @@ def test_the_account_says_how_it_computes(algorithm: str) -> None:
     assert arithmetic(CONV, "x86-64-v3") == WIDENED.format("processor")
     assert arithmetic(CONV, "znver4") == arithmetic(GROUPED, "znver4") == bfloat.ARITHMETIC
     assert arithmetic(DEPTHWISE, "znver4") == WIDENED.format("layer")
+    # Its matrices of bfloat16 are fast, its vectors are not.
+    assert arithmetic(CONV, "sapphirerapids") == bfloat.ARITHMETIC
+    assert arithmetic(GROUPED, "sapphirerapids") == WIDENED.format("layer")
 
 
 def test_weights_take_half_the_space() -> None:

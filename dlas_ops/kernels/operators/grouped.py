@@ -106,7 +106,7 @@ def compute(conv: Conv, data: Tensor, weight: Tensor, block: int, processor: Pro
 
 def _dot(dtype: str, processor: Processor) -> Dot:
     """Return how to multiply; a GPU multiplies one value at a time, for its groups have few channels to share."""
-    dot = dot_of(dtype, processor)
+    dot = dot_of(dtype, processor, matrices=False)
     if not isinstance(processor, Gpu) or dot.sums != "int32":
         return dot
     # Workaround: TVM 0.27: its CUDA C makes a vector of one byte only if that is constant; tests/workarounds

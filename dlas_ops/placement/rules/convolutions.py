@@ -234,7 +234,7 @@ def _precision(context: Context, dtype: str, ran: Asked) -> Precision:
 def _own(context: Context, layer: Convolution, dtype: str) -> Own:
     """Return the schedule of depthwise or of grouped convolutions for `layer`."""
     if not layer.operator.startswith("depthwise"):
-        return Own("grouped", lambda: _grouped(context, layer), context.of_products(dtype))
+        return Own("grouped", lambda: _grouped(context, layer), context.of_products(dtype, matrices=False))
     in_half = layer.slices is None and depthwise.in_half(layer.conv, dtype, context.cpu)
     precision: Precision = {"dtype": dtype, "arithmetic": dtype} if in_half else {}
     return Own("depthwise", lambda: _depthwise(context, layer), precision)

@@ -20,7 +20,7 @@ from explorer.line.checking.first_wrong_layer import Placement
 from explorer.line.contracts.lower import Numerics, Parameters, Parents, Values
 from explorer.line.stages.select import SELECTION
 
-VERSION = 9
+VERSION = 10
 WORKER = "tvm"
 
 
