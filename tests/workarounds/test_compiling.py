@@ -156,6 +156,32 @@ def test_a_split_still_changes_the_program_that_a_schedule_was_made_of() -> None
         assert (module.script() == before) == fused
 
 
+def test_metaschedule_still_makes_pipelines_of_one_step_that_cannot_be_built() -> None:
+    """`dlas_ops.tuning.tuners._gpu_rules._without_short_pipelines` removes them."""
+    from tvm.s_tir import meta_schedule as ms
+
+    from dlas_ops._tvm import tvm
+
+    te, k = tvm.te, tvm.te.reduce_axis((0, 1), "k")
+    a, b = (te.placeholder((64, 64), "float32", name) for name in "ab")
+    product = te.compute((64, 64), lambda i, j: te.sum(a[i, k] * b[k, j], [k]), name="product")
+    target = tvm.target.Target({"kind": "cuda", "arch": "sm_87", "host": "llvm"})
+    rule = ms.schedule_rule.MultiLevelTiling(
+        "SSSRRSRS", ["blockIdx.x", "vthread.x", "threadIdx.x"], 64, [1],
+        ms.schedule_rule.ReuseType("must", [4], "shared"), ms.schedule_rule.ReuseType("must", [3], "local"),
+    )  # fmt: skip
+    initial = ms.postproc.RewriteReductionBlock()
+    space = ms.space_generator.PostOrderApply(sch_rules=[rule], postprocs=[initial], mutator_probs={})
+    module = tvm.IRModule({"main": te.create_prim_func([a, b, product])})
+    context = ms.TuneContext(mod=module, target=target, space_generator=space, num_threads=1)
+    made = [sch for sch in context.generate_design_space() if "software_pipeline" in sch.mod.script()]
+    assert made
+    for sch in made:
+        assert initial.apply(sch)
+        with pytest.raises(Exception, match="different size"):
+            tvm.compile(sch.mod, target)
+
+
 def test_llvm_still_calls_memcpy_for_what_is_copied_in_a_loop_over_single_channels() -> None:
     """`dlas_ops.kernels.algorithms.winograd._multiply_derived` copies two channels a step: LLVM 22 knows the idiom."""
     from dlas_ops._tvm import tvm
