@@ -131,4 +131,5 @@ def measure(records: Records, name: str, count: int) -> None:
     for number, configuration, record in found:
         latency = record.values["latency_ms"]
         session = Session(latency * (1 + 0.002 * (number % 5)), Readings(spread=0.01))
-        records.add_session(f"m{number}", configuration.device, configuration.threads, session, [latency], {})
+        where = configuration.device, configuration.threads
+        records.measurements.add_session(f"m{number}", *where, session, [latency], {})

@@ -188,7 +188,7 @@ def await_training(process: subprocess.Popen[str], workspace: Path) -> None:
 
 def executions(workspace: Path) -> dict[str, int]:
     """Return how often each stage was executed in a workspace."""
-    return dict(Counter(Records(Workspace(workspace).url).executions()["stage"]))
+    return dict(Counter(Records(Workspace(workspace).url).executions.frame()["stage"]))
 
 
 if __name__ == "__main__":  # space, workspace, stage to be killed in, name of one of the functions above

@@ -125,7 +125,7 @@ class _Found:
         task = Task.of(self.data.values)
         names = tuple(self.data.values["class_names"]) if task.classifies else ()
         answer = self.reference.logits.shape[1:]
-        first = self.opened.records.measurements(values["measure_key"], c.device)[0]["details"]
+        first = self.opened.records.measurements.of(values["measure_key"], c.device)[0]["details"]
         return Manifest(
             format=files.FORMAT,
             made=datetime.now(UTC).isoformat(timespec="seconds"),

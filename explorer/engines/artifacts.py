@@ -40,5 +40,5 @@ class Artifacts:
     def publish(self, stage: Stage[P, A, V], key: str, draft: Path, done: Executed) -> Artifact[V]:
         """Publish an artifact and then count its execution: killed in between, one is not counted rather than lost."""
         artifact = self._store.publish(stage.name, key, draft, done.values, done.seconds)
-        self._records.add_execution(stage.name, key, done.seconds)
+        self._records.executions.add(stage.name, key, done.seconds)
         return artifact

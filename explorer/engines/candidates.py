@@ -33,10 +33,10 @@ def record(
     """Put the `samples` of each problem, candidate → milliseconds, on record; `details` as in `add_measurement`."""
     for keys, measured in zip(contracts.select.latency_keys(stage), samples, strict=True):
         for name, times in measured.items():
-            records.add_measurement(keys[name], device, times, details)
+            records.measurements.add(keys[name], device, times, details)
 
 
 def _costs(keys: Mapping[str, str], device: str, records: Records) -> dict[str, float]:
-    found = {name: records.median(key, device) for name, key in keys.items()}
+    found = {name: records.measurements.median(key, device) for name, key in keys.items()}
     known = {name: milliseconds for name, milliseconds in found.items() if milliseconds is not None}
     return known if len(known) == len(keys) else {}

@@ -185,7 +185,7 @@ class Engine:
         informed = self._measuring.informed(stage, device, self._control(device), patience)
         values, seconds = self._leasing.session(device, informed, stage.key)
         self._measuring.record(stage, device, {**values, "parameters": self._leasing.located(stage, device)})
-        self._records.add_execution(stage.name, stage.key, seconds)
+        self._records.executions.add(stage.name, stage.key, seconds)
         known = self.known(stage, device)
         assert known is not None
         return known

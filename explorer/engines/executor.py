@@ -136,7 +136,7 @@ class Executor:
                     self._context.store.forget(key)
                 if failed.failure.transient:
                     worker.renew()
-                self._context.records.add_execution(stage.name, key, time.perf_counter() - start, failed.failure)
+                self._context.records.executions.add(stage.name, key, time.perf_counter() - start, failed.failure)
                 raise
         return Executed(values, time.perf_counter() - start)
 

@@ -75,7 +75,7 @@ class Measuring:
             self.without_control(device, details["no_control"])
         session = session_of(values, self._devices[device].emulated)
         threads, identity = stage.parameters.threads, self._devices.identity(device).key
-        self._records.add_session(stage.key, device, threads, session, samples, details, identity)
+        self._records.measurements.add_session(stage.key, device, threads, session, samples, details, identity)
 
     def controls(self, device: str) -> bool:
         """Tell whether a device runs the control, as far as is known."""

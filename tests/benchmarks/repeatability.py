@@ -160,7 +160,7 @@ def again(text: str, folder: Path, kind: str, number: int) -> pd.DataFrame:
         shutil.copytree(folder / f"{kind}-prepared" / "artifacts", workspace / "artifacts", copy_function=os.link)
     grid(text, workspace)
     with explorer.open(workspace) as study:
-        executions = study.records.executions()
+        executions = study.records.executions.frame()
     seconds = executions[executions["stage"] == "measure"]
     frame = explorer.frame(workspace).set_index("configuration_id", drop=False)
     frame.attrs["seconds"] = seconds["seconds"].sum() / len(frame)

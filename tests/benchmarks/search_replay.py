@@ -131,7 +131,7 @@ def outcomes(searched: Space, workspace: Workspace, latency_first: bool) -> dict
         if latency_first:
             _measure_untrained(searched, engine)
         seconds = defaultdict[str, float](float)
-        for _, key, own in records.succeeded():  # a measurement has several, its sessions
+        for _, key, own in records.executions.succeeded():  # a measurement has several, its sessions
             seconds[key] += own
         numbers = dict(zip(frame["configuration_id"], frame["number"], strict=True))
         scaled, noting, table = _scale(frame, searched), _Noting(engine), {}

@@ -84,5 +84,5 @@ def _row(name: str, text: str, folder: Path) -> Row:
 
 
 def _executions(workspace: Path) -> list[tuple[str, str, float]]:
-    frame = Records(Workspace(workspace).url).executions()
+    frame = Records(Workspace(workspace).url).executions.frame()
     return list(frame[["stage", "key", "seconds"]].itertuples(index=False, name=None))

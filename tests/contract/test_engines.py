@@ -129,7 +129,7 @@ def test_a_failure_is_on_record_and_not_provoked_again(running: Running) -> None
         with pytest.raises(StageFailed, match="unknown dataset 'no_such_data_set'"):
             running.engine.run(stage)
     assert len(running.events.stages) == before + 1
-    executions = running.context.records.executions()
+    executions = running.context.records.executions.frame()
     assert executions[executions["key"] == stage.key]["failure"].notna().to_list() == [True]
 
 

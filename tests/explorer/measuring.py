@@ -59,7 +59,7 @@ class MeasuringEngine(NotingEngine):
         if isinstance(session, StageFailed):
             raise session
         self.sessions.append((key, device))
-        self._records.add_session(key, device, stage.parameters.threads, session, [session.median_ms], {})
+        self._records.measurements.add_session(key, device, stage.parameters.threads, session, [session.median_ms], {})
         known = self.known(stage, device)
         assert known is not None
         return known

@@ -26,8 +26,8 @@ def searched(root: Path, **search: object) -> tuple[Workspace, Records]:
         assert asked is not None
         number, configuration = asked
         study.tell(number, configuration, _outcome(number), 0.1)
-    records.add_execution("train", "k", 2.5)
-    records.add_execution("train", "l", 1.5)
+    records.executions.add("train", "k", 2.5)
+    records.executions.add("train", "l", 1.5)
     return place, records
 
 

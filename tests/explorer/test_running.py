@@ -82,7 +82,7 @@ def test_trials_are_measured_again_and_their_sessions_add_up(grid: Ran, tmp_path
         assert {name: values[name] for name in known.as_columns(1)} == known.as_columns(1)
         same = ("accuracy", "size_bytes", "macs", "build_key", "measure_key")
         assert {name: values[name] for name in same} == {name: before[number][name] for name in same}
-    (observation, *_) = reversed(records.measurements(after[2]["measure_key"], "local"))
+    (observation, *_) = reversed(records.measurements.of(after[2]["measure_key"], "local"))
     details = observation["details"]
     assert (details["no_control"], details["relative_error"]) == ("", None), "compared in the first session alone"
     assert len(details["readings"]["arithmetic_ms"]) == len(observation["samples_ms"]) + 1

@@ -73,7 +73,8 @@ def _row(frame: pd.DataFrame, configuration: str) -> dict[str, Any]:
 def _twice(workspace: Path, again: Sequence[str]) -> list[str]:
     records = Records(Workspace(workspace).url)
     try:
-        done = [(stage, key) for stage, key, _ in records.succeeded() if stage not in OBSERVED and key not in again]
+        succeeded = records.executions.succeeded()
+        done = [(stage, key) for stage, key, _ in succeeded if stage not in OBSERVED and key not in again]
     finally:
         records.close()
     return [stage for (stage, _), times in Counter(done).items() for _ in range(times - 1)]

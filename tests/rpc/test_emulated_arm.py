@@ -59,7 +59,7 @@ class Emulated:
         for study in STUDIES:
             with explorer.open(self.workspace, study) as opened:
                 rows = opened.frame
-                first = [opened.records.measurements(key, "arm")[0]["details"] for key in rows["measure_key"]]
+                first = [opened.records.measurements.of(key, "arm")[0]["details"] for key in rows["measure_key"]]
                 found.append(rows.assign(error=[details["relative_error"] for details in first]))
         return pd.concat(found, ignore_index=True)
 

@@ -59,7 +59,7 @@ def ran(folder: Path, model: str, size: int) -> pd.DataFrame:
         studies.run(space, workspace, events)
         with explorer.open(workspace, study) as opened:
             rows = opened.frame
-            measured = [opened.records.measurements(str(key), "gpu") for key in rows["measure_key"]]
+            measured = [opened.records.measurements.of(str(key), "gpu") for key in rows["measure_key"]]
             errors = [sessions[0]["details"].get("relative_error") if sessions else None for sessions in measured]
             found.append(rows.assign(error=pd.Series(errors, rows.index, dtype=float)))
     return pd.concat(found, ignore_index=True)

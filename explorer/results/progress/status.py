@@ -73,7 +73,7 @@ def status_of(study: str, records: Records, frame: pd.DataFrame) -> Status:
         frame,
         failures(frame),
         failures(frame, "skipped"),
-        records.executions(),
+        records.executions.frame(),
         ranks(finished),
         measured_on(study, records),
     )

@@ -144,7 +144,7 @@ def _means(records: Records, sessions: int) -> Means:
             stage, _, suffix = name.rpartition("_")
             if suffix == "key":
                 kinds[stage, key] = _kind(stage, configuration)
-    for stage, key, session in records.succeeded():
+    for stage, key, session in records.executions.succeeded():
         own = session * sessions if stage == "measure" else session
         seconds[stage].append(own)
         if (stage, key) in kinds:

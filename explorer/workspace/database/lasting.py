@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from explorer.core.errors import WorkspaceError
 from explorer.workspace.database.refusals import ServerLost, shown
+from explorer.workspace.database.schema import ExecutionRow, MeasurementRow
 
 AWAY_SECONDS = 120.0  # for which a server may be away, as when it is restarted
 POLL_SECONDS = 0.2
@@ -77,6 +79,35 @@ def rows(engine: sa.Engine, query: sa.Executable) -> Sequence[Any]:
             return connection.execute(query).all()
 
     return done(read)
+
+
+def entered(
+    engine: sa.Engine,
+    table: type[MeasurementRow | ExecutionRow],
+    row: Mapping[str, Any],
+    beside: Callable[[sa.Connection, int], None] | None = None,
+) -> int:
+    """Enter a row once, under a key of its own; return its id.
+
+    Parameters
+    ----------
+    beside
+        Enters what belongs to the row, in the same transaction; it takes the row's id.
+    """
+    entry = uuid.uuid4().hex
+
+    def enter(again: bool) -> int:
+        if again and (known := rows(engine, sa.select(table.id).where(table.entry == entry))):
+            return int(known[0][0])
+        with engine.begin() as connection:
+            inserted = connection.execute(sa.insert(table).values(**row, entry=entry)).inserted_primary_key
+            assert inserted is not None
+            number = int(inserted[0])
+            if beside is not None:
+                beside(connection, number)
+            return number
+
+    return done(enter)
 
 
 def done(work: Callable[[bool], T]) -> T:

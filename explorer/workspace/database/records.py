@@ -1,12 +1,10 @@
-"""Trials, measurements and stage executions → tables of the study's database, beside the Optuna study in it."""
+"""The study's database → its trials and, each as a part, all else that is on record beside the Optuna study in it."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import statistics
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,13 +12,14 @@ import sqlalchemy as sa
 
 from explorer.core.configuration import AXES, Configuration
 from explorer.core.errors import DOMINATED, Failure, WorkspaceError
-from explorer.core.measurement.sessions import Session
 from explorer.workspace.database import lasting
 from explorer.workspace.database.connection import connect, create_tables
+from explorer.workspace.database.executions import Executions
 from explorer.workspace.database.known_devices import KnownDevices
-from explorer.workspace.database.schema import ExecutionRow, MeasurementRow, TrialRow
+from explorer.workspace.database.measurements import Measurements
+from explorer.workspace.database.schema import TrialRow
 from explorer.workspace.database.sessions import Sessions
-from explorer.workspace.database.soundness import is_finite, why_odd
+from explorer.workspace.database.soundness import why_odd
 from explorer.workspace.database.unreadable import Unreadable, plain
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Ended(NamedTuple):
 
 
 class Records:
-    """The explorer's own tables in one database.
+    """The trials of all studies in one database, and the parts that hold the rest.
 
     Parameters
     ----------
@@ -59,7 +58,9 @@ class Records:
 
     Attributes
     ----------
+    measurements : of libraries, every sample of them
     sessions : of the measurements of networks, and the latencies that they tell
+    executions : of stages
     devices : that have answered, by what they said that they were
     """
 
@@ -67,6 +68,8 @@ class Records:
         self.engine = connect(url)
         create_tables(self.engine)
         self.sessions = Sessions(self.engine)
+        self.measurements = Measurements(self.engine, self.sessions)
+        self.executions = Executions(self.engine)
         self.devices = KnownDevices(self.engine)
         self._odd: dict[str, dict[object, str]] = {}
         self._objectives: dict[str, list[str]] = {}
@@ -88,7 +91,7 @@ class Records:
             "values": dict(outcome.values) if isinstance(outcome, Record) else {},
             "failure": failure,
             "seconds": seconds,
-            "finished": _now(),
+            "finished": datetime.datetime.now(datetime.UTC),
         }
         with contextlib.suppress(sa.exc.IntegrityError):
             self._execute(sa.insert(TrialRow).values(**row))
@@ -181,18 +184,6 @@ class Records:
 
         lasting.done(write)
 
-    def _enter(self, table: type[MeasurementRow | ExecutionRow], write: Callable[[sa.Connection, str], int]) -> int:
-        """Return what `write` returns: the id of a row that it enters, once, under a key of its own."""
-        entry = uuid.uuid4().hex
-
-        def enter(again: bool) -> int:
-            if again and (known := lasting.rows(self.engine, sa.select(table.id).where(table.entry == entry))):
-                return int(known[0][0])
-            with self.engine.begin() as connection:
-                return write(connection, entry)
-
-        return lasting.done(enter)
-
     def studies(self) -> list[str]:
         """Return the names of all studies with a trial, the one that finished a trial last first."""
         query = sa.select(TrialRow.study).group_by(TrialRow.study).order_by(sa.func.max(TrialRow.finished).desc())
@@ -215,72 +206,6 @@ class Records:
                 raise WorkspaceError(f"{where}: its note '{key}' cannot be read: {value.why}; put a copy in its place")
         return found
 
-    def add_measurement(self, key: str, device: str, samples_ms: list[float], details: Mapping[str, object]) -> int:
-        """Append an observation of `key` (library, threads and protocol) on `device`; return its number."""
-        return self._enter(
-            MeasurementRow, lambda connection, entry: _measurement(connection, entry, key, device, samples_ms, details)
-        )
-
-    def add_session(
-        self,
-        key: str,
-        device: str,
-        threads: int,
-        session: Session,
-        samples_ms: list[float],
-        details: Mapping[str, object],
-        identity: str = "",
-    ) -> None:
-        """Append an observation likewise, which is one session of a network's measurement on a device of `identity`."""
-
-        def enter(connection: sa.Connection, entry: str) -> int:
-            measurement = _measurement(connection, entry, key, device, samples_ms, details)
-            self.sessions.add(connection, measurement, key, device, threads, session, identity)
-            return measurement
-
-        self._enter(MeasurementRow, enter)
-
-    def median(self, key: str, device: str) -> float | None:
-        """Return the median in ms over all samples of `key` on `device`, if any."""
-        query = sa.select(MeasurementRow.samples_ms).where(MeasurementRow.key == key, MeasurementRow.device == device)
-        lists = [own for (own,) in lasting.rows(self.engine, query) if isinstance(own, list)]
-        samples = [sample for own in lists for sample in own if is_finite(sample)]
-        return statistics.median(samples) if samples else None
-
-    def measurements(self, key: str, device: str) -> list[dict[str, Any]]:
-        """Return every observation of `key` on `device` with its raw samples, oldest first."""
-        table = MeasurementRow.__table__
-        columns = [column for column in table.c if column.name != "entry"]
-        query = sa.select(*columns).where(table.c.key == key, table.c.device == device).order_by(table.c.id)
-        return [dict(row._mapping) for row in lasting.rows(self.engine, query)]
-
-    def add_execution(self, stage: str, key: str, seconds: float, failure: Failure | None = None) -> None:
-        """Count one execution of a stage."""
-        row: dict[str, Any] = {"stage": stage, "key": key, "seconds": seconds, "finished": _now()}
-        row["failure"] = vars(failure) if failure else None
-
-        def enter(connection: sa.Connection, entry: str) -> int:
-            inserted = connection.execute(sa.insert(ExecutionRow).values(**row, entry=entry)).inserted_primary_key
-            assert inserted is not None
-            return int(inserted[0])
-
-        self._enter(ExecutionRow, enter)
-
-    def succeeded(self) -> list[tuple[str, str, float]]:
-        """Return stage, key and seconds of every execution that did not fail."""
-        columns = ExecutionRow.stage, ExecutionRow.key, ExecutionRow.seconds
-        rows = lasting.rows(self.engine, sa.select(*columns).where(ExecutionRow.failure.is_(None)))
-        return [(stage, key, seconds) for stage, key, seconds in rows if isinstance(stage, str) and is_finite(seconds)]
-
-    def executions(self) -> pd.DataFrame:
-        """Return one row per execution: stage, key, seconds, failure, finished."""
-        import pandas as pd
-
-        columns = [column for column in ExecutionRow.__table__.c if column.name != "entry"]
-        rows = [row._mapping for row in lasting.rows(self.engine, sa.select(*columns))]
-        sound = [dict(row) for row in rows if isinstance(row["stage"], str) and is_finite(row["seconds"])]
-        return pd.DataFrame(sound, columns=[column.name for column in columns])
-
     def frame(self, study: str) -> pd.DataFrame:
         """Return one row per finished trial, in the order of their numbers.
 
@@ -295,27 +220,6 @@ class Records:
         odd, found = self.odd(study), lasting.rows(self.engine, query)
         rows = [_flat(row._mapping) for row in found if row.number not in odd]
         return pd.DataFrame(rows)
-
-
-def _measurement(
-    connection: sa.Connection,
-    entry: str,
-    key: str,
-    device: str,
-    samples_ms: list[float],
-    details: Mapping[str, object],
-) -> int:
-    row: dict[str, Any] = {
-        "entry": entry,
-        "key": key,
-        "device": device,
-        "samples_ms": samples_ms,
-        "details": dict(details),
-        "taken": _now(),
-    }
-    inserted = connection.execute(sa.insert(MeasurementRow).values(**row)).inserted_primary_key
-    assert inserted is not None
-    return int(inserted[0])
 
 
 def _outcome(values: dict[str, Any], failure: dict[str, Any] | None) -> Record | Failure:
@@ -336,7 +240,3 @@ def _flat(row: sa.RowMapping) -> dict[str, Any]:
         "configuration_id": row["configuration_id"],
         "seconds": row["seconds"],
     }
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

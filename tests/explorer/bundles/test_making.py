@@ -30,7 +30,7 @@ def test_a_manifest_says_what_is_on_record(bundles: Path, striped: Path) -> None
     with explorer.open(striped) as study:
         ((_, configuration, record),) = study.records.complete("striped")
         row = {**record.values, **configuration.as_dict()}
-        (first, *_) = study.records.measurements(row["measure_key"], "local")
+        (first, *_) = study.records.measurements.of(row["measure_key"], "local")
     assert (found.study, found.trial, found.dtype, found.device.name) == ("striped", 0, "int8", "local")
     assert {name: row[name] for name in found.stack} == found.stack
     assert (found.device.threads, found.input.shape, found.output.shape) == (2, (3, 2, 12, 10), (3, 2))

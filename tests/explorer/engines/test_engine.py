@@ -142,7 +142,7 @@ def test_a_measurement_here_has_the_cores_alone_and_one_elsewhere_leaves_them(
         assert engine.measure(MEASURE, device) == engine.known(MEASURE, device) == found
         assert workers.asked == [*control, ("measure", "tvm", use)], "the board's target is this machine's"
         workers.asked.clear()
-        (observation,) = context.records.measurements(MEASURE.key, device)
+        (observation,) = context.records.measurements.of(MEASURE.key, device)
         assert observation["details"]["temperature"] == 40
         address = observation["details"]["parameters"]
         assert address == {**MEASURE.parameters.keyed(), **sent(workers)[-1]["address"]}
@@ -157,7 +157,7 @@ def test_a_measurement_on_an_emulated_device_is_marked(tmp_path: Path, workers: 
     with Engine(context, workers) as engine:
         found = {device: engine.measure(MEASURE, device).emulated for device in ("local", "board")}
     assert found == {"local": False, "board": True}
-    ((here,), (there,)) = (context.records.measurements(MEASURE.key, device) for device in ("local", "board"))
+    ((here,), (there,)) = (context.records.measurements.of(MEASURE.key, device) for device in ("local", "board"))
     assert "emulated" not in here["details"]["parameters"]
     assert there["details"]["parameters"]["emulated"] is True
 
@@ -168,7 +168,8 @@ def test_a_later_session_adds_to_the_first(engine: Engine, context: EngineContex
     second, third = (engine.measure_again(MEASURE, "local", patience=7.0) for _ in range(2))
     assert [(each.interval.value, each.sessions) for each in (first, second, third)] == [(4.0, 1), (4.5, 2), (5.0, 3)]
     assert engine.known(MEASURE, "local") == engine.measure(MEASURE, "local") == third
-    assert [each["samples_ms"] for each in context.records.measurements(MEASURE.key, "local")] == [[4.0], [5.0], [6.0]]
+    observed = context.records.measurements.of(MEASURE.key, "local")
+    assert [each["samples_ms"] for each in observed] == [[4.0], [5.0], [6.0]]
     assert [(each["compares"], each["patience"]) for each in sent(workers)] == [(True, 0.0), (False, 7.0), (False, 7.0)]
 
 
@@ -204,7 +205,7 @@ def test_only_quiet_samples_count_unless_none_is(
     assert engine.measure(MEASURE, "local").interval.value == 2.0
     engine.measure_again(MEASURE, "local")
     assert [each.median_ms for each in context.records.sessions.of(MEASURE.key, "local")] == [2.0, 8.0]
-    first, second = context.records.measurements(MEASURE.key, "local")
+    first, second = context.records.measurements.of(MEASURE.key, "local")
     assert (first["samples_ms"], second["samples_ms"]) == ([9.0, 1.0, 2.0, 3.0], [9.0, 7.0, 8.0])
 
 
@@ -220,7 +221,7 @@ def test_runs_of_quiet_samples_tell_how_slow_the_slowest_are(
     assert (kept.median_ms, kept.server_peak_bytes) == (50.5, 10**8)
     assert {name: interval.value for name, interval in found.beside.items()} == kept.beside
     assert found.server_peak_bytes == 10**8
-    (observation,) = context.records.measurements(MEASURE.key, "local")
+    (observation,) = context.records.measurements.of(MEASURE.key, "local")
     assert observation["details"]["runs_ms"] == [runs[::-1], [900.0]], "all runs stay on record"
 
 

@@ -76,7 +76,7 @@ def test_what_is_cut_off_is_kept_to_go_on_from(kind: str, kept: bool, tmp_path: 
         own.execute(data(), "key", tmp_path)
     assert scratch.exists() == kept
     assert workers.renewed == kept, "what ails the process shall ail no other request"
-    executions = context.records.executions()
+    executions = context.records.executions.frame()
     assert executions["key"].to_list() == ["key"]
     assert executions["failure"].to_list()[0]["kind"] == kind
 
@@ -184,4 +184,4 @@ def test_an_execution_that_the_explorer_ends_itself_is_no_failure(tmp_path: Path
         own.execute(data(), "key", tmp_path)
     own.refuse_what_failed("key")
     assert scratch.exists()
-    assert context.records.executions().empty
+    assert context.records.executions.frame().empty

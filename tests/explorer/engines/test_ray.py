@@ -59,7 +59,7 @@ def test_a_study_outlives_a_node(cluster: Any, tmp_path: Path) -> None:
     records = Records(workspace.url)
     expected = {configuration.id for configuration in space.load(path).configurations()}
     assert {configuration.id for configuration in records.configurations("small")} == expected
-    executions = records.executions()
+    executions = records.executions.frame()
     assert executions[executions["stage"] != "measure"].groupby("key").size().max() == 1
     assert studies.executions(workspace.root)["train"] == 1
 

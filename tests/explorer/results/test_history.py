@@ -17,7 +17,7 @@ def test_the_sessions_of_a_stack_oldest_first_and_what_disturbed_them(tmp_path: 
     records.revise("drawn", number, Record({**record.values, "measure_key": "m"}))
     for median, taken in ((1.0, 0.0), (1.5, 0.8), (1.1, 0.0)):
         session = Session(median, Readings(taken=taken))
-        records.add_session("m", configuration.device, configuration.threads, session, [median], {})
+        records.measurements.add_session("m", configuration.device, configuration.threads, session, [median], {})
     with open_study(place.root) as opened:
         known = history_of(opened, number)
         assert known.end is not None
@@ -41,9 +41,9 @@ def test_a_version_changes_with_everything_that_is_put_on_record(tmp_path: Path)
     versions = [watch.version("drawn"), watch.version("drawn")]
     assert versions[0] == versions[1]
     number, configuration, record = records.complete("drawn")[0]
-    records.add_execution("build", "k", 1.0)
+    records.executions.add("build", "k", 1.0)
     versions.append(watch.version("drawn"))
-    records.add_session("m", "local", 1, Session(1.0), [1.0], {})
+    records.measurements.add_session("m", "local", 1, Session(1.0), [1.0], {})
     versions.append(watch.version("drawn"))
     records.add_trial("drawn", 500, configuration.__class__("own", "resnet18"), record, 1.0)
     versions.append(watch.version("drawn"))

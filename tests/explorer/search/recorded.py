@@ -33,7 +33,7 @@ def sessions_of(workspace: Path, name: str) -> dict[int, list[Session]]:
 
 def most_executions(workspace: Path) -> int:
     """Return how often one stage was executed at most; a measurement is meant to have several sessions."""
-    executed = Records(Workspace(workspace).url).executions()
+    executed = Records(Workspace(workspace).url).executions.frame()
     return int(executed[executed["stage"] != "measure"].groupby("key").size().max())
 
 

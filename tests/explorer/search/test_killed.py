@@ -100,7 +100,7 @@ def test_an_interrupted_study_records_no_failure_and_leaves_no_process(undisturb
     assert len(children) > 1
     assert not psutil.wait_procs(children, timeout=20)[1]
     assert Records(Workspace(workspace).url).count("small") == (0, 0, 0)
-    assert Records(Workspace(workspace).url).executions()["failure"].isna().all()
+    assert Records(Workspace(workspace).url).executions.frame()["failure"].isna().all()
 
 
 class KillsServer(Events):

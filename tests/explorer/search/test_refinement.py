@@ -197,7 +197,7 @@ def test_what_a_killed_run_has_measured_is_told_by_the_next(tmp_path: Path) -> N
     study = MeasuredStudy(tmp_path, apart)
     first = study.values
     for key in study.keys:
-        study.records.add_session(key, "local", 1, Session(5.0, QUIET), [5.0], {})
+        study.records.measurements.add_session(key, "local", 1, Session(5.0, QUIET), [5.0], {})
     assert study.values == first
     refinement.revise(study.space, study.records)
     for key, before, values in zip(study.keys, first, study.values, strict=True):

@@ -75,7 +75,7 @@ def test_a_worker_that_is_killed_once_costs_no_trial(tmp_path: Path) -> None:
     summary = studies.run(studies.write_small(tmp_path), tmp_path / "workspace", events)
     assert (summary.complete, summary.failed, summary.unfinished) == (4, 0, [])
     assert [note for note in events.notes if note.startswith("data is tried again, since it failed: the torch worker")]
-    executed = Records(Workspace(tmp_path / "workspace").url).executions()
+    executed = Records(Workspace(tmp_path / "workspace").url).executions.frame()
     data = executed[executed["stage"] == "data"]
     assert data["failure"].notna().any(), "each attempt is on record"
     assert data["failure"].isna().sum() == 1, "what is published is not executed again"

@@ -34,7 +34,7 @@ def alone(drawn: Path, name: str) -> Workspace:
     place = Workspace(drawn / name / "w")
     place.make()
     records = Records(place.url)
-    records.add_execution("train", "k", 1.0)
+    records.executions.add("train", "k", 1.0)
     records.close()
     with contextlib.closing(sqlite3.connect(place.database)) as connection:
         assert connection.execute("SELECT count(*) FROM dlas_executions").fetchone() == (1,)
@@ -48,7 +48,7 @@ def test_studies_lie_in_their_workspace_whatever_its_name(name: str) -> None:
     with tempfile.TemporaryDirectory() as drawn:
         place = alone(Path(drawn), name)
         assert sa.make_url(place.url).database == str(place.database)
-        assert len(Records(Workspace(place.root).must_exist().url).executions()) == 1
+        assert len(Records(Workspace(place.root).must_exist().url).executions.frame()) == 1
 
 
 @pytest.mark.parametrize("name", ["why?mode=memory&uri=true", "feature%2Flogin", "me@host:x;'#\"☕", "a%20b"])
@@ -86,7 +86,7 @@ def test_a_database_is_read_where_nothing_can_be_written(
     """A process that was killed leaves its last changes in a file of their own beside the database."""
     (tmp_path / "first").mkdir()
     first = Records(sqlite_url(tmp_path / "first" / "study.db"))
-    first.add_execution("train", "k", 2.5)
+    first.executions.add("train", "k", 2.5)
     place = tmp_path / "w?"
     if killed:
         shutil.copytree(tmp_path / "first", place)
@@ -97,9 +97,9 @@ def test_a_database_is_read_where_nothing_can_be_written(
     assert ("study.db-wal" in {file.name for file in before}) == killed
     monkeypatch.setattr(connection, "is_read_only", lambda file: True)  # whoever tests may be root, who writes anywhere
     records = Records(sqlite_url(place / "study.db"))
-    assert records.executions()["seconds"].tolist() == [2.5]
+    assert records.executions.frame()["seconds"].tolist() == [2.5]
     with pytest.raises(WorkspaceError, match="readonly"):
-        records.add_execution("train", "l", 1.0)
+        records.executions.add("train", "l", 1.0)
     records.close()
     assert {file: (stat.S_IMODE(file.stat().st_mode), file.stat().st_size) for file in place.iterdir()} == before
 

@@ -147,7 +147,7 @@ def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path)
     assert explorer.best(1e9, workspace=folder).as_dict()
     trials = optuna.load_study(study_name="small", storage=url).trials
     assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 4
-    executed = Records(url).executions()
+    executed = Records(url).executions.frame()
     assert executed[executed["stage"] != "measure"].groupby("key").size().max() == 1
 
 
@@ -256,10 +256,10 @@ def test_a_study_goes_on_while_its_server_is_restarted(
     same_values(folder, undisturbed / "workspace")
     states = [trial.state for trial in optuna.load_study(study_name="small", storage=url).trials]
     assert states == [optuna.trial.TrialState.COMPLETE] * 4
-    executed = Records(url).executions()
+    executed = Records(url).executions.frame()
     assert executed[executed["stage"] != "measure"].groupby("key").size().max() == 1
     sessions = executed[executed["stage"] == "measure"].groupby("key").size()
-    assert [len(Records(url).measurements(str(key), "local")) for key in sessions.index] == list(sessions)
+    assert [len(Records(url).measurements.of(str(key), "local")) for key in sessions.index] == list(sessions)
 
 
 def test_a_server_that_stays_away_ends_the_run_in_one_sentence(
@@ -268,15 +268,15 @@ def test_a_server_that_stays_away_ends_the_run_in_one_sentence(
     monkeypatch.setattr(lasting, "AWAY_SECONDS", 0.5)
     records = Records(url)
     with alone_in_database(records, pytest.fail):
-        records.add_execution("train", "first", 1.0)
+        records.executions.add("train", "first", 1.0)
         own_server.stop(signal.SIGINT)
         try:
             with pytest.raises(WorkspaceError, match=r"has not answered for 0\.5 s: .*; give the same command again"):
-                records.add_execution("train", "second", 1.0)
+                records.executions.add("train", "second", 1.0)
         finally:
             own_server.start()
-        records.add_execution("train", "third", 1.0)
-        assert records.executions()["key"].to_list() == ["first", "third"]
+        records.executions.add("train", "third", 1.0)
+        assert records.executions.frame()["key"].to_list() == ["first", "third"]
 
 
 def test_what_was_committed_without_an_answer_is_on_record_once(url: str) -> None:
@@ -290,12 +290,12 @@ def test_what_was_committed_without_an_answer_is_on_record_once(url: str) -> Non
             connection.execute(ended)
 
     sa.event.listen(records.engine, "commit", lose)
-    records.add_execution("train", "key", 1.0)
-    assert records.add_measurement("key", "local", [1.0], {}) == 1
-    records.add_session("key", "local", 1, Session(1.0), [1.0], {})
+    records.executions.add("train", "key", 1.0)
+    assert records.measurements.add("key", "local", [1.0], {}) == 1
+    records.measurements.add_session("key", "local", 1, Session(1.0), [1.0], {})
     assert next(cut, None) is None
-    assert len(records.executions()) == 1
-    assert len(records.measurements("key", "local")) == 2
+    assert len(records.executions.frame()) == 1
+    assert len(records.measurements.of("key", "local")) == 2
     assert len(records.sessions.of("key", "local")) == 1
 
 
@@ -308,7 +308,7 @@ def test_the_right_to_run_studies_outlives_a_restart_unless_another_machine_take
     with alone_in_database(records, pytest.fail):
         own_server.stop(signal.SIGINT)
         own_server.start()
-        records.add_execution("train", "key", 1.0)
+        records.executions.add("train", "key", 1.0)
         with other.engine.connect() as connection:
             assert not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS)))
         own_server.stop(signal.SIGQUIT)
@@ -317,4 +317,4 @@ def test_the_right_to_run_studies_outlives_a_restart_unless_another_machine_take
             assert connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LEADS)))
             monkeypatch.setattr(lasting, "AWAY_SECONDS", 0.3)
             with pytest.raises(WorkspaceError, match="another machine runs a study in the database since its server"):
-                records.add_execution("train", "second", 1.0)
+                records.executions.add("train", "second", 1.0)

@@ -55,14 +55,14 @@ def run(
 
 def selections(workspace: Path) -> list[dict[str, Any]]:
     """Return the values of every select artifact, in the order they were executed."""
-    executed = Records(Workspace(workspace).url).executions().query("stage == 'select'")["key"]
+    executed = Records(Workspace(workspace).url).executions.frame().query("stage == 'select'")["key"]
     found = [Store(Workspace(workspace).artifacts).find("select", key) for key in executed]
     return [dict(artifact.values) for artifact in found if artifact]
 
 
 def built(workspace: Path) -> list[int]:
     """Return how many problems each execution of the stage candidates built."""
-    executed = Records(Workspace(workspace).url).executions().query("stage == 'candidates'")["key"]
+    executed = Records(Workspace(workspace).url).executions.frame().query("stage == 'candidates'")["key"]
     found = [Store(Workspace(workspace).artifacts).find("candidates", key) for key in executed]
     return [artifact.values["problems"] for artifact in found if artifact]
 
@@ -148,7 +148,7 @@ def test_a_study_killed_while_it_selects_goes_on(selected: Path, tmp_path: Path)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     summary = studies.run(selected / "weights.toml", tmp_path, studies.Events())
     assert (summary.complete, summary.failed) == (2, 0)
-    executions = Records(Workspace(tmp_path).url).executions()
+    executions = Records(Workspace(tmp_path).url).executions.frame()
     assert executions[executions["stage"] != "measure"].groupby("key").size().max() == 1
 
 

@@ -119,7 +119,7 @@ def test_a_grid_killed_in_stages_in_turn_ends_as_an_undisturbed_search(
     ended = results(tmp_path / "killed", "small")
     assert len(ended) == 4
     assert ended.equals(results(undisturbed / "workspace", "small"))
-    executions = Records(Workspace(tmp_path / "killed").url).executions()
+    executions = Records(Workspace(tmp_path / "killed").url).executions.frame()
     assert executions[executions["stage"] != "measure"].groupby("key").size().max() == 1
 
 

@@ -37,9 +37,9 @@ def test_the_times_of_a_plan_are_those_of_such_executions(tmp_path: Path) -> Non
         configuration = Configuration("digits", model, device="local")
         values = {"train_key": model, "latency_ms": 1.0}
         records.add_trial("another", number, configuration, Record(values), 0.0)
-        records.add_execution("train", model, own)
-        records.add_execution("measure", model, 2.0)
-    records.add_execution("train", "failed", 1000.0, Failure("train", "crash", "gone"))
+        records.executions.add("train", model, own)
+        records.executions.add("measure", model, 2.0)
+    records.executions.add("train", "failed", 1000.0, Failure("train", "crash", "gone"))
     plan = explorer.plan(searched.path, workspace.root)
     found = {each.stage: each for each in plan.stages}
     assert found["train"].seconds_left == 40.0
@@ -60,7 +60,7 @@ def test_trainings_go_on_beside_one_another_as_jobs_say_until_all_cores_are_busy
     searched = make(tmp_path, SMALL)
     workspace = Workspace(tmp_path / "w")
     workspace.root.mkdir()
-    Records(workspace.url).add_execution("train", "another", 20.0)
+    Records(workspace.url).executions.add("train", "another", 20.0)
     assert explorer.plan(searched.path, workspace.root, jobs=jobs).seconds == seconds
 
 
@@ -73,7 +73,7 @@ def test_a_long_training_is_planned_alone_unless_there_are_several_gpus(
     searched = make(tmp_path, SMALL)
     workspace = Workspace(tmp_path / "w")
     workspace.root.mkdir()
-    Records(workspace.url).add_execution("train", "another", 120.0)
+    Records(workspace.url).executions.add("train", "another", 120.0)
     assert explorer.plan(searched.path, workspace.root, jobs=4 if visible != "0,1" else None).seconds == seconds
 
 

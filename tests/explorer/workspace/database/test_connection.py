@@ -85,7 +85,7 @@ def test_a_database_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_pat
         assert records.sessions.of("k", "d") == [Session(4.0)]
         records.close()
     session = Session(5.0, Readings(spread=0.02), {"load_ms": 3.0}, 2**40)
-    records.add_session("k", "d", 1, session, [5.0], {})
+    records.measurements.add_session("k", "d", 1, session, [5.0], {})
     assert records.sessions.of("k", "d") == [session, Session(4.0)], "by their measurements, of which this is the first"
 
 

@@ -1,10 +1,7 @@
-"""Records: trials once, measurements for good, both in the file that Optuna uses."""
+"""Records: each trial once, in the file that Optuna uses."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import sqlalchemy as sa
 
 from explorer.core.configuration import Configuration
@@ -12,11 +9,6 @@ from explorer.core.errors import Failure
 from explorer.workspace.database.records import Record, Records
 
 CONFIGURATION = Configuration("digits", "resnet18")
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Records:
-    return Records(f"sqlite:///{tmp_path}/study.db")
 
 
 def test_a_trial_is_recorded_once(records: Records) -> None:
@@ -41,16 +33,6 @@ def test_studies_do_not_mix_and_the_latest_is_first(records: Records) -> None:
     assert records.count("early") == (1, 0, 0)
 
 
-def test_measurements_add_up_and_stay(records: Records) -> None:
-    assert records.median("key", "local") is None
-    records.add_measurement("key", "local", [1.0, 2.0, 3.0], {"state": {}})
-    first = records.measurements("key", "local")
-    records.add_measurement("key", "local", [4.0, 5.0], {"state": {}})
-    records.add_measurement("key", "other", [100.0], {"state": {}})
-    assert records.median("key", "local") == 3.0
-    assert records.measurements("key", "local")[:1] == first
-
-
 def test_the_frame_has_axes_values_and_failures(records: Records) -> None:
     records.add_trial("s", 1, CONFIGURATION, Failure("train", "not_finite", "the loss became nan"), 2.0)
     other = Configuration("digits", "mobilenetv2", threads=2)
@@ -60,14 +42,6 @@ def test_the_frame_has_axes_values_and_failures(records: Records) -> None:
     assert (complete["model"], complete["threads"], complete["configuration_id"]) == ("mobilenetv2", 2, other.id)
     assert (failed["number"], failed["state"], failed["failed_stage"]) == (1, "failed", "train")
     assert failed["failure"] == "the loss became nan"
-
-
-def test_executions_are_counted(records: Records) -> None:
-    records.add_execution("train", "key", 1.0)
-    records.add_execution("train", "key", 1.0, Failure("train", "crash", "gone"))
-    frame = records.executions()
-    assert frame["stage"].to_list() == ["train", "train"]
-    assert frame["failure"].isna().to_list() == [True, False]
 
 
 def test_sqlite_is_in_write_ahead_mode(records: Records) -> None:

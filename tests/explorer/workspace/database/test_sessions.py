@@ -22,7 +22,7 @@ def records(tmp_path: Path) -> Records:
 
 def add(records: Records, key: str, *sessions: Session, device: str = "local", threads: int = 1) -> None:
     for session in sessions:
-        records.add_session(key, device, threads, session, [session.median_ms], {})
+        records.measurements.add_session(key, device, threads, session, [session.median_ms], {})
 
 
 def test_sessions_come_back_in_their_order(records: Records) -> None:
@@ -47,14 +47,14 @@ def test_one_emulated_session_marks_the_latency(records: Records) -> None:
 
 
 def test_a_session_is_a_measurement_whose_samples_stay(records: Records) -> None:
-    records.add_session("a", "local", 2, Session(4.0, NEAR), [3.0, 4.0, 9.0], {"waited_s": 1.5})
-    (observation,) = records.measurements("a", "local")
+    records.measurements.add_session("a", "local", 2, Session(4.0, NEAR), [3.0, 4.0, 9.0], {"waited_s": 1.5})
+    (observation,) = records.measurements.of("a", "local")
     assert (observation["samples_ms"], observation["details"]) == ([3.0, 4.0, 9.0], {"waited_s": 1.5})
-    assert records.median("a", "local") == 4.0
+    assert records.measurements.median("a", "local") == 4.0
 
 
 def test_a_measurement_that_is_no_session_has_no_latency(records: Records) -> None:
-    records.add_measurement("a", "local", [1.0, 2.0], {})
+    records.measurements.add("a", "local", [1.0, 2.0], {})
     assert records.sessions.latency("a", "local") is None
     assert records.sessions.latencies() == {}
 
@@ -108,8 +108,8 @@ def test_what_is_known_of_a_device_is_read_again_as_it_grows(records: Records) -
 
 def test_a_session_and_its_measurement_are_put_on_record_together(records: Records) -> None:
     with pytest.raises(sa.exc.IntegrityError):
-        records.add_session("a", "local", 1, Session(None), [4.0], {})  # type: ignore[arg-type]
-    assert records.measurements("a", "local") == []
+        records.measurements.add_session("a", "local", 1, Session(None), [4.0], {})  # type: ignore[arg-type]
+    assert records.measurements.of("a", "local") == []
     assert records.sessions.of("a", "local") == []
 
 
