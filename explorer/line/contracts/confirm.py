@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -32,7 +33,7 @@ class Session(TypedDict):
     untuned_ms: list[float]
     quiet: list[int]
     readings: dict[str, list[float]]
-    typical: list[float | None]
+    typical: Sequence[float | None]
     disturbed: str
     waited_s: float
     state: State

@@ -13,7 +13,7 @@ from typing import Any
 
 import tvm
 
-from explorer.core.measurement.sessions import Readings, disturbances, estimate, quiet_samples
+from explorer.core.measurement.sessions import Readings, estimate, quiet_samples
 from explorer.core.measurement.standstills import Unbroken
 from explorer.core.measurement.statistics import Interval
 from explorer.line.checking.batches import filled
@@ -22,6 +22,7 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.confirm import Parameters, Parents, Session, Values
 from explorer.line.device import rpc, silence
 from explorer.line.device.control import taken
+from explorer.line.device.counting import counting, mark, undisturbed
 from explorer.line.device.session import control_in, first_run_seconds, placed, runs_per_sample, sampled, until_quiet
 from explorer.line.execution import current
 from explorer.line.stages.build import LAYERS, LIBRARY
@@ -51,7 +52,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     while not _settled(sessions):
         session, no_control = _session(parameters, parents, tuned_first=len(sessions) % 2 == 0)
         sessions.append(session)
-        _mark(sessions, parameters)
+        mark(sessions, parameters.usual)
         current().advance(len(sessions), MOST, f"tuned to untuned {_ratio(sessions).value:.3f}")
     ratio = _ratio(sessions)
     return {
@@ -59,7 +60,7 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
         "ratio_low": ratio.low,
         "ratio_high": ratio.high,
         "faster": ratio.high < 1,
-        "counted": len(_counting(sessions)),
+        "counted": len(counting(sessions)),
         "sessions": sessions,
         "no_control": no_control,
     }
@@ -69,27 +70,15 @@ def _settled(sessions: Sequence[Session]) -> bool:
     """Tell whether enough sessions were quiet to say which library is faster, or there have been enough of any kind."""
     if len(sessions) >= MOST:
         return True
-    if sum(not each["disturbed"] for each in sessions) < LEAST:
+    if len(undisturbed(sessions)) < LEAST:
         return False
     ratio = _ratio(sessions)
     return ratio.high < 1 or ratio.low > 1
 
 
-def _mark(sessions: Sequence[Session], parameters: Parameters) -> None:
-    """Say of each session what disturbed it, by what is known of the device after the last one."""
-    found = disturbances([Readings(*each["typical"]) for each in sessions], Readings(*parameters.usual))
-    for session, why in zip(sessions, found, strict=True):
-        session["disturbed"] = why
-
-
-def _counting(sessions: Sequence[Session]) -> list[Session]:
-    """Return the sessions that were not disturbed or, if there are none, all."""
-    return [each for each in sessions if not each["disturbed"]] or list(sessions)
-
-
 def _ratio(sessions: Sequence[Session]) -> Interval:
     """Return the ratio with the interval that another day's sessions would find it in."""
-    return estimate([each["ratio"] for each in _counting(sessions)], SPREAD)
+    return estimate([each["ratio"] for each in counting(sessions)], SPREAD)
 
 
 def _session(parameters: Parameters, parents: Parents, tuned_first: bool) -> tuple[Session, str]:

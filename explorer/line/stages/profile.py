@@ -18,7 +18,7 @@ from dlas_ops import peaks
 from dlas_ops.passes.ticking import elapsed_ns, notes_size
 from dlas_ops.processor.dot import dot_of, matrix_products_per_float, products_per_float
 from dlas_ops.processor.targets import describe
-from explorer.core.measurement.sessions import Readings, disturbances, quiet_samples
+from explorer.core.measurement.sessions import Readings, quiet_samples
 from explorer.core.measurement.standstills import Unbroken
 from explorer.line.checking.batches import filled
 from explorer.line.checking.first_wrong_layer import Placement
@@ -26,6 +26,7 @@ from explorer.line.checking.reference import Reference
 from explorer.line.contracts.profile import Parameters, Parents, Session, Values
 from explorer.line.device import rpc, silence
 from explorer.line.device.control import FILL, taken
+from explorer.line.device.counting import counting, mark, undisturbed
 from explorer.line.device.session import (
     CONTROL_SECONDS,
     control_in,
@@ -59,10 +60,10 @@ def run(parameters: Parameters, parents: Parents, out: Path) -> Values:
     """
     sessions: list[Session] = []
     no_control = ""
-    while len(counting(sessions, quiet=True)) < parameters.sessions and len(sessions) < parameters.sessions + MORE:
+    while len(undisturbed(sessions)) < parameters.sessions and len(sessions) < parameters.sessions + MORE:
         session, no_control = _session(parameters, parents)
         sessions.append(session)
-        _mark(sessions, parameters)
+        mark(sessions, parameters.usual)
         current().advance(len(sessions), parameters.sessions, f"{median(session['network_ms']):.3f} ms")
     counted = counting(sessions)
     target = dict(Placement.load(parents.lower.path).target)
@@ -97,21 +98,8 @@ def _processor(target: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def counting(sessions: list[Session], quiet: bool = False) -> list[Session]:
-    """Return the sessions that were not disturbed; all, if there are none and not only `quiet` ones are asked for."""
-    undisturbed = [each for each in sessions if not each["disturbed"]]
-    return undisturbed if undisturbed or quiet else sessions
-
-
 def _typical(session: Session, samples: list[float]) -> float:
     return median([samples[index] for index in session["quiet"]] or samples)
-
-
-def _mark(sessions: list[Session], parameters: Parameters) -> None:
-    """Say of each session what disturbed it, by what is known of the device after the last one."""
-    found = disturbances([Readings(*each["typical"]) for each in sessions], Readings(*parameters.usual))
-    for session, why in zip(sessions, found, strict=True):
-        session["disturbed"] = why
 
 
 def _session(parameters: Parameters, parents: Parents) -> tuple[Session, str]:

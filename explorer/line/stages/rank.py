@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import median
 
 from explorer.line.contracts.rank import Parameters, Parents, Values
+from explorer.line.device.counting import counting
 from explorer.line.stages.harm import HARMS
-from explorer.line.stages.profile import PROFILE, counting
+from explorer.line.stages.profile import PROFILE
 
 VERSION = 1
 WORKER = "tvm"
