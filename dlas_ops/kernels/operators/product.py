@@ -114,7 +114,7 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     read, apart = sources(sch, block), _is_apart(sch, block, cpu)
     epilogue = Epilogue.apart(sch, block) if apart else Epilogue(sch, block)
     for each in epilogue.blocks if not apart else ():
-        in_rows(sch, block, each)
+        in_rows(sch, block, each, kept=each is not epilogue.blocks[-1])
     n, b, h, w, c, k, *value = sch.get_loops(block)
     o, v = sch.split(c, [None, cpu.lanes()])
     points, channels = register_tiled(sch, block, (sch.fuse(n, b), o, h, w, v), (k,), cpu, choice, value, epilogue)
@@ -171,8 +171,12 @@ def _is_apart(sch: Schedule, block: SBlock, cpu: Cpu) -> bool:
     return before[-1] % cpu.lanes() != 0 or after[-1] != before[-1] or prod(after) != prod(before)
 
 
-def in_rows(sch: Schedule, block: SBlock, epilogue: SBlock) -> None:
-    """Run `epilogue` over image, row and column, as `block` sums them."""
+def in_rows(sch: Schedule, block: SBlock, epilogue: SBlock, kept: bool = False) -> None:
+    """Run `epilogue` over image, row and column, as `block` sums them.
+
+    What it writes lies so too if it is `kept` inside the program: of rows that lie as more than one axis, those of a
+    tile are no part of which each axis has a range.
+    """
     images = extents(sch, block)[0]
     leading = extents(sch, epilogue)[:-1]
     if images > 1:
@@ -185,4 +189,7 @@ def in_rows(sch: Schedule, block: SBlock, epilogue: SBlock) -> None:
         return (*image, raveled(index[len(batch) : -1], inside), index[-1])
 
     if len(batch) > 1 or len(inside) > 1:
-        sch.transform_block_layout(epilogue, tirx.IndexMap.from_func(rows, ndim=len(leading) + 1))
+        layout = tirx.IndexMap.from_func(rows, ndim=len(leading) + 1)
+        if kept:
+            sch.transform_layout(epilogue, ("write", 0), layout)
+        sch.transform_block_layout(epilogue, layout)

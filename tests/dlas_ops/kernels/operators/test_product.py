@@ -89,6 +89,20 @@ def test_dense_layers_of_any_rank(examples: int) -> None:
     cases()
 
 
+@pytest.mark.parametrize("mcpu", ["native", "x86-64-v3"])
+@pytest.mark.parametrize("rows", [(4, 64), (4, 49), (5, 5), (2, 3, 49)], ids=str)
+def test_tiles_of_rows_go_across_images_in_front_of_a_long_function(rows: tuple[int, ...], mcpu: str) -> None:
+    """A sigmoid is computed of a tile in memory, and tiles have rows of two images: on most processors."""
+    if mcpu != "native" and networks.NEEDED[mcpu] not in networks.x86_flags():
+        pytest.skip(f"this processor has no {networks.NEEDED[mcpu]}")
+    target = networks.target() if mcpu == "native" else named(mcpu)
+    data, weight = networks.random((*rows, 8)), networks.random((8, 16), 1)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Sigmoid", ["p"], ["y"])]
+    network = networks.model(nodes, data.shape, {"w": weight})
+    compiled = dlas_ops.compile(network, target, algorithm="gemm")
+    networks.assert_close(networks.run(compiled, data), 1 / (1 + np.exp(-data @ weight)), TOLERANCES["float32"])
+
+
 @st.composite
 def shapes(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Draw the shapes of two activations whose leading axes broadcast."""
