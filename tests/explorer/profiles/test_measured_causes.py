@@ -167,6 +167,7 @@ def test_csr_with_a_twentieth_of_the_weights(profiled: Profiles) -> None:
     assert {each.cause for each in findings(held) if each.layer} <= {causes.CSR}
 
 
+@pytest.mark.nightly  # beside other tests it is mostly skipped, after all attempts
 @undisturbed
 def test_61_channels_leave_lanes_idle_and_64_would_take_as_long(profiled: Profiles) -> None:
     held = versus(profiled(chain(61), sessions=10), profiled(chain(64), sessions=10))
