@@ -15,8 +15,7 @@ from torch import nn
 from explorer.compression import _fake_quantization, int8_qat
 from explorer.core.artifact import Artifact
 from explorer.models import builder
-from tests import torch_stages
-from tests.conftest import Compress
+from tests import studies, torch_stages
 from tests.explorer.conftest import BRANCHING
 
 SHAPE = (1, 8, 8)
@@ -58,8 +57,11 @@ def test_the_only_epoch_trains_a_network_whose_activations_have_ranges() -> None
     assert alike == [pytest.approx(1, abs=0.05)]
 
 
-def test_pruned_weights_stay_zero(compressed: Compress) -> None:
-    pruned, tuned = (compressed(name, 0.75) for name in ("weight_pruning", "weight_pruning+int8_qat"))
+def test_pruned_weights_stay_zero(digits: Artifact, trained_small: Artifact, tmp_path: Path) -> None:
+    pruned, tuned = (
+        torch_stages.compress(tmp_path / name, digits, trained_small, name, 0.75, studies.SMALL, 1.0, epochs=1)
+        for name in ("weight_pruning", "weight_pruning+int8_qat")
+    )
     assert pruned.values["nonzeros"] == tuned.values["nonzeros"] == round(0.25 * pruned.values["weights"])
     first, second = (filters(each.path / "network.onnx") for each in (pruned, tuned))
     for name in first:
