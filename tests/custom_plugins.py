@@ -68,6 +68,15 @@ def small(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     return Small(width, classes, shape[0])
 
 
+def stacked(width: float, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Return a network whose weights are nearly all those of dense convolutions."""
+    channels = 8 * max(1, round(8 * width))
+    layers: list[nn.Module] = []
+    for inputs, outputs, stride in ((shape[0], channels, 1), (channels, channels, 2), (channels, 2 * channels, 1)):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * channels, classes))
+
+
 class Blind(Small):
     """A network that sees no more of an image than how bright it is."""
 

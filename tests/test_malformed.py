@@ -22,7 +22,7 @@ def faults(kinds: list[str], count: int, folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_spaces_devices_and_checkpoints_work_or_are_refused(tmp_path: Path) -> None:
-    assert not faults(["space", "devices", "checkpoint"], 60, tmp_path)
+    assert not faults(["space", "devices", "checkpoint"], 30, tmp_path)
 
 
 @pytest.mark.nightly

@@ -76,9 +76,8 @@ def compressed(name: str, model_name: str, ratio: float | None) -> tuple[nn.Modu
 
 
 # torch-pruning takes 7 s for DenseNet's joins of up to 37 layers, and torch.export as long for a hundred convolutions.
-TRANSFORMERS = ("vit_tiny", "mobilevit_xxs")
 LONG = {
-    *(("channel_pruning", model) for model in (DEEP[0], *TRANSFORMERS)),
+    *((name, model) for name in ("channel_pruning", "weight_pruning") for model in DEEP),
     *(("int8_qat", model) for model in plugins.names("model") if model != "resnet18"),
 }
 PAIRS = [

@@ -16,6 +16,7 @@ from explorer.line import costs
 from explorer.line.training import accounting
 from explorer.processes.pool import Worker
 from explorer.results.trials.account import coverage_of
+from tests import studies
 from tests.contract.networks import DEEP, SHAPES, compiled_outputs, error_of, exported, model_of, settle
 from tests.torch_stages import onnx_outputs
 
@@ -61,8 +62,12 @@ class TestModel:
         assert not any(torch.equal(first[key], untrained[key]) for key in first if key.endswith("weight"))
 
 
+# The study `grid` compares the answers of two of them with torch's; the third has the second one's layers.
+STUDIED = ("resnet18", "mobilenetv2", "efficientnet_lite0")
+
+
 def marks_of(name: str, shape: tuple[int, int, int]) -> pytest.MarkDecorator:
-    return pytest.mark.slow if shape == SHAPES[0] and name not in DEEP else pytest.mark.nightly
+    return pytest.mark.slow if shape == SHAPES[0] and name not in (*DEEP, *STUDIED) else pytest.mark.nightly
 
 
 NETWORKS = [
@@ -83,8 +88,8 @@ def test_what_is_exported_and_what_is_compiled_compute_what_torch_does(
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "mobilenetv2" else pytest.mark.nightly)
-        for name in plugins.names("model")
+        pytest.param(name, marks=pytest.mark.slow if name == studies.SMALL else pytest.mark.nightly)
+        for name in (studies.SMALL, *plugins.names("model"))
     ],
 )
 def test_several_images_are_each_what_it_is_alone(name: str, worker: Worker, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import explorer
+from tests.studies import SHORT_MEASURING
 
-SPACE = """
+SPACE = f"""
 [axes]
 dataset = "digits"
-model = "timm:mobilenetv3_small_050"
+model = "timm:test_efficientnet"
 compression = ["none", "weight_pruning", "int8"]
 ratio = 0.5
 
@@ -23,7 +24,7 @@ epochs = 5
 
 [compress]
 epochs = 1
-"""
+{SHORT_MEASURING}"""
 
 
 @pytest.mark.slow

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 import explorer
+from tests import studies
 from tests.explorer.spaces import render
 
 
 @pytest.mark.slow
 def test_a_study_mixes_dtypes_as_far_as_its_accuracy_allows(tmp_path: Path) -> None:
     axes = {
-        "dataset": "digits", "model": "resnet18", "width": 0.125, "compression": ["none", "int8_mixed"],
+        "dataset": "digits", "model": studies.SMALL, "compression": ["none", "int8_mixed"],
         "max_drop": 0.01, "algorithm": "direct",
     }  # fmt: skip
     space = tmp_path / "mixed.toml"
-    space.write_text(render(axes, train={"epochs": 1}, quantize={"calibration": "mse"}))
+    space.write_text(render(axes, train={"epochs": 1}, quantize={"calibration": "mse"}, measure=studies.QUICK))
     explorer.grid(space, tmp_path / "ws")
     with explorer.open(tmp_path / "ws") as study:
         assert (study.frame["state"] == "complete").all()

@@ -36,12 +36,13 @@ def test_a_stack_that_a_study_has_evaluated_costs_nothing_and_is_no_second_trial
 
 
 @pytest.mark.slow
-def test_a_stage_that_fails_is_an_error_with_its_reason(tmp_path: Path) -> None:
+def test_a_stage_that_fails_is_an_error_with_its_reason(undisturbed: Path, tmp_path: Path) -> None:
+    workspace = studies.trained(undisturbed / "workspace", tmp_path / "w")
     path = tmp_path / "failing.toml"
     path.write_text(studies.write_space(tmp_path, models=(studies.SMALL,)).read_text() + "tolerance = 1e-30\n")
     configuration = Configuration("digits", studies.SMALL, 0.25).as_dict()
     with pytest.raises(ExplorerError, match=r"^evaluate failed \(wrong_output\): "):
-        explorer.evaluate(path, configuration, tmp_path / "w", observer=Events())
+        explorer.evaluate(path, configuration, workspace, observer=Events())
 
 
 def test_what_is_not_in_the_space_is_not_evaluated(tmp_path: Path) -> None:

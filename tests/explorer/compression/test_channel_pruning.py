@@ -11,6 +11,7 @@ from explorer.core import plugins
 from explorer.line.training import accounting
 from tests.conftest import Compress
 from tests.contract.networks import DEEP, model_of
+from tests.dlas_ops.crossed import crossed
 from tests.torch_stages import weights_of
 
 LAST = "fc"  # resnet18's classifier
@@ -89,14 +90,14 @@ def test_what_the_least_channels_of_a_grouped_convolution_wrote_is_all_that_is_l
         torch.testing.assert_close(pruned(images), expected)
 
 
-@pytest.mark.parametrize("multiple", [3, 16])
-@pytest.mark.parametrize(
-    "model_name",
-    [
-        pytest.param(model, marks=[pytest.mark.nightly] if model in (DEEP[0], *DEEP[3:]) else [])
-        for model in plugins.names("model")
-    ],
-)
+LONG = (DEEP[0], *DEEP[3:])
+MULTIPLES = [
+    *crossed([model for model in plugins.names("model") if model not in LONG], [3, 16]),
+    *(pytest.param(model, multiple, marks=pytest.mark.nightly) for model in LONG for multiple in (3, 16)),
+]
+
+
+@pytest.mark.parametrize(("model_name", "multiple"), MULTIPLES)
 def test_channels_are_kept_in_any_multiple(model_name: str, multiple: int) -> None:
     """Also where channels are added, concatenated, squeezed or convolved one by one, and in how many steps ever."""
     widths = []

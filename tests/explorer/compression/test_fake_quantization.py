@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, fx, nn
+from torchvision.models import efficientnet
 
 import dlas_ops
 from dlas_ops.onnx import folding, quantization
@@ -22,8 +23,12 @@ from tests import own_networks
 
 SHAPE = (1, 8, 8)
 EXAMPLE = torch.linspace(-1, 1, 64).reshape(1, *SHAPE)
-QUICK = ("resnet18", "efficientnet_b0")  # sums; linear bottlenecks, gates and SiLU
-MODELS = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.nightly]) for name in plugins.names("model")]
+GATED = "a block of EfficientNet's"  # a linear bottleneck, a gate, SiLU and a sum
+QUICK = ("resnet18", GATED)
+MODELS = [
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.nightly])
+    for name in (*plugins.names("model"), GATED)
+]
 
 
 def untrained(name: str, width: float = 0.25) -> nn.Module:
@@ -40,9 +45,17 @@ def quantizers(network: nn.Module) -> list[_fake_quantization.FakeQuantizer]:
     return [module for module in network.modules() if isinstance(module, _fake_quantization.FakeQuantizer)]
 
 
+def gated() -> nn.Module:
+    """Return a network of a stem, a block and a head as EfficientNet-B0 has them."""
+    torch.manual_seed(0)
+    block = efficientnet.MBConv(efficientnet.MBConvConfig(6, 3, 1, 16, 16, 1), 0.0, nn.BatchNorm2d)
+    stem = (nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.SiLU())
+    return nn.Sequential(*stem, block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_it_rounds_as_many_tensors_as_the_int8_network_has_scales(name: str, tmp_path: Path) -> None:
-    model = untrained(name)
+    model = gated() if name == GATED else untrained(name)
     network = rounded(model)
     export(model, EXAMPLE, tmp_path / "network.onnx")
     folded = folding.fold_batch_norms(onnx.load(tmp_path / "network.onnx"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from explorer.compression import _fake_quantization, int8_qat
+from explorer.core.artifact import Artifact
 from explorer.models import builder
-from tests import torch_stages
-from tests.conftest import Compress
+from tests import studies, torch_stages
+from tests.explorer.conftest import BRANCHING
 
 SHAPE = (1, 8, 8)
 
@@ -57,8 +57,11 @@ def test_the_only_epoch_trains_a_network_whose_activations_have_ranges() -> None
     assert alike == [pytest.approx(1, abs=0.05)]
 
 
-def test_pruned_weights_stay_zero(compressed: Compress) -> None:
-    pruned, tuned = (compressed(name, 0.75) for name in ("weight_pruning", "weight_pruning+int8_qat"))
+def test_pruned_weights_stay_zero(digits: Artifact, trained_small: Artifact, tmp_path: Path) -> None:
+    pruned, tuned = (
+        torch_stages.compress(tmp_path / name, digits, trained_small, name, 0.75, studies.SMALL, 1.0, epochs=1)
+        for name in ("weight_pruning", "weight_pruning+int8_qat")
+    )
     assert pruned.values["nonzeros"] == tuned.values["nonzeros"] == round(0.25 * pruned.values["weights"])
     first, second = (filters(each.path / "network.onnx") for each in (pruned, tuned))
     for name in first:
@@ -71,10 +74,7 @@ def filters(path: Path) -> dict[str, NDArray[np.float32]]:
     return {name: array for name, array in arrays.items() if array.ndim > 1}
 
 
-def test_a_model_that_fx_cannot_trace(tmp_path: Path) -> None:
-    stripes = torch_stages.data(tmp_path, "tests.custom_plugins:stripes")
-    custom: dict[str, Any] = {"model": "tests.custom_plugins:branching", "width": 0.5, "batch_size": 16}
-    model = torch_stages.train(tmp_path, stripes, **custom)
-    network = torch_stages.compress(tmp_path, stripes, model, "int8_qat", None, **custom)
+def test_a_model_that_fx_cannot_trace(stripes: Artifact, branching: Artifact, tmp_path: Path) -> None:
+    network = torch_stages.compress(tmp_path, stripes, branching, "int8_qat", None, **BRANCHING)
     assert network.values["torch_accuracy"] > 0.9
     assert {node.op_type for node in onnx.load(network.path / "network.onnx").graph.node} >= {"Conv", "Relu", "Gemm"}

@@ -20,7 +20,7 @@ from explorer.space.toml import space_file
 from explorer.workspace.database.records import Record
 from explorer.workspace.workspace import Workspace
 from tests import data_sets
-from tests.studies import Events
+from tests.studies import SHORT_MEASURING, Events
 
 SPACE = """
 [axes]
@@ -33,10 +33,7 @@ image_size = 24
 [train]
 epochs = 1
 batch_size = 8
-[measure]
-samples = 10
-sample_ms = 0.5
-"""
+{measuring}"""
 
 
 @pytest.fixture
@@ -155,7 +152,7 @@ def test_missing_files_are_an_error_that_says_what_is_expected_where(
 
 def test_a_study_over_missing_files_ends_before_anything_is_computed(tmp_path: Path, workspace: Workspace) -> None:
     file = tmp_path / "space.toml"
-    file.write_text(SPACE.format(folder=tmp_path / "gone"))
+    file.write_text(SPACE.format(folder=tmp_path / "gone", measuring=SHORT_MEASURING))
     events = Events()
     with pytest.raises(SpaceError, match="no such folder"):
         search.run(space.load(file, space_file.BUNDLED / space_file.DEVICES_FILE), workspace, events)
@@ -170,7 +167,7 @@ def test_a_study_over_a_folder_goes_on_when_the_folder_moved_and_anew_when_an_im
     def run(root: Path, study: str) -> tuple[list[str], Mapping[str, Any]]:
         file = tmp_path / f"{study}.toml"
         notes.clear()
-        file.write_text(SPACE.format(folder=root))
+        file.write_text(SPACE.format(folder=root, measuring=SHORT_MEASURING))
         events = Events()
         search.run(space.load(file, space_file.BUNDLED / space_file.DEVICES_FILE), workspace, events)
         (outcome,) = events.outcomes.values()

@@ -45,10 +45,10 @@ def run(folder: Path) -> Ran:
     path = studies.write_space(
         folder,
         name="narrow",
-        models=("resnet18",),
+        models=("tests.custom_plugins:stacked",),
         algorithms=("gemm",),
-        epochs=5,
-        axes={"compression": COMPRESSIONS, "threads": 1, "width": 0.125},
+        epochs=2,
+        axes={"compression": COMPRESSIONS, "threads": 1, "width": 1.0},
     )
     ran = Ran(path, folder / "workspace", studies.Events())
     summary = studies.run(ran.space, ran.workspace, ran.events)
@@ -107,7 +107,7 @@ def test_every_convolution_is_stored_in_the_dtype(narrow: Path, gemm: pd.DataFra
     for number, dtype in zip(gemm["number"], gemm["dtype"], strict=True):
         layers = explorer.layers(number, narrow, "narrow")
         convolutions = [layer for layer in layers if layer["operator"] == "conv2d"]
-        assert len(convolutions) > 10
+        assert len(convolutions) == 3
         assert {layer["dtype"] for layer in convolutions} == {dtype}
         assert all(layer["ran"] == "gemm/dense" for layer in convolutions)
 
@@ -146,4 +146,4 @@ def test_outputs_on_the_device_are_compared_with_those_of_the_quantized_network(
         assert message.startswith("wrong_output: outputs differ from those of the quantized network in NumPy by")
         assert "compiled once more the network computes what it should" in message
         monkeypatch.setattr(kernels, "pack", lambda weight, conv, cpu: pack(weight // 2, conv, cpu))
-        assert "outputs part in layer 'conv1.weight' (gemm/dense, int8), at its Conv" in said(other)
+        assert "outputs part in layer '0.weight' (gemm/dense, int8), at its Conv" in said(other)

@@ -59,7 +59,7 @@ def test_a_device_that_says_nothing_is_given_up_and_the_next_request_is_answered
 
 
 def test_what_has_a_limit_of_its_own_counts_for_no_other(worker: Worker) -> None:
-    assert worker.request(call("wait_within", seconds=3.0, inner=60.0)) == "answered"
+    assert worker.request(call("wait_within", seconds=1.5, inner=60.0)) == "answered"
 
 
 def test_what_is_computed_here_meanwhile_has_no_limit(worker: Worker) -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,8 +16,10 @@ from explorer.core.settings import CompressSettings
 from explorer.line.prepared import Prepared
 from explorer.line.stages import compress as stage
 from explorer.line.training import training
-from tests import ROOT, torch_stages
+from explorer.processes.pool import Worker
+from tests import torch_stages
 from tests.conftest import Compress
+from tests.explorer.conftest import BRANCHING
 
 
 def test_none_keeps_the_trained_model(trained: Artifact, compressed: Compress) -> None:
@@ -90,15 +92,19 @@ def test_fine_tuning_recovers_what_pruning_lost(compressed: Compress) -> None:
     assert tuned.values["torch_accuracy"] > pruned.values["torch_accuracy"] + 0.1
 
 
-@pytest.mark.parametrize("compression", ["weight_pruning", "channel_pruning"])
 def test_equal_parameters_give_equal_bytes(
-    compression: str, digits: Artifact, trained: Artifact, compressed: Compress, tmp_path: Path
+    digits: Artifact, trained: Artifact, compressed: Compress, tmp_path: Path
 ) -> None:
-    first = compressed(compression, 0.5)
-    second = torch_stages.compress(tmp_path, digits, trained, compression, 0.5, epochs=1)
+    first = compressed("weight_pruning", 0.75)
+    second = torch_stages.compress(tmp_path, digits, trained, "weight_pruning", 0.75, epochs=1)
     assert first.values == second.values
     for file in first.path.iterdir():
         assert file.read_bytes() == (second.path / file.name).read_bytes()
+
+
+def compress_again(data: str, values: Mapping[str, Any], trained: str, out: str) -> None:
+    artifacts = Artifact("data", "data", Path(data), values), Artifact("train", "train", Path(trained))
+    torch_stages.compress(Path(out), *artifacts, "channel_pruning", 0.5, epochs=1)
 
 
 @pytest.mark.slow
@@ -106,19 +112,16 @@ def test_another_process_writes_the_same_bytes(
     digits: Artifact, trained: Artifact, compressed: Compress, tmp_path: Path
 ) -> None:
     here = compressed("channel_pruning", 0.5)
-    code = f"""
-import subprocess
-import sys
-from pathlib import Path
-from explorer.core.artifact import Artifact
-from tests import torch_stages
-data = Artifact("data", "data", Path({str(digits.path)!r}), {dict(digits.values)!r})
-trained = Artifact("train", "train", Path({str(trained.path)!r}))
-torch_stages.compress(Path({str(tmp_path / "b")!r}), data, trained, "channel_pruning", 0.5, epochs=1)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    arguments = {
+        "data": str(digits.path), "values": dict(digits.values), "trained": str(trained.path), "out": str(tmp_path),
+    }  # fmt: skip
+    worker = Worker("torch", "torch 1", tmp_path / "log", threads=1)
+    try:
+        worker.request({"call": f"{__name__}:compress_again", "arguments": arguments})
+    finally:
+        worker.stop()
     for file in here.path.iterdir():
-        assert file.read_bytes() == (tmp_path / "b" / "compress" / file.name).read_bytes()
+        assert file.read_bytes() == (tmp_path / "compress" / file.name).read_bytes()
 
 
 def test_fine_tuning_that_diverges_is_a_failure(digits: Artifact, trained: Artifact, tmp_path: Path) -> None:
@@ -139,19 +142,15 @@ def test_a_compression_of_the_users_own(
 
 @pytest.mark.parametrize(("compression", "ratio"), [("none", None), ("weight_pruning", 0.5), ("channel_pruning", 0.5)])
 def test_a_model_that_fx_cannot_trace_is_compressed_all_the_same(
-    compression: str, ratio: float | None, tmp_path: Path
+    compression: str, ratio: float | None, stripes: Artifact, branching: Artifact, tmp_path: Path
 ) -> None:
-    stripes = torch_stages.data(tmp_path, "tests.custom_plugins:stripes")
-    custom: dict[str, object] = {"model": "tests.custom_plugins:branching", "width": 0.5, "batch_size": 16}
-    trained = torch_stages.train(tmp_path, stripes, **custom)  # type: ignore[arg-type]
-    network = torch_stages.compress(tmp_path, stripes, trained, compression, ratio, **custom)  # type: ignore[arg-type]
+    network = torch_stages.compress(tmp_path, stripes, branching, compression, ratio, **BRANCHING)
     assert network.values["torch_accuracy"] > 0.9
     graph = onnx.load(network.path / "network.onnx").graph
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
 
 
-def test_a_model_that_torch_pruning_takes_apart_wrongly_is_a_failure(tmp_path: Path) -> None:
-    stripes = torch_stages.data(tmp_path, "tests.custom_plugins:stripes")
+def test_a_model_that_torch_pruning_takes_apart_wrongly_is_a_failure(stripes: Artifact, tmp_path: Path) -> None:
     model = "tests.custom_plugins:sliced"
     trained = torch_stages.train(tmp_path, stripes, model, 0.5, epochs=1)
     with pytest.raises(StageFailed, match=r"those of 'features\.0' have to stay, because the network fails") as failed:

@@ -86,7 +86,7 @@ def test_corrupt_images_are_named_counted_and_left_out(name: str, tmp_path: Path
 
 def test_a_network_trains_on_images_in_files_and_the_seed_decides_it(tmp_path: Path, root: Path) -> None:
     def weights(out: str, seed: int) -> dict[str, torch.Tensor]:
-        recipe: dict[str, Any] = {"epochs": 15, "batch_size": 9, "seed": seed}
+        recipe: dict[str, Any] = {"epochs": 8, "batch_size": 9, "seed": seed}
         trained = torch_stages.train(tmp_path / out, images, "tests.custom_plugins:branching", 0.5, **recipe)
         assert trained.values["validation_accuracy"] > 0.6
         state: dict[str, torch.Tensor] = torch.load(trained.path / "weights.pt", weights_only=True)

@@ -18,15 +18,26 @@ from explorer.core.errors import StageFailed
 from explorer.core.measurement.statistics import share_interval
 from explorer.core.settings import EvaluateSettings, MeasureSettings, QuantizeSettings
 from explorer.line.prepared import Prepared
-from tests import torch_stages
-from tests.conftest import Compress
+from tests import studies, torch_stages
+from tests.conftest import Once
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def network(compressed: Compress) -> Artifact:
-    return compressed()
+def network(once: Once, digits: Artifact, trained_small: Artifact) -> Artifact:
+    return once.made("evaluated", lambda folder: compress(folder, digits, trained_small))
+
+
+def compress(
+    folder: Path,
+    digits: Artifact,
+    trained: Artifact,
+    compression: str = "none",
+    ratio: float | None = None,
+    **settings: Any,
+) -> Artifact:
+    return torch_stages.compress(folder, digits, trained, compression, ratio, studies.SMALL, 1.0, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +47,8 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, networ
 
 
 @pytest.fixture(scope="module")
-def pruned(compressed: Compress) -> Artifact:
-    return compressed("weight_pruning", 0.9, epochs=0)
+def pruned(tmp_path_factory: pytest.TempPathFactory, digits: Artifact, trained_small: Artifact) -> Artifact:
+    return compress(tmp_path_factory.mktemp("pruned"), digits, trained_small, "weight_pruning", 0.9, epochs=0)
 
 
 def built(folder: Path, network: Artifact, dtype: str = "float32", batch: int = 1) -> dict[str, Artifact]:
@@ -108,9 +119,9 @@ def test_a_part_of_the_images_is_enough_if_asked_for(
 
 
 def test_torch_need_not_have_answered_more_than_is_evaluated(
-    digits: Artifact, trained: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
+    digits: Artifact, trained_small: Artifact, network: Artifact, library: dict[str, Artifact], tmp_path: Path
 ) -> None:
-    part = torch_stages.compress(tmp_path, digits, trained, answered=100)
+    part = compress(tmp_path, digits, trained_small, answered=100)
     assert part.values["torch_accuracy"] != network.values["torch_accuracy"]
     whole, same = (
         evaluated(tmp_path / name, {"data": digits, "compress": own, **library}, images=100)
@@ -166,7 +177,7 @@ def test_the_layer_of_a_wrong_kernel_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name = "layer3.0.conv2.weight"
+    name = "down.0.weight"
     constants = onnx.load(network.path / "network.onnx").graph.initializer
     wrong = next(onnx.numpy_helper.to_array(constant) for constant in constants if constant.name == name)
     pack = gemm.pack

@@ -25,7 +25,7 @@ from explorer.line.stages import measure
 from explorer.processes import loopback
 from tests import forks, torch_stages
 
-STOPPED = 2.0  # seconds
+STOPPED = 1.0  # seconds
 CORE = min(os.sched_getaffinity(0))
 UNREAD = Readings()[:-1]  # of a device without a control
 ADDRESS = Address(tracker="10.0.0.1:9190", key="board")

@@ -11,8 +11,7 @@ from explorer.core.settings import TrainSettings
 from tests import torch_stages
 
 
-def test_a_few_epochs_read_digits(digits: Artifact, tmp_path: Path) -> None:
-    trained = torch_stages.train(tmp_path, digits)
+def test_a_few_epochs_read_digits(trained: Artifact) -> None:
     assert trained.values["validation_accuracy"] > 0.7
     weights = torch.load(trained.path / "weights.pt", weights_only=True)
     assert weights["conv1.weight"].shape == (8, 1, 3, 3)
@@ -29,7 +28,7 @@ def test_the_default_settings_read_digits_well(model: str, digits: Artifact, tmp
 
 def test_equal_parameters_give_equal_weights(digits: Artifact, tmp_path: Path) -> None:
     def weights(folder: str, seed: int) -> dict[str, torch.Tensor]:
-        trained = torch_stages.train(tmp_path / folder, digits, "mobilenetv2", 0.125, epochs=1, seed=seed)
+        trained = torch_stages.train(tmp_path / folder, digits, "vgg16", 0.125, epochs=1, seed=seed)
         state: dict[str, torch.Tensor] = torch.load(trained.path / "weights.pt", weights_only=True)
         return state
 
@@ -46,10 +45,8 @@ def test_a_loss_that_is_not_finite_is_a_failure(digits: Artifact, tmp_path: Path
     assert "learning_rate=1000.0" in failed.value.failure.log
 
 
-def test_a_model_of_the_users_own(tmp_path: Path) -> None:
-    stripes = torch_stages.data(tmp_path, "tests.custom_plugins:stripes")
-    trained = torch_stages.train(tmp_path, stripes, "tests.custom_plugins:branching", 0.5, batch_size=16)
-    assert trained.values["validation_accuracy"] > 0.9
+def test_a_model_of_the_users_own(branching: Artifact) -> None:
+    assert branching.values["validation_accuracy"] > 0.9
 
 
 @pytest.mark.parametrize(

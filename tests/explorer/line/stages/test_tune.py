@@ -46,7 +46,7 @@ def test_untuned_and_tuned_share_all_that_a_schedule_does_not_change(tmp_path: P
     assert sum(each["trials"] - each["trials_on_record"] for each in values) == 6
     # What made no layer faster is not built again, and what is not confirmed to be faster is not measured.
     found = sum(each["layers_faster"] > 0 for each in values)
-    assert (counts["build"], counts["confirm"]) == (1 + found, found)
+    assert (counts["build"], counts.get("confirm", 0)) == (1 + found, found)
     untuned, *others = sorted(Records(workspace.url).complete("grid"), key=lambda each: each[1].tuning_trials)
     for _, _, record in others:
         confirmed = record.values.get("tuned_ratio_high", 1.0) < 1
