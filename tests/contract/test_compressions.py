@@ -39,6 +39,10 @@ MATRIX = [
 ]
 
 
+# Times the error that is allowed of trained networks: without training, 8 bits cost MobileNetV1 0.24 in any algorithm.
+UNTRAINED = {"bfloat16": 1.5}
+
+
 @pytest.mark.parametrize(("compression", "name", "shape"), MATRIX)
 def test_what_is_compressed_compiles(
     compression: str, name: str, shape: tuple[int, int, int], worker: Worker, tmp_path: Path
@@ -56,7 +60,7 @@ def test_what_is_compressed_compiles(
     stored = stack.dtype
     for format in ("dense", "csr") if "weight_pruning" in compression and stored == "float32" else ("dense",):
         outputs = compiled_outputs(worker, tmp_path, format, stored)
-        assert error_of(tmp_path, outputs) < MeasureSettings().allowed(stored)
+        assert error_of(tmp_path, outputs) < MeasureSettings().allowed(stored) * UNTRAINED.get(stored, 1)
 
 
 @cache

@@ -1,3 +1,5 @@
+"""Fixtures that several test modules of the explorer share."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
