@@ -21,6 +21,7 @@ from dlas_ops.processor import bfloat
 from dlas_ops.processor.cpus import describe_cpu
 from tests.dlas_ops import assembly, emulated
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.named_targets import named
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS, convolutions
 
@@ -72,9 +73,8 @@ def test_drawn_shapes(algorithm: str, examples: int) -> None:
     cases()
 
 
-@pytest.mark.parametrize("conv", [CONV, DEPTHWISE, GROUPED, POINTWISE], ids=str)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_processor_without_the_instruction_widens(algorithm: str, conv: Conv) -> None:
+@pytest.mark.parametrize(("conv", "algorithm"), crossed([CONV, DEPTHWISE, GROUPED, POINTWISE], ALGORITHMS), ids=str)
+def test_a_processor_without_the_instruction_widens(conv: Conv, algorithm: str) -> None:
     target = named("x86-64-v3")
     if not {"avx2", "fma", "f16c"} <= set(networks.x86_flags()):
         pytest.skip("this processor cannot run it")
@@ -88,12 +88,12 @@ def test_a_dense_layer_is_rounded_and_summed_in_float32() -> None:
     networks.assert_close(networks.run(compiled, data), rounded(data) @ rounded(weight), ERROR)
 
 
-@pytest.mark.parametrize(
-    ("mcpu", "instruction"), [("znver4", "vdpbf16ps"), ("cooperlake", "vdpbf16ps"), ("neoverse-n2", "bfdot")]
-)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_innermost_loop_is_the_processors_instruction(algorithm: str, mcpu: str, instruction: str) -> None:
-    target = named(mcpu)
+INSTRUCTIONS = {"znver4": "vdpbf16ps", "cooperlake": "vdpbf16ps", "neoverse-n2": "bfdot"}
+
+
+@pytest.mark.parametrize(("algorithm", "mcpu"), crossed(ALGORITHMS, INSTRUCTIONS))
+def test_the_innermost_loop_is_the_processors_instruction(algorithm: str, mcpu: str) -> None:
+    target, instruction = named(mcpu), INSTRUCTIONS[mcpu]
     assert describe_cpu(target).bfloat == instruction
     for conv in (Conv(1, 64, 12, 12, 64, (3, 3), padding=(1, 1, 1, 1)), POINTWISE):
         compiled = dlas_ops.compile(network_of(conv), target, algorithm=algorithm, dtype="bfloat16")
@@ -150,7 +150,8 @@ def test_gpus_are_refused() -> None:
     ("mcpu", "algorithm", "conv"),
     [
         ("cortex-a72", "direct", CONV),
-        *(("neoverse-n2", algorithm, CONV) for algorithm in ALGORITHMS),
+        ("neoverse-n2", "gemm", CONV),
+        *(pytest.param("neoverse-n2", name, CONV, marks=pytest.mark.nightly) for name in ("direct", "spatial_pack")),
         ("neoverse-n2", "direct", GROUPED),
     ],
     ids=str,

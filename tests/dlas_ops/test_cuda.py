@@ -17,6 +17,7 @@ from dlas_ops.lowering import Lowered
 from dlas_ops.processor.gpus import describe_gpu
 from tests.dlas_ops import cuda, exported_networks
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.tensor_programs import program, scheduled
 from tests.dlas_ops.test_int8 import CONVS, Case, dense_network
 
@@ -29,8 +30,7 @@ def architecture(name: str) -> str:
     return cuda.oldest() if name == "oldest" else name
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("algorithm", "name"), crossed(ALGORITHMS, ARCHITECTURES))
 def test_an_algorithm_compiles_without_spills(algorithm: str, name: str) -> None:
     arch = architecture(name)
     target = cuda.target(arch)
@@ -49,16 +49,14 @@ def test_work_groups_stay_within_the_threads_of_the_description(algorithm: str) 
     assert max(bounds) <= describe_gpu(target).threads
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_other_layers_compile_without_spills(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("layer", "dtype"), crossed(["depthwise_conv2d", "grouped_conv2d", "dense"], ["float32", "float16", "int8"])
+)
+def test_other_layers_compile_without_spills(layer: str, dtype: str) -> None:
     target = cuda.target("sm_87")
-    for model in (
-        Case(CONVS["depthwise_conv2d"]).model,
-        Case(CONVS["grouped_conv2d"]).model,
-        dense_network(1, 512, 10)[0],
-    ):
-        lowered = dlas_ops.lower(model, target, algorithm="direct", dtype=dtype)
-        assert spilled(lowered, target, "sm_87") == {}
+    model = dense_network(1, 512, 10)[0] if layer == "dense" else Case(CONVS[layer]).model
+    lowered = dlas_ops.lower(model, target, algorithm="direct", dtype=dtype)
+    assert spilled(lowered, target, "sm_87") == {}
 
 
 @pytest.mark.nightly

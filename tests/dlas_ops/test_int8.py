@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,13 @@ class Case:
         np.testing.assert_array_equal(self.scale.integers(actual), self.expected)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("kind", CONVS)
+@pytest.mark.parametrize(("kind", "algorithm"), crossed(CONVS, ALGORITHMS))
 def test_is_exact(kind: str, algorithm: str) -> None:
     Case(CONVS[kind]).check(algorithm, networks.target())
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
-def test_signed_activations_are_the_same_numbers(dtype: Any) -> None:
-    Case(CONVS["conv2d"], dtype=dtype).check("direct", networks.target())
+def test_signed_activations_are_the_same_numbers() -> None:
+    Case(CONVS["conv2d"], dtype=np.int8).check("direct", networks.target())
 
 
 def drawn(algorithm: str, examples: int, derandomize: bool) -> None:
@@ -105,13 +104,15 @@ X86 = {
 }
 
 
-@pytest.mark.parametrize("mcpu", X86)
-def test_every_instruction_is_exact(mcpu: str) -> None:
+@pytest.mark.parametrize(
+    ("mcpu", "kinds"), crossed(X86, [("conv2d", "depthwise_conv2d"), ("pointwise", "grouped_conv2d")])
+)
+def test_every_instruction_is_exact(mcpu: str, kinds: Sequence[str]) -> None:
     """It is read off the assembly anywhere, and run where the processor has it."""
     flag, register, instruction = X86[mcpu]
     target = named(mcpu)
-    for kind, conv in CONVS.items():
-        case = Case(conv)
+    for kind in kinds:
+        case = Case(CONVS[kind])
         compiled = dlas_ops.compile(case.model, target, algorithm="spatial_pack", dtype="int8")
         text = assembly.text_of(compiled.library)
         assert any(instruction in line and register in line for line in text.splitlines()), kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import cycle
 from math import inf
 
 import numpy as np
@@ -93,14 +94,13 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
         kinds = [len(tile) for tile in space["tile"]]
         assert kinds == sorted(kinds, reverse=True)
         assert set(kinds) == {3, 4}
-        for tile in space["tile"][:: len(kinds) // 4]:
-            for outer in space["outer"]:
-                choice = {"tile": tile, "outer": outer}
-                given_program = schedule_function(lowered.module[program], describe(target), choice)
-                case.compare(
-                    networks.run_library(dlas_ops.build(lowered, target, {program: given_program}).library, case.data)
-                )
-                tried.add(len(tile))
+        for tile, outer in zip(space["tile"][:: len(kinds) // 4], cycle(space["outer"]), strict=False):
+            choice = {"tile": tile, "outer": outer}
+            given_program = schedule_function(lowered.module[program], describe(target), choice)
+            case.compare(
+                networks.run_library(dlas_ops.build(lowered, target, {program: given_program}).library, case.data)
+            )
+            tried.add(len(tile))
     assert tried == {3, 4}
 
 

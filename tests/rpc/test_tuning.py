@@ -96,26 +96,26 @@ def candidates(database: Path) -> list[tuple[str, str]]:
 
 def test_a_tuned_network_computes_the_same_and_a_larger_budget_goes_on(tuner: Tuner, tmp_path: Path) -> None:
     database = tmp_path / "database"
-    values, out = tuner.tune(database, 6)
-    assert values["trials"] == 6 == len(candidates(database))
+    values, out = tuner.tune(database, 5)
+    assert values["trials"] == 5 == len(candidates(database))
     assert values["trials_on_record"] == 0
     assert values["failed"] == {}
     assert 0 < values["expected_ms"] <= values["expected_untuned_ms"]
     layers = json.loads((out / "tuned.json").read_text())
-    assert sum(layer["trials"] for layer in layers) == 6
+    assert sum(layer["trials"] for layer in layers) == 5
     assert sum(layer["decision"] is not None for layer in layers) == values["layers_faster"]
     assert tuner.call("error_of_tuned", lowered=str(tuner.lowered), tuned=str(out)) < 1e-5
 
     before = logs(database)
-    values, _ = tuner.tune(database, 9)
-    assert values["trials"] == 9
-    assert values["trials_on_record"] == 6
+    values, _ = tuner.tune(database, 6)
+    assert values["trials"] == 6
+    assert values["trials_on_record"] == 5
     assert all(logs(database)[name].startswith(content) for name, content in before.items())
-    assert len(candidates(database)) == 9 == len(set(candidates(database)))
+    assert len(candidates(database)) == 6 == len(set(candidates(database)))
 
     before = logs(database)
-    values, _ = tuner.tune(database, 6)
-    assert (values["trials"], values["trials_on_record"]) == (6, 6)
+    values, _ = tuner.tune(database, 5)
+    assert (values["trials"], values["trials_on_record"]) == (5, 5)
     assert [*map(len, before.values())] == [*map(len, logs(database).values())], "nothing is measured twice"
 
 
@@ -131,12 +131,12 @@ def test_a_killed_tuning_goes_on_after_the_last_line(tuner: Tuner, tmp_path: Pat
             os.kill(process.pid, signal.SIGKILL)
 
     with pytest.raises(StageFailed, match="SIGKILL"):
-        tuner.tune(database, 12, kill)
+        tuner.tune(database, 8, kill)
     assert seen
     left = len(candidates(database))
-    assert left < 12
-    values, _ = tuner.tune(database, 12)
-    assert values["trials"] == 12 == len(candidates(database)) == len(set(candidates(database)))
+    assert left < 8
+    values, _ = tuner.tune(database, 8)
+    assert values["trials"] == 8 == len(candidates(database)) == len(set(candidates(database)))
     assert values["trials_on_record"] == left
     assert all(logs(database)[name].startswith(content) for name, content in seen.items())
 
@@ -150,7 +150,7 @@ def test_time_is_a_budget_too(tuner: Tuner, tmp_path: Path) -> None:
 
 def test_a_layer_starts_with_what_was_best_of_a_similar_one(tuner: Tuner, tmp_path: Path) -> None:
     database, step = tmp_path / "database", 4
-    tuner.tune(database, 2 * 3 * step)  # two steps for each of the three layers
+    tuner.tune(database, 3 * step)  # one step for each of the three layers
     described = {path: json.loads(path.with_suffix(".json").read_text()) for path in database.rglob("*.jsonl")}
     # The first layer reads the network's input; the other two differ in what follows the convolution only.
     one, other = (Log(path).trials[:step] for path, own in described.items() if len(own["arguments"][0][0]) == 5)
@@ -206,11 +206,11 @@ def test_a_tuning_goes_on_with_a_new_server_when_the_old_one_dies(tuner: Tuner, 
     engine = Engine(context, local.build(context, None))
     lowered = Artifact("lower", "key", tuner.lowered)
     with engine:
-        stage = tune.Stage(tune.Parameters("template", 9, 0, tuner.target, 1, "local"), tune.Parents(lowered))
+        stage = tune.Stage(tune.Parameters("template", 6, 0, tuner.target, 1, "local"), tune.Parents(lowered))
         tuned = engine.tune(stage, "local")
     assert events.killed
     assert any("the server of device 'local' is gone" in note for note in events.notes)
-    assert tuned.values["trials"] == 9
+    assert tuned.values["trials"] == 6
     found = candidates(events.database)
-    assert len(found) == len(set(found)) == 9
+    assert len(found) == len(set(found)) == 6
     assert engine.tune(stage, "local").key == tuned.key, "from the store: the engine has no device any more"

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 import dlas_ops
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import opencl
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.reference_checks import case, compare
 from tests.dlas_ops.shapes import SETTINGS, convolutions
 from tests.dlas_ops.test_int8 import CONVS, Case
 
 ALGORITHMS = ["direct", "gemm", "spatial_pack", "winograd"]
+# Of int8, what every run of the tests has.
+QUICK = [
+    *(("conv2d", *each) for each in zip(["direct", "gemm", "spatial_pack"], opencl.FAMILIES, strict=True)),
+    ("depthwise_conv2d", "direct", "mali"),
+]
 # Cases that a test draws: every time, and nightly. PoCL takes some seconds to compile one.
-QUICK = [*product(["conv2d"], ["direct", "gemm", "spatial_pack"]), ("depthwise_conv2d", "direct")]
 EXAMPLES = [2, pytest.param(50, marks=pytest.mark.nightly)]
 
 
@@ -29,8 +34,7 @@ def check(conv: Conv, algorithm: str, blocked: bool, device: str, dtype: str = "
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", opencl.FAMILIES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("algorithm", "device"), crossed(ALGORITHMS, opencl.FAMILIES))
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_drawn_shapes(algorithm: str, device: str, examples: int) -> None:
     opencl.device()
@@ -46,7 +50,7 @@ def test_drawn_shapes(algorithm: str, device: str, examples: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "algorithm", "device"),
     [
-        pytest.param(*each, marks=[] if each[:2] in QUICK else pytest.mark.nightly)
+        pytest.param(*each, marks=[] if each in QUICK else pytest.mark.nightly)
         for each in product(CONVS, ["direct", "gemm", "spatial_pack"], opencl.FAMILIES)
     ],
 )

@@ -62,15 +62,14 @@ def test_every_vector_of_weights_of_a_tile_is_asked_for(mcpu: str, algorithm: st
     assert all(prefetches("\n".join(loop.instructions)) % 2 == 0 for loop in loops)
 
 
-@pytest.mark.parametrize("mcpu", TARGETS)
-def test_steps_that_are_unrolled_each_ask_for_theirs(mcpu: str) -> None:
+@pytest.mark.parametrize(("mcpu", "steps"), crossed(TARGETS, [1, 8]))
+def test_steps_that_are_unrolled_each_ask_for_theirs(mcpu: str, steps: int) -> None:
     """Each step asks for its two vectors: exactly so as the pass leaves it; LLVM may unroll short loops further."""
-    for steps in (1, 8):
-        choice = {"tile": (2, 2, 2), "prefetch": 1, "unroll": steps}
-        assert asked_in_innermost_loop(asking(mcpu, "direct", choice)) == 2 * steps
-        loops = assembly.innermost_loops(text_of(mcpu, "direct", "float32", choice))
-        assert max(prefetches("\n".join(loop.instructions)) for loop in loops) % (2 * steps) == 0
-        assert max(prefetches("\n".join(loop.instructions)) for loop in loops) > 0
+    choice = {"tile": (2, 2, 2), "prefetch": 1, "unroll": steps}
+    assert asked_in_innermost_loop(asking(mcpu, "direct", choice)) == 2 * steps
+    loops = assembly.innermost_loops(text_of(mcpu, "direct", "float32", choice))
+    assert max(prefetches("\n".join(loop.instructions)) for loop in loops) % (2 * steps) == 0
+    assert max(prefetches("\n".join(loop.instructions)) for loop in loops) > 0
 
 
 def asked_in_innermost_loop(function: PrimFunc) -> int:
@@ -86,12 +85,11 @@ def asked_in_innermost_loop(function: PrimFunc) -> int:
     return most
 
 
-@pytest.mark.parametrize("mcpu", TARGETS)
-def test_the_rules_ask_for_nothing_ahead(mcpu: str) -> None:
-    for algorithm in ("direct", "winograd"):
-        function = program(mcpu, CONV, f"{algorithm}/dense")
-        assert space(function, describe(named(mcpu)))["prefetch"][0] == 0
-        assert not asked_in_innermost_loop(asking(mcpu, algorithm, {}))
+@pytest.mark.parametrize(("mcpu", "algorithm"), crossed(TARGETS, ["direct", "winograd"]))
+def test_the_rules_ask_for_nothing_ahead(mcpu: str, algorithm: str) -> None:
+    function = program(mcpu, CONV, f"{algorithm}/dense")
+    assert space(function, describe(named(mcpu)))["prefetch"][0] == 0
+    assert not asked_in_innermost_loop(asking(mcpu, algorithm, {}))
 
 
 def asked_and_read(mcpu: str, algorithm: str, conv: Conv, choice: Choice) -> tuple[set[int], set[int], int]:

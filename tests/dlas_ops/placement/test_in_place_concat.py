@@ -61,7 +61,9 @@ def test_narrow_floats_grow_behind_zeros(dtype: str) -> None:
     networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(model, data), 0.02)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm", ["direct", *(pytest.param(name, marks=pytest.mark.nightly) for name in ALGORITHMS[1:])]
+)
 def test_several_images_grow_each_on_its_own(algorithm: str) -> None:
     """The parts of one image lie between those of the next one's."""
     model, data = dense_block(64, 32, 4), networks.random((3, 3, 5, 5))

@@ -15,6 +15,7 @@ from onnx import helper
 import dlas_ops
 from tests.dlas_ops import assembly
 from tests.dlas_ops import small_networks as networks
+from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.shapes import SETTINGS
 
 Nodes = tuple[Sequence[onnx.NodeProto], dict[str, Any]]
@@ -173,8 +174,7 @@ def test_agrees_over_drawn_shapes(name: str) -> None:
     cases()
 
 
-@pytest.mark.parametrize("name", ["softmax, last axis", "mish", "log softmax"])
-@pytest.mark.parametrize("blocked", [True, False])
+@pytest.mark.parametrize(("name", "blocked"), crossed(["softmax, last axis", "mish", "log softmax"], [True, False]))
 def test_no_function_of_the_c_library_is_called(name: str, blocked: bool) -> None:
     model = network(name, (1, 16, 6, 37), blocked)
     text = assembly.text_of(dlas_ops.compile(model, networks.target(), algorithm="spatial_pack").library)

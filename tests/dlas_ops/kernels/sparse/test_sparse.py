@@ -144,14 +144,12 @@ def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
     check(conv, 0.7, algorithm)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_sparse_and_dense_layers_mix(algorithm: str) -> None:
+@pytest.mark.parametrize(("algorithm", "sparse"), crossed(ALGORITHMS, ["w", "d", ""]))
+def test_sparse_and_dense_layers_mix(algorithm: str, sparse: str) -> None:
     """Pools, a dense convolution, a concatenation and a scaling by channel take the sparse layers' layout and back."""
     network, data = mixed()
-    expected = networks.run_onnxruntime(network, data)
-    for asked in ({"w": f"{algorithm}/csr"}, {"d": f"{algorithm}/csr"}, {"": f"{algorithm}/csr"}):
-        actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm=asked), data)
-        networks.assert_close(actual, expected, 1e-5)
+    compiled = dlas_ops.compile(network, networks.target(), algorithm={sparse: f"{algorithm}/csr"})
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data), 1e-5)
 
 
 def test_the_account_says_what_runs_sparse() -> None:
@@ -236,9 +234,8 @@ def copies(function: PrimFunc) -> int:
     return max(prod(map(int, re.findall(r"unrolled (\d+)", loops))) for loops in nests(function).values())
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("side", [7, 20])
-def test_a_gate_is_computed_once_and_its_map_is_not_unrolled(side: int, algorithm: str) -> None:
+@pytest.mark.parametrize(("algorithm", "side"), crossed(ALGORITHMS, [7, 20]))
+def test_a_gate_is_computed_once_and_its_map_is_not_unrolled(algorithm: str, side: int) -> None:
     network, data = gated(side), networks.random((1, 8, side, side))
     lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, format="csr")
     assert [layer.ran for layer in lowered.layers if layer.weight] == [f"{algorithm}/csr"] * 2

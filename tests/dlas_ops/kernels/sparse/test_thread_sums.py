@@ -22,6 +22,7 @@ from tests.dlas_ops import cuda, opencl
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.kernels.sparse.test_sparse import LARGE, MAPS, SPARSITIES, case, compare, gated, mixed
+from tests.dlas_ops.kernels.test_gpu_operators import AROUND_DENSE
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.reference_checks import TOLERANCES
 from tests.dlas_ops.shapes import SETTINGS, convolutions
@@ -43,9 +44,8 @@ def check(conv: Conv, sparsity: float, algorithm: str, device: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", opencl.FAMILIES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_gate_is_computed_once(algorithm: str, device: str) -> None:
+@pytest.mark.parametrize(("device", "algorithm"), crossed(opencl.FAMILIES, ALGORITHMS))
+def test_a_gate_is_computed_once(device: str, algorithm: str) -> None:
     network, data, target = gated(7), networks.random((1, 8, 7, 7)), opencl.target(device)
     lowered = dlas_ops.lower(network, target, algorithm=algorithm, format="csr")
     assert [layer.ran for layer in lowered.layers if layer.weight] == [f"{algorithm}/csr"] * 2
@@ -53,10 +53,9 @@ def test_a_gate_is_computed_once(algorithm: str, device: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", opencl.FAMILIES)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("device", "algorithm"), crossed(opencl.FAMILIES, ALGORITHMS))
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_drawn_shapes(algorithm: str, device: str, examples: int) -> None:
+def test_drawn_shapes(device: str, algorithm: str, examples: int) -> None:
     opencl.device()
 
     @settings(SETTINGS, max_examples=examples)
@@ -73,21 +72,22 @@ def test_maps_of_every_size(conv: Conv, algorithm: str) -> None:
     check(conv, 0.7, algorithm, "pocl" if conv.batch == 1 else "mali")
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_sparse_and_dense_layers_mix(algorithm: str) -> None:
-    """The account says csr where csr runs."""
+@pytest.mark.parametrize(("algorithm", "sparse"), crossed(ALGORITHMS, ["w", ""]))
+def test_sparse_and_dense_layers_mix(algorithm: str, sparse: str) -> None:
+    """The account says csr where csr runs: in the layer `sparse` or, where that is "", in all."""
     network, data = mixed()
-    expected, target = networks.run_onnxruntime(network, data), opencl.target("mali")
-    for asked in ({"": "direct", "w": f"{algorithm}/csr"}, {"": f"{algorithm}/csr"}):
-        lowered = dlas_ops.lower(network, target, algorithm=asked)
-        networks.assert_close(opencl.run(lowered, target, data), expected, 1e-5)
-        ran = {layer.name: layer.ran for layer in lowered.layers}
-        assert ran["w"] == f"{algorithm}/csr"
-        assert ran["d"] == ("depthwise/dense" if "w" in asked else f"{algorithm}/csr")
+    target = opencl.target("mali")
+    lowered = dlas_ops.lower(network, target, algorithm={"": "direct", sparse: f"{algorithm}/csr"})
+    networks.assert_close(opencl.run(lowered, target, data), networks.run_onnxruntime(network, data), 1e-5)
+    ran = {layer.name: layer.ran for layer in lowered.layers}
+    assert ran["w"] == f"{algorithm}/csr"
+    assert ran["d"] == ("depthwise/dense" if sparse else f"{algorithm}/csr")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.nightly if case in AROUND_DENSE else ()) for case in CASES]
+)
 def test_operators_follow_in_the_sparse_layers_layout(case: str) -> None:
     network = after_convolution(*CASES[case])
     data = networks.random([size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim])
@@ -173,7 +173,7 @@ def test_a_work_group_has_the_threads_of_several_filters_where_these_are_few() -
         assert f"__launch_bounds__({filters * threads}) main_kernel_1(" in source
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["direct", pytest.param("gemm", marks=pytest.mark.nightly)])
 def test_every_choice_computes_the_same(algorithm: str) -> None:
     target = opencl.target("adreno")
     problem = Problem("conv2d", SMALL, format="csr", density=0.3)
