@@ -162,6 +162,14 @@ class Space:
         values = (_draw(choice, generator) for choice in choices)
         return Configuration.from_dict(dict(zip(AXES, values, strict=True)))
 
+    def draw_distinct(self, generator: random.Random, draws: int) -> list[Configuration]:
+        """Return the configurations that so many calls of `draw` return, each where it comes first."""
+        if self.continuous:
+            return list(dict.fromkeys(self.draw(generator) for _ in range(draws)))
+        # Few configurations are drawn often, and to draw a number takes far less than to make what it stands for.
+        numbers = dict.fromkeys(generator.randrange(self.count) for _ in range(draws))
+        return [Configuration.from_dict(dict(zip(AXES, self.tree.leaf(number), strict=True))) for number in numbers]
+
     def suggest(self, trial: BaseTrial) -> Configuration:
         """Return a valid configuration, each choice that those above leave open suggested by `trial`."""
         from explorer.space import optuna_parameters  # Optuna, which listing spaces on the command line does without

@@ -110,8 +110,7 @@ class _ParEGO(BaseSampler):
         """Return configurations that no trial of the study evaluates; none where all that were drawn are known."""
         own = (trial for trial in before if trial.params and EARLIER not in trial.user_attrs)
         seen = {self._memory.configuration(trial) for trial in own}
-        every = dict.fromkeys(self._space.draw(drawn) for _ in range(CANDIDATES))
-        return [candidate for candidate in every if candidate not in seen]
+        return [each for each in self._space.draw_distinct(drawn, CANDIDATES) if each not in seen]
 
     def _improvement(
         self, directions: Sequence[StudyDirection], complete: Sequence[FrozenTrial], candidates: Sequence[Configuration]

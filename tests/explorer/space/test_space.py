@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -53,6 +54,14 @@ def test_unseen_draws_from_continuous_axes(tmp_path: Path) -> None:
     assert found is not None
     assert found.id not in seen
     assert found.ratio is None or 0.3 <= found.ratio <= 0.9
+
+
+@pytest.mark.parametrize("ratio", [[0.5, 0.75], {"low": 0.3, "high": 0.9}])
+def test_many_drawn_at_once_are_those_drawn_one_by_one(ratio: object, tmp_path: Path) -> None:
+    drawn = make(tmp_path, {**SMALL, "ratio": ratio})
+    one, other = Random(0), Random(0)
+    assert drawn.draw_distinct(one, 100) == list(dict.fromkeys(drawn.draw(other) for _ in range(100)))
+    assert one.getstate() == other.getstate()
 
 
 def test_overrides_of_the_search_are_checked(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-import pandas as pd
 import pytest
 
 import explorer
@@ -30,10 +30,28 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize("frame", STUDIES.values(), ids=STUDIES)
-def test_the_page_has_every_sentence_and_works_offline(frame: pd.DataFrame, tmp_path: Path) -> None:
-    report = Report.of(evidence(frame))
-    page = report.write(tmp_path / "deep" / "report.html").read_text(encoding="utf-8")
+@dataclass(frozen=True)
+class Written:
+    """A report as a page and as a text, with the kinds of its parts that are drawn."""
+
+    report: Report
+    page: Path
+    text: Path
+    drawn: set[str]
+
+
+@pytest.fixture(scope="module", params=list(STUDIES.values()), ids=list(STUDIES))
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder, report = tmp_path_factory.mktemp("written"), Report.of(evidence(request.param))
+    page = report.write(folder / "deep" / "report.html")
+    text = report.write(folder / "to read (1).md", as_markdown=True)
+    answers = zip(QUESTIONS, report.answers, strict=True)
+    drawn = {question.kind for question, answer in answers if answer.draw is not None and answer.draw() is not None}
+    return Written(report, page, text, drawn)
+
+
+def test_the_page_has_every_sentence_and_works_offline(written: Written) -> None:
+    report, page = written.report, written.page.read_text(encoding="utf-8")
     for question, answer in zip(QUESTIONS, report.answers, strict=True):
         assert f'<section id="{question.kind}"' in page
         assert f'<a href="#{question.kind}"' in page
@@ -42,38 +60,30 @@ def test_the_page_has_every_sentence_and_works_offline(frame: pd.DataFrame, tmp_
     assert report.heading in html.unescape(page)
     outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r"(?:src|href)=[\"'](?!#)", outside), "it needs nothing else"
-    drawn_ones = sum(answer.draw is not None and answer.draw() is not None for answer in report.answers)
-    assert page.count('class="plotly-graph-div"') == drawn_ones
-    assert page.count("plotly.js v") == bool(drawn_ones)
+    assert page.count('class="plotly-graph-div"') == len(written.drawn)
+    assert page.count("plotly.js v") == bool(written.drawn)
 
 
-@pytest.mark.parametrize("frame", STUDIES.values(), ids=STUDIES)
-def test_the_markdown_says_the_same(frame: pd.DataFrame, tmp_path: Path) -> None:
-    report = Report.of(evidence(frame))
-    text = report.write(tmp_path / "report.md", as_markdown=True).read_text(encoding="utf-8")
+def test_the_markdown_says_the_same(written: Written) -> None:
+    text = written.text.read_text(encoding="utf-8")
     plain = text.replace("\\", "").replace("&lt;", "<")
-    for question, answer in zip(QUESTIONS, report.answers, strict=True):
+    for question, answer in zip(QUESTIONS, written.report.answers, strict=True):
         assert f"## {question.text}" in plain
         assert all(sentence in plain for sentence in answer.sentences)
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.endswith("|")
-    assert (tmp_path / "report-next.toml").exists()
+    assert written.text.with_name("to read (1)-next.toml").exists()
 
 
-@pytest.mark.parametrize("frame", STUDIES.values(), ids=STUDIES)
-def test_the_markdown_shows_each_figure_under_its_question(frame: pd.DataFrame, tmp_path: Path) -> None:
-    report = Report.of(evidence(frame))
-    text = report.write(tmp_path / "to read (1).md", as_markdown=True).read_text(encoding="utf-8")
+def test_the_markdown_shows_each_figure_under_its_question(written: Written) -> None:
+    text = written.text.read_text(encoding="utf-8")
     shown = dict(re.findall(r"^!\[(.+)\]\((\S+)\)$", text, flags=re.MULTILINE))
-    drawn_ones = {
-        question.text: f"to read (1)-{question.kind}.png"
-        for question, answer in zip(QUESTIONS, report.answers, strict=True)
-        if answer.draw is not None and answer.draw() is not None
-    }
-    assert {question: unquote(link) for question, link in shown.items()} == drawn_ones
-    assert {image.name for image in tmp_path.glob("*.png")} == {*drawn_ones.values()}
-    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in drawn_ones.values())
+    images = {each.text: f"to read (1)-{each.kind}.png" for each in QUESTIONS if each.kind in written.drawn}
+    assert {question: unquote(link) for question, link in shown.items()} == images
+    folder = written.text.parent
+    assert {image.name for image in folder.glob("*.png")} == {*images.values()}
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in images.values())
 
 
 def test_names_are_no_markup(tmp_path: Path) -> None:
