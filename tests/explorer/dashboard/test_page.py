@@ -148,6 +148,7 @@ def test_brushing_by_boxes_and_numbers(page: Page, snapshot: Snapshot) -> None:
     assert not page.js("return document.querySelectorAll('#controls input:checked').length")
 
 
+@pytest.mark.nightly  # the boxes and numbers that a rectangle sets are tried above
 def test_brushing_by_rectangles(page: Page, snapshot: Snapshot) -> None:
     total = len(snapshot.on("local"))
     page.drag("#front .nsewdrag", (0.1, 0.02), (0.6, 0.6))
@@ -176,6 +177,7 @@ def test_the_table_is_sorted_and_turned(page: Page, snapshot: Snapshot) -> None:
     )
 
 
+@pytest.mark.nightly
 def test_another_study(page: Page) -> None:
     page.click("#study")
     options = page.wait(lambda: page.driver.find_elements("css selector", ".dash-dropdown-content label"), "a list")
@@ -184,6 +186,7 @@ def test_another_study(page: Page) -> None:
     page.shows("#answer", "--study small")
 
 
+@pytest.mark.nightly
 def test_dark_and_light(driver: webdriver.Chrome, address: str) -> None:
     page = Page(driver, scheme="dark").load(address)
     colours = "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
@@ -199,6 +202,7 @@ def test_dark_and_light(driver: webdriver.Chrome, address: str) -> None:
     page.js("localStorage.clear()")
 
 
+@pytest.mark.nightly
 def test_a_narrow_window(driver: webdriver.Chrome, address: str) -> None:
     page = Page(driver, 400, 860).load(address)
     page.click("#table button")
@@ -260,7 +264,7 @@ def test_faults_stand_in_their_place_and_the_page_goes_on(driver: webdriver.Chro
     page.wait(lambda: page.js("return document.documentElement.dataset.gone"), "the page tells that its program ended")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # news of a study are tried above
 def test_a_run_is_watched_from_its_first_trial_to_its_last(driver: webdriver.Chrome, tmp_path: Path) -> None:
     space, workspace = studies.write_space(tmp_path, "watched", ("resnet18",)), tmp_path / "w"
     command = [sys.executable, "-m", "tests.studies", str(space), str(workspace), "", "run"]

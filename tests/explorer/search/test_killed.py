@@ -38,7 +38,7 @@ def test_all_stages_of_the_line_are_those_that_a_study_is_killed_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "stages", [("train", "build", "measure"), pytest.param(STAGES, marks=pytest.mark.nightly)], ids=["some", "each"]
+    "stages", [("train", "measure"), pytest.param(STAGES, marks=pytest.mark.nightly)], ids=["some", "each"]
 )
 def test_a_study_killed_in_stages_in_turn_ends_as_an_undisturbed_one(
     stages: tuple[str, ...], undisturbed: Path, tmp_path: Path

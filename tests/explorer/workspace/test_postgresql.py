@@ -129,8 +129,8 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "workspace"
+def test_a_study_is_the_same_as_in_a_file(url: str, undisturbed: Path, tmp_path: Path) -> None:
+    small, folder = undisturbed / "small.toml", tmp_path / "workspace"
     summary = explorer.run(small, folder, database=url, trials=3, observer=Events())
     assert (summary.complete, summary.added) == (3, 3)
     summary = explorer.run(small, folder, observer=Events())
@@ -138,9 +138,8 @@ def test_a_study_is_the_same_as_in_a_file(url: str, small: Path, tmp_path: Path)
     assert not Workspace(folder).database.exists()
     assert (folder / "database").stat().st_mode & 0o777 == 0o600
 
-    explorer.run(small, tmp_path / "in_file", observer=Events())
     frame = explorer.frame(folder, "small")
-    in_file = explorer.frame(tmp_path / "in_file", "small").set_index("configuration_id")
+    in_file = explorer.frame(undisturbed / "workspace", "small").set_index("configuration_id")
     same = ["accuracy", "size_bytes", "train_key", "build_key", "evaluate_key", "measure_key"]
     assert frame[same].equals(in_file.loc[frame["configuration_id"], same].reset_index(drop=True))
     assert len(explorer.front(folder))
@@ -170,7 +169,7 @@ with alone_in_database(Records('{url}'), print): print(), time.sleep(99)
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    assert not leads.wait(2)
+    assert not leads.wait(1)
     assert notes == ["another machine runs a study in the database; this one goes on with what is left then"]
     first.kill()
     first.wait()

@@ -104,9 +104,7 @@ def test_a_search_and_a_grid_of_one_study_go_on_with_each_other(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "stages", [("train", "measure"), pytest.param((*COMPUTED, "measure"), marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("stages", [("build",), pytest.param((*COMPUTED, "measure"), marks=pytest.mark.nightly)])
 def test_a_grid_killed_in_stages_in_turn_ends_as_an_undisturbed_search(
     stages: tuple[str, ...], undisturbed: Path, tmp_path: Path
 ) -> None:
