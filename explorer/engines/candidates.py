@@ -30,7 +30,7 @@ def record(
     samples: Sequence[Mapping[str, list[float]]],
     details: Mapping[str, object],
 ) -> None:
-    """Put the `samples` of each problem, candidate → milliseconds, on record; `details` as in `add_measurement`."""
+    """Put the `samples` of each problem, candidate → milliseconds, on record; `details` as in `Measurements.add`."""
     for keys, measured in zip(contracts.select.latency_keys(stage), samples, strict=True):
         for name, times in measured.items():
             records.measurements.add(keys[name], device, times, details)
