@@ -149,8 +149,8 @@ def test_time_is_a_budget_too(tuner: Tuner, tmp_path: Path) -> None:
 
 
 def test_a_layer_starts_with_what_was_best_of_a_similar_one(tuner: Tuner, tmp_path: Path) -> None:
-    database, step = tmp_path / "database", 4
-    tuner.tune(database, 3 * step)  # one step for each of the three layers
+    database, step = tmp_path / "database", 2
+    tuner.tune(database, 2 * 3 * step)  # two steps for each of the three layers
     described = {path: json.loads(path.with_suffix(".json").read_text()) for path in database.rglob("*.jsonl")}
     # The first layer reads the network's input; the other two differ in what follows the convolution only.
     one, other = (Log(path).trials[:step] for path, own in described.items() if len(own["arguments"][0][0]) == 5)
