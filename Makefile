@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Each process holds torch and TVM, and what it runs takes a core or two. Each begins with its part of the tests in their
 # order, and one that is done takes half of what another has left; fixtures that take long are made once for all (`Once`
 # in tests/conftest.py). There is one more than cores: a test that waits for a worker of its own, or for a device, leaves
-# its core to the others. On two cores, three take seven eighths of what two take.
+# its core to the others. On two cores, three take seven eighths of the time that two take.
 # The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
 # Threads that wait for one another (PASSIVE) leave their core to the other processes.
 WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,13 +154,12 @@ class Space:
         for name in self.continuous:
             raise SpaceError(f"{self.path}: axis {name} is continuous; give its range a step to list configurations")
         for choices in self.tree.leaves():
-            yield Configuration.from_dict(dict(zip(AXES, choices, strict=True)))
+            yield _configuration(choices)
 
     def draw(self, generator: random.Random) -> Configuration:
         """Return a configuration drawn uniformly; a number of a logarithmic range uniformly by its logarithm."""
         choices = self.tree.leaf(generator.randrange(self.count))
-        values = (_draw(choice, generator) for choice in choices)
-        return Configuration.from_dict(dict(zip(AXES, values, strict=True)))
+        return _configuration(_draw(choice, generator) for choice in choices)
 
     def draw_distinct(self, generator: random.Random, draws: int) -> list[Configuration]:
         """Return the configurations that so many calls of `draw` return, each where it comes first."""
@@ -168,7 +167,7 @@ class Space:
             return list(dict.fromkeys(self.draw(generator) for _ in range(draws)))
         # Few configurations are drawn often, and to draw a number takes far less than to make what it stands for.
         numbers = dict.fromkeys(generator.randrange(self.count) for _ in range(draws))
-        return [Configuration.from_dict(dict(zip(AXES, self.tree.leaf(number), strict=True))) for number in numbers]
+        return [_configuration(self.tree.leaf(number)) for number in numbers]
 
     def suggest(self, trial: BaseTrial) -> Configuration:
         """Return a valid configuration, each choice that those above leave open suggested by `trial`."""
@@ -296,6 +295,11 @@ def unseen(space: Space, seen_ids: Collection[str], seed: int) -> Configuration 
         return None
     left = [configuration for configuration in space.configurations() if configuration.id not in seen_ids]
     return generator.choice(left) if left else None
+
+
+def _configuration(values: Iterable[Any]) -> Configuration:
+    """Return the configuration of a value for each axis."""
+    return Configuration.from_dict(dict(zip(AXES, values, strict=True)))
 
 
 def _draw(choice: Choice, generator: random.Random) -> Choice:

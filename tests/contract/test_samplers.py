@@ -23,7 +23,7 @@ from tests.explorer.simulated import CONSTRAINTS, ask, measured, search, study_o
 from tests.explorer.spaces import SMALL, make
 
 SAMPLERS = plugins.names("sampler")
-# Nightly auto, too, where gp is tested, as which it begins.
+# Sampler auto begins as gp: tests of gp need no second run with it by day.
 NOT_TWICE = [pytest.param(name, marks=pytest.mark.nightly if name == "auto" else ()) for name in SAMPLERS]
 MODELLED = ("gp", "nsga2", "nsga3", "tpe")  # auto begins as gp
 PLUGINS: tuple[SamplerPlugin, ...] = (auto, gp, grid, nsga2, nsga3, qmc, random, tpe)  # as the type checker sees them
@@ -61,7 +61,7 @@ def test_continuous_axes_are_searched(sampler: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict[str, Any]]]:
-    """What a study proposes in 16 trials that nothing disturbs, by its sampler; each is run once."""
+    """Return a function from a sampler to the 16 trials that its undisturbed study proposes; each study runs once."""
 
     @cache
     def proposed(sampler: str) -> list[dict[str, Any]]:

@@ -174,8 +174,8 @@ def _is_apart(sch: Schedule, block: SBlock, cpu: Cpu) -> bool:
 def in_rows(sch: Schedule, block: SBlock, epilogue: SBlock, kept: bool = False) -> None:
     """Run `epilogue` over image, row and column, as `block` sums them.
 
-    What it writes lies so too if it is `kept` inside the program: of rows that lie as more than one axis, those of a
-    tile are no part of which each axis has a range.
+    A result that is `kept` inside the program gets the same axes: a tile can hold rows of two images, and TVM computes
+    such a part of a result only where one axis counts all rows.
     """
     images = extents(sch, block)[0]
     leading = extents(sch, epilogue)[:-1]

@@ -9,7 +9,7 @@ from explorer.core.measurement.sessions import Readings, disturbances
 
 
 class Session(TypedDict):
-    """What any such session says of the device.
+    """The part of a session that tells how the device was.
 
     Attributes
     ----------

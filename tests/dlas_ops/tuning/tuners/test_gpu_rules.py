@@ -57,7 +57,7 @@ class Proposed(Protocol):
 
 @pytest.fixture(scope="session")
 def proposed(once: Once) -> Proposed:
-    """What proposes schedules: a search that draws one has drawn some, most of which a GPU cannot run."""
+    """Return a function that proposes schedules, and searches once for each layer and target: that takes seconds."""
 
     def propose(name: str, dtype: str, target: Target) -> list[Decision]:
         count = SHARED_OF_MEAN if name == "mean" else SHARED
