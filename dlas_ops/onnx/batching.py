@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
-
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
-# None: not known, or of a size that is not fixed.
-Shapes: TypeAlias = Mapping[str, tuple[int | None, ...] | None]
+from dlas_ops.onnx import image_axis
+from dlas_ops.onnx.image_axis import Axes, Constants, Shape, Shapes
+from dlas_ops.onnx.reading import attributes_of, constants_of, inputs_of
 
 # Operators that take the shape of their output as an input, and which one that is.
-SHAPED = {"Reshape": 1, "Resize": 3}
+SHAPED = {"Reshape": 1, "Expand": 1, "Resize": 3}
 
-# Operators that along axis 0 would mix images, although shapes stay what they are; and the axis unless given.
-ALONG_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "LpNormalization": -1, "LayerNormalization": -1}
+# Operators that hold their operands against each other, element by element: one that is a constant of as many rows as
+# an image has is needed once for each image.
+ALIGNED = (
+    "Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "PRelu", "Where", "And", "Or", "Xor", "MatMul", "Concat",
+    "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual",
+)  # fmt: skip
 
 
 def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     """Return `model`, a network for one image, for `batch` images: image i of its output is that of image i alone.
 
-    Constants that fix the batch, such as the shape that a Reshape leads to, are replaced.
+    The axis along which a tensor's images lie is followed through the network. Constants that are for one image are
+    replaced: the shape that a Reshape leads to, a token that is joined to each image, a mask of an image's windows.
 
     Parameters
     ----------
@@ -33,96 +37,107 @@ def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     ------
     ValueError
         If `batch` is below 1, if the network takes another number of images than one, or if an operator does not treat
-        images one by one along the first dimension of its tensors.
+        images one by one.
     """
     if batch < 1:
         raise ValueError(f"a network takes at least one image at once, not {batch}")
     if batch == 1:
         return model
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [number for number, value in enumerate(model.graph.input) if value.name not in constants]
-    sizes = [model.graph.input[number].type.tensor_type.shape.dim for number in inputs]
-    images = sizes[0][0].dim_value if len(inputs) == 1 and sizes[0] else 0
+    inputs = inputs_of(model)
+    sizes = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else ()
+    images = sizes[0].dim_value if sizes else 0
     if images == batch:
         return model
     if images != 1:
         raise ValueError("the network has no single input of one image, so that its batch cannot be changed")
-    before = _shapes(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    graph, source = result.graph, result.graph.input[inputs[0]]
+    one = _shapes(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+    axes = _widen(result, inputs[0].name, batch, one)
+    [source] = inputs_of(result)
     source.type.tensor_type.shape.dim[0].dim_value = batch
-    _widen_constants(graph, batch, before)
-    del graph.value_info[:]
-    for output in graph.output:
+    del result.graph.value_info[:]
+    for output in result.graph.output:
         output.type.tensor_type.ClearField("shape")
-    try:
-        result = onnx.shape_inference.infer_shapes(result, check_type=True, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"the network cannot take {batch} images at once: {said}") from error
-    _check(result.graph, source.name, batch, before)
+    result = onnx.shape_inference.infer_shapes(result, data_prop=True)  # no shape where operands do not fit together
+    several = _shapes(result.graph)
+    for node in result.graph.node:
+        for name in node.output:
+            if name in axes and several.get(name) != _widened(one[name], axes[name], batch):
+                raise _refusal(batch, _place(node))
     return result
 
 
+def _refusal(batch: int, place: str) -> ValueError:
+    return ValueError(f"the network cannot take {batch} images at once: {place} does not work image by image")
+
+
+def _place(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} '{node.name or node.output[0]}'"
+
+
 def _shapes(graph: onnx.GraphProto) -> Shapes:
-    """Return the shape of every tensor that `graph` states one of."""
-    found: dict[str, tuple[int | None, ...] | None] = {}
+    """Return the shape of every tensor of `graph` that is stated to have one of fixed size."""
+    found: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.value_info, *graph.input, *graph.output):
         tensor = value.type.tensor_type
-        sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-        found[value.name] = sizes if tensor.HasField("shape") else None
+        if tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim):
+            found[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
     return found
 
 
-def _widen_constants(graph: onnx.GraphProto, batch: int, before: Shapes) -> None:
-    """Give every operator that leads to a fixed first dimension one that is `batch` times as large."""
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
-    for number, node in enumerate(graph.node):
-        at = SHAPED.get(node.op_type, len(node.input))
-        if at >= len(node.input) or node.input[at] not in constants:
-            continue
-        sizes = np.array(numpy_helper.to_array(constants[node.input[at]]))
-        own = before.get(node.output[0])
-        if not sizes.size or sizes[0] < 1 or not own or sizes[0] != own[0]:
-            continue
-        sizes[0] *= batch
-        name = f"{node.input[at]}_of_{number}"  # of its own: other operators may read the constant, too
-        graph.initializer.append(numpy_helper.from_array(sizes, name))
-        node.input[at] = name
+def _widened(shape: Shape, axis: int, batch: int) -> Shape:
+    return (*shape[:axis], shape[axis] * batch, *shape[axis + 1 :])
 
 
-def _check(graph: onnx.GraphProto, source: str, batch: int, before: Shapes) -> None:
-    """Raise ValueError unless every tensor that is computed of `source` holds its images one after the other."""
-    after, computed = _shapes(graph), {source}
-    for node in graph.node:
-        reading = [name for name in node.input if name in computed]
-        if not reading:
+def _widen(model: onnx.ModelProto, source: str, batch: int, shapes: Shapes) -> Axes:
+    """Give operators constants for `batch` images; return the axis of the images of every tensor computed of `source`.
+
+    Raises
+    ------
+    ValueError
+        If an operator mixes images, or if the images of the network's output do not lie along its first axis.
+    """
+    constants = constants_of(model)
+    axes = {source: 0}
+    ends = {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        if axes.keys().isdisjoint(node.input):
             continue
         outputs = [name for name in node.output if name]
-        computed.update(outputs)
-        apart = all(_is_widened(before.get(name), after.get(name), batch) for name in outputs)
-        if not apart or any(_along_first(node, before.get(name)) for name in reading):
-            where = f"{node.op_type} '{node.name or outputs[0]}'"
-            raise ValueError(f"the network cannot take {batch} images at once: {where} does not work image by image")
+        known = all(name in shapes for name in (*node.input, *outputs) if name)
+        axis = image_axis.followed(node, axes, shapes, constants) if known else None
+        fits = axis is not None and all(axis < len(shapes[name]) for name in outputs)
+        if axis is None or not fits or (axis and not ends.isdisjoint(outputs)):
+            raise _refusal(batch, _place(node))
+        for number, constant in _constants(node, axis, batch, axes, shapes, constants).items():
+            name = f"{node.input[number]}_of_{outputs[0]}"  # of its own: other operators may read the constant, too
+            model.graph.initializer.append(numpy_helper.from_array(constant, name))
+            node.input[number] = name
+        axes.update(dict.fromkeys(outputs, axis))
+    return axes
 
 
-def _is_widened(one: tuple[int | None, ...] | None, several: tuple[int | None, ...] | None, batch: int) -> bool:
-    """Tell whether a shape is that of one image but for a first dimension that is `batch` times as large."""
-    if not one or not several or None in one or None in several:
-        return False
-    first = one[0]
-    assert first is not None
-    return several == (first * batch, *one[1:])
+def _constants(
+    node: onnx.NodeProto, axis: int, batch: int, axes: Axes, shapes: Shapes, constants: Constants
+) -> dict[int, NDArray[np.generic]]:
+    """Return, by its number, each input of `node` that several images need another constant for."""
+    output, operator = shapes[node.output[0]], node.op_type
+    at = SHAPED.get(operator, len(node.input))
+    if at < len(node.input):
+        return {at: np.array(_widened(output, axis, batch), np.int64)}
+    if operator == "Gather" and node.input[0] in axes and axes[node.input[0]] == axis == _axis_of(node, shapes):
+        rows, indices = shapes[node.input[0]][axis], constants[node.input[1]]
+        return {1: np.concatenate([indices % rows + image * rows for image in range(batch)]).astype(indices.dtype)}
+    found = {}
+    for number, name in enumerate(node.input):
+        if operator in ALIGNED and name in constants:
+            own = axis + constants[name].ndim - len(output)
+            if own >= 0 and constants[name].shape[own] == output[axis] and (output[axis] > 1 or operator == "Concat"):
+                found[number] = np.concatenate([constants[name]] * batch, axis=own)
+    return found
 
 
-def _along_first(node: onnx.NodeProto, shape: tuple[int | None, ...] | None) -> bool:
-    """Tell whether an operator that keeps its input's shape combines elements along the first dimension."""
-    if node.op_type not in ALONG_AXIS:
-        return False
-    stated = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    axis = int(stated.get("axis", ALONG_AXIS[node.op_type]))
-    return axis % len(shape or (0,)) == 0
+def _axis_of(node: onnx.NodeProto, shapes: Shapes) -> int:
+    """Return the axis that a Gather gathers along."""
+    return int(attributes_of(node).get("axis", 0)) % len(shapes[node.input[0]])

@@ -117,3 +117,20 @@ model, images = Recurrent().eval(), torch.ones(1, 4, 2, 2)
 sys.exit(torch.allclose(fuse(model)(images), model(images)))
 """
     assert run(script).returncode == 0
+
+
+@pytest.mark.nightly
+def test_torch_still_exports_no_attention_of_five_axes() -> None:
+    """`explorer.line.training.onnx_export` writes it out as products and a softmax."""
+    script = """
+import sys, torch
+class Windows(torch.nn.Module):
+    def forward(self, tokens):
+        return torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+try:
+    torch.onnx.export(Windows(), (torch.ones(1, 2, 3, 4, 8),), dynamo=True)
+except Exception as error:
+    sys.exit("only 4D" not in str(error))
+sys.exit("it does")
+"""
+    assert run(script).returncode == 0

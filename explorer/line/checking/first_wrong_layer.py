@@ -154,9 +154,19 @@ def parting(network: onnx.ModelProto, placement: Placement, image: Array, tolera
         found[tensor] = f"{where}, at its {nodes[tensor].op_type}: off by up to {deviation:.2g} of {largest:.2g}"
         return not deviation <= tolerance * largest
 
+    def comparable(tensor: str) -> bool:
+        """Tell whether `tensor` can be an output: a float one whose images lie one behind the other."""
+        if "float" not in str(expected[tensor].dtype):
+            return False
+        try:
+            dlas_ops.with_batch(_up_to(network, tensor, expected[tensor].shape), placement.batch)
+        except ValueError:  # as for queries, keys and values in one tensor, each with its images
+            return False
+        return True
+
     if not departs(output):
         return "compiled once more the network computes what it should: the library may be damaged"
-    return f"outputs part {found[bisect(_upstream(network, source, expected), output, departs)]}"
+    return f"outputs part {found[bisect(_upstream(network, source, comparable), output, departs)]}"
 
 
 def bisect(upstream: Upstream, bad: str, departs: Callable[[str], bool]) -> str:
@@ -179,14 +189,14 @@ def bisect(upstream: Upstream, bad: str, departs: Callable[[str], bool]) -> str:
     return bad
 
 
-def _upstream(network: onnx.ModelProto, source: str, values: Mapping[str, Array]) -> Upstream:
-    """Return every float tensor computed of the input → the others that it is computed of, and itself."""
+def _upstream(network: onnx.ModelProto, source: str, comparable: Callable[[str], bool]) -> Upstream:
+    """Return every comparable tensor computed of the input → the others that it is computed of, and itself."""
     known: dict[str, frozenset[str]] = {source: frozenset()}
     for node in network.graph.node:
         reading = [known[name] for name in node.input if name in known]
         if reading:
             for name in filter(None, node.output):
-                own = [name] if "float" in str(values[name].dtype) else []
+                own = [name] if comparable(name) else []
                 known[name] = frozenset(own).union(*reading)
     return {name: tensors for name, tensors in known.items() if name in tensors}
 
