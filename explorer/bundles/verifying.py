@@ -82,7 +82,7 @@ def _error(failed: StageFailed, folder: Path, device: str, logs: Path) -> Explor
     """Return a failure on a device as an error in one sentence."""
     message = (failed.failure.message.strip().splitlines() or ["no reason given"])[-1]
     if failed.failure.kind == "device":
-        return DeviceError(message)
+        return DeviceError(message.replace("the device went away", f"device '{device}' went away", 1))
     if failed.failure.kind in MISFIT:
         return ExplorerError(f"'{folder}' does not run on device '{device}': {message}")
     return DeviceError(

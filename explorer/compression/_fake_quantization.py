@@ -9,7 +9,9 @@ each output channel does not change which of the -127..127 a weight is rounded t
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, fx, nn
@@ -29,6 +31,8 @@ QUANTIZED = (
     *WEIGHTED, *SAME_RANGE, *BOUNDS, "add", "mul", "cat", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "mean", "sigmoid", "hardsigmoid", "hardswish",
 )  # fmt: skip
+# What they make is tokens or the like, which only weights are multiplied with as 8-bit integers.
+TOKENS = ("matmul", "bmm", "layer_norm", "softmax", "scaled_dot_product_attention")
 IDENTITIES = ("dropout", "feature_dropout", "alpha_dropout", "contiguous")  # unless dropout stays in inference
 MEMORY = 0.99  # share of an activation's range that each batch leaves as it was
 TRACED = 2  # images: torch.export takes a batch of 1 for a constant
@@ -171,14 +175,20 @@ def _read_number_of_images(network: fx.GraphModule) -> None:
 def quantized(network: fx.GraphModule) -> fx.GraphModule:
     """Return an inference graph with its weights and activations rounded; it is changed in place."""
     nodes, constants = list(network.graph.nodes), _constants(network.graph)
-    activations = [node for node in nodes if node not in constants and _is_quantized(node)]
+    tokens = _tokens(network.graph)
+    reading = {
+        node: [user for user in node.users if _reads_integers(user, node, constants, tokens)]
+        for node in nodes
+        if node not in constants
+    }
+    activations = [node for node, users in reading.items() if _is_quantized(node, users)]
     for number, node in enumerate(activations):
         network.add_submodule(f"quantizer{number}", FakeQuantizer())
         with network.graph.inserting_after(node):
             rounded = network.graph.call_module(f"quantizer{number}", (node,))
-        node.replace_all_uses_with(rounded, lambda user, own=rounded: user is not own and _name(user) in QUANTIZED)
+        node.replace_all_uses_with(rounded, lambda user, own=reading[node]: user in own)
     for node in nodes:
-        if _name(node) in WEIGHTED and node.args[1] in constants and node.args[0] not in constants:
+        if _is_weighted(node, constants) and node.args[0] not in constants:
             with network.graph.inserting_before(node):
                 weight = network.graph.call_function(rounded_weight, (node.args[1], WEIGHTED[_name(node)]))
             node.update_arg(1, weight)
@@ -187,15 +197,47 @@ def quantized(network: fx.GraphModule) -> fx.GraphModule:
     return network
 
 
-def _is_quantized(node: fx.Node) -> bool:
-    """Return whether an activation gets a scale of its own: quantized operators read it, and no bound alone does."""
+def _is_quantized(node: fx.Node, integers: Collection[fx.Node]) -> bool:
+    """Return whether an activation gets a scale of its own: `integers` read it so, and no bound alone does."""
     value = node.meta.get("val")
-    readers = [_name(user) for user in node.users]
-    if not (isinstance(value, Tensor) and value.is_floating_point()) or not {*readers} & {*QUANTIZED}:
+    if not (isinstance(value, Tensor) and value.is_floating_point()) or not integers:
         return False
     if _name(node) in SAME_RANGE:  # a value of its input, on whose scale it stands
         return False
+    readers = [_name(user) for user in node.users]
     return not (len(readers) == 1 and readers[0] in BOUNDS and (_name(node) in QUANTIZED or _folds(node)))
+
+
+def _reads_integers(node: fx.Node, source: fx.Node, constants: set[fx.Node], tokens: set[fx.Node]) -> bool:
+    """Tell whether `node` reads `source` as 8-bit integers."""
+    if _name(node) in WEIGHTED:
+        return node.args[0] is source and _is_weighted(node, constants)
+    if _name(node) not in QUANTIZED or node in tokens:
+        return False
+    value = source.meta.get("val")
+    return _name(node) in (*SAME_RANGE, *BOUNDS) or (isinstance(value, Tensor) and value.ndim == 4)
+
+
+def _is_weighted(node: fx.Node, constants: set[fx.Node]) -> bool:
+    """Tell whether `node` multiplies with weights: those of a convolution, or one matrix and not several."""
+    if _name(node) not in WEIGHTED or node.args[1] not in constants:
+        return False
+    weight = node.args[1].meta.get("val") if isinstance(node.args[1], fx.Node) else None
+    return _name(node) != "matmul" or not isinstance(weight, Tensor) or math.prod(weight.shape[:-2]) == 1
+
+
+def _tokens(graph: fx.Graph) -> set[fx.Node]:
+    """Return the tensors that a convolution has not made, and `TOKENS` has, or that are computed of such.
+
+    A linear layer makes them of several vectors an image, where ONNX has a MatMul.
+    """
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        name, value = _name(node), node.meta.get("val")
+        makes = name in TOKENS or (name == "linear" and isinstance(value, Tensor) and value.ndim > 2)
+        if makes or (name[:4] != "conv" and not found.isdisjoint(node.all_input_nodes)):
+            found.add(node)
+    return found
 
 
 def _folds(node: fx.Node) -> bool:
