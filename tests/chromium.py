@@ -79,6 +79,8 @@ class Page:
 
     def load(self, address: str) -> Page:
         """Load the page and wait until the fronts are drawn and nothing is asked for any more."""
+        self.driver.get("about:blank")  # what another page asks for ends here, and is no request of this one
+        self._log("performance")
         self.driver.get(address)
         self.wait(self.drawn, "the fronts are drawn")
         self.settle()

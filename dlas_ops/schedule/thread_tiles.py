@@ -195,6 +195,8 @@ def _staged(
         more = max(size for size in divisors(int(sch.get(split).extent)) if size <= max(1, fit // step))
         split, own = sch.split(split, [None, more])
         blocks, inside = [*blocks, split], [own, *inside]
+        # Unrolled by NVIDIA's compiler, what is brought at once takes more registers than it allows itself for sm_90.
+        sch.annotate(own, "disable_unroll", True)
     sch.reorder(*blocks, begin, *inside)
     copies = [_share(sch, block, index, begin, tile, gpu) for index in (0, 1)]
     for producer in producers:

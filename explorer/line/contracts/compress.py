@@ -15,6 +15,8 @@ from explorer.line.contracts import data, train
 # Raised when models of the user's own, or what is removed from a library's, give another network, and none of the
 # bundled ones does: theirs keep their keys.
 OWN_MODELS = 3
+# Raised when training for 8 bits gives another network, and nothing else does.
+INT8_QAT = 2
 
 Costs = Mapping[str, int]  # of a layer: its weights, nonzeros among them, channels and multiply-accumulates
 
@@ -141,10 +143,12 @@ class Stage(stage.Stage[Parameters, Parents, Values]):
 
     @property
     def key(self) -> str:
-        """The key that the stage's artifact lies under; the version of what is done to a user's own model is in it."""
+        """The key that the stage's artifact lies under, with the versions of what is done to some of its networks."""
         model = self.parameters.model
         of_library = plugins.of_library(model) and self.parameters.compression != "none"
         own = {"own_models": OWN_MODELS} if plugins.is_custom(model) or of_library else {}
+        if "int8_qat" in self.parameters.compression.split("+"):
+            own["int8_qat"] = INT8_QAT
         return stage.content_key(self.name, {**self.parameters.keyed(), **own}, self.parents.keyed())
 
     @property

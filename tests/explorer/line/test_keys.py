@@ -135,9 +135,9 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "train": ["02d3c2336925568e"],
             "compress": ["6dbad7db94237663"],
             "lower": ["26a5710f00dfbf07", "e8069ab9f6d66fea"],
-            "build": ["b46469bd8de974cb", "2f211efe3cecd390"],
+            "build": ["06036482d3129ffc", "238cd867a39bb3c3"],
             "evaluate": ["6de8494e24c4490b"],
-            "measure": ["b44e4bd2a96a0082"],
+            "measure": ["c44c982f189c9ec3"],
         },
     ),
     (
@@ -150,11 +150,11 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "plan": ["bbb8a703813b5dc3"],
             "select": ["1a120fe0b61f27b4"],
             "lower": ["b6db6b1f2926b3c5", "389bd409e6a85ab2"],
-            "tune": ["400007374c368909"],
-            "build": ["f552d170454306c2", "8bf2de6b76236b59", "e9ea5b77d44e990f"],
-            "confirm": ["245c49812fadb017"],
+            "tune": ["cdeb7030df4c0e4a"],
+            "build": ["01c830d1ae2effd7", "f6e54f12e6ddaba3", "1e9b84d660b5f304"],
+            "confirm": ["85117f4688780fc6"],
             "evaluate": ["5221ac6d5044dcfb"],
-            "measure": ["1ce40594af967d5b"],
+            "measure": ["7dcaa9e30ad08100"],
         },
     ),
     (
@@ -164,11 +164,11 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "train": ["2ae027101eea3990"],
             "compress": ["12a3d43801673b0d"],
             "lower": ["5828d6d2ef61056f", "3a05700b8b8ad4b7"],
-            "tune": ["c6c6a0dcec19163e", "3a88195f152bd8f5"],
-            "build": ["4d7148f4b8ae36ad", "dcc5978357368512", "662cd2d438a783a0", "57a9f667ad415dfa"],
-            "confirm": ["87ae96c23d0373ae", "a1bbfd4869eda04c"],
+            "tune": ["4abd37c24f314bba", "894cb46c702f271a"],
+            "build": ["35480eeb2f969945", "98ba7bf90d3bc930", "6384137d9c53896b", "95d5bc0af010f25c"],
+            "confirm": ["d5ea9a7da086e109", "1730994419ee95e9"],
             "evaluate": ["dd70f8b141bd2125"],
-            "measure": ["d97dbd17ed163dd2", "b57061c64cf927e9"],
+            "measure": ["91babd9ade588024", "060339c24f482d0f"],
         },
     ),
 ]
@@ -199,10 +199,10 @@ def test_images_that_are_evaluated_are_in_the_keys_of_networks_where_nothing_is_
 def test_keys_of_records_are_those_of_existing_databases() -> None:
     target: Target = {"kind": "llvm"}
     latency = contracts.candidates.latency_key({"a": 1}, "direct", target, threads=2, evicted_bytes=5)
-    assert latency == "de8508ce3f8a5ac23c6a82cf411d7d7d1fdd0519c844f6967f18e9124f7d9b87"
+    assert latency == "d44a67bb984b99d2de6ff8473be2dae01e5ba004ab13bcb8fc16c2639ce8e25d"
     database = contracts.tune.database_key(target, threads=2, device="local")
-    assert database == "a1271e9f089afdedfe4ba3af7e33fc783a5844727a856c3eb2e8ac1010ba5ef2"
+    assert database == "aef9104a74254e3290a18e2b3e638ce7c74b88fb0b181c01606755d222035a19"
     built = contracts.candidates.Stage(
         contracts.candidates.Parameters([{"a": 1}], target), contracts.candidates.Parents()
     )
-    assert built.key == "d48a1521c0ff6e109ce8228de4e22670a74bae3f18834201bc3d20b5ba8c35ff"
+    assert built.key == "a9d541cc79fc5b21f0e0ba2db7a8a7b8abf8e2e37c2e48d6b9c87868c24780f4"

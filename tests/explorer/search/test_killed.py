@@ -69,12 +69,14 @@ def test_a_study_killed_at_50_random_moments_ends_as_an_undisturbed_one(tmp_path
     models, algorithms = ("mobilenetv1", "mobilenetv2", "resnet18", "vgg16"), ("direct", "gemm", "spatial_pack")
     path = studies.write_space(tmp_path, models=models, algorithms=algorithms, axes={"ratio": [0.3, 0.5, 0.7]})
     whole, workspace = tmp_path / "undisturbed", tmp_path / "killed"
+    began = time.monotonic()
     studies.run(path, whole, Events())
+    longest = (time.monotonic() - began) / 25  # 50 of half that on average are as long as the whole study
     drawn = random.Random(0)
     command = [sys.executable, "-m", "tests.studies", str(path), str(workspace), "", "run"]
     for _ in range(50):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        time.sleep(drawn.uniform(1, 8))
+        time.sleep(1 + drawn.uniform(0, longest))
         process.kill()
         assert process.wait() == -signal.SIGKILL, "it ended before it was killed 50 times"
     assert sum(Records(Workspace(workspace).url).count("grid")) < 96
