@@ -140,15 +140,19 @@ def _same(sch: Schedule, one: SBlock, other: SBlock) -> bool:
 class Epilogue:
     """The epilogue of `block`, element by element: its own copy out of the tile's sums and the operators fused to it.
 
-    All is inlined into one block, unrolled over the tile. An operator too long for that stays a loop, and the tile's
-    sums are first copied to memory, because a loop cannot index registers.
+    All is inlined into one block, unrolled over the tile. An operator too long for that stays a loop, as does one that
+    makes more of the sums, as a gate does for a whole map; the tile's sums are first copied to memory, because a loop
+    cannot index registers.
     """
 
     def __init__(self, sch: Schedule, block: SBlock) -> None:
         self.sch = sch
         output = sch.get_consumers(block)[0]
         followers = _chain(sch, output)
-        self.looped = any("dlas.looped" in sch.get(follower).annotations for follower in followers)
+        self.looped = any(
+            "dlas.looped" in sch.get(follower).annotations or prod(extents(sch, follower)) > prod(extents(sch, output))
+            for follower in followers
+        )
         if self.looped:
             self.blocks = [output, inline_rest(sch, sch.get_consumers(output)[0], output)]
         else:

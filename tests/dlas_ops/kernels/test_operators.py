@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from onnx import helper
 
 import dlas_ops
+from dlas_ops._tvm import tvm
+from dlas_ops.kernels.scheduling import schedule
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.crossed import crossed
+from tests.dlas_ops.kernels.sparse.test_sparse import copies, gated
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS
 
@@ -115,3 +118,15 @@ def test_dense(rows: int, inputs: int, outputs: int) -> None:
     network = networks.model([node], data.shape, {"w": weight, "b": bias})
     actual = networks.run(dlas_ops.compile(network, networks.target(), algorithm="direct"), data)
     networks.assert_close(actual, reference.dense(data, weight) + bias)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(("algorithm", "groups"), [*((algorithm, 1) for algorithm in ALGORITHMS), ("direct", 24)])
+def test_the_map_of_a_gate_is_not_unrolled(algorithm: str, groups: int, dtype: str) -> None:
+    """A hard sigmoid is short enough to be computed with a tile of sums; what it gates has many times their number."""
+    network, data = gated(20, "HardSigmoid", groups), networks.random((1, 8, 20, 20))
+    lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, dtype=dtype)
+    programs = schedule(lowered.module, networks.target()).functions.values()
+    assert max(copies(each) for each in programs if isinstance(each, tvm.tirx.PrimFunc)) <= 64
+    output = networks.run_library(dlas_ops.build(lowered, networks.target()).library, data)
+    networks.assert_close(output, networks.run_onnxruntime(network, data), 1e-5 if dtype == "float32" else 4e-3)

@@ -215,15 +215,15 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
             networks.assert_close(networks.run_library(library, data), expected, 1e-5)
 
 
-def gated(side: int) -> onnx.ModelProto:
+def gated(side: int, gate: str = "Sigmoid", groups: int = 1) -> onnx.ModelProto:
     """Return a network whose second convolution, of one point, is a gate for the map of the first one."""
-    points = Conv(1, 8, side, side, 24, (1, 1)), Conv(1, 24, 1, 1, 24, (1, 1))
+    points = Conv(1, 8, side, side, 24, (1, 1)), Conv(1, 24, 1, 1, 24, (1, 1), groups=groups)
     first, second = (pruned(conv, 0.5, seed) for seed, conv in enumerate(points))
     nodes = [
         helper.make_node("Conv", ["x", "first"], ["map"]),
         helper.make_node("GlobalAveragePool", ["map"], ["mean"]),
-        helper.make_node("Conv", ["mean", "second"], ["sums"]),
-        helper.make_node("Sigmoid", ["sums"], ["gate"]),
+        helper.make_node("Conv", ["mean", "second"], ["sums"], group=groups),
+        helper.make_node(gate, ["sums"], ["gate"]),
         helper.make_node("Mul", ["gate", "map"], ["y"]),
     ]
     return networks.model(nodes, (1, 8, side, side), {"first": first, "second": second})
