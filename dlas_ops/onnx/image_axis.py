@@ -42,7 +42,7 @@ FIRST_AXIS = (
     "BatchNormalization", "InstanceNormalization", "GroupNormalization",
 )  # fmt: skip
 
-# Operators that combine elements along an axis that this does not know of.
+# Operators that combine elements along an axis which is not told by shapes: no network with them is for several images.
 UNKNOWN = ("RNN", "LSTM", "GRU", "Scan", "Loop", "If", "ReverseSequence", "CumSum")
 
 
@@ -90,14 +90,14 @@ def _combined(node: onnx.NodeProto, one: Shape, output: Shape, constants: Consta
         return {int(stated.get("axis", ALONG_AXIS[node.op_type])) % rank}
     if node.op_type in FROM_AXIS:
         return range(int(stated.get("axis", -1)) % rank, rank)
+    if node.op_type not in ("Slice", "Tile", "Pad"):
+        return ()
     changed = [each for each in range(rank) if one[each] != output[each]]
     if node.op_type == "Slice":
         steps = constants.get(node.input[4], np.array([-1])) if len(node.input) > 4 else np.array([1])
         named = constants.get(node.input[3], np.arange(rank)) if len(node.input) > 3 else np.arange(rank)
         return [*changed, *(int(each) % rank for each, step in zip(named, steps, strict=False) if step < 0)]
-    if node.op_type in ("Tile", "Pad"):
-        return changed
-    return ()
+    return changed
 
 
 def _gathered(along: int, data: str, indices: str, axes: Axes, shapes: Shapes, constants: Constants) -> int | None:

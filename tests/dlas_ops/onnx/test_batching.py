@@ -130,6 +130,7 @@ def test_a_quantized_network_keeps_its_scales() -> None:
         (network(node("Tile", ["c", "r"]), r=[2, 1, 1, 1]), "Tile 'y'"),
         (network(node("Slice", ["c", "s", "e", "a", "back"]), s=[-1], e=[-9], a=[0], back=[-1]), "Slice 'y'"),
         (network(node("CumSum", ["c", "a"]), a=np.int64(0)), "CumSum 'y'"),
+        (network(node("Einsum", ["c"], equation="bchw->chw")), "Einsum 'y'"),
         (
             network(node("LayerNormalization", ["c", "g"], axis=0), g=networks.random((1, 8, 6, 6))),
             "LayerNormalization 'y'",

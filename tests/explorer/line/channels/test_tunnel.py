@@ -43,16 +43,16 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine,
         tunnel._TUNNELS.clear()
 
 
-def ports() -> set[tuple[int, int]]:
-    """Return the processes of this test, but those of the board, with the ports that they listen at."""
+def ports() -> set[int]:
+    """Return the ports that the processes of this test, but those of the board, listen at; a fork has its parent's."""
     alive = {psutil.Process(), *psutil.Process().children(recursive=True)}
     for far in forks.running("tests.boards"):
         alive -= {far, *far.children(recursive=True)}
-    found = set()
+    found = set[int]()
     for each in alive:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             listening = (c for c in each.net_connections() if c.status == psutil.CONN_LISTEN)
-            found |= {(each.pid, c.laddr.port) for c in listening}
+            found |= {c.laddr.port for c in listening}
     return found
 
 
