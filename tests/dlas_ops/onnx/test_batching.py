@@ -160,7 +160,7 @@ def test_an_operator_that_mixes_images_is_named(model: onnx.ModelProto, where: s
 
 
 def test_shapes_that_no_longer_fit_are_refused_in_the_same_words() -> None:
-    """What is held against images is computed of constants for one image."""
+    """A token that is itself computed, of a constant for one image."""
     model = network(
         node("Exp", ["token"], "e"), node("Concat", ["c", "e"], axis=1), token=networks.random((1, 2, 6, 6))
     )
