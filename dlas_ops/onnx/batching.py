@@ -129,9 +129,10 @@ def _constants(
     if operator == "Gather" and node.input[0] in axes and axes[node.input[0]] == axis == _axis_of(node, shapes):
         rows, indices = shapes[node.input[0]][axis], constants[node.input[1]]
         return {1: np.concatenate([indices % rows + image * rows for image in range(batch)]).astype(indices.dtype)}
+    aligned = operator in ALIGNED and not (operator == "MatMul" and axis >= len(output) - 2)  # rows are no operand's
     found = {}
     for number, name in enumerate(node.input):
-        if operator in ALIGNED and name in constants:
+        if aligned and name in constants:
             own = axis + constants[name].ndim - len(output)
             if own >= 0 and constants[name].shape[own] == output[axis] and (output[axis] > 1 or operator == "Concat"):
                 found[number] = np.concatenate([constants[name]] * batch, axis=own)

@@ -43,7 +43,9 @@ FIRST_AXIS = (
 )  # fmt: skip
 
 # Operators that combine elements along an axis which is not told by shapes: no network with them is for several images.
-UNKNOWN = ("RNN", "LSTM", "GRU", "Scan", "Loop", "If", "ReverseSequence", "CumSum")
+UNKNOWN = (
+    "RNN", "LSTM", "GRU", "Scan", "Loop", "If", "ReverseSequence", "CumSum", "MeanVarianceNormalization", "Trilu",
+)  # fmt: skip
 
 
 def followed(node: onnx.NodeProto, axes: Axes, shapes: Shapes, constants: Constants) -> int | None:

@@ -66,6 +66,11 @@ def assert_the_same_image_by_image(model: onnx.ModelProto, batch: int = 3) -> No
             node("MatMul", ["r", "d"], "m"), node("Reshape", ["m", "back"]),
             s=[36, 8], d=networks.random((8, 5)), back=[1, 6, 6, 5],
         ),
+        # As many rows an image as weights for a sum: the weights are no rows of an image.
+        network(
+            node("Slice", ["c", "begin", "end", "channels"], "o"), node("Reshape", ["o", "s"], "r"),
+            node("MatMul", ["r", "d"]), begin=[0], end=[1], channels=[1], s=[6, 6], d=networks.random((6, 5)),
+        ),
         network(node("Resize", ["c", "", "", "s"]), s=[1, 8, 12, 12]),
         network(node("Add", ["c", "a"]), a=networks.random((1, 8, 6, 6))),
         network(node("Expand", ["c", "s"]), s=[1, 8, 6, 6]),
