@@ -23,6 +23,7 @@ from dlas_ops.schedule.steps import (
     divisors,
     extents,
     fetch_ahead,
+    map_stage,
     parallel,
     tile_of,
     unrollable,
@@ -123,7 +124,27 @@ def register_tiled(
     epilogue = epilogue or Epilogue(sch, block)
     points_outside = choice["outer"] == "points"
     if is_of_matrices(choice["tile"]):
-        return matrix_tiled(sch, block, spatial, reduction, value[0], cpu, choice["tile"], points_outside, epilogue)
+        tile = choice["tile"]
+        loops = matrix_tiled(sch, block, spatial, reduction, value[0], cpu, tile, points_outside, epilogue)
+    else:
+        loops = _vector_tiled(sch, block, spatial, reduction, cpu, choice, value, epilogue)
+    if epilogue.rest is not None:
+        map_stage(sch, epilogue.rest, cpu)
+    return loops
+
+
+def _vector_tiled(
+    sch: Schedule,
+    block: SBlock,
+    spatial: Sequence[Loop],
+    reduction: Sequence[Loop],
+    cpu: Cpu,
+    choice: Choice,
+    value: Sequence[Loop],
+    epilogue: Epilogue,
+) -> tuple[Loop, Loop | None]:
+    """Tile `block` so that the sums of a tile stay in vector registers; see `register_tiled`."""
+    points_outside = choice["outer"] == "points"
     tile = Tile(*choice["tile"])
     n, o, h, w, v = spatial
     vectors, rows, columns, lanes = (int(sch.get(loop).extent) for loop in (o, h, w, v))

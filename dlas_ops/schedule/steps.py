@@ -116,15 +116,45 @@ def inline_rest(sch: Schedule, block: SBlock, source: SBlock | None) -> SBlock:
 def inline_epilogue(sch: Schedule, block: SBlock, source: SBlock) -> tuple[SBlock, SBlock | None]:
     """Inline `block`, which follows `source`, and every block after it into the last, and return the last.
 
-    Where one of them makes more of what it reads, as a gate is multiplied with a whole map, what comes before is
+    Where some of them make more of what they read, as a gate is multiplied with a whole map, what comes before is
     computed once: the first block returned has that, the second one the rest.
     """
-    points = prod(extents(sch, block))
-    while (following := sch.get_consumers(block)) and prod(extents(sch, following[0])) <= points:
+    last = _last_once(sch, block)
+    while not _same(sch, block, last):
+        following = sch.get_consumers(block)
         sch.compute_inline(block)
         block = following[0]
     _inline_others(sch, block, source)
-    return block, inline_rest(sch, following[0], block) if following else None
+    more = sch.get_consumers(block)
+    return block, inline_rest(sch, more[0], block) if more else None
+
+
+def _last_once(sch: Schedule, block: SBlock) -> SBlock:
+    """Return the last of `block` and those after it before they make more of what they read.
+
+    That is `block` itself where what makes more reads several of them, as one that gates a map and shifts it.
+    """
+    once = _once(sch, block)
+    more = [each for each in once if any(_makes_more(sch, block, after) for after in sch.get_consumers(each))]
+    ends = more or [each for each in once if not sch.get_consumers(each)]
+    return ends[0] if all(_same(sch, each, ends[0]) for each in ends) else block
+
+
+def _chain(sch: Schedule, block: SBlock) -> list[SBlock]:
+    """Return `block` and all that depends on it."""
+    found = [block]
+    for consumer in sch.get_consumers(block):
+        found += _chain(sch, consumer)
+    return found
+
+
+def _once(sch: Schedule, block: SBlock) -> list[SBlock]:
+    """Return `block` and all that depends on it and has no more points."""
+    return [each for each in _chain(sch, block) if not _makes_more(sch, block, each)]
+
+
+def _makes_more(sch: Schedule, block: SBlock, other: SBlock) -> bool:
+    return prod(extents(sch, other)) > prod(extents(sch, block))
 
 
 def _inline_others(sch: Schedule, block: SBlock, source: SBlock | None) -> None:
@@ -140,29 +170,35 @@ def _same(sch: Schedule, one: SBlock, other: SBlock) -> bool:
 class Epilogue:
     """The epilogue of `block`, element by element: its own copy out of the tile's sums and the operators fused to it.
 
-    All is inlined into one block, unrolled over the tile. An operator too long for that stays a loop, as does one that
-    makes more of the sums, as a gate does for a whole map; the tile's sums are first copied to memory, because a loop
-    cannot index registers.
+    All is inlined into one block, unrolled over the tile. Where an operator is too long for that, they stay a loop;
+    the tile's sums are first copied to memory, because a loop cannot index registers. What makes more of the sums, as
+    a gate does for a whole map, follows when all is summed, for few cores sum what many points are multiplied by: it is
+    the `rest`, which the caller schedules.
     """
 
     def __init__(self, sch: Schedule, block: SBlock) -> None:
         self.sch = sch
         output = sch.get_consumers(block)[0]
-        followers = _chain(sch, output)
-        self.looped = any(
-            "dlas.looped" in sch.get(follower).annotations or prod(extents(sch, follower)) > prod(extents(sch, output))
-            for follower in followers
-        )
-        if self.looped:
-            self.blocks = [output, inline_rest(sch, sch.get_consumers(output)[0], output)]
-        else:
-            self.blocks = [inline_rest(sch, output, block)]
+        alone = _same(sch, output, _last_once(sch, output))
+        self.looped = not alone and any("dlas.looped" in sch.get(each).annotations for each in _once(sch, output))
+        first, source = (sch.get_consumers(output)[0], output) if self.looped else (output, block)
+        last, self.rest = inline_epilogue(sch, first, source)
+        self.blocks = [output, last] if self.looped else [last]
+
+    @classmethod
+    def copy(cls, sch: Schedule, block: SBlock) -> Epilogue:
+        """Return the copy of the sums of `block` to memory, after which the caller schedules what reads them."""
+        epilogue = cls.__new__(cls)
+        epilogue.sch, epilogue.looped, epilogue.blocks = sch, False, [sch.cache_write(block, 0, "local")]
+        epilogue.rest = None
+        return epilogue
 
     @classmethod
     def apart(cls, sch: Schedule, block: SBlock) -> Epilogue:
-        """Return the copy of the sums of `block` to memory; what follows is left for the caller to schedule."""
-        epilogue = cls.__new__(cls)
-        epilogue.sch, epilogue.looped, epilogue.blocks = sch, False, [sch.cache_write(block, 0, "local")]
+        """Return the copy of the sums of `block` to memory; all that follows is the `rest`."""
+        epilogue = cls.copy(sch, block)
+        [sums] = epilogue.blocks
+        epilogue.rest = inline_rest(sch, sch.get_consumers(sums)[0], sums)
         return epilogue
 
     def place(self, loop: Loop) -> None:
@@ -177,14 +213,6 @@ class Epilogue:
         for index, block in enumerate(self.blocks):
             inside = self.sch.get_loops(block)[depth:]
             vectorize_inner(self.sch, block, inside, lanes, unroll=unroll and index == 0)
-
-
-def _chain(sch: Schedule, block: SBlock) -> list[SBlock]:
-    """Return `block` and all that depends on it."""
-    found = [block]
-    for consumer in sch.get_consumers(block):
-        found += _chain(sch, consumer)
-    return found
 
 
 def vectorize_inner(sch: Schedule, block: SBlock, loops: Sequence[Loop], lanes: int, unroll: bool = True) -> None:
@@ -203,6 +231,12 @@ def vectorize_inner(sch: Schedule, block: SBlock, loops: Sequence[Loop], lanes: 
 def copy_stage(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
     """Run `block` (border, im2col) as a parallel loop of its own, a vector of channels at a time."""
     parallel(sch, sch.fuse(*sch.get_loops(block)[:3]), cpu)
+    vectorize_last(sch, block, cpu)
+
+
+def map_stage(sch: Schedule, block: SBlock, cpu: Cpu) -> None:
+    """Run `block`, element by element after all sums, as a parallel loop of its own."""
+    parallel(sch, sch.fuse(*sch.get_loops(block)[:-1]), cpu)
     vectorize_last(sch, block, cpu)
 
 

@@ -12,7 +12,7 @@ from dlas_ops._types import Loop, SBlock, Schedule
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.schedule.group_tiling import GroupTile, group_tiles
 from dlas_ops.schedule.register_tiles import sources
-from dlas_ops.schedule.steps import Epilogue, divisors, extents, inline_rest
+from dlas_ops.schedule.steps import Epilogue, divisors, inline_rest
 from dlas_ops.schedule.threads import GROUP, SHARED, THREAD, bind_all, vectorize_copy, vectorize_sums
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -78,13 +78,11 @@ def thread_tiled(
         sum_together(sch, block, spatial, [*reduction, *value], parts_of(lanes, gpu)[0], gpu)
         _bind_each(sch, producers, gpu)
         return
-    wider = not alone and (apart or _broadcasts(sch, spatial))
-    epilogue = Epilogue.apart(sch, block) if alone or wider else Epilogue(sch, block)
+    epilogue = (Epilogue.copy if alone else Epilogue.apart if apart else Epilogue)(sch, block)
     (rows, columns, vectors), counts = choice["tile"]
     tile = GroupTile(rows, columns, vectors, counts)
     thread, own = _bind_tile(sch, spatial, reduction, value, tile, channels_first)
-    if not (alone or wider):
-        sch.set_scope(block, 0, "local")
+    sch.set_scope(block, 0, "local")
     epilogue.place(thread)
     for loop in own:
         sch.unroll(loop)
@@ -94,9 +92,8 @@ def thread_tiled(
         inside = list(reduction)
         _bind_each(sch, producers, gpu)
     epilogue.vectorize(2, lanes)
-    if wider:
-        [sums] = epilogue.blocks
-        bind_all(sch, inline_rest(sch, sch.get_consumers(sums)[0], sums), gpu)
+    if epilogue.rest is not None:
+        bind_all(sch, epilogue.rest, gpu)
     vectorize_sums(sch, block, inside[0], spatial[-1], value, gpu.dot)
 
 
@@ -159,15 +156,6 @@ def sum_together(
     sch.bind(lane, THREAD)
     sch.bind(part, "threadIdx.y")
     bind_all(sch, last, gpu)
-
-
-def _broadcasts(sch: Schedule, spatial: Sequence[Loop]) -> bool:
-    """Tell whether the epilogue of sums over the loops `spatial` makes more of them, as a gate does for a whole map.
-
-    It is a kernel of its own then: few threads sum what many points are multiplied by.
-    """
-    computed = prod(int(sch.get(loop).extent) for loop in spatial)
-    return any(prod(extents(sch, end)) > computed for end in sch.get_output_blocks(sch.get_sblock("root")))
 
 
 def _staged(

@@ -31,6 +31,7 @@ from dlas_ops.schedule.steps import (
     divisors,
     extents,
     fetch_ahead,
+    map_stage,
     parallel,
     tile_of,
     unrollable,
@@ -38,7 +39,7 @@ from dlas_ops.schedule.steps import (
     vectorize_inner,
 )
 from dlas_ops.schedule.thread_tiles import thread_space, thread_tiled
-from dlas_ops.schedule.threads import bind_points
+from dlas_ops.schedule.threads import bind_all, bind_points
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -177,6 +178,8 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     sch.set_scope(inverse, 0, "local")
     _transform(sch, inverse, half_inverse, oi, cpu)
     epilogue.vectorize(5, cpu.lanes())
+    if epilogue.rest is not None:
+        map_stage(sch, epilogue.rest, cpu)
     multiply = _multiply_derived if choice["derived"] else _multiply
     sums = multiply(sch, block, oo, tile, cpu, choice)
     sch.compute_at(transformed, panel, preserve_unit_loops=True)
@@ -314,3 +317,5 @@ def schedule_around_gpu(sch: Schedule, transformed: SBlock, half_inverse: SBlock
     sch.set_scope(inverse, 0, "local")
     _transform(sch, inverse, half_inverse, thread, gpu)
     epilogue.vectorize(2, gpu.lanes())
+    if epilogue.rest is not None:
+        bind_all(sch, epilogue.rest, gpu)

@@ -15,8 +15,17 @@ from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.dot import dot_of
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
-from dlas_ops.schedule.steps import Epilogue, copy_stage, divisors, extents, parallel, tile_of, vectorize_inner
-from dlas_ops.schedule.threads import bind_points, vectorize_sums
+from dlas_ops.schedule.steps import (
+    Epilogue,
+    copy_stage,
+    divisors,
+    extents,
+    map_stage,
+    parallel,
+    tile_of,
+    vectorize_inner,
+)
+from dlas_ops.schedule.threads import bind_all, bind_points, vectorize_sums
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
@@ -120,6 +129,8 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
         copy_stage(sch, producer, cpu)
     depth = 2 if points_outside else 3
     epilogue.vectorize(depth, lanes)
+    if epilogue.rest is not None:
+        map_stage(sch, epilogue.rest, cpu)
     first = sch.decompose_reduction(block, window[0])
     vectorize_inner(sch, first, sch.get_loops(first)[depth:], lanes)
 
@@ -149,6 +160,8 @@ def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None
     for loop in (*window[-2:], hi, wi):
         sch.unroll(loop)
     epilogue.vectorize(2, gpu.lanes())
+    if epilogue.rest is not None:
+        bind_all(sch, epilogue.rest, gpu)
     vectorize_sums(sch, block, window[0], v)
 
 

@@ -19,7 +19,7 @@ from dlas_ops.kernels.shared.transposed import Transposed
 from dlas_ops.processor.cpus import Cpu
 from dlas_ops.processor.gpus import Gpu
 from dlas_ops.processor.targets import Processor
-from dlas_ops.schedule.steps import Epilogue, extents, inline_rest, parallel, tile_of
+from dlas_ops.schedule.steps import Epilogue, extents, inline_rest, map_stage, parallel, tile_of
 from dlas_ops.schedule.threads import bind_points
 from dlas_ops.schedule.tiling import Tile
 from dlas_ops.schedule.tunables import Choice
@@ -184,6 +184,8 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
     for loop in (hi, wi):
         sch.unroll(loop)
     epilogue.vectorize(3, width)
+    if epilogue.rest is not None:
+        map_stage(sch, epilogue.rest, cpu)
 
 
 def schedule_gpu(sch: Schedule, block: SBlock, gpu: Gpu, choice: Choice) -> None:

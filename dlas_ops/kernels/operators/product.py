@@ -17,7 +17,7 @@ from dlas_ops.processor.targets import Processor
 from dlas_ops.schedule.group_tiling import output_tile
 from dlas_ops.schedule.matrix_tiling import Reduction
 from dlas_ops.schedule.register_tiles import register_tiled, sources, sum_values, tiled_space
-from dlas_ops.schedule.steps import Epilogue, extents, inline_rest, parallel, vectorize_last
+from dlas_ops.schedule.steps import Epilogue, extents, parallel, vectorize_last
 from dlas_ops.schedule.thread_tiles import parts_of, sum_together, thread_space, thread_tiled
 from dlas_ops.schedule.threads import bind_all
 from dlas_ops.schedule.tunables import Choice, Space
@@ -125,9 +125,6 @@ def schedule(sch: Schedule, block: SBlock, cpu: Cpu, choice: Choice) -> None:
         else:
             parallel(sch, sch.fuse(*sch.get_loops(producer)[:2]), cpu)
         vectorize_last(sch, producer, cpu)
-    if apart:
-        last = inline_rest(sch, sch.get_consumers(epilogue.blocks[0])[0], epilogue.blocks[0])
-        parallel(sch, sch.fuse(*sch.get_loops(last)[:-1]), cpu)
     sum_values(sch, block, v, value, cpu)
 
 

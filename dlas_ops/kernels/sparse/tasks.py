@@ -10,7 +10,7 @@ from dlas_ops._tvm import tvm
 from dlas_ops._types import Block, Loop, SBlock, Schedule, Stmt
 from dlas_ops.kernels.sparse.row_sums import INDEPENDENT_SUMS, TASKS_PER_CORE, Load, Shifts, Tile, nest
 from dlas_ops.processor.cpus import Cpu
-from dlas_ops.schedule.steps import divisors, inline_epilogue, parallel, vectorize_inner, vectorize_last
+from dlas_ops.schedule.steps import divisors, inline_epilogue, map_stage, parallel, vectorize_inner
 from dlas_ops.schedule.tunables import Choice, Space, rule_first
 
 tirx, s_tir = tvm.tirx, tvm.s_tir
@@ -84,8 +84,7 @@ def schedule(sch: Schedule, block: SBlock, lanes: int, cpu: Cpu) -> Loop | None:
     if int(sch.get(points).extent) % lanes == 0:
         vectorize_inner(sch, last, [points], lanes)
     if rest is not None:
-        parallel(sch, sch.fuse(*sch.get_loops(rest)[:-1]), cpu)
-        vectorize_last(sch, rest, cpu)
+        map_stage(sch, rest, cpu)
     return outer if alone else None
 
 

@@ -13,7 +13,7 @@ from dlas_ops.passes.memory import Memory
 from explorer.line.contracts.build import Parameters, Parents, Values
 from explorer.line.stages.tune import load_scheduled
 
-VERSION = 7
+VERSION = 8
 WORKER = "tvm"
 LAYERS = "layers.json"
 LIBRARY = "network.tar"  # object files: the RPC server links them, so no cross linker is needed here

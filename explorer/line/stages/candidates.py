@@ -12,7 +12,7 @@ from dlas_ops.placement.graph import Problem
 from dlas_ops.selection import candidates
 from explorer.line.contracts.candidates import Parameters, Parents, Values
 
-VERSION = 6  # of the kernels, too: what was measured of another version is measured anew
+VERSION = 7  # of the kernels, too: what was measured of another version is measured anew
 WORKER = "tvm"
 FUNCTIONS = "functions.json"  # [problem, candidate → function] of all problems
 WEIGHTS = "weights.npz"  # <function>.<argument>, where not any numbers will do

@@ -29,7 +29,7 @@ from explorer.line.tuning.database import Database
 from explorer.line.tuning.layer import Layer
 from explorer.line.tuning.runner import Runner
 
-VERSION = 9
+VERSION = 10
 WORKER = "tvm"
 SCHEDULED = "scheduled.json"  # the programs that are not scheduled by the rules, as an IRModule
 LAYERS = "tuned.json"

@@ -12,6 +12,7 @@ from tests.dlas_ops import opencl
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.crossed import crossed
 from tests.dlas_ops.kernels.operators.test_product import attention
+from tests.dlas_ops.kernels.sparse.test_sparse import gated
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.test_int8 import OPERATORS, compare, dense_network, operator_network
 
@@ -42,6 +43,12 @@ def test_agrees_with_onnxruntime(case: str, device: str) -> None:
 def test_concatenation_of_whole_vectors(algorithm: str, device: str) -> None:
     nodes = [helper.make_node("Neg", ["c"], ["n"]), helper.make_node("Concat", ["c", "n", "c"], ["y"], axis=1)]
     check(after_convolution(nodes, {}, channels=32), algorithm, device)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize(("algorithm", "device"), crossed(["direct", "spatial_pack"], DEVICES))
+def test_sums_may_gate_a_map_and_shift_it(algorithm: str, device: str, shifted: bool) -> None:
+    check(gated(20, shifted=shifted), algorithm, device)
 
 
 WINDOWS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import onnx
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 from onnx import helper
 
 import dlas_ops
-from dlas_ops._tvm import tvm
 from dlas_ops.kernels.scheduling import schedule
 from dlas_ops.kernels.shared import reference
 from dlas_ops.kernels.shared.convolution import Conv
 from tests.dlas_ops import small_networks as networks
 from tests.dlas_ops.crossed import crossed
-from tests.dlas_ops.kernels.sparse.test_sparse import copies, gated
+from tests.dlas_ops.kernels.sparse.test_sparse import gated
+from tests.dlas_ops.loop_nests import nests
 from tests.dlas_ops.operator_cases import CASES, after_convolution
 from tests.dlas_ops.shapes import EXAMPLES, SETTINGS
 
@@ -120,13 +121,28 @@ def test_dense(rows: int, inputs: int, outputs: int) -> None:
     networks.assert_close(actual, reference.dense(data, weight) + bias)
 
 
+@pytest.mark.parametrize("gate", ["Sigmoid", "HardSigmoid"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize(("algorithm", "groups"), [*((algorithm, 1) for algorithm in ALGORITHMS), ("direct", 24)])
-def test_the_map_of_a_gate_is_not_unrolled(algorithm: str, groups: int, dtype: str) -> None:
-    """A hard sigmoid is short enough to be computed with a tile of sums; what it gates has many times their number."""
-    network, data = gated(20, "HardSigmoid", groups), networks.random((1, 8, 20, 20))
+def test_a_gate_is_computed_once_and_its_map_by_all_cores(algorithm: str, groups: int, dtype: str, gate: str) -> None:
+    """Few tiles of sums, here one or two, gate a map of many points."""
+    network, data = gated(60, gate, groups), networks.random((1, 8, 60, 60))
     lowered = dlas_ops.lower(network, networks.target(), algorithm=algorithm, dtype=dtype)
-    programs = schedule(lowered.module, networks.target()).functions.values()
-    assert max(copies(each) for each in programs if isinstance(each, tvm.tirx.PrimFunc)) <= 64
+    [gating] = [
+        function
+        for name, function in schedule(lowered.module, networks.target()).functions_items()
+        if "multiply" in str(name.name_hint)
+    ]
+    *before, gated_map = nests(gating)
+    assert before[-1] == {"Sigmoid": "sigmoid", "HardSigmoid": "compute"}[gate]
+    assert int(re.findall(r"^parallel (\d+)", nests(gating)[gated_map])[0]) >= 60 * 60
     output = networks.run_library(dlas_ops.build(lowered, networks.target()).library, data)
     networks.assert_close(output, networks.run_onnxruntime(network, data), 1e-5 if dtype == "float32" else 4e-3)
+
+
+@pytest.mark.parametrize("format", ["dense", "csr"])
+@pytest.mark.parametrize(("algorithm", "gate"), crossed(ALGORITHMS, ["Sigmoid", "HardSigmoid", "Relu"]))
+def test_sums_may_gate_a_map_and_shift_it(algorithm: str, gate: str, format: str) -> None:
+    network, data = gated(20, gate, shifted=True), networks.random((1, 8, 20, 20))
+    compiled = dlas_ops.compile(network, networks.target(), algorithm=algorithm, format=format)
+    networks.assert_close(networks.run(compiled, data), networks.run_onnxruntime(network, data), 1e-5)

@@ -135,9 +135,9 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "train": ["02d3c2336925568e"],
             "compress": ["6dbad7db94237663"],
             "lower": ["26a5710f00dfbf07", "e8069ab9f6d66fea"],
-            "build": ["06036482d3129ffc", "238cd867a39bb3c3"],
+            "build": ["6892222f8fe8df67", "cc3e7fc8122fb007"],
             "evaluate": ["6de8494e24c4490b"],
-            "measure": ["c44c982f189c9ec3"],
+            "measure": ["5856a06d8556f91c"],
         },
     ),
     (
@@ -150,11 +150,11 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "plan": ["bbb8a703813b5dc3"],
             "select": ["1a120fe0b61f27b4"],
             "lower": ["b6db6b1f2926b3c5", "389bd409e6a85ab2"],
-            "tune": ["cdeb7030df4c0e4a"],
-            "build": ["01c830d1ae2effd7", "f6e54f12e6ddaba3", "1e9b84d660b5f304"],
-            "confirm": ["85117f4688780fc6"],
+            "tune": ["1385ed497a387914"],
+            "build": ["d569913c054a0d87", "8af3052af8929034", "bbbd06a40b15c85d"],
+            "confirm": ["a0214ef592da44ca"],
             "evaluate": ["5221ac6d5044dcfb"],
-            "measure": ["7dcaa9e30ad08100"],
+            "measure": ["800a7db6d0234259"],
         },
     ),
     (
@@ -164,11 +164,11 @@ KEYS: list[tuple[Configuration, dict[str, list[str]]]] = [
             "train": ["2ae027101eea3990"],
             "compress": ["12a3d43801673b0d"],
             "lower": ["5828d6d2ef61056f", "3a05700b8b8ad4b7"],
-            "tune": ["4abd37c24f314bba", "894cb46c702f271a"],
-            "build": ["35480eeb2f969945", "98ba7bf90d3bc930", "6384137d9c53896b", "95d5bc0af010f25c"],
-            "confirm": ["d5ea9a7da086e109", "1730994419ee95e9"],
+            "tune": ["e3112af9fe402795", "0a0dcb35ece24581"],
+            "build": ["a71768f4f531a5b3", "f8383e54b42a268a", "a0b7a58928a6fa8e", "e1918228e474b940"],
+            "confirm": ["a4f65b1819c272cf", "bd08d7faab0ebb3d"],
             "evaluate": ["dd70f8b141bd2125"],
-            "measure": ["91babd9ade588024", "060339c24f482d0f"],
+            "measure": ["d7cbf2fa18e92167", "f581231250d6b35d"],
         },
     ),
 ]
@@ -199,10 +199,10 @@ def test_images_that_are_evaluated_are_in_the_keys_of_networks_where_nothing_is_
 def test_keys_of_records_are_those_of_existing_databases() -> None:
     target: Target = {"kind": "llvm"}
     latency = contracts.candidates.latency_key({"a": 1}, "direct", target, threads=2, evicted_bytes=5)
-    assert latency == "d44a67bb984b99d2de6ff8473be2dae01e5ba004ab13bcb8fc16c2639ce8e25d"
+    assert latency == "0997f66da170cf1918c4fff3f64ef382c2783aa418272a9e5006a28541d964de"
     database = contracts.tune.database_key(target, threads=2, device="local")
-    assert database == "aef9104a74254e3290a18e2b3e638ce7c74b88fb0b181c01606755d222035a19"
+    assert database == "6557b8a8663a11c873f72634a4dce37b5b19dae7a6958351bc7b74824955a094"
     built = contracts.candidates.Stage(
         contracts.candidates.Parameters([{"a": 1}], target), contracts.candidates.Parents()
     )
-    assert built.key == "a9d541cc79fc5b21f0e0ba2db7a8a7b8abf8e2e37c2e48d6b9c87868c24780f4"
+    assert built.key == "babc18bca8aa1843ab822821b61625e916ff4b29ae67dd5117b17fc70db7b945"

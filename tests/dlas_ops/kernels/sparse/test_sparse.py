@@ -215,8 +215,8 @@ def test_every_choice_computes_the_same(algorithm: str) -> None:
             networks.assert_close(networks.run_library(library, data), expected, 1e-5)
 
 
-def gated(side: int, gate: str = "Sigmoid", groups: int = 1) -> onnx.ModelProto:
-    """Return a network whose second convolution, of one point, is a gate for the map of the first one."""
+def gated(side: int, gate: str = "Sigmoid", groups: int = 1, shifted: bool = False) -> onnx.ModelProto:
+    """Return a network whose second convolution, of one point, gates the map of the first one and may shift it."""
     points = Conv(1, 8, side, side, 24, (1, 1)), Conv(1, 24, 1, 1, 24, (1, 1), groups=groups)
     first, second = (pruned(conv, 0.5, seed) for seed, conv in enumerate(points))
     nodes = [
@@ -224,7 +224,8 @@ def gated(side: int, gate: str = "Sigmoid", groups: int = 1) -> onnx.ModelProto:
         helper.make_node("GlobalAveragePool", ["map"], ["mean"]),
         helper.make_node("Conv", ["mean", "second"], ["sums"], group=groups),
         helper.make_node(gate, ["sums"], ["gate"]),
-        helper.make_node("Mul", ["gate", "map"], ["y"]),
+        helper.make_node("Mul", ["gate", "map"], ["product" if shifted else "y"]),
+        *([helper.make_node("Add", ["product", "sums"], ["y"])] if shifted else []),
     ]
     return networks.model(nodes, (1, 8, side, side), {"first": first, "second": second})
 

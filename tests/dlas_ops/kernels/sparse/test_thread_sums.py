@@ -44,9 +44,10 @@ def check(conv: Conv, sparsity: float, algorithm: str, device: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize(("device", "algorithm"), crossed(opencl.FAMILIES, ALGORITHMS))
-def test_a_gate_is_computed_once(device: str, algorithm: str) -> None:
-    network, data, target = gated(7), networks.random((1, 8, 7, 7)), opencl.target(device)
+def test_a_gate_is_computed_once(device: str, algorithm: str, shifted: bool) -> None:
+    network, data, target = gated(7, shifted=shifted), networks.random((1, 8, 7, 7)), opencl.target(device)
     lowered = dlas_ops.lower(network, target, algorithm=algorithm, format="csr")
     assert [layer.ran for layer in lowered.layers if layer.weight] == [f"{algorithm}/csr"] * 2
     networks.assert_close(opencl.run(lowered, target, data), networks.run_onnxruntime(network, data), 1e-5)
