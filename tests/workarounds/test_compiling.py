@@ -30,6 +30,24 @@ def test_the_pin_of_tvm_ffi_is_the_version_installed() -> None:
     assert importlib.metadata.version("apache-tvm-ffi") == "0.1.14.post0"
 
 
+def test_tvm_still_looks_up_the_types_of_what_each_primitive_of_a_schedule_takes() -> None:
+    """`dlas_ops._tvm`: TVM 0.27 does so in Python; its own schedule refuses the same arguments without."""
+    from tvm.s_tir.schedule._type_checker import type_checked
+
+    from dlas_ops._tvm import tvm
+
+    def primitive(loop: int) -> None: ...
+
+    with pytest.raises(TypeError, match="primitive"):
+        type_checked(primitive)("loop")
+    assert not any(hasattr(primitive, "__wrapped__") for primitive in vars(tvm.s_tir.Schedule).values())
+    te = tvm.te
+    data = te.placeholder((16,), "float32")
+    schedule = tvm.s_tir.Schedule(te.create_prim_func([data, te.compute((16,), lambda i: data[i] + 1, name="sums")]))
+    with pytest.raises(TypeError):
+        schedule.split("sums", [None, 4])
+
+
 def test_tvm_still_sees_no_element_wise_operator_where_data_is_an_index() -> None:
     """`placement.tables.FuseTables`: the analysis of TVM 0.27 says so itself of what it is told to be element-wise."""
     from dlas_ops._tvm import tvm
