@@ -10,7 +10,8 @@ INSTALLED := $(VENV)/.installed
 # The samplers' small matrices take no longer on one thread, and three times as long where threads outnumber the cores.
 # Threads that wait for one another (PASSIVE) leave their core to the other processes.
 WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
-PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Hundreds of processes import the explorer, which takes half the time where Python may keep what it has compiled.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast test-all check lint bench clean

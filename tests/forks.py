@@ -38,16 +38,31 @@ MESSAGE = 1 << 20
 KILLED = (BrokenPipeError, ConnectionResetError)  # who asked: before an answer was sent, before it was read
 AFTER_FORKS = ("jemalloc_bg_thd",)  # threads of libraries that start them again in a fork
 
-# Library → modules to import, beside those of the stages that run in its workers.
+# Library → modules to import, beside those of the stages that run in its workers: what nearly all of these import later.
 IMPORTED: Mapping[str, tuple[str, ...]] = {
-    "torch": ("torch", "torchvision", "sklearn.datasets", "onnx", "onnxscript", "torch.onnx"),
+    "torch": (
+        "torch",
+        "torchvision",
+        "torch_pruning",
+        "sklearn.datasets",
+        "sklearn.model_selection",
+        "onnx",
+        "onnxscript",
+        "torch.onnx",
+    ),
     "tvm": (
         "tvm",
+        "tvm.contrib.tvmjs",
         "tvm.rpc.server",
         "tvm.rpc.tracker",
         "tvm.relax.frontend.onnx",
         "explorer.line.device.rpc",
+        "explorer.line.probing.answers",
+        "explorer.line.probing.claims",
+        "explorer.line.probing.gpus",
         "dlas_ops.compiler",
+        "dlas_ops.onnx.image_axis",
+        "numpy.ma",
     ),
 }
 
