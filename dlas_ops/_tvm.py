@@ -18,7 +18,7 @@ finally:
     if _hidden:
         del sys.modules["torch"]
 
-# Workaround: apache-tvm 0.27: each primitive of a schedule looks up the types of its arguments in the annotations, which
+# Workaround: apache-tvm 0.27: each primitive of a schedule looks up in its annotations what its arguments may be, which
 # takes two thirds of the time that scheduling takes, and C++ refuses wrong ones all the same; tests/workarounds
 for _name, _primitive in list(vars(tvm.s_tir.Schedule).items()):
     if hasattr(_primitive, "__wrapped__"):

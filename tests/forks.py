@@ -38,7 +38,7 @@ MESSAGE = 1 << 20
 KILLED = (BrokenPipeError, ConnectionResetError)  # who asked: before an answer was sent, before it was read
 AFTER_FORKS = ("jemalloc_bg_thd",)  # threads of libraries that start them again in a fork
 
-# Library → modules to import, beside those of the stages that run in its workers: what nearly all of these import later.
+# Library → modules to import, beside those of the stages that run in its workers: what most of these import later.
 IMPORTED: Mapping[str, tuple[str, ...]] = {
     "torch": (
         "torch",
