@@ -1,4 +1,4 @@
-"""Layers held against a base → why each takes longer than its work lets expect: one cause of a closed list.
+"""Layers held against a base → why each takes longer than expected from its work: one cause of a closed list.
 
 Each cause is decided by what was measured of the layer in both networks and by the device's measured peaks. The rules
 stand in the order in which they are tried; the first one that applies gives the cause and its evidence.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.profiles.profile import Row
-from explorer.profiles.rooflines import BOUND_FROM, THREADS, WEIGHTS, Machine
+from explorer.profiles.rooflines import BOUND_FROM, THREADS, WEIGHTS
 from explorer.profiles.versus import Pair, Versus
 
 FELL_BACK = "the layer fell back"
@@ -23,8 +23,9 @@ LANES = "the channels leave vectors idle"
 MEMORY = "the weights still have to be read"
 FIXED = "this time does not shrink"
 ELSEWHERE = "the work fell where the time is not"
+BOUNDS = "the device's bounds fell less than the work"
 KERNEL = "the kernel reaches less of its bounds"
-CAUSES = (FELL_BACK, ZEROS, CSR, NO_DOT, NO_HALF, LANES, MEMORY, FIXED, ELSEWHERE, KERNEL)
+CAUSES = (FELL_BACK, ZEROS, CSR, NO_DOT, NO_HALF, LANES, MEMORY, FIXED, BOUNDS, ELSEWHERE, KERNEL)
 
 DENSE_FROM = 0.95  # share of weights that are not zero, above which no zeros are worth a word
 PADDED_FROM = 1.03  # of the work with full vectors to that without, below which no lanes are worth a word
@@ -39,7 +40,7 @@ class Finding:
     cause
         One of `CAUSES`.
     us
-        Microseconds beyond what was expected.
+        Microseconds in excess of what was expected.
     evidence
         What was measured, in one sentence.
     """
@@ -50,15 +51,15 @@ class Finding:
     evidence: str
 
 
-Rule = Callable[[Pair, Machine], str | None]
+Rule = Callable[[Pair, Versus], str | None]
 
 
 def findings(versus: Versus) -> list[Finding]:
-    """Return why layers take longer than their work lets expect, and what else the gap consists of, the longest first.
+    """Return why layers take longer than expected from their work, what else the gap consists of, the longest first.
 
     Their microseconds add up to the gap, but for layers that take as long as expected, or less.
     """
-    found = [_of_layer(pair, versus.own.machine) for pair in versus.pairs if pair.is_slower_than_expected]
+    found = [_of_layer(pair, versus) for pair in versus.pairs if pair.is_slower_than_expected]
     if versus.elsewhere_us > 0:
         found.append(Finding("", ELSEWHERE, versus.elsewhere_us, _elsewhere(versus)))
     if versus.not_shrunk_us > 0:
@@ -68,15 +69,15 @@ def findings(versus: Versus) -> list[Finding]:
     return sorted(found, key=lambda each: -each.us)
 
 
-def _of_layer(pair: Pair, machine: Machine) -> Finding:
+def _of_layer(pair: Pair, versus: Versus) -> Finding:
     for cause, rule in RULES:
-        if evidence := rule(pair, machine):
+        if evidence := rule(pair, versus):
             return Finding(pair.own.name, cause, pair.excess_us, evidence)
     shares = f"{pair.own.roofline:.0%} of what the device can do, and {pair.base.roofline:.0%} before"
     return Finding(pair.own.name, KERNEL, pair.excess_us, f"it reaches {shares}")
 
 
-def _fell_back(pair: Pair, machine: Machine) -> str | None:
+def _fell_back(pair: Pair, versus: Versus) -> str | None:
     own, base = pair.own, pair.base
     if not pair.is_narrowed:
         return f"it runs in {own.dtype}, where the network has narrower layers" + f": {own.reason}" * bool(own.reason)
@@ -87,7 +88,7 @@ def _fell_back(pair: Pair, machine: Machine) -> str | None:
     return f"{own.asked} was asked and {own.ran} ran: {own.reason}"
 
 
-def _zeros(pair: Pair, machine: Machine) -> str | None:
+def _zeros(pair: Pair, versus: Versus) -> str | None:
     own = pair.own
     if own.ran.endswith("/csr") or not own.weights or own.nonzeros > DENSE_FROM * own.weights:
         return None
@@ -95,7 +96,7 @@ def _zeros(pair: Pair, machine: Machine) -> str | None:
     return f"{zeros:.0%} of its weights are zero, and {own.ran} multiplies them all"
 
 
-def _csr(pair: Pair, machine: Machine) -> str | None:
+def _csr(pair: Pair, versus: Versus) -> str | None:
     own = pair.own
     if not own.ran.endswith("/csr") or not own.weights:
         return None
@@ -112,8 +113,8 @@ def break_even(pair: Pair) -> float:
     return min(1.0, own.nonzeros / own.weights / pair.achieved.value)
 
 
-def _no_dot(pair: Pair, machine: Machine) -> str | None:
-    own = pair.own
+def _no_dot(pair: Pair, versus: Versus) -> str | None:
+    own, machine = pair.own, versus.own.machine
     if own.dtype != "int8" or own.arithmetic not in ("int16", "int32"):
         return None
     by = machine.dot or "the device"
@@ -121,14 +122,15 @@ def _no_dot(pair: Pair, machine: Machine) -> str | None:
     return f"{by} multiplies its 8-bit integers as {own.arithmetic}, at {rate}"
 
 
-def _no_half(pair: Pair, machine: Machine) -> str | None:
+def _no_half(pair: Pair, versus: Versus) -> str | None:
     own = pair.own
     widened = own.dtype in ("float16", "bfloat16") and own.arithmetic.startswith("float32")
     return f"its arithmetic is {own.arithmetic}" if widened else None
 
 
-def _lanes(pair: Pair, machine: Machine) -> str | None:
-    padded = pair.expected * _padding(pair.own, machine.lanes) / _padding(pair.base, machine.lanes)
+def _lanes(pair: Pair, versus: Versus) -> str | None:
+    lanes = versus.own.machine.lanes
+    padded = pair.expected * _padding(pair.own, lanes) / _padding(pair.base, lanes)
     if padded < PADDED_FROM * pair.expected:
         return None
     achieved = pair.achieved.value
@@ -136,8 +138,8 @@ def _lanes(pair: Pair, machine: Machine) -> str | None:
         return None
     outputs = pair.own.weight[0]
     return (
-        f"{outputs} output channels are computed in vectors of {machine.lanes}; "
-        f"{_full(outputs, machine.lanes)} would take the same {pair.own.us.value:.1f} µs"
+        f"{outputs} output channels are computed in vectors of {lanes}; "
+        f"{_full(outputs, lanes)} would take the same {pair.own.us.value:.1f} µs"
     )
 
 
@@ -153,21 +155,33 @@ def _full(channels: int, lanes: int) -> int:
     return -(-channels // lanes) * lanes
 
 
-def _memory(pair: Pair, machine: Machine) -> str | None:
+def _memory(pair: Pair, versus: Versus) -> str | None:
     own = pair.own
     if own.bounds.by(own.us.value) != WEIGHTS:
         return None
     return (
         f"its {own.weight_bytes / 1e6:.2f} MB, {pair.bytes_ratio:.2f} of before, take at least "
-        f"{own.bounds.weights:.1f} of its {own.us.value:.1f} µs at {machine.gb_s:.0f} GB/s"
+        f"{own.bounds.weights:.1f} of its {own.us.value:.1f} µs at {versus.own.machine.gb_s:.0f} GB/s"
     )
 
 
-def _fixed(pair: Pair, machine: Machine) -> str | None:
+def _fixed(pair: Pair, versus: Versus) -> str | None:
     own = pair.own
     if own.bounds.by(own.us.value) != THREADS and own.bounds.threads < BOUND_FROM * own.us.value:
         return None
     return f"its threads take {own.bounds.threads:.1f} of its {own.us.value:.1f} µs to meet"
+
+
+def _bounds(pair: Pair, versus: Versus) -> str | None:
+    own, base = pair.own, pair.base
+    if own.bounds.least_us < pair.achieved.value * base.bounds.least_us:
+        return None
+    threads = versus.own.threads, versus.base.threads
+    by = "on fewer threads, {} in place of {}, ".format(*threads) if threads[0] < threads[1] else ""
+    return (
+        f"{by}the device needs at least {own.bounds.least_us:.1f} of its {own.us.value:.1f} µs, and needed "
+        f"{base.bounds.least_us:.1f} of {base.us.value:.1f} µs before"
+    )
 
 
 # In this order: what the compiler says of the layer, then what the kernel is, then what the device bounds.
@@ -180,6 +194,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     (LANES, _lanes),
     (MEMORY, _memory),
     (FIXED, _fixed),
+    (BOUNDS, _bounds),
 )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Share(NamedTuple):
-    """A cause's part of the time beyond what was expected: microseconds, and in how many layers."""
+    """A cause's part of the time in excess of what was expected: microseconds, and in how many layers."""
 
     cause: str
     us: float
@@ -72,11 +72,11 @@ class Explanation:
         if held.own.disturbed or held.base.disturbed:
             return f"{times}, but no session was quiet: {held.own.disturbed or held.base.disturbed}"
         if not held.is_slower_than_expected or not self.shares:
-            return f"{times}, and its work lets expect {held.expected:.2f}"
+            return f"{times}; expected from its work: {held.expected:.2f}"
         first = self.shares[0]
         where = f" in {first.layers} layer{'s' * (first.layers > 1)}" if first.layers else ""
-        part = f"{first.us / 1e3:.3f} of the {held.gap_us / 1e3:.3f} ms between"
-        return f"{times}, where its work lets expect {held.expected:.2f}: {first.cause}{where}, {part}"
+        part = f"which explains {first.us / 1e3:.3f} of the {held.gap_us / 1e3:.3f} ms in excess"
+        return f"{times}, not the {held.expected:.2f} expected from its work: {first.cause}{where}, {part}"
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it as plain values for JSON."""

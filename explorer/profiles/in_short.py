@@ -14,12 +14,8 @@ from explorer.profiles.versus import WIDTHS
 if TYPE_CHECKING:
     import pandas as pd
 
-WORK = (
-    "macs",
-    "weights",
-    "nonzeros",
-    "dtype",
-)  # columns of a record that say what its latency is expected to grow with
+# Columns of a record that say what its latency is expected to grow with.
+WORK = ("macs", "weights", "nonzeros", "dtype")
 
 
 def in_short(frame: pd.DataFrame, number: int) -> str:
@@ -45,8 +41,8 @@ def in_short(frame: pd.DataFrame, number: int) -> str:
     share = f"{achieved.value:.2f} ({achieved.low:.2f} to {achieved.high:.2f})"
     said = f"it takes {share} of the time of trial {number_of_base}, the same stack uncompressed"
     if achieved.low <= expected:
-        return f"{said}, and its work lets expect {expected:.2f}"
-    return f"{said}, where its work lets expect {expected:.2f}: 'dlas profile {number} --vs base' says why"
+        return f"{said}; expected from its work: {expected:.2f}"
+    return f"{said}, not the {expected:.2f} expected from its work: 'dlas profile {number} --vs base' says why"
 
 
 def _row(frame: pd.DataFrame, number: int) -> Mapping[Any, Any]:

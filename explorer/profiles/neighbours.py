@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.core.configuration import AXES
 from explorer.core.errors import ExplorerError
@@ -30,12 +30,30 @@ def base_of(frame: pd.DataFrame, number: int) -> int:
         raise ExplorerError(f"trial {number} has no compression, and so no base; give another trial")
     found = neighbour(frame, number, UNCOMPRESSED)
     if found is None:
-        wanted = ", ".join(f'{axis} = "{stack[axis]}"' for axis in ("model", "algorithm", "device"))
         raise ExplorerError(
-            f"the base of trial {number} is not on record; add compression none with {wanted} to the space, or give "
-            "another trial"
+            f"the base of trial {number}, the same stack with compression none, is not on record; run more trials of a "
+            f"space that has it, or give {_instead(frame, number)}"
         )
     return found
+
+
+def _instead(frame: pd.DataFrame, number: int) -> str:
+    """Return what to hold trial `number` against where its base is not on record: the uncompressed stack nearest to it.
+
+    Both have the same network before its compression, and the same device.
+    """
+    wanted = {**stack_of(frame, number), **UNCOMPRESSED}
+    rows = frame[(frame["state"] == "complete") & (frame["compression"] == "none")]
+    for axis in ("dataset", "model", "width", "device"):
+        rows = rows[_has(rows[axis], wanted[axis])]
+    differing = {}
+    for each in map(int, rows["number"]):
+        stack = stack_of(frame, each)
+        differing[each] = [axis for axis in AXES if stack[axis] != wanted[axis]]
+    if not differing:
+        return "another trial"
+    nearest = min(differing, key=lambda each: (len(differing[each]), -each))
+    return f"trial {nearest} in its place, which differs in {' and '.join(differing[nearest])} as well"
 
 
 def neighbour(frame: pd.DataFrame, number: int, changes: Mapping[str, object]) -> int | None:
@@ -49,9 +67,13 @@ def neighbour(frame: pd.DataFrame, number: int, changes: Mapping[str, object]) -
     wanted = {**stack_of(frame, number), **changes}
     rows = frame[frame["state"] == "complete"]
     for axis in AXES:
-        choice = wanted[axis]
-        rows = rows[rows[axis].isna() if choice is None else rows[axis] == choice]
+        rows = rows[_has(rows[axis], wanted[axis])]
     return None if rows.empty else int(rows["number"].iloc[-1])
+
+
+def _has(column: pd.Series[Any], choice: object) -> pd.Series[bool]:
+    """Return in which rows an axis has a choice; None: the stack does not have that axis."""
+    return column.isna() if choice is None else column == choice
 
 
 def stack_of(frame: pd.DataFrame, number: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from explorer.core.measurement.statistics import Interval, ratio_interval
 from explorer.profiles.profile import Profile, Row
 
-# Time that a dtype lets expect, as a share of float32's: so many fewer bytes it has.
+# Time expected from a dtype, as a share of float32's: it has that many fewer bytes.
 WIDTHS = {"float32": 1.0, "float16": 0.5, "bfloat16": 0.5, "int8": 0.25}
 
 
@@ -22,8 +22,8 @@ class Pair:
     base, own
         What it takes in the network that is compared with, and in the other one.
     expected
-        The share of `base`'s time that its work lets expect: multiply-accumulates, without those of zeros, and the
-        width of its numbers.
+        The share of `base`'s time expected from its work: multiply-accumulates, without those of zeros, and the width
+        of its numbers.
     achieved
         The share that it takes, with its 95 % interval.
     is_narrowed
@@ -43,12 +43,12 @@ class Pair:
 
     @property
     def excess_us(self) -> float:
-        """Time beyond what its work lets expect."""
+        """Time in excess of what is expected from its work."""
         return self.own.us.value - self.expected * self.base.us.value
 
     @property
     def is_slower_than_expected(self) -> bool:
-        """Whether all of the interval lies above what its work lets expect."""
+        """Whether all of the interval lies above what is expected from its work."""
         return self.achieved.low > self.expected
 
 
@@ -68,7 +68,7 @@ class Versus:
     pairs
         The layers that both have, in the order of the own network.
     expected
-        The share of the base's time that the work of all layers lets expect.
+        The share of the base's time expected from the work of all layers.
     bytes_ratio
         Bytes of weights that the network reads, as a share of the base's.
     achieved
@@ -87,12 +87,12 @@ class Versus:
 
     @property
     def gap_us(self) -> float:
-        """Time beyond what the work of all layers lets expect."""
+        """Time in excess of what is expected from the work of all layers."""
         return 1e3 * (self.own.network_ms.value - self.expected * self.base.network_ms.value)
 
     @property
     def is_slower_than_expected(self) -> bool:
-        """Whether all of the interval lies above what the work lets expect."""
+        """Whether all of the interval lies above what is expected from the work."""
         return self.achieved.low > self.expected
 
     @property

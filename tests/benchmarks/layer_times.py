@@ -2,8 +2,8 @@
 
 Networks of the zoo, with weights that nobody trained, go down the stages lower, build, instrument and profile, and are
 timed over RPC on a loopback server. Row: network, variant, algorithm, threads, the network's latency and the sum of its
-layers, and their ratio (asked: 0.95 to 1.05); of a pruned variant also what its work lets expect of the unpruned one's
-time, what it takes, and the cause of most of the gap.
+layers, and their ratio (asked: 0.95 to 1.05); of a pruned variant also the share of the unpruned one's time expected
+from its work, what it takes, and the cause of most of the gap.
 
     python tests/benchmarks/layer_times.py --networks resnet18@32 mobilenetv2@32 vgg16@32 --json FILE
 """

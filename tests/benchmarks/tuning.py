@@ -31,8 +31,8 @@ core. (The single layers and loops are no rows of this script: they were measure
 
 On 2 cores of AMD Zen 4, 8.3 and 7.9 candidates of that layer are built and measured per second, 6.6 times as many as by
 MetaSchedule's own (1.23; 48 candidates each). 300 candidates gain nothing there that shows: of untuned ResNet18 and
-MobileNetV2 the tuned ones take 1.00 and 0.98 with winograd, 1.01 and 1.04 with direct (8 rounds), where the sums over
-their layers let expect 0.95 and 0.96, 0.94 and 0.92.
+MobileNetV2 the tuned ones take 1.00 and 0.98 with winograd, 1.01 and 1.04 with direct (8 rounds), where 0.95 and
+0.96, 0.94 and 0.92 are expected from the sums over their layers.
 
 What is faster layer by layer need not be as a network. Of four small stacks on 2 threads of Zen 4, after 32 candidates:
 

@@ -66,12 +66,12 @@ def explanation_text(found: Explanation) -> Iterator[RenderableType]:
     held = found.versus
     yield readable.headed(found.sentence, "")
     yield (
-        f"{held.base.network_ms.value:.3f} to {held.own.network_ms.value:.3f} ms; expected of it: "
-        f"{held.expected:.2f} by multiplications that are not by zero and the width of numbers, "
-        f"{held.bytes_ratio:.2f} by bytes of weights"
+        f"{held.base.network_ms.value:.3f} to {held.own.network_ms.value:.3f} ms; expected: "
+        f"{held.expected:.2f} from multiplications other than by zero and the width of numbers, "
+        f"{held.bytes_ratio:.2f} from bytes of weights"
     )
     if found.shares:
-        causes = readable.table("cause", "µs beyond what was expected", "layers")
+        causes = readable.table("cause", "µs in excess", "layers")
         for share in found.shares:
             causes.add_row(share.cause, f"{share.us:.1f}", str(share.layers or ""))
         yield causes
@@ -87,7 +87,7 @@ def explanation_text(found: Explanation) -> Iterator[RenderableType]:
         layers.add_row(pair.own.name, *times, *achieved, f"{pair.bytes_ratio:.2f}", *told)
     yield layers
     if len(held.pairs) > MOST_LAYERS:
-        yield f"these {MOST_LAYERS} of {len(held.pairs)} layers take longest beyond what was expected; --json has all"
+        yield f"these are the {MOST_LAYERS} of {len(held.pairs)} layers with the largest excess; --json has all"
     if found.advice:
         yield found.advice.text
         yield f"next: {found.advice.command}"

@@ -8,8 +8,9 @@ import pytest
 
 from explorer.profiles import causes
 from explorer.profiles.causes import CAUSES, RULES, break_even, findings
+from explorer.profiles.profile import of
 from explorer.profiles.versus import versus
-from tests.explorer.profiles.drawn import MACHINE, conversion, layer, profile
+from tests.explorer.profiles.drawn import GFLOP_S, MACHINE, conversion, layer, profile, written
 
 BASE: dict[str, Any] = {"us": 200.0, "macs": 10**7, "weights": 36864}
 CSR: dict[str, Any] = {"ran": "gemm/csr", "weights": 36864, "stored_bytes": 8 * 3686}
@@ -110,6 +111,26 @@ def test_time_without_multiplications_does_not_shrink() -> None:
     assert first.cause == causes.FIXED
     assert first.evidence == "what multiplies nothing takes 352.0 µs and took 302.0 µs"
     assert first.us == pytest.approx(352 - 0.1 * 302)
+
+
+def test_what_the_device_can_do_at_most_may_fall_less_than_the_work() -> None:
+    own = {"dtype": "int8", "arithmetic": "int8", "us": 100.0}
+    finding = found(own, machine={**MACHINE, "dot_values": 2})
+    assert finding.cause == causes.BOUNDS
+    needs = "the device needs at least 50.0 of its 100.0 µs, and needed 100.0 of 200.0 µs before"
+    assert finding.evidence == needs
+    assert found({**own, "us": 101.0}, machine={**MACHINE, "dot_values": 2}).cause == causes.KERNEL
+
+
+def test_fewer_threads_are_named() -> None:
+    on_one = written(layer("a", **{**BASE, "macs": 5 * 10**6}))
+    on_one["threads"] = 1
+    for session in on_one["sessions"]:
+        session["gflop_s"], session["wake_us"] = GFLOP_S / 2, None
+    first, *_ = findings(versus(of(on_one, "local"), profile(layer("a", **BASE))))
+    assert first.cause == causes.BOUNDS
+    needs = "the device needs at least 100.0 of its 200.0 µs, and needed 100.0 of 200.0 µs before"
+    assert first.evidence == f"on fewer threads, 1 in place of 2, {needs}"
 
 
 def test_csr_pays_below_the_share_at_which_it_takes_as_long() -> None:

@@ -1,4 +1,4 @@
-"""Networks that are slower than their work lets expect for one reason each, compiled and timed: the cause is found.
+"""Networks that are slower than expected from their work for one reason each, compiled and timed: the cause is found.
 
 The times are real. Other tests run beside these, so that a measurement may be disturbed: it is then taken again.
 """

@@ -25,6 +25,7 @@ def frame() -> pd.DataFrame:
         complete(4, 0.9, 1.4, **{**PRUNED, "ratio": 0.75}),
         complete(5, 0.9, 2.1),
         failed(6),
+        complete(7, 0.9, 1.9, **PRUNED, model="vgg16"),
     )
 
 
@@ -32,7 +33,14 @@ def test_the_base_is_the_same_stack_uncompressed_and_the_latest_of_several(frame
     assert base_of(frame, 1) == base_of(frame, 2) == base_of(frame, 4) == 5
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "has no compression"), (3, "is not on record; add compression none")])
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "has no compression"),
+        (3, "is not on record; .* or give trial 5 in its place, which differs in threads as well$"),
+        (7, "is not on record; .* or give another trial$"),
+    ],
+)
 def test_without_a_base(number: int, said: str, frame: pd.DataFrame) -> None:
     with pytest.raises(ExplorerError, match=f"trial {number}.* {said}"):
         base_of(frame, number)
@@ -48,8 +56,8 @@ def test_a_neighbour_differs_in_the_changes_alone(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("latency", "nonzeros", "said"),
     [
-        (1.9, 50, "where its work lets expect 0.50: 'dlas profile 1 --vs base' says why"),
-        (0.9, 50, "and its work lets expect 0.50"),
+        (1.9, 50, "not the 0.50 expected from its work: 'dlas profile 1 --vs base' says why"),
+        (0.9, 50, "; expected from its work: 0.50"),
     ],
 )
 def test_in_short(latency: float, nonzeros: int, said: str) -> None:

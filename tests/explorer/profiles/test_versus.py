@@ -1,4 +1,4 @@
-"""Two profiles: what the work lets expect of every layer, what came, and that the parts of the gap add up to it."""
+"""Two profiles: what is expected of every layer from its work, what came, and that the parts of the excess add up."""
 
 from __future__ import annotations
 
