@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from explorer.core.errors import ExplorerError
 from explorer.core.measurement.quantities import LATENCY
 from explorer.core.measurement.statistics import ratio_interval
-from explorer.profiles.neighbours import base_of
+from explorer.profiles.neighbours import UNCOMPRESSED, neighbour
 from explorer.profiles.versus import WIDTHS
 
 if TYPE_CHECKING:
@@ -29,9 +28,8 @@ def in_short(frame: pd.DataFrame, number: int) -> str:
     own = _row(frame, number)
     if own["state"] != "complete":
         return ""
-    try:
-        number_of_base = base_of(frame, number)
-    except ExplorerError:
+    number_of_base = neighbour(frame, number, UNCOMPRESSED)
+    if own["compression"] == "none" or number_of_base is None:
         return ""
     base = _row(frame, number_of_base)
     if any(_is_gap(row.get(column)) for row in (own, base) for column in WORK):

@@ -46,10 +46,8 @@ def _instead(frame: pd.DataFrame, number: int) -> str:
     rows = frame[(frame["state"] == "complete") & (frame["compression"] == "none")]
     for axis in ("dataset", "model", "width", "device"):
         rows = rows[_has(rows[axis], wanted[axis])]
-    differing = {}
-    for each in map(int, rows["number"]):
-        stack = stack_of(frame, each)
-        differing[each] = [axis for axis in AXES if stack[axis] != wanted[axis]]
+    stacks = zip(map(int, rows["number"]), _stacks(rows), strict=True)
+    differing = {each: [axis for axis in AXES if stack[axis] != wanted[axis]] for each, stack in stacks}
     if not differing:
         return "another trial"
     nearest = min(differing, key=lambda each: (len(differing[each]), -each))
@@ -78,5 +76,12 @@ def _has(column: pd.Series[Any], choice: object) -> pd.Series[bool]:
 
 def stack_of(frame: pd.DataFrame, number: int) -> dict[str, object]:
     """Return axis → choice of a trial; None on an axis that its stack does not have."""
-    (row,) = frame[frame["number"] == number][list(AXES)].to_dict("records")
-    return {axis: None if row[axis] != row[axis] else row[axis] for axis in AXES}  # NaN is not itself
+    (stack,) = _stacks(frame[frame["number"] == number])
+    return stack
+
+
+def _stacks(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """Return axis → choice of each row."""
+    records = rows[list(AXES)].to_dict("records")
+    # NaN is not itself.
+    return [{axis: None if row[axis] != row[axis] else row[axis] for axis in AXES} for row in records]
