@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_a_stack_has_the_tuned_library_if_it_is_faster_and_else_shares_the_untun
     """One of the two libraries is built of schedules that take many times as long, the other one of the rules'."""
     workspace = Workspace(studies.trained(undisturbed / "workspace", tmp_path / "workspace"))
     events = studies.Events()
-    store, run = Store(workspace.artifacts), Engine.run
+    store, run, writing = Store(workspace.artifacts), Engine.run, threading.Lock()
 
     def tune(self: Engine, stage: contracts.tune.Stage, device: str) -> Artifact[contracts.tune.Values]:
         with store.draft() as draft:
@@ -193,7 +194,9 @@ def test_a_stack_has_the_tuned_library_if_it_is_faster_and_else_shares_the_untun
 
     def built(self: Engine, stage: Any, equivalent: Any = None) -> Any:
         if slow_one == "untuned" and isinstance(stage, contracts.build.Stage) and stage.parents.tune is None:
-            write_slow(stage.parents.lower.path, tmp_path)
+            with writing:  # both trials ask for this library, and a worker may read what the first one has written
+                if not (tmp_path / SCHEDULED).exists():
+                    write_slow(stage.parents.lower.path, tmp_path)
             slow: Artifact = Artifact("tune", "slow", tmp_path)
             return run(self, stage, lambda: replace(stage.parents, tune=slow))
         return run(self, stage, equivalent)
