@@ -55,9 +55,9 @@ Rule = Callable[[Pair, Versus], str | None]
 
 
 def findings(versus: Versus) -> list[Finding]:
-    """Return why layers take longer than expected from their work, what else the gap consists of, the longest first.
+    """Return why layers take longer than expected from their work, and what else is in excess, the longest first.
 
-    Their microseconds add up to the gap, but for layers that take as long as expected, or less.
+    Their microseconds add up to the excess, but for layers that take as long as expected, or less.
     """
     found = [_of_layer(pair, versus) for pair in versus.pairs if pair.is_slower_than_expected]
     if versus.elsewhere_us > 0:

@@ -97,7 +97,7 @@ class Versus:
 
     @property
     def elsewhere_us(self) -> float:
-        """The part of the gap that stems from time that was never where the work fell.
+        """The part of the excess that stems from time that was never where the work fell.
 
         Of each layer it is the time that it had, times what its work fell less than the network's.
         """
@@ -105,7 +105,7 @@ class Versus:
 
     @property
     def not_shrunk_us(self) -> float:
-        """The part of the gap that stems from what has no multiplications, and so none that could be removed."""
+        """The part of the excess that stems from what has no multiplications, and so none that could be removed."""
         return self.without.own_us - self.expected * self.without.base_us
 
 
